@@ -1,0 +1,1 @@
+"""Shards on disk, decoding, and training views."""

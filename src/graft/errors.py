@@ -1,0 +1,32 @@
+"""The one exception of Graft that a person can do something about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class GraftError(Exception):
+    """Something a person can fix; the CLI prints it as one message and exits with status 2.
+
+    Args:
+        what: What is wrong, with the offending value in it.
+        where: The file (and line, or row) it was found in.
+        rule: The rule it breaks.
+        remedy: What to do about it.
+    """
+
+    def __init__(self, what: str, *, where: object = None, rule: str | None = None, remedy: str | None = None) -> None:
+        self.what, self.where, self.rule, self.remedy = what, where, rule, remedy
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        parts = [f"{self.where}: {self.what}" if self.where is not None else self.what]
+        parts += [f"Rule: {self.rule}"] if self.rule else []
+        parts += [f"Remedy: {self.remedy}"] if self.remedy else []
+        return ". ".join(part.rstrip(".") for part in parts) + "."
+
+    @classmethod
+    def of_all(cls, what: str, problems: Sequence[object], *, remedy: str | None = None) -> GraftError:
+        """One error that lists every problem found, a line each."""
+        lines = "\n".join(f"  - {problem}" for problem in problems)
+        return cls(f"{what} ({len(problems)}):\n{lines}\n", remedy=remedy)

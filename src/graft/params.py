@@ -1,0 +1,152 @@
+"""`params.yaml`: one frozen, strict model per section, every value explicit, every error with its line."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from graft.choices import Choice, resembling, resolve
+from graft.errors import GraftError
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Spec = str | dict[str, Any]
+
+
+class Section(BaseModel):
+    """A section of `params.yaml`: frozen, strict, without defaults."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+
+
+class Preprocess(Section):
+    resize: Spec
+
+
+class Runtime(Section):
+    device: Literal["cpu", "cuda", "mps"]
+    precision: Literal["float32", "bf16"]
+    channels_last: bool
+    num_threads: Positive
+    deterministic: bool
+
+
+class Ingest(Section):
+    root: Annotated[str, Field(min_length=1)]
+    source: Spec
+    batch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    max_pixels: Positive
+
+
+class Allowance(Section):
+    expectation: str
+    images: str
+    reason: Annotated[str, Field(min_length=1)]
+
+
+class Validate(Section):
+    min_side_px: Positive
+    max_aspect: Annotated[float, Field(ge=1)]
+    min_luminance: Annotated[float, Field(ge=0, le=255)]
+    max_luminance: Annotated[float, Field(ge=0, le=255)]
+    min_class_fraction: Fraction
+    max_void_fraction: Fraction
+    near_duplicate_bits: Annotated[int, Field(ge=0, le=16)]
+    allow: list[Allowance]
+
+
+class Crop(Section):
+    height_px: Annotated[int, Field(ge=32)]
+    width_px: Annotated[int, Field(ge=32)]
+
+
+class Augment(Section):
+    policy: Spec
+    crop: Crop
+    views: Positive
+    storage: Literal["materialised", "online"]
+
+
+class PretrainLoad(Section):
+    source: Spec
+
+
+class FineTune(Section):
+    strategy: Spec
+    losses: Annotated[list[dict[str, Any]], Field(min_length=1)]
+    class_weights: Literal["none", "inverse", "effective", "median_frequency"]
+    optimizer: Spec
+    learning_rate: Rate
+    schedule: Spec
+    warmup_epochs: Count
+    epochs: Positive
+    batch_size: Positive
+    clip_norm: Rate | None
+    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
+    early_stopping_epochs: Positive | None
+    baseline: bool
+    baseline_learning_rate: Rate
+
+    @model_validator(mode="after")
+    def warmup_is_shorter_than_training(self) -> FineTune:
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be smaller than epochs ({self.epochs})")
+        return self
+
+    @model_validator(mode="after")
+    def every_loss_has_a_weight(self) -> FineTune:
+        if any(not isinstance(loss.get("weight"), float) or loss["weight"] <= 0 for loss in self.losses):
+            raise ValueError("each of losses needs a positive weight, as in {name: dice, weight: 0.5}")
+        return self
+
+
+class Predict(Section):
+    max_pixels: Annotated[int, Field(ge=65536)]
+    overlap_px: Count
+
+
+class Evaluate(Section):
+    split: Literal["test", "val"]
+    batch_size: Positive
+    bootstrap_samples: Positive
+    calibration_bins: Annotated[int, Field(ge=2)]
+    num_examples: Positive
+
+
+class Export(Section):
+    weights_dtype: Literal["float32", "float16"]
+    opset: Annotated[int, Field(ge=17)]
+    parity_images: Positive
+    max_logit_difference: Rate
+    min_equal_fraction: Fraction
+    max_score_difference: Rate
+
+
+class Params(Section):
+    """The whole of `params.yaml`."""
+
+    task: Literal["segmentation", "classification"]
+    seed: Count
+    model: Spec
+    preprocess: Preprocess
+    runtime: Runtime
+    ingest: Ingest
+    validate_: Annotated[Validate, Field(alias="validate")]
+    augment: Augment
+    pretrain_load: PretrainLoad
+    fine_tune: FineTune
+    predict: Predict
+    evaluate: Evaluate
+    export: Export
+
+    def section(self, name: str) -> Any:
+        """The value of a top-level key, by the name it has in the file."""
+        return getattr(self, "validate_" if name == "validate" else name)

@@ -1,0 +1,88 @@
+"""The nouns: class map, row of a data set, epoch report, and how they are written down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.errors import GraftError
+
+IGNORE_INDEX = 255
+SPLITS = ("train", "val", "test", "unlabelled")
+TASKS = ("segmentation", "classification")
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """The classes of a data set. Inside Graft ids are 0…K-1 and 255 is ignored.
+
+    Attributes:
+        task: `segmentation` or `classification`.
+        names: K names, in order of id.
+        colors: K RGB triples, 0 to 255, for overlays and plots.
+        source_values: What class k is called in the source (a grey value, an RGB triple, a folder), so that a
+            prediction can be translated back on the way out.
+        official_splits: Whether the source's own lists made the splits.
+        synthetic: Whether the images were drawn by a program; shown wherever they appear.
+        source: Name of the format the data came in.
+        licence: Licence of the data, `unknown` where the source does not say.
+    """
+
+    task: str
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    source_values: tuple[Any, ...]
+    official_splits: bool
+    synthetic: bool
+    source: str
+    licence: str = "unknown"
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.names)
+
+    def write(self, path: Path) -> None:
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> ClassMap:
+        stored = read_json(path)
+        return cls(**{key: _frozen(value) for key, value in stored.items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON with sorted keys, so that the same content is the same bytes."""
+    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        GraftError: The file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GraftError("file not found", where=path, remedy="run the stage that writes it: dvc repro") from None
+    except ValueError as error:
+        raise GraftError(f"not valid JSON ({error})", where=path, remedy="remove it and run dvc repro") from None
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_seed(seed: int, *parts: object) -> int:
+    """A 63-bit seed that is a pure function of its arguments, the same in every process and on every machine."""
+    text = "\x1f".join([str(seed), *map(str, parts)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1

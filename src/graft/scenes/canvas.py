@@ -1,0 +1,124 @@
+"""What painters paint on: colour, class and depth are filled by the same polygons, at twice the final size."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from graft.scenes.camera import Camera
+
+SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(11)
+LIT = 16  # added to a class code: this surface shines by itself (windows at night, lamps)
+SKY_DEPTH_M = 1000.0
+OVERSAMPLING = 2
+_SHIFT = 4
+_SCALE = 1 << _SHIFT
+
+Colour = tuple[float, float, float]
+
+
+def shaded(colour: Colour, factor: float) -> Colour:
+    """The colour times a factor, kept within 0..255."""
+    return tuple(min(255.0, c * factor) for c in colour)
+
+
+class Canvas:
+    """Colour and class in one uint8 array [H, W, 4] (red, green, blue, class code), depth float32 [H, W] in metres."""
+
+    def __init__(self, camera: Camera) -> None:
+        self.camera = camera
+        self.pixels = np.zeros((camera.height_px, camera.width_px, 4), np.uint8)
+        self.depth = np.full((camera.height_px, camera.width_px), SKY_DEPTH_M, np.float32)
+        self.shadow = np.zeros((camera.height_px // 2, camera.width_px // 2), np.uint8)
+        self.lights: list[tuple[float, float, float, Colour, float]] = []
+
+    def fill(self, points_px: np.ndarray, colour: Colour, code: int, depth_m: float) -> None:
+        """Fill a polygon [N, 2] in pixels."""
+        polygon = np.rint(points_px * _SCALE).astype(np.int32)
+        cv2.fillPoly(self.pixels, [polygon], (*colour, code), shift=_SHIFT)
+        cv2.fillPoly(self.depth, [polygon], float(depth_m), shift=_SHIFT)
+
+    def fill3d(self, points: np.ndarray, colour: Colour, code: int) -> None:
+        """Fill a polygon [N, 3] given in world metres."""
+        pixels, depth = self.camera.project(np.asarray(points))
+        self.fill(pixels, colour, code, float(depth.mean()))
+
+    def paint_ground(self, points: np.ndarray, colour: Colour, code: int) -> None:
+        """Fill a polygon [N, 3] that lies on the ground, whose depth is already known."""
+        polygon = np.rint(self.camera.project(np.asarray(points))[0] * _SCALE).astype(np.int32)
+        cv2.fillPoly(self.pixels, [polygon], (*colour, code), shift=_SHIFT)
+
+    def limb(self, points_px: np.ndarray, width_px: float, colour: Colour, code: int, depth_m: float) -> None:
+        """Draw a thick polyline [N, 2]."""
+        line = np.rint(points_px * _SCALE).astype(np.int32)
+        thickness = max(1, int(round(width_px)))
+        cv2.polylines(self.pixels, [line], False, (*colour, code), thickness, shift=_SHIFT)
+        cv2.polylines(self.depth, [line], False, float(depth_m), thickness, shift=_SHIFT)
+
+    def disc(self, centre_px: np.ndarray, radii_px: tuple[float, float], colour: Colour, code: int, depth_m: float) -> None:
+        """Fill an upright ellipse."""
+        centre = tuple(int(c * _SCALE) for c in centre_px)
+        axes = tuple(max(_SCALE // 2, int(r * _SCALE)) for r in radii_px)
+        cv2.ellipse(self.pixels, centre, axes, 0, 0, 360, (*colour, code), -1, shift=_SHIFT)
+        cv2.ellipse(self.depth, centre, axes, 0, 0, 360, float(depth_m), -1, shift=_SHIFT)
+
+    def ring(self, centre_px: np.ndarray, radii_px: tuple[float, float], width_px: float, colour: Colour, code: int, depth_m: float) -> None:
+        """Draw the outline of an upright ellipse."""
+        centre = tuple(int(c * _SCALE) for c in centre_px)
+        axes = tuple(max(_SCALE // 2, int(r * _SCALE)) for r in radii_px)
+        thickness = max(1, int(round(width_px)))
+        cv2.ellipse(self.pixels, centre, axes, 0, 0, 360, (*colour, code), thickness, shift=_SHIFT)
+        cv2.ellipse(self.depth, centre, axes, 0, 0, 360, float(depth_m), thickness, shift=_SHIFT)
+
+    def shade_ground(self, points: np.ndarray, strength: int) -> None:
+        """Darken the ground under a polygon [N, 3] (world metres); the strength is 0..255 and never adds up beyond it."""
+        polygon = np.rint(self.camera.project(np.asarray(points))[0] * (_SCALE / OVERSAMPLING)).astype(np.int32)
+        cv2.fillPoly(self.shadow, [polygon], int(strength), shift=_SHIFT)
+
+    def texture(self, corners: np.ndarray, levels: list[np.ndarray]) -> None:
+        """Map a texture pyramid of [h, w, 4] onto a planar world quad: top left, top right, bottom right, bottom left."""
+        pixels, depth = self.camera.project(np.asarray(corners))
+        low = np.clip(np.floor(pixels.min(0)), 0, (self.camera.width_px, self.camera.height_px)).astype(int)
+        high = np.clip(np.ceil(pixels.max(0)) + 1, 0, (self.camera.width_px, self.camera.height_px)).astype(int)
+        if (high - low).min() < 1:
+            return
+        extent = max(pixels[2, 1] - pixels[1, 1], pixels[3, 1] - pixels[0, 1])
+        level = levels[int(np.clip(np.floor(np.log2(levels[0].shape[0] / max(extent, 1.0)) + 0.5), 0, len(levels) - 1))]
+        height, width = level.shape[:2]
+        source = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+        matrix = cv2.getPerspectiveTransform(source, (pixels - low).astype(np.float32))
+        size = tuple(int(s) for s in high - low)
+        painted = cv2.warpPerspective(level, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+        inside = np.zeros(size[::-1], np.uint8)
+        cv2.fillConvexPoly(inside, np.rint((pixels - low) * _SCALE).astype(np.int32), 1, shift=_SHIFT)
+        inside &= painted[:, :, 3] > 0
+        region = (slice(low[1], high[1]), slice(low[0], high[0]))
+        cv2.copyTo(painted, inside, self.pixels[region])
+        across = np.interp(np.arange(low[0], high[0]), *_sorted_pair(pixels[:2, 0], 1 / depth[:2])).astype(np.float32)
+        cv2.copyTo(np.broadcast_to(1 / across, size[::-1]).copy(), inside, self.depth[region])
+
+    def sprite(self, picture: np.ndarray, label: np.ndarray, centre_px: float, base_px: float, size_px: tuple[float, float], depth_m: float, light: float) -> None:
+        """Paste an upright picture [h, w, 4] whose alpha says what is opaque; `label` [h, w] says what counts as the class."""
+        width, height = max(2, int(size_px[0])), max(2, int(size_px[1]))
+        left, top = int(centre_px - width / 2), int(base_px - height)
+        x0, x1 = max(left, 0), min(left + width, self.camera.width_px)
+        y0, y1 = max(top, 0), min(top + height, self.camera.height_px)
+        if x0 >= x1 or y0 >= y1:
+            return
+        sh, sw = picture.shape[:2]
+        rows = ((np.arange(y0, y1) - top) * sh // height)[:, None]
+        columns = ((np.arange(x0, x1) - left) * sw // width)[None, :]
+        cut = cv2.convertScaleAbs(picture[rows, columns], alpha=light)
+        code = label[rows, columns]
+        region = (slice(y0, y1), slice(x0, x1))
+        opaque = (picture[rows, columns, 3] > 0).astype(np.uint8)
+        cut[:, :, 3] = code
+        cv2.copyTo(cut, opaque, self.pixels[region])
+        labelled = (code > 0).astype(np.uint8)
+        self.pixels[region][:, :, 3] = np.where(labelled, code, self.pixels[region][:, :, 3])
+        cv2.copyTo(np.full(labelled.shape, depth_m, np.float32), labelled, self.depth[region])
+
+
+def _sorted_pair(at: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    order = np.argsort(at)
+    return at[order], values[order]
