@@ -1,0 +1,57 @@
+"""`fine_tune.losses` as one loss: a weighted sum of entries of LOSSES."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from graft.choices import Choice, resolve
+from graft.errors import GraftError
+
+
+@dataclass(frozen=True)
+class WeightedSum:
+    """sum_i weight_i * loss_i(logits, targets).
+
+    Attributes:
+        terms: Each loss with its weight.
+        class_weights: [K] on the device of the logits, or None; every term gets them.
+    """
+
+    terms: tuple[tuple[float, Choice], ...]
+    class_weights: Tensor | None = None
+
+    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of logits [B, K, …] against targets [B, …], a scalar."""
+        return sum(weight * loss(logits, targets, self.class_weights) for weight, loss in self.terms)
+
+    def as_list(self) -> list[dict[str, Any]]:
+        """The terms as they would stand in `params.yaml`, nothing left to a default."""
+        return [{**loss.as_dict(), "weight": weight} for weight, loss in self.terms]
+
+
+def resolve_losses(
+    specs: Sequence[Mapping[str, Any]], *, where: str = "fine_tune.losses"
+) -> tuple[tuple[float, Choice], ...]:
+    """Binds every `{name, weight, options…}` of a list.
+
+    Raises:
+        GraftError: A name, an option or a weight cannot be used.
+    """
+    from graft.losses import LOSSES
+
+    terms = []
+    for index, spec in enumerate(specs):
+        options = dict(spec)
+        weight = options.pop("weight", None)
+        if not isinstance(weight, int | float) or isinstance(weight, bool) or weight <= 0:
+            raise GraftError(
+                f"{where}[{index}].weight is {weight!r}",
+                rule="each loss has a positive weight",
+                remedy="write, for example, {name: dice, weight: 0.5}",
+            )
+        terms.append((float(weight), resolve(LOSSES, options, where=f"{where}[{index}]")))
+    return tuple(terms)
