@@ -51,7 +51,9 @@ def resolve(registry: Mapping[str, Callable[..., Any]], spec: str | Mapping[str,
         )
     entry = registry[name]
     rules = option_rules(entry)
-    problems = [f"{where}.{key}: {name} has no such option; {resembling(key, rules)}" for key in given if key not in rules]
+    problems = [
+        f"{where}.{key}: {name} has no such option; {resembling(key, rules)}" for key in given if key not in rules
+    ]
     options: dict[str, Any] = {}
     for key, (rule, default) in rules.items():
         if key not in given and default is inspect.Parameter.empty:

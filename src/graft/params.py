@@ -1,18 +1,10 @@
-"""`params.yaml`: one frozen, strict model per section, every value explicit, every error with its line."""
+"""The sections of `params.yaml`: one frozen, strict model each, every value explicit, no defaults."""
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
-from graft.choices import Choice, resembling, resolve
-from graft.errors import GraftError
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -103,7 +95,8 @@ class FineTune(Section):
 
     @model_validator(mode="after")
     def every_loss_has_a_weight(self) -> FineTune:
-        if any(not isinstance(loss.get("weight"), float) or loss["weight"] <= 0 for loss in self.losses):
+        weights = [loss.get("weight") for loss in self.losses]
+        if not all(isinstance(weight, (int, float)) and weight > 0 for weight in weights):
             raise ValueError("each of losses needs a positive weight, as in {name: dice, weight: 0.5}")
         return self
 

@@ -59,7 +59,9 @@ def _frozen(value: Any) -> Any:
 
 def write_json(path: Path, content: Any) -> None:
     """JSON with sorted keys, so that the same content is the same bytes."""
-    path.write_text(json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
+    path.write_text(
+        json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
 
 
 def read_json(path: Path) -> Any:

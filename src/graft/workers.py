@@ -15,12 +15,14 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Starting a process and importing cv2 and pyarrow in it takes about a second: below this many items one process is faster.
+# Starting a process and importing cv2 and pyarrow in it takes about a second: for fewer items one process is faster.
 FEWEST_ITEMS_FOR_A_POOL = 64
 CHUNK = 16
 
 
-def map_in_order(function: Callable[[T], R], items: Iterable[T], *, num_items: int, num_workers: int | None = None) -> Iterator[R]:
+def map_in_order(
+    function: Callable[[T], R], items: Iterable[T], *, num_items: int, num_workers: int | None = None
+) -> Iterator[R]:
     """Yields `function(item)` for each item, in order; at most a few chunks a worker are in memory at a time.
 
     Args:

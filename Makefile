@@ -1,0 +1,47 @@
+# make repro: rebuild the model.  make test: run the tests.  Both set up everything they need in .venv.
+SHELL := /bin/bash
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo $$p && break; done)
+BIN := $(CURDIR)/.venv/bin
+export PATH := $(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+export NO_ALBUMENTATIONS_UPDATE := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+
+.PHONY: repro test test-all lint bench bundled setup clean
+
+repro: setup
+	dvc repro
+	graft publish
+	@graft summary
+
+test: setup
+	pytest -q
+
+test-all: setup
+	pytest -q -m ""
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	lint-imports
+
+bench: setup
+	python -m benchmarks
+
+bundled: setup
+	./pipeline/recipes/bundled.sh
+
+setup: .venv/installed
+
+.venv/installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "graft: needs Python 3.11, 3.12 or 3.13; python3 here is $$(python3 --version 2>&1). Install one and run make again, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
+	@echo "graft: installing the locked dependencies into .venv (6 GB; a minute or a few)"
+	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep -o '^uv==[^ ]*' requirements.lock)
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+clean:
+	rm -rf .venv data/interim data/augmented models reports

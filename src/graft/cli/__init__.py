@@ -1,0 +1,69 @@
+"""The `graft` command: loads params, seals, calls the stage, records, publishes.
+
+Every command imports what it needs when it runs, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+
+import typer
+
+from graft.errors import GraftError
+
+app = typer.Typer(
+    name="graft",
+    help="Grow a model for your images out of one that already knows other images.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def main() -> None:
+    """Runs a command; what a person can fix is one message on stderr and exit status 2."""
+    from graft.cli import commands, stages  # noqa: F401  (they add themselves to the app)
+
+    run_the_code_of_this_folder()
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    try:
+        app()
+    except GraftError as error:
+        stop(str(error))
+    except OSError as error:
+        stop(str(_explained(error)))
+    except KeyboardInterrupt:
+        print("graft: interrupted; what was finished stays, what was half-written is gone", file=sys.stderr)
+        sys.exit(130)
+
+
+def stop(message: str) -> None:
+    """Prints one message and exits with status 2."""
+    print(f"graft: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def run_the_code_of_this_folder() -> None:
+    """In another checkout (`dvc exp run --temp` makes one) the code there is what the record must speak of."""
+    here = Path.cwd()
+    ours = Path(__file__).resolve().parents[3]
+    if here.resolve() != ours and (here / "src/graft/cli").is_dir() and (here / "pipeline").is_dir():
+        paths = os.pathsep.join([str(here / "src"), str(here)])
+        if os.environ.get("PYTHONPATH") != paths:
+            os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONPATH": paths})
+
+
+def _explained(error: OSError) -> GraftError:
+    remedies = {
+        errno.ENOSPC: "free some room on this disk and run the command again",
+        errno.EROFS: "run graft on a disk that can be written to",
+        errno.EACCES: "give yourself the right to read and write there",
+        errno.ENAMETOOLONG: "shorten the name",
+    }
+    remedy = remedies.get(error.errno or 0, "mend this and run the command again")
+    return GraftError(error.strerror or str(error), where=error.filename, remedy=remedy)

@@ -1,0 +1,65 @@
+"""Commands beside the stages: check, publish, predict, summary."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graft.cli import app
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="The params file.")] = Path("params.yaml"),
+    fix: Annotated[bool, typer.Option("--fix", help="Insert the documented value of each missing key.")] = False,
+) -> None:
+    """Validate the whole params file and every choice in it, without running anything."""
+    from graft.params_file import REGISTRIES, insert_missing, load_params, resolved_choices
+
+    if fix:
+        for line in insert_missing(file):
+            typer.echo(line)
+    params = load_params(file)
+    resolved_choices(params, tuple({key.split(".")[0] for key in REGISTRIES}))
+    typer.echo(f"{file}: everything is in order")
+
+
+@app.command()
+def publish() -> None:
+    """Complete MLflow from the records of this workspace; safe to repeat."""
+    from graft import publish as publishing
+    from graft import tracking
+
+    if tracking.is_off():
+        typer.echo("GRAFT_TRACKING=off: nothing is published")
+        return
+    typer.echo(publishing.publish())
+
+
+@app.command()
+def predict(
+    images: Annotated[list[str], typer.Argument(help="Files, folders or globs.")],
+    out: Annotated[Path, typer.Option(help="Folder for masks and overlays, or labels.csv.")],
+    model: Annotated[
+        str, typer.Option(help="A folder, or models:/NAME@ALIAS, or models:/NAME/VERSION.")
+    ] = "models/exported",
+) -> None:
+    """Predict masks (index PNG and overlay) or labels (CSV) for images of any size."""
+    from graft.prediction_files import predict_files
+
+    folder = Path(model)
+    if model.startswith("models:/"):
+        from graft import tracking
+
+        folder = tracking.download_model(model)
+    typer.echo(predict_files(images, folder, out))
+
+
+@app.command()
+def summary() -> None:
+    """The result of the last run: scores, gain over training from scratch, latency, where the report is."""
+    from graft.summary import print_summary
+
+    print_summary()

@@ -1,0 +1,119 @@
+"""The seven stage commands. Their paths stand in `dvc.yaml`, their values in `params.yaml`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from graft.cli import app
+
+PANEL = "Stages (run by dvc repro)"
+Out = Annotated[Path, typer.Option(help="Folder this stage writes.")]
+ClassMapFile = Annotated[Path, typer.Option(help="class_map.json of the interim data.")]
+Model = Annotated[Path, typer.Option(help="Folder of the fine-tuned model.")]
+Split = Annotated[Path, typer.Option(help="Shards of one split.")]
+
+
+@app.command(rich_help_panel=PANEL)
+def ingest(root: Annotated[Path, typer.Option(help="Folder of your images.")], out: Out) -> None:
+    """Read images, masks and labels of any known format into shards and a manifest."""
+    _run("ingest", {"root": root}, {"out": out})
+
+
+@app.command(rich_help_panel=PANEL)
+def validate(
+    manifest: Annotated[Path, typer.Option(help="manifest.parquet of the interim data.")],
+    class_map: ClassMapFile,
+    out: Out,
+) -> None:
+    """Judge the data; stop when an expectation of severity critical fails."""
+    from graft.records import DATA_DOCS
+
+    _run("validate", {"manifest": manifest, "class_map": class_map}, {"out": out}, lambda _: {"data_docs": DATA_DOCS})
+
+
+@app.command(rich_help_panel=PANEL)
+def augment(
+    train: Split,
+    class_map: ClassMapFile,
+    validation: Annotated[Path, typer.Option(help="validation.json.")],
+    out: Out,
+) -> None:
+    """Make the training views, their statistics and a preview."""
+    _run("augment", {"train": train, "class_map": class_map, "validation": validation}, {"out": out})
+
+
+@app.command("pretrain-load", rich_help_panel=PANEL)
+def pretrain_load(class_map: ClassMapFile, out: Out) -> None:
+    """Load pretrained weights into the model and say what was taken."""
+    _run("pretrain-load", {"class_map": class_map}, {"out": out})
+
+
+@app.command("fine-tune", rich_help_panel=PANEL)
+def fine_tune(
+    augmented: Annotated[Path, typer.Option(help="Folder of the training views.")],
+    val: Split,
+    class_map: ClassMapFile,
+    pretrained: Annotated[Path, typer.Option(help="Folder of the pretrained weights.")],
+    out: Out,
+    curves: Annotated[Path, typer.Option(help="Folder of the learning curves.")],
+) -> None:
+    """Train; an interrupted training resumes where it was."""
+    inputs = {"augmented": augmented, "val": val, "class_map": class_map, "pretrained": pretrained}
+    _run("fine-tune", inputs, {"out": out, "curves": curves}, _resume_and_listen)
+
+
+@app.command(rich_help_panel=PANEL)
+def evaluate(
+    images: Split,
+    class_map: ClassMapFile,
+    model: Model,
+    curves: Annotated[Path, typer.Option(help="Folder of the learning curves.")],
+    validation: Annotated[Path, typer.Option(help="validation.json.")],
+    statistics: Annotated[Path, typer.Option(help="statistics.json of the training views.")],
+    out: Out,
+) -> None:
+    """Score the model on images it has not seen and write the report."""
+    inputs = {"images": images, "class_map": class_map, "model": model, "curves": curves}
+    _run("evaluate", {**inputs, "validation": validation, "statistics": statistics}, {"out": out})
+
+
+@app.command(rich_help_panel=PANEL)
+def export(
+    images: Split,
+    class_map: ClassMapFile,
+    model: Model,
+    metrics: Annotated[Path, typer.Option(help="metrics.json of the evaluation.")],
+    card: Annotated[Path, typer.Option(help="card.json of the pretrained weights.")],
+    out: Out,
+) -> None:
+    """Write ONNX, prove it equal, write the model card; then publish to MLflow."""
+    from graft import publish
+    from graft.records import MEASURED
+
+    inputs = {"images": images, "class_map": class_map, "model": model, "metrics": metrics, "card": card}
+    _run("export", inputs, {"out": out}, lambda _: {"measured": MEASURED / "export.json"})
+    publish.publish_or_warn()
+
+
+def _run(
+    stage: str,
+    inputs: dict[str, Path],
+    outputs: dict[str, Path],
+    extras: Callable[[str], dict[str, Any]] | None = None,
+) -> None:
+    import importlib
+
+    from graft.cli.running import run_stage
+
+    name = stage.replace("-", "_")
+    run_stage(stage, lambda: getattr(importlib.import_module(f"pipeline.{name}"), name), inputs, outputs, extras)
+
+
+def _resume_and_listen(fingerprint: str) -> dict[str, Any]:
+    from graft import publish
+
+    return {"resume": Path(".resume") / fingerprint, "listen": publish.listener("fine-tune", fingerprint)}

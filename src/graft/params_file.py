@@ -1,0 +1,193 @@
+"""Reading `params.yaml`: every error at once, each with its line, its rule and its remedy."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError
+
+from graft.choices import Choice, resembling, resolve
+from graft.errors import GraftError
+from graft.params import Params
+
+PARAMS_FILE = Path("params.yaml")
+DOCUMENTED = Path(__file__).resolve().parents[2] / "pipeline/recipes/scenes-night-rain.yaml"
+
+# Where each choice finds its registry: key in params.yaml -> (module, name). Imported only when asked for.
+REGISTRIES = {
+    "model": ("graft.models", "MODELS"),
+    "preprocess.resize": ("graft.datasets.resizing", "RESIZES"),
+    "ingest.source": ("graft.formats", "FORMATS"),
+    "augment.policy": ("graft.augmentations", "POLICIES"),
+    "pretrain_load.source": ("graft.weights", "WEIGHTS"),
+    "fine_tune.strategy": ("graft.adaptation", "STRATEGIES"),
+    "fine_tune.losses": ("graft.losses", "LOSSES"),
+    "fine_tune.optimizer": ("graft.optimizers", "OPTIMIZERS"),
+    "fine_tune.schedule": ("graft.schedules", "SCHEDULES"),
+}
+
+
+def load_params(path: Path = PARAMS_FILE) -> Params:
+    """The checked content of a params file.
+
+    Raises:
+        GraftError: The file is missing or is not YAML, or something in it breaks a rule: all of it is listed.
+    """
+    tree = read_tree(path)
+    try:
+        return Params.model_validate(_plain(tree))
+    except ValidationError as error:
+        problems = [_problem(path, tree, item) for item in error.errors()]
+        raise GraftError.of_all(f"{path} breaks the rules", problems) from None
+
+
+def read_tree(path: Path) -> CommentedMap:
+    """The YAML of a file with its comments and line numbers."""
+    try:
+        tree = YAML().load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        remedy = "run graft in the root of your project, or copy a file of pipeline/recipes there"
+        raise GraftError("file not found", where=path, remedy=remedy) from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise GraftError(f"not valid YAML: {error.problem}", where=f"{path}:{line}", remedy="mend this line") from None
+    if not isinstance(tree, CommentedMap):
+        raise GraftError("holds no sections", where=path, remedy="copy a file of pipeline/recipes there")
+    return tree
+
+
+def resolved_choices(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:
+    """Each choice of these sections with every option resolved, by its key in the file.
+
+    Raises:
+        GraftError: A choice or an option that does not exist or has the wrong type; all of them are listed.
+    """
+    resolved: dict[str, Any] = {}
+    problems: list[GraftError] = []
+    for key in (key for key in REGISTRIES if key.split(".")[0] in sections):
+        try:
+            choices = [_resolve(key, spec, params) for spec in _specs(params, key)]
+            resolved[key] = choices if key == "fine_tune.losses" else choices[0]
+        except GraftError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0] if len(problems) == 1 else GraftError.of_all("choices that cannot be used", problems)
+    return resolved
+
+
+def as_recorded(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:
+    """The values of these sections as plain data, every choice with all its options."""
+    recorded = {name: _dumped(params.section(name)) for name in sections}
+    for key, value in resolved_choices(params, sections).items():
+        section, _, field = key.partition(".")
+        if field:
+            recorded[section][field] = value
+        else:
+            recorded[section] = value
+    return recorded
+
+
+def _resolve(key: str, spec: Any, params: Params) -> dict[str, Any]:
+    module, name = REGISTRIES[key]
+    registry = getattr(importlib.import_module(module), name)
+    if key == "model":
+        registry = registry[params.task]
+    extra = {}
+    if key == "fine_tune.losses":
+        extra = {"weight": spec["weight"]}
+        spec = {option: value for option, value in spec.items() if option != "weight"}
+    choice: Choice = resolve(registry, spec, where=key)
+    return {**choice.as_dict(), **extra}
+
+
+def _specs(params: Params, key: str) -> list[Any]:
+    section, _, field = key.partition(".")
+    value = params.section(section)
+    value = getattr(value, field) if field else value
+    return value if isinstance(value, list) else [value]
+
+
+def _dumped(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else value
+
+
+def _plain(node: Any) -> Any:
+    if isinstance(node, Mapping):
+        return {str(key): _plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_plain(value) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def _problem(path: Path, tree: CommentedMap, item: Any) -> GraftError:
+    loc = tuple(str(part) if isinstance(part, str) else part for part in item["loc"])
+    name = ".".join(map(str, loc)) or "the file"
+    where = f"{path}:{_line(tree, loc)}"
+    if item["type"] == "extra_forbidden":
+        return GraftError(f"{name} is not a known key", where=where, remedy=_nearest_key(loc))
+    if item["type"] == "missing":
+        remedy = f"add it: the documented value stands in the params.yaml of the project ({name})"
+        return GraftError(f"{name} is missing", where=where, rule="every value is written down", remedy=remedy)
+    return GraftError(f"{name} is {item['input']!r}", where=where, rule=item["msg"].removeprefix("Value error, "))
+
+
+def _line(tree: CommentedMap, loc: tuple[Any, ...]) -> int:
+    """The line of the deepest part of `loc` that exists in the file."""
+    line = 1
+    node: Any = tree
+    for part in loc:
+        if isinstance(node, CommentedMap) and part in node:
+            line = node.lc.key(part)[0] + 1
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+            line = node.lc.item(part)[0] + 1
+        else:
+            return line
+        node = node[part]
+    return line
+
+
+def _nearest_key(loc: tuple[Any, ...]) -> str:
+    model: Any = Params
+    for part in loc[:-1]:
+        model = _models_of(model).get(part, model)
+    return resembling(str(loc[-1]), dict.fromkeys(_keys(model)))
+
+
+def _models_of(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
+    pairs: Iterator[tuple[str, Any]] = zip(
+        _keys(model), (f.annotation for f in model.model_fields.values()), strict=True
+    )
+    return {key: kind for key, kind in pairs if isinstance(kind, type) and issubclass(kind, BaseModel)}
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def insert_missing(path: Path) -> list[str]:
+    """Inserts the documented value of every missing key into the file; returns a line for each."""
+    tree = read_tree(path)
+    documented = read_tree(DOCUMENTED)
+    lines = [f"{path}: inserted {name}" for name in _insert(tree, documented, "")]
+    if lines:
+        with path.open("w", encoding="utf-8") as file:
+            YAML().dump(tree, file)
+    return lines
+
+
+def _insert(tree: CommentedMap, documented: CommentedMap, prefix: str) -> Iterator[str]:
+    for key, value in documented.items():
+        if key not in tree:
+            tree[key] = value
+            yield f"{prefix}{key}"
+        elif isinstance(value, CommentedMap) and isinstance(tree[key], CommentedMap) and "name" not in value:
+            yield from _insert(tree[key], value, f"{prefix}{key}.")

@@ -1,0 +1,168 @@
+"""From records to MLflow: every record of the workspace gets its run, the exported model its version.
+
+When DVC restores a stage from its cache nothing executes, so logging cannot live inside stages alone. Publishing reads
+what the stages recorded and may be repeated at will: a run is found by the digest of its record, a version by the
+digest of its model, and nothing is ever doubled.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft import tracking
+from graft.progress import progress, say
+from graft.records import MEASURED, RECORDS, digest_of
+from graft.sample import read_json, sha256_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+STAGES = ("ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export")
+EXPORTED = Path("models/exported")
+CURVES = Path("reports/fine_tuning/curves.csv")
+
+# What a person wants to see beside the record in the MLflow UI.
+ARTIFACTS = {
+    "ingest": ("data/interim/class_map.json",),
+    "validate": ("reports/validation/validation.md", "reports/validation/validation.json"),
+    "augment": ("data/augmented/preview.png", "data/augmented/statistics.json", "data/augmented/policy.json"),
+    "pretrain-load": ("models/pretrained/card.json",),
+    "fine-tune": (
+        "reports/fine_tuning/curves.png",
+        "reports/fine_tuning/curves.csv",
+        "reports/fine_tuning/summary.json",
+    ),
+    "evaluate": ("reports/evaluation/report.html", "reports/evaluation/metrics.json"),
+    "export": ("models/exported/model_card.md", "models/exported/parity.json"),
+}
+
+
+def publish() -> str:
+    """Completes MLflow from the records of the workspace; returns a line that says what stands there now.
+
+    Raises:
+        tracking.Unreachable: No server answers.
+    """
+    from filelock import FileLock
+
+    client = tracking.client()
+    with FileLock(".locks/publish.lock"):
+        stages = [stage for stage in STAGES if (RECORDS / f"{stage}.json").is_file()]
+        runs = {stage: _publish_record(client, stage) for stage in progress(stages, "Publishing", unit="stage")}
+        version = (
+            _publish_model(client, runs["export"])
+            if "export" in runs and EXPORTED.is_dir()
+            else "no model exported yet"
+        )
+    return f"{len(runs)} runs in {tracking.store_uri()}; {version}"
+
+
+def publish_or_warn() -> None:
+    """Publishes; a server that does not answer is one warning, for training has done its work."""
+    if tracking.is_off():
+        return
+    try:
+        say(f"graft publish: {publish()}")
+    except tracking.Unreachable as error:
+        say(f"graft: warning: {error}")
+
+
+def listener(stage: str, fingerprint: str) -> Callable[[str, Any], None] | None:
+    """A function that streams epoch reports into the run of this fingerprint; None where tracking is off or away."""
+    if tracking.is_off():
+        return None
+    try:
+        client = tracking.client()
+    except tracking.Unreachable as error:
+        say(f"graft: warning: {error}")
+        return None
+    tags = {tracking.STAGE: stage, tracking.FINGERPRINT: fingerprint}
+    run = tracking.find_run(client, tags) or tracking.create_run(client, stage, tags)
+
+    def listen(name: str, report: Any) -> None:
+        try:
+            tracking.log_curves(client, run.info.run_id, list(_points(name, report.curve(), report.epoch)))
+        except Exception as error:  # a server that goes away must not end a training
+            say(
+                f"graft: warning: the curves did not reach MLflow ({type(error).__name__}); graft publish completes them"
+            )
+
+    return listen
+
+
+def _publish_record(client: MlflowClient, stage: str) -> str:
+    """Finds or makes the run of a record and completes it; returns its id."""
+    path = RECORDS / f"{stage}.json"
+    record, digest = read_json(path), sha256_of(path)
+    found = tracking.find_run(client, {tracking.RECORD: digest})
+    if found and found.data.tags.get(tracking.COMPLETE) == "true":
+        return str(found.info.run_id)
+    run = found or _streamed(client, stage, record["fingerprint"])
+    run = run or tracking.create_run(client, stage, {tracking.STAGE: stage, tracking.RECORD: digest})
+    run_id = str(run.info.run_id)
+    tracking.tag(client, run_id, {tracking.RECORD: digest, **_tags(record)})
+    tracking.log_params(client, run_id, dict(_flat(record["params"])))
+    tracking.log_curves(client, run_id, [(name, value, 0) for name, value in record["metrics"].items()])
+    if stage == "fine-tune" and not any("/" in name for name in run.data.metrics):
+        tracking.log_curves(client, run_id, list(_recorded_curves()))
+    for artifact in (str(path), *ARTIFACTS[stage], str(MEASURED / f"{stage}.json")):
+        if Path(artifact).is_file():
+            client.log_artifact(run_id, artifact)
+    client.set_terminated(run_id)
+    tracking.tag(client, run_id, {tracking.COMPLETE: "true"})
+    return run_id
+
+
+def _streamed(client: MlflowClient, stage: str, fingerprint: str) -> Any | None:
+    """The run that fine-tune streamed its curves into, unless another record has it already."""
+    run = tracking.find_run(client, {tracking.STAGE: stage, tracking.FINGERPRINT: fingerprint})
+    return None if run is None or tracking.RECORD in run.data.tags else run
+
+
+def _tags(record: Mapping[str, Any]) -> dict[str, str]:
+    """Everything a search may start from: stage, fingerprint, commit, what was consumed and produced."""
+    tags = {tracking.STAGE: record["stage"], tracking.FINGERPRINT: record["fingerprint"]}
+    tags |= {
+        f"graft.consumed.{path}": digest for path, digest in record["inputs"].items() if not Path(path).is_absolute()
+    }
+    tags |= {f"graft.produced.{path}": digest for path, digest in record["outputs"].items()}
+    tags |= {"graft.lock": str(record["environment"]["lock"]), "mlflow.source.git.commit": str(record["git"]["commit"])}
+    return tags | {"graft.commit_holds_code_and_params": str(record["git"]["holds_code_and_params"]).lower()}
+
+
+def _publish_model(client: MlflowClient, run_id: str) -> str:
+    """Registers the exported model unless its digest has a version; points `candidate` at it."""
+    record = read_json(RECORDS / "export.json")
+    name = f"graft-{record['params']['task']}"
+    digest = digest_of(EXPORTED)
+    if digest != record["outputs"][EXPORTED.as_posix()]:
+        return f"{EXPORTED} is not what its record says: not registered; run dvc repro"
+    version = tracking.find_version(client, name, digest)
+    if version is None:
+        tags = {tracking.MODEL_DIGEST: digest, tracking.RECORD: sha256_of(RECORDS / "export.json")}
+        tags |= {tracking.FINGERPRINT: record["fingerprint"], "mlflow.source.git.commit": str(record["git"]["commit"])}
+        version = tracking.register(client, name, run_id, EXPORTED, tags)
+    tracking.point_candidate(client, name, version.version)
+    return f"models:/{name}@{tracking.ALIAS} is version {version.version}"
+
+
+def _recorded_curves() -> Iterator[tuple[str, float, int]]:
+    with CURVES.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            values = {key: float(value) for key, value in row.items() if key not in ("run", "epoch") and value}
+            yield from _points(row["run"], values, int(row["epoch"]))
+
+
+def _points(run: str, values: Mapping[str, float], epoch: int) -> Iterator[tuple[str, float, int]]:
+    yield from ((f"{run}/{name}", float(value), epoch) for name, value in values.items())
+
+
+def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, str(value)

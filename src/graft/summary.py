@@ -1,0 +1,68 @@
+"""The short table that `make repro` ends with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from graft.records import MEASURED
+from graft.sample import read_json
+
+METRICS = Path("reports/evaluation/metrics.json")
+REPORT = Path("reports/evaluation/report.html")
+
+
+def print_summary() -> None:
+    """Prints scores per class and overall beside the baseline's, latency, and where to look next."""
+    from rich.console import Console
+
+    from graft.tracking import store_uri
+
+    console = Console(highlight=False)
+    metrics = read_json(METRICS)
+    console.print(_table(metrics))
+    for note in _notes(metrics):
+        console.print(note)
+    console.print(f"Report     {REPORT}   (open it in a browser)")
+    console.print(f"MLflow UI  .venv/bin/mlflow ui --backend-store-uri {store_uri()}   then http://127.0.0.1:5000")
+
+
+def _table(metrics: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    baseline = metrics.get("baseline")
+    headline, per_class = ("mean_iou", "iou") if "mean_iou" in metrics else ("accuracy", "recall")
+    title = f"{metrics['num_images']} {metrics['split']} images" + (", synthetic" if metrics["synthetic"] else "")
+    table = Table(title=title, title_justify="left", show_footer=True)
+    table.add_column("class", footer=headline.replace("_", " "))
+    table.add_column(f"adapted {per_class}", justify="right", footer=_percent(metrics[headline]))
+    if baseline:
+        table.add_column("from scratch", justify="right", footer=_percent(baseline[headline]))
+        table.add_column("gain", justify="right", footer=_points(metrics[headline], baseline[headline]))
+    for name, value in metrics[per_class].items():
+        row = [name, _percent(value)]
+        if baseline:
+            row += [_percent(baseline[per_class][name]), _points(value, baseline[per_class][name])]
+        table.add_row(*row)
+    return table
+
+
+def _notes(metrics: dict[str, Any]) -> list[str]:
+    notes = []
+    if metrics.get("selected_on_this_split"):
+        notes.append("Note       the best epoch was selected on this very split: expect less on new images")
+    measured = MEASURED / "export.json"
+    latency = read_json(measured) if measured.is_file() else {}
+    if "onnx_ms" in latency:
+        notes.append(
+            f"Latency    {latency['onnx_ms']:.1f} ms an image in ONNX Runtime, {latency['eager_ms']:.1f} ms in torch (one thread)"
+        )
+    return notes
+
+
+def _percent(value: float | None) -> str:
+    return "absent" if value is None else f"{100 * value:.1f}%"
+
+
+def _points(value: float | None, other: float | None) -> str:
+    return "" if value is None or other is None else f"{100 * (value - other):+.1f} points"

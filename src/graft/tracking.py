@@ -1,0 +1,182 @@
+"""The one door to MLflow: where the store is, runs by digest, curves, registered versions.
+
+Content digests are the foreign keys: a run is found by the sha256 of its record, a version by the digest of the model
+it holds, so lineage survives another machine, a second clone or a lost cache.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+
+from graft.errors import GraftError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities.model_registry import ModelVersion
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+EXPERIMENT = "graft"
+ALIAS = "candidate"
+SECONDS_TO_ANSWER = 3.0
+STAGE, FINGERPRINT, RECORD, COMPLETE = "graft.stage", "graft.fingerprint", "graft.record", "graft.complete"
+MODEL_DIGEST = "graft.model_digest"
+
+
+class Unreachable(GraftError):  # noqa: N818  (it reads as what it says)
+    """No MLflow server answers at the given address."""
+
+
+def is_off() -> bool:
+    """Whether `GRAFT_TRACKING=off` silences all tracking."""
+    return os.environ.get("GRAFT_TRACKING", "").lower() == "off"
+
+
+def store_uri() -> str:
+    """The address of the store: the environment owns it, beside the project it is SQLite."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+
+
+def client() -> MlflowClient:
+    """A client of the store, which is created (by one process at a time) where it does not exist.
+
+    Raises:
+        Unreachable: Nothing answers at the address of the server.
+    """
+    uri = store_uri()
+    _refuse_a_silent_server(uri)
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    import mlflow
+    from filelock import FileLock
+
+    for name in ("mlflow", "mlflow.store", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    mlflow.set_tracking_uri(uri)
+    Path(".locks").mkdir(exist_ok=True)
+    with FileLock(".locks/mlflow.lock"):
+        mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+        return mlflow.MlflowClient()
+
+
+def find_run(mlflow_client: MlflowClient, tags: Mapping[str, str]) -> Any | None:
+    """The newest run of the experiment that carries all of these tags."""
+    condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
+    runs = mlflow_client.search_runs([experiment_id(mlflow_client)], condition, max_results=1)
+    return runs[0] if runs else None
+
+
+def create_run(mlflow_client: MlflowClient, name: str, tags: Mapping[str, str]) -> Any:
+    """A new run."""
+    return mlflow_client.create_run(experiment_id(mlflow_client), tags=dict(tags), run_name=name)
+
+
+def experiment_id(mlflow_client: MlflowClient) -> str:
+    """The id of Graft's experiment."""
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    experiment = mlflow_client.get_experiment_by_name(name)
+    if experiment is None:
+        raise GraftError(f"no experiment named {name}", where=store_uri(), remedy="run graft publish")
+    return str(experiment.experiment_id)
+
+
+def log_curves(mlflow_client: MlflowClient, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:
+    """Logs (name, value, step) triples in batches; what is not finite is left out."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    metrics = [Metric(name, value, now, step) for name, value, step in points if value == value]
+    for start in range(0, len(metrics), 900):
+        mlflow_client.log_batch(run_id, metrics=metrics[start : start + 900])
+
+
+def log_params(mlflow_client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:
+    """Logs parameters, shortened to what MLflow takes (6,000 characters)."""
+    from mlflow.entities import Param
+
+    mlflow_client.log_batch(run_id, params=[Param(key, value[:6000]) for key, value in params.items()])
+
+
+def tag(mlflow_client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    """Sets tags of a run."""
+    from mlflow.entities import RunTag
+
+    mlflow_client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def find_version(mlflow_client: MlflowClient, name: str, model_digest: str) -> ModelVersion | None:
+    """The registered version that holds the model of this digest."""
+    versions = mlflow_client.search_model_versions(f"name = '{name}'")
+    return next((version for version in versions if version.tags.get(MODEL_DIGEST) == model_digest), None)
+
+
+def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, tags: Mapping[str, str]) -> ModelVersion:
+    """Logs the exported model as a pyfunc of this run and registers it as a new version of `name`."""
+    import mlflow
+
+    from graft.serving import signature
+
+    inputs, outputs, example = signature.described(model)
+    with _quiet(), mlflow.start_run(run_id=run_id):
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(signature.__file__).with_name("model.py")),
+            artifacts={"model": str(model)},
+            signature=mlflow.models.infer_signature(inputs, outputs),
+            input_example=example,
+            pip_requirements=signature.requirements(),
+        )
+        return mlflow.register_model(logged.model_uri, name, tags=dict(tags))
+
+
+def point_candidate(mlflow_client: MlflowClient, name: str, version: str) -> None:
+    """Points the alias `candidate` at a version."""
+    mlflow_client.set_registered_model_alias(name, ALIAS, version)
+
+
+def download_model(uri: str) -> Path:
+    """The folder of exported files inside a registered model such as `models:/graft-segmentation@candidate`.
+
+    Raises:
+        GraftError: There is no such model, version or alias.
+    """
+    client()
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    try:
+        folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=tempfile.mkdtemp(prefix="graft-model-"))
+    except MlflowException as error:
+        remedy = "look at the versions and aliases in the MLflow UI, or run graft publish"
+        raise GraftError(f"no such model: {error.message}", where=uri, remedy=remedy) from None
+    return Path(folder) / "artifacts" / "exported"
+
+
+def _refuse_a_silent_server(uri: str) -> None:
+    """MLflow itself would try again for minutes."""
+    address = urlparse(uri)
+    if address.scheme not in ("http", "https"):
+        return
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=SECONDS_TO_ANSWER).close()
+    except OSError as error:
+        remedy = "start it or mend MLFLOW_TRACKING_URI, then run graft publish: it completes the record"
+        raise Unreachable(f"no MLflow server answers ({error})", where=uri, remedy=remedy) from None
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """MLflow greets every registration on stdout and stderr."""
+    with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
+        yield
