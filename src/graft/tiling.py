@@ -1,0 +1,100 @@
+"""An image too large for one forward pass: overlapping tiles whose logits are cross-faded, in bounded memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Block:
+    """Finished logits [K, h, w] of a part of an image, with the place of its upper left corner."""
+
+    top: int
+    left: int
+    logits: np.ndarray
+
+
+def assembled(blocks: Iterable[Block], size: tuple[int, int]) -> np.ndarray:
+    """The whole [K, H, W] of blocks that cover `size` = (H, W)."""
+    whole = np.empty(0)
+    for block in blocks:
+        num_classes, rows, columns = block.logits.shape
+        if not whole.size:
+            whole = np.empty((num_classes, *size), np.float32)
+        whole[:, block.top : block.top + rows, block.left : block.left + columns] = block.logits
+    return whole
+
+
+def cross_faded(
+    run: Callable[[np.ndarray], np.ndarray], image: np.ndarray, *, multiple: int, max_pixels: int, overlap_px: int
+) -> Iterator[Block]:
+    """Logits of an image, block by block, each pixel exactly once; what later tiles add to is carried right and down.
+
+    Args:
+        run: From a tile [h, w, 3] to its logits [K, h, w].
+        image: uint8 [H, W, 3].
+        multiple: Of which the sides of a tile are, unless the image itself is smaller.
+        max_pixels: Pixels of a tile at most.
+        overlap_px: By how much neighbours overlap at least (half a tile at most).
+    """
+    height, width = image.shape[:2]
+    tile_height, tile_width = tile_size(height, width, multiple, max_pixels, overlap_px)
+    down = fading(height, tile_height, overlap_px)
+    across = fading(width, tile_width, overlap_px)
+    carried_down = np.zeros((1, 0, width), np.float32)
+    for (top, fade_down), next_top in zip(down, [*(start for start, _ in down[1:]), height], strict=True):
+        carried_right, below = np.zeros((1, 1, 0), np.float32), np.empty(0)
+        for (left, fade_across), next_left in zip(across, [*(start for start, _ in across[1:]), width], strict=True):
+            tile = run(image[top : top + tile_height, left : left + tile_width])
+            tile = tile * (fade_down[:, None] * fade_across)
+            tile[:, :, : carried_right.shape[2]] += carried_right
+            finished, carried_right = tile[:, :, : next_left - left], tile[:, :, next_left - left :].copy()
+            finished[:, : carried_down.shape[1]] += carried_down[:, :, left:next_left]
+            if not below.size:
+                below = np.empty((len(tile), tile_height - (next_top - top), width), np.float32)
+            below[:, :, left:next_left] = finished[:, next_top - top :]
+            yield Block(top, left, finished[:, : next_top - top])
+        carried_down = below
+
+
+def tile_size(height: int, width: int, multiple: int, max_pixels: int, overlap_px: int) -> tuple[int, int]:
+    """About square tiles of at most `max_pixels`, of sides a model takes without padding, as few as will do."""
+    if height > width:
+        tile_width, tile_height = tile_size(width, height, multiple, max_pixels, overlap_px)
+        return tile_height, tile_width
+    tile_height = _tile_side(math.isqrt(max_pixels), height, multiple, overlap_px)
+    return tile_height, _tile_side(max_pixels // tile_height, width, multiple, overlap_px)
+
+
+def fading(whole: int, tile: int, overlap_px: int) -> list[tuple[int, np.ndarray]]:
+    """Places of the tiles along one side, evenly apart, each with its weights; they sum to one at every pixel.
+
+    A weight rises in a straight line over `overlap_px` from the edge of its tile, so that a tile counts least where
+    it sees least of the surroundings. Where only one tile lies its weight is exactly one.
+    """
+    overlap_px, num_tiles = _overlap_and_num_tiles(whole, tile, overlap_px)
+    starts = [round(index * (whole - tile) / max(1, num_tiles - 1)) for index in range(num_tiles)]
+    from_edge = np.minimum(np.arange(1, tile + 1), np.arange(tile, 0, -1))
+    weights = np.minimum(from_edge, overlap_px + 1).astype(np.float32)
+    total = np.zeros(whole, np.float32)
+    for start in starts:
+        total[start : start + tile] += weights
+    return [(start, weights / total[start : start + tile]) for start in starts]
+
+
+def _tile_side(largest: int, whole: int, multiple: int, overlap_px: int) -> int:
+    """The smallest side that needs no more tiles than `largest` does."""
+    if largest >= whole:
+        return whole
+    largest = max(multiple, largest // multiple * multiple)
+    overlap_px, num_tiles = _overlap_and_num_tiles(whole, largest, overlap_px)
+    return min(largest, math.ceil((whole + (num_tiles - 1) * overlap_px) / num_tiles / multiple) * multiple)
+
+
+def _overlap_and_num_tiles(whole: int, tile: int, overlap_px: int) -> tuple[int, int]:
+    overlap_px = min(overlap_px, tile // 2)
+    return overlap_px, max(1, math.ceil((whole - overlap_px) / (tile - overlap_px)))
