@@ -1,0 +1,52 @@
+"""How an image becomes the size a model works at: the same rule in training, evaluation, export and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import cv2
+import numpy as np
+from pydantic import Field
+
+SizePx = Annotated[int, Field(ge=16)]
+
+
+def none(height: int, width: int) -> tuple[int, int]:
+    """The size it has.
+
+    Args:
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+    """
+    return height, width
+
+
+def short_side(height: int, width: int, *, size_px: SizePx) -> tuple[int, int]:
+    """The shorter side becomes `size_px`, the longer keeps the aspect (rounded to whole pixels)."""
+    scale = size_px / min(height, width)
+    return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+def fit(height: int, width: int, *, size_px: SizePx) -> tuple[int, int]:
+    """The longer side becomes `size_px`, the shorter keeps the aspect (rounded to whole pixels, at least one)."""
+    scale = size_px / max(height, width)
+    return max(round(height * scale), 1), max(round(width * scale), 1)
+
+
+RESIZES: dict[str, Callable[..., tuple[int, int]]] = {"none": none, "short_side": short_side, "fit": fit}
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Image uint8 [H, W, 3] at `size` (height, width): pixel areas averaged where it shrinks, bilinear where it grows."""
+    if image.shape[:2] == tuple(size):
+        return image
+    shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
+    return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def resize_mask(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Mask [H, W] at `size` (height, width) by nearest neighbour between pixel centres: no value is made up."""
+    if mask.shape[:2] == tuple(size):
+        return mask
+    return cv2.resize(mask, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
