@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import nn
 
 from graft.predicting import Runner
+
+
+class Normalisation(Protocol):
+    """Mean and deviation of red, green and blue in fractions of one; `checkpoints.ModelSpec` has them."""
+
+    mean: Sequence[float]
+    std: Sequence[float]
 
 
 class Deployable(nn.Module):
@@ -40,8 +48,7 @@ def normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[torch.Te
 
 def torch_runner(
     model: nn.Module,
-    mean: Sequence[float],
-    std: Sequence[float],
+    spec: Normalisation,
     *,
     device: torch.device | str = "cpu",
     precision: str = "float32",
@@ -51,8 +58,7 @@ def torch_runner(
 
     Args:
         model: From normalised float [B, 3, H, W] to logits.
-        mean: Of red, green and blue, in fractions of one.
-        std: Of the same.
+        spec: Mean and deviation, as a `checkpoints.ModelSpec` has them.
         device: Where it runs.
         precision: `float32`, or `bf16` for autocast (the logits are float32 all the same).
         channels_last: Whether weights and images lie in memory channels last.
@@ -60,7 +66,7 @@ def torch_runner(
     device = torch.device(device)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model.to(device, memory_format=layout)
-    deployable = Deployable(model, mean, std).to(device)
+    deployable = Deployable(model, spec.mean, spec.std).to(device)
 
     def run(images: np.ndarray) -> np.ndarray:
         if model.training:

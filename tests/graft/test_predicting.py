@@ -17,7 +17,6 @@ from graft import predicting, tiling
 from graft.predicting_torch import Deployable, torch_runner
 
 LIMITS = {"max_pixels": 2_000_000, "overlap_px": 64}
-MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.25, 0.3]
 
 
 @dataclass
@@ -25,6 +24,8 @@ class Spec:
     task: str = "segmentation"
     resize: dict[str, Any] = field(default_factory=lambda: {"name": "none"})
     padding_multiple: int = 1
+    mean: tuple[float, ...] = (0.4, 0.5, 0.6)
+    std: tuple[float, ...] = (0.2, 0.25, 0.3)
 
 
 class Small(nn.Module):
@@ -153,7 +154,7 @@ def test_weights_of_tiles_sum_to_one_and_cover_everything(whole: int, tile: int,
 def test_a_real_photograph_in_tiles_equals_the_whole_away_from_seams(real_data: Path) -> None:
     path = sorted((real_data / "camvid" / "val").iterdir())[0]
     image = cv2.resize(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), (1200, 900))
-    runner, spec = torch_runner(Small().eval(), MEAN, STD), Spec(padding_multiple=4)
+    runner, spec = torch_runner(Small().eval(), Spec()), Spec(padding_multiple=4)
     whole = predicting.predict_logits(runner, image, spec, **LIMITS)
     tiled = predicting.predict_logits(runner, image, spec, max_pixels=500 * 500, overlap_px=64)
     differs = np.abs(tiled - whole).max(axis=0) > 1e-4
@@ -205,18 +206,18 @@ def test_most_likely_is_argmax_and_takes_the_first_of_equals() -> None:
 def test_the_runner_normalises_and_runs_in_evaluation_mode_whatever_the_layout() -> None:
     model = nn.Sequential(nn.BatchNorm2d(3), nn.Dropout(0.9)).train()
     image = picture(8, 12)
-    expected = (image / 255 - MEAN) / STD
+    expected = (image / 255 - Spec().mean) / Spec().std
     for channels_last in (True, False):
-        logits = torch_runner(model, MEAN, STD, channels_last=channels_last)(image[None])
+        logits = torch_runner(model, Spec(), channels_last=channels_last)(image[None])
         np.testing.assert_allclose(logits[0].transpose(1, 2, 0), expected, rtol=1e-4, atol=1e-5)
-    assert torch_runner(model, MEAN, STD, precision="bf16")(image[None]).dtype == np.float32
+    assert torch_runner(model, Spec(), precision="bf16")(image[None]).dtype == np.float32
     read_only = np.broadcast_to(image, (2, *image.shape))
-    assert torch_runner(model, MEAN, STD)(read_only).shape == (2, 3, 8, 12)
+    assert torch_runner(model, Spec())(read_only).shape == (2, 3, 8, 12)
 
 
 def test_a_deployable_model_runs_on_a_gpu_where_there_is_one() -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     image = picture(64, 64)[None]
-    expected = Deployable(Small().eval(), MEAN, STD)(torch.from_numpy(image)).detach().numpy()
-    np.testing.assert_allclose(torch_runner(Small(), MEAN, STD, device="cuda")(image), expected, atol=2e-3)
+    expected = Deployable(Small().eval(), Spec().mean, Spec().std)(torch.from_numpy(image)).detach().numpy()
+    np.testing.assert_allclose(torch_runner(Small(), Spec(), device="cuda")(image), expected, atol=2e-3)
