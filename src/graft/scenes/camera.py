@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,11 @@ class Camera:
     yaw: float
     pitch: float
     bend: float
+
+    def scaled(self, factor: float) -> Camera:
+        """The same view in another resolution."""
+        size = (round(self.width_px * factor), round(self.height_px * factor))
+        return replace(self, width_px=size[0], height_px=size[1], focal_px=self.focal_px * factor)
 
     @property
     def horizon_px(self) -> float:

@@ -70,12 +70,24 @@ class Canvas:
         cv2.ellipse(self.pixels, centre, axes, 0, 0, 360, (*colour, code), thickness, shift=_SHIFT)
         cv2.ellipse(self.depth, centre, axes, 0, 0, 360, float(depth_m), thickness, shift=_SHIFT)
 
+    def relabel(self, points_px: np.ndarray, code: int, depth_m: float) -> None:
+        """Give a polygon [N, 2] a class without painting over what shows through it."""
+        low = np.clip(np.floor(points_px.min(0)), 0, (self.camera.width_px, self.camera.height_px)).astype(int)
+        high = np.clip(np.ceil(points_px.max(0)) + 1, 0, (self.camera.width_px, self.camera.height_px)).astype(int)
+        if (high - low).min() < 1:
+            return
+        inside = np.zeros((high - low)[::-1], np.uint8)
+        cv2.fillPoly(inside, [np.rint((points_px - low) * _SCALE).astype(np.int32)], 1, shift=_SHIFT)
+        region = (slice(low[1], high[1]), slice(low[0], high[0]))
+        self.pixels[region][:, :, 3][inside > 0] = code
+        self.depth[region][inside > 0] = depth_m
+
     def shade_ground(self, points: np.ndarray, strength: int) -> None:
         """Darken the ground under a polygon [N, 3] (world metres); the strength is 0..255 and never adds up beyond it."""
         polygon = np.rint(self.camera.project(np.asarray(points))[0] * (_SCALE / OVERSAMPLING)).astype(np.int32)
         cv2.fillPoly(self.shadow, [polygon], int(strength), shift=_SHIFT)
 
-    def texture(self, corners: np.ndarray, levels: list[np.ndarray]) -> None:
+    def texture(self, corners: np.ndarray, levels: list[np.ndarray], light: float) -> None:
         """Map a texture pyramid of [h, w, 4] onto a planar world quad: top left, top right, bottom right, bottom left."""
         pixels, depth = self.camera.project(np.asarray(corners))
         low = np.clip(np.floor(pixels.min(0)), 0, (self.camera.width_px, self.camera.height_px)).astype(int)
@@ -92,6 +104,8 @@ class Canvas:
         inside = np.zeros(size[::-1], np.uint8)
         cv2.fillConvexPoly(inside, np.rint((pixels - low) * _SCALE).astype(np.int32), 1, shift=_SHIFT)
         inside &= painted[:, :, 3] > 0
+        dim = painted[:, :, :3] if light == 1.0 else cv2.convertScaleAbs(painted[:, :, :3], alpha=light)
+        painted[:, :, :3] = dim
         region = (slice(low[1], high[1]), slice(low[0], high[0]))
         cv2.copyTo(painted, inside, self.pixels[region])
         across = np.interp(np.arange(low[0], high[0]), *_sorted_pair(pixels[:2, 0], 1 / depth[:2])).astype(np.float32)

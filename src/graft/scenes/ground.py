@@ -1,0 +1,143 @@
+"""The ground and the sky: road, kerbs, pavements, markings, crossings, clouds."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from graft.scenes.camera import Camera
+from graft.scenes.canvas import PAVEMENT, ROAD, SKY, TREE, Canvas, Colour, shaded
+from graft.scenes.layout import END_M, Street
+from graft.scenes.lighting import Lighting
+from graft.scenes.textures import noise_tile
+
+KERB_M = 0.12
+
+
+def strip(camera: Camera, x0: float, x1: float, z0: float, z1: float, y: float = 0.0, step_m: float = 9.0) -> np.ndarray | None:
+    """Outline [N, 3] of a ground strip along the road from z0 to z1, cut at the near plane; None when behind the camera."""
+    starts = [max(z0, camera.first_visible_z(x)) for x in (x0, x1)]
+    if min(z1 - s for s in starts) < 0.05:
+        return None
+    sides = []
+    for x, start in zip((x0, x1), starts, strict=True):
+        zs = np.linspace(start, z1, 2 + int((z1 - start) / step_m))
+        sides.append(np.stack([np.full_like(zs, x), np.full_like(zs, y), zs], axis=1))
+    return np.concatenate([sides[0], sides[1][::-1]])
+
+
+def paint_sky(canvas: Canvas, lighting: Lighting, rng: np.random.Generator) -> None:
+    """Fill the whole canvas with sky: a gradient and clouds."""
+    camera = canvas.camera
+    height, width = camera.height_px // 2, camera.width_px // 2
+    rise = np.clip(1 - np.arange(height) / max(camera.horizon_px / 2, 1), 0, 1).astype(np.float32)[:, None, None] ** 0.7
+    sky = (lighting.sky_low * (1 - rise) + lighting.sky_top * rise).astype(np.float32) * np.ones((1, width, 1), np.float32)
+    tile = np.roll(noise_tile(3), tuple(rng.integers(256, size=2)), (0, 1))
+    part = tile[: int(rng.integers(100, 256)), : int(rng.integers(90, 200))]
+    cover = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
+    amount = np.clip((cover + 2.2 * lighting.cloudiness - 0.9) * 0.6, 0, 1)[:, :, None] * (0.75 if not lighting.night else 0.3)
+    base = lighting.sky_low * (1.08 if lighting.light == "day" else 0.85)
+    cloud = (base * (1 - rng.uniform(0.0, 0.22) * np.clip(cover, -1, 1.5)[:, :, None])).astype(np.float32)
+    sky = np.clip(sky * (1 - amount) + cloud * amount, 0, 255).astype(np.uint8)
+    full = cv2.resize(sky, (camera.width_px, camera.height_px), interpolation=cv2.INTER_LINEAR)
+    canvas.pixels[:, :, :3] = full
+    canvas.pixels[:, :, 3] = SKY
+
+
+def paint_ground(canvas: Canvas, street: Street, lighting: Lighting, rng: np.random.Generator) -> None:
+    """Paint road, pavements and markings, and set the ground's depth."""
+    camera = canvas.camera
+    row = int(np.clip(np.ceil(camera.horizon_px), 0, camera.height_px))
+    ground = camera.ground_depth()[row:]
+    canvas.depth[row:] = np.minimum(ground, 900.0)
+    light = lighting.shade((0, 1, 0))
+    tarmac = rng.uniform(74, 128) * np.array((1.0, 1.0, rng.uniform(0.96, 1.06)))
+    slabs = rng.uniform(110, 168) * np.array((1.0, rng.uniform(0.94, 1.0), rng.uniform(0.86, 1.0)))
+    canvas.pixels[row:] = (*shaded(tuple(slabs * 0.9), light), PAVEMENT)
+    _paint_strips(canvas, street, tuple(tarmac), tuple(slabs), light, rng)
+    _paint_marks(canvas, street, light, rng)
+    if street.crossing_z > 0:
+        _paint_crossing(canvas, street, light, rng)
+
+
+def _lay(canvas: Canvas, bounds: tuple[float, float, float, float], colour: Colour, code: int) -> None:
+    outline = strip(canvas.camera, *bounds)
+    if outline is not None:
+        canvas.paint_ground(outline, colour, code)
+
+
+def _paint_strips(canvas: Canvas, street: Street, tarmac: Colour, slabs: Colour, light: float, rng: np.random.Generator) -> None:
+    half = street.half_width
+    far = END_M + 60
+    _lay(canvas, (-half, half, -8, far), shaded(tarmac, light), ROAD)
+    for front in street.fronts:
+        if front.kind == "side_street":
+            outer = front.side * 60.0
+            _lay(canvas, (min(0, outer), max(0, outer), front.z0 + 1.2, front.z1 - 1.2), shaded(tarmac, light), ROAD)
+        elif front.kind == "garden" and front.variant % 3 == 0:
+            lawn = shaded((86, 108, 52), light)
+            _lay(canvas, (*sorted((front.x, front.x + front.side * 14)), front.z0, front.z1), lawn, TREE)
+    for _ in range(rng.integers(0, 4)):
+        x, z = rng.uniform(-half, half - 1), rng.uniform(3, 40)
+        patch = shaded(tarmac, light * rng.choice((0.8, 0.88, 1.12)))
+        _lay(canvas, (x, min(half, x + rng.uniform(0.6, 2)), z, z + rng.uniform(1, 9)), patch, ROAD)
+    for side in (-1, 1):
+        inner, kerb = side * half, side * (half + KERB_M)
+        gaps = [f for f in street.fronts if f.kind == "side_street" and f.side == side]
+        bounds = [-8.0, *(z for f in gaps for z in (f.z0 + 1.2, f.z1 - 1.2)), far]
+        for z0, z1 in zip(bounds[::2], bounds[1::2], strict=True):
+            _lay(canvas, (*sorted((inner, kerb)), z0, z1), shaded(slabs, light * 1.12), PAVEMENT)
+            _lay(canvas, (*sorted((inner - side * 0.35, inner)), z0, z1), shaded(tarmac, light * 0.8), ROAD)
+
+
+def _paint_marks(canvas: Canvas, street: Street, light: float, rng: np.random.Generator) -> None:
+    """Centre line, edge lines, yellow lines at the kerb, now and then hatching or an arrow box."""
+    white, yellow = shaded((226, 226, 220), light), shaded((208, 176, 66), light)
+    half, dash, gap = street.half_width, rng.uniform(1.5, 4), rng.uniform(2, 6)
+    wear = rng.uniform(0.75, 1.0)
+    white, yellow = shaded(white, wear), shaded(yellow, wear)
+    if street.marking == 3:
+        for x in (-0.17, 0.07):
+            _lay(canvas, (x, x + 0.1, -4, END_M), white, ROAD)
+    else:
+        centre = yellow if rng.random() < 0.12 else white
+        for z in np.arange(rng.uniform(-2, 4), 80, dash + gap):
+            _lay(canvas, (-0.07, 0.07, float(z), float(z + dash)), centre, ROAD)
+    if street.marking in (1, 2):
+        for side in (-1, 1):
+            for offset in (0.45, 0.65)[: street.marking]:
+                x = side * (half - offset)
+                _lay(canvas, (x - 0.05, x + 0.05, -4, END_M), yellow if street.marking == 2 else white, ROAD)
+    if rng.random() < 0.35:
+        side, z, length = rng.choice((-1, 1)), rng.uniform(4, 25), rng.uniform(6, 20)
+        for x in (half - 2.2, half - 0.5):
+            _lay(canvas, (side * x - 0.06, side * x + 0.06, z, z + length), white, ROAD)
+        for at in np.arange(z, z + length + 0.1, length / 3):
+            _lay(canvas, (*sorted((side * (half - 2.2), side * (half - 0.5))), float(at), float(at) + 0.14), white, ROAD)
+
+
+def _paint_crossing(canvas: Canvas, street: Street, light: float, rng: np.random.Generator) -> None:
+    """A zebra crossing, or the stop line of a signalled one."""
+    half, z = street.half_width, street.crossing_z
+    white = shaded((222, 222, 216), light)
+    if rng.random() < 0.6:
+        for x in np.arange(-half + 0.3, half - 0.5, 1.1):
+            _lay(canvas, (float(x), float(x) + 0.55, z, z + 3), white, ROAD)
+    else:
+        for at in (z, z + 3):
+            for x in np.arange(-half + 0.2, half - 0.3, 0.7):
+                _lay(canvas, (float(x), float(x) + 0.35, at, at + 0.2), white, ROAD)
+    _lay(canvas, (-half, half, z - 2.2, z - 1.9), white, ROAD)
+
+
+def ground_texture(camera: Camera, scale: float) -> np.ndarray:
+    """Noise that lies on the ground plane, float32 [H, W], deviation about 1 near the camera and fading with distance."""
+    depth = np.minimum(camera.ground_depth(), 400.0)
+    columns = (np.arange(camera.width_px, dtype=np.float32) + 0.5 - camera.width_px / 2) / camera.focal_px
+    across = depth * columns[None, :]
+    cos, sin = np.float32(np.cos(camera.yaw)), np.float32(np.sin(camera.yaw))
+    x, z = across * cos + depth * sin, depth * cos - across * sin
+    tile = noise_tile(16)
+    near = cv2.remap(tile, np.mod(x * scale * 60, 255), np.mod(z * scale * 30, 255), cv2.INTER_LINEAR)
+    broad = cv2.remap(tile, np.mod(x * 11 + 40, 255), np.mod(z * 1.6, 255), cv2.INTER_LINEAR)
+    return near * np.exp(-depth / 14) + 0.9 * broad * np.exp(-depth / 60)

@@ -1,0 +1,178 @@
+"""From flat colours to a photograph: ground texture, shadows, lamps, fog, rain, snow, lens and sensor."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from graft.scenes.camera import Camera
+from graft.scenes.canvas import PAVEMENT, ROAD, SKY_DEPTH_M, Colour
+from graft.scenes.ground import ground_texture
+from graft.scenes.lighting import Lighting
+from graft.scenes.textures import noise_tile
+
+Light = tuple[float, float, float, Colour, float]
+
+
+def dress_ground(image: np.ndarray, mask: np.ndarray, shadow: np.ndarray, camera: Camera, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
+    """Texture and shadow the ground, float32 [H, W, 3] in 0..255; wet ground darkens, snow covers it."""
+    ground = ((mask == ROAD) | (mask == PAVEMENT)).astype(np.float32)
+    noise = ground_texture(camera, rng.uniform(0.7, 1.3))
+    if lighting.weather == "snow":
+        cover = np.clip(0.75 + 0.35 * noise - 0.45 * (mask == ROAD), 0.08, 0.95) * ground
+        white = np.float32(226 * lighting.shade((0, 1, 0)))
+        image = image + (white - image) * cover[:, :, None]
+    factor = 1 + rng.uniform(0.04, 0.1) * noise * ground
+    dark = cv2.GaussianBlur(shadow, (5, 5), 0).astype(np.float32) * np.float32(1 / 255)
+    depth_of_shade = 0.72 * (1 - 0.42 * lighting.ambient)
+    factor *= 1 - depth_of_shade * dark * ground
+    if lighting.weather == "rain":
+        factor *= 1 - 0.3 * ground
+    return image * factor[:, :, None]
+
+
+def reflect_wet(image: np.ndarray, mask: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
+    """Mirror the scene in wet ground: the rows above the horizon, flipped, smeared and rippled."""
+    height, width = mask.shape
+    horizon = int(np.clip(camera.horizon_px, 1, height - 2))
+    below = height - horizon
+    rows = np.clip(horizon - 1 - (np.arange(below) * 0.8).astype(int), 0, height - 1)
+    mirror = cv2.blur(image[rows], (max(3, width // 85), max(3, height // 14)))
+    ripple = cv2.resize(noise_tile(16)[: min(128, below * 2), :128], (width, below))
+    wet = (mask[horizon:] == ROAD) * 0.42 + (mask[horizon:] == PAVEMENT) * 0.24
+    wet = np.clip(wet * (1 + 0.35 * ripple) * rng.uniform(0.8, 1.2), 0, 0.7).astype(np.float32)[:, :, None]
+    image[horizon:] = image[horizon:] * (1 - wet) + mirror * wet * 1.1
+    return image
+
+
+def darken(image: np.ndarray, lit: np.ndarray, depth: np.ndarray, camera: Camera, lights: list[Light], lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
+    """Take the daylight away and let lamps and our own head-lights shine; surfaces that shine keep their colour."""
+    if lighting.light == "day":
+        return image
+    height, width = depth.shape
+    night = lighting.light == "night"
+    base = np.array((0.1, 0.105, 0.135) if night else (0.36, 0.38, 0.46), np.float32) * np.float32(rng.uniform(0.75, 1.35))
+    small = cv2.resize(depth, (width // 2, height // 2), interpolation=cv2.INTER_NEAREST)
+    columns = (np.arange(width // 2, dtype=np.float32) * 2 + 1 - width / 2) / camera.focal_px
+    rows = (camera.horizon_px - np.arange(height // 2, dtype=np.float32) * 2 - 1) / camera.focal_px
+    right, up = small * columns[None, :], small * rows[:, None] + np.float32(camera.y)
+    field = np.full((height // 2, width // 2, 3), base, np.float32)
+    lamps = sorted((light for light in lights if light[1] > 4), key=lambda light: light[2])[:7]
+    for x, y, z, colour, strength in lamps:
+        local = camera.to_camera(np.array([[x, y, z]]))[0].astype(np.float32)
+        distance = (right - local[0]) ** 2 + ((up - np.float32(y)) * 0.7) ** 2 + (small - local[2]) ** 2
+        pool = np.float32((0.5 if night else 0.22) * strength) / (1 + (distance * np.float32(1 / 30)) ** 1.5)
+        field += pool[:, :, None] * (np.array(colour, np.float32) * np.float32(1 / 255))
+    beam = np.exp(-((columns[None, :] / 0.3) ** 2)) * np.exp(-(((rows[:, None] + 0.1) / 0.13) ** 2))
+    field += (beam * np.float32(0.95 if night else 0.35) / (1 + (small / 22) ** 2))[:, :, None] * np.array((1.0, 0.97, 0.88), np.float32)
+    field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
+    shine = lit[:, :, None]
+    sky = (depth >= SKY_DEPTH_M * 0.99)[:, :, None]
+    return image * np.where(sky, np.float32(1), np.minimum(field, 1.5) * (1 - shine) + shine)
+
+
+def glow(image: np.ndarray, lit: np.ndarray, camera: Camera, lights: list[Light], mask: np.ndarray, depth: np.ndarray, lighting: Lighting) -> np.ndarray:
+    """Bloom around what shines, and long streaks of it on wet ground."""
+    if lighting.light == "day":
+        return image
+    height, width = mask.shape
+    halo = np.zeros((height // 2, width // 2, 3), np.float32)
+    haze = 1.7 if lighting.weather in ("fog", "rain") else 1.0
+    for x, y, z, colour, strength in lights:
+        (spot,), (far,) = camera.project(np.array([[x, y, z]]))
+        column, row = (int(c) for c in spot)
+        if not (0 <= column < width and 0 <= row < height) or depth[row, column] < far - 2.0:
+            continue
+        size = max(1, int(width / 256 * strength * 16 / (1 + far / 14)))
+        for grow, power in ((1.0, 0.8), (2.6 * haze, 0.22)):
+            cv2.circle(halo, (column // 2, row // 2), max(1, int(size * grow)), tuple(c * power * strength for c in colour), -1)
+        if lighting.weather == "rain":
+            foot = int(camera.horizon_px + camera.focal_px * (camera.y + y) / far)
+            reach = min(height - 1, foot + height // 10)
+            start = max(int(camera.horizon_px + camera.focal_px * camera.y / far), 0)
+            cv2.line(halo, (column // 2, start // 2), (column // 2, reach // 2), tuple(c * 0.7 * strength for c in colour), max(1, size // 3))
+    kernel = max(3, width // 32) | 1
+    halo = cv2.GaussianBlur(halo, (kernel, kernel), 0)
+    lamps = cv2.resize(image * lit[:, :, None], (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+    bloom = cv2.GaussianBlur(lamps, (0, 0), max(1.0, width / 110))
+    image = image + cv2.resize(bloom, (width, height)) * np.float32(0.6 * haze)
+    return image + cv2.resize(halo, (width, height)) * np.float32(0.8 if lighting.night else 0.4)
+
+
+def add_fog(image: np.ndarray, depth: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
+    """Beer-Lambert: what is left of a colour after `depth` metres, and the airlight in its place."""
+    visibility = {"fog": rng.uniform(22, 75), "rain": rng.uniform(90, 220), "snow": rng.uniform(60, 180)}.get(lighting.weather)
+    visibility = visibility or rng.uniform(250, 1500)
+    clear = np.exp(np.minimum(depth, 400.0) * np.float32(-1.0 / visibility))
+    if lighting.weather not in ("fog",):
+        clear = np.where(depth >= SKY_DEPTH_M * 0.99, np.maximum(clear, np.float32(0.85)), clear)
+    air = (lighting.sky_low * (1.25 if lighting.night else 0.96)).astype(np.float32)
+    return image * clear[:, :, None] + air * (1 - clear)[:, :, None]
+
+
+def falling(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
+    """Streaks of rain with drops on the lens, or flakes of snow."""
+    height, width = image.shape[:2]
+    veil = np.zeros((height, width), np.uint8)
+    unit = width / 256
+    if lighting.weather == "rain":
+        slant = rng.normal(0, 0.16)
+        starts = rng.uniform((0, -0.1), (1, 1), (int(rng.integers(90, 320)), 2)) * (width, height)
+        lengths = rng.uniform(4, 20, len(starts)) * unit
+        ends = starts + np.stack([slant * lengths, lengths], axis=1)
+        lines = np.rint(np.stack([starts, ends], axis=1) * 16).astype(np.int32)
+        cv2.polylines(veil, list(lines), False, 255, max(1, int(0.7 * unit)), cv2.LINE_AA, 4)
+        veil = cv2.blur(veil, (1, max(1, int(5 * unit))))
+        opacity = rng.uniform(0.12, 0.38)
+    else:
+        flakes = np.concatenate([rng.uniform(0, 1, (int(rng.integers(140, 520)), 2)) * (width, height), np.zeros((1, 2))])
+        for x, y in (flakes[:-1] * 16).astype(int).tolist():
+            cv2.circle(veil, (x, y), int((5 + (x * 7919 + y) % 17) * unit), 255, -1, cv2.LINE_8, 4)
+        veil = cv2.GaussianBlur(veil, (3, 3), 0)
+        opacity = rng.uniform(0.55, 0.9)
+    alpha = veil.astype(np.float32)[:, :, None] * np.float32(opacity / 255)
+    bright = np.float32({"day": 226, "dusk": 150, "night": 92}[lighting.light])
+    image = image + (bright - image) * alpha
+    return _lens_drops(image, rng) if lighting.weather == "rain" and rng.random() < 0.6 else image
+
+
+def _lens_drops(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Drops on the lens show the scene small, blurred and upside down."""
+    height, width = image.shape[:2]
+    blurred = cv2.blur(image, (width // 14, height // 14))[::-1]
+    drops = np.zeros((height, width), np.uint8)
+    for _ in range(rng.integers(2, 11)):
+        centre = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
+        radius = int(max(2, width * rng.uniform(0.006, 0.028)))
+        cv2.ellipse(drops, centre, (radius, int(radius * rng.uniform(1.0, 1.4))), 0, 0, 360, 255, -1)
+    alpha = cv2.GaussianBlur(drops, (0, 0), max(0.8, width / 220)).astype(np.float32)[:, :, None] * np.float32(0.55 / 255)
+    return image * (1 - alpha) + (blurred * 1.05 + 6) * alpha
+
+
+def expose(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
+    """Exposure, contrast, white balance, vignette, blur and noise; uint8 [H, W, 3]."""
+    height, width = image.shape[:2]
+    gain = np.exp(rng.normal(0.05 if lighting.light == "day" else 0.1, 0.2))
+    if lighting.light == "day" and lighting.weather == "clear" and rng.random() < 0.2:
+        gain *= rng.uniform(0.45, 0.75)
+    across = np.linspace(-1, 1, width, dtype=np.float32)[None, :] ** 2
+    down = np.linspace(-1, 1, height, dtype=np.float32)[:, None] ** 2
+    vignette = np.float32(gain) * (1 - np.float32(rng.uniform(0.02, 0.14)) * (across + down))
+    image = image * vignette[:, :, None]
+    image *= lighting.tint.astype(np.float32)
+    sigma = rng.uniform(0.0, 0.75) * width / 256
+    if sigma > 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), sigma)
+    contrast, pivot = rng.uniform(0.92, 1.22), 105.0 if lighting.light == "day" else 45.0
+    image = (image - pivot) * np.float32(contrast) + np.float32(pivot + rng.normal(0, 4))
+    grain = rng.uniform(1.5, 5) * (1.0 if not lighting.night else 1.8)
+    noise = _noise_field(rng, height, width)
+    image = image + noise * np.float32(grain)
+    return np.clip(image, 0, 255).astype(np.uint8)
+
+
+def _noise_field(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
+    """Sensor noise, float32 [H, W, 3]: one brightness field plus a little colour."""
+    grey = rng.standard_normal((height, width, 1), dtype=np.float32)
+    colour = rng.standard_normal((height // 2 + 1, width // 2 + 1, 3), dtype=np.float32)
+    return grey + 0.5 * cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR)
