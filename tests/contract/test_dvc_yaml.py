@@ -1,0 +1,95 @@
+"""dvc.yaml says what the code does: every file a stage runs, every section it reads, every path it is given."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from graft.params import Params
+from tests.contract.closure import import_closure
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+STAGES = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
+SECTIONS = {field.alias or name for name, field in Params.model_fields.items()}
+NOT_RUN = {"src/graft/__init__.py", "pipeline/__init__.py"}  # a docstring each: they can change no result
+
+
+def code_deps(stage: str) -> list[str]:
+    return [path for path in STAGES[stage]["deps"] if path.startswith(("src/", "pipeline/"))]
+
+
+def module_of(stage: str) -> str:
+    return stage.replace("-", "_")
+
+
+def test_the_stages_are_the_seven_in_their_order():
+    assert list(STAGES) == ["ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_code_deps_cover_the_import_closure_and_nothing_else(stage):
+    closure = import_closure(f"pipeline/{module_of(stage)}.py", REPOSITORY) - NOT_RUN
+    declared = code_deps(stage)
+
+    def covers(dep: str, file: str) -> bool:
+        return file == dep or file.startswith(f"{dep}/")
+
+    uncovered = sorted(file for file in closure if not any(covers(dep, file) for dep in declared))
+    useless = sorted(dep for dep in declared if not any(covers(dep, file) for file in closure))
+    assert not uncovered, f"{stage} runs files that dvc.yaml does not declare"
+    assert not useless, f"{stage} declares files that it does not run"
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_stages_do_not_run_what_only_commands_may(stage):
+    closure = import_closure(f"pipeline/{module_of(stage)}.py", REPOSITORY)
+    forbidden = ("cli", "params", "params_file", "records", "tracking", "publish", "summary")
+    files = {f"src/graft/{name}" for name in forbidden}
+    assert not [file for file in closure if file.removesuffix(".py") in files or file.startswith("src/graft/cli/")]
+    assert [file for file in closure if file.startswith("pipeline/") and file not in NOT_RUN] == [
+        f"pipeline/{module_of(stage)}.py"
+    ]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_params_are_the_sections_of_the_function(stage):
+    arguments = inspect.signature(stage_function(stage)).parameters
+    assert set(STAGES[stage]["params"]) == SECTIONS & set(arguments)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_paths_of_the_command_are_deps_and_outs_and_arguments(stage):
+    words = shlex.split(STAGES[stage]["cmd"])
+    assert words[:2] == ["graft", stage]
+    options = dict(zip(words[2::2], words[3::2], strict=True))
+    data_deps = {path for path in STAGES[stage]["deps"] if path not in code_deps(stage)}
+    outs = {path for path in STAGES[stage]["outs"] if not path.startswith("reports/records/")}
+    assert set(options.values()) == data_deps | outs
+    needed = {
+        name
+        for name, parameter in inspect.signature(stage_function(stage)).parameters.items()
+        if parameter.default is inspect.Parameter.empty and name not in SECTIONS
+    }
+    assert {option.removeprefix("--").replace("-", "_") for option in options} == needed
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_records(stage):
+    assert f"reports/records/{stage}.json" in STAGES[stage]["outs"]
+    assert not any(f"reports/records/{stage}.json" in other["deps"] for other in STAGES.values())
+
+
+def test_interpolated_paths_are_params_that_exist():
+    text = (REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\{([^}]+)\}", text)) == {"ingest.root", "evaluate.split"}
+
+
+def stage_function(stage: str):
+    name = module_of(stage)
+    return getattr(importlib.import_module(f"pipeline.{name}"), name)

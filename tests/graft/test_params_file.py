@@ -1,0 +1,98 @@
+"""Every error of params.yaml at once, each with its line, its rule and its remedy."""
+
+from __future__ import annotations
+
+import pytest
+
+from graft.errors import GraftError
+from graft.params_file import DOCUMENTED, insert_missing, load_params, resolved_choices
+
+TEXT = DOCUMENTED.read_text(encoding="utf-8")
+
+
+def written(tmp_path, *changes):
+    text = TEXT
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    path = tmp_path / "params.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def line_of(path, words):
+    return next(n for n, line in enumerate(path.read_text("utf-8").splitlines(), 1) if words in line)
+
+
+def test_the_documented_file_is_in_order(tmp_path):
+    params = load_params(written(tmp_path))
+    assert params.task == "segmentation"
+    assert params.section("validate").min_side_px == 32
+
+
+def test_the_file_at_the_root_is_the_default_recipe(repository):
+    assert (repository / "params.yaml").read_text("utf-8") == TEXT
+
+
+def test_every_problem_is_listed_with_its_line(tmp_path):
+    path = written(tmp_path, ("  epochs:", "  epoch:"), ("  views: ", "  views: -"), ("device: cpu", "device: gpu"))
+    with pytest.raises(GraftError) as caught:
+        load_params(path)
+    message = str(caught.value)
+    assert f"{path}:{line_of(path, 'epoch:')}: fine_tune.epoch is not a known key" in message
+    assert "did you mean 'epochs'?" in message
+    assert "fine_tune.epochs is missing" in message
+    assert f"{path}:{line_of(path, 'views: -')}: augment.views is -" in message
+    assert "Input should be 'cpu', 'cuda' or 'mps'" in message
+
+
+def test_text_is_not_a_number(tmp_path):
+    path = written(tmp_path, ("learning_rate: 1.0e-3", "learning_rate: fast"))
+    with pytest.raises(GraftError, match=r"fine_tune\.learning_rate is 'fast'.*valid number"):
+        load_params(path)
+
+
+def test_a_number_in_scientific_notation_is_a_number(tmp_path):
+    params = load_params(written(tmp_path, ("learning_rate: 1.0e-3", "learning_rate: 1e-3")))
+    assert params.fine_tune.learning_rate == 0.001
+
+
+def test_warmup_longer_than_training_is_refused(tmp_path):
+    path = written(tmp_path, ("warmup_epochs: 1", "warmup_epochs: 99"))
+    with pytest.raises(GraftError, match=r"warmup_epochs \(99\) must be smaller than epochs"):
+        load_params(path)
+
+
+def test_a_missing_file_says_where_to_start(tmp_path):
+    with pytest.raises(GraftError, match=r"file not found.*pipeline/recipes"):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_broken_yaml_names_the_line(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("task: segmentation\nseed: [1\nmodel: x\n", encoding="utf-8")
+    with pytest.raises(GraftError, match=r"params\.yaml:3: not valid YAML"):
+        load_params(path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "answer"),
+    [
+        ("name: scenes", "name: scene", "ingest.source has no choice named 'scene'.*did you mean 'scenes'"),
+        ("num_val: 40", "num_vals: 40", "ingest.source.num_vals: scenes has no such option; did you mean 'num_val'"),
+        ("num_val: 40", "num_val: many", "ingest.source.num_val: 'many': Input should be a valid integer"),
+        ("schedule: cosine", "schedule: cosin", "fine_tune.schedule has no choice named 'cosin'.*did you mean 'cosine'"),
+        ("{name: cross_entropy,", "{name: cross_entropi,", "fine_tune.losses has no choice named 'cross_entropi'"),
+    ],
+)
+def test_a_misspelt_choice_is_answered_with_the_one_it_resembles(tmp_path, old, new, answer):
+    params = load_params(written(tmp_path, (old, new)))
+    with pytest.raises(GraftError, match=f"(?s){answer}"):
+        resolved_choices(params, ("ingest", "fine_tune"))
+
+
+def test_fix_inserts_the_documented_value(tmp_path):
+    path = written(tmp_path, ("  clip_norm: 1.0              # null: no clipping\n", ""))
+    assert insert_missing(path) == [f"{path}: inserted fine_tune.clip_norm"]
+    assert load_params(path).fine_tune.clip_norm == 1.0
+    assert insert_missing(path) == []
