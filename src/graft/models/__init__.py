@@ -1,0 +1,51 @@
+"""Architectures. Each entry is `(num_classes, *, options) -> Model`, freshly initialised; none downloads anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from graft.choices import Choice, resolve
+from graft.models.deeplabv3 import deeplabv3
+from graft.models.fcn import fcn
+from graft.models.lraspp import lraspp
+from graft.models.mobilenet_v3 import mobilenet_v3
+from graft.models.model import Model
+from graft.models.resnet import resnet
+from graft.models.unet import unet
+from graft.models.vgg import vgg
+
+__all__ = ["MODELS", "Model", "build", "fresh", "resolve_model"]
+
+MODELS = {
+    "segmentation": {"lraspp": lraspp, "deeplabv3": deeplabv3, "fcn": fcn, "unet": unet},
+    "classification": {"resnet": resnet, "mobilenet_v3": mobilenet_v3, "vgg": vgg},
+}
+
+
+def resolve_model(task: str, spec: str | Mapping[str, Any]) -> Choice:
+    """The `model` of `params.yaml` (or of a spec beside weights) with every option resolved.
+
+    Raises:
+        GraftError: The name, an option or a value is unknown for this task.
+    """
+    return resolve(MODELS[task], spec, where="model")
+
+
+def build(task: str, spec: str | Mapping[str, Any] | Choice, num_classes: int) -> Model:
+    """The model with arbitrary initial weights, for a state that is about to be loaded."""
+    choice = spec if isinstance(spec, Choice) else resolve_model(task, spec)
+    return choice(num_classes)
+
+
+def fresh(task: str, spec: str | Mapping[str, Any] | Choice, num_classes: int, seed: int) -> Model:
+    """A model from scratch: the architecture's own initialisation as a pure function of `seed`.
+
+    Convolutions of the backbones follow He et al. 2015 (fan out), as their libraries do. The global generator is left
+    as it was.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return build(task, spec, num_classes)

@@ -1,0 +1,168 @@
+"""Every architecture keeps the promises of `graft.models.model.Model`; each row is a small variant of one entry."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from graft import freezing
+from graft.checkpoints import tensor_digest
+from graft.errors import GraftError
+from graft.models import MODELS, Model, build, fresh, resolve_model
+
+ROWS = {
+    ("segmentation", "lraspp"): {},
+    ("segmentation", "deeplabv3"): {"backbone": "mobilenet_v3_large"},
+    ("segmentation", "fcn"): {"backbone": "resnet50"},
+    ("segmentation", "unet"): {"encoder": "mobilenet_v2"},
+    ("classification", "resnet"): {"variant": "resnet18"},
+    ("classification", "mobilenet_v3"): {"variant": "small"},
+    ("classification", "vgg"): {"variant": "vgg11_bn", "hidden_channels": 32},
+}
+NUM_CLASSES = 5
+
+
+@pytest.fixture(scope="module", params=list(ROWS), ids="-".join)
+def row(request: pytest.FixtureRequest) -> tuple[str, dict, Model]:
+    task, name = request.param
+    spec = {"name": name, **ROWS[task, name]}
+    return task, spec, fresh(task, spec, NUM_CLASSES, 11)
+
+
+def test_every_entry_has_a_row() -> None:
+    assert set(ROWS) == {(task, name) for task, entries in MODELS.items() for name in entries}
+
+
+def test_logits_have_the_size_of_the_image(row) -> None:
+    task, _, model = row
+    multiple = model.padding_multiple
+    height, width = (side if multiple == 1 else side // multiple * multiple for side in (67, 101))
+    height = max(height, model.min_side_px)
+    logits = _logits(model, torch.randn(2, 3, height, width))
+    assert logits.shape == ((2, NUM_CLASSES, height, width) if task == "segmentation" else (2, NUM_CLASSES))
+    assert logits.isfinite().all()
+
+
+def test_logits_do_not_depend_on_the_rest_of_the_batch_or_the_memory_format(row) -> None:
+    _, _, model = row
+    images = torch.randn(2, 3, 64, 64)
+    logits = _logits(model, images)
+    torch.testing.assert_close(_logits(model, images[1:]), logits[1:], atol=1e-4, rtol=1e-4)
+    channels_last = images.to(memory_format=torch.channels_last)
+    torch.testing.assert_close(_logits(model, channels_last), logits, atol=1e-4, rtol=1e-4)
+
+
+def test_one_smallest_image_trains_every_parameter(row) -> None:
+    _, spec, model = row
+    freezing.apply(model, "all")
+    side = model.min_side_px
+    model(torch.randn(1, 3, side, side)).square().mean().backward()
+    without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
+    assert not without, f"{spec}: no gradient"
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    model.zero_grad()
+
+
+def test_backbone_and_head_hold_every_tensor_once(row) -> None:
+    _, _, model = row
+    parts = [id(p) for part in (model.backbone, model.head) for p in [*part.parameters(), *part.buffers()]]
+    whole = [id(p) for p in [*model.parameters(), *model.buffers()]]
+    assert sorted(parts) == sorted(whole)
+    assert len(set(parts)) == len(parts)
+    assert {name.split(".")[0] for name in model.state_dict()} == {"backbone", "head"}
+
+
+def test_class_layers_have_a_channel_for_each_class(row) -> None:
+    task, spec, model = row
+    other = build(task, spec, NUM_CLASSES + 2).state_dict()
+    differing = {name for name, tensor in model.state_dict().items() if tensor.shape != other[name].shape}
+    layers = {f"{layer}.{name}" for layer in model.class_layers for name in ("weight", "bias")}
+    assert differing == layers
+    assert all(model.state_dict()[name].shape[0] == NUM_CLASSES for name in layers)
+
+
+def test_a_fresh_model_is_a_function_of_its_seed(row) -> None:
+    task, spec, model = row
+    before = torch.random.get_rng_state()
+    again, other = (fresh(task, spec, NUM_CLASSES, seed) for seed in (11, 12))
+    assert torch.equal(before, torch.random.get_rng_state())
+    parameters = [dict(m.named_parameters()) for m in (model, again, other)]
+    assert tensor_digest(parameters[0]) == tensor_digest(parameters[1]) != tensor_digest(parameters[2])
+
+
+def test_normalisation_keeps_up_with_short_training(row) -> None:
+    _, _, model = row
+    assert {m.momentum for m in model.modules() if isinstance(m, nn.BatchNorm2d)} == {0.1}
+
+
+@pytest.mark.parametrize("train", ["head", "frozen_backbone", "all"])
+def test_what_is_frozen_keeps_every_bit(row, train: str) -> None:
+    task, spec, _ = row
+    model = fresh(task, spec, NUM_CLASSES, 5)
+    freezing.apply(model, train)
+    model.eval().train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    optimizer = torch.optim.SGD(freezing.parameter_groups(model, weight_decay=0.1), lr=0.1)
+    model(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    optimizer.step()
+    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    if train == "all":
+        assert any(name.startswith("backbone") for name in changed)
+    elif train == "frozen_backbone":
+        assert changed
+        assert all(name.startswith("head.") for name in changed)
+    else:
+        assert changed == {f"{layer}.{name}" for layer in model.class_layers for name in ("weight", "bias")}
+
+
+def test_normalisation_and_biases_do_not_decay(row) -> None:
+    _, _, model = row
+    freezing.apply(model, "all")
+    groups = freezing.parameter_groups(model, weight_decay=0.01)
+    assert sum(r["num_parameters"] for r in freezing.group_table(groups)) == sum(p.numel() for p in model.parameters())
+    for group in groups:
+        assert group["weight_decay"] == (0.0 if "not decaying" in group["name"] else 0.01)
+        assert {p.ndim > 1 for p in group["params"]} == {"not decaying" not in group["name"]}
+
+
+def test_the_optimizer_keeps_its_own_decay_where_none_is_given() -> None:
+    model = fresh("classification", {"name": "mobilenet_v3", "variant": "small"}, 2, 0)
+    optimizer = torch.optim.AdamW(freezing.parameter_groups(model), weight_decay=0.3)
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0, 0.3, 0.0]
+
+
+def test_the_classifier_shares_the_backbone_of_lraspp() -> None:
+    shapes = [
+        {
+            name: tensor.shape
+            for name, tensor in build(task, name, 2).state_dict().items()
+            if name.startswith("backbone")
+        }
+        for task, name in (("segmentation", "lraspp"), ("classification", "mobilenet_v3"))
+    ]
+    assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize(
+    ("task", "spec", "message"),
+    [
+        ("segmentation", "lrasp", r"model has no choice named 'lrasp'.*did you mean 'lraspp'"),
+        ("segmentation", "resnet", r"the choices are deeplabv3, fcn, lraspp, unet"),
+        ("segmentation", {"name": "fcn", "backbone": "resnet18"}, r"model\.backbone: 'resnet18'"),
+        (
+            "segmentation",
+            {"name": "unet", "encoder": "resnet81"},
+            r"(?s)model\.encoder: 'resnet81'.*did you mean 'resnet18'",
+        ),
+        ("classification", {"name": "vgg", "dropout": 1.5}, r"model\.dropout: 1\.5"),
+    ],
+)
+def test_a_choice_that_does_not_exist_is_answered(task: str, spec, message: str) -> None:
+    with pytest.raises(GraftError, match=message):
+        resolve_model(task, spec)
+
+
+def _logits(model: Model, images: torch.Tensor) -> torch.Tensor:
+    with torch.no_grad():
+        return model.eval()(images)
