@@ -166,6 +166,9 @@ HEADLINES: Mapping[str, Mapping[str, str]] = {
 }
 
 
+BY_CLASS = ("iou", "dice", "precision", "recall")
+
+
 def scores(confusion: np.ndarray) -> dict[str, Any]:
     """Every score of one confusion matrix, as fractions of one.
 
@@ -179,12 +182,10 @@ def scores(confusion: np.ndarray) -> dict[str, Any]:
     """
     marginals = Marginals.of(confusion)
     single = {name: attribute for names in HEADLINES.values() for name, attribute in names.items()}
-    by_class = {name: [_plain(value) for value in getattr(marginals, name)] for name in BY_CLASS}
-    return {name: _plain(getattr(marginals, attribute)) for name, attribute in single.items()} | by_class
+    by_class = {name: [plain(value) for value in getattr(marginals, name)] for name in BY_CLASS}
+    return {name: plain(getattr(marginals, attribute)) for name, attribute in single.items()} | by_class
 
 
-BY_CLASS = ("iou", "dice", "precision", "recall")
-
-
-def _plain(value: Any) -> float | None:
+def plain(value: Any) -> float | None:
+    """A float for JSON: None where it is NaN."""
     return None if np.isnan(value) else float(value)

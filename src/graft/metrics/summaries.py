@@ -1,0 +1,81 @@
+"""What `metrics.json` says of one model, from the marginals of each image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graft.metrics.bootstrap import interval, resampled
+from graft.metrics.confusion import BY_CLASS, HEADLINES, Marginals, plain
+
+# Score by class of a report -> the attribute of `Marginals` it is.
+CLASS_SCORES = {
+    "segmentation": {name: name for name in BY_CLASS},
+    "classification": {"precision": "precision", "recall": "recall", "f1": "dice"},
+}
+
+
+def stacked(images: Sequence[Marginals]) -> Marginals:
+    """Marginals of N images, arrays [K] each, as one with arrays [N, K]."""
+    columns = ([getattr(image, name) for image in images] for name in ("hits", "truth", "predicted"))
+    return Marginals(*map(np.stack, columns))
+
+
+def summarise(
+    images: Marginals, domains: Sequence[str], *, task: str, names: Sequence[str], num_samples: int, seed: int
+) -> dict[str, Any]:
+    """Every score of one model on one split, with intervals, overall, by class and by domain.
+
+    Args:
+        images: Marginals of each image, arrays [N, K].
+        domains: The domain of each image, N.
+        task: `segmentation` or `classification`.
+        names: The K classes.
+        num_samples: Splits drawn for an interval.
+        seed: Of the draws.
+
+    Returns:
+        `HEADLINES[task]` as floats (None where undefined), `CLASS_SCORES[task]` as {class: float or None}, `interval`
+        as {score: [low, high] or None}, `per_domain` as {domain: the same headlines, `interval`, `num_images`}.
+    """
+    places = {domain: [i for i, other in enumerate(domains) if other == domain] for domain in sorted(set(domains))}
+    whole = total(images)
+    by_class = {
+        score: {name: plain(value) for name, value in zip(names, getattr(whole, attribute), strict=True)}
+        for score, attribute in CLASS_SCORES[task].items()
+    }
+    per_domain = {
+        domain: _headlines(chosen(images, rows), task, num_samples, seed) | {"num_images": len(rows)}
+        for domain, rows in places.items()
+    }
+    return _headlines(images, task, num_samples, seed) | by_class | {"per_domain": per_domain}
+
+
+def gain_over(images: Marginals, baseline: Marginals, *, task: str, num_samples: int, seed: int) -> dict[str, Any]:
+    """By how much `images` scores above `baseline`, with intervals over draws that are the same for both."""
+    better, worse = total(images), total(baseline)
+    drawn, drawn_baseline = resampled(images, num_samples, seed), resampled(baseline, num_samples, seed)
+    gain: dict[str, Any] = {"interval": {}}
+    for score, attribute in HEADLINES[task].items():
+        gain[score] = plain(getattr(better, attribute) - getattr(worse, attribute))
+        gain["interval"][score] = interval(getattr(drawn, attribute) - getattr(drawn_baseline, attribute))
+    return gain
+
+
+def total(images: Marginals) -> Marginals:
+    """The marginals of all images together, arrays [K]."""
+    return Marginals(*(getattr(images, name).sum(axis=0) for name in ("hits", "truth", "predicted")))
+
+
+def chosen(images: Marginals, rows: Sequence[int]) -> Marginals:
+    """The marginals of some of the images."""
+    return Marginals(*(getattr(images, name)[rows] for name in ("hits", "truth", "predicted")))
+
+
+def _headlines(images: Marginals, task: str, num_samples: int, seed: int) -> dict[str, Any]:
+    whole, drawn = total(images), resampled(images, num_samples, seed)
+    values: dict[str, Any] = {name: plain(getattr(whole, attribute)) for name, attribute in HEADLINES[task].items()}
+    values["interval"] = {name: interval(getattr(drawn, attribute)) for name, attribute in HEADLINES[task].items()}
+    return values

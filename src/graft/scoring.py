@@ -1,0 +1,137 @@
+"""Rows in, predictions beside truth out, an image at a time: what evaluate counts and the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from graft.datasets.images import decode_image, decode_mask
+from graft.errors import GraftError
+from graft.metrics.calibration import Calibration, spread_pixels
+from graft.metrics.confusion import Marginals, confusion_matrix
+from graft.predicting import Preparation, Runner, most_likely, predict_batch, predict_class_ids
+
+if TYPE_CHECKING:
+    from graft.datasets.shards import Row
+    from graft.params import Predict
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model to be scored.
+
+    Attributes:
+        runner: From images to logits.
+        spec: How it wants its input.
+        calibration: Where its confidences are counted; None counts none.
+    """
+
+    runner: Runner
+    spec: Preparation
+    calibration: Calibration | None = None
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one model made of one image.
+
+    Attributes:
+        class_ids: uint8 [H, W], or for classification the class, int64 [].
+        confusion: int64 [K, K] of this image alone.
+        score: Segmentation: mean IoU of this image; classification: probability of the true class. NaN where the
+            image has no labelled pixel.
+        confidence: Classification: probability of the predicted class.
+    """
+
+    class_ids: np.ndarray
+    confusion: np.ndarray
+    score: float
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An image, its truth (mask uint8 [H, W], or label int64 []), and a prediction of each contender by name."""
+
+    row: Row
+    image: np.ndarray
+    targets: np.ndarray
+    predictions: Mapping[str, Prediction]
+
+
+def score_rows(
+    rows: Iterable[Row], contenders: Mapping[str, Contender], num_classes: int, batch_size: int, predict: Predict
+) -> Iterator[Scored]:
+    """Scores rows as they stream by; never more than a batch of images and logits is held.
+
+    Confidences of an image larger than `predict.max_pixels` are not counted: its logits never exist as a whole.
+
+    Raises:
+        GraftError: An image cannot be decoded, or a row has no target or a mask of another size.
+    """
+    remaining = iter(rows)
+    while batch := list(islice(remaining, batch_size)):
+        images = [decode_image(row.image, where=row.id) for row in batch]
+        targets = [_targets(row, image) for row, image in zip(batch, images, strict=True)]
+        found = {
+            name: list(_predictions(contender, images, targets, num_classes, predict))
+            for name, contender in contenders.items()
+        }
+        for place, (row, image, target) in enumerate(zip(batch, images, targets, strict=True)):
+            yield Scored(row, image, target, {name: predictions[place] for name, predictions in found.items()})
+
+
+def _targets(row: Row, image: np.ndarray) -> np.ndarray:
+    if row.label is not None:
+        return np.asarray(row.label, np.int64)
+    if row.mask is None:
+        raise GraftError("an image without mask or label cannot be scored", where=row.id, remedy="run dvc repro ingest")
+    mask = decode_mask(row.mask)
+    if mask.shape != image.shape[:2]:
+        sizes = f"the mask has {mask.shape[1]}×{mask.shape[0]} pixels, the image {image.shape[1]}×{image.shape[0]}"
+        raise GraftError(sizes, where=row.id, rule="an image and its mask have one size")
+    return mask
+
+
+def _predictions(
+    contender: Contender,
+    images: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
+    num_classes: int,
+    predict: Predict,
+) -> Iterator[Prediction]:
+    limits = {"max_pixels": predict.max_pixels, "overlap_px": predict.overlap_px}
+    classifies = contender.spec.task == "classification"
+    whole = [classifies or image.shape[0] * image.shape[1] <= predict.max_pixels for image in images]
+    small = [image for image, fits in zip(images, whole, strict=True) if fits]
+    logits = iter(predict_batch(contender.runner, small, contender.spec, **limits) if small else [])
+    for image, target, fits in zip(images, targets, whole, strict=True):
+        if not fits:
+            class_ids = predict_class_ids(contender.runner, image, contender.spec, **limits)
+            yield _of_pixels(class_ids, target, num_classes)
+        elif classifies:
+            yield _of_image(next(logits), target, num_classes, contender.calibration)
+        else:
+            of_pixels = next(logits)
+            if contender.calibration:
+                contender.calibration.add(*spread_pixels(of_pixels, target))
+            yield _of_pixels(most_likely(of_pixels), target, num_classes)
+
+
+def _of_pixels(class_ids: np.ndarray, mask: np.ndarray, num_classes: int) -> Prediction:
+    confusion = confusion_matrix(class_ids, mask, num_classes)
+    return Prediction(class_ids, confusion, float(Marginals.of(confusion).mean_iou))
+
+
+def _of_image(logits: np.ndarray, label: np.ndarray, num_classes: int, calibration: Calibration | None) -> Prediction:
+    if calibration:
+        calibration.add(logits[:, None], label[None])
+    likelihoods = np.exp(logits.astype(np.float64) - logits.max())
+    probabilities = likelihoods / likelihoods.sum()
+    class_id = np.asarray(logits.argmax())
+    confusion = confusion_matrix(class_id[None], label[None], num_classes, ignore_index=None)
+    return Prediction(class_id, confusion, float(probabilities[label]), float(probabilities[class_id]))
