@@ -86,9 +86,8 @@ def listener(stage: str, fingerprint: str) -> Callable[[str, Any], None] | None:
         try:
             tracking.log_curves(client, run.info.run_id, list(_points(name, report.curve(), report.epoch)))
         except Exception as error:  # a server that goes away must not end a training
-            say(
-                f"graft: warning: the curves did not reach MLflow ({type(error).__name__}); graft publish completes them"
-            )
+            name = type(error).__name__
+            say(f"graft: warning: the curves did not reach MLflow ({name}); graft publish completes them")
 
     return listen
 

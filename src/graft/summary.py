@@ -54,9 +54,8 @@ def _notes(metrics: dict[str, Any]) -> list[str]:
     measured = MEASURED / "export.json"
     latency = read_json(measured) if measured.is_file() else {}
     if "onnx_ms" in latency:
-        notes.append(
-            f"Latency    {latency['onnx_ms']:.1f} ms an image in ONNX Runtime, {latency['eager_ms']:.1f} ms in torch (one thread)"
-        )
+        onnx, eager = latency["onnx_ms"], latency["eager_ms"]
+        notes.append(f"Latency    {onnx:.1f} ms an image in ONNX Runtime, {eager:.1f} ms in torch (one thread)")
     return notes
 
 

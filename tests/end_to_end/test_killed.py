@@ -1,0 +1,110 @@
+"""Kill the stage, dvc, or both, at any moment: the next run ends with the same bytes as an undisturbed one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import psutil
+import pytest
+
+from tests.end_to_end.project import STAGES, Project
+
+# Seconds after the stage process appears: while it imports, hashes, works, and (for most) renames.
+MOMENTS = (0.3, 2.0, 5.0, 9.0)
+
+
+@pytest.fixture(scope="module")
+def victim(finished, tmp_path_factory) -> Project:
+    """A copy of the finished miniature that tests may hurt."""
+    project = Project(tmp_path_factory.mktemp("victim") / "project", GRAFT_TRACKING="off")
+    shutil.copytree(finished.root, project.root, symlinks=True)
+    return project
+
+
+def stage_processes(dvc: subprocess.Popen[str], stage: str) -> list[psutil.Process]:
+    """The processes of a running stage command, shell and workers included."""
+    for _ in range(600):
+        if dvc.poll() is not None:
+            return []
+        children = psutil.Process(dvc.pid).children(recursive=True)
+        found = [child for child in children if stage in command_of(child)]
+        if any("bin/graft" in word for child in found for word in command_of(child)):
+            return children
+        time.sleep(0.05)
+    raise AssertionError(f"{stage} never started")
+
+
+def command_of(process: psutil.Process) -> list[str]:
+    try:
+        return process.cmdline()
+    except psutil.Error:
+        return []
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    for process in processes:
+        try:
+            process.send_signal(signal.SIGKILL)
+        except psutil.Error:
+            continue
+
+
+def force(project: Project, stage: str) -> tuple[str, ...]:
+    return ("dvc", "repro", "--force", "--single-item", stage)
+
+
+def check_killed(project: Project, stage: str, whom: str, moment: float) -> None:
+    before = project.output_digests()
+    dvc = project.start(*force(project, stage))
+    children = stage_processes(dvc, stage)
+    time.sleep(moment)
+    if whom in ("stage", "both"):
+        kill(children)
+    if whom in ("dvc", "both"):
+        kill([psutil.Process(dvc.pid)])
+    if whom == "stage":
+        dvc.communicate(timeout=120)
+    else:
+        os.waitpid(dvc.pid, 0)
+    project.run(*force(project, stage))
+    assert project.output_digests() == before
+    leftovers = [path for place in ("data", "models", "reports") for path in (project.root / place).rglob(".tmp-*")]
+    assert leftovers == []
+    assert not list((project.root / ".resume").glob("*"))
+
+
+@pytest.mark.parametrize(("stage", "whom", "moment"), [("fine-tune", "both", 9.0), ("ingest", "dvc", 1.0)])
+def test_a_killed_run_ends_with_the_same_bytes(victim, stage, whom, moment):
+    check_killed(victim, stage, whom, moment)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("whom", ["stage", "dvc", "both"])
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_run_killed_at_any_moment_ends_with_the_same_bytes(victim, stage, whom, moment):
+    check_killed(victim, stage, whom, moment)
+
+
+def test_an_interrupted_stage_says_so_and_leaves_nothing(victim):
+    stage = victim.start("graft", "augment", *arguments(victim, "augment"))
+    time.sleep(3.0)
+    os.killpg(stage.pid, signal.SIGINT)
+    output, _ = stage.communicate(timeout=60)
+    assert stage.returncode in (0, 130)  # 0: it had finished already
+    if stage.returncode == 130:
+        assert "graft: interrupted" in output
+        assert "Traceback" not in output
+    assert not list((victim.root / "data").glob(".tmp-*"))
+
+
+def arguments(project: Project, stage: str) -> list[str]:
+    import shlex
+
+    from ruamel.yaml import YAML
+
+    return shlex.split(YAML(typ="safe").load(project.root / "dvc.yaml")["stages"][stage]["cmd"])[2:]
