@@ -121,9 +121,8 @@ def _near_frame(canvas: Canvas, thing: layout.Thing, away: float) -> bool:
     """Whether a thing may reach into the picture."""
     if thing.kind in ("fence", "vehicle"):
         return True
-    (spot,), _ = canvas.camera.project(np.array([(thing.x, 1.0, thing.z)]))
     margin = canvas.camera.focal_px * max(2.0, thing.size_m * 0.6) / away
-    return -margin < spot[0] < canvas.camera.width_px + margin
+    return -margin < canvas.camera.column_of(thing.x, thing.z) < canvas.camera.width_px + margin
 
 
 def _develop(canvas: Canvas, lighting: Lighting, rng: np.random.Generator) -> Scene:

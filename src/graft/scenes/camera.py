@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -28,34 +30,48 @@ class Camera:
         size = (round(self.width_px * factor), round(self.height_px * factor))
         return replace(self, width_px=size[0], height_px=size[1], focal_px=self.focal_px * factor)
 
-    @property
+    @cached_property
     def horizon_px(self) -> float:
         """Row of the horizon."""
-        return self.height_px / 2 - self.focal_px * np.tan(self.pitch)
+        return self.height_px / 2 - self.focal_px * math.tan(self.pitch)
+
+    @cached_property
+    def turn(self) -> tuple[float, float]:
+        """Cosine and sine of the yaw."""
+        return math.cos(self.yaw), math.sin(self.yaw)
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:
         """World points [N, 3] to camera axes [N, 3]: right, up, forward (metres)."""
         x = points[:, 0] + self.bend * points[:, 2] ** 2 - self.x
         z = points[:, 2]
-        cos, sin = np.cos(self.yaw), np.sin(self.yaw)
+        cos, sin = self.turn
         return np.stack([x * cos - z * sin, points[:, 1] - self.y, x * sin + z * cos], axis=1)
 
     def project(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """World points [N, 3] to pixels [N, 2] and depths [N] in metres (pitch shifts the image, verticals stay upright)."""
-        local = self.to_camera(np.asarray(points, dtype=np.float64))
-        depth = np.maximum(local[:, 2], NEAR_M * 0.5)
-        pixels = np.empty((len(local), 2))
-        pixels[:, 0] = self.width_px / 2 + self.focal_px * local[:, 0] / depth
-        pixels[:, 1] = self.horizon_px - self.focal_px * local[:, 1] / depth
-        return np.clip(pixels, -_LIMIT_PX, _LIMIT_PX), depth
+        x, y, z = np.asarray(points, dtype=np.float64).T
+        x = x + self.bend * z * z - self.x
+        cos, sin = self.turn
+        depth = np.maximum(x * sin + z * cos, NEAR_M * 0.5)
+        scale = self.focal_px / depth
+        pixels = np.empty((len(depth), 2))
+        pixels[:, 0] = self.width_px / 2 + scale * (x * cos - z * sin)
+        pixels[:, 1] = self.horizon_px - scale * (y - self.y)
+        np.maximum(pixels, -_LIMIT_PX, out=pixels)
+        return np.minimum(pixels, _LIMIT_PX, out=pixels), depth
+
+    def column_of(self, x: float, z: float) -> float:
+        """Pixel column of a point that is in front of the camera."""
+        side, (cos, sin) = x + self.bend * z * z - self.x, self.turn
+        return self.width_px / 2 + self.focal_px * (side * cos - z * sin) / (side * sin + z * cos)
 
     def depth_of(self, x: float, z: float) -> float:
         """Forward distance in metres of a point on the ground; negative behind the camera."""
-        return (x + self.bend * z * z - self.x) * np.sin(self.yaw) + z * np.cos(self.yaw)
+        return (x + self.bend * z * z - self.x) * self.turn[1] + z * self.turn[0]
 
     def first_visible_z(self, x: float) -> float:
         """Smallest z at which a line along the road at lateral x lies in front of the near plane."""
-        return (NEAR_M - (x - self.x) * np.sin(self.yaw)) / np.cos(self.yaw)
+        return (NEAR_M - (x - self.x) * self.turn[1]) / self.turn[0]
 
     def ground_depth(self) -> np.ndarray:
         """Depth in metres of the ground plane for each row [H, 1]; infinite above the horizon."""

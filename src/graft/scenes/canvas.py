@@ -41,19 +41,27 @@ class Canvas:
     def fill3d(self, points: np.ndarray, colour: Colour, code: int) -> None:
         """Fill a polygon [N, 3] given in world metres."""
         pixels, depth = self.camera.project(np.asarray(points))
-        self.fill(pixels, colour, code, float(depth.mean()))
+        self.fill(pixels, colour, code, float(depth.sum()) / len(depth))
 
-    def paint_ground(self, points: np.ndarray, colour: Colour, code: int) -> None:
-        """Fill a polygon [N, 3] that lies on the ground, whose depth is already known."""
-        polygon = np.rint(self.camera.project(np.asarray(points))[0] * _SCALE).astype(np.int32)
-        cv2.fillPoly(self.pixels, [polygon], (*colour, code), shift=_SHIFT)
+    def paint_ground(self, outlines: list[np.ndarray], colour: Colour, code: int) -> None:
+        """Fill polygons [N, 3] that lie on the ground, whose depth is already known."""
+        if not outlines:
+            return
+        pixels, _ = self.camera.project(np.concatenate(outlines))
+        polygons = np.split(np.rint(pixels * _SCALE).astype(np.int32), np.cumsum([len(o) for o in outlines])[:-1])
+        for polygon in polygons:
+            cv2.fillPoly(self.pixels, [polygon], (*colour, code), shift=_SHIFT)
 
     def limb(self, points_px: np.ndarray, width_px: float, colour: Colour, code: int, depth_m: float) -> None:
         """Draw a thick polyline [N, 2]."""
-        line = np.rint(points_px * _SCALE).astype(np.int32)
-        thickness = max(1, int(round(width_px)))
-        cv2.polylines(self.pixels, [line], False, (*colour, code), thickness, shift=_SHIFT)
-        cv2.polylines(self.depth, [line], False, float(depth_m), thickness, shift=_SHIFT)
+        self.limbs([points_px], width_px, colour, code, depth_m)
+
+    def limbs(self, lines_px: list[np.ndarray], width_px: float, colour: Colour, code: int, depth_m: float) -> None:
+        """Draw several thick polylines [N, 2]."""
+        lines = [np.rint(line * _SCALE).astype(np.int32) for line in lines_px]
+        thickness = max(1, round(width_px))
+        cv2.polylines(self.pixels, lines, False, (*colour, code), thickness, shift=_SHIFT)
+        cv2.polylines(self.depth, lines, False, float(depth_m), thickness, shift=_SHIFT)
 
     def disc(self, centre_px: np.ndarray, radii_px: tuple[float, float], colour: Colour, code: int, depth_m: float) -> None:
         """Fill an upright ellipse."""
@@ -111,26 +119,26 @@ class Canvas:
         across = np.interp(np.arange(low[0], high[0]), *_sorted_pair(pixels[:2, 0], 1 / depth[:2])).astype(np.float32)
         cv2.copyTo(np.broadcast_to(1 / across, size[::-1]).copy(), inside, self.depth[region])
 
-    def sprite(self, picture: np.ndarray, label: np.ndarray, centre_px: float, base_px: float, size_px: tuple[float, float], depth_m: float, light: float) -> None:
-        """Paste an upright picture [h, w, 4] whose alpha says what is opaque; `label` [h, w] says what counts as the class."""
-        width, height = max(2, int(size_px[0])), max(2, int(size_px[1]))
-        left, top = int(centre_px - width / 2), int(base_px - height)
-        x0, x1 = max(left, 0), min(left + width, self.camera.width_px)
-        y0, y1 = max(top, 0), min(top + height, self.camera.height_px)
+    def sprite(
+        self, picture: np.ndarray, code: int, foot_px: np.ndarray, size_px: tuple[float, float], depth_m: float, light: float
+    ) -> None:
+        """Paste an upright picture [h, w, 4] by its foot; alpha 255 is opaque, alpha 1 counts as the class but shows what is behind."""
+        left, top = foot_px[0] - size_px[0] / 2, foot_px[1] - size_px[1]
+        x0, x1 = max(int(left), 0), min(int(left + size_px[0]), self.camera.width_px)
+        y0, y1 = max(int(top), 0), min(int(top + size_px[1]), self.camera.height_px)
         if x0 >= x1 or y0 >= y1:
             return
-        sh, sw = picture.shape[:2]
-        rows = ((np.arange(y0, y1) - top) * sh // height)[:, None]
-        columns = ((np.arange(x0, x1) - left) * sw // width)[None, :]
-        cut = cv2.convertScaleAbs(picture[rows, columns], alpha=light)
-        code = label[rows, columns]
+        across, down = picture.shape[1] / size_px[0], picture.shape[0] / size_px[1]
+        matrix = np.array([(across, 0, (x0 - left) * across), (0, down, (y0 - top) * down)])
+        flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
+        cut = cv2.warpAffine(picture, matrix, (x1 - x0, y1 - y0), flags=flags)
+        alpha = cv2.extractChannel(cut, 3)
+        cut = cv2.multiply(cut, (light, light, light, 0.0))
         region = (slice(y0, y1), slice(x0, x1))
-        opaque = (picture[rows, columns, 3] > 0).astype(np.uint8)
-        cut[:, :, 3] = code
-        cv2.copyTo(cut, opaque, self.pixels[region])
-        labelled = (code > 0).astype(np.uint8)
-        self.pixels[region][:, :, 3] = np.where(labelled, code, self.pixels[region][:, :, 3])
-        cv2.copyTo(np.full(labelled.shape, depth_m, np.float32), labelled, self.depth[region])
+        cv2.copyTo(cut, cv2.compare(alpha, 255, cv2.CMP_EQ), self.pixels[region])
+        counted = alpha > 0
+        np.putmask(self.pixels[region][:, :, 3], counted, code)
+        np.putmask(self.depth[region], counted, np.float32(depth_m))
 
 
 def _sorted_pair(at: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

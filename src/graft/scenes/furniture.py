@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graft.scenes.canvas import FENCE, LIT, POLE, SIGN, Canvas, Colour, shaded
+from graft.scenes.canvas import FENCE, LIT, POLE, SIGN, TREE, Canvas, Colour, shaded
 from graft.scenes.layout import Front, Thing
 from graft.scenes.lighting import Lighting
 from graft.scenes.textures import NUM_TREES, tree
@@ -130,6 +130,7 @@ def paint_fence(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     kind, height = int(rng.integers(4)), rng.uniform(0.95, 1.5)
     colour = shaded(((44, 46, 50), (136, 104, 74), (140, 90, 70), (150, 152, 150))[kind], light)
     edges = np.linspace(z0, z1, 2 + int((z1 - z0) / 1.6))
+    edges = edges if z0 < 40 else np.array((z0, z1))
     for a, b in list(zip(edges, edges[1:], strict=False))[::-1]:
         low, high = ((0, height), (0, height), (0, 0.6), (0, height))[kind]
         if kind in (1, 2):
@@ -144,16 +145,14 @@ def paint_fence(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
 def _railing(canvas: Canvas, x: float, span: tuple[float, float], rise: tuple[float, float], colour: Colour) -> None:
     """One bay of a railing. Its gaps show what lies behind but count as fence, as in CamVid."""
     (z0, z1), (low, high) = span, rise
-    quad, depth = canvas.camera.project(np.array([(x, high, z0), (x, high, z1), (x, low, z1), (x, low, z0)]))
-    canvas.relabel(quad, FENCE, float(depth.mean()))
-    width = max(1.6, 0.05 * canvas.camera.focal_px / depth.mean())
-    canvas.limb(quad[:2], width, colour, FENCE, float(depth.mean()))
-    canvas.limb(quad[2:], width, colour, FENCE, float(depth.mean()))
-    num_bars = int(np.clip((z1 - z0) * 5 * min(1.0, 12 / depth.mean()), 1, 9))
-    zs = np.linspace(z0, z1, num_bars + 1)[:-1]
-    bars, _ = canvas.camera.project(np.array([(x, y, z) for z in zs for y in (low - 0.1, high)]))
-    for i in range(num_bars):
-        canvas.limb(bars[2 * i : 2 * i + 2], width, colour, FENCE, float(depth.mean()))
+    middle = canvas.camera.depth_of(x, (z0 + z1) / 2)
+    num_bars = int(np.clip((z1 - z0) * 5 * min(1.0, 12 / max(middle, 1.0)), 1, 9))
+    bars = [(x, y, z) for z in np.linspace(z0, z1, num_bars + 1)[:-1] for y in (low - 0.1, high)]
+    pixels, _ = canvas.camera.project(np.array([(x, high, z0), (x, high, z1), (x, low, z1), (x, low, z0), *bars]))
+    canvas.relabel(pixels[:4], FENCE, middle)
+    width = max(1.6, 0.05 * canvas.camera.focal_px / middle)
+    lines = [pixels[:2], pixels[2:4], *np.split(pixels[4:], num_bars)]
+    canvas.limbs(lines, width, colour, FENCE, middle)
 
 
 def paint_tree(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
@@ -163,13 +162,12 @@ def paint_tree(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
         return
     index = thing.variant % NUM_TREES
     index = index - index % 2 if lighting.weather == "snow" and thing.kind == "tree" else index
-    picture, label = tree(index)
+    picture = tree(index)
     size = thing.size_m * canvas.camera.focal_px / depth
     light = lighting.shade((0.4 * np.sign(lighting.sun[0]), 0.3, -0.6)) * (2.0 if lighting.weather == "snow" and index % 2 == 0 else 1.0)
     if thing.kind == "bush":
-        picture, label = tree(1 + 2 * (thing.variant % 2))
-        picture, label = picture[20:230], label[20:230]
-    canvas.sprite(picture, label, float(foot[0]), float(foot[1]), (size * (1.6 if thing.kind == "bush" else 1.0), size), float(depth), light)
+        picture = tree(1 + 2 * (thing.variant % 2))[20:230]
+    canvas.sprite(picture, TREE, foot, (size * (1.6 if thing.kind == "bush" else 1.0), size), float(depth), light)
     around = np.linspace(0, 2 * np.pi, 11)[:-1]
     blot = np.stack([thing.x + 0.3 * thing.size_m * np.cos(around), np.zeros(10), thing.z + 0.3 * thing.size_m * np.sin(around)], axis=1)
     if lighting.direct > 0.3 and depth > thing.size_m:
@@ -181,12 +179,12 @@ def garden_things(front: Front) -> list[Thing]:
     rng = np.random.default_rng([9, front.variant])
     things = [Thing("fence", front.x, front.z0, front.variant, size_m=front.z1 - front.z0)] if front.variant % 10 < 5 else []
     bare = rng.random() < 0.5
-    for _ in range(max(2, int((front.z1 - front.z0) / 3.2))):
+    for _ in range(max(2, int((front.z1 - front.z0) / 4))):
         x = front.x + front.side * rng.uniform(1.5, 8)
         variant = int(rng.integers(5000)) * 2 + (0 if bare and rng.random() < 0.8 else int(rng.random() < 0.8))
         things.append(Thing("tree", x, rng.uniform(front.z0, front.z1), variant, size_m=rng.uniform(5, 12) * front.height_scale))
     for at in np.arange(front.z0 + 0.5, front.z1, 2.4):
-        if rng.random() < 0.75:
+        if at < 60 and rng.random() < 0.75:
             things.append(Thing("bush", front.x + front.side * rng.uniform(0.8, 2.5), float(at), int(rng.integers(100)), size_m=rng.uniform(1.2, 2.6)))
     return things
 

@@ -19,29 +19,33 @@ def strip(camera: Camera, x0: float, x1: float, z0: float, z1: float, y: float =
     starts = [max(z0, camera.first_visible_z(x)) for x in (x0, x1)]
     if min(z1 - s for s in starts) < 0.05:
         return None
-    sides = []
-    for x, start in zip((x0, x1), starts, strict=True):
-        zs = np.linspace(start, z1, 2 + int((z1 - start) / step_m))
-        sides.append(np.stack([np.full_like(zs, x), np.full_like(zs, y), zs], axis=1))
-    return np.concatenate([sides[0], sides[1][::-1]])
+    count = 2 + int((z1 - starts[0]) / step_m)
+    outline = np.full((2 * count, 3), y)
+    along = np.arange(count) / (count - 1)
+    outline[:count, 0], outline[count:, 0] = x0, x1
+    outline[:count, 2] = starts[0] + (z1 - starts[0]) * along
+    outline[count:, 2] = z1 + (starts[1] - z1) * along
+    return outline
 
 
 def paint_sky(canvas: Canvas, lighting: Lighting, rng: np.random.Generator) -> None:
     """Fill the whole canvas with sky: a gradient and clouds."""
     camera = canvas.camera
     height, width = camera.height_px // 2, camera.width_px // 2
+    height = int(np.clip(camera.horizon_px // 2 + 2, 2, height))
     rise = np.clip(1 - np.arange(height) / max(camera.horizon_px / 2, 1), 0, 1).astype(np.float32)[:, None, None] ** 0.7
-    sky = (lighting.sky_low * (1 - rise) + lighting.sky_top * rise).astype(np.float32) * np.ones((1, width, 1), np.float32)
+    sky = (lighting.sky_low * (1 - rise) + lighting.sky_top * rise).astype(np.float32)
     tile = np.roll(noise_tile(3), tuple(rng.integers(256, size=2)), (0, 1))
     part = tile[: int(rng.integers(100, 256)), : int(rng.integers(90, 200))]
     cover = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
     amount = np.clip((cover + 2.2 * lighting.cloudiness - 0.9) * 0.6, 0, 1)[:, :, None] * (0.75 if not lighting.night else 0.3)
-    base = lighting.sky_low * (1.08 if lighting.light == "day" else 0.85)
-    cloud = (base * (1 - rng.uniform(0.0, 0.22) * np.clip(cover, -1, 1.5)[:, :, None])).astype(np.float32)
-    sky = np.clip(sky * (1 - amount) + cloud * amount, 0, 255).astype(np.uint8)
-    full = cv2.resize(sky, (camera.width_px, camera.height_px), interpolation=cv2.INTER_LINEAR)
-    canvas.pixels[:, :, :3] = full
-    canvas.pixels[:, :, 3] = SKY
+    base = (lighting.sky_low * (1.08 if lighting.light == "day" else 0.85)).astype(np.float32)
+    cloud = base * (1 - np.float32(rng.uniform(0.0, 0.22)) * np.clip(cover, -1, 1.5)[:, :, None])
+    sky = np.clip(sky + (cloud - sky) * amount, 0, 255).astype(np.uint8)
+    rows = min(2 * height, camera.height_px)
+    full = cv2.resize(cv2.cvtColor(sky, cv2.COLOR_RGB2RGBA), (camera.width_px, 2 * height), interpolation=cv2.INTER_LINEAR)
+    full[:, :, 3] = SKY
+    canvas.pixels[:rows] = full[:rows]
 
 
 def paint_ground(canvas: Canvas, street: Street, lighting: Lighting, rng: np.random.Generator) -> None:
@@ -61,9 +65,12 @@ def paint_ground(canvas: Canvas, street: Street, lighting: Lighting, rng: np.ran
 
 
 def _lay(canvas: Canvas, bounds: tuple[float, float, float, float], colour: Colour, code: int) -> None:
-    outline = strip(canvas.camera, *bounds)
-    if outline is not None:
-        canvas.paint_ground(outline, colour, code)
+    _lay_all(canvas, [bounds], colour, code)
+
+
+def _lay_all(canvas: Canvas, bounds: list[tuple[float, float, float, float]], colour: Colour, code: int) -> None:
+    outlines = [strip(canvas.camera, *b) for b in bounds]
+    canvas.paint_ground([o for o in outlines if o is not None], colour, code)
 
 
 def _paint_strips(canvas: Canvas, street: Street, tarmac: Colour, slabs: Colour, light: float, rng: np.random.Generator) -> None:
@@ -101,8 +108,8 @@ def _paint_marks(canvas: Canvas, street: Street, light: float, rng: np.random.Ge
             _lay(canvas, (x, x + 0.1, -4, END_M), white, ROAD)
     else:
         centre = yellow if rng.random() < 0.12 else white
-        for z in np.arange(rng.uniform(-2, 4), 80, dash + gap):
-            _lay(canvas, (-0.07, 0.07, float(z), float(z + dash)), centre, ROAD)
+        starts = np.arange(rng.uniform(-2, 4), 70, dash + gap).tolist()
+        _lay_all(canvas, [(-0.07, 0.07, z, z + dash) for z in starts], centre, ROAD)
     if street.marking in (1, 2):
         for side in (-1, 1):
             for offset in (0.45, 0.65)[: street.marking]:
@@ -121,23 +128,25 @@ def _paint_crossing(canvas: Canvas, street: Street, light: float, rng: np.random
     half, z = street.half_width, street.crossing_z
     white = shaded((222, 222, 216), light)
     if rng.random() < 0.6:
-        for x in np.arange(-half + 0.3, half - 0.5, 1.1):
-            _lay(canvas, (float(x), float(x) + 0.55, z, z + 3), white, ROAD)
+        starts = np.arange(-half + 0.3, half - 0.5, 1.1).tolist()
+        _lay_all(canvas, [(x, x + 0.55, z, z + 3) for x in starts], white, ROAD)
     else:
-        for at in (z, z + 3):
-            for x in np.arange(-half + 0.2, half - 0.3, 0.7):
-                _lay(canvas, (float(x), float(x) + 0.35, at, at + 0.2), white, ROAD)
+        starts = np.arange(-half + 0.2, half - 0.3, 0.7).tolist()
+        _lay_all(canvas, [(x, x + 0.35, at, at + 0.2) for at in (z, z + 3) for x in starts], white, ROAD)
     _lay(canvas, (-half, half, z - 2.2, z - 1.9), white, ROAD)
 
 
 def ground_texture(camera: Camera, scale: float) -> np.ndarray:
     """Noise that lies on the ground plane, float32 [H, W], deviation about 1 near the camera and fading with distance."""
-    depth = np.minimum(camera.ground_depth(), 400.0)
-    columns = (np.arange(camera.width_px, dtype=np.float32) + 0.5 - camera.width_px / 2) / camera.focal_px
-    across = depth * columns[None, :]
-    cos, sin = np.float32(np.cos(camera.yaw)), np.float32(np.sin(camera.yaw))
+    row = int(np.clip(camera.horizon_px, 0, camera.height_px - 1))
+    depth = np.minimum(camera.ground_depth()[row:], 200.0)
+    columns = (np.arange(camera.width_px, dtype=np.float32) + 0.5 - camera.width_px / 2) / np.float32(camera.focal_px)
+    across = depth * columns[None, :].astype(np.float32)
+    cos, sin = np.float32(camera.turn[0]), np.float32(camera.turn[1])
     x, z = across * cos + depth * sin, depth * cos - across * sin
-    tile = noise_tile(16)
-    near = cv2.remap(tile, np.mod(x * scale * 60, 255), np.mod(z * scale * 30, 255), cv2.INTER_LINEAR)
-    broad = cv2.remap(tile, np.mod(x * 11 + 40, 255), np.mod(z * 1.6, 255), cv2.INTER_LINEAR)
-    return near * np.exp(-depth / 14) + 0.9 * broad * np.exp(-depth / 60)
+    tile, wrap = noise_tile(32), cv2.BORDER_WRAP
+    near = cv2.remap(tile, x * np.float32(scale * 60), z * np.float32(scale * 30), cv2.INTER_LINEAR, borderMode=wrap)
+    broad = cv2.remap(tile, x * 11 + 40, z * np.float32(1.6), cv2.INTER_LINEAR, borderMode=wrap)
+    texture = np.zeros((camera.height_px, camera.width_px), np.float32)
+    texture[row:] = near * np.exp(depth * np.float32(-1 / 14)) + broad * (np.float32(0.6) * np.exp(depth * np.float32(-1 / 60)))
+    return texture

@@ -75,22 +75,22 @@ def plan_camera(rng: np.random.Generator, street: Street, width_px: int, height_
 def plan_street(rng: np.random.Generator) -> Street:
     """A random street without a camera."""
     street = Street(
-        half_width=rng.uniform(3.6, 6.2),
-        pavement=(rng.uniform(1.6, 3.6), rng.uniform(1.6, 3.6)),
+        half_width=rng.uniform(3.3, 5.6),
+        pavement=(rng.uniform(1.9, 4.6), rng.uniform(1.9, 4.6)),
         marking=int(rng.integers(4)),
         driving_side=1 if rng.random() < 0.5 else -1,
         crossing_z=rng.uniform(8, 40) if rng.random() < 0.3 else -1.0,
     )
-    green = rng.uniform(0.05, 0.5) ** 1.2
+    green = rng.uniform(0.03, 0.45) ** 1.2
     for side in (-1, 1):
-        _line_side(rng, street, side, green if rng.random() < 0.6 else 0.7 * rng.random())
+        _line_side(rng, street, side, green if rng.random() < 0.7 else 0.7 * rng.random())
     _furnish(rng, street)
     return street
 
 
 def _line_side(rng: np.random.Generator, street: Street, side: int, green: float) -> None:
     """Line one side with houses, gardens and side streets."""
-    z, low = -6.0, rng.uniform(0.75, 1.05)
+    z, low = -6.0, rng.uniform(0.8, 1.2)
     terrace = int(rng.integers(10_000)) if rng.random() < 0.3 else -1
     setback = rng.uniform(2.5, 5) if rng.random() < 0.25 else 0.0
     while z < END_M:
@@ -169,7 +169,7 @@ def populate(rng: np.random.Generator, street: Street, camera: Camera) -> None:
         if rng.random() < 0.15:
             x = rng.uniform(-1, 1) * street.half_width
         things.append(_in_view(rng, camera, "pedestrian", x, z, rng.uniform(0, 2 * np.pi) if rng.random() < 0.4 else 0.0))
-    for _ in range(rng.integers(0, 4) if rng.random() < 0.8 else 0):
+    for _ in range(rng.integers(1, 5) if rng.random() < 0.75 else 0):
         z, side = 4.5 + 26 * rng.random() ** 1.3, (1 if rng.random() < 0.5 else -1)
         heading = (0.0 if side == street.driving_side else np.pi) + rng.normal(0, 0.2)
         if rng.random() < 0.3:

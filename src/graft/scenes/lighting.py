@@ -44,7 +44,7 @@ def light_scene(rng: np.random.Generator, light: str, weather: str) -> Lighting:
     sun = np.array((np.cos(azimuth) * np.cos(elevation), np.sin(elevation), np.sin(azimuth) * np.cos(elevation)))
     low_sun = sunny and elevation < 0.45
     direct = rng.uniform(0.5, 0.95) if sunny else rng.uniform(0.0, 0.12) * (light == "day")
-    ambient = rng.uniform(0.34, 0.6) if sunny else rng.uniform(0.72, 0.98)
+    ambient = rng.uniform(0.4, 0.66) if sunny else rng.uniform(0.72, 0.98)
     tint = np.array((1.08, 1.0, 0.88)) if low_sun else np.array((1.0, 1.0, 1.0)) + rng.normal(0, 0.03, 3)
     cloudiness = rng.uniform(0.0, 0.6) if sunny else rng.uniform(0.6, 1.0)
     top, low = _sky_colours(rng, light, weather, sunny)

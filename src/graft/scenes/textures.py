@@ -7,7 +7,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from graft.scenes.canvas import BUILDING, LIT, TREE, Colour
+from graft.scenes.canvas import BUILDING, LIT, Colour
 
 PIXELS_PER_METRE = 22
 NUM_FACADES = 36
@@ -203,8 +203,8 @@ def _branch(picture: np.ndarray, rng: np.random.Generator, at: np.ndarray, angle
 
 
 @cache
-def tree(index: int) -> tuple[np.ndarray, np.ndarray]:
-    """A tree picture uint8 [h, w, 4] and the blob uint8 [h, w] that is labelled tree. Even: bare; odd: leafy or a conifer."""
+def tree(index: int) -> np.ndarray:
+    """A tree, uint8 [h, w, 4], alpha 255 where opaque and 1 in the gaps of its crown. Even: bare; odd: leafy or a conifer."""
     rng = np.random.default_rng([43, index])
     size = 288
     if index % 2 == 0:
@@ -215,4 +215,5 @@ def tree(index: int) -> tuple[np.ndarray, np.ndarray]:
     else:
         picture, gap = _leafy(rng, size, evergreen=index == 5), 5
     blob = cv2.morphologyEx(picture[:, :, 3], cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (gap, gap)))
-    return picture, np.where(blob > 0, TREE, 0).astype(np.uint8)
+    picture[:, :, 3] = np.where(picture[:, :, 3] > 0, 255, (blob > 0).astype(np.uint8))
+    return picture

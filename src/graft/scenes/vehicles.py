@@ -64,6 +64,15 @@ def shape(kind: str) -> tuple[Face, ...]:
     return tuple(faces)
 
 
+@cache
+def solid(kind: str) -> tuple[tuple[Face, ...], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """The faces with all points [P, 3] in one array, where each face's points end [F], and centres and normals [F, 3]."""
+    faces = shape(kind)
+    ends = np.cumsum([len(f.points) for f in faces])
+    centres = np.array([f.points.mean(0) for f in faces])
+    return faces, np.concatenate([f.points for f in faces]), ends, centres, np.array([f.normal for f in faces])
+
+
 def _end_details(material: str, low: tuple[float, float, float], high: tuple[float, float, float], normal: np.ndarray, group: int) -> list[Face]:
     """Windows, lamps, grille, bumper and plate of one strip."""
     (z0, y0, w0), (z1, y1, w1) = low, high
@@ -154,28 +163,26 @@ def paint_vehicle(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     cos, sin = np.cos(thing.heading), np.sin(thing.heading)
     turn = np.array(((cos, 0, sin), (0, 1, 0), (-sin, 0, cos)))
     place = np.array((thing.x, 0, thing.z))
-    faces = shape(kind)
     _ground_shadow(canvas, kind, turn, place)
-    eye = np.array((camera.x - camera.bend * thing.z**2, camera.y, 0.0))
-    points = np.concatenate([f.points for f in faces]) @ turn.T + place
+    faces, points, ends, centres, normals = solid(kind)
+    eye = np.array((camera.x - camera.bend * thing.z**2, camera.y, 0.0)) - place
+    facing = (((eye @ turn) - centres) * normals).sum(1) > 0
+    points = points @ turn.T + place
     pixels, depth = camera.project(points)
-    colours, at, groups = _colours(thing.variant, kind, lighting.lamps_on), 0, {}
-    for face in faces:
-        part = slice(at, at + len(face.points))
-        at += len(face.points)
-        normal = turn @ face.normal
-        if np.dot(normal, eye - points[part].mean(0)) > 0:
-            groups.setdefault(face.group, []).append((face, part, normal))
-    order = sorted(groups.values(), key=lambda g: -float(depth[g[0][1]].mean()) - (g[0][0].group < 15) * 0.01)
-    for group in order:
-        light = lighting.shade(tuple(group[0][2]))
-        for face, part, _ in group:
+    small = camera.focal_px / camera.depth_of(thing.x, thing.z) < 14
+    groups: dict[int, list[tuple[Face, slice]]] = {}
+    for face, seen, end in zip(faces, facing.tolist(), ends.tolist(), strict=True):
+        if seen and not (small and face.material in ("seam", "hub", "sheen")):
+            groups.setdefault(face.group, []).append((face, slice(end - len(face.points), end)))
+    colours = _colours(thing.variant, kind, lighting.lamps_on)
+    for group in sorted(groups.values(), key=lambda g: -float(depth[g[0][1]].max())):
+        light = lighting.shade(tuple(turn @ group[0][0].normal))
+        for face, part in group:
             colour, code = colours[face.material]
-            tone = colour if code & LIT else shaded(colour, light * (1.0 if face.material != "glass" else 0.6 + 0.5 * light))
-            canvas.fill(pixels[part], tone, code, float(depth[part].mean()))
+            tone = colour if code & LIT else shaded(colour, light if face.material != "glass" else 0.6 + 0.5 * light)
+            canvas.fill(pixels[part], tone, code, float(depth[part][0]))
             if face.material in ("head", "tail") and lighting.lamps_on:
-                strength = 1.0 if face.material == "head" else 0.45
-                canvas.lights.append((*points[part].mean(0), colour, strength))
+                canvas.lights.append((*points[part].mean(0), colour, 1.0 if face.material == "head" else 0.45))
 
 
 def _ground_shadow(canvas: Canvas, kind: str, turn: np.ndarray, place: np.ndarray) -> None:

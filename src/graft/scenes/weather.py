@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 
@@ -51,13 +53,13 @@ def darken(image: np.ndarray, lit: np.ndarray, depth: np.ndarray, camera: Camera
         return image
     height, width = depth.shape
     night = lighting.light == "night"
-    base = np.array((0.1, 0.105, 0.135) if night else (0.36, 0.38, 0.46), np.float32) * np.float32(rng.uniform(0.75, 1.35))
+    base = np.array((0.13, 0.135, 0.165) if night else (0.36, 0.38, 0.46), np.float32) * np.float32(rng.uniform(0.75, 1.35))
     small = cv2.resize(depth, (width // 2, height // 2), interpolation=cv2.INTER_NEAREST)
     columns = (np.arange(width // 2, dtype=np.float32) * 2 + 1 - width / 2) / camera.focal_px
     rows = (camera.horizon_px - np.arange(height // 2, dtype=np.float32) * 2 - 1) / camera.focal_px
     right, up = small * columns[None, :], small * rows[:, None] + np.float32(camera.y)
     field = np.full((height // 2, width // 2, 3), base, np.float32)
-    lamps = sorted((light for light in lights if light[1] > 4), key=lambda light: light[2])[:7]
+    lamps = sorted((light for light in lights if light[1] > 4), key=lambda light: light[2])[:5]
     for x, y, z, colour, strength in lamps:
         local = camera.to_camera(np.array([[x, y, z]]))[0].astype(np.float32)
         distance = (right - local[0]) ** 2 + ((up - np.float32(y)) * 0.7) ** 2 + (small - local[2]) ** 2
@@ -76,27 +78,31 @@ def glow(image: np.ndarray, lit: np.ndarray, camera: Camera, lights: list[Light]
     if lighting.light == "day":
         return image
     height, width = mask.shape
-    halo = np.zeros((height // 2, width // 2, 3), np.float32)
-    haze = 1.7 if lighting.weather in ("fog", "rain") else 1.0
+    halo = np.zeros((height // 4 + 1, width // 4 + 1, 3), np.float32)
+    streaks = np.zeros((height // 2, width // 2, 3), np.float32)
+    haze = 1.6 if lighting.weather in ("fog", "rain") else 1.0
     for x, y, z, colour, strength in lights:
         (spot,), (far,) = camera.project(np.array([[x, y, z]]))
         column, row = (int(c) for c in spot)
         if not (0 <= column < width and 0 <= row < height) or depth[row, column] < far - 2.0:
             continue
-        size = max(1, int(width / 256 * strength * 16 / (1 + far / 14)))
-        for grow, power in ((1.0, 0.8), (2.6 * haze, 0.22)):
-            cv2.circle(halo, (column // 2, row // 2), max(1, int(size * grow)), tuple(c * power * strength for c in colour), -1)
+        halo[row // 4, column // 4] += np.array(colour, np.float32) * np.float32(strength * width / 256 / (0.4 + far / 16))
         if lighting.weather == "rain":
             foot = int(camera.horizon_px + camera.focal_px * (camera.y + y) / far)
-            reach = min(height - 1, foot + height // 10)
             start = max(int(camera.horizon_px + camera.focal_px * camera.y / far), 0)
-            cv2.line(halo, (column // 2, start // 2), (column // 2, reach // 2), tuple(c * 0.7 * strength for c in colour), max(1, size // 3))
-    kernel = max(3, width // 32) | 1
-    halo = cv2.GaussianBlur(halo, (kernel, kernel), 0)
+            ends = ((column // 2, start // 2), (column // 2, min(height - 1, foot + height // 12) // 2))
+            cv2.line(streaks, *ends, tuple(0.8 * strength * c for c in colour), max(1, int(width / 64 * strength / (1 + far / 12))))
+    wide = cv2.GaussianBlur(halo, (0, 0), width / 256 * 5.5 * haze) * np.float32(26 * haze)
+    halo = cv2.GaussianBlur(halo, (0, 0), width / 256 * 1.6) * np.float32(4) + wide
+    if lighting.weather == "rain":
+        kernel = (max(3, width // 64) | 1, max(3, height // 20) | 1)
+        streaks = cv2.GaussianBlur(streaks, kernel, 0) * np.float32(1.1)
+        wet = ((mask == ROAD) | (mask == PAVEMENT)).astype(np.float32)[:, :, None]
+        image = image + cv2.resize(streaks, (width, height)) * wet
     lamps = cv2.resize(image * lit[:, :, None], (width // 4, height // 4), interpolation=cv2.INTER_AREA)
     bloom = cv2.GaussianBlur(lamps, (0, 0), max(1.0, width / 110))
-    image = image + cv2.resize(bloom, (width, height)) * np.float32(0.6 * haze)
-    return image + cv2.resize(halo, (width, height)) * np.float32(0.8 if lighting.night else 0.4)
+    image = image + cv2.resize(bloom, (width, height)) * np.float32(0.5 * haze)
+    return image + cv2.resize(halo, (width, height)) * np.float32(0.8 if lighting.night else 0.35)
 
 
 def add_fog(image: np.ndarray, depth: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
@@ -152,9 +158,9 @@ def _lens_drops(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def expose(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
     """Exposure, contrast, white balance, vignette, blur and noise; uint8 [H, W, 3]."""
     height, width = image.shape[:2]
-    gain = np.exp(rng.normal(0.05 if lighting.light == "day" else 0.1, 0.2))
-    if lighting.light == "day" and lighting.weather == "clear" and rng.random() < 0.2:
-        gain *= rng.uniform(0.45, 0.75)
+    gain = np.exp(rng.normal(0.22 if lighting.light == "day" else 0.12, 0.17))
+    if lighting.light == "day" and lighting.weather == "clear" and rng.random() < 0.15:
+        gain *= rng.uniform(0.4, 0.7)
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :] ** 2
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None] ** 2
     vignette = np.float32(gain) * (1 - np.float32(rng.uniform(0.02, 0.14)) * (across + down))
@@ -173,6 +179,13 @@ def expose(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> n
 
 def _noise_field(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
     """Sensor noise, float32 [H, W, 3]: one brightness field plus a little colour."""
+    left, top = rng.integers(0, 64, 2)
+    return _grain(height + 64, width + 64)[top : top + height, left : left + width]
+
+
+@cache
+def _grain(height: int, width: int) -> np.ndarray:
+    rng = np.random.default_rng([11, height, width])
     grey = rng.standard_normal((height, width, 1), dtype=np.float32)
     colour = rng.standard_normal((height // 2 + 1, width // 2 + 1, 3), dtype=np.float32)
-    return grey + 0.5 * cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR)
+    return grey + np.float32(0.5) * cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR)
