@@ -1,0 +1,69 @@
+"""Stage 1: whatever lies at `ingest.root` becomes shards of encoded images, a manifest of facts and a class map."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.choices import resolve
+from graft.datasets.facts import Describe
+from graft.datasets.shards import MANIFEST_SCHEMA, MOST_SHARD_BYTES, ShardWriter, TableWriter
+from graft.errors import GraftError
+from graft.formats import FORMATS
+from graft.progress import progress, say
+from graft.sample import SPLITS
+from graft.workers import map_in_order
+
+if TYPE_CHECKING:
+    from graft.formats.listing import Entry, Listing
+    from graft.params import Ingest
+
+
+def ingest(*, task: str, seed: int, ingest: Ingest, root: Path, out: Path) -> dict[str, float]:
+    """Reads every image once, on every core, and writes it with its target and its facts.
+
+    Only what cannot become a row is refused, all of it in one message; everything else is a fact in the manifest, which
+    `validate` judges. Memory does not grow with the number of images beyond the list of their names.
+
+    Args:
+        task: `segmentation` or `classification`.
+        seed: Decides the splits where the source has none, and the scenes.
+        ingest: The section of `params.yaml`.
+        root: The folder of the images.
+        out: Empty folder: `<split>/<batch>-00000.parquet`, `manifest.parquet`, `class_map.json`.
+
+    Returns:
+        Number of images, in all and by split.
+
+    Raises:
+        GraftError: Files that cannot be read or paired, or a layout that is not the source's; lists all.
+    """
+    listing = resolve(FORMATS, ingest.source, where="ingest.source")(task, seed, root)
+    for note in listing.notes:
+        say(f"Left aside: {note}")
+    entries = sorted(listing.entries, key=lambda entry: (SPLITS.index(entry.split), entry.id))
+    problems = list(listing.problems) + _write(listing, entries, ingest, out)
+    if problems:
+        raise GraftError.of_all(
+            f"{root}: files that cannot be used", problems, remedy="mend or remove them, then run dvc repro"
+        )
+    listing.class_map.write(out / "class_map.json")
+    counts = {split: sum(entry.split == split for entry in entries) for split in SPLITS}
+    return {"num_images": float(len(entries)), **{f"num_{split}": float(n) for split, n in counts.items() if n}}
+
+
+def _write(listing: Listing, entries: list[Entry], ingest: Ingest, out: Path) -> list[str]:
+    """Writes shards and manifest until the first problem, reads on to the end, and returns all the problems."""
+    describe = Describe.of(listing, ingest.batch, ingest.max_pixels, MOST_SHARD_BYTES // 2)
+    shards, manifest = ShardWriter(out, ingest.batch), TableWriter(out / "manifest.parquet", MANIFEST_SCHEMA)
+    problems: list[str] = []
+    described: Any = map_in_order(describe, entries, num_items=len(entries))
+    for row in progress(described, "Reading images", total=len(entries), unit="image"):
+        if isinstance(row, list):
+            problems += row
+        elif not problems:
+            shards.add(row)
+            manifest.add(row)
+    shards.close()
+    manifest.close()
+    return problems

@@ -1,0 +1,184 @@
+"""What is true of a file, found in one look at it: a row with its bytes, or the reason why it cannot become one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from graft.datasets.images import as_rgb, encode_png, opened
+from graft.errors import GraftError
+from graft.formats.listing import Entry, Listing, Reader
+from graft.formats.translation import Translated, Translation
+
+THUMBNAIL_PX = 32
+ORIENTATION_TAG = 0x0112
+BITS_PER_SAMPLE_TAG = 258
+LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "AVIF"})
+LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow and OpenCV turn RGB into grey
+BITS_OF_MODE = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Reads an entry and describes it; picklable, so that every core can do it.
+
+    Calling it gives a dict with the columns of the shards and of the manifest, or a list of problems.
+    """
+
+    read: Reader
+    translation: Translation | None
+    batch: str
+    max_pixels: int
+    most_bytes: int
+
+    @classmethod
+    def of(cls, listing: Listing, batch: str, max_pixels: int, most_bytes: int) -> Describe:
+        return cls(listing.read, listing.translation, batch, max_pixels, most_bytes)
+
+    def __call__(self, entry: Entry) -> dict[str, Any] | list[str]:
+        try:
+            image, mask = self.read(entry)
+        except OSError as error:
+            return [f"{error.filename or entry.id}: cannot be read ({error.strerror or error})"]
+        row: dict[str, Any] = {
+            **{name: getattr(entry, name) for name in ("id", "split", "domain", "group", "label")},
+            "batch": self.batch,
+            "image": image,
+            "image_sha256": hashlib.sha256(image).hexdigest(),
+            "num_bytes": len(image),
+        }
+        problems: list[str] = []
+        if len(image) > self.most_bytes:
+            return [f"{entry.id}: {len(image):,} bytes, and a shard holds at most {self.most_bytes:,}"]
+        for describe in (lambda: image_facts(image, entry.id, self.max_pixels), lambda: self._mask_facts(mask, entry)):
+            try:
+                row |= describe()
+            except GraftError as error:
+                problems.append(str(error))
+        return problems or row
+
+    def _mask_facts(self, mask: bytes | None, entry: Entry) -> dict[str, Any]:
+        if mask is None or self.translation is None:
+            return {"mask": None, "mask_sha256": None}
+        return mask_facts(mask, self.translation, entry.mask or f"mask of {entry.id}", self.max_pixels)
+
+
+def image_facts(data: bytes, where: str, max_pixels: int) -> dict[str, Any]:
+    """Size, kind, luminance and perceptual hash of an encoded image.
+
+    Width and height are those `decode_image` gives, that is after EXIF orientation. JPEG is decoded at a fraction of
+    its size and without colour, which still reads every byte of it.
+
+    Raises:
+        GraftError: The image cannot be decoded or is too large.
+    """
+    with opened(data, where=where, max_pixels=max_pixels) as image:
+        mode, channels, size = image.mode, len(image.getbands()), image.size
+        if image.format in ("JPEG", "MPO") and mode in ("L", "RGB"):
+            image.draft("L", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
+        orientation = _orientation(image)
+        thumbnail = _thumbnail(image)
+        bit_depth = _bit_depth(image, mode, data)
+    turned = orientation >= 5
+    return {
+        "format": "JPEG" if image.format == "MPO" else image.format,
+        "width": size[1] if turned else size[0],
+        "height": size[0] if turned else size[1],
+        "channels": channels,
+        "mode": mode,
+        "bit_depth": bit_depth,
+        "exif_orientation": orientation,
+        "mean_luminance": float(thumbnail.mean()),
+        "phash": perceptual_hash(thumbnail),
+    }
+
+
+def mask_facts(data: bytes, translation: Translation, where: str, max_pixels: int) -> dict[str, Any]:
+    """The mask translated to an index PNG, and what was met on the way.
+
+    Raises:
+        GraftError: The mask cannot be decoded or is too large.
+    """
+    with opened(data, where=where, max_pixels=max_pixels) as image:
+        values = _mask_values(image, translation)
+        translated = translation.apply(values)
+        keep = image.format == "PNG" and image.mode == "L" and _is_plain(image, data) and _same(values, translated)
+        lossy = image.format in LOSSY_FORMATS or (image.format == "WEBP" and b"VP8L" not in data[:64])
+    mask = data if keep else encode_png(translated.mask)
+    return {
+        "mask": mask,
+        "mask_sha256": hashlib.sha256(mask).hexdigest(),
+        "mask_format": image.format,
+        "mask_lossy": lossy,
+        "mask_width": translated.mask.shape[1],
+        "mask_height": translated.mask.shape[0],
+        "mask_counts": list(translated.counts),
+        "mask_void": translated.void,
+        "mask_unknown": translated.unknown,
+        "mask_unknown_values": list(translated.unknown_values) or None,
+    }
+
+
+def perceptual_hash(thumbnail: np.ndarray) -> str:
+    """64 bits, as 16 hex digits, that change little when an image is rescaled or recompressed.
+
+    The signs of the 8 x 8 lowest frequencies of the cosine transform, about their median without the constant term.
+
+    Args:
+        thumbnail: float32 [32, 32] grey.
+    """
+    low = cv2.dct(thumbnail)[:8, :8].ravel()
+    bits = low > np.median(low[1:])
+    return np.packbits(bits).tobytes().hex()
+
+
+def _thumbnail(image: Image.Image) -> np.ndarray:
+    """The image as a viewer shows it, as grey float32 [32, 32], each pixel a mean over its area."""
+    small = image if image.mode == "L" else as_rgb(image)
+    small.load()
+    means = np.asarray(small.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX), np.float32)
+    grey = means if means.ndim == 2 else means @ LUMA
+    return np.ascontiguousarray(grey)
+
+
+def _orientation(image: Image.Image) -> int:
+    if image.format == "PNG":
+        image.load()  # the tag may stand behind the pixels
+    if image.format in ("JPEG", "MPO", "PNG", "WEBP", "AVIF") and "exif" not in image.info:
+        return 1
+    value = image.getexif().get(ORIENTATION_TAG, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _bit_depth(image: Image.Image, mode: str, data: bytes) -> int:
+    if image.format == "PNG":
+        return data[24]  # IHDR comes first: 8 bytes of signature, 8 of chunk header, width, height, bit depth
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(BITS_PER_SAMPLE_TAG, (1,)))  # type: ignore[attr-defined]
+    return BITS_OF_MODE.get(mode, 8)
+
+
+def _mask_values(image: Image.Image, translation: Translation) -> np.ndarray:
+    """Grey values or palette indices [H, W], or RGB [H, W, 3]; transparency and orientation of a mask are ignored."""
+    if image.mode == "P" and not translation.reads_colors:
+        return np.asarray(image)
+    if image.mode == "1":
+        return np.asarray(image.convert("L"))
+    if image.mode in ("L", "I", "F") or image.mode.startswith("I;16"):
+        return np.asarray(image)
+    if image.mode == "LA":
+        return np.asarray(image.getchannel(0))
+    return np.asarray(image.convert("RGB"))
+
+
+def _is_plain(image: Image.Image, data: bytes) -> bool:
+    return data[24] == 8 and "transparency" not in image.info
+
+
+def _same(values: np.ndarray, translated: Translated) -> bool:
+    return values.ndim == 2 and values.dtype == np.uint8 and bool((values == translated.mask).all())

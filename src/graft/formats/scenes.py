@@ -1,0 +1,119 @@
+"""Streets drawn by `graft.scenes`: nothing to download, every mask exact. Mask values are class ids already."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+from pydantic import Field
+
+from graft.choices import resembling
+from graft.errors import GraftError
+from graft.formats.listing import Entry, Listing, distinct_colors
+from graft.formats.translation import identity
+from graft.sample import SPLITS, ClassMap
+
+# Far apart, so that no split can grow into another and a longer split keeps the images it had.
+FIRST_INDEX = {split: number * 10_000_000 for number, split in enumerate(SPLITS)}
+Num = Annotated[int, Field(ge=0, lt=10_000_000)]
+NumNeeded = Annotated[int, Field(ge=1, lt=10_000_000)]
+Side = Annotated[int, Field(ge=48, le=4096)]
+
+
+def scenes(
+    task: str,
+    seed: int,
+    root: object,
+    *,
+    domain: str | list[str],
+    num_train: NumNeeded,
+    num_val: NumNeeded,
+    num_test: Num,
+    num_unlabelled: Num = 0,
+    width_px: Side,
+    height_px: Side,
+) -> Listing:
+    """Scenes of one domain, or of several in turn (a list, or names with commas); to a classifier it is the label.
+
+    The counts are of all domains together. Nothing below `root` is read.
+    """
+    domains = _known(domain.split(",") if isinstance(domain, str) else domain)
+    classify = task == "classification"
+    if classify and len(domains) < 2:
+        raise GraftError(
+            "scenes has one domain, and the domain is what a classifier tells apart",
+            where="ingest.source.domain",
+            rule="classification needs at least two domains",
+            remedy='list them, as in domain: "day,night,rain,fog,snow,dusk"',
+        )
+    counts = dict(zip(SPLITS, (num_train, num_val, num_test, num_unlabelled), strict=True))
+    entries = [
+        Entry(
+            id=(name := f"{domains[i % len(domains)]}/{split}/{i:06d}.png"),
+            split=split,
+            domain=domains[i % len(domains)],
+            group=name,
+            image=FIRST_INDEX[split] + i,
+            label=i % len(domains) if classify and split != "unlabelled" else None,
+        )
+        for split, count in counts.items()
+        for i in range(count)
+    ]
+    num_classes, class_map = _class_map(task, domains)
+    read = partial(_drawn, _Drawing(seed, width_px, height_px, with_mask=not classify))
+    return Listing(class_map, entries, read, translation=None if classify else identity(num_classes))
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    seed: int
+    width_px: int
+    height_px: int
+    with_mask: bool
+
+
+def _drawn(drawing: _Drawing, entry: Entry) -> tuple[bytes, bytes | None]:
+    from graft.scenes import render
+
+    scene = render(drawing.seed, entry.domain, int(entry.image), width=drawing.width_px, height=drawing.height_px)
+    with_mask = drawing.with_mask and entry.split != "unlabelled"
+    return _png(scene.image[..., ::-1]), _png(scene.mask) if with_mask else None
+
+
+def _png(array: object) -> bytes:
+    """PNG of a grey or BGR array; level 1, since sensor noise does not compress and higher levels only cost time."""
+    import cv2
+
+    return cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+
+
+def _known(domains: Sequence[str]) -> list[str]:
+    from graft.scenes import DOMAINS
+
+    names = [name.strip() for name in domains]
+    problems = [f"{name!r}: {resembling(name, DOMAINS)}" for name in names if name not in DOMAINS]
+    problems += [f"{name!r} is listed twice" for name in sorted({name for name in names if names.count(name) > 1})]
+    if problems or not names:
+        raise GraftError.of_all(
+            "ingest.source.domain: domains scenes cannot draw", problems, remedy=f"use some of {', '.join(DOMAINS)}"
+        )
+    return names
+
+
+def _class_map(task: str, domains: list[str]) -> tuple[int, ClassMap]:
+    from graft.scenes import CLASS_COLORS, CLASSES
+
+    names = tuple(domains) if task == "classification" else tuple(CLASSES)
+    class_map = ClassMap(
+        task=task,
+        names=names,
+        colors=distinct_colors(len(names)) if task == "classification" else tuple(CLASS_COLORS),
+        source_values=names if task == "classification" else tuple(range(len(names))),
+        official_splits=True,
+        synthetic=True,
+        source="scenes",
+        licence="Apache-2.0",
+    )
+    return len(names), class_map
