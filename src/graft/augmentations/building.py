@@ -57,8 +57,8 @@ def appearance(strength: float) -> list[Any]:
     """Colour, brightness, tone, haze, grey, blur, noise and compression; none of it moves a pixel.
 
     Args:
-        strength: 0 leaves images as they are, 1 is what a street sees in a day, 2 and more serves pretraining for domains
-            nobody has seen. It scales amounts and probabilities alike.
+        strength: 0 leaves images as they are, 1 is what a street sees in a day, 2 and more serves pretraining for
+            domains nobody has seen. It scales amounts and probabilities alike.
     """
     if not strength:
         return []
@@ -74,7 +74,10 @@ def appearance(strength: float) -> list[Any]:
         A.RandomToneCurve(scale=min(0.08 * s, 0.3), per_channel=True, p=min(0.15 * s, 1.0)),
         Haze(max_strength=min(0.3 * s, 0.8), p=min(0.1 * s, 1.0)),
         A.ToGray(p=min(0.03 * s, 1.0)),
-        A.OneOf([A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 0.6 + 0.5 * s)), A.MotionBlur(blur_limit=(3, 5))], p=min(0.12 * s, 1.0)),
+        A.OneOf(
+            [A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 0.6 + 0.5 * s)), A.MotionBlur(blur_limit=(3, 5))],
+            p=min(0.12 * s, 1.0),
+        ),
         A.GaussNoise(std_range=(0.01, min(0.01 + 0.03 * s, 0.1)), p=min(0.15 * s, 1.0)),
         A.ImageCompression(quality_range=(max(round(75 - 15 * s), 25), 95), p=min(0.08 * s, 1.0)),
     ]

@@ -14,7 +14,7 @@ def light(
     max_class_fraction: Share = 1.0,
     strength: Strength = 0.25,
 ) -> Policy:
-    """Flip and crop at the image's own scale, with colours hardly changed: for data that already varies, or fine detail.
+    """Flip and crop at the image's own scale, colours hardly changed: for data that varies enough, or fine detail.
 
     Args:
         crop_height: Of the view, in pixels.

@@ -24,7 +24,7 @@ class Policy(Protocol):
 
 
 def library() -> ModuleType:
-    """The albumentations module, imported when a policy is built: it takes 4 s, and reading a signature needs none of it.
+    """The albumentations module, imported when a policy is built: it takes 4 s, and reading options needs none.
 
     The library asks its server for a newer version when it is imported, unless it is told not to.
     """
@@ -39,7 +39,9 @@ def compose(transforms: Sequence[Any]) -> Policy:
     return library().Compose(list(transforms), mask_interpolation=0)
 
 
-def apply(policy: Policy, image: np.ndarray, mask: np.ndarray | None, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+def apply(
+    policy: Policy, image: np.ndarray, mask: np.ndarray | None, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
     """Applies a policy; the result is a pure function of the arguments, whatever was applied before.
 
     Args:

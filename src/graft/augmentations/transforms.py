@@ -23,10 +23,10 @@ MAX_DRAWS = 10
 class ScaledCrop(DualTransform):
     """A window of random scale and place, resized to the crop; redrawn while one class fills too much of it.
 
-    The scale is log-uniform in [`min_scale`, `max_scale`]: 2 shows things twice as large as in the image. Where the window
-    reaches beyond the image it is padded: image with the mean colour of photographs, mask with 255. As in mmsegmentation's
-    RandomCrop (`cat_max_ratio`), a window of which one class fills more than `max_class_fraction` of the labelled
-    pixels is drawn again, 10 times at most; without a mask the first window counts.
+    The scale is log-uniform in [`min_scale`, `max_scale`]: 2 shows things twice as large as in the image. Where the
+    window reaches beyond the image it is padded: image with the mean colour of photographs, mask with 255. As in
+    mmsegmentation's RandomCrop (`cat_max_ratio`), a window of which one class fills more than `max_class_fraction`
+    of the labelled pixels is drawn again, 10 times at most; without a mask the first window counts.
     """
 
     class InitSchema(BasicTransform.InitSchema):

@@ -38,7 +38,7 @@ RESIZES: dict[str, Callable[..., tuple[int, int]]] = {"none": none, "short_side"
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Image uint8 [H, W, 3] at `size` (height, width): pixel areas averaged where it shrinks, bilinear where it grows."""
+    """Image uint8 [H, W, 3] at `size` (height, width): areas averaged where it shrinks, bilinear where it grows."""
     if image.shape[:2] == tuple(size):
         return image
     shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]

@@ -1,0 +1,97 @@
+"""Augment: make the training views once, with their statistics and a sheet to look at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graft.augmentations import POLICIES, serialise
+from graft.choices import resolve
+from graft.datasets.materialising import disk_full_explained, make_views, need_room
+from graft.datasets.preview import chosen, preview
+from graft.datasets.resizing import RESIZES
+from graft.datasets.rows import write_rows
+from graft.datasets.shards import Row, num_rows, read_rows
+from graft.datasets.statistics import nothing, statistics
+from graft.datasets.views import Recipe, index_of
+from graft.errors import GraftError
+from graft.progress import progress
+from graft.sample import ClassMap, read_json, write_json
+
+if TYPE_CHECKING:
+    from graft.params import Augment, Preprocess
+
+
+def augment(
+    *,
+    task: str,
+    seed: int,
+    preprocess: Preprocess,
+    augment: Augment,
+    train: Path,
+    class_map: Path,
+    validation: Path,
+    out: Path,
+) -> dict[str, float]:
+    """Writes `augment.views` views of every training row (or, online, the rows), policy, statistics and preview."""
+    refuse_unless_passed(validation)
+    recipe = recipe_of(task, seed, preprocess, augment)
+    classes, total = ClassMap.read(class_map), num_rows(train)
+    shown: list[Row] = []
+    rows = keeping(rows_of(train, recipe, out), chosen(total), shown)
+    ids, sha256, counts = [], [], nothing(classes.num_classes)
+    made = make_views(recipe, rows, total, classes.num_classes, out)
+    for item in progress(made, "Making training views", total=total, unit="image"):
+        ids.append(item.id)
+        sha256.append(item.image_sha256)
+        counts += item.counts
+    stats = statistics(counts, classes, recipe.num_views, ids, sha256)
+    with disk_full_explained(out):
+        write_json(out / "policy.json", {"recipe": asdict(recipe), "transforms": serialise(recipe.compose())})
+        write_json(out / "statistics.json", stats)
+        write_json(out / "index.json", index_of(recipe, ids, sha256))
+        preview(recipe, shown, classes, stats).save(out / "preview.png")
+    return {"num_images": total, "num_views": total * recipe.num_views, "void_fraction": void_fraction(stats)}
+
+
+def recipe_of(task: str, seed: int, preprocess: Preprocess, augment: Augment) -> Recipe:
+    """All that a view depends on, every option resolved."""
+    policy = resolve(POLICIES, augment.policy, where="augment.policy")
+    resize = resolve(RESIZES, preprocess.resize, where="preprocess.resize")
+    height, width = augment.crop.height_px, augment.crop.width_px
+    return Recipe(task, seed, policy.as_dict(), resize.as_dict(), height, width, augment.views, augment.storage)
+
+
+def refuse_unless_passed(validation: Path) -> None:
+    """The gate: data that failed a critical expectation trains nothing."""
+    report = read_json(validation)
+    if not report["passed"]:
+        failed = [e for e in report["expectations"] if e["severity"] == "critical" and not e["success"]]
+        raise GraftError.of_all(
+            f"{validation}: the data did not pass validation",
+            [f"{e['name']}: {e['count']} (rule: {e['rule']})" for e in failed],
+            remedy=f"read {validation.with_suffix('.md')}, mend the data or allow it in params.yaml with a reason",
+        )
+
+
+def rows_of(train: Path, recipe: Recipe, out: Path) -> Iterator[Row]:
+    """The training rows; online, each is copied to `out` as it passes."""
+    if recipe.storage == "materialised":
+        return read_rows(train)
+    need_room(out, sum(shard.stat().st_size for shard in train.rglob("*.parquet")))
+    return write_rows(out / "rows.arrow", read_rows(train))
+
+
+def keeping(rows: Iterator[Row], numbers: set[int], kept: list[Row]) -> Iterator[Row]:
+    """Passes rows on, keeping those with the given numbers."""
+    for number, row in enumerate(rows):
+        if number in numbers:
+            kept.append(row)
+        yield row
+
+
+def void_fraction(stats: dict[str, int]) -> float:
+    """Share of the views' pixels that is ignored."""
+    return stats["void_after"] / max(stats["void_after"] + sum(stats["class_pixels_after"]), 1)

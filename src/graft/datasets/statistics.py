@@ -1,0 +1,85 @@
+"""What the training images and their views hold: class shares before and after, mean and deviation of the colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from graft.sample import IGNORE_INDEX, ClassMap
+
+# Views of a sample that are counted, so that both storages say the same and `online` with many views stays cheap.
+MOST_VIEWS_COUNTED = 8
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Whole numbers counted on one sample: sums over samples do not depend on their order.
+
+    Attributes:
+        before: int64 [max(256, K)], pixels per mask value at the size the resize rule gives (or images per label).
+        after: The same over the views that were counted.
+        colors: int64 [3, 256], histogram of the image's channels, red first.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    colors: np.ndarray
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(self.before + other.before, self.after + other.after, self.colors + other.colors)
+
+
+def nothing(num_classes: int) -> Counts:
+    """The counts of no sample."""
+    before, after = np.zeros((2, max(256, num_classes)), np.int64)
+    return Counts(before, after, np.zeros((3, 256), np.int64))
+
+
+def counts_of(
+    image: np.ndarray, targets: np.ndarray | int, view_targets: Sequence[np.ndarray | int], num_classes: int
+) -> Counts:
+    """Counts of one sample.
+
+    Args:
+        image: uint8 [H, W, 3], RGB.
+        targets: Mask uint8 [H, W], or a label.
+        view_targets: Those of its views, in order; `MOST_VIEWS_COUNTED` are counted.
+        num_classes: K, of the class map.
+    """
+    colors = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in range(3)])
+    counts = nothing(num_classes)
+    for total, counted in ((counts.before, [targets]), (counts.after, view_targets[:MOST_VIEWS_COUNTED])):
+        for item in counted:
+            total += np.bincount(np.ravel(item), minlength=len(total))
+    return replace(counts, colors=colors)
+
+
+def statistics(
+    counts: Counts, class_map: ClassMap, num_views: int, ids: Sequence[str], image_sha256: Sequence[str]
+) -> dict[str, Any]:
+    """What `statistics.json` holds.
+
+    `mean` and `std` are those of the channels (RGB) over all pixels of the training images, in fractions of 255.
+    `class_pixels_…` are pixels per class id (images for classification), `void_…` the ignored ones.
+    """
+    levels = np.arange(256) / 255
+    pixels = np.maximum(counts.colors.sum(axis=1), 1)
+    mean = (counts.colors * levels).sum(axis=1) / pixels
+    variance = (counts.colors * (levels - mean[:, None]) ** 2).sum(axis=1) / pixels
+    masks = class_map.task == "segmentation"
+    return {
+        "task": class_map.task,
+        "num_images": len(ids),
+        "num_views_counted": min(num_views, MOST_VIEWS_COUNTED),
+        "names": list(class_map.names),
+        "class_pixels_before": counts.before[: class_map.num_classes].tolist(),
+        "class_pixels_after": counts.after[: class_map.num_classes].tolist(),
+        "void_before": int(counts.before[IGNORE_INDEX]) if masks else 0,
+        "void_after": int(counts.after[IGNORE_INDEX]) if masks else 0,
+        "mean": mean.tolist(),
+        "std": np.sqrt(variance).tolist(),
+        "image_sha256": list(image_sha256),
+    }

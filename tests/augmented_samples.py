@@ -1,0 +1,68 @@
+"""Training shards of synthetic streets, and the augment stage run on them, for the tests of views."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from graft.datasets.images import encode_png
+from graft.datasets.shards import SHARD_SCHEMA
+from graft.sample import ClassMap, write_json
+from graft.scenes import CLASS_COLORS, CLASSES, render
+from pipeline.augment import augment
+
+SIZE = (72, 96)
+
+
+def write_train(folder: Path, *, task: str = "segmentation", num_samples: int = 6, **changes: Any) -> None:
+    """train/, class_map.json and validation.json, as ingest and validate leave them."""
+    rows = [row_of(n, task) | changes for n in range(num_samples)]
+    (folder / "train").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SHARD_SCHEMA), folder / "train" / "first-00000.parquet")
+    names, colors = (
+        (CLASSES, CLASS_COLORS) if task == "segmentation" else (("day", "night"), ((240, 200, 60), (40, 60, 140)))
+    )
+    ClassMap(task, tuple(names), tuple(colors), tuple(range(len(names))), True, True, "scenes").write(
+        folder / "class_map.json"
+    )
+    write_json(folder / "validation.json", {"passed": True, "expectations": []})
+
+
+def row_of(number: int, task: str) -> dict[str, Any]:
+    """A row of a shard: one synthetic street with its mask, or with its light as label."""
+    scene = render(3, ("day", "night")[number % 2], number, width=SIZE[1], height=SIZE[0])
+    image, mask = encode_png(scene.image), encode_png(scene.mask) if task == "segmentation" else None
+    return {
+        "id": f"street/{number:04}.png",
+        "split": "train",
+        "batch": "first",
+        "domain": "day",
+        "group": str(number),
+        "image": image,
+        "image_sha256": hashlib.sha256(image).hexdigest(),
+        "mask": mask,
+        "mask_sha256": mask and hashlib.sha256(mask).hexdigest(),
+        "label": number % 2 if task == "classification" else None,
+    }
+
+
+def run_augment(folder: Path, out: Path, *, task: str = "segmentation", resize: Any = "none", **changes: Any) -> dict:
+    """Runs the stage on what `write_train` wrote; `changes` go to the augment section."""
+    out.mkdir(parents=True)
+    crop = SimpleNamespace(height_px=64, width_px=80)
+    section = {"policy": {"name": "street"}, "crop": crop, "views": 3, "storage": "materialised"} | changes
+    return augment(
+        task=task,
+        seed=7,
+        preprocess=SimpleNamespace(resize=resize),
+        augment=SimpleNamespace(**section),
+        train=folder / "train",
+        class_map=folder / "class_map.json",
+        validation=folder / "validation.json",
+        out=out,
+    )

@@ -1,0 +1,148 @@
+"""Every policy: masks keep their values, image and mask move together, a seed says everything."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from graft.augmentations import POLICIES, apply, serialise
+from graft.augmentations.policy import compose, library, values_gained
+from graft.choices import resolve
+from graft.errors import GraftError
+
+# Every policy with its defaults and with everything turned up; an entry without a row fails the first test.
+CASES = {
+    "geometric": {
+        "vertical_flip_probability": 0.5,
+        "quarter_turns": True,
+        "rotation_degrees": 90.0,
+        "perspective": 0.2,
+    },
+    "light": {"strength": 2.0},
+    "photometric": {"strength": 3.0},
+    "street": {"strength": 3.0, "min_scale": 0.3, "max_scale": 4.0, "rotation_degrees": 30.0},
+}
+# The same with nothing that touches colours, so that an image painted from its mask must stay painted from it.
+COLOURLESS = {name: {"strength": 0.0} for name in ("light", "photometric", "street")} | {"geometric": {}}
+BOTH = [(name, options) for name in sorted(CASES) for options in ({}, CASES[name])]
+
+
+def policy_of(name: str, **options: object):
+    return resolve(POLICIES, {"name": name, **options}, where="augment.policy")(48, 64)
+
+
+@pytest.fixture(scope="module")
+def mask() -> np.ndarray:
+    """Blocks of the classes 0, 3 and 200 with some ignored pixels, 80 by 100."""
+    blocks = np.random.default_rng(0).choice([0, 3, 200, 255], (8, 10), p=[0.4, 0.3, 0.2, 0.1])
+    return np.kron(blocks, np.ones((10, 10))).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def image() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (80, 100, 3), dtype=np.uint8)
+
+
+def test_every_policy_has_a_case():
+    assert set(CASES) == set(COLOURLESS) == set(POLICIES)
+
+
+@pytest.mark.parametrize(("name", "options"), BOTH)
+def test_masks_keep_their_values_and_views_their_size(name, options, image, mask):
+    policy, before = policy_of(name, **options), (image.copy(), mask.copy())
+    for seed in range(25):
+        view, view_mask = apply(policy, image, mask, seed)
+        assert view.shape == (48, 64, 3)
+        assert view_mask.shape == (48, 64)
+        assert view.dtype == view_mask.dtype == np.uint8
+        assert set(np.unique(view_mask)) <= {0, 3, 200, 255}
+    assert np.array_equal(before[0], image), "the image of the caller was changed"
+    assert np.array_equal(before[1], mask), "the mask of the caller was changed"
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_image_and_mask_move_together(name, mask):
+    policy = policy_of(name, **COLOURLESS[name])
+    painted = np.repeat(np.where(mask == 200, 250, 5).astype(np.uint8)[..., None], 3, axis=2)
+    for seed in range(25):
+        view, view_mask = apply(policy, painted, mask, seed)
+        known = view_mask != 255
+        wrong = (view[..., 0] > 128)[known] != (view_mask == 200)[known]
+        assert wrong.mean() < 0.06, f"seed {seed}: edges may differ by a pixel, regions may not"
+
+
+@pytest.mark.parametrize(("name", "options"), BOTH)
+def test_a_view_depends_on_its_seed_alone(name, options, image, mask):
+    first, other = policy_of(name, **options), policy_of(name, **options)
+    apply(other, image, mask, 99)
+    for seed in (0, 2**40 + 5):
+        for one, two in zip(apply(first, image, mask, seed), apply(other, image, mask, seed), strict=True):
+            assert np.array_equal(one, two)
+    assert not np.array_equal(apply(first, image, mask, 1)[0], apply(first, image, mask, 2)[0])
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_a_policy_serves_classification_and_can_be_written_down(name, image):
+    policy = policy_of(name)
+    view, none = apply(policy, image, None, 5)
+    assert view.shape == (48, 64, 3)
+    assert none is None
+    assert "Crop" in json.dumps(serialise(policy), sort_keys=True)
+    assert json.dumps(serialise(policy)) == json.dumps(serialise(policy_of(name)))
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_an_image_smaller_than_the_crop_is_padded_with_ignored_pixels(name):
+    small = np.full((20, 30, 3), 200, np.uint8), np.full((20, 30), 3, np.uint8)
+    view, view_mask = apply(policy_of(name), *small, 0)
+    assert view.shape == (48, 64, 3)
+    assert set(np.unique(view_mask)) == {3, 255}
+
+
+def test_a_crop_that_one_class_fills_is_drawn_again():
+    mask = np.zeros((200, 200), np.uint8)
+    mask[:, 120:] = 1
+    image = np.zeros((200, 200, 3), np.uint8)
+
+    def largest(limit: float) -> np.ndarray:
+        policy = resolve(POLICIES, {"name": "light", "max_class_fraction": limit}, where="policy")(64, 64)
+        shares = [np.bincount(apply(policy, image, mask, seed)[1].ravel()).max() / 64**2 for seed in range(40)]
+        return np.array(shares)
+
+    assert (largest(1.0) > 0.75).mean() > 0.5
+    assert (largest(0.75) > 0.75).mean() < 0.2
+
+
+def test_strength_scales_how_far_colours_go(image, mask):
+    grey = np.full_like(image, 120)
+
+    def change(strength: float) -> float:
+        policy = policy_of("photometric", strength=strength)
+        return float(np.mean([np.abs(apply(policy, grey, mask, s)[0].astype(int) - 120).mean() for s in range(40)]))
+
+    assert change(0.0) == 0.0
+    assert 0.0 < change(0.5) < change(1.0) < change(3.0)
+
+
+def test_a_mask_that_gains_a_value_is_refused(mask, image):
+    A = library()
+    blurred = A.Compose([A.Affine(rotate=(30, 30), interpolation=1, mask_interpolation=1, fill_mask=7, p=1.0)])
+    with pytest.raises(GraftError, match=r"the mask of a view has values its sample's mask has not: \[.*7"):
+        apply(blurred, image, mask, 0)
+    assert values_gained(np.array([1], np.uint8), np.array([1, 255], np.uint8)) == []
+    assert apply(compose([A.Affine(rotate=(30, 30), fill_mask=255, p=1.0)]), image, mask, 0)[1] is not None
+
+
+def test_options_that_make_no_sense_are_refused():
+    with pytest.raises(GraftError, match=r"min_scale 2.0 is larger than max_scale 1.6"):
+        policy_of("street", min_scale=2.0)
+    with pytest.raises(
+        GraftError, match=r"augment.policy.strenght: street has no such option; did you mean 'strength'"
+    ):
+        policy_of("street", strenght=1.0)
+    with pytest.raises(
+        GraftError, match=r"augment.policy.flip_probability: 1.5: Input should be less than or equal to 1"
+    ):
+        policy_of("street", flip_probability=1.5)
