@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from graft.choices import Choice, resolve
@@ -27,6 +28,10 @@ class WeightedSum:
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The loss of logits [B, K, …] against targets [B, …], a scalar."""
         return sum(weight * loss(logits, targets, self.class_weights) for weight, loss in self.terms)
+
+    def to(self, device: torch.device | str) -> WeightedSum:
+        """The same loss for logits on `device`."""
+        return self if self.class_weights is None else WeightedSum(self.terms, self.class_weights.to(device))
 
     def as_list(self) -> list[dict[str, Any]]:
         """The terms as they would stand in `params.yaml`, nothing left to a default."""

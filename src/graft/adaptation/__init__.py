@@ -1,0 +1,11 @@
+"""What a training step computes: one file a strategy, `(loss, *, options) -> training.Strategy`."""
+
+from __future__ import annotations
+
+from graft.adaptation.supervised import supervised
+
+STRATEGIES = {
+    "supervised": supervised,
+}
+
+__all__ = ["STRATEGIES", "supervised"]

@@ -1,0 +1,176 @@
+"""What training changes, and so what a checkpoint holds: weights, optimizer, average, position, history, best epoch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from graft.ema import Ema
+from graft.errors import GraftError
+
+if TYPE_CHECKING:
+    from graft.training import Held
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What an epoch came to.
+
+    Attributes:
+        epoch: From 1.
+        step: Steps taken since the start of training.
+        train_loss: Mean over the epoch's steps.
+        val_loss: Mean over the val images.
+        val_score: Mean IoU (segmentation) or accuracy (classification) on val, a fraction of one.
+        learning_rate: Of the epoch's last step.
+        is_best: Whether no epoch before scored as high.
+        collapsed_to: The class that all of val is predicted as, None if it is not so.
+        seconds: How long the epoch took, validation included; never written to a declared output.
+    """
+
+    epoch: int
+    step: int
+    train_loss: float
+    val_loss: float
+    val_score: float
+    learning_rate: float
+    is_best: bool
+    collapsed_to: int | None
+    seconds: float = 0.0
+
+    def curve(self) -> dict[str, float]:
+        """The numbers that make curves."""
+        names = ("step", "train_loss", "val_loss", "val_score", "learning_rate")
+        return {name: getattr(self, name) for name in names}
+
+
+class Trainee:
+    """A model in training.
+
+    Attributes:
+        model: The live weights.
+        epoch: Epochs finished.
+        batch: Steps of the current epoch taken.
+        step: Steps taken in all.
+        history: A report for each finished epoch.
+        best: State of the best epoch so far (of the averaged weights where there is an average), on the CPU.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, ema_decay: float | None) -> None:
+        self.model, self.optimizer = model, optimizer
+        self.ema = None if ema_decay is None else Ema(model, ema_decay)
+        self.parameters = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+        self.epoch = self.batch = self.step = 0
+        self.history: list[EpochReport] = []
+        self.best: dict[str, Tensor] = {}
+        self._losses: list[float] = []
+        self._unseen: list[Tensor] = []
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is validated and kept: the average where there is one."""
+        return self.model if self.ema is None else self.ema.model
+
+    @property
+    def best_report(self) -> EpochReport:
+        """The report of the epoch whose weights are kept."""
+        return [report for report in self.history if report.is_best][-1]
+
+    def has_stalled(self, patience_epochs: int | None) -> bool:
+        """Whether the best epoch lies `patience_epochs` back."""
+        return bool(patience_epochs and self.history and self.epoch - self.best_report.epoch >= patience_epochs)
+
+    def set_learning_rate(self, learning_rate: float) -> None:
+        """Sets the rate of every parameter group."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = learning_rate
+
+    def take_step(self, loss: Tensor, clip_norm: float | None) -> None:
+        """Moves the weights along the gradients of `loss` and forgets the gradients."""
+        if clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.parameters, clip_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.ema is not None:
+            self.ema.update(self.model)
+        self._unseen.append(loss)
+        self.batch += 1
+        self.step += 1
+
+    def look_at_losses(self) -> None:
+        """Takes in the losses since the last look.
+
+        Raises:
+            GraftError: One of them is not finite.
+        """
+        if not self._unseen:
+            return
+        for back, loss in enumerate(torch.stack(self._unseen).tolist()):
+            if not math.isfinite(loss):
+                raise self._not_finite("training loss", loss, self.step - len(self._unseen) + back + 1)
+            self._losses.append(loss)
+        self._unseen.clear()
+
+    def end_epoch(self, held: Held, learning_rate: float, seconds: float) -> EpochReport:
+        """Takes in the validation of an epoch; keeps its weights if they are the best.
+
+        Raises:
+            GraftError: The validation loss is not finite.
+        """
+        if not math.isfinite(held.loss):
+            raise self._not_finite("validation loss", held.loss, self.step)
+        is_best = all(held.score > report.val_score for report in self.history)
+        if is_best:
+            self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.judged.state_dict().items()}
+        train_loss = math.fsum(self._losses) / len(self._losses)
+        report = EpochReport(
+            epoch=self.epoch + 1,
+            step=self.step,
+            train_loss=train_loss,
+            val_loss=held.loss,
+            val_score=held.score,
+            learning_rate=learning_rate,
+            is_best=is_best,
+            collapsed_to=held.collapsed_to,
+            seconds=seconds,
+        )
+        self.history.append(report)
+        self.epoch, self.batch, self._losses = self.epoch + 1, 0, []
+        return report
+
+    def state(self) -> dict[str, Any]:
+        """Everything `restore` needs, as tensors, numbers, lists and dicts."""
+        return {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "ema": None if self.ema is None else self.ema.model.state_dict(),
+            "num_ema_updates": 0 if self.ema is None else self.ema.num_updates,
+            "position": [self.epoch, self.batch, self.step],
+            "losses": list(self._losses),
+            "history": [asdict(report) for report in self.history],
+            "best": self.best,
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Goes back to a `state`, bit for bit."""
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.ema is not None:
+            self.ema.model.load_state_dict(state["ema"])
+            self.ema.num_updates = state["num_ema_updates"]
+        self.epoch, self.batch, self.step = state["position"]
+        self._losses = list(state["losses"])
+        self.history = [EpochReport(**report) for report in state["history"]]
+        self.best = state["best"]
+
+    def _not_finite(self, what: str, value: float, step: int) -> GraftError:
+        return GraftError(
+            f"the {what} is {value} in epoch {self.epoch + 1} at step {step}",
+            rule="training goes on only while the loss is a finite number",
+            remedy="lower fine_tune.learning_rate, set fine_tune.clip_norm: 1.0, lengthen fine_tune.warmup_epochs, or "
+            "use runtime.precision: float32",
+        )
