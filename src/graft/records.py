@@ -72,12 +72,19 @@ def digests(paths: tuple[str, ...]) -> dict[str, str]:
 
 def digest_of(path: Path, pool: ThreadPoolExecutor | None = None) -> str:
     """The content digest of a file or folder; names count relative to the folder, so it is the same anywhere."""
-    if path.is_file():
-        return sha256_of(path)
-    files = sorted(file for file in path.rglob("*") if file.is_file() and not _is_bytecode(file))
+    return sha256_of(path) if path.is_file() else digest_of_listing(listing(path, pool))
+
+
+def listing(folder: Path, pool: ThreadPoolExecutor | None = None) -> dict[str, str]:
+    """The sha256 of every file below a folder, by its path relative to the folder."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and not _is_bytecode(file))
     hashes = pool.map(sha256_of, files) if pool else map(sha256_of, files)
-    lines = (f"{file.relative_to(path).as_posix()}\0{digest}\n" for file, digest in zip(files, hashes, strict=True))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
+    return {file.relative_to(folder).as_posix(): digest for file, digest in zip(files, hashes, strict=True)}
+
+
+def digest_of_listing(files: Mapping[str, str]) -> str:
+    """The digest of a folder from the digests of its files."""
+    return hashlib.sha256("".join(f"{name}\0{files[name]}\n" for name in sorted(files)).encode()).hexdigest()
 
 
 def environment(runtime: Any | None) -> dict[str, Any]:
@@ -134,8 +141,8 @@ class Seal:
                 remedy="leave these files alone and run dvc repro again",
             )
 
-    def write_record(self, path: Path, outputs: Mapping[str, str], metrics: Mapping[str, float]) -> None:
-        """Writes the record; `outputs` maps each declared output to the digest of what will stand there."""
+    def write_record(self, path: Path, outputs: Mapping[str, Mapping[str, str]], metrics: Mapping[str, float]) -> None:
+        """Writes the record; `outputs` maps each declared output to the listing of what will stand there."""
         content = {
             "stage": self.stage.stage,
             "fingerprint": self.fingerprint,
@@ -143,7 +150,8 @@ class Seal:
             "inputs": self.inputs,
             "code": self.code,
             "environment": self.environment,
-            "outputs": dict(outputs),
+            "outputs": {folder: digest_of_listing(files) for folder, files in outputs.items()},
+            "files": {f"{folder}/{name}": files[name] for folder, files in outputs.items() for name in files},
             "metrics": dict(metrics),
             "git": git_state((*self.stage.code, "params.yaml")),
         }

@@ -45,7 +45,7 @@ def run_stage(
             arguments = {**sections, **inputs, **folders, **(extras(sealed.fingerprint) if extras else {})}
             metrics = load()(**arguments)
             sealed.verify()
-            written = {str(path): records.digest_of(folders[name]) for name, path in outputs.items()}
+            written = {path.as_posix(): records.listing(folders[name]) for name, path in outputs.items()}
         write_record(sealed, written, metrics)
         if "resume" in arguments:  # dvc repro --force would find a finished checkpoint and train nothing
             shutil.rmtree(arguments["resume"], ignore_errors=True)
@@ -114,7 +114,7 @@ def is_done(sealed: records.Seal) -> bool:
     )
 
 
-def write_record(sealed: records.Seal, outputs: dict[str, str], metrics: dict[str, float]) -> None:
+def write_record(sealed: records.Seal, outputs: dict[str, dict[str, str]], metrics: dict[str, float]) -> None:
     """Writes the record of a stage in one step."""
     path = sealed.stage.record
     path.parent.mkdir(parents=True, exist_ok=True)

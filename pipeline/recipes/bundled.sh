@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# Rebuilds the bundled weights with this very pipeline and installs them; interrupt it and run it again to go on.
+# It works in a clone of the last commit, so that the record names code that can be found.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+work=build/bundled
+installed=src/graft/weights/bundled_lraspp
+[ -d "$work/.git" ] || git clone --quiet . "$work"
+git -C "$work" pull --quiet --ff-only
+cp pipeline/recipes/pretrain-scenes.yaml "$work/params.yaml"
+(cd "$work" && GRAFT_TRACKING=off dvc repro)
+mkdir -p "$installed"
+cp "$work"/models/exported/{weights.safetensors,spec.json,metrics.json,model_card.md} "$installed/"
+cp "$work"/reports/records/export.json "$installed/record.json"
+cp LICENSE "$installed/LICENSE"
+echo "bundled: $(wc -c < "$installed/weights.safetensors") bytes in $installed; commit them"
