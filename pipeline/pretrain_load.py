@@ -1,0 +1,68 @@
+"""Stage 4, pretrain-load: pinned weights become our model's starting point, and a card says where they are from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.checkpoints import save_state
+from graft.choices import resolve
+from graft.models import fresh, resolve_model
+from graft.sample import ClassMap, content_seed, write_json
+from graft.weights import WEIGHTS
+from graft.weights.match import Match, load_into
+
+if TYPE_CHECKING:
+    from graft.params import PretrainLoad
+
+
+def pretrain_load(
+    *,
+    task: str,
+    seed: int,
+    model: str | Mapping[str, Any],
+    pretrain_load: PretrainLoad,
+    class_map: Path,
+    out: Path,
+) -> dict[str, float]:
+    """Writes `weights.safetensors`, the complete state of our model for these classes, and `card.json`.
+
+    What the source does not provide, at least rows of unknown classes, is initialised as a function of the seed.
+
+    Returns:
+        Counts of the tensors that were matched, resized, reinitialised and left out, and the share of the backbone's
+        values that came from the source.
+
+    Raises:
+        GraftError: The source cannot be read or verified, or nothing useful in it matches the model.
+    """
+    classes = ClassMap.read(class_map)
+    chosen = resolve_model(task, model)
+    source_choice = resolve(WEIGHTS, pretrain_load.source, where="pretrain_load.source")
+    source = source_choice(task, chosen)
+    network = fresh(task, chosen, classes.num_classes, content_seed(seed, "head"))
+    if source.state is None:
+        match = Match(reinitialised=sorted(network.state_dict()))
+    else:
+        match = load_into(network, source, classes.names)
+    card = {
+        "name": source_choice.name,
+        "description": source.description,
+        "origin": source.origin,
+        "licence": source.licence,
+        "sha256": source.sha256,
+        "metrics": dict(source.metrics),
+        "mean": list(source.mean),
+        "std": list(source.std),
+        "model": chosen.as_dict(),
+        "class_names": list(classes.names),
+        **asdict(match),
+    }
+    save_state(
+        out / "weights.safetensors", network.state_dict(), {key: card[key] for key in ("class_names", "mean", "std")}
+    )
+    write_json(out / "card.json", card)
+    counts = {f"num_{kind}": float(len(card[kind])) for kind in ("matched", "resized", "reinitialised", "left_out")}
+    return {**counts, "backbone_fraction": match.backbone_fraction}

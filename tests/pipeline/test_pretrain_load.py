@@ -1,0 +1,84 @@
+"""The stage: complete weights, an honest card, the same bytes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from graft.checkpoints import load_state, save_state
+from graft.errors import GraftError
+from graft.models import build, fresh
+from graft.params import PretrainLoad
+from graft.sample import ClassMap, content_seed, read_json
+from pipeline.pretrain_load import pretrain_load
+
+NAMES = ("Sky", "Road", "Car")
+
+
+def run(folder: Path, source: dict, task: str = "segmentation", model: str = "lraspp") -> tuple[dict, dict, dict]:
+    """Runs the stage in a folder: its metrics, its card, its weights."""
+    out = folder / "out"
+    out.mkdir(parents=True)
+    colors = ((0, 0, 0),) * 3
+    ClassMap(task, NAMES, colors, NAMES, False, True, "scenes").write(folder / "class_map.json")
+    section = PretrainLoad(source=source)
+    metrics = pretrain_load(
+        task=task, seed=7, model=model, pretrain_load=section, class_map=folder / "class_map.json", out=out
+    )
+    return metrics, read_json(out / "card.json"), load_state(out / "weights.safetensors")[0]
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("theirs") / "street.safetensors"
+    state = fresh("segmentation", "lraspp", 2, 1).state_dict()
+    save_state(path, state, {"class_names": ["road", "kerb"], "mean": [0.5] * 3, "std": [0.2] * 3})
+    return path
+
+
+def test_from_scratch_the_weights_are_a_function_of_the_seed(tmp_path: Path) -> None:
+    metrics, card, state = run(tmp_path, {"name": "none"})
+    expected = fresh("segmentation", "lraspp", 3, content_seed(7, "head")).state_dict()
+    assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
+    assert card["description"] == "no pretrained weights: training from scratch"
+    assert sorted(card["reinitialised"]) == sorted(expected)
+    assert (card["sha256"], card["mean"]) == (None, [0.485, 0.456, 0.406])
+    assert metrics["backbone_fraction"] == 0.0
+
+
+def test_from_a_file_the_card_says_what_became_of_each_tensor(tmp_path: Path, theirs: Path) -> None:
+    metrics, card, state = run(tmp_path, {"name": "file", "path": str(theirs), "licence": "CC-BY-4.0"})
+    build("segmentation", "lraspp", 3).load_state_dict(state)
+    assert (card["name"], card["licence"], card["mean"], card["std"]) == ("file", "CC-BY-4.0", [0.5] * 3, [0.2] * 3)
+    assert card["model"] == {"name": "lraspp", "backbone": "mobilenet_v3_large"}
+    assert "head.low_classifier.bias: 1 of 3 classes by name, from 2" in card["resized"]
+    listed = card["matched"] + [line.split(":")[0] for line in card["resized"]] + card["reinitialised"]
+    assert sorted(listed) == sorted(state)
+    assert metrics == {
+        "num_matched": len(state) - 4,
+        "num_resized": 4,
+        "num_reinitialised": 0,
+        "num_left_out": 0,
+        "backbone_fraction": 1.0,
+    }
+
+
+def test_two_folders_hold_the_same_bytes(tmp_path: Path, theirs: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "another" / "place"]
+    for folder in folders:
+        run(folder, {"name": "file", "path": str(theirs)})
+    for name in ("card.json", "weights.safetensors"):
+        assert len({(folder / "out" / name).read_bytes() for folder in folders}) == 1
+
+
+def test_a_segmenter_becomes_a_classifier(tmp_path: Path, theirs: Path) -> None:
+    metrics, card, _ = run(tmp_path, {"name": "file", "path": str(theirs)}, "classification", "mobilenet_v3")
+    assert metrics["backbone_fraction"] == 1.0
+    assert all(name.startswith("head.") for name in card["reinitialised"] + card["left_out"])
+
+
+def test_an_unknown_source_is_answered(tmp_path: Path) -> None:
+    with pytest.raises(GraftError, match="pretrain_load.source has no choice named 'bundle'.*did you mean 'bundled'"):
+        run(tmp_path, {"name": "bundle"})

@@ -1,0 +1,356 @@
+"""Weights: where they come from, what of them fits, and what is refused."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import pickle
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from graft.checkpoints import ModelSpec, save_model, save_state
+from graft.choices import resolve
+from graft.errors import GraftError
+from graft.models import Model, fresh, resolve_model
+from graft.sample import write_json
+from graft.weights import WEIGHTS, Source
+from graft.weights.bundled import FOLDER, read_bundle
+from graft.weights.match import load_into
+from graft.weights.torchvision import fetch, published_weights
+
+LRASPP = resolve_model("segmentation", "lraspp")
+NAMES = ("Sky", "Road", "Car")
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Model:
+    return fresh("segmentation", LRASPP, 3, 1)
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, segmenter: Model) -> Path:
+    """A bundle as `make bundled` writes it: half precision, spec, metrics."""
+    model = LRASPP.as_dict()
+    spec = ModelSpec("segmentation", model, 3, NAMES, (0.5,) * 3, (0.2,) * 3, {"name": "none"}, 1, synthetic=True)
+    halves = {n: t.half() if t.is_floating_point() else t for n, t in segmenter.state_dict().items()}
+    save_model(tmp_path, halves, spec)
+    (tmp_path / "model.safetensors").rename(tmp_path / "weights.safetensors")
+    write_json(tmp_path / "metrics.json", {"mean_iou": 0.5, "iou": {"Sky": 0.5}})
+    return tmp_path
+
+
+def source_of(state: dict[str, torch.Tensor], class_names: tuple[str, ...] | None = None) -> Source:
+    return Source(state, "weights of a test", "a test", "none", class_names=class_names)
+
+
+def read_file(path: Path, **options: object) -> Source:
+    return resolve(WEIGHTS, {"name": "file", "path": str(path), **options}, where="pretrain_load.source")(
+        "segmentation", LRASPP
+    )
+
+
+def test_the_sources_are_these() -> None:
+    assert set(WEIGHTS) == {"bundled", "torchvision", "file", "none"}
+
+
+def test_none_has_no_state() -> None:
+    source = WEIGHTS["none"]("segmentation", LRASPP)
+    assert source.state is None
+    assert source.mean == (0.485, 0.456, 0.406)
+
+
+# Bundled
+
+
+def test_a_bundle_brings_its_names_normalisation_and_metrics(bundle: Path, segmenter: Model) -> None:
+    source = read_bundle(bundle)
+    assert (source.class_names, source.mean, source.metrics) == (NAMES, (0.5,) * 3, {"mean_iou": 0.5})
+    assert source.sha256 == hashlib.sha256((bundle / "weights.safetensors").read_bytes()).hexdigest()
+    model = fresh("segmentation", LRASPP, 3, 2)
+    match = load_into(model, source, NAMES)
+    assert (match.resized, match.reinitialised, match.left_out, match.backbone_fraction) == ([], [], [], 1.0)
+    for name, tensor in model.state_dict().items():
+        torch.testing.assert_close(tensor, segmenter.state_dict()[name], atol=1e-3, rtol=1e-3)
+
+
+def test_a_missing_bundle_is_answered_with_how_to_make_it(tmp_path: Path) -> None:
+    with pytest.raises(GraftError, match="not in this checkout.*make bundled"):
+        read_bundle(tmp_path)
+
+
+def test_a_damaged_bundle_is_said_to_be_damaged(bundle: Path) -> None:
+    (bundle / "weights.safetensors").write_bytes(b"version https://git-lfs")
+    with pytest.raises(GraftError, match="damaged safetensors"):
+        read_bundle(bundle)
+
+
+@pytest.mark.skipif(not (FOLDER / "weights.safetensors").is_file(), reason="the bundled weights are not made yet")
+def test_the_bundled_weights_are_small_and_complete() -> None:
+    assert (FOLDER / "weights.safetensors").stat().st_size <= 8e6
+    source = WEIGHTS["bundled"]("segmentation", LRASPP)
+    model = fresh("segmentation", LRASPP, len(source.class_names), 0)
+    assert not load_into(model, source, source.class_names).reinitialised
+
+
+# Matching
+
+
+def test_the_backbone_of_a_segmenter_fits_the_classifier(segmenter: Model) -> None:
+    classifier = fresh("classification", "mobilenet_v3", 2, 3)
+    match = load_into(classifier, source_of(segmenter.state_dict(), NAMES), ("ants", "bees"))
+    assert match.backbone_fraction == 1.0
+    assert all(name.startswith("head.") for name in match.reinitialised)
+    assert torch.equal(classifier.backbone[0][0].weight, segmenter.backbone["0"][0].weight)
+
+
+def test_rows_of_shared_classes_go_by_name(segmenter: Model) -> None:
+    model = fresh("segmentation", LRASPP, 4, 9)
+    initial = model.head.low_classifier.weight.clone()
+    match = load_into(model, source_of(segmenter.state_dict(), NAMES), ("car", "lawn", "SKY", "Pole"))
+    theirs, ours = segmenter.head.low_classifier.weight, model.head.low_classifier.weight
+    assert torch.equal(ours[0], theirs[2])
+    assert torch.equal(ours[2], theirs[0])
+    assert torch.equal(ours[[1, 3]], initial[[1, 3]])
+    assert "head.low_classifier.weight: 2 of 4 classes by name, from 3" in match.resized
+    assert len(match.resized) == 4
+
+
+@pytest.mark.parametrize(("their_names", "our_names"), [(NAMES, ("lawn", "weed", "soil")), (None, ("lawn", "weed"))])
+def test_class_layers_start_afresh_where_no_class_is_shared(segmenter: Model, their_names, our_names) -> None:
+    model = fresh("segmentation", LRASPP, len(our_names), 9)
+    initial = model.head.low_classifier.weight.clone()
+    match = load_into(model, source_of(segmenter.state_dict(), their_names), our_names)
+    assert {name.rpartition(".")[0] for name in match.reinitialised} == set(model.class_layers)
+    assert torch.equal(model.head.low_classifier.weight, initial)
+
+
+def test_the_same_names_in_another_order_are_reordered(segmenter: Model) -> None:
+    model = fresh("segmentation", LRASPP, 3, 9)
+    load_into(model, source_of(segmenter.state_dict(), NAMES), NAMES[::-1])
+    assert torch.equal(model.head.high_classifier.bias, segmenter.head.high_classifier.bias.flip(0))
+
+
+@pytest.mark.parametrize("make", ["lraspp_mobilenet_v3_large", "mobilenet_v3_large"])
+def test_torchvision_segmenters_and_backbones_fit(make: str) -> None:
+    from torchvision import models
+
+    options = {"weights_backbone": None} if "lraspp" in make else {}
+    theirs = models.get_model(make, weights=None, num_classes=7, **options)
+    match = load_into(fresh("segmentation", LRASPP, 3, 1), source_of(theirs.state_dict()), NAMES)
+    assert match.backbone_fraction == 1.0
+    head = {name for name in match.matched if name.startswith("head.")}
+    assert bool(head) == ("lraspp" in make)
+    assert all(name.startswith("classifier.") for name in match.left_out)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "task", "spec"),
+    [
+        ("resnet18", "classification", {"name": "resnet"}),
+        ("resnet18", "segmentation", {"name": "unet", "encoder": "resnet18"}),
+        ("mobilenet_v2", "segmentation", {"name": "unet", "encoder": "mobilenet_v2"}),
+        ("vgg11_bn", "classification", {"name": "vgg", "variant": "vgg11_bn", "hidden_channels": 8}),
+        ("mobilenet_v3_large", "segmentation", {"name": "deeplabv3"}),
+    ],
+)
+def test_torchvision_classifiers_fit_their_family(theirs: str, task: str, spec: dict) -> None:
+    from torchvision import models
+
+    with torch.device("meta"):
+        shapes = models.get_model(theirs, weights=None, num_classes=3).state_dict()
+    state = {
+        name: torch.ones(tensor.shape, dtype=tensor.dtype) for name, tensor in shapes.items() if tensor.numel() < 1e7
+    }
+    match = load_into(fresh(task, spec, 3, 1), source_of(state), NAMES)
+    assert match.backbone_fraction == 1.0
+    assert not [name for name in match.reinitialised if name.startswith("backbone.")]
+
+
+def test_a_unet_of_segmentation_models_fits_ours() -> None:
+    import segmentation_models_pytorch as smp
+
+    theirs = smp.Unet("resnet18", encoder_weights=None, classes=3)
+    match = load_into(
+        fresh("segmentation", {"name": "unet", "encoder": "resnet18"}, 3, 1), source_of(theirs.state_dict()), NAMES
+    )
+    assert (match.reinitialised, match.left_out) == ([], [])
+
+
+@pytest.mark.parametrize(("num_channels", "line"), [(1, "1 input channels to 3"), (4, "4 input channels to 3")])
+def test_a_stem_of_other_channels_is_adapted(segmenter: Model, num_channels: int, line: str) -> None:
+    state = dict(segmenter.state_dict())
+    stem = torch.randn(16, num_channels, 3, 3)
+    state["backbone.0.0.weight"] = stem
+    model = fresh("segmentation", LRASPP, 3, 2)
+    assert load_into(model, source_of(state), NAMES).resized == [f"backbone.0.0.weight: {line}"]
+    grey = torch.randn(1, 1, 8, 8).expand(1, 3, 8, 8)
+    if num_channels == 1:
+        given = torch.nn.functional.conv2d(grey[:, :1], stem)
+        torch.testing.assert_close(torch.nn.functional.conv2d(grey, model.backbone["0"][0].weight), given)
+
+
+def test_nothing_useful_is_refused(segmenter: Model) -> None:
+    resnet = fresh("classification", "resnet", 3, 1)
+    with pytest.raises(
+        GraftError, match=r"only \d+% of the model's backbone is in these weights \(weights of a test\)"
+    ):
+        load_into(resnet, source_of(segmenter.state_dict()), NAMES)
+    with pytest.raises(GraftError, match="only 0% of the model's backbone"):
+        load_into(fresh("segmentation", LRASPP, 3, 1), source_of({"x": torch.zeros(3)}), NAMES)
+
+
+def test_values_that_are_not_finite_are_refused(segmenter: Model) -> None:
+    state = {**segmenter.state_dict(), "backbone.0.0.weight": torch.full((16, 3, 3, 3), torch.nan)}
+    with pytest.raises(GraftError, match=r"not finite \(1\)(?s:.*)backbone\.0\.0\.weight"):
+        load_into(fresh("segmentation", LRASPP, 3, 2), source_of(state), NAMES)
+
+
+# Files
+
+
+@pytest.mark.parametrize("wrap", [lambda s: s, lambda s: {"state_dict": s, "epoch": 3}, lambda s: {"model": s}])
+def test_a_pytorch_checkpoint_is_unwrapped(tmp_path: Path, segmenter: Model, wrap) -> None:
+    path = tmp_path / "theirs.pth"
+    torch.save(wrap({f"module.{name}": tensor for name, tensor in segmenter.state_dict().items()}), path)
+    source = read_file(path)
+    match = load_into(fresh("segmentation", LRASPP, 3, 2), source, NAMES)
+    assert (match.reinitialised, match.left_out) == ([], [])
+
+
+def test_a_safetensors_file_of_graft_brings_names_and_normalisation(tmp_path: Path, segmenter: Model) -> None:
+    path = tmp_path / "ours.safetensors"
+    metadata = {"class_names": list(NAMES), "mean": [0.5] * 3, "std": [0.25] * 3}
+    save_state(path, segmenter.state_dict(), metadata)
+    source = read_file(path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+    assert (source.class_names, source.mean, source.std) == (NAMES, (0.5,) * 3, (0.25,) * 3)
+
+
+class Malicious:
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (Path("executed"),))
+
+
+def test_a_malicious_pickle_is_refused_and_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state_dict": Malicious()}, "zipped.pth")
+    Path("bare.pt").write_bytes(pickle.dumps(Malicious()))
+    for name in ("zipped.pth", "bare.pt"):
+        with pytest.raises(GraftError, match=f"{name}: not a checkpoint of plain tensors.*Graft never unpickles"):
+            read_file(Path(name))
+    assert not Path("executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.pth", b"", r"empty\.pth: (damaged checkpoint|not a checkpoint)"),
+        ("text.pth", b"not a checkpoint at all", r"text\.pth: (damaged checkpoint|not a checkpoint)"),
+        ("cut.pth", b"PK\x03\x04 and no more", r"cut\.pth: (damaged checkpoint|not a checkpoint)"),
+        ("cut.safetensors", b"\xff" * 40, r"cut\.safetensors: damaged safetensors file"),
+        ("weights.onnx", b"", r"weights\.onnx: weights file of an unknown kind '\.onnx'"),
+    ],
+)
+def test_a_damaged_or_foreign_file_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(GraftError, match=message):
+        read_file(tmp_path / name)
+
+
+def test_a_checkpoint_without_tensors_is_refused(tmp_path: Path) -> None:
+    torch.save({"epoch": 3}, tmp_path / "epoch.pth")
+    with pytest.raises(GraftError, match="no named tensors"):
+        read_file(tmp_path / "epoch.pth")
+
+
+def test_a_missing_file_and_another_digest_are_refused(tmp_path: Path, segmenter: Model) -> None:
+    with pytest.raises(GraftError, match="weights file not found"):
+        read_file(tmp_path / "absent.pth")
+    save_state(tmp_path / "ours.safetensors", segmenter.state_dict(), {})
+    with pytest.raises(GraftError, match=f"sha256 is [0-9a-f]{{64}}, not {'0' * 64}"):
+        read_file(tmp_path / "ours.safetensors", sha256="0" * 64)
+
+
+# torchvision
+
+
+def test_the_enums_of_a_model_are_its_own_and_its_backbones() -> None:
+    def names(task: str, spec: dict) -> dict[str, str]:
+        return {name: Path(m.url).name for name, m in published_weights(resolve_model(task, spec)).items()}
+
+    segmenters = {
+        "lraspp": "lraspp_mobilenet_v3_large-d234d4ea.pth",
+        "deeplabv3": "deeplabv3_mobilenet_v3_large-fc3c493d.pth",
+    }
+    for name, file in segmenters.items():
+        found = names("segmentation", {"name": name})
+        assert found["COCO_WITH_VOC_LABELS_V1"] == file
+        assert found["IMAGENET1K_V2"] == "mobilenet_v3_large-5c1a4163.pth"
+    assert "IMAGENET1K_V1" in names("segmentation", {"name": "unet", "encoder": "resnet34"})
+    assert names("classification", {"name": "resnet"})["IMAGENET1K_V1"] == "resnet18-f37072fd.pth"
+    assert names("classification", {"name": "mobilenet_v3", "variant": "small"})
+    assert names("classification", {"name": "vgg"})
+
+
+def test_unknown_weights_are_answered() -> None:
+    with pytest.raises(GraftError, match="no weights 'IMAGENET1K_V3'.*did you mean 'IMAGENET1K_V"):
+        WEIGHTS["torchvision"]("segmentation", LRASPP, weights="IMAGENET1K_V3")
+
+
+def test_offline_the_message_says_which_file_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    place = tmp_path / "hub" / "checkpoints" / "lraspp_mobilenet_v3_large-d234d4ea.pth"
+    with pytest.raises(GraftError, match=f"cannot download https://download.*put it at {place}"):
+        WEIGHTS["torchvision"]("segmentation", LRASPP, weights="COCO_WITH_VOC_LABELS_V1")
+    assert list(place.parent.iterdir()) == []
+
+
+def test_a_cached_file_of_another_digest_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    place = tmp_path / "hub" / "checkpoints" / "lraspp_mobilenet_v3_large-d234d4ea.pth"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(b"something else")
+    with pytest.raises(GraftError, match="sha256 is [0-9a-f]{64}, not d234d4ea"):
+        WEIGHTS["torchvision"]("segmentation", LRASPP, weights="COCO_WITH_VOC_LABELS_V1")
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A web server on this machine, and the folder it serves."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_address[1]}", folder
+        running.shutdown()
+        thread.join()
+
+
+def test_a_download_is_verified_and_kept(server: tuple[str, Path], tmp_path: Path) -> None:
+    address, folder = server
+    content = b"weights" * 300_000
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"model-{digest[:8]}.pth"
+    (folder / name).write_bytes(content)
+    path = tmp_path / "cache" / name
+    assert fetch(f"{address}/{name}", path, None) == digest
+    assert path.read_bytes() == content
+    (folder / name).unlink()
+    assert fetch(f"{address}/{name}", path, digest) == digest
+
+
+def test_a_download_of_another_digest_leaves_nothing(server: tuple[str, Path], tmp_path: Path) -> None:
+    address, folder = server
+    (folder / "model-00000000.pth").write_bytes(b"tampered")
+    path = tmp_path / "cache" / "model-00000000.pth"
+    with pytest.raises(GraftError, match="sha256 is .* not 00000000"):
+        fetch(f"{address}/model-00000000.pth", path, None)
+    assert list(path.parent.iterdir()) == []
