@@ -1,0 +1,162 @@
+"""Facts derived from the manifest, vectorised: one column for each question a rule asks of a row."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from graft.errors import GraftError
+from graft.expectations.near_duplicates import near_partners, parse_hashes
+from graft.sample import ClassMap
+
+if TYPE_CHECKING:
+    from graft.params import Validate
+
+ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+PLAIN_MODES = ("L", "RGB")
+NEEDED_SPLITS = ("train", "val")
+
+
+def image_facts(manifest: pd.DataFrame, task: str, validate: Validate) -> pd.DataFrame:
+    """The manifest with a column for each derived fact.
+
+    A fact whose column holds text is a finding in words, null where there is nothing to find; the others are numbers.
+
+    Raises:
+        GraftError: A perceptual hash of the manifest cannot be read.
+    """
+    rows = manifest.reset_index(drop=True)
+    facts = {
+        "label_problem": _label_problem(rows, task),
+        "size_difference": _size_difference(rows),
+        "unknown_mask_values": _unknown_mask_values(rows),
+        "lossy_mask": ("mask is " + rows["mask_format"].astype(object)).where(rows["mask_lossy"].eq(True), None),
+        "copy_in_other_split": partner(rows, rows["image_sha256"], rows["split"]),
+        "copy_in_same_split": _copy_in_same_split(rows),
+        "group_in_other_split": partner(rows, rows["group"].replace("", None), rows["split"]),
+        "copy_with_other_label": partner(
+            rows, rows["image_sha256"], rows["mask_sha256" if task == "segmentation" else "label"]
+        ),
+        "near_copy_in_other_split": _near_copies(rows, validate.near_duplicate_bits),
+        "shorter_side_px": rows[["width", "height"]].min(axis=1),
+        "aspect": rows[["width", "height"]].max(axis=1) / rows[["width", "height"]].min(axis=1),
+        "void_fraction": rows["mask_void"] / (rows["mask_width"] * rows["mask_height"]),
+        "conversion": _conversion(rows),
+    }
+    return rows.assign(**{name: _nullable(column) for name, column in facts.items()})
+
+
+def partner(rows: pd.DataFrame, key: pd.Series, differs_in: pd.Series) -> pd.Series:
+    """For each row the first row with the same `key` and another value of `differs_in`, in words; null without one."""
+    known = rows.assign(key=key, differs_in=differs_in)[key.notna() & differs_in.notna()]
+    known = known[known["key"].duplicated(keep=False)]
+    first_value = known.groupby("key")["differs_in"].transform("first")
+    named = known["id"] + " (" + known["split"] + ")"
+    first = named.groupby(known["key"]).transform("first")
+    elsewhere = known["differs_in"] != first_value
+    others = named[elsewhere].groupby(known["key"][elsewhere]).first()
+    found = first.where(elsewhere, known["key"].map(others))
+    return found.reindex(rows.index)
+
+
+def split_table(rows: pd.DataFrame) -> pd.DataFrame:
+    """A row per split that must hold images: `id` (its name) and `num_images`."""
+    counts = rows["split"].value_counts()
+    return pd.DataFrame({"id": NEEDED_SPLITS, "num_images": [int(counts.get(split, 0)) for split in NEEDED_SPLITS]})
+
+
+def class_table(rows: pd.DataFrame, class_map: ClassMap) -> pd.DataFrame:
+    """A row per class: `id` (its name), `train_amount` (labelled training pixels, or images) and `train_fraction`.
+
+    The fraction is null for a class that is absent: that has a rule of its own.
+
+    Raises:
+        GraftError: The manifest counts the pixels of another number of classes than the class map has.
+    """
+    train = rows[rows["split"] == "train"]
+    if class_map.task == "segmentation":
+        counts = [np.asarray(count) for count in train["mask_counts"].dropna()]
+        if any(len(count) != class_map.num_classes for count in counts):
+            raise GraftError(
+                f"the manifest does not count the pixels of {class_map.num_classes} classes, which the class map has",
+                remedy="both come from ingest: run dvc repro ingest",
+            )
+        amounts = np.sum(counts, axis=0, dtype=np.int64) if counts else np.zeros(class_map.num_classes, np.int64)
+    else:
+        labels = train["label"].dropna().astype(int)
+        amounts = np.bincount(labels[labels.between(0, class_map.num_classes - 1)], minlength=class_map.num_classes)
+    fractions = amounts / max(int(amounts.sum()), 1)
+    return pd.DataFrame(
+        {
+            "id": list(class_map.names),
+            "train_amount": amounts,
+            "train_fraction": np.where(amounts > 0, fractions, np.nan),
+        }
+    )
+
+
+def _nullable(column: pd.Series) -> pd.Series:
+    return column.astype(object).where(column.notna(), None) if column.dtype == object else column
+
+
+def _label_problem(rows: pd.DataFrame, task: str) -> pd.Series:
+    missing = rows["mask_sha256" if task == "segmentation" else "label"].isna()
+    needed = rows["split"] != "unlabelled"
+    return pd.Series(np.where(missing & needed, "no mask" if task == "segmentation" else "no label", None), rows.index)
+
+
+def _size_difference(rows: pd.DataFrame) -> pd.Series:
+    found = pd.Series(None, rows.index, dtype=object)
+    differs = rows["mask_width"].notna() & (
+        (rows["mask_width"] != rows["width"]) | (rows["mask_height"] != rows["height"])
+    )
+    for index, row in rows[differs].iterrows():
+        found[index] = f"image {row.width}×{row.height}, mask {row.mask_width:.0f}×{row.mask_height:.0f}"
+    return found
+
+
+def _unknown_mask_values(rows: pd.DataFrame) -> pd.Series:
+    found = pd.Series(None, rows.index, dtype=object)
+    for index, row in rows[rows["mask_unknown"].fillna(0) > 0].iterrows():
+        values = [] if row.mask_unknown_values is None else list(row.mask_unknown_values)
+        found[index] = f"{row.mask_unknown:.0f} pixels, values {', '.join(map(str, values)) or 'not listed'}"
+    return found
+
+
+def _copy_in_same_split(rows: pd.DataFrame) -> pd.Series:
+    keys = [rows["split"], rows["image_sha256"]]
+    later = rows.duplicated(["split", "image_sha256"], keep="first")
+    return rows["id"].groupby(keys).transform("first").where(later, None)
+
+
+def _near_copies(rows: pd.DataFrame, max_bits: int) -> pd.Series:
+    try:
+        hashes = parse_hashes(rows["phash"].tolist())
+    except (TypeError, ValueError) as error:
+        raise GraftError(
+            f"column 'phash' of the manifest: {error}", remedy="remove the manifest and run dvc repro"
+        ) from None
+    splits, contents = pd.factorize(rows["split"])[0], pd.factorize(rows["image_sha256"])[0]
+    partners = near_partners(hashes, splits, contents, max_bits)
+    named = (rows["id"] + " (" + rows["split"] + ")").to_numpy(dtype=object)
+    return pd.Series(np.where(partners >= 0, named[partners] if len(named) else None, None), rows.index, dtype=object)
+
+
+def _conversion(rows: pd.DataFrame) -> pd.Series:
+    mode, orientation = rows["mode"].astype(str), rows["exif_orientation"]
+    palette, alpha, deep = mode.isin(["P", "PA"]), mode.isin(ALPHA_MODES), rows["bit_depth"] > 8
+    other = ~mode.isin([*PLAIN_MODES, "P", *ALPHA_MODES]) & ~deep
+    texts = [
+        np.where(palette, "palette", ""),
+        np.where(alpha, "alpha (" + mode + ")", ""),
+        np.where(deep, rows["bit_depth"].astype(str) + " bit (" + mode + ")", ""),
+        np.where(other, "mode " + mode, ""),
+        np.where(orientation > 1, "EXIF orientation " + orientation.astype(str), ""),
+    ]
+    odd = palette | alpha | deep | other | (orientation > 1)
+    found = pd.Series(None, rows.index, dtype=object)
+    for index in rows.index[odd]:
+        found[index] = ", ".join(text[index] for text in texts if text[index])
+    return found

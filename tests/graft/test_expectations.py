@@ -1,0 +1,263 @@
+"""Each rule both ways: it passes on clean rows, and fails on the planted fault, naming the row."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from graft.datasets.shards import MANIFEST_SCHEMA
+from graft.errors import GraftError
+from graft.expectations import GateClosed
+from graft.expectations.facts import partner
+from graft.expectations.judging import judge
+from graft.expectations.near_duplicates import near_partners, parse_hashes
+from graft.expectations.report import as_json, as_markdown, check_gate
+from graft.expectations.suite import suite_of
+from graft.sample import ClassMap
+
+NAMES = ("road", "car", "sky")
+
+
+def thresholds(*allow: dict[str, str], **changed) -> SimpleNamespace:
+    values = {
+        "min_side_px": 32, "max_aspect": 4.0, "min_luminance": 8.0, "max_luminance": 247.0,
+        "min_class_fraction": 0.0005,
+        "max_void_fraction": 0.9, "near_duplicate_bits": 3, "allow": [SimpleNamespace(**entry) for entry in allow],
+    } | changed  # fmt: skip
+    return SimpleNamespace(**values)
+
+
+def class_map(task: str = "segmentation", official: bool = False) -> ClassMap:
+    colors = ((128, 64, 128), (64, 0, 128), (128, 128, 128))
+    return ClassMap(task, NAMES, colors, (0, 1, 2), official, False, "mask_folder")
+
+
+def clean(task: str = "segmentation", num_rows: int = 12) -> pd.DataFrame:
+    """A manifest with nothing to find: hashes far apart, every class in every split."""
+    generator = np.random.default_rng(0)
+    rows = []
+    for index in range(num_rows):
+        split = ("train", "train", "val", "test")[index % 4]
+        row = {
+            "id": f"{split}/{index:05d}.png", "split": split, "batch": "first", "domain": "day", "group": f"g{index}",
+            "image_sha256": f"{index:064x}", "mask_sha256": None, "label": None, "format": "PNG", "width": 64,
+            "height": 48, "channels": 3, "mode": "RGB", "bit_depth": 8, "num_bytes": 900, "exif_orientation": 1,
+            "mean_luminance": 120.0, "phash": generator.bytes(8).hex(), "mask_format": None, "mask_lossy": None,
+            "mask_width": None, "mask_height": None, "mask_counts": None, "mask_void": None, "mask_unknown": None,
+            "mask_unknown_values": None,
+        }  # fmt: skip
+        if task == "classification":
+            row["label"] = index % 3 if split != "train" else (index // 2) % 3
+        else:
+            row |= {"mask_sha256": f"{index + 500:064x}", "mask_format": "PNG", "mask_lossy": False, "mask_width": 64,
+                    "mask_height": 48, "mask_counts": np.array([1000, 1000, 1000]), "mask_void": 72, "mask_unknown": 0,
+                    "mask_unknown_values": np.array([], dtype=object)}  # fmt: skip
+        rows.append(row)
+    return pd.DataFrame(rows, columns=MANIFEST_SCHEMA.names)
+
+
+def findings_of(rows: pd.DataFrame, classes: ClassMap, validate: SimpleNamespace) -> dict:
+    present = pa.schema([field for field in MANIFEST_SCHEMA if field.name in rows])
+    rows = pa.Table.from_pandas(rows, schema=present, preserve_index=False).to_pandas()
+    tables, rules = suite_of(rows, classes, validate)
+    return {finding.rule.name: finding for finding in judge(tables, rules, validate.allow, None)}
+
+
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+def test_clean_rows_pass_every_rule(task: str) -> None:
+    findings = findings_of(clean(task), class_map(task), thresholds())
+    assert [name for name, finding in findings.items() if not finding.success] == []
+
+
+# What is planted in row 5 (of train) of a clean manifest; the rules that must fail, and no other.
+TRAIN_ROW, TRAIN_TOO, TEST_ROW = 5, 0, 3
+PLANTED = [
+    ("sizes_equal", "segmentation", {"mask_width": 32}),
+    ("mask_values_known", "segmentation", {"mask_unknown": 7, "mask_unknown_values": np.array(["17", "18"])}),
+    ("masks_lossless", "segmentation", {"mask_lossy": True, "mask_format": "JPEG"}),
+    ("labels_present", "classification", {"label": None}),
+    ("labels_known", "classification", {"label": 3}),
+    ("splits_known", "segmentation", {"split": "trian"}),
+    ("exact_duplicates_across_splits", "segmentation", {"image_sha256": TEST_ROW, "mask_sha256": TEST_ROW}),
+    ("exact_duplicates_within_split", "segmentation", {"image_sha256": TRAIN_TOO, "mask_sha256": TRAIN_TOO}),
+    ("groups_across_splits", "segmentation", {"group": TEST_ROW}),
+    ("near_duplicates", "segmentation", {"phash": TEST_ROW}),
+    ("tiny_images", "classification", {"width": 31}),
+    ("extreme_aspect", "classification", {"width": 300}),
+    ("dark_images", "segmentation", {"mean_luminance": 7.5}),
+    ("bright_images", "segmentation", {"mean_luminance": 250.0}),
+    ("void_masks", "segmentation", {"mask_void": 3000}),
+    ("odd_modes", "segmentation", {"mode": "P"}),
+    ("odd_modes", "segmentation", {"mode": "RGBA", "channels": 4}),
+    ("odd_modes", "segmentation", {"mode": "I;16", "bit_depth": 16}),
+    ("odd_modes", "segmentation", {"mode": "CMYK"}),
+    ("odd_modes", "segmentation", {"exif_orientation": 6}),
+    ("differing_formats", "segmentation", {"format": "GIF"}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "task", "fault"), PLANTED)
+def test_a_planted_fault_fails_its_rule_alone_and_names_the_row(name: str, task: str, fault: dict) -> None:
+    rows = clean(task)
+    for column, value in fault.items():
+        copied = isinstance(value, int) and column in ("image_sha256", "mask_sha256", "group", "phash")
+        rows.at[TRAIN_ROW, column] = rows.at[value, column] if copied else value
+    findings = findings_of(rows, class_map(task), thresholds())
+    assert [rule for rule, finding in findings.items() if not finding.success] == [name]
+    assert rows.at[TRAIN_ROW, "id"] in [row for row, _ in findings[name].examples]
+    across = name in ("exact_duplicates_across_splits", "groups_across_splits", "near_duplicates")
+    assert findings[name].count == (2 if across else 1)
+
+
+def test_ids_must_be_unique() -> None:
+    rows = clean()
+    rows.at[5, "id"] = rows.at[1, "id"]
+    finding = findings_of(rows, class_map(), thresholds())["ids_unique"]
+    assert (finding.count, finding.examples[0]) == (2, (rows.at[1, "id"], "more than once"))
+
+
+def test_a_copy_with_another_label_is_named() -> None:
+    rows = clean("classification")
+    rows.at[5, "image_sha256"] = rows.at[1, "image_sha256"]
+    finding = findings_of(rows, class_map("classification"), thresholds())["conflicting_labels"]
+    assert finding.examples == ((rows.at[1, "id"], f"{rows.at[5, 'id']} (train)"),
+                                (rows.at[5, "id"], f"{rows.at[1, 'id']} (train)"))  # fmt: skip
+
+
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+def test_a_class_that_train_never_shows_stops_and_is_not_called_rare(task: str) -> None:
+    rows = clean(task)
+    if task == "segmentation":
+        rows["mask_counts"] = [np.array([3000, 0, 10])] * len(rows)
+    else:
+        rows.loc[rows["split"] == "train", "label"] = 0
+    findings = findings_of(rows, class_map(task), thresholds(min_class_fraction=0.1))
+    assert findings["classes_in_train"].examples[0] == ("car", "train_amount 0")
+    rare = [name for name, _ in findings["class_imbalance"].examples]
+    assert rare == (["sky"] if task == "segmentation" else [])
+
+
+def test_a_split_that_must_hold_images_is_named() -> None:
+    rows = clean()
+    finding = findings_of(rows[rows["split"] != "val"], class_map(), thresholds())["splits_filled"]
+    assert finding.examples == (("val", "num_images 0"),)
+
+
+def test_unlabelled_images_need_no_mask() -> None:
+    rows = clean()
+    columns = [column for column in rows.columns if column.startswith("mask_")]
+    rows = rows.astype(dict.fromkeys(columns, object))
+    rows.loc[5, ["split", *columns]] = ["unlabelled", *[None] * len(columns)]
+    assert all(finding.success for finding in findings_of(rows, class_map(), thresholds()).values())
+
+
+def test_groups_across_the_sources_own_splits_only_warn() -> None:
+    rows = clean()
+    rows.at[5, "group"] = rows.at[3, "group"]
+    for official, severity in ((False, "critical"), (True, "warning")):
+        finding = findings_of(rows, class_map(official=official), thresholds())["groups_across_splits"]
+        assert (finding.rule.severity, finding.success) == (severity, False)
+
+
+def test_missing_column_and_empty_table_are_said_instead_of_everything_else() -> None:
+    rows = clean()
+    findings = findings_of(rows.drop(columns=["phash", "mode"]), class_map(), thresholds())
+    assert [name for name, _ in findings["columns_present"].examples] == ["mode", "phash"]
+    findings = findings_of(rows.iloc[:0], class_map(), thresholds())
+    assert not findings["rows_present"].success
+    assert findings["columns_present"].success
+
+
+def test_an_allowed_row_passes_with_its_reason_and_others_still_fail() -> None:
+    rows = clean()
+    rows.loc[[1, 5], "mode"] = "P"
+    entry = {"expectation": "odd_modes", "images": "train/00005*", "reason": "a drawing"}
+    findings = findings_of(rows, class_map(), thresholds(entry))
+    assert findings["odd_modes"].examples == (("train/00001.png", "palette"),)
+    assert [(excuse.reason, excuse.count) for excuse in findings["odd_modes"].allowed] == [("a drawing", 1)]
+    findings = findings_of(rows, class_map(), thresholds(entry | {"images": "train/*"}))
+    assert findings["odd_modes"].success
+    assert findings["odd_modes"].allowed[0].count == 2
+
+
+def test_a_class_can_be_allowed_by_its_name() -> None:
+    rows = clean()
+    rows["mask_counts"] = [np.array([3000, 0, 10])] * len(rows)
+    entry = {"expectation": "classes_in_train", "images": "car", "reason": "comes with the next delivery"}
+    assert findings_of(rows, class_map(), thresholds(entry))["classes_in_train"].success
+
+
+def test_an_allowance_that_excuses_nothing_is_pointed_out() -> None:
+    rows, classes = clean(), class_map()
+    entry = thresholds({"expectation": "odd_modes", "images": "old/*", "reason": "scans"})
+    text = as_markdown(list(findings_of(rows, classes, entry).values()), rows, classes)
+    assert "`odd_modes` for `old/*`: **excuses nothing" in text
+
+
+def test_an_allowance_of_an_unknown_expectation_is_refused() -> None:
+    entries = [{"expectation": name, "images": "*", "reason": "-"} for name in ("near_duplicate", "zzz")]
+    message = r"allow\[0\].*did you mean 'near_duplicates'\?[\s\S]*allow\[1\].*known: bright_images"
+    with pytest.raises(GraftError, match=message):
+        suite_of(clean(), class_map(), thresholds(*entries))
+
+
+def test_a_manifest_of_another_class_map_is_refused() -> None:
+    rows = clean()
+    rows["mask_counts"] = [np.array([1, 2])] * len(rows)
+    with pytest.raises(GraftError, match="does not count the pixels of 3 classes"):
+        suite_of(rows, class_map(), thresholds())
+
+
+def test_a_damaged_hash_is_refused() -> None:
+    rows = clean()
+    rows.at[2, "phash"] = "not a hash"
+    with pytest.raises(GraftError, match="'phash' of the manifest: a perceptual hash is 16 hexadecimal digits"):
+        suite_of(rows, class_map(), thresholds())
+
+
+def test_report_lists_failures_first_and_the_gate_names_files_and_remedy() -> None:
+    rows, classes = clean(num_rows=40), class_map()
+    rows.loc[rows["split"] == "train", "mask_width"] = 32
+    rows.at[2, "id"] = "val/a|b`c.png"
+    rows.at[2, "mode"] = "P"
+    findings = list(findings_of(rows, classes, thresholds()).values())
+    text = as_markdown(findings, rows, classes)
+    assert text.index("## sizes_equal") < text.index("## odd_modes") < text.index("## What passed")
+    assert "(first 5 of 20)" in text
+    assert "- `` val/a|b`c.png ``: `palette`" in text
+    assert "- `train/00000.png`: `image 64×48, mask 32×48`" in text
+    stored = as_json(findings, len(rows))
+    failed = [entry["name"] for entry in stored["expectations"] if not entry["success"]]
+    assert (stored["passed"], failed) == (False, ["sizes_equal", "odd_modes"])
+    with pytest.raises(GateClosed, match=r"sizes_equal: 20 images: train/00000.png [\s\S]*remedy: export the mask"):
+        check_gate(findings, "see there")
+
+
+def test_partner_is_the_first_row_that_differs() -> None:
+    rows = pd.DataFrame({"id": list("abcde"), "split": ["train", "train", "val", "val", None], "key": list("xxxyx")})
+    found = partner(rows, rows["key"], rows["split"])
+    assert found.fillna("-").tolist() == ["c (val)", "c (val)", "a (train)", "-", "-"]
+
+
+@pytest.mark.parametrize("max_bits", [0, 1, 3, 7, 16])
+def test_near_partners_are_those_of_comparing_every_pair(max_bits: int) -> None:
+    generator = np.random.default_rng(max_bits)
+    base = generator.integers(0, 2**63, 30, dtype=np.uint64)
+    flips = np.zeros(300, np.uint64)
+    for _ in range(max_bits + 1):
+        flips ^= np.uint64(1) << generator.integers(0, 64, 300, dtype=np.uint64)
+    hashes = base[generator.integers(0, 30, 300)] ^ flips
+    splits, contents = generator.integers(0, 3, 300), generator.integers(0, 200, 300)
+    close = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= max_bits
+    close &= (splits[:, None] != splits[None]) & (contents[:, None] != contents[None])
+    partners = near_partners(hashes, splits, contents, max_bits)
+    assert ((partners >= 0) == close.any(axis=1)).all()
+    assert all(close[index, other] for index, other in enumerate(partners) if other >= 0)
+
+
+def test_hashes_are_read_as_64_bit_numbers() -> None:
+    assert parse_hashes(["00000000000000ff", "8000000000000001"]).tolist() == [255, 2**63 + 1]
