@@ -92,11 +92,21 @@ def _check(seed: int, domain: str, index: int, width: int, height: int) -> None:
     if domain not in DOMAINS:
         close = difflib.get_close_matches(domain, DOMAINS, n=1, cutoff=0.4)
         hint = f"did you mean '{close[0]}'? " if close else ""
-        raise GraftError(f"unknown scenes domain '{domain}'", rule="domains are named in graft.scenes.DOMAINS", remedy=f"{hint}choose one of {', '.join(DOMAINS)}")
+        raise GraftError(
+            f"unknown scenes domain '{domain}'",
+            rule="domains are named in graft.scenes.DOMAINS",
+            remedy=f"{hint}choose one of {', '.join(DOMAINS)}",
+        )
     if min(seed, index) < 0:
-        raise GraftError(f"seed {seed}, index {index}: negative", rule="seed and index are 0 or more", remedy="use numbers from 0 on")
+        raise GraftError(
+            f"seed {seed}, index {index}: negative", rule="seed and index are 0 or more", remedy="use numbers from 0 on"
+        )
     if width < MIN_SIZE_PX[0] or height < MIN_SIZE_PX[1]:
-        raise GraftError(f"a scene of {width}x{height} px is too small", rule=f"scenes are at least {MIN_SIZE_PX[0]}x{MIN_SIZE_PX[1]} px", remedy="ask for a larger size")
+        raise GraftError(
+            f"a scene of {width}x{height} px is too small",
+            rule=f"scenes are at least {MIN_SIZE_PX[0]}x{MIN_SIZE_PX[1]} px",
+            remedy="ask for a larger size",
+        )
 
 
 def _paint_things(canvas: Canvas, street: layout.Street, lighting: Lighting) -> None:
@@ -133,8 +143,10 @@ def _develop(canvas: Canvas, lighting: Lighting, rng: np.random.Generator) -> Sc
     mask = codes & (LIT - 1)
     depth[mask == SKY] = SKY_DEPTH_M
     lit = (codes >= LIT).astype(np.float32)
-    image = cv2.resize(canvas.pixels[:, :, :3], (camera.width_px, camera.height_px), interpolation=cv2.INTER_AREA).astype(np.float32)
-    image = weather.dress_ground(image, mask, canvas.shadow, camera, lighting, rng)
+    image = cv2.resize(
+        canvas.pixels[:, :, :3], (camera.width_px, camera.height_px), interpolation=cv2.INTER_AREA
+    ).astype(np.float32)
+    image = weather.dress_ground(image, mask, np.maximum(canvas.shadow, canvas.contact), camera, lighting, rng)
     image = weather.darken(image, lit, depth, camera, canvas.lights, lighting, rng)
     if lighting.weather == "rain":
         image = weather.reflect_wet(image, mask, camera, rng)

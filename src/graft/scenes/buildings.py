@@ -30,6 +30,9 @@ def _paint_house(canvas: Canvas, front: Front, lighting: Lighting) -> None:
     if z0 >= front.z1 - 0.1:
         return
     x, deep = front.x, front.x + front.side * 9.0
+    columns = [camera.column_of(x, z0), camera.column_of(x, front.z1), camera.column_of(deep, front.z1)]
+    if max(columns) < 0 or min(columns) > camera.width_px:
+        return
     gable = front.z0 > camera.first_visible_z(deep) and front.z0 > camera.first_visible_z(x)
     light = lighting.shade((-front.side, 0, 0))
     if gable:
@@ -40,21 +43,22 @@ def _paint_house(canvas: Canvas, front: Front, lighting: Lighting) -> None:
         ridge = (x + deep) / 2
         if gable:
             triangle = [(x, height, z0), (ridge, height + slope, z0), (deep, height, z0)]
-            canvas.fill3d(np.array(triangle), shaded(wall, lighting.shade((0, 0, -1)) * 0.9), BUILDING)
+            canvas.fill3d(triangle, shaded(wall, lighting.shade((0, 0, -1)) * 0.9), BUILDING)
         slab = [(x, height, z0), (x, height, front.z1), (ridge, height + slope, front.z1), (ridge, height + slope, z0)]
-        canvas.fill3d(np.array(slab), shaded(colour, lighting.shade((-front.side * 0.5, 0.85, 0))), BUILDING)
-        _paint_chimney(canvas, front, ridge, height + slope, shaded(wall, light * 0.8))
+        canvas.fill3d(slab, shaded(colour, lighting.shade((-front.side * 0.5, 0.85, 0))), BUILDING)
+        if z0 < 60:
+            _paint_chimney(canvas, front, ridge, height + slope, shaded(wall, light * 0.8))
     share = (z0 - front.z0) / (front.z1 - front.z0)
     if share > 0.02:
         levels = [level[:, int(level.shape[1] * share) :] for level in levels[: max(1, len(levels) - 2)]]
     near, far = (x, z0), (x, front.z1)
-    corners = np.array([(near[0], height, near[1]), (far[0], height, far[1]), (far[0], 0, far[1]), (near[0], 0, near[1])])
+    corners = [(near[0], height, near[1]), (far[0], height, far[1]), (far[0], 0, far[1]), (near[0], 0, near[1])]
     canvas.texture(corners, levels, light)
 
 
 def _paint_gable(canvas: Canvas, front: Front, deep: float, height: float, colour: tuple[float, ...]) -> None:
     quad = [(front.x, height, front.z0), (deep, height, front.z0), (deep, 0, front.z0), (front.x, 0, front.z0)]
-    canvas.fill3d(np.array(quad), colour, BUILDING)
+    canvas.fill3d(quad, colour, BUILDING)
 
 
 def _paint_chimney(canvas: Canvas, front: Front, x: float, y: float, colour: tuple[float, ...]) -> None:
@@ -63,7 +67,7 @@ def _paint_chimney(canvas: Canvas, front: Front, x: float, y: float, colour: tup
     for at in (front.z0 + 0.4, front.z1 - 1.4):
         if canvas.camera.depth_of(x, at) > 2:
             quad = [(x - 0.4, y + 1.1, at), (x + 0.4, y + 1.1, at), (x + 0.4, y - 0.6, at), (x - 0.4, y - 0.6, at)]
-            canvas.fill3d(np.array(quad), colour, BUILDING)
+            canvas.fill3d(quad, colour, BUILDING)
 
 
 def _paint_end_wall(canvas: Canvas, front: Front, lighting: Lighting) -> None:
@@ -79,7 +83,7 @@ def _paint_end_wall(canvas: Canvas, front: Front, lighting: Lighting) -> None:
             return
         left, right = sorted((near, far))
         corners = [(left, height, front.z1), (right, height, front.z1), (right, 0, front.z1), (left, 0, front.z1)]
-        canvas.texture(np.array(corners), levels, lighting.shade((0, 0, -1)))
+        canvas.texture(corners, levels, lighting.shade((0, 0, -1)))
 
 
 def paint_skyline(canvas: Canvas, street: Street, lighting: Lighting, rng: np.random.Generator) -> None:
@@ -88,11 +92,11 @@ def paint_skyline(canvas: Canvas, street: Street, lighting: Lighting, rng: np.ra
     while x < 170:
         width, height = rng.uniform(8, 24), rng.uniform(4, 13)
         colour = shaded(tuple(rng.uniform(90, 150) * np.array((1.0, 0.96, 0.94))), lighting.shade((0, 0, -1)))
-        quad = np.array([(x, height, z), (x + width, height, z), (x + width, -2, z), (x, -2, z)])
+        quad = [(x, height, z), (x + width, height, z), (x + width, -2, z), (x, -2, z)]
         if canvas.camera.depth_of(x, z) > 5:
             canvas.fill3d(quad, colour, BUILDING)
         if lighting.night and canvas.camera.depth_of(x, z) > 5:
-            px, depth = canvas.camera.project(np.array([(x + width / 2, height * 0.5, z)]))
+            px, depth = canvas.camera.project([(x + width / 2, height * 0.5, z)])
             canvas.disc(px[0], (1.5, 1.5), (220, 180, 110), BUILDING | LIT, float(depth[0]))
         x += width
 
@@ -106,6 +110,8 @@ def cast_shadows(canvas: Canvas, street: Street, lighting: Lighting) -> None:
             continue
         length = min(7.5 * front.height_scale / lighting.sun[1], 40.0)
         reach_x, reach_z = -lighting.sun[0] * length, -lighting.sun[2] * length
-        outline = strip(canvas.camera, *sorted((front.x, front.x + reach_x)), front.z0 + reach_z * 0.5, front.z1 + reach_z * 0.5)
+        outline = strip(
+            canvas.camera, *sorted((front.x, front.x + reach_x)), front.z0 + reach_z * 0.5, front.z1 + reach_z * 0.5
+        )
         if outline is not None:
-            canvas.shade_ground(outline, 255)
+            canvas.shade_ground(outline)

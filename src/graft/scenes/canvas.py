@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from graft.scenes.camera import Camera
+from graft.scenes.camera import Camera, Point
 
 SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(11)
 LIT = 16  # added to a class code: this surface shines by itself (windows at night, lamps)
@@ -19,7 +19,8 @@ Colour = tuple[float, float, float]
 
 def shaded(colour: Colour, factor: float) -> Colour:
     """The colour times a factor, kept within 0..255."""
-    return tuple(min(255.0, c * factor) for c in colour)
+    red, green, blue = colour
+    return min(255.0, red * factor), min(255.0, green * factor), min(255.0, blue * factor)
 
 
 class Canvas:
@@ -30,17 +31,18 @@ class Canvas:
         self.pixels = np.zeros((camera.height_px, camera.width_px, 4), np.uint8)
         self.depth = np.full((camera.height_px, camera.width_px), SKY_DEPTH_M, np.float32)
         self.shadow = np.zeros((camera.height_px // 2, camera.width_px // 2), np.uint8)
+        self.contact = np.zeros_like(self.shadow)
         self.lights: list[tuple[float, float, float, Colour, float]] = []
 
     def fill(self, points_px: np.ndarray, colour: Colour, code: int, depth_m: float) -> None:
         """Fill a polygon [N, 2] in pixels."""
-        polygon = np.rint(points_px * _SCALE).astype(np.int32)
+        polygon = (points_px * _SCALE).astype(np.int32)
         cv2.fillPoly(self.pixels, [polygon], (*colour, code), shift=_SHIFT)
         cv2.fillPoly(self.depth, [polygon], float(depth_m), shift=_SHIFT)
 
-    def fill3d(self, points: np.ndarray, colour: Colour, code: int) -> None:
+    def fill3d(self, points: list[Point], colour: Colour, code: int) -> None:
         """Fill a polygon [N, 3] given in world metres."""
-        pixels, depth = self.camera.project(np.asarray(points))
+        pixels, depth = self.camera.project(points)
         self.fill(pixels, colour, code, float(depth.sum()) / len(depth))
 
     def paint_ground(self, outlines: list[np.ndarray], colour: Colour, code: int) -> None:
@@ -63,14 +65,24 @@ class Canvas:
         cv2.polylines(self.pixels, lines, False, (*colour, code), thickness, shift=_SHIFT)
         cv2.polylines(self.depth, lines, False, float(depth_m), thickness, shift=_SHIFT)
 
-    def disc(self, centre_px: np.ndarray, radii_px: tuple[float, float], colour: Colour, code: int, depth_m: float) -> None:
+    def disc(
+        self, centre_px: np.ndarray, radii_px: tuple[float, float], colour: Colour, code: int, depth_m: float
+    ) -> None:
         """Fill an upright ellipse."""
         centre = tuple(int(c * _SCALE) for c in centre_px)
         axes = tuple(max(_SCALE // 2, int(r * _SCALE)) for r in radii_px)
         cv2.ellipse(self.pixels, centre, axes, 0, 0, 360, (*colour, code), -1, shift=_SHIFT)
         cv2.ellipse(self.depth, centre, axes, 0, 0, 360, float(depth_m), -1, shift=_SHIFT)
 
-    def ring(self, centre_px: np.ndarray, radii_px: tuple[float, float], width_px: float, colour: Colour, code: int, depth_m: float) -> None:
+    def ring(
+        self,
+        centre_px: np.ndarray,
+        radii_px: tuple[float, float],
+        width_px: float,
+        colour: Colour,
+        code: int,
+        depth_m: float,
+    ) -> None:
         """Draw the outline of an upright ellipse."""
         centre = tuple(int(c * _SCALE) for c in centre_px)
         axes = tuple(max(_SCALE // 2, int(r * _SCALE)) for r in radii_px)
@@ -90,14 +102,15 @@ class Canvas:
         self.pixels[region][:, :, 3][inside > 0] = code
         self.depth[region][inside > 0] = depth_m
 
-    def shade_ground(self, points: np.ndarray, strength: int) -> None:
-        """Darken the ground under a polygon [N, 3] (world metres); the strength is 0..255 and never adds up beyond it."""
+    def shade_ground(self, points: np.ndarray, strength: int | None = None) -> None:
+        """Shade the ground in a polygon [N, 3] (world metres): from the sun, or as a contact shadow of a strength 0..255."""
         polygon = np.rint(self.camera.project(np.asarray(points))[0] * (_SCALE / OVERSAMPLING)).astype(np.int32)
-        cv2.fillPoly(self.shadow, [polygon], int(strength), shift=_SHIFT)
+        plane = self.shadow if strength is None else self.contact
+        cv2.fillPoly(plane, [polygon], 255 if strength is None else strength, shift=_SHIFT)
 
-    def texture(self, corners: np.ndarray, levels: list[np.ndarray], light: float) -> None:
+    def texture(self, corners: list[Point], levels: list[np.ndarray], light: float) -> None:
         """Map a texture pyramid of [h, w, 4] onto a planar world quad: top left, top right, bottom right, bottom left."""
-        pixels, depth = self.camera.project(np.asarray(corners))
+        pixels, depth = self.camera.project(corners)
         low = np.clip(np.floor(pixels.min(0)), 0, (self.camera.width_px, self.camera.height_px)).astype(int)
         high = np.clip(np.ceil(pixels.max(0)) + 1, 0, (self.camera.width_px, self.camera.height_px)).astype(int)
         if (high - low).min() < 1:
@@ -120,7 +133,13 @@ class Canvas:
         cv2.copyTo(np.broadcast_to(1 / across, size[::-1]).copy(), inside, self.depth[region])
 
     def sprite(
-        self, picture: np.ndarray, code: int, foot_px: np.ndarray, size_px: tuple[float, float], depth_m: float, light: float
+        self,
+        picture: np.ndarray,
+        code: int,
+        foot_px: np.ndarray,
+        size_px: tuple[float, float],
+        depth_m: float,
+        light: float,
     ) -> None:
         """Paste an upright picture [h, w, 4] by its foot; alpha 255 is opaque, alpha 1 counts as the class but shows what is behind."""
         left, top = foot_px[0] - size_px[0] / 2, foot_px[1] - size_px[1]

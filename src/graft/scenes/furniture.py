@@ -15,7 +15,7 @@ _RED, _BLUE, _WHITE = (190, 30, 34), (28, 74, 160), (236, 236, 232)
 
 def _post(canvas: Canvas, x: float, z: float, bottom: float, top: float, width_m: float, colour: Colour) -> float:
     """An upright post that is at least a pixel wide; returns its depth in metres."""
-    ends, depth = canvas.camera.project(np.array([(x, bottom, z), (x, top, z)]))
+    ends, depth = canvas.camera.project([(x, bottom, z), (x, top, z)])
     width = max(2.4, width_m * canvas.camera.focal_px / depth[0])
     box = np.array([(ends[0, 0] - width / 2, ends[0, 1]), (ends[0, 0] + width / 2, ends[0, 1])])
     box = np.concatenate([box, [(ends[1, 0] + width / 2, ends[1, 1]), (ends[1, 0] - width / 2, ends[1, 1])]])
@@ -28,7 +28,7 @@ def _post(canvas: Canvas, x: float, z: float, bottom: float, top: float, width_m
 
 def _flat(canvas: Canvas, x: float, y: float, z: float, outline: np.ndarray, colour: Colour, code: int) -> None:
     """A flat shape [N, 2] (metres) that faces the camera."""
-    (centre,), (depth,) = canvas.camera.project(np.array([(x, y, z)]))
+    (centre,), (depth,) = canvas.camera.project([(x, y, z)])
     scale = canvas.camera.focal_px / depth
     canvas.fill(centre + outline * (scale, -scale), colour, code, float(depth))
 
@@ -39,7 +39,9 @@ def _regular(corners: int, radius: float, start: float = np.pi / 2) -> np.ndarra
 
 
 def _box(half_width: float, half_height: float) -> np.ndarray:
-    return np.array([(-half_width, -half_height), (half_width, -half_height), (half_width, half_height), (-half_width, half_height)])
+    return np.array(
+        [(-half_width, -half_height), (half_width, -half_height), (half_width, half_height), (-half_width, half_height)]
+    )
 
 
 def paint_lamp(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
@@ -51,11 +53,13 @@ def paint_lamp(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     depth = _post(canvas, thing.x, thing.z, 0, height, 0.24 if wooden else 0.15, colour)
     width = max(2.0, 0.1 * canvas.camera.focal_px / depth)
     if wooden:
-        ends, _ = canvas.camera.project(np.array([(thing.x - 0.7, height - 0.5, thing.z), (thing.x + 0.7, height - 0.5, thing.z)]))
+        ends, _ = canvas.camera.project(
+            [(thing.x - 0.7, height - 0.5, thing.z), (thing.x + 0.7, height - 0.5, thing.z)]
+        )
         canvas.limb(ends, width, colour, POLE, depth)
         return
     reach = -thing.heading * (1.4 if thing.variant % 3 else 0.3)
-    ends, _ = canvas.camera.project(np.array([(thing.x, height, thing.z), (thing.x + reach, height + 0.25, thing.z)]))
+    ends, _ = canvas.camera.project([(thing.x, height, thing.z), (thing.x + reach, height + 0.25, thing.z)])
     canvas.limb(ends, width, colour, POLE, depth)
     lit = lighting.lamps_on
     tone = (255, 206, 130) if lit else shaded((150, 152, 150), light)
@@ -71,7 +75,12 @@ def paint_sign(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     kind, size = int(rng.integers(6)), thing.size_m
     height = rng.uniform(2.1, 2.9)
     _post(canvas, thing.x, thing.z, 0, height + 0.25, 0.08, shaded(_GREYS[thing.variant % 5], light))
-    spot, red, blue, white = (thing.x, height, thing.z), shaded(_RED, light), shaded(_BLUE, light), shaded(_WHITE, light)
+    spot, red, blue, white = (
+        (thing.x, height, thing.z),
+        shaded(_RED, light),
+        shaded(_BLUE, light),
+        shaded(_WHITE, light),
+    )
     if kind == 0:
         _flat(canvas, *spot, _regular(14, 0.38 * size), red, SIGN)
         _flat(canvas, *spot, _regular(14, 0.28 * size), white, SIGN)
@@ -82,7 +91,14 @@ def paint_sign(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
         _flat(canvas, *spot, _box(0.04 * size, 0.12 * size), shaded((30, 30, 30), light), SIGN)
     elif kind == 2:
         _flat(canvas, *spot, _regular(14, 0.38 * size), blue, SIGN)
-        _flat(canvas, *spot, np.array([(-0.06, -0.2), (0.06, -0.2), (0.06, 0.05), (0.16, 0.05), (0, 0.24), (-0.16, 0.05), (-0.06, 0.05)]) * size, white, SIGN)
+        _flat(
+            canvas,
+            *spot,
+            np.array([(-0.06, -0.2), (0.06, -0.2), (0.06, 0.05), (0.16, 0.05), (0, 0.24), (-0.16, 0.05), (-0.06, 0.05)])
+            * size,
+            white,
+            SIGN,
+        )
     elif kind == 3:
         _flat(canvas, *spot, _box(0.34 * size, 0.46 * size), white, SIGN)
         _flat(canvas, *spot, _box(0.28 * size, 0.4 * size), blue, SIGN)
@@ -95,7 +111,15 @@ def paint_sign(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
         ink = shaded(_WHITE if sum(ground) < 500 else (30, 30, 34), light)
         for line in (0.22, -0.02, -0.26):
             left = rng.uniform(-0.75, -0.5) * size
-            _flat(canvas, thing.x, board[1] + line * size, thing.z, _box(0.3 * size, 0.05 * size) + (left + 0.3 * size, 0), ink, SIGN)
+            _flat(
+                canvas,
+                thing.x,
+                board[1] + line * size,
+                thing.z,
+                _box(0.3 * size, 0.05 * size) + (left + 0.3 * size, 0),
+                ink,
+                SIGN,
+            )
 
 
 def paint_traffic_light(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
@@ -129,26 +153,42 @@ def paint_fence(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     light = lighting.shade((-np.sign(thing.x), 0, 0))
     kind, height = int(rng.integers(4)), rng.uniform(0.95, 1.5)
     colour = shaded(((44, 46, 50), (136, 104, 74), (140, 90, 70), (150, 152, 150))[kind], light)
-    edges = np.linspace(z0, z1, 2 + int((z1 - z0) / 1.6))
+    edges = np.linspace(z0, z1, 2 + int((z1 - z0) / (3.0 if z0 < 15 else 6.0)))
     edges = edges if z0 < 40 else np.array((z0, z1))
     for a, b in list(zip(edges, edges[1:], strict=False))[::-1]:
         low, high = ((0, height), (0, height), (0, 0.6), (0, height))[kind]
         if kind in (1, 2):
             panel = [(thing.x, high, a), (thing.x, high, b), (thing.x, low, b), (thing.x, low, a)]
-            canvas.fill3d(np.array(panel), shaded(colour, rng.uniform(0.88, 1.08)), FENCE)
+            canvas.fill3d(panel, shaded(colour, rng.uniform(0.88, 1.08)), FENCE)
         if kind != 1:
-            _railing(canvas, thing.x, (a, b), (0.6 if kind == 2 else 0.1, height), shaded((60, 62, 64), light) if kind == 2 else colour)
+            _railing(
+                canvas,
+                thing.x,
+                (a, b),
+                (0.6 if kind == 2 else 0.1, height),
+                shaded((60, 62, 64), light) if kind == 2 else colour,
+            )
         else:
-            canvas.fill3d(np.array([(thing.x, height, a), (thing.x, height + 0.1, a), (thing.x, height + 0.1, a + 0.1), (thing.x, 0, a + 0.1), (thing.x, 0, a)]), shaded(colour, 0.6), FENCE)
+            canvas.fill3d(
+                [
+                    (thing.x, height, a),
+                    (thing.x, height + 0.1, a),
+                    (thing.x, height + 0.1, a + 0.1),
+                    (thing.x, 0, a + 0.1),
+                    (thing.x, 0, a),
+                ],
+                shaded(colour, 0.6),
+                FENCE,
+            )
 
 
 def _railing(canvas: Canvas, x: float, span: tuple[float, float], rise: tuple[float, float], colour: Colour) -> None:
     """One bay of a railing. Its gaps show what lies behind but count as fence, as in CamVid."""
     (z0, z1), (low, high) = span, rise
     middle = canvas.camera.depth_of(x, (z0 + z1) / 2)
-    num_bars = int(np.clip((z1 - z0) * 5 * min(1.0, 12 / max(middle, 1.0)), 1, 9))
+    num_bars = int(np.clip((z1 - z0) * 5 * min(1.0, 10 / max(middle, 1.0)), 1, 14))
     bars = [(x, y, z) for z in np.linspace(z0, z1, num_bars + 1)[:-1] for y in (low - 0.1, high)]
-    pixels, _ = canvas.camera.project(np.array([(x, high, z0), (x, high, z1), (x, low, z1), (x, low, z0), *bars]))
+    pixels, _ = canvas.camera.project([(x, high, z0), (x, high, z1), (x, low, z1), (x, low, z0), *bars])
     canvas.relabel(pixels[:4], FENCE, middle)
     width = max(1.6, 0.05 * canvas.camera.focal_px / middle)
     lines = [pixels[:2], pixels[2:4], *np.split(pixels[4:], num_bars)]
@@ -157,35 +197,47 @@ def _railing(canvas: Canvas, x: float, span: tuple[float, float], rise: tuple[fl
 
 def paint_tree(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     """A tree that faces the camera; in snow it is bare and white."""
-    (foot,), (depth,) = canvas.camera.project(np.array([(thing.x, 0.0, thing.z)]))
+    (foot,), (depth,) = canvas.camera.project([(thing.x, 0.0, thing.z)])
     if canvas.camera.depth_of(thing.x, thing.z) < 3.0:
         return
     index = thing.variant % NUM_TREES
     index = index - index % 2 if lighting.weather == "snow" and thing.kind == "tree" else index
     picture = tree(index)
     size = thing.size_m * canvas.camera.focal_px / depth
-    light = lighting.shade((0.4 * np.sign(lighting.sun[0]), 0.3, -0.6)) * (2.0 if lighting.weather == "snow" and index % 2 == 0 else 1.0)
+    light = lighting.shade((0.4 * np.sign(lighting.sun[0]), 0.3, -0.6)) * (
+        2.0 if lighting.weather == "snow" and index % 2 == 0 else 1.0
+    )
     if thing.kind == "bush":
         picture = tree(1 + 2 * (thing.variant % 2))[20:230]
     canvas.sprite(picture, TREE, foot, (size * (1.6 if thing.kind == "bush" else 1.0), size), float(depth), light)
-    around = np.linspace(0, 2 * np.pi, 11)[:-1]
-    blot = np.stack([thing.x + 0.3 * thing.size_m * np.cos(around), np.zeros(10), thing.z + 0.3 * thing.size_m * np.sin(around)], axis=1)
     if lighting.direct > 0.3 and depth > thing.size_m:
-        canvas.shade_ground(blot + (-lighting.sun[0] * 3, 0, -lighting.sun[2] * 3), 200)
+        around = np.linspace(0, 2 * np.pi, 11)[:-1]
+        blot = np.stack([np.cos(around), np.zeros(10), np.sin(around)], axis=1) * (0.3 * thing.size_m)
+        canvas.shade_ground(blot + (thing.x - lighting.sun[0] * 3, 0, thing.z - lighting.sun[2] * 3))
 
 
 def garden_things(front: Front) -> list[Thing]:
     """Trees, bushes and the fence of a garden."""
     rng = np.random.default_rng([9, front.variant])
-    things = [Thing("fence", front.x, front.z0, front.variant, size_m=front.z1 - front.z0)] if front.variant % 10 < 5 else []
+    things = (
+        [Thing("fence", front.x, front.z0, front.variant, size_m=front.z1 - front.z0)] if front.variant % 10 < 5 else []
+    )
     bare = rng.random() < 0.5
     for _ in range(max(2, int((front.z1 - front.z0) / 4))):
         x = front.x + front.side * rng.uniform(1.5, 8)
         variant = int(rng.integers(5000)) * 2 + (0 if bare and rng.random() < 0.8 else int(rng.random() < 0.8))
-        things.append(Thing("tree", x, rng.uniform(front.z0, front.z1), variant, size_m=rng.uniform(5, 12) * front.height_scale))
+        things.append(
+            Thing("tree", x, rng.uniform(front.z0, front.z1), variant, size_m=rng.uniform(5, 12) * front.height_scale)
+        )
     for at in np.arange(front.z0 + 0.5, front.z1, 2.4):
         if at < 60 and rng.random() < 0.75:
-            things.append(Thing("bush", front.x + front.side * rng.uniform(0.8, 2.5), float(at), int(rng.integers(100)), size_m=rng.uniform(1.2, 2.6)))
+            things.append(
+                Thing(
+                    "bush",
+                    front.x + front.side * rng.uniform(0.8, 2.5),
+                    float(at),
+                    int(rng.integers(100)),
+                    size_m=rng.uniform(1.2, 2.6),
+                )
+            )
     return things
-
-

@@ -14,7 +14,9 @@ from graft.scenes.textures import noise_tile
 KERB_M = 0.12
 
 
-def strip(camera: Camera, x0: float, x1: float, z0: float, z1: float, y: float = 0.0, step_m: float = 9.0) -> np.ndarray | None:
+def strip(
+    camera: Camera, x0: float, x1: float, z0: float, z1: float, y: float = 0.0, step_m: float = 9.0
+) -> np.ndarray | None:
     """Outline [N, 3] of a ground strip along the road from z0 to z1, cut at the near plane; None when behind the camera."""
     starts = [max(z0, camera.first_visible_z(x)) for x in (x0, x1)]
     if min(z1 - s for s in starts) < 0.05:
@@ -38,12 +40,16 @@ def paint_sky(canvas: Canvas, lighting: Lighting, rng: np.random.Generator) -> N
     tile = np.roll(noise_tile(3), tuple(rng.integers(256, size=2)), (0, 1))
     part = tile[: int(rng.integers(100, 256)), : int(rng.integers(90, 200))]
     cover = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
-    amount = np.clip((cover + 2.2 * lighting.cloudiness - 0.9) * 0.6, 0, 1)[:, :, None] * (0.75 if not lighting.night else 0.3)
+    amount = np.clip((cover + 2.2 * lighting.cloudiness - 0.9) * 0.6, 0, 1)[:, :, None] * (
+        0.75 if not lighting.night else 0.3
+    )
     base = (lighting.sky_low * (1.08 if lighting.light == "day" else 0.85)).astype(np.float32)
     cloud = base * (1 - np.float32(rng.uniform(0.0, 0.22)) * np.clip(cover, -1, 1.5)[:, :, None])
     sky = np.clip(sky + (cloud - sky) * amount, 0, 255).astype(np.uint8)
     rows = min(2 * height, camera.height_px)
-    full = cv2.resize(cv2.cvtColor(sky, cv2.COLOR_RGB2RGBA), (camera.width_px, 2 * height), interpolation=cv2.INTER_LINEAR)
+    full = cv2.resize(
+        cv2.cvtColor(sky, cv2.COLOR_RGB2RGBA), (camera.width_px, 2 * height), interpolation=cv2.INTER_LINEAR
+    )
     full[:, :, 3] = SKY
     canvas.pixels[:rows] = full[:rows]
 
@@ -73,7 +79,9 @@ def _lay_all(canvas: Canvas, bounds: list[tuple[float, float, float, float]], co
     canvas.paint_ground([o for o in outlines if o is not None], colour, code)
 
 
-def _paint_strips(canvas: Canvas, street: Street, tarmac: Colour, slabs: Colour, light: float, rng: np.random.Generator) -> None:
+def _paint_strips(
+    canvas: Canvas, street: Street, tarmac: Colour, slabs: Colour, light: float, rng: np.random.Generator
+) -> None:
     half = street.half_width
     far = END_M + 60
     _lay(canvas, (-half, half, -8, far), shaded(tarmac, light), ROAD)
@@ -120,7 +128,9 @@ def _paint_marks(canvas: Canvas, street: Street, light: float, rng: np.random.Ge
         for x in (half - 2.2, half - 0.5):
             _lay(canvas, (side * x - 0.06, side * x + 0.06, z, z + length), white, ROAD)
         for at in np.arange(z, z + length + 0.1, length / 3):
-            _lay(canvas, (*sorted((side * (half - 2.2), side * (half - 0.5))), float(at), float(at) + 0.14), white, ROAD)
+            _lay(
+                canvas, (*sorted((side * (half - 2.2), side * (half - 0.5))), float(at), float(at) + 0.14), white, ROAD
+            )
 
 
 def _paint_crossing(canvas: Canvas, street: Street, light: float, rng: np.random.Generator) -> None:
@@ -148,5 +158,7 @@ def ground_texture(camera: Camera, scale: float) -> np.ndarray:
     near = cv2.remap(tile, x * np.float32(scale * 60), z * np.float32(scale * 30), cv2.INTER_LINEAR, borderMode=wrap)
     broad = cv2.remap(tile, x * 11 + 40, z * np.float32(1.6), cv2.INTER_LINEAR, borderMode=wrap)
     texture = np.zeros((camera.height_px, camera.width_px), np.float32)
-    texture[row:] = near * np.exp(depth * np.float32(-1 / 14)) + broad * (np.float32(0.6) * np.exp(depth * np.float32(-1 / 60)))
+    texture[row:] = near * np.exp(depth * np.float32(-1 / 14)) + broad * (
+        np.float32(0.6) * np.exp(depth * np.float32(-1 / 60))
+    )
     return texture

@@ -67,7 +67,7 @@ def plan_camera(rng: np.random.Generator, street: Street, width_px: int, height_
         x=float(x),
         y=rng.uniform(1.25, 1.9),
         yaw=float(yaw),
-        pitch=rng.normal(0.035, 0.045),
+        pitch=rng.normal(0.012, 0.045),
         bend=float(rng.normal(0, 0.0011)),
     )
 
@@ -75,7 +75,7 @@ def plan_camera(rng: np.random.Generator, street: Street, width_px: int, height_
 def plan_street(rng: np.random.Generator) -> Street:
     """A random street without a camera."""
     street = Street(
-        half_width=rng.uniform(3.3, 5.6),
+        half_width=rng.uniform(3.1, 5.2),
         pavement=(rng.uniform(1.9, 4.6), rng.uniform(1.9, 4.6)),
         marking=int(rng.integers(4)),
         driving_side=1 if rng.random() < 0.5 else -1,
@@ -100,7 +100,9 @@ def _line_side(rng: np.random.Generator, street: Street, side: int, green: float
             z += 8
         elif draw < 0.07 + green:
             length = rng.uniform(8, 22)
-            street.fronts.append(Front("garden", side, edge, z, z + length, int(rng.integers(10_000)), rng.uniform(0.7, 1.2)))
+            street.fronts.append(
+                Front("garden", side, edge, z, z + length, int(rng.integers(10_000)), rng.uniform(0.7, 1.2))
+            )
             z += length
         else:
             back = setback + (rng.uniform(0, 0.8) if rng.random() < 0.3 else 0)
@@ -126,18 +128,28 @@ def _furnish(rng: np.random.Generator, street: Street) -> None:
     for _ in range(rng.integers(3, 7)):
         side = 1 if rng.random() < 0.5 else -1
         x = side * (street.half_width + rng.uniform(0.3, 0.8))
-        street.things.append(Thing("sign", x, 5 + 45 * rng.random() ** 1.5, int(rng.integers(10_000)), float(side), rng.uniform(0.8, 1.35)))
+        street.things.append(
+            Thing(
+                "sign", x, 7 + 45 * rng.random() ** 1.5, int(rng.integers(10_000)), float(side), rng.uniform(0.8, 1.35)
+            )
+        )
     if rng.random() < 0.35:
         at = rng.uniform(10, 34)
         for side in (-1, 1):
-            street.things.append(Thing("traffic_light", side * (street.half_width + 0.4), at, int(rng.integers(3)), float(side)))
+            street.things.append(
+                Thing("traffic_light", side * (street.half_width + 0.4), at, int(rng.integers(3)), float(side))
+            )
     for _ in range(rng.integers(0, 3)):
         side, at = (1 if rng.random() < 0.5 else -1), rng.uniform(4, 30)
-        street.things.append(Thing("fence", side * (street.half_width + 0.25), at, int(rng.integers(10_000)), size_m=rng.uniform(6, 18)))
+        street.things.append(
+            Thing("fence", side * (street.half_width + 0.25), at, int(rng.integers(10_000)), size_m=rng.uniform(6, 18))
+        )
     if rng.random() < 0.3:
         side = 1 if rng.random() < 0.5 else -1
         for at in np.arange(rng.uniform(4, 14), 90, rng.uniform(8, 16)):
-            thing = Thing("tree", side * (street.half_width + 0.9), float(at), int(rng.integers(10_000)), size_m=rng.uniform(5, 9))
+            thing = Thing(
+                "tree", side * (street.half_width + 0.9), float(at), int(rng.integers(10_000)), size_m=rng.uniform(5, 9)
+            )
             street.things.append(thing)
     if rng.random() < 0.25:
         side, at = (1 if rng.random() < 0.5 else -1), rng.uniform(4, 18)
@@ -162,13 +174,23 @@ def populate(rng: np.random.Generator, street: Street, camera: Camera) -> None:
         z = 7 + 60 * rng.random() ** 1.3
         if rng.random() < 0.12:
             heading, side = np.pi / 2 * side + rng.normal(0, 0.15), rng.uniform(-1, 1)
-        things.append(Thing("vehicle", side * lane * rng.uniform(0.85, 1.1), z, int(rng.integers(10_000)), heading + rng.normal(0, 0.03)))
+        things.append(
+            Thing(
+                "vehicle",
+                side * lane * rng.uniform(0.85, 1.1),
+                z,
+                int(rng.integers(10_000)),
+                heading + rng.normal(0, 0.03),
+            )
+        )
     for _ in range(rng.integers(2, 9)):
         z, side = 4.5 + 32 * rng.random() ** 1.4, (1 if rng.random() < 0.5 else -1)
         x = side * (street.half_width + rng.uniform(0.3, street.pavement[(side + 1) // 2]))
         if rng.random() < 0.15:
             x = rng.uniform(-1, 1) * street.half_width
-        things.append(_in_view(rng, camera, "pedestrian", x, z, rng.uniform(0, 2 * np.pi) if rng.random() < 0.4 else 0.0))
+        things.append(
+            _in_view(rng, camera, "pedestrian", x, z, rng.uniform(0, 2 * np.pi) if rng.random() < 0.4 else 0.0)
+        )
     for _ in range(rng.integers(1, 5) if rng.random() < 0.75 else 0):
         z, side = 4.5 + 26 * rng.random() ** 1.3, (1 if rng.random() < 0.5 else -1)
         heading = (0.0 if side == street.driving_side else np.pi) + rng.normal(0, 0.2)
@@ -185,4 +207,6 @@ def _in_view(rng: np.random.Generator, camera: Camera, kind: str, x: float, z: f
         if depth > 2.5 and 0.03 < pixel[0] / camera.width_px < 0.97:
             break
         z += 3.5
-    return Thing(kind, x, z, int(rng.integers(10_000)), heading, rng.uniform(0.92, 1.08) if rng.random() < 0.9 else 0.65)
+    return Thing(
+        kind, x, z, int(rng.integers(10_000)), heading, rng.uniform(0.92, 1.08) if rng.random() < 0.9 else 0.65
+    )

@@ -16,7 +16,17 @@ def _clothes(rng: np.random.Generator) -> tuple[Colour, Colour]:
     """Colours of coat and trousers; most are dark, some are bright."""
     coat = rng.uniform(20, 80) * np.array((1.0, rng.uniform(0.85, 1.1), rng.uniform(0.85, 1.3)))
     if rng.random() < 0.4:
-        coat = np.array(((190, 40, 40), (50, 90, 160), (210, 205, 190), (60, 110, 70), (215, 215, 50), (180, 120, 150), (120, 80, 50))[rng.integers(7)])
+        coat = np.array(
+            (
+                (190, 40, 40),
+                (50, 90, 160),
+                (210, 205, 190),
+                (60, 110, 70),
+                (215, 215, 50),
+                (180, 120, 150),
+                (120, 80, 50),
+            )[rng.integers(7)]
+        )
     trousers = np.array(((36, 40, 56), (30, 30, 32), (66, 74, 100), (104, 92, 74), (60, 58, 56))[rng.integers(5)])
     return tuple(coat), tuple(trousers)
 
@@ -25,7 +35,7 @@ class _Figure:
     """Maps body coordinates (sideways across the picture, up; metres) to pixels."""
 
     def __init__(self, canvas: Canvas, thing: Thing, code: int, light: float) -> None:
-        (foot,), (depth,) = canvas.camera.project(np.array([[thing.x, 0.0, thing.z]]))
+        (foot,), (depth,) = canvas.camera.project([[thing.x, 0.0, thing.z]])
         self.canvas, self.foot, self.depth, self.code, self.light = canvas, foot, float(depth), code, light
         self.scale = canvas.camera.focal_px / self.depth * thing.size_m
 
@@ -73,10 +83,19 @@ def paint_pedestrian(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
         body.limb([(x - 0.04, 0.04), (x + 0.09, 0.04)], 0.08, (30, 26, 24))
     body.limb([(broad, 1.38), (broad + swing * 0.4, 1.1), (broad * 0.7 + swing * 0.8, 0.86)], 0.11, shaded(coat, 0.82))
     hem = rng.uniform(0.55, 0.9)
-    outline = [(-broad, 1.42), (-broad * 0.5, 1.48), (broad * 0.5, 1.48), (broad, 1.42), (broad * 0.9, hem), (-broad * 0.9, hem)]
+    outline = [
+        (-broad, 1.42),
+        (-broad * 0.5, 1.48),
+        (broad * 0.5, 1.48),
+        (broad, 1.42),
+        (broad * 0.9, hem),
+        (-broad * 0.9, hem),
+    ]
     body.polygon(outline, coat)
     body.polygon([(0.0, 1.47), (broad * 0.6, 1.45), (broad * 0.7, hem), (broad * 0.2, hem)], shaded(coat, 0.86))
-    body.limb([(-broad, 1.38), (-broad - swing * 0.4, 1.1), (-broad * 0.7 - swing * 0.7, 0.84)], 0.11, shaded(coat, 0.92))
+    body.limb(
+        [(-broad, 1.38), (-broad - swing * 0.4, 1.1), (-broad * 0.7 - swing * 0.7, 0.84)], 0.11, shaded(coat, 0.92)
+    )
     body.disc((-broad * 0.7 - swing * 0.7, 0.82), (0.05, 0.05), skin)
     body.limb([(0, 1.44), (0, 1.56)], 0.1, skin)
     body.disc((0, 1.64), (0.1, 0.13), hair)
@@ -107,20 +126,47 @@ def paint_bicyclist(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     body.limb([(bar[0] - half, bar[1]), (bar[0] + half, bar[1])], 0.05, (30, 30, 32))
     knee = rng.uniform(-0.1, 0.1)
     spread = 0.11 * (1 - abs(along)) + 0.02
-    body.limb([(seat[0] + spread, 0.96), (0.16 * along + spread * 1.4, 0.72 + knee), (0.02 + spread, 0.3 + knee)], 0.14, shaded(trousers, 0.85))
-    body.limb([(seat[0] - spread, 0.96), (0.2 * along - spread * 1.4, 0.7 - knee), (0.02 - spread, 0.28 - knee)], 0.14, trousers)
+    body.limb(
+        [(seat[0] + spread, 0.96), (0.16 * along + spread * 1.4, 0.72 + knee), (0.02 + spread, 0.3 + knee)],
+        0.14,
+        shaded(trousers, 0.85),
+    )
+    body.limb(
+        [(seat[0] - spread, 0.96), (0.2 * along - spread * 1.4, 0.7 - knee), (0.02 - spread, 0.28 - knee)],
+        0.14,
+        trousers,
+    )
     chest = (seat[0] + 0.26 * along, 1.46)
     broad = 0.12 + 0.09 * (1 - abs(along))
-    body.polygon([(seat[0] - broad, 0.9), (chest[0] - broad, 1.44), (chest[0], 1.52), (chest[0] + broad, 1.42), (seat[0] + broad, 0.9)], coat)
+    body.polygon(
+        [
+            (seat[0] - broad, 0.9),
+            (chest[0] - broad, 1.44),
+            (chest[0], 1.52),
+            (chest[0] + broad, 1.42),
+            (seat[0] + broad, 0.9),
+        ],
+        coat,
+    )
     for offset in (-broad, broad):
-        body.limb([(chest[0] + offset, 1.38), (chest[0] + offset + 0.12 * along, 1.14), (bar[0] + np.sign(offset) * half * 0.9, 1.04)], 0.1, shaded(coat, 0.9))
+        body.limb(
+            [
+                (chest[0] + offset, 1.38),
+                (chest[0] + offset + 0.12 * along, 1.14),
+                (bar[0] + np.sign(offset) * half * 0.9, 1.04),
+            ],
+            0.1,
+            shaded(coat, 0.9),
+        )
     head = (chest[0] + 0.07 * along, 1.66)
     body.disc(head, (0.1, 0.13), skin if np.cos(thing.heading) < 0.3 else hair)
     body.disc((head[0], head[1] + 0.06), (0.11, 0.085), tuple(rng.uniform(20, 220, 3)) if rng.random() < 0.5 else hair)
     if lighting.lamps_on:
         coming = np.cos(thing.heading) < 0
         colour = (255, 250, 235) if coming else (255, 40, 30)
-        canvas.disc(body.at([(0.0, 0.8)])[0], (0.05 * body.scale, 0.05 * body.scale), colour, BICYCLIST | LIT, body.depth)
+        canvas.disc(
+            body.at([(0.0, 0.8)])[0], (0.05 * body.scale, 0.05 * body.scale), colour, BICYCLIST | LIT, body.depth
+        )
         canvas.lights.append((thing.x, 0.8, thing.z, colour, 0.25))
 
 

@@ -19,7 +19,16 @@ _MATERIALS: dict[str, tuple[Colour, ...]] = {
     "concrete": ((150, 148, 144), (120, 118, 116), (172, 168, 160)),
     "glass": ((92, 108, 122), (70, 84, 94), (110, 128, 138)),
 }
-_SHOP_COLOURS = ((160, 24, 28), (24, 60, 130), (20, 84, 54), (30, 30, 34), (225, 215, 195), (200, 120, 20), (110, 30, 80), (235, 235, 235))
+_SHOP_COLOURS = (
+    (160, 24, 28),
+    (24, 60, 130),
+    (20, 84, 54),
+    (30, 30, 34),
+    (225, 215, 195),
+    (200, 120, 20),
+    (110, 30, 80),
+    (235, 235, 235),
+)
 
 
 @cache
@@ -54,11 +63,20 @@ def _wall(rng: np.random.Generator, material: str, height: int, width: int) -> n
     return wall
 
 
-def _window(front: np.ndarray, lit: np.ndarray, rng: np.random.Generator, box: tuple[int, int, int, int], frame: Colour, glow: Colour | None) -> None:
+def _window(
+    front: np.ndarray,
+    lit: np.ndarray,
+    rng: np.random.Generator,
+    box: tuple[int, int, int, int],
+    frame: Colour,
+    glow: Colour | None,
+) -> None:
     """Draw one window with frame, glazing bars and a reflection; `glow` is the colour of its light at night."""
     x0, y0, x1, y1 = box
     cv2.rectangle(front, (x0 - 1, y0 - 1), (x1 + 1, y1 + 1), frame, -1)
-    pane = np.array(rng.choice(((40, 44, 50), (62, 70, 80), (96, 112, 128), (30, 30, 34))), float) * rng.uniform(0.7, 1.2)
+    pane = np.array(rng.choice(((40, 44, 50), (62, 70, 80), (96, 112, 128), (30, 30, 34))), float) * rng.uniform(
+        0.7, 1.2
+    )
     cv2.rectangle(front, (x0, y0), (x1, y1), tuple(glow or pane), -1)
     if glow is None:
         cv2.line(front, (x0, y1), (x1, y0), tuple(pane * 1.35), 1)
@@ -102,19 +120,32 @@ def _shop(front: np.ndarray, lit: np.ndarray, rng: np.random.Generator, night: b
     door = int(width * rng.uniform(0.1, 0.8))
     glow = _glow(rng, night, 0.65)
     for x0 in range(8, width - 20, int(1.9 * PIXELS_PER_METRE)):
-        _window(front, lit, rng, (x0, board + 4, min(x0 + int(1.7 * PIXELS_PER_METRE), width - 8), sill), tuple(colour * 0.6), glow)
+        _window(
+            front,
+            lit,
+            rng,
+            (x0, board + 4, min(x0 + int(1.7 * PIXELS_PER_METRE), width - 8), sill),
+            tuple(colour * 0.6),
+            glow,
+        )
         for _ in range(3):
             at = (int(x0 + rng.integers(4, 34)), int(rng.integers(board + 14, sill - 4)))
-            cv2.circle(front, at, int(rng.integers(2, 6)), tuple(rng.uniform(60, 220, 3) * (1.0 if not night else 0.7)), -1)
+            cv2.circle(
+                front, at, int(rng.integers(2, 6)), tuple(rng.uniform(60, 220, 3) * (1.0 if not night else 0.7)), -1
+            )
     cv2.rectangle(front, (door, board + 4), (door + PIXELS_PER_METRE, height), tuple(colour * 0.4), -1)
 
 
-def _upper_floors(front: np.ndarray, lit: np.ndarray, rng: np.random.Generator, material: str, bottom_m: float, night: bool) -> None:
+def _upper_floors(
+    front: np.ndarray, lit: np.ndarray, rng: np.random.Generator, material: str, bottom_m: float, night: bool
+) -> None:
     """Draw rows of windows above `bottom_m`."""
     height, width = front.shape[:2]
     storey = rng.uniform(2.7, 3.5)
     pitch = rng.uniform(1.6, 3.4) if material != "glass" else rng.uniform(1.2, 1.6)
-    size = (rng.uniform(0.45, 0.65) * pitch, rng.uniform(1.2, 1.9)) if material != "glass" else (pitch * 0.9, storey * 0.8)
+    size = (
+        (rng.uniform(0.45, 0.65) * pitch, rng.uniform(1.2, 1.9)) if material != "glass" else (pitch * 0.9, storey * 0.8)
+    )
     dark = rng.random() < 0.3
     frame = (235, 232, 226) if not dark else (60, 56, 54)
     count = max(1, int((width / PIXELS_PER_METRE - 0.6) / pitch))
@@ -123,7 +154,12 @@ def _upper_floors(front: np.ndarray, lit: np.ndarray, rng: np.random.Generator, 
     while level + size[1] + 0.3 < height / PIXELS_PER_METRE:
         for i in range(count):
             x0 = (margin + i * pitch + (pitch - size[0]) / 2) * PIXELS_PER_METRE
-            box = (int(x0), int(height - (level + size[1]) * PIXELS_PER_METRE), int(x0 + size[0] * PIXELS_PER_METRE), int(height - level * PIXELS_PER_METRE))
+            box = (
+                int(x0),
+                int(height - (level + size[1]) * PIXELS_PER_METRE),
+                int(x0 + size[0] * PIXELS_PER_METRE),
+                int(height - level * PIXELS_PER_METRE),
+            )
             _window(front, lit, rng, box, frame, _glow(rng, night, 0.3))
         level += storey
     if rng.random() < 0.5:
@@ -149,7 +185,9 @@ def facade(index: int, night: bool) -> tuple[list[np.ndarray], tuple[float, floa
     else:
         door = int(rng.uniform(0.1, 0.8) * width)
         colour = tuple(rng.uniform(20, 130, 3))
-        cv2.rectangle(front, (door, height - int(2.2 * PIXELS_PER_METRE)), (door + PIXELS_PER_METRE, height), colour, -1)
+        cv2.rectangle(
+            front, (door, height - int(2.2 * PIXELS_PER_METRE)), (door + PIXELS_PER_METRE, height), colour, -1
+        )
     front[:4] *= 0.7
     front[-10:] *= np.linspace(0.95, 0.65, 10, dtype=np.float32)[:, None, None]
     picture = np.dstack([np.clip(front, 0, 255).astype(np.uint8), BUILDING + lit])
@@ -188,11 +226,21 @@ def _leafy(rng: np.random.Generator, size_px: int, evergreen: bool) -> np.ndarra
         lightness = 0.55 + 0.5 * (i / 560) + 0.35 * (0.45 - v) + rng.normal(0, 0.12)
         colour = np.clip(base * lightness * rng.uniform(0.85, 1.15, 3), 4, 255)
         axes = (int(size_px * rng.uniform(0.012, 0.034)), int(size_px * rng.uniform(0.01, 0.026)))
-        cv2.ellipse(picture, (int(u * size_px), int(v * size_px)), axes, rng.uniform(0, 180), 0, 360, (*colour, 255), -1)
+        cv2.ellipse(
+            picture, (int(u * size_px), int(v * size_px)), axes, rng.uniform(0, 180), 0, 360, (*colour, 255), -1
+        )
     return picture
 
 
-def _branch(picture: np.ndarray, rng: np.random.Generator, at: np.ndarray, angle: float, length: float, width: float, bark: np.ndarray) -> None:
+def _branch(
+    picture: np.ndarray,
+    rng: np.random.Generator,
+    at: np.ndarray,
+    angle: float,
+    length: float,
+    width: float,
+    bark: np.ndarray,
+) -> None:
     end = at + length * np.array((np.cos(angle), -np.sin(angle)))
     colour = tuple(np.clip(bark * rng.uniform(0.8, 1.2), 0, 255))
     cv2.line(picture, tuple(int(c) for c in at), tuple(int(c) for c in end), (*colour, 255), max(1, int(round(width))))

@@ -18,12 +18,87 @@ PAINTS: tuple[Colour, ...] = (
 )
 # Outlines run over the top from the rear to the front: (length, height, material of the strip that follows).
 OUTLINES: dict[str, tuple[float, float, tuple[tuple[float, float, str], ...]]] = {
-    "hatchback": (0.86, 1.0, ((-1.95, 0.28, "rear"), (-1.98, 0.92, "glass"), (-1.5, 1.44, "paint"), (0.15, 1.48, "glass"), (1.0, 0.98, "paint"), (1.8, 0.8, "front"), (1.98, 0.28, ""))),
-    "saloon": (0.88, 0.98, ((-2.2, 0.28, "rear"), (-2.22, 0.9, "paint"), (-1.6, 0.98, "glass"), (-0.95, 1.4, "paint"), (0.3, 1.43, "glass"), (1.1, 0.96, "paint"), (2.1, 0.78, "front"), (2.25, 0.26, ""))),
-    "estate": (0.9, 1.05, ((-2.2, 0.32, "rear"), (-2.25, 1.0, "glass"), (-2.0, 1.55, "paint"), (0.3, 1.6, "glass"), (1.1, 1.06, "paint"), (2.05, 0.9, "front"), (2.2, 0.32, ""))),
-    "van": (0.97, 1.15, ((-2.5, 0.36, "rear"), (-2.5, 1.2, "back"), (-2.42, 2.0, "paint"), (1.1, 2.02, "glass"), (1.8, 1.15, "paint"), (2.4, 0.95, "front"), (2.45, 0.35, ""))),
-    "bus": (1.22, 1.2, ((-5.0, 0.35, "rear"), (-5.0, 1.5, "glass"), (-4.95, 2.7, "paint"), (-4.9, 3.1, "paint"), (4.9, 3.1, "paint"), (5.0, 2.7, "glass"), (5.05, 1.1, "front"), (5.05, 0.35, ""))),
-    "truck": (1.2, 1.3, ((-4.0, 0.6, "rear"), (-4.0, 1.1, "back"), (-4.0, 3.2, "paint"), (1.6, 3.2, "paint"), (1.7, 2.5, "paint"), (2.4, 2.5, "glass"), (2.9, 1.4, "front"), (3.0, 0.45, ""))),
+    "hatchback": (
+        0.86,
+        1.0,
+        (
+            (-1.95, 0.28, "rear"),
+            (-1.98, 0.92, "glass"),
+            (-1.5, 1.44, "paint"),
+            (0.15, 1.48, "glass"),
+            (1.0, 0.98, "paint"),
+            (1.8, 0.8, "front"),
+            (1.98, 0.28, ""),
+        ),
+    ),
+    "saloon": (
+        0.88,
+        0.98,
+        (
+            (-2.2, 0.28, "rear"),
+            (-2.22, 0.9, "paint"),
+            (-1.6, 0.98, "glass"),
+            (-0.95, 1.4, "paint"),
+            (0.3, 1.43, "glass"),
+            (1.1, 0.96, "paint"),
+            (2.1, 0.78, "front"),
+            (2.25, 0.26, ""),
+        ),
+    ),
+    "estate": (
+        0.9,
+        1.05,
+        (
+            (-2.2, 0.32, "rear"),
+            (-2.25, 1.0, "glass"),
+            (-2.0, 1.55, "paint"),
+            (0.3, 1.6, "glass"),
+            (1.1, 1.06, "paint"),
+            (2.05, 0.9, "front"),
+            (2.2, 0.32, ""),
+        ),
+    ),
+    "van": (
+        0.97,
+        1.15,
+        (
+            (-2.5, 0.36, "rear"),
+            (-2.5, 1.2, "back"),
+            (-2.42, 2.0, "paint"),
+            (1.1, 2.02, "glass"),
+            (1.8, 1.15, "paint"),
+            (2.4, 0.95, "front"),
+            (2.45, 0.35, ""),
+        ),
+    ),
+    "bus": (
+        1.22,
+        1.2,
+        (
+            (-5.0, 0.35, "rear"),
+            (-5.0, 1.5, "glass"),
+            (-4.95, 2.7, "paint"),
+            (-4.9, 3.1, "paint"),
+            (4.9, 3.1, "paint"),
+            (5.0, 2.7, "glass"),
+            (5.05, 1.1, "front"),
+            (5.05, 0.35, ""),
+        ),
+    ),
+    "truck": (
+        1.2,
+        1.3,
+        (
+            (-4.0, 0.6, "rear"),
+            (-4.0, 1.1, "back"),
+            (-4.0, 3.2, "paint"),
+            (1.6, 3.2, "paint"),
+            (1.7, 2.5, "paint"),
+            (2.4, 2.5, "glass"),
+            (2.9, 1.4, "front"),
+            (3.0, 0.45, ""),
+        ),
+    ),
 }
 _KINDS = ("hatchback",) * 7 + ("saloon",) * 4 + ("estate",) * 4 + ("van",) * 3 + ("bus", "truck")
 
@@ -38,7 +113,9 @@ class Face:
     group: int
 
 
-def _quad(points: list[tuple[float, float, float]], normal: tuple[float, float, float], material: str, group: int) -> Face:
+def _quad(
+    points: list[tuple[float, float, float]], normal: tuple[float, float, float], material: str, group: int
+) -> Face:
     return Face(np.array(points, float), np.array(normal, float), material, group)
 
 
@@ -61,6 +138,7 @@ def shape(kind: str) -> tuple[Face, ...]:
         faces += _end_details(material, (z0, y0, w0), (z1, y1, w1), normal, group)
     for side in (-1, 1):
         faces += _side_faces(kind, side, 20 + side)
+        faces += _tyre_ends(kind, side)
     return tuple(faces)
 
 
@@ -73,7 +151,9 @@ def solid(kind: str) -> tuple[tuple[Face, ...], np.ndarray, np.ndarray, np.ndarr
     return faces, np.concatenate([f.points for f in faces]), ends, centres, np.array([f.normal for f in faces])
 
 
-def _end_details(material: str, low: tuple[float, float, float], high: tuple[float, float, float], normal: np.ndarray, group: int) -> list[Face]:
+def _end_details(
+    material: str, low: tuple[float, float, float], high: tuple[float, float, float], normal: np.ndarray, group: int
+) -> list[Face]:
     """Windows, lamps, grille, bumper and plate of one strip."""
     (z0, y0, w0), (z1, y1, w1) = low, high
 
@@ -86,13 +166,27 @@ def _end_details(material: str, low: tuple[float, float, float], high: tuple[flo
     if material == "glass":
         return [piece(-0.88, 0.88, 0.1, 0.9, "glass"), piece(-0.5, 0.2, 0.5, 0.85, "sheen")]
     if material == "back":
-        return [piece(-0.8, -0.08, 0.3, 0.85, "glass"), piece(0.08, 0.8, 0.3, 0.85, "glass"), piece(-0.02, 0.02, 0, 1, "dark")]
+        return [
+            piece(-0.8, -0.08, 0.3, 0.85, "glass"),
+            piece(0.08, 0.8, 0.3, 0.85, "glass"),
+            piece(-0.02, 0.02, 0, 1, "dark"),
+        ]
     if material == "rear":
         lamps = [piece(-0.98, -0.7, 0.55, 0.92, "tail"), piece(0.7, 0.98, 0.55, 0.92, "tail")]
-        return [piece(-1, 1, 0, 0.3, "dark"), piece(-0.95, 0.95, 0.32, 0.38, "dark"), *lamps, piece(-0.3, 0.3, 0.42, 0.62, "plate_rear")]
+        return [
+            piece(-1, 1, 0, 0.3, "dark"),
+            piece(-0.95, 0.95, 0.32, 0.38, "dark"),
+            *lamps,
+            piece(-0.3, 0.3, 0.42, 0.62, "plate_rear"),
+        ]
     if material == "front":
         lamps = [piece(-0.95, -0.58, 0.12, 0.5, "head"), piece(0.58, 0.95, 0.12, 0.5, "head")]
-        return [piece(-0.5, 0.5, 0.15, 0.45, "dark"), piece(-1, 1, 0.78, 1, "dark"), *lamps, piece(-0.27, 0.27, 0.56, 0.72, "plate")]
+        return [
+            piece(-0.5, 0.5, 0.15, 0.45, "dark"),
+            piece(-1, 1, 0.78, 1, "dark"),
+            *lamps,
+            piece(-0.27, 0.27, 0.56, 0.72, "plate"),
+        ]
     return []
 
 
@@ -102,24 +196,67 @@ def _side_faces(kind: str, side: int, group: int) -> list[Face]:
     tuck = 0.8 if kind in ("hatchback", "saloon", "estate") else 0.95
     normal = (float(side), 0.0, 0.0)
     lower = [(z, min(y, belt)) for z, y, _ in outline]
-    upper = [(z, y) for z, y, _ in outline if y > belt - 0.12]
+    upper = _above([(z, y) for z, y, _ in outline], belt)
     faces = [_quad([(half * side, y, z) for z, y in lower], normal, "paint", group)]
     top = max(y for _, y in upper)
-    faces.append(_quad([(half * side * (tuck if y > belt + 0.25 else 1.0), y, z) for z, y in upper], normal, "paint", group))
+    faces.append(
+        _quad([(half * side * (tuck if y > belt + 0.25 else 1.0), y, z) for z, y in upper], normal, "paint", group)
+    )
     for z0, z1, y0, y1 in _windows(kind, belt, top):
         slant = 0.12 * (kind != "bus")
         points = [(z0, y0), (z0 + slant, y1), (z1 - slant * 3, y1), (z1, y0)]
         reach = [half * side * (0.99 if y < belt + 0.25 else tuck + 0.01) for _, y in points]
         faces.append(_quad([(w, y, z) for w, (z, y) in zip(reach, points, strict=True)], normal, "glass", group))
     for z in (-0.1, outline[0][0] * 0.3):
-        faces.append(_quad([(half * side, 0.4, z), (half * side, belt, z), (half * side, belt, z + 0.03), (half * side, 0.4, z + 0.03)], normal, "seam", group))
+        faces.append(
+            _quad(
+                [
+                    (half * side, 0.4, z),
+                    (half * side, belt, z),
+                    (half * side, belt, z + 0.03),
+                    (half * side, 0.4, z + 0.03),
+                ],
+                normal,
+                "seam",
+                group,
+            )
+        )
     turn = np.linspace(0, 2 * np.pi, 13)[:-1]
     radius = 0.31 if half < 0.95 else 0.45
     for z in (outline[0][0] * 0.64, outline[-1][0] * 0.66):
         for scale, material in ((1.2, "dark"), (1.0, "tyre"), (0.6, "hub")):
-            ring = np.stack([np.full(12, (half + 0.01) * side), radius + radius * scale * np.sin(turn), z + radius * scale * np.cos(turn)], axis=1)
+            ring = np.stack(
+                [
+                    np.full(12, (half + 0.01) * side),
+                    radius + radius * scale * np.sin(turn),
+                    z + radius * scale * np.cos(turn),
+                ],
+                axis=1,
+            )
             ring[:, 1] = np.maximum(ring[:, 1], 0.0)
             faces.append(Face(ring, np.array(normal), material, group))
+    return faces
+
+
+def _above(outline: list[tuple[float, float]], belt: float) -> list[tuple[float, float]]:
+    """The part of an outline above the belt line."""
+    kept = []
+    for (z0, y0), (z1, y1) in zip(outline, [*outline[1:], outline[0]], strict=True):
+        kept += [(z0, y0)] if y0 >= belt else []
+        if (y0 - belt) * (y1 - belt) < 0:
+            kept.append((z0 + (z1 - z0) * (belt - y0) / (y1 - y0), belt))
+    return kept
+
+
+def _tyre_ends(kind: str, side: int) -> list[Face]:
+    """What shows of the wheels below the bumpers, from the front and from behind."""
+    half, _, outline = OUTLINES[kind]
+    faces = []
+    radius = 0.31 if half < 0.95 else 0.45
+    for z, direction, group in ((outline[0][0] * 0.64 - radius, -1.0, 10), (outline[-1][0] * 0.66 + radius, 1.0, 11)):
+        outer, inner = half * side * 0.99, half * side - 0.2 * side
+        quad = [(outer, 0, z), (inner, 0, z), (inner, outline[0][1] + 0.1, z), (outer, outline[0][1] + 0.1, z)]
+        faces.append(_quad(quad, (0, 0, direction), "tyre", group + 2 * (side > 0)))
     return faces
 
 
@@ -167,7 +304,8 @@ def paint_vehicle(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     faces, points, ends, centres, normals = solid(kind)
     eye = np.array((camera.x - camera.bend * thing.z**2, camera.y, 0.0)) - place
     facing = (((eye @ turn) - centres) * normals).sum(1) > 0
-    points = points @ turn.T + place
+    spread = np.array((1.0, 0.94 + thing.variant % 7 * 0.02, 0.93 + thing.variant % 11 * 0.014))
+    points = (points * spread) @ turn.T + place
     pixels, depth = camera.project(points)
     small = camera.focal_px / camera.depth_of(thing.x, thing.z) < 14
     groups: dict[int, list[tuple[Face, slice]]] = {}
@@ -175,7 +313,7 @@ def paint_vehicle(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
         if seen and not (small and face.material in ("seam", "hub", "sheen")):
             groups.setdefault(face.group, []).append((face, slice(end - len(face.points), end)))
     colours = _colours(thing.variant, kind, lighting.lamps_on)
-    for group in sorted(groups.values(), key=lambda g: -float(depth[g[0][1]].max())):
+    for group in sorted(groups.values(), key=lambda g: (not 10 <= g[0][0].group < 15, -float(depth[g[0][1]].max()))):
         light = lighting.shade(tuple(turn @ group[0][0].normal))
         for face, part in group:
             colour, code = colours[face.material]
@@ -189,5 +327,10 @@ def _ground_shadow(canvas: Canvas, kind: str, turn: np.ndarray, place: np.ndarra
     half, _, outline = OUTLINES[kind]
     rear, front = outline[0][0], outline[-1][0]
     for grow, strength in ((0.25, 120), (0.0, 235)):
-        box = [(-half - grow, 0, rear - grow), (half + grow, 0, rear - grow), (half + grow, 0, front + grow), (-half - grow, 0, front + grow)]
+        box = [
+            (-half - grow, 0, rear - grow),
+            (half + grow, 0, rear - grow),
+            (half + grow, 0, front + grow),
+            (-half - grow, 0, front + grow),
+        ]
         canvas.shade_ground(np.array(box) @ turn.T + place, strength)

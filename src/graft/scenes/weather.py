@@ -16,21 +16,29 @@ from graft.scenes.textures import noise_tile
 Light = tuple[float, float, float, Colour, float]
 
 
-def dress_ground(image: np.ndarray, mask: np.ndarray, shadow: np.ndarray, camera: Camera, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
+def dress_ground(
+    image: np.ndarray,
+    mask: np.ndarray,
+    shadow: np.ndarray,
+    camera: Camera,
+    lighting: Lighting,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Texture and shadow the ground, float32 [H, W, 3] in 0..255; wet ground darkens, snow covers it."""
     ground = ((mask == ROAD) | (mask == PAVEMENT)).astype(np.float32)
     noise = ground_texture(camera, rng.uniform(0.7, 1.3))
     if lighting.weather == "snow":
-        cover = np.clip(0.75 + 0.35 * noise - 0.45 * (mask == ROAD), 0.08, 0.95) * ground
-        white = np.float32(226 * lighting.shade((0, 1, 0)))
+        cover = np.clip(0.82 + 0.2 * noise - np.float32(rng.uniform(0.1, 0.5)) * (mask == ROAD), 0.08, 0.95) * ground
+        white = np.float32(200 * lighting.shade((0, 1, 0)))
         image = image + (white - image) * cover[:, :, None]
-    factor = 1 + rng.uniform(0.04, 0.1) * noise * ground
+    factor = 1 + rng.uniform(0.02, 0.07) * noise * ground
     dark = cv2.GaussianBlur(shadow, (5, 5), 0).astype(np.float32) * np.float32(1 / 255)
     depth_of_shade = 0.72 * (1 - 0.42 * lighting.ambient)
     factor *= 1 - depth_of_shade * dark * ground
     if lighting.weather == "rain":
         factor *= 1 - 0.3 * ground
-    return image * factor[:, :, None]
+    image *= factor[:, :, None]
+    return image
 
 
 def reflect_wet(image: np.ndarray, mask: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
@@ -47,13 +55,23 @@ def reflect_wet(image: np.ndarray, mask: np.ndarray, camera: Camera, rng: np.ran
     return image
 
 
-def darken(image: np.ndarray, lit: np.ndarray, depth: np.ndarray, camera: Camera, lights: list[Light], lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
+def darken(
+    image: np.ndarray,
+    lit: np.ndarray,
+    depth: np.ndarray,
+    camera: Camera,
+    lights: list[Light],
+    lighting: Lighting,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Take the daylight away and let lamps and our own head-lights shine; surfaces that shine keep their colour."""
     if lighting.light == "day":
         return image
     height, width = depth.shape
     night = lighting.light == "night"
-    base = np.array((0.13, 0.135, 0.165) if night else (0.36, 0.38, 0.46), np.float32) * np.float32(rng.uniform(0.75, 1.35))
+    base = np.array((0.13, 0.135, 0.165) if night else (0.52, 0.53, 0.6), np.float32) * np.float32(
+        rng.uniform(0.75, 1.35)
+    )
     small = cv2.resize(depth, (width // 2, height // 2), interpolation=cv2.INTER_NEAREST)
     columns = (np.arange(width // 2, dtype=np.float32) * 2 + 1 - width / 2) / camera.focal_px
     rows = (camera.horizon_px - np.arange(height // 2, dtype=np.float32) * 2 - 1) / camera.focal_px
@@ -63,17 +81,27 @@ def darken(image: np.ndarray, lit: np.ndarray, depth: np.ndarray, camera: Camera
     for x, y, z, colour, strength in lamps:
         local = camera.to_camera(np.array([[x, y, z]]))[0].astype(np.float32)
         distance = (right - local[0]) ** 2 + ((up - np.float32(y)) * 0.7) ** 2 + (small - local[2]) ** 2
-        pool = np.float32((0.5 if night else 0.22) * strength) / (1 + (distance * np.float32(1 / 30)) ** 1.5)
+        pool = np.float32((0.55 if night else 0.22) * strength) / np.square(1 + distance * np.float32(1 / 45))
         field += pool[:, :, None] * (np.array(colour, np.float32) * np.float32(1 / 255))
     beam = np.exp(-((columns[None, :] / 0.3) ** 2)) * np.exp(-(((rows[:, None] + 0.1) / 0.13) ** 2))
-    field += (beam * np.float32(0.95 if night else 0.35) / (1 + (small / 22) ** 2))[:, :, None] * np.array((1.0, 0.97, 0.88), np.float32)
+    field += (beam * np.float32(0.95 if night else 0.35) / (1 + (small / 22) ** 2))[:, :, None] * np.array(
+        (1.0, 0.97, 0.88), np.float32
+    )
     field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
-    shine = lit[:, :, None]
-    sky = (depth >= SKY_DEPTH_M * 0.99)[:, :, None]
-    return image * np.where(sky, np.float32(1), np.minimum(field, 1.5) * (1 - shine) + shine)
+    np.minimum(field, 1.5, out=field)
+    keep = np.maximum(lit, (depth >= SKY_DEPTH_M * 0.99).astype(np.float32))
+    return image * np.maximum(field, keep[:, :, None], out=field)
 
 
-def glow(image: np.ndarray, lit: np.ndarray, camera: Camera, lights: list[Light], mask: np.ndarray, depth: np.ndarray, lighting: Lighting) -> np.ndarray:
+def glow(
+    image: np.ndarray,
+    lit: np.ndarray,
+    camera: Camera,
+    lights: list[Light],
+    mask: np.ndarray,
+    depth: np.ndarray,
+    lighting: Lighting,
+) -> np.ndarray:
     """Bloom around what shines, and long streaks of it on wet ground."""
     if lighting.light == "day":
         return image
@@ -86,12 +114,19 @@ def glow(image: np.ndarray, lit: np.ndarray, camera: Camera, lights: list[Light]
         column, row = (int(c) for c in spot)
         if not (0 <= column < width and 0 <= row < height) or depth[row, column] < far - 2.0:
             continue
-        halo[row // 4, column // 4] += np.array(colour, np.float32) * np.float32(strength * width / 256 / (0.4 + far / 16))
+        halo[row // 4, column // 4] += np.array(colour, np.float32) * np.float32(
+            strength * width / 256 / (0.4 + far / 16)
+        )
         if lighting.weather == "rain":
             foot = int(camera.horizon_px + camera.focal_px * (camera.y + y) / far)
             start = max(int(camera.horizon_px + camera.focal_px * camera.y / far), 0)
             ends = ((column // 2, start // 2), (column // 2, min(height - 1, foot + height // 12) // 2))
-            cv2.line(streaks, *ends, tuple(0.8 * strength * c for c in colour), max(1, int(width / 64 * strength / (1 + far / 12))))
+            cv2.line(
+                streaks,
+                *ends,
+                tuple(0.8 * strength * c for c in colour),
+                max(1, int(width / 64 * strength / (1 + far / 12))),
+            )
     wide = cv2.GaussianBlur(halo, (0, 0), width / 256 * 5.5 * haze) * np.float32(26 * haze)
     halo = cv2.GaussianBlur(halo, (0, 0), width / 256 * 1.6) * np.float32(4) + wide
     if lighting.weather == "rain":
@@ -107,13 +142,18 @@ def glow(image: np.ndarray, lit: np.ndarray, camera: Camera, lights: list[Light]
 
 def add_fog(image: np.ndarray, depth: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
     """Beer-Lambert: what is left of a colour after `depth` metres, and the airlight in its place."""
-    visibility = {"fog": rng.uniform(22, 75), "rain": rng.uniform(90, 220), "snow": rng.uniform(60, 180)}.get(lighting.weather)
+    visibility = {"fog": rng.uniform(22, 75), "rain": rng.uniform(90, 220), "snow": rng.uniform(60, 180)}.get(
+        lighting.weather
+    )
     visibility = visibility or rng.uniform(250, 1500)
-    clear = np.exp(np.minimum(depth, 400.0) * np.float32(-1.0 / visibility))
+    clear = cv2.exp(np.minimum(depth, np.float32(400.0)) * np.float32(-1.0 / visibility))
     if lighting.weather not in ("fog",):
         clear = np.where(depth >= SKY_DEPTH_M * 0.99, np.maximum(clear, np.float32(0.85)), clear)
     air = (lighting.sky_low * (1.25 if lighting.night else 0.96)).astype(np.float32)
-    return image * clear[:, :, None] + air * (1 - clear)[:, :, None]
+    image = image - air
+    image *= clear[:, :, None]
+    image += air
+    return image
 
 
 def falling(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
@@ -131,7 +171,9 @@ def falling(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> 
         veil = cv2.blur(veil, (1, max(1, int(5 * unit))))
         opacity = rng.uniform(0.12, 0.38)
     else:
-        flakes = np.concatenate([rng.uniform(0, 1, (int(rng.integers(140, 520)), 2)) * (width, height), np.zeros((1, 2))])
+        flakes = np.concatenate(
+            [rng.uniform(0, 1, (int(rng.integers(140, 520)), 2)) * (width, height), np.zeros((1, 2))]
+        )
         for x, y in (flakes[:-1] * 16).astype(int).tolist():
             cv2.circle(veil, (x, y), int((5 + (x * 7919 + y) % 17) * unit), 255, -1, cv2.LINE_8, 4)
         veil = cv2.GaussianBlur(veil, (3, 3), 0)
@@ -145,13 +187,16 @@ def falling(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> 
 def _lens_drops(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Drops on the lens show the scene small, blurred and upside down."""
     height, width = image.shape[:2]
-    blurred = cv2.blur(image, (width // 14, height // 14))[::-1]
+    small = cv2.resize(image, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+    blurred = cv2.resize(cv2.blur(small, (width // 56, height // 56))[::-1], (width, height))
     drops = np.zeros((height, width), np.uint8)
     for _ in range(rng.integers(2, 11)):
         centre = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
         radius = int(max(2, width * rng.uniform(0.006, 0.028)))
         cv2.ellipse(drops, centre, (radius, int(radius * rng.uniform(1.0, 1.4))), 0, 0, 360, 255, -1)
-    alpha = cv2.GaussianBlur(drops, (0, 0), max(0.8, width / 220)).astype(np.float32)[:, :, None] * np.float32(0.55 / 255)
+    alpha = cv2.GaussianBlur(drops, (0, 0), max(0.8, width / 220)).astype(np.float32)[:, :, None] * np.float32(
+        0.55 / 255
+    )
     return image * (1 - alpha) + (blurred * 1.05 + 6) * alpha
 
 
@@ -161,20 +206,21 @@ def expose(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> n
     gain = np.exp(rng.normal(0.22 if lighting.light == "day" else 0.12, 0.17))
     if lighting.light == "day" and lighting.weather == "clear" and rng.random() < 0.15:
         gain *= rng.uniform(0.4, 0.7)
+    gain *= 0.82 if lighting.weather == "snow" else 1.0
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :] ** 2
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None] ** 2
     vignette = np.float32(gain) * (1 - np.float32(rng.uniform(0.02, 0.14)) * (across + down))
-    image = image * vignette[:, :, None]
-    image *= lighting.tint.astype(np.float32)
+    image = image * (vignette[:, :, None] * lighting.tint.astype(np.float32))
     sigma = rng.uniform(0.0, 0.75) * width / 256
     if sigma > 0.3:
         image = cv2.GaussianBlur(image, (0, 0), sigma)
     contrast, pivot = rng.uniform(0.92, 1.22), 105.0 if lighting.light == "day" else 45.0
-    image = (image - pivot) * np.float32(contrast) + np.float32(pivot + rng.normal(0, 4))
+    image *= np.float32(contrast)
+    image += np.float32(pivot * (1 - contrast) + rng.normal(0, 4))
     grain = rng.uniform(1.5, 5) * (1.0 if not lighting.night else 1.8)
     noise = _noise_field(rng, height, width)
-    image = image + noise * np.float32(grain)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    image += noise * np.float32(grain)
+    return np.clip(image, 0, 255, out=image).astype(np.uint8)
 
 
 def _noise_field(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
