@@ -80,5 +80,5 @@ def test_a_segmenter_becomes_a_classifier(tmp_path: Path, theirs: Path) -> None:
 
 
 def test_an_unknown_source_is_answered(tmp_path: Path) -> None:
-    with pytest.raises(GraftError, match="pretrain_load.source has no choice named 'bundle'.*did you mean 'bundled'"):
+    with pytest.raises(GraftError, match=r"pretrain_load\.source has no choice named 'bundle'.*did you mean 'bundled'"):
         run(tmp_path, {"name": "bundle"})

@@ -79,7 +79,7 @@ def test_a_bundle_brings_its_names_normalisation_and_metrics(bundle: Path, segme
 
 
 def test_a_missing_bundle_is_answered_with_how_to_make_it(tmp_path: Path) -> None:
-    with pytest.raises(GraftError, match="not in this checkout.*make bundled"):
+    with pytest.raises(GraftError, match=r"not in this checkout.*make bundled"):
         read_bundle(tmp_path)
 
 
@@ -297,7 +297,7 @@ def test_the_enums_of_a_model_are_its_own_and_its_backbones() -> None:
 
 
 def test_unknown_weights_are_answered() -> None:
-    with pytest.raises(GraftError, match="no weights 'IMAGENET1K_V3'.*did you mean 'IMAGENET1K_V"):
+    with pytest.raises(GraftError, match=r"no weights 'IMAGENET1K_V3'.*did you mean 'IMAGENET1K_V"):
         WEIGHTS["torchvision"]("segmentation", LRASPP, weights="IMAGENET1K_V3")
 
 
@@ -316,7 +316,7 @@ def test_a_cached_file_of_another_digest_is_refused(tmp_path: Path, monkeypatch:
     place = tmp_path / "hub" / "checkpoints" / "lraspp_mobilenet_v3_large-d234d4ea.pth"
     place.parent.mkdir(parents=True)
     place.write_bytes(b"something else")
-    with pytest.raises(GraftError, match="sha256 is [0-9a-f]{64}, not d234d4ea"):
+    with pytest.raises(GraftError, match=r"sha256 is [0-9a-f]{64}, not d234d4ea"):
         WEIGHTS["torchvision"]("segmentation", LRASPP, weights="COCO_WITH_VOC_LABELS_V1")
 
 
@@ -351,6 +351,6 @@ def test_a_download_of_another_digest_leaves_nothing(server: tuple[str, Path], t
     address, folder = server
     (folder / "model-00000000.pth").write_bytes(b"tampered")
     path = tmp_path / "cache" / "model-00000000.pth"
-    with pytest.raises(GraftError, match="sha256 is .* not 00000000"):
+    with pytest.raises(GraftError, match=r"sha256 is .* not 00000000"):
         fetch(f"{address}/model-00000000.pth", path, None)
     assert list(path.parent.iterdir()) == []
