@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.choices import resolve
 from graft.datasets.facts import Describe
-from graft.datasets.shards import MANIFEST_SCHEMA, MOST_SHARD_BYTES, ShardWriter, TableWriter
+from graft.datasets.shards import MANIFEST_SCHEMA, ShardWriter, TableWriter
 from graft.errors import GraftError
 from graft.formats import FORMATS
 from graft.progress import progress, say
@@ -54,7 +54,7 @@ def ingest(*, task: str, seed: int, ingest: Ingest, root: Path, out: Path) -> di
 
 def _write(listing: Listing, entries: list[Entry], ingest: Ingest, out: Path) -> list[str]:
     """Writes shards and manifest until the first problem, reads on to the end, and returns all the problems."""
-    describe = Describe.of(listing, ingest.batch, ingest.max_pixels, MOST_SHARD_BYTES // 2)
+    describe = Describe(listing.read, listing.translation, ingest.batch, ingest.max_pixels)
     shards, manifest = ShardWriter(out, ingest.batch), TableWriter(out / "manifest.parquet", MANIFEST_SCHEMA)
     problems: list[str] = []
     described: Any = map_in_order(describe, entries, num_items=len(entries))

@@ -12,7 +12,7 @@ from PIL import Image
 
 from graft.datasets.images import as_rgb, encode_png, opened
 from graft.errors import GraftError
-from graft.formats.listing import Entry, Listing, Reader
+from graft.formats.listing import Entry, Reader
 from graft.formats.translation import Translated, Translation
 
 THUMBNAIL_PX = 32
@@ -34,17 +34,14 @@ class Describe:
     translation: Translation | None
     batch: str
     max_pixels: int
-    most_bytes: int
-
-    @classmethod
-    def of(cls, listing: Listing, batch: str, max_pixels: int, most_bytes: int) -> Describe:
-        return cls(listing.read, listing.translation, batch, max_pixels, most_bytes)
 
     def __call__(self, entry: Entry) -> dict[str, Any] | list[str]:
         try:
             image, mask = self.read(entry)
         except OSError as error:
             return [f"{error.filename or entry.id}: cannot be read ({error.strerror or error})"]
+        except GraftError as error:
+            return [str(error)]
         row: dict[str, Any] = {
             **{name: getattr(entry, name) for name in ("id", "split", "domain", "group", "label")},
             "batch": self.batch,
@@ -53,8 +50,6 @@ class Describe:
             "num_bytes": len(image),
         }
         problems: list[str] = []
-        if len(image) > self.most_bytes:
-            return [f"{entry.id}: {len(image):,} bytes, and a shard holds at most {self.most_bytes:,}"]
         for describe in (lambda: image_facts(image, entry.id, self.max_pixels), lambda: self._mask_facts(mask, entry)):
             try:
                 row |= describe()

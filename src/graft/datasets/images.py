@@ -14,7 +14,7 @@ from graft.errors import GraftError
 from graft.sample import IGNORE_INDEX
 
 # What can be opened; Pillow knows more, among them EPS, which it hands to an interpreter of PostScript.
-FORMATS_READ = ("PNG", "JPEG", "MPO", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
+FORMATS_READ = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 
 
 @contextmanager

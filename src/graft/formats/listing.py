@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import colorsys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from graft.errors import GraftError
 from graft.formats.translation import Translation
 from graft.sample import ClassMap
 
@@ -57,9 +59,20 @@ class Listing:
     notes: Sequence[str] = field(default=())
 
 
+def check_task(task: str, needed: str, source: str) -> None:
+    """Refuses a task whose targets a source does not have."""
+    if task != needed:
+        has = "masks" if needed == "segmentation" else "labels"
+        raise GraftError(
+            f"{source} has {has}, which {task} cannot use",
+            where="ingest.source",
+            rule=f"{source} is a source for {needed}",
+            remedy=f"set task: {needed}, or choose another source",
+        )
+
+
 def distinct_colors(num_classes: int) -> tuple[tuple[int, int, int], ...]:
     """RGB colours for classes whose source has none: hues a golden angle apart, so neighbours differ."""
-    import colorsys
 
     def color(index: int) -> tuple[int, int, int]:
         red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1.0, 0.75 - 0.25 * (index % 2), 0.95)

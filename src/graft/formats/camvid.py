@@ -1,0 +1,105 @@
+"""CamVid in the layout of SegNet: `train.txt`, `val.txt`, `test.txt` list pairs of an image and its annotation.
+
+Annotation values 0…10 are the classes and 11 is void, which becomes 255. The lists name the files under a prefix of
+somebody else's machine; the last two parts of each path are what counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from graft.errors import GraftError
+from graft.formats.files import FileReader, Found, find_files
+from graft.formats.listing import Entry, Listing, check_task
+from graft.formats.translation import Translation
+from graft.sample import ClassMap, content_seed
+
+VOID_VALUE = 11
+
+
+def camvid(task: str, seed: int, root: Path, *, num_train: Annotated[int, Field(ge=1)] | None = None) -> Listing:
+    """The official splits; a missing `test.txt` means there is no test split.
+
+    Options:
+        num_train: Keep only so many labelled training images: the first in an order made by hashing (seed, id), so
+            that 40 of them are among the 80 of another run. None keeps all.
+    """
+    check_task(task, "segmentation", "camvid")
+    found = find_files(root)
+    lists = {split: f"{split}.txt" for split in ("train", "val", "test") if f"{split}.txt" in found.paths}
+    if not {"train", "val"} <= set(lists):
+        raise GraftError(
+            f"camvid expects train.txt and val.txt (and test.txt, if there is one) here; {found.in_words()}",
+            where=root,
+            rule="each line of a list names an image and its annotation",
+            remedy="set ingest.root to the folder that holds the lists",
+        )
+    problems = list(found.problems) + found.refusals(lists.values())
+    entries: dict[str, Entry] = {}
+    for split, name in lists.items():
+        if name not in found.refused:
+            for entry in _listed(found, root / found.paths[name], split, problems):
+                if entry.id in entries:
+                    problems.append(f"{name}: {entry.id} is listed twice (also in {entries[entry.id].split}.txt)")
+                entries[entry.id] = entry
+    kept = _fewer([*entries.values()], num_train, seed)
+    translation = Translation(tuple(((k, k),) for k in range(11)), ((),) * 11, void_grey=((VOID_VALUE, VOID_VALUE),))
+    return Listing(_class_map(), kept, FileReader(str(root)), translation, problems)
+
+
+def _listed(found: Found, path: Path, split: str, problems: list[str]) -> Iterator[Entry]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        problems.append(f"{path.name}: cannot be read ({error})")
+        return
+    for number, line in enumerate(lines, start=1):
+        columns = line.split()
+        if not columns:
+            continue
+        if len(columns) != 2:
+            problems.append(f"{path.name} line {number}: expected an image and an annotation, found {line!r}")
+            continue
+        image, mask = ("/".join(column.split("/")[-2:]) for column in columns)
+        missing = [
+            f"{path.name} line {number}: {id} is listed and not there" for id in (image, mask) if id not in found.paths
+        ]
+        refused = found.refusals((image, mask))
+        problems += missing + refused
+        if not missing and not refused:
+            clip = image.split("/")[-1].split("_")[0]
+            yield Entry(image, split, "street", clip, found.paths[image], found.paths[mask])
+
+
+def _fewer(entries: list[Entry], num_train: int | None, seed: int) -> list[Entry]:
+    if num_train is None:
+        return entries
+    train = sorted(
+        (entry for entry in entries if entry.split == "train"), key=lambda entry: content_seed(seed, "kept", entry.id)
+    )
+    if num_train > len(train):
+        raise GraftError(
+            f"{num_train} training images are asked for and {len(train)} are listed",
+            where="ingest.source.num_train",
+            remedy="null keeps all of them",
+        )
+    return train[:num_train] + [entry for entry in entries if entry.split != "train"]
+
+
+def _class_map() -> ClassMap:
+    from graft.scenes import CLASS_COLORS, CLASSES  # scenes have the classes of CamVid, in its order
+
+    return ClassMap(
+        task="segmentation",
+        names=tuple(CLASSES),
+        colors=tuple(CLASS_COLORS),
+        source_values=tuple(range(len(CLASSES))),
+        official_splits=True,
+        synthetic=False,
+        source="camvid",
+        licence="unknown (CamVid asks that Brostow et al., ECCV 2008 and Pattern Recognition Letters 2009, be cited)",
+    )
