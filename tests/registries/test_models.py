@@ -155,6 +155,11 @@ def test_the_classifier_shares_the_backbone_of_lraspp() -> None:
             {"name": "unet", "encoder": "resnet81"},
             r"(?s)model\.encoder: 'resnet81'.*did you mean 'resnet18'",
         ),
+        (
+            "segmentation",
+            {"name": "unet", "encoder": "tu-mobilenetv3_smal_100"},
+            r"did you mean 'tu-mobilenetv3_small_100'",
+        ),
         ("classification", {"name": "vgg", "dropout": 1.5}, r"model\.dropout: 1\.5"),
     ],
 )

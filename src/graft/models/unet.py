@@ -11,12 +11,19 @@ from torch import Tensor, nn
 from graft.choices import resembling
 from graft.models.model import Model
 
+UNIVERSAL = "tu-"  # how segmentation-models-pytorch marks an encoder that timm builds
+
 
 def known_encoder(name: str) -> str:
-    """The name itself, if segmentation-models-pytorch has an encoder of that name."""
-    import segmentation_models_pytorch as smp
+    """The name itself, if segmentation-models-pytorch, or for `tu-…` timm, has an encoder of that name."""
+    if name.startswith(UNIVERSAL):
+        import timm
 
-    encoders = dict.fromkeys(smp.encoders.get_encoder_names())
+        encoders = dict.fromkeys(f"{UNIVERSAL}{model}" for model in timm.list_models())
+    else:
+        import segmentation_models_pytorch as smp
+
+        encoders = dict.fromkeys(smp.encoders.get_encoder_names())
     if name not in encoders:
         raise ValueError(f"segmentation-models-pytorch has no such encoder; {resembling(name, encoders)}")
     return name
@@ -27,7 +34,8 @@ def unet(num_classes: int, *, encoder: Annotated[str, AfterValidator(known_encod
 
     Args:
         num_classes: Channels of the logits.
-        encoder: A name in `segmentation_models_pytorch.encoders.get_encoder_names()`; it is the backbone.
+        encoder: A name in `segmentation_models_pytorch.encoders.get_encoder_names()`, or `tu-` and a convolutional
+            model of timm; it is the backbone.
     """
     import segmentation_models_pytorch as smp
 
