@@ -18,7 +18,7 @@ def digest(scene: Scene) -> str:
 
 def test_classes_are_camvids_with_a_colour_each():
     assert len(CLASSES) == len(CLASS_COLORS) == len(set(CLASS_COLORS)) == 11
-    assert CLASSES[0] == "sky" and CLASSES[8] == "car" and CLASSES[10] == "bicyclist"
+    assert (CLASSES[0], CLASSES[8], CLASSES[10]) == ("sky", "car", "bicyclist")
 
 
 def test_domains_are_every_pair_of_light_and_weather():
@@ -48,9 +48,9 @@ def test_seed_index_and_domain_each_change_the_scene():
 @pytest.mark.parametrize(("width", "height"), [(64, 48), (97, 71), (255, 193), (160, 240), (512, 384)])
 def test_shapes_and_types_at_any_size(width, height):
     scene = render(2, "night_rain", 1, width=width, height=height)
-    assert scene.image.shape == (height, width, 3) and scene.image.dtype == np.uint8
-    assert scene.mask.shape == (height, width) and scene.mask.dtype == np.uint8
-    assert scene.depth.shape == (height, width) and scene.depth.dtype == np.float32
+    assert (scene.image.shape, scene.image.dtype) == ((height, width, 3), np.uint8)
+    assert (scene.mask.shape, scene.mask.dtype) == ((height, width), np.uint8)
+    assert (scene.depth.shape, scene.depth.dtype) == ((height, width), np.float32)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -58,7 +58,8 @@ def test_masks_hold_known_classes_and_depth_is_positive_finite_and_farthest_in_t
     for index in range(4):
         scene = render(5, domain, index, width=128, height=96)
         assert scene.mask.max() < len(CLASSES)
-        assert np.isfinite(scene.depth).all() and scene.depth.min() > 0
+        assert np.isfinite(scene.depth).all()
+        assert scene.depth.min() > 0
         assert (scene.depth[scene.mask == SKY] == SKY_DEPTH_M).all()
         assert scene.depth[scene.mask != SKY].max() < SKY_DEPTH_M
 
@@ -76,7 +77,8 @@ def test_night_is_darker_than_dusk_and_dusk_than_day():
     night, dusk, day = (
         np.mean([render(1, light, i, width=96, height=64).image.mean() for i in range(24)]) for light in LIGHTS[::-1]
     )
-    assert night < 0.85 * dusk and dusk < 0.9 * day
+    assert night < 0.85 * dusk
+    assert dusk < 0.9 * day
 
 
 def test_fog_hides_what_is_far():
@@ -87,7 +89,7 @@ def test_fog_hides_what_is_far():
 
 
 def test_an_unknown_domain_is_refused_with_the_one_it_resembles():
-    with pytest.raises(GraftError, match="unknown scenes domain 'night_rian'.*did you mean 'night_rain'"):
+    with pytest.raises(GraftError, match=r"unknown scenes domain 'night_rian'.*did you mean 'night_rain'"):
         render(1, "night_rian", 0)
 
 
@@ -98,5 +100,5 @@ def test_negative_numbers_are_refused(arguments, message):
 
 
 def test_a_size_that_is_too_small_is_refused():
-    with pytest.raises(GraftError, match="40x30 px is too small.*at least 64x48"):
+    with pytest.raises(GraftError, match=r"40x30 px is too small.*at least 64x48"):
         render(1, "day", 0, width=40, height=30)

@@ -86,7 +86,7 @@ class Canvas:
         """Draw the outline of an upright ellipse."""
         centre = tuple(int(c * _SCALE) for c in centre_px)
         axes = tuple(max(_SCALE // 2, int(r * _SCALE)) for r in radii_px)
-        thickness = max(1, int(round(width_px)))
+        thickness = max(1, round(width_px))
         cv2.ellipse(self.pixels, centre, axes, 0, 0, 360, (*colour, code), thickness, shift=_SHIFT)
         cv2.ellipse(self.depth, centre, axes, 0, 0, 360, float(depth_m), thickness, shift=_SHIFT)
 
@@ -103,13 +103,13 @@ class Canvas:
         self.depth[region][inside > 0] = depth_m
 
     def shade_ground(self, points: np.ndarray, strength: int | None = None) -> None:
-        """Shade the ground in a polygon [N, 3] (world metres): from the sun, or as a contact shadow of a strength 0..255."""
+        """Shade the ground in a polygon [N, 3] (metres): from the sun, or as a contact shadow of a strength 0..255."""
         polygon = np.rint(self.camera.project(np.asarray(points))[0] * (_SCALE / OVERSAMPLING)).astype(np.int32)
         plane = self.shadow if strength is None else self.contact
         cv2.fillPoly(plane, [polygon], 255 if strength is None else strength, shift=_SHIFT)
 
     def texture(self, corners: list[Point], levels: list[np.ndarray], light: float) -> None:
-        """Map a texture pyramid of [h, w, 4] onto a planar world quad: top left, top right, bottom right, bottom left."""
+        """Map a texture pyramid of [h, w, 4] onto an upright world quad, clockwise from its top left."""
         pixels, depth = self.camera.project(corners)
         low = np.clip(np.floor(pixels.min(0)), 0, (self.camera.width_px, self.camera.height_px)).astype(int)
         high = np.clip(np.ceil(pixels.max(0)) + 1, 0, (self.camera.width_px, self.camera.height_px)).astype(int)
@@ -141,7 +141,7 @@ class Canvas:
         depth_m: float,
         light: float,
     ) -> None:
-        """Paste an upright picture [h, w, 4] by its foot; alpha 255 is opaque, alpha 1 counts as the class but shows what is behind."""
+        """Paste a picture [h, w, 4] by its foot; alpha 255 is opaque, alpha 1 is the class but shows what is behind."""
         left, top = foot_px[0] - size_px[0] / 2, foot_px[1] - size_px[1]
         x0, x1 = max(int(left), 0), min(int(left + size_px[0]), self.camera.width_px)
         y0, y1 = max(int(top), 0), min(int(top + size_px[1]), self.camera.height_px)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from graft.scenes.canvas import FENCE, LIT, POLE, SIGN, TREE, Canvas, Colour, shaded
 from graft.scenes.layout import Front, Thing
 from graft.scenes.lighting import Lighting
-from graft.scenes.textures import NUM_TREES, tree
+from graft.scenes.tree_pictures import NUM_TREES, tree
 
 _GREYS: tuple[Colour, ...] = ((120, 124, 126), (60, 64, 66), (36, 40, 42), (92, 104, 96), (150, 152, 152))
 _RED, _BLUE, _WHITE = (190, 30, 34), (28, 74, 160), (236, 236, 232)
@@ -72,7 +74,7 @@ def paint_sign(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     """A sign on a post: round, triangular, rectangular, or a direction board."""
     light = lighting.shade((0, 0, -1))
     rng = np.random.default_rng([7, thing.variant])
-    kind, size = int(rng.integers(6)), thing.size_m
+    kind, size = int(rng.choice((0, 0, 1, 1, 2, 2, 3, 3, 4))), thing.size_m
     height = rng.uniform(2.1, 2.9)
     _post(canvas, thing.x, thing.z, 0, height + 0.25, 0.08, shaded(_GREYS[thing.variant % 5], light))
     spot, red, blue, white = (
@@ -116,7 +118,7 @@ def paint_sign(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
                 thing.x,
                 board[1] + line * size,
                 thing.z,
-                _box(0.3 * size, 0.05 * size) + (left + 0.3 * size, 0),
+                np.add(_box(0.3 * size, 0.05 * size), (left + 0.3 * size, 0)),
                 ink,
                 SIGN,
             )
@@ -155,7 +157,7 @@ def paint_fence(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     colour = shaded(((44, 46, 50), (136, 104, 74), (140, 90, 70), (150, 152, 150))[kind], light)
     edges = np.linspace(z0, z1, 2 + int((z1 - z0) / (3.0 if z0 < 15 else 6.0)))
     edges = edges if z0 < 40 else np.array((z0, z1))
-    for a, b in list(zip(edges, edges[1:], strict=False))[::-1]:
+    for a, b in list(pairwise(edges))[::-1]:
         low, high = ((0, height), (0, height), (0, 0.6), (0, height))[kind]
         if kind in (1, 2):
             panel = [(thing.x, high, a), (thing.x, high, b), (thing.x, low, b), (thing.x, low, a)]
@@ -213,7 +215,7 @@ def paint_tree(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     if lighting.direct > 0.3 and depth > thing.size_m:
         around = np.linspace(0, 2 * np.pi, 11)[:-1]
         blot = np.stack([np.cos(around), np.zeros(10), np.sin(around)], axis=1) * (0.3 * thing.size_m)
-        canvas.shade_ground(blot + (thing.x - lighting.sun[0] * 3, 0, thing.z - lighting.sun[2] * 3))
+        canvas.shade_ground(np.add(blot, (thing.x - lighting.sun[0] * 3, 0, thing.z - lighting.sun[2] * 3)))
 
 
 def garden_things(front: Front) -> list[Thing]:
@@ -222,7 +224,7 @@ def garden_things(front: Front) -> list[Thing]:
     things = (
         [Thing("fence", front.x, front.z0, front.variant, size_m=front.z1 - front.z0)] if front.variant % 10 < 5 else []
     )
-    bare = rng.random() < 0.5
+    bare = rng.random() < 0.62
     for _ in range(max(2, int((front.z1 - front.z0) / 4))):
         x = front.x + front.side * rng.uniform(1.5, 8)
         variant = int(rng.integers(5000)) * 2 + (0 if bare and rng.random() < 0.8 else int(rng.random() < 0.8))

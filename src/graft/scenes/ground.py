@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import cv2
 import numpy as np
 
@@ -17,7 +19,7 @@ KERB_M = 0.12
 def strip(
     camera: Camera, x0: float, x1: float, z0: float, z1: float, y: float = 0.0, step_m: float = 9.0
 ) -> np.ndarray | None:
-    """Outline [N, 3] of a ground strip along the road from z0 to z1, cut at the near plane; None when behind the camera."""
+    """Outline [N, 3] of a strip along the road from z0 to z1, cut at the near plane; None when behind the camera."""
     starts = [max(z0, camera.first_visible_z(x)) for x in (x0, x1)]
     if min(z1 - s for s in starts) < 0.05:
         return None
@@ -61,11 +63,12 @@ def paint_ground(canvas: Canvas, street: Street, lighting: Lighting, rng: np.ran
     ground = camera.ground_depth()[row:]
     canvas.depth[row:] = np.minimum(ground, 900.0)
     light = lighting.shade((0, 1, 0))
-    tarmac = rng.uniform(74, 128) * np.array((1.0, 1.0, rng.uniform(0.96, 1.06)))
+    tarmac = rng.uniform(54, 108) * np.array((1.0, 1.0, rng.uniform(0.98, 1.08)))
     slabs = rng.uniform(110, 168) * np.array((1.0, rng.uniform(0.94, 1.0), rng.uniform(0.86, 1.0)))
     canvas.pixels[row:] = (*shaded(tuple(slabs * 0.9), light), PAVEMENT)
     _paint_strips(canvas, street, tuple(tarmac), tuple(slabs), light, rng)
     _paint_marks(canvas, street, light, rng)
+    _paint_signs_on_road(canvas, street, light, rng)
     if street.crossing_z > 0:
         _paint_crossing(canvas, street, light, rng)
 
@@ -133,6 +136,30 @@ def _paint_marks(canvas: Canvas, street: Street, light: float, rng: np.random.Ge
             )
 
 
+def _paint_signs_on_road(canvas: Canvas, street: Street, light: float, rng: np.random.Generator) -> None:
+    """An arrow in a lane, zigzag lines at the kerb, or the yellow net of a junction box."""
+    half, white = street.half_width, shaded((216, 216, 210), light)
+    kind, z = int(rng.integers(6)), rng.uniform(5, 14)
+    lines: list[tuple[tuple[float, float], tuple[float, float]]] = []
+    if kind == 0:
+        x = rng.choice((-0.5, 0.5)) * half
+        lines = [((x, z), (x, z + 3.2)), ((x - 0.5, z + 2.2), (x, z + 3.4)), ((x + 0.5, z + 2.2), (x, z + 3.4))]
+    elif kind == 1:
+        side = rng.choice((-1, 1))
+        turns = [(side * (half - 0.5 - 0.6 * (i % 2)), z + 2.0 * i) for i in range(9)]
+        lines = list(pairwise(turns))
+    elif kind == 2:
+        white = shaded((206, 172, 60), light)
+        for i in range(-2, 5):
+            start = z + i * 2.2
+            lines += [((-half, start), (half, start + 2 * half)), ((half, start), (-half, start + 2 * half))]
+    outlines = []
+    for (x0, z0), (x1, z1) in lines:
+        if min(z0, z1) > canvas.camera.first_visible_z(x0) + 1.5 and z0 > 1.5:
+            outlines.append(np.array([(x0 - 0.09, 0, z0), (x0 + 0.09, 0, z0), (x1 + 0.09, 0, z1), (x1 - 0.09, 0, z1)]))
+    canvas.paint_ground(outlines, white, ROAD)
+
+
 def _paint_crossing(canvas: Canvas, street: Street, light: float, rng: np.random.Generator) -> None:
     """A zebra crossing, or the stop line of a signalled one."""
     half, z = street.half_width, street.crossing_z
@@ -147,7 +174,7 @@ def _paint_crossing(canvas: Canvas, street: Street, light: float, rng: np.random
 
 
 def ground_texture(camera: Camera, scale: float) -> np.ndarray:
-    """Noise that lies on the ground plane, float32 [H, W], deviation about 1 near the camera and fading with distance."""
+    """Noise on the ground plane, float32 [H, W], deviation about 1 near the camera and fading with distance."""
     row = int(np.clip(camera.horizon_px, 0, camera.height_px - 1))
     depth = np.minimum(camera.ground_depth()[row:], 200.0)
     columns = (np.arange(camera.width_px, dtype=np.float32) + 0.5 - camera.width_px / 2) / np.float32(camera.focal_px)
@@ -155,7 +182,7 @@ def ground_texture(camera: Camera, scale: float) -> np.ndarray:
     cos, sin = np.float32(camera.turn[0]), np.float32(camera.turn[1])
     x, z = across * cos + depth * sin, depth * cos - across * sin
     tile, wrap = noise_tile(32), cv2.BORDER_WRAP
-    near = cv2.remap(tile, x * np.float32(scale * 60), z * np.float32(scale * 30), cv2.INTER_LINEAR, borderMode=wrap)
+    near = cv2.remap(tile, x * np.float32(scale * 60), z * np.float32(scale * 55), cv2.INTER_LINEAR, borderMode=wrap)
     broad = cv2.remap(tile, x * 11 + 40, z * np.float32(1.6), cv2.INTER_LINEAR, borderMode=wrap)
     texture = np.zeros((camera.height_px, camera.width_px), np.float32)
     texture[row:] = near * np.exp(depth * np.float32(-1 / 14)) + broad * (

@@ -13,7 +13,7 @@ END_M = 110.0
 
 @dataclass(frozen=True)
 class Thing:
-    """Something at a place on the ground. `variant` chooses its looks, `heading` is its turn about the vertical in radians."""
+    """Something on the ground. `variant` chooses its looks, `heading` is its turn about the vertical in radians."""
 
     kind: str
     x: float
@@ -25,7 +25,7 @@ class Thing:
 
 @dataclass(frozen=True)
 class Front:
-    """A stretch of one side of the street, from z0 to z1: a house, a garden with a fence, or the mouth of a side street."""
+    """A stretch of one side of the street, from z0 to z1: a house, a garden, or the mouth of a side street."""
 
     kind: str
     side: int
@@ -38,7 +38,7 @@ class Front:
 
 @dataclass
 class Street:
-    """The whole scene: the road (half width and pavement width in metres, each side), what lines it and what is on it."""
+    """The whole scene: the road (half width and the two pavements, in metres), what lines it and what is on it."""
 
     half_width: float
     pavement: tuple[float, float]

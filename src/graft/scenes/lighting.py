@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Lighting:
-    """How a scene is lit. `sun` is a unit vector towards the sun; `ambient` and `direct` weigh the two kinds of light."""
+    """How a scene is lit. `sun` is a unit vector towards the sun; `ambient` and `direct` weigh the two lights."""
 
     light: str
     weather: str
@@ -45,7 +45,7 @@ def light_scene(rng: np.random.Generator, light: str, weather: str) -> Lighting:
     low_sun = sunny and elevation < 0.45
     direct = rng.uniform(0.5, 0.95) if sunny else rng.uniform(0.0, 0.12) * (light == "day")
     ambient = rng.uniform(0.4, 0.66) if sunny else rng.uniform(0.72, 0.98)
-    tint = np.array((1.08, 1.0, 0.88)) if low_sun else np.array((1.0, 1.0, 1.0)) + rng.normal(0, 0.03, 3)
+    tint = np.array((1.05, 1.0, 0.92)) if low_sun else np.array((1.0, 1.0, 1.0)) + rng.normal(0, 0.015, 3)
     cloudiness = rng.uniform(0.0, 0.6) if sunny else rng.uniform(0.6, 1.0)
     top, low = _sky_colours(rng, light, weather, sunny)
     return Lighting(light, weather, sun, ambient, direct, top, low, cloudiness, tint)

@@ -1,4 +1,4 @@
-"""Pictures that are made once per process and mapped onto the world: noise, house fronts, trees."""
+"""Pictures that are made once per process and mapped onto the world: noise, house fronts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from graft.scenes.canvas import BUILDING, LIT, Colour
 
 PIXELS_PER_METRE = 22
 NUM_FACADES = 36
-NUM_TREES = 10
 _MATERIALS: dict[str, tuple[Colour, ...]] = {
     "brick": ((150, 96, 72), (128, 78, 60), (168, 132, 96), (186, 158, 112), (118, 84, 70)),
     "stone": ((186, 172, 142), (160, 150, 130), (134, 124, 106), (200, 188, 156)),
@@ -26,7 +25,7 @@ _SHOP_COLOURS = (
     (30, 30, 34),
     (225, 215, 195),
     (200, 120, 20),
-    (110, 30, 80),
+    (70, 78, 76),
     (235, 235, 235),
 )
 
@@ -131,7 +130,11 @@ def _shop(front: np.ndarray, lit: np.ndarray, rng: np.random.Generator, night: b
         for _ in range(3):
             at = (int(x0 + rng.integers(4, 34)), int(rng.integers(board + 14, sill - 4)))
             cv2.circle(
-                front, at, int(rng.integers(2, 6)), tuple(rng.uniform(60, 220, 3) * (1.0 if not night else 0.7)), -1
+                front,
+                at,
+                int(rng.integers(2, 6)),
+                tuple(rng.uniform(70, 180) * rng.uniform(0.75, 1.25, 3) * (1.0 if not night else 0.7)),
+                -1,
             )
     cv2.rectangle(front, (door, board + 4), (door + PIXELS_PER_METRE, height), tuple(colour * 0.4), -1)
 
@@ -184,7 +187,7 @@ def facade(index: int, night: bool) -> tuple[list[np.ndarray], tuple[float, floa
         _shop(front, lit, rng, night)
     else:
         door = int(rng.uniform(0.1, 0.8) * width)
-        colour = tuple(rng.uniform(20, 130, 3))
+        colour = tuple(rng.uniform(30, 90) * rng.uniform(0.7, 1.3, 3))
         cv2.rectangle(
             front, (door, height - int(2.2 * PIXELS_PER_METRE)), (door + PIXELS_PER_METRE, height), colour, -1
         )
@@ -204,64 +207,3 @@ def _pyramid(picture: np.ndarray) -> list[np.ndarray]:
         smaller[:, :, 3] = cv2.resize(last[:, :, 3], size, interpolation=cv2.INTER_NEAREST)
         levels.append(smaller)
     return levels
-
-
-def _leafy(rng: np.random.Generator, size_px: int, evergreen: bool) -> np.ndarray:
-    """A leafy crown on a trunk, uint8 [h, w, 4]."""
-    picture = np.zeros((size_px, size_px, 4), np.uint8)
-    bark = tuple(rng.uniform(40, 80) * np.array((1.0, 0.9, 0.75)))
-    half = size_px // 2
-    cv2.line(picture, (half, size_px), (half, size_px // 2), (*bark, 255), max(3, size_px // 22))
-    base = np.array(((62, 92, 38), (84, 104, 42), (48, 74, 40), (112, 108, 46), (120, 84, 40))[rng.integers(5)], float)
-    base = np.array((34, 56, 38), float) if evergreen else base
-    spread = rng.uniform(0.36, 0.46)
-    for i in range(560):
-        angle, radius = rng.uniform(0, 2 * np.pi), np.sqrt(rng.uniform(0, 1))
-        if evergreen:
-            v = rng.uniform(0.04, 0.94)
-            u = 0.5 + rng.uniform(-1, 1) * 0.38 * v
-        else:
-            lobe = spread * (0.78 + 0.22 * np.sin(5 * angle + base[0]))
-            u, v = 0.5 + lobe * radius * np.cos(angle), 0.4 + 0.36 * radius * np.sin(angle)
-        lightness = 0.55 + 0.5 * (i / 560) + 0.35 * (0.45 - v) + rng.normal(0, 0.12)
-        colour = np.clip(base * lightness * rng.uniform(0.85, 1.15, 3), 4, 255)
-        axes = (int(size_px * rng.uniform(0.012, 0.034)), int(size_px * rng.uniform(0.01, 0.026)))
-        cv2.ellipse(
-            picture, (int(u * size_px), int(v * size_px)), axes, rng.uniform(0, 180), 0, 360, (*colour, 255), -1
-        )
-    return picture
-
-
-def _branch(
-    picture: np.ndarray,
-    rng: np.random.Generator,
-    at: np.ndarray,
-    angle: float,
-    length: float,
-    width: float,
-    bark: np.ndarray,
-) -> None:
-    end = at + length * np.array((np.cos(angle), -np.sin(angle)))
-    colour = tuple(np.clip(bark * rng.uniform(0.8, 1.2), 0, 255))
-    cv2.line(picture, tuple(int(c) for c in at), tuple(int(c) for c in end), (*colour, 255), max(1, int(round(width))))
-    if length < picture.shape[0] * 0.022:
-        return
-    for _ in range(3 if width < 6 else 2):
-        _branch(picture, rng, end, angle + rng.normal(0, 0.5), length * rng.uniform(0.62, 0.86), width * 0.62, bark)
-
-
-@cache
-def tree(index: int) -> np.ndarray:
-    """A tree, uint8 [h, w, 4], alpha 255 where opaque and 1 in the gaps of its crown. Even: bare; odd: leafy or a conifer."""
-    rng = np.random.default_rng([43, index])
-    size = 288
-    if index % 2 == 0:
-        picture = np.zeros((size, size, 4), np.uint8)
-        bark = rng.uniform(48, 84) * np.array((1.0, 0.92, 0.8))
-        _branch(picture, rng, np.array((size / 2, size)), np.pi / 2 + rng.normal(0, 0.06), size * 0.26, 11, bark)
-        gap = 9
-    else:
-        picture, gap = _leafy(rng, size, evergreen=index == 5), 5
-    blob = cv2.morphologyEx(picture[:, :, 3], cv2.MORPH_CLOSE, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (gap, gap)))
-    picture[:, :, 3] = np.where(picture[:, :, 3] > 0, 255, (blob > 0).astype(np.uint8))
-    return picture

@@ -210,14 +210,16 @@ def expose(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> n
     across = np.linspace(-1, 1, width, dtype=np.float32)[None, :] ** 2
     down = np.linspace(-1, 1, height, dtype=np.float32)[:, None] ** 2
     vignette = np.float32(gain) * (1 - np.float32(rng.uniform(0.02, 0.14)) * (across + down))
-    image = image * (vignette[:, :, None] * lighting.tint.astype(np.float32))
+    colour_strength = rng.uniform(0.45, 1.0) if lighting.light == "day" else rng.uniform(0.6, 1.0)
+    mix = np.eye(3) * colour_strength + np.array((0.3, 0.59, 0.11)) * (1 - colour_strength)
+    image = cv2.transform(image * vignette[:, :, None], mix * lighting.tint[:, None])
     sigma = rng.uniform(0.0, 0.75) * width / 256
     if sigma > 0.3:
         image = cv2.GaussianBlur(image, (0, 0), sigma)
     contrast, pivot = rng.uniform(0.92, 1.22), 105.0 if lighting.light == "day" else 45.0
     image *= np.float32(contrast)
     image += np.float32(pivot * (1 - contrast) + rng.normal(0, 4))
-    grain = rng.uniform(1.5, 5) * (1.0 if not lighting.night else 1.8)
+    grain = rng.uniform(0.4, 3) * (1.0 if not lighting.night else 2.5)
     noise = _noise_field(rng, height, width)
     image += noise * np.float32(grain)
     return np.clip(image, 0, 255, out=image).astype(np.uint8)
