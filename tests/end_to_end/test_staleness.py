@@ -1,0 +1,124 @@
+"""What a change makes stale: each leaf of params.yaml does what the table of intent says, and nothing else."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.end_to_end.project import STAGES, Project
+
+# The stages that read a section themselves; those after them become stale through what these write.
+INTENT = {
+    "task": set(STAGES),
+    "seed": {"ingest", "augment", "pretrain-load", "fine-tune", "evaluate"},
+    "model": {"pretrain-load", "fine-tune"},
+    "preprocess": {"augment", "fine-tune"},
+    "runtime": {"fine-tune", "evaluate", "export"},
+    "ingest": {"ingest"},
+    "validate": {"validate"},
+    "augment": {"augment"},
+    "pretrain_load": {"pretrain-load"},
+    "fine_tune": {"fine-tune"},
+    "predict": {"evaluate", "export"},
+    "evaluate": {"evaluate"},
+    "evaluate.split": {"evaluate", "export"},
+    "export": {"export"},
+}
+
+
+@pytest.fixture(scope="module")
+def changeable(finished, tmp_path_factory) -> Project:
+    project = Project(tmp_path_factory.mktemp("changeable") / "project", GRAFT_TRACKING="off")
+    shutil.copytree(finished.root, project.root, symlinks=True)
+    return project
+
+
+@pytest.fixture
+def stale(changeable, monkeypatch):
+    """A function that says which stages are stale now, in this process."""
+    from dvc.repo import Repo
+
+    monkeypatch.chdir(changeable.root)
+    monkeypatch.setenv("DVC_NO_ANALYTICS", "1")
+
+    def ask() -> set[str]:
+        with Repo(os.fspath(changeable.root)) as repo:
+            return set(repo.status())
+
+    return ask
+
+
+def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in node.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, dict) and value:
+            yield from leaves(value, f"{name}.")
+        else:
+            yield name, value
+
+
+def changed(value: Any) -> Any:
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    return f"{value}x" if isinstance(value, str) else [*(value or []), {"weight": 3.5}]
+
+
+def test_every_leaf_makes_stale_what_the_table_of_intent_says(changeable, stale):
+    file = changeable.root / "params.yaml"
+    text = file.read_text("utf-8")
+    assert stale() == set()
+    wrong = {}
+    for name, value in leaves(YAML(typ="safe").load(text)):
+        intended = INTENT.get(name, INTENT[name.split(".")[0]])
+        changeable.set({name: "val" if name == "evaluate.split" else changed(value)})
+        found = stale()
+        if found != intended:
+            wrong[name] = found
+        file.write_text(text, encoding="utf-8")
+    assert wrong == {}
+
+
+def test_a_new_photograph_makes_ingest_stale(changeable, stale):
+    photograph = changeable.root / "data/raw/new.jpg"
+    photograph.write_bytes(b"a photograph")
+    try:
+        assert "ingest" in stale()
+    finally:
+        photograph.unlink()
+
+
+@pytest.mark.parametrize(
+    ("file", "stage"), [("src/graft/losses/dice.py", "fine-tune"), ("src/graft/formats/camvid.py", "ingest")]
+)
+def test_changed_code_makes_its_stages_stale(changeable, stale, file, stage):
+    path = changeable.root / file
+    text = path.read_text("utf-8")
+    path.write_text(text + "# changed\n", encoding="utf-8")
+    try:
+        assert stale() == {stage}
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+@pytest.mark.parametrize("file", ["src/graft/cli/commands.py", "src/graft/publish.py", "README.md"])
+def test_what_no_result_depends_on_makes_nothing_stale(changeable, stale, file):
+    path = changeable.root / file
+    text = path.read_text("utf-8")
+    path.write_text(text + "\n# changed\n", encoding="utf-8")
+    try:
+        assert stale() == set()
+    finally:
+        path.write_text(text, encoding="utf-8")
+
+
+def test_running_python_leaves_nothing_stale_behind(changeable, stale):
+    changeable.run("graft", "check")  # writes __pycache__ beside the modules
+    assert list((changeable.root / "src/graft").rglob("*.pyc"))
+    assert stale() == set()
