@@ -51,7 +51,7 @@ _PAINTERS = {
 
 @dataclass(frozen=True)
 class Scene:
-    """One synthetic picture: image uint8 [H, W, 3] RGB, mask uint8 [H, W] (class ids), depth float32 [H, W] (metres)."""
+    """One picture: image uint8 [H, W, 3] RGB, mask uint8 [H, W] of class ids, depth float32 [H, W] in metres."""
 
     image: np.ndarray
     mask: np.ndarray

@@ -50,7 +50,7 @@ class Camera:
         return np.stack([x * cos - z * sin, points[:, 1] - self.y, x * sin + z * cos], axis=1)
 
     def project(self, points: np.ndarray | list[Point]) -> tuple[np.ndarray, np.ndarray]:
-        """World points [N, 3] to pixels [N, 2] and depths [N] in metres; pitch shifts the image, verticals stay upright."""
+        """World points [N, 3] to pixels [N, 2] and depths [N] in metres; verticals stay upright at any pitch."""
         if isinstance(points, list):
             return self._project_few(points)
         x, y, z = points[:, 0], points[:, 1], points[:, 2]

@@ -229,7 +229,7 @@ def garden_things(front: Front) -> list[Thing]:
         x = front.x + front.side * rng.uniform(1.5, 8)
         variant = int(rng.integers(5000)) * 2 + (0 if bare and rng.random() < 0.8 else int(rng.random() < 0.8))
         things.append(
-            Thing("tree", x, rng.uniform(front.z0, front.z1), variant, size_m=rng.uniform(5, 12) * front.height_scale)
+            Thing("tree", x, rng.uniform(front.z0, front.z1), variant, size_m=rng.uniform(6, 14) * front.height_scale)
         )
     for at in np.arange(front.z0 + 0.5, front.z1, 2.4):
         if at < 60 and rng.random() < 0.75:

@@ -139,7 +139,7 @@ def _paint_marks(canvas: Canvas, street: Street, light: float, rng: np.random.Ge
 def _paint_signs_on_road(canvas: Canvas, street: Street, light: float, rng: np.random.Generator) -> None:
     """An arrow in a lane, zigzag lines at the kerb, or the yellow net of a junction box."""
     half, white = street.half_width, shaded((216, 216, 210), light)
-    kind, z = int(rng.integers(6)), rng.uniform(5, 14)
+    kind, z = int(rng.choice((0, 0, 1, 1, 2, 3, 3, 3, 3, 3, 3))), rng.uniform(5, 14)
     lines: list[tuple[tuple[float, float], tuple[float, float]]] = []
     if kind == 0:
         x = rng.choice((-0.5, 0.5)) * half

@@ -76,12 +76,12 @@ def plan_street(rng: np.random.Generator) -> Street:
     """A random street without a camera."""
     street = Street(
         half_width=rng.uniform(3.1, 5.2),
-        pavement=(rng.uniform(1.9, 4.6), rng.uniform(1.9, 4.6)),
+        pavement=(rng.uniform(2.1, 5.0), rng.uniform(2.1, 5.0)),
         marking=int(rng.integers(4)),
         driving_side=1 if rng.random() < 0.5 else -1,
         crossing_z=rng.uniform(8, 40) if rng.random() < 0.3 else -1.0,
     )
-    green = rng.uniform(0.03, 0.45) ** 1.2
+    green = rng.uniform(0.08, 0.5) ** 1.1
     for side in (-1, 1):
         _line_side(rng, street, side, green if rng.random() < 0.7 else 0.7 * rng.random())
     _furnish(rng, street)
@@ -183,6 +183,7 @@ def populate(rng: np.random.Generator, street: Street, camera: Camera) -> None:
                 heading + rng.normal(0, 0.03),
             )
         )
+    _remove_collisions(street)
     for _ in range(rng.integers(2, 9)):
         z, side = 4.5 + 32 * rng.random() ** 1.4, (1 if rng.random() < 0.5 else -1)
         x = side * (street.half_width + rng.uniform(0.3, street.pavement[(side + 1) // 2]))
@@ -198,6 +199,21 @@ def populate(rng: np.random.Generator, street: Street, camera: Camera) -> None:
             heading = np.pi / 2 * side + rng.normal(0, 0.3)
         x = side * (street.half_width - rng.uniform(-0.8, 1.6))
         things.append(_in_view(rng, camera, "bicyclist", x, z, heading))
+
+
+def _remove_collisions(street: Street) -> None:
+    """Keep, of vehicles that would touch, the one that was there first."""
+    kept: list[Thing] = []
+    for thing in street.things:
+        touching = (k for k in kept if k.kind == thing.kind == "vehicle" and _touch(k, thing))
+        if next(touching, None) is None:
+            kept.append(thing)
+    street.things[:] = kept
+
+
+def _touch(one: Thing, other: Thing) -> bool:
+    across = max(abs(np.sin(one.heading)), abs(np.sin(other.heading))) > 0.5
+    return abs(one.x - other.x) < (4.5 if across else 2.1) and abs(one.z - other.z) < (4.5 if across else 6.5)
 
 
 def _in_view(rng: np.random.Generator, camera: Camera, kind: str, x: float, z: float, heading: float) -> Thing:

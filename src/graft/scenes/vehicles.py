@@ -54,7 +54,7 @@ def paint_vehicle(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     spread = np.array((1.0, 0.94 + thing.variant % 7 * 0.02, 0.93 + thing.variant % 11 * 0.014))
     points = (points * spread) @ turn.T + place
     pixels, depth = camera.project(points)
-    small = camera.focal_px / camera.depth_of(thing.x, thing.z) < 14
+    small = camera.focal_px / camera.depth_of(thing.x, thing.z) < 22
     groups: dict[int, list[tuple[Face, slice]]] = {}
     for face, seen, end in zip(faces, facing.tolist(), ends.tolist(), strict=True):
         if seen and not (small and face.material in ("seam", "hub", "sheen")):

@@ -69,7 +69,7 @@ def darken(
         return image
     height, width = depth.shape
     night = lighting.light == "night"
-    base = np.array((0.13, 0.135, 0.165) if night else (0.52, 0.53, 0.6), np.float32) * np.float32(
+    base = np.array((0.16, 0.165, 0.195) if night else (0.52, 0.53, 0.6), np.float32) * np.float32(
         rng.uniform(0.75, 1.35)
     )
     small = cv2.resize(depth, (width // 2, height // 2), interpolation=cv2.INTER_NEAREST)
@@ -188,7 +188,7 @@ def _lens_drops(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Drops on the lens show the scene small, blurred and upside down."""
     height, width = image.shape[:2]
     small = cv2.resize(image, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
-    blurred = cv2.resize(cv2.blur(small, (width // 56, height // 56))[::-1], (width, height))
+    blurred = cv2.resize(cv2.blur(small, (max(1, width // 56), max(1, height // 56)))[::-1], (width, height))
     drops = np.zeros((height, width), np.uint8)
     for _ in range(rng.integers(2, 11)):
         centre = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
@@ -215,7 +215,8 @@ def expose(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> n
     image = cv2.transform(image * vignette[:, :, None], mix * lighting.tint[:, None])
     sigma = rng.uniform(0.0, 0.75) * width / 256
     if sigma > 0.3:
-        image = cv2.GaussianBlur(image, (0, 0), sigma)
+        reach = 2 * max(1, width // 256) + 1
+        image = cv2.GaussianBlur(image, (reach, reach), sigma)
     contrast, pivot = rng.uniform(0.92, 1.22), 105.0 if lighting.light == "day" else 45.0
     image *= np.float32(contrast)
     image += np.float32(pivot * (1 - contrast) + rng.normal(0, 4))
