@@ -177,7 +177,7 @@ def test_an_allowed_row_passes_with_its_reason_and_others_still_fail() -> None:
     rows.loc[[1, 5], "mode"] = "P"
     entry = {"expectation": "odd_modes", "images": "train/00005*", "reason": "a drawing"}
     findings = findings_of(rows, class_map(), thresholds(entry))
-    assert findings["odd_modes"].examples == (("train/00001.png", "palette"),)
+    assert findings["odd_modes"].examples == (("train/00001.png", "palette (mode P)"),)
     assert [(excuse.reason, excuse.count) for excuse in findings["odd_modes"].allowed] == [("a drawing", 1)]
     findings = findings_of(rows, class_map(), thresholds(entry | {"images": "train/*"}))
     assert findings["odd_modes"].success
@@ -228,7 +228,7 @@ def test_report_lists_failures_first_and_the_gate_names_files_and_remedy() -> No
     text = as_markdown(findings, rows, classes)
     assert text.index("## sizes_equal") < text.index("## odd_modes") < text.index("## What passed")
     assert "(first 5 of 20)" in text
-    assert "- `` val/a|b`c.png ``: `palette`" in text
+    assert "- `` val/a|b`c.png ``: `palette (mode P)`" in text
     assert "- `train/00000.png`: `image 64×48, mask 32×48`" in text
     stored = as_json(findings, len(rows))
     failed = [entry["name"] for entry in stored["expectations"] if not entry["success"]]
@@ -251,7 +251,9 @@ def test_near_partners_are_those_of_comparing_every_pair(max_bits: int) -> None:
     for _ in range(max_bits + 1):
         flips ^= np.uint64(1) << generator.integers(0, 64, 300, dtype=np.uint64)
     hashes = base[generator.integers(0, 30, 300)] ^ flips
-    splits, contents = generator.integers(0, 3, 300), generator.integers(0, 200, 300)
+    hashes[200:] = hashes[:100]
+    splits, contents = generator.integers(0, 3, 300), np.arange(300)
+    contents[250:] = contents[:50]
     close = np.bitwise_count(hashes[:, None] ^ hashes[None]) <= max_bits
     close &= (splits[:, None] != splits[None]) & (contents[:, None] != contents[None])
     partners = near_partners(hashes, splits, contents, max_bits)

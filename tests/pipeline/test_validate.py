@@ -119,7 +119,7 @@ def test_columns_missing_or_of_another_type(photographs: Path, tmp_path: Path) -
 
 
 def test_a_class_map_of_another_task_is_refused(photographs: Path, tmp_path: Path) -> None:
-    with pytest.raises(GraftError, match="class map is for classification, params.yaml says task: segmentation"):
+    with pytest.raises(GraftError, match=r"class map is for classification, params\.yaml says task: segmentation"):
         run(photographs, tmp_path / "out", task="segmentation")
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,8 @@ from graft.sample import ClassMap
 if TYPE_CHECKING:
     from graft.params import Validate
 
-ALPHA_MODES = ("LA", "La", "PA", "RGBA", "RGBa")
+ALPHA_MODES = ("LA", "La", "RGBA", "RGBa")
+PALETTE_MODES = ("P", "PA")
 PLAIN_MODES = ("L", "RGB")
 NEEDED_SPLITS = ("train", "val")
 
@@ -108,20 +110,24 @@ def _label_problem(rows: pd.DataFrame, task: str) -> pd.Series:
 
 
 def _size_difference(rows: pd.DataFrame) -> pd.Series:
-    found = pd.Series(None, rows.index, dtype=object)
     differs = rows["mask_width"].notna() & (
         (rows["mask_width"] != rows["width"]) | (rows["mask_height"] != rows["height"])
     )
-    for index, row in rows[differs].iterrows():
-        found[index] = f"image {row.width}×{row.height}, mask {row.mask_width:.0f}×{row.mask_height:.0f}"
-    return found
+    return _worded(rows, differs, lambda r: f"image {r.width}×{r.height}, mask {r.mask_width:.0f}×{r.mask_height:.0f}")
 
 
 def _unknown_mask_values(rows: pd.DataFrame) -> pd.Series:
-    found = pd.Series(None, rows.index, dtype=object)
-    for index, row in rows[rows["mask_unknown"].fillna(0) > 0].iterrows():
+    def write(row: Any) -> str:
         values = [] if row.mask_unknown_values is None else list(row.mask_unknown_values)
-        found[index] = f"{row.mask_unknown:.0f} pixels, values {', '.join(map(str, values)) or 'not listed'}"
+        return f"{row.mask_unknown:.0f} pixels, values {', '.join(map(str, values)) or 'not listed'}"
+
+    return _worded(rows, rows["mask_unknown"].fillna(0) > 0, write)
+
+
+def _worded(rows: pd.DataFrame, where: pd.Series, write: Callable[[Any], str]) -> pd.Series:
+    """What `write` says of the rows at `where`, null elsewhere."""
+    found = pd.Series(None, rows.index, dtype=object)
+    found[where] = [write(row) for row in rows[where].itertuples()]
     return found
 
 
@@ -145,18 +151,20 @@ def _near_copies(rows: pd.DataFrame, max_bits: int) -> pd.Series:
 
 
 def _conversion(rows: pd.DataFrame) -> pd.Series:
-    mode, orientation = rows["mode"].astype(str), rows["exif_orientation"]
-    palette, alpha, deep = mode.isin(["P", "PA"]), mode.isin(ALPHA_MODES), rows["bit_depth"] > 8
-    other = ~mode.isin([*PLAIN_MODES, "P", *ALPHA_MODES]) & ~deep
-    texts = [
-        np.where(palette, "palette", ""),
-        np.where(alpha, "alpha (" + mode + ")", ""),
-        np.where(deep, rows["bit_depth"].astype(str) + " bit (" + mode + ")", ""),
-        np.where(other, "mode " + mode, ""),
-        np.where(orientation > 1, "EXIF orientation " + orientation.astype(str), ""),
-    ]
-    odd = palette | alpha | deep | other | (orientation > 1)
-    found = pd.Series(None, rows.index, dtype=object)
-    for index in rows.index[odd]:
-        found[index] = ", ".join(text[index] for text in texts if text[index])
-    return found
+    odd = ~rows["mode"].isin(PLAIN_MODES) | (rows["bit_depth"] > 8) | (rows["exif_orientation"] > 1)
+    return _worded(rows, odd, _what_is_converted)
+
+
+def _what_is_converted(row: Any) -> str:
+    found = []
+    if row.bit_depth > 8:
+        found.append(f"{row.bit_depth} bit (mode {row.mode})")
+    elif row.mode in PALETTE_MODES:
+        found.append(f"palette (mode {row.mode})")
+    elif row.mode in ALPHA_MODES:
+        found.append(f"alpha (mode {row.mode})")
+    elif row.mode not in PLAIN_MODES:
+        found.append(f"mode {row.mode}")
+    if row.exif_orientation > 1:
+        found.append(f"EXIF orientation {row.exif_orientation}")
+    return ", ".join(found)
