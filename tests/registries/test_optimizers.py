@@ -1,0 +1,90 @@
+"""Every optimizer against its paper's algorithm, worked in NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from graft.choices import resolve
+from graft.errors import GraftError
+from graft.optimizers import OPTIMIZERS
+
+RATE = 0.1
+
+
+def sgd(weights, gradients, momentum=0.9, nesterov=False, weight_decay=0.0):
+    velocity = None
+    for gradient in gradients:
+        gradient = gradient + weight_decay * weights
+        velocity = gradient if velocity is None else momentum * velocity + gradient
+        weights = weights - RATE * (gradient + momentum * velocity if nesterov else velocity)
+    return weights
+
+
+def adam(weights, gradients, beta1=0.9, beta2=0.999, epsilon=1e-8, weight_decay=0.0, decoupled=0.0):
+    first = second = 0.0
+    for t, gradient in enumerate(gradients, 1):
+        gradient = gradient + weight_decay * weights
+        weights = weights * (1 - RATE * decoupled)
+        first, second = beta1 * first + (1 - beta1) * gradient, beta2 * second + (1 - beta2) * gradient**2
+        weights = weights - RATE * (first / (1 - beta1**t)) / (np.sqrt(second / (1 - beta2**t)) + epsilon)
+    return weights
+
+
+def adamw(weights, gradients, weight_decay=0.01, **options):
+    return adam(weights, gradients, decoupled=weight_decay, **options)
+
+
+ROWS = {
+    "adam": (adam, [{}, {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-3, "weight_decay": 0.1}]),
+    "adamw": (adamw, [{}, {"weight_decay": 0.3, "beta1": 0.8}]),
+    "sgd": (sgd, [{}, {"momentum": 0.5, "nesterov": True, "weight_decay": 0.1}, {"momentum": 0.0}]),
+}
+
+
+def test_every_optimizer_has_a_row():
+    assert list(ROWS) == list(OPTIMIZERS)
+
+
+def stepped(spec, gradients, **group):
+    weights = torch.nn.Parameter(torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64))
+    optimizer = resolve(OPTIMIZERS, spec, where="fine_tune.optimizer")([{"params": [weights], **group}], RATE)
+    for gradient in gradients:
+        weights.grad = torch.from_numpy(gradient.copy())
+        optimizer.step()
+    return weights.detach().numpy()
+
+
+@pytest.mark.parametrize(("name", "options"), [(name, options) for name, (_, rows) in ROWS.items() for options in rows])
+def test_follows_its_paper(name, options):
+    gradients = np.random.default_rng(1).normal(size=(5, 3))
+    expected = ROWS[name][0](np.array([1.0, -2.0, 3.0]), gradients, **options)
+    np.testing.assert_allclose(stepped({"name": name, **options}, gradients), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_a_group_keeps_its_own_weight_decay(name):
+    gradients = np.random.default_rng(1).normal(size=(5, 3))
+    kept = stepped({"name": name, "weight_decay": 0.5}, gradients, weight_decay=0.0)
+    np.testing.assert_array_equal(kept, stepped({"name": name, "weight_decay": 0.0}, gradients))
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("adamv", "did you mean 'adam"),
+        ({"name": "sgd", "momentun": 0.9}, "did you mean 'momentum'"),
+        ({"name": "adamw", "beta1": 1.0}, "less than 1"),
+        ({"name": "sgd", "nesterov": "yes"}, "valid boolean"),
+    ],
+)
+def test_what_cannot_be_used_is_said(spec, message):
+    with pytest.raises(GraftError, match=r"fine_tune\.optimizer") as error:
+        stepped(spec, [])
+    assert message in str(error.value)
+
+
+def test_nesterov_needs_momentum():
+    with pytest.raises(GraftError, match="nesterov without momentum"):
+        stepped({"name": "sgd", "momentum": 0.0, "nesterov": True}, [])
