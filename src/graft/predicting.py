@@ -99,6 +99,11 @@ def predict_class_ids(
     return ids
 
 
+def prepared(image: np.ndarray, spec: Preparation, *, max_pixels: int) -> np.ndarray:
+    """The image as the model gets it if it is not tiled: uint8 RGB [H, W, 3], resized and padded."""
+    return _padded(_resized(image, _prepared_size(image, spec, max_pixels)), spec.padding_multiple)
+
+
 def most_likely(logits: np.ndarray) -> np.ndarray:
     """Class of the largest logit, the first of equals: float32 [K, H, W] to uint8 [H, W].
 
@@ -141,11 +146,14 @@ def _blocks(
 def _forward(runner: Runner, images: list[np.ndarray], spec: Preparation) -> np.ndarray:
     """Logits [B, K, H, W] or [B, K] of images [H, W, 3] of one size, padded for the model and cropped again."""
     height, width = images[0].shape[:2]
-    below, right = _padding(height, spec.padding_multiple), _padding(width, spec.padding_multiple)
-    if below or right:
-        images = [cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT_101) for image in images]
+    images = [_padded(image, spec.padding_multiple) for image in images]
     logits = np.asarray(runner(images[0][None] if len(images) == 1 else np.stack(images)))
     return logits if logits.ndim == 2 else logits[:, :, :height, :width]
+
+
+def _padded(image: np.ndarray, multiple: int) -> np.ndarray:
+    below, right = (_padding(side, multiple) for side in image.shape[:2])
+    return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT_101) if below or right else image
 
 
 def _padding(side: int, multiple: int) -> int:

@@ -1,0 +1,96 @@
+"""A torch model to an ONNX file: any batch and size, normalisation inside, the same bytes wherever it is written."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from graft.checkpoints import ModelSpec
+from graft.exporting.pooling import with_exportable_pooling
+from graft.predicting_torch import Deployable
+
+if TYPE_CHECKING:
+    import onnx
+
+# The exporter only traces: any size that every model takes, with no two numbers alike.
+TRACED_SHAPE = (2, 64, 96, 3)
+
+
+class Exported(nn.Module):
+    """What the file computes: uint8 RGB [B, H, W, 3] to float32 logits and the classes of the largest of them.
+
+    Class ids are uint8 [B, H, W] for segmentation and int64 [B] for classification.
+    """
+
+    def __init__(self, deployable: Deployable, task: str) -> None:
+        super().__init__()
+        self.deployable = deployable
+        self.ids_dtype = torch.uint8 if task == "segmentation" else torch.int64
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        logits = self.deployable(images)
+        return logits, logits.argmax(1).to(self.ids_dtype)
+
+
+def write_onnx(path: Path, model: nn.Module, spec: ModelSpec, *, opset: int) -> None:
+    """Writes `model` with input `images` and outputs `logits` and `class_ids`; batch, height and width are free."""
+    model = with_exportable_pooling(copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format))
+    exported = Exported(Deployable(model, spec.mean, spec.std), spec.task).eval()
+    with _silence(), torch.no_grad():
+        program = torch.onnx.export(
+            exported,
+            (torch.zeros(TRACED_SHAPE, dtype=torch.uint8),),
+            dynamo=True,
+            opset_version=opset,
+            input_names=["images"],
+            output_names=["logits", "class_ids"],
+            dynamic_shapes={"images": {0: "batch", 1: "height", 2: "width"}},
+        )
+    proto = program.model_proto
+    strip(proto)
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def strip(proto: onnx.ModelProto) -> None:
+    """Clears what says where and by which line of code a model was written: paths would change the bytes."""
+    for part in (proto, *proto.functions, *_graphs(proto.graph)):
+        part.ClearField("doc_string")
+        part.ClearField("metadata_props")
+        for holder in ("node", "input", "output", "value_info", "initializer"):
+            for item in getattr(part, holder, ()):
+                if not isinstance(item, str):
+                    item.ClearField("doc_string")
+                    item.ClearField("metadata_props")
+
+
+def _graphs(graph: Any) -> Iterator[Any]:
+    """A graph and the graphs inside its nodes (branches and loops)."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            inner: Iterable[Any] = [attribute.g] if attribute.HasField("g") else attribute.graphs
+            for one in inner:
+                yield from _graphs(one)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """The exporter reports every step on stdout and warns of torch's own deprecations."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

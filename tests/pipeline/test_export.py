@@ -1,0 +1,284 @@
+"""Export: the file is the model, anywhere the same bytes, and stops where it is not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from graft.checkpoints import ModelSpec, load_model, save_model
+from graft.datasets.images import encode_png
+from graft.datasets.shards import ShardWriter
+from graft.errors import GraftError
+from graft.exporting import parity, pooling
+from graft.exporting.onnx_file import write_onnx
+from graft.exporting.opened import onnx_class_ids, onnx_runner, open_exported, session
+from graft.exporting.rounding import stored_state
+from graft.metrics.confusion import HEADLINES
+from graft.metrics.summaries import CLASS_SCORES
+from graft.models import fresh
+from graft.params import Export, Predict, Runtime
+from graft.predicting import most_likely, predict_batch, predict_logits
+from graft.predicting_torch import torch_runner
+from graft.sample import ClassMap, read_json, write_json
+from pipeline.export import export
+
+NAMES = ("road", "car", "sky")
+RUNTIME = Runtime(device="cpu", precision="float32", channels_last=True, num_threads=1, deterministic=True)
+PREDICT = Predict(max_pixels=2_000_000, overlap_px=64)
+SETTINGS: dict[str, Any] = {
+    "weights_dtype": "float32",
+    "opset": 18,
+    "parity_images": 4,
+    "max_logit_difference": 1e-3,
+    "min_equal_fraction": 0.999,
+    "max_score_difference": 1e-3,
+}
+MODELS = {
+    "segmentation": {"name": "unet", "encoder": "resnet18"},
+    "classification": {"name": "mobilenet_v3", "variant": "small"},
+}
+
+
+def workspace(root: Path, task: str, model: dict[str, Any] | None = None) -> dict[str, Path]:
+    """What export reads, small: six images of two sizes, a model nobody trained."""
+    root.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(3)
+    writer = ShardWriter(root / "interim", "first")
+    for number in range(6):
+        height, width = ((48, 64), (50, 70))[number % 2]
+        image = generator.integers(0, 256, (height, width, 3), np.uint8)
+        mask = generator.integers(0, 3, (height, width), np.uint8)
+        segments = task == "segmentation"
+        writer.add(
+            {
+                "id": f"{number}.png",
+                "split": "test",
+                "batch": "first",
+                "domain": "day",
+                "group": str(number),
+                "image": encode_png(image),
+                "image_sha256": str(number),
+                "mask": encode_png(mask) if segments else None,
+                "mask_sha256": str(number) if segments else None,
+                "label": None if segments else number % 3,
+            }
+        )
+    writer.close()
+    classes = ClassMap(task, NAMES, ((128, 64, 128), (64, 0, 128), (128, 128, 128)), (0, 1, 2), False, True, "scenes")
+    classes.write(root / "class_map.json")
+    choice = model or MODELS[task]
+    network = fresh(task, choice, 3, 7)
+    torch.manual_seed(0)
+    for module in network.modules():  # statistics as of a trained model, so that logits are of everyday size
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.reset_running_stats()
+            module.momentum = None
+    with torch.no_grad():
+        network.train()(torch.randn(4, 3, 64, 96))
+    multiple = network.padding_multiple
+    spec = ModelSpec(task, choice, 3, NAMES, (0.5,) * 3, (0.25,) * 3, {"name": "none"}, multiple, True)
+    (root / "model").mkdir(exist_ok=True)
+    save_model(root / "model", network.eval(), spec)
+    write_json(root / "model" / "seen.json", {"train": ["a"] * 5, "val": ["b"]})
+    values = dict.fromkeys(HEADLINES[task], 0.61) | {score: dict.fromkeys(NAMES, 0.5) for score in CLASS_SCORES[task]}
+    values |= {
+        "interval": {name: [0.55, 0.66] for name in HEADLINES[task]},
+        "per_domain": {},
+        "calibration_error": 0.04,
+    }
+    metrics = {**values, "baseline": values, "split": "test", "selected_on_this_split": False, "synthetic": True}
+    write_json(root / "metrics.json", {**metrics, "num_images": 6})
+    card = {
+        "name": "none",
+        "description": "Nothing: trained from scratch.",
+        "origin": "",
+        "licence": "",
+        "sha256": None,
+    }
+    write_json(root / "card.json", card | {name: [] for name in ("matched", "resized", "reinitialised", "left_out")})
+    paths = {"images": root / "interim" / "test", "class_map": root / "class_map.json", "model": root / "model"}
+    return {**paths, "metrics": root / "metrics.json", "card": root / "card.json"}
+
+
+def run(
+    root: Path, task: str = "segmentation", measured: Path | None = None, **changed: Any
+) -> tuple[Path, dict[str, float]]:
+    out = root / "out"
+    out.mkdir(parents=True)
+    settings = Export(**{**SETTINGS, **changed})
+    paths = workspace(root, task)
+    result = export(task=task, runtime=RUNTIME, predict=PREDICT, export=settings, **paths, out=out, measured=measured)
+    return out, result
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("one")
+    return run(root, measured=root / "measured.json")[0]
+
+
+def test_writes_all_it_promises_and_says_how_equal_it_is(exported: Path) -> None:
+    assert {path.name for path in exported.iterdir()} == {
+        "model.onnx",
+        "weights.safetensors",
+        "spec.json",
+        "class_map.json",
+        "predict.json",
+        "metrics.json",
+        "parity.json",
+        "model_card.md",
+    }
+    found = read_json(exported / "parity.json")
+    assert found["equal_fraction"] == 1
+    assert max(found["max_logit_difference"], found["max_logit_difference_at_odd_sizes"]) < 1e-3
+    assert found["images"] == ["0.png", "1.png", "3.png", "4.png"]
+    assert (exported / "metrics.json").read_bytes() == (exported.parent / "metrics.json").read_bytes()
+
+
+def test_the_file_takes_any_batch_and_size_and_gives_the_classes_of_its_logits(exported: Path) -> None:
+    opened = session(exported / "model.onnx", 1)
+    inputs, outputs = (
+        [(v.name, v.type, v.shape) for v in values] for values in (opened.get_inputs(), opened.get_outputs())
+    )
+    assert inputs == [("images", "tensor(uint8)", ["batch", "height", "width", 3])]
+    assert [(name, kind) for name, kind, _ in outputs] == [("logits", "tensor(float)"), ("class_ids", "tensor(uint8)")]
+    images = np.random.default_rng(0).integers(0, 256, (3, 96, 160, 3), np.uint8)
+    logits = onnx_runner(opened)(images)
+    assert logits.shape == (3, 3, 96, 160)
+    np.testing.assert_array_equal(onnx_class_ids(opened, images), [most_likely(one) for one in logits])
+
+
+def test_prediction_is_that_of_the_original_whoever_runs_it(exported: Path) -> None:
+    model, spec = load_model(exported, weights="weights.safetensors")
+    opened = open_exported(exported, num_threads=1)
+    images = [np.random.default_rng(i).integers(0, 256, (40 + i, 77, 3), np.uint8) for i in range(3)]
+    ours = predict_batch(opened.runner, images, opened.spec, **opened.limits)
+    for image, logits in zip(images, ours, strict=True):
+        theirs = predict_logits(torch_runner(model, spec), image, spec, max_pixels=10**6, overlap_px=0)
+        np.testing.assert_allclose(logits, theirs, atol=1e-3)
+
+
+def test_two_folders_hold_the_same_bytes_and_no_path(exported: Path, tmp_path: Path) -> None:
+    again, _ = run(tmp_path / "elsewhere" / "deeper")
+    assert {p.name: p.read_bytes() for p in exported.iterdir()} == {p.name: p.read_bytes() for p in again.iterdir()}
+    for path in exported.iterdir():
+        content = path.read_bytes()
+        assert not any(trace in content for trace in (b"site-packages", b'.py", line', str(exported.parent).encode()))
+    proto = onnx.load(str(exported / "model.onnx"))
+    assert not proto.metadata_props
+    assert not any(node.metadata_props or node.doc_string for node in proto.graph.node)
+    onnx.checker.check_model(proto)
+
+
+def test_latency_is_measured_beside_the_outputs(exported: Path) -> None:
+    measured = read_json(exported.parent / "measured.json")
+    assert set(measured) == {"eager_ms", "onnx_ms", "speedup", "height_px", "width_px"}
+    assert measured["onnx_ms"] > 0
+
+
+def test_the_card_tells_what_a_careful_person_asks(exported: Path) -> None:
+    card = (exported / "model_card.md").read_text(encoding="utf-8")
+    for wanted in (
+        "Synthetic data",
+        "55.0% to 66.0%",
+        "from scratch",
+        "## Limits",
+        "## Licences",
+        "sha256",
+        "6 test images",
+    ):
+        assert wanted in card, wanted
+    assert "None" not in card
+
+
+def test_a_classifier_in_half_precision_is_scored_with_the_very_file(tmp_path: Path) -> None:
+    out, result = run(tmp_path, task="classification", weights_dtype="float16", max_score_difference=0.5)
+    assert result["equal_fraction"] == 1
+    found = read_json(out / "parity.json")
+    assert found["max_logit_difference"] < 1e-3  # the file against the rounded weights
+    assert found["rounding"]["score"] == "accuracy"
+    metrics = read_json(out / "metrics.json")
+    assert metrics["accuracy"] == found["rounding"]["exported_score"] != 0.61
+    assert metrics["split"] == "test"
+    before, after = tmp_path / "model" / "model.safetensors", out / "weights.safetensors"
+    assert after.stat().st_size < 0.6 * before.stat().st_size
+    model, _ = load_model(out, weights="weights.safetensors")
+    assert next(iter(model.parameters())).dtype == torch.float32
+    assert "half precision" in (out / "model_card.md").read_text(encoding="utf-8")
+    opened = session(out / "model.onnx", 1)
+    images = np.random.default_rng(0).integers(0, 256, (5, 64, 80, 3), np.uint8)
+    np.testing.assert_array_equal(onnx_class_ids(opened, images), onnx_runner(opened)(images).argmax(1))
+
+
+def test_weights_beyond_half_precision_are_refused() -> None:
+    layer = torch.nn.Linear(1, 1)
+    layer.weight.data.fill_(1e6)
+    with pytest.raises(GraftError, match="values beyond float16") as refused:
+        stored_state(layer, "float16")
+    assert "weight" in str(refused.value)
+
+
+def test_beyond_tolerance_the_stage_fails_and_names_each(exported: Path) -> None:
+    found = read_json(exported / "parity.json") | {
+        "max_logit_difference": 0.2,
+        "equal_fraction": 0.9,
+        "score_difference": 0.1,
+    }
+    with pytest.raises(GraftError, match="disagrees with the original") as refused:
+        parity.refuse_disagreement(found, Export(**SETTINGS))
+    for wanted in ("0.2", "90.0000%", "max_score_difference", "min_equal_fraction", "max_logit_difference", "Remedy"):
+        assert wanted in str(refused.value)
+    nan = np.full((2, 2), np.nan, np.float32)
+    assert parity.largest_difference(nan, nan) == float("inf")
+
+
+def test_a_damaged_or_missing_file_gets_a_clear_answer(exported: Path, tmp_path: Path) -> None:
+    with pytest.raises(GraftError, match="no such folder"):
+        open_exported(tmp_path / "absent")
+    damaged = tmp_path / "model.onnx"
+    damaged.write_bytes((exported / "model.onnx").read_bytes()[:1000])
+    with pytest.raises(GraftError, match="not a usable ONNX file"):
+        session(damaged)
+
+
+@pytest.mark.parametrize(("height", "width"), [(7, 9), (2, 3), (14, 21), (7, 7)])
+def test_pooling_that_exports_is_adaptive_average_pooling(height: int, width: int) -> None:
+    features = torch.randn(2, 5, height, width)
+    expected = torch.nn.functional.adaptive_avg_pool2d(features, (7, 5))
+    torch.testing.assert_close(pooling.MatrixPool(7, 5)(features), expected)
+
+
+def test_opening_an_exported_model_does_not_need_torch(exported: Path) -> None:
+    code = f"""
+import sys, pathlib
+from graft.exporting.opened import open_exported
+open_exported(pathlib.Path({str(exported)!r}), num_threads=1)
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("task", "model"),
+    [
+        ("segmentation", {"name": "lraspp"}),
+        ("segmentation", {"name": "deeplabv3", "backbone": "mobilenet_v3_large"}),
+        ("segmentation", {"name": "fcn"}),
+        ("classification", {"name": "resnet", "variant": "resnet18"}),
+        ("classification", {"name": "vgg", "variant": "vgg11_bn", "hidden_channels": 64}),
+    ],
+)
+def test_every_family_agrees_at_sizes_that_were_never_traced(task: str, model: dict[str, Any], tmp_path: Path) -> None:
+    paths = workspace(tmp_path, task, model)
+    network, spec = load_model(paths["model"])
+    write_onnx(tmp_path / "model.onnx", network, spec, opset=18)
+    exported_runner = onnx_runner(session(tmp_path / "model.onnx", 1))
+    assert parity.compare_sizes(torch_runner(network, spec), exported_runner, spec) < 1e-3
