@@ -79,7 +79,7 @@ def image_facts(data: bytes, where: str, max_pixels: int) -> dict[str, Any]:
         orientation = _orientation(image)
         thumbnail = _thumbnail(image)
         bit_depth = _bit_depth(image, mode, data)
-    turned = orientation >= 5
+    turned = orientation >= 5 and image.format != "TIFF"  # Pillow turns TIFF itself, its size included
     return {
         "format": "JPEG" if image.format == "MPO" else image.format,
         "width": size[1] if turned else size[0],
@@ -133,7 +133,7 @@ def perceptual_hash(thumbnail: np.ndarray) -> str:
 
 
 def _thumbnail(image: Image.Image) -> np.ndarray:
-    """The image as a viewer shows it, as grey float32 [32, 32], each pixel a mean over its area."""
+    """The image in grey, float32 [32, 32], each pixel a mean over its area; orientation is not applied."""
     small = image if image.mode == "L" else as_rgb(image)
     small.load()
     means = np.asarray(small.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX), np.float32)

@@ -1,0 +1,219 @@
+"""Encoded images to arrays and back, and the facts that are found on the way."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from graft.datasets.facts import image_facts, mask_facts, perceptual_hash
+from graft.datasets.images import FORMATS_READ, decode_image, decode_mask, encode_png, overlay
+from graft.errors import GraftError
+from graft.formats.translation import Translation, identity
+
+LIMIT = 10**7
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def photograph(width: int = 40, height: int = 24) -> Image.Image:
+    """A smooth gradient with a corner that tells how it is turned."""
+    rows, columns = np.mgrid[:height, :width]
+    array = np.stack([columns * 200 // width, rows * 200 // height, np.full_like(rows, 60)], -1).astype(np.uint8)
+    array[: height // 3, : width // 3] = 255
+    return Image.fromarray(array)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP", "JPEG"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation_is_applied_and_the_facts_say_so(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    options = {"lossless": True} if kind == "WEBP" else {}
+    data = encoded(photograph(), kind, exif=exif, **options)
+    plain = photograph()
+    plain.info["exif"] = exif.tobytes()
+    expected = np.asarray(ImageOps.exif_transpose(plain))
+    image, facts = decode_image(data), image_facts(data, "x", LIMIT)
+    assert image.shape == expected.shape == (facts["height"], facts["width"], 3)
+    assert np.abs(image.astype(int) - expected).mean() < 6
+    assert facts["exif_orientation"] == orientation
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "I;16"])
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_orientation_survives_conversion(kind: str, mode: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    grey = photograph().convert("L")
+    image = Image.fromarray(np.asarray(grey).astype(np.uint16) << 8) if mode == "I;16" else photograph().convert(mode)
+    data = encoded(image, kind, exif=exif)
+    assert decode_image(data).shape == (40, 24, 3)
+    assert decode_image(data)[2, -3].tolist() == [255, 255, 255]
+    facts = image_facts(data, "x", LIMIT)
+    assert (facts["width"], facts["height"], facts["exif_orientation"]) == (24, 40, 6)
+
+
+def test_every_mode_becomes_rgb_as_a_viewer_shows_it() -> None:
+    rgb = photograph()
+    grey = np.asarray(rgb.convert("L"))
+    wide = Image.fromarray((grey.astype(np.uint16) << 8) + 77)
+    see_through = rgb.convert("RGBA")
+    see_through.putalpha(Image.fromarray(np.where(grey > 120, 255, 0).astype(np.uint8)))
+    assert (decode_image(encoded(rgb)) == np.asarray(rgb)).all()
+    assert (decode_image(encoded(rgb.convert("L"))) == grey[..., None]).all()
+    assert (decode_image(encoded(wide)) == grey[..., None]).all()
+    assert (decode_image(encoded(wide, "TIFF")) == grey[..., None]).all()
+    assert (decode_image(encoded(see_through))[grey <= 120] == 255).all()
+    assert (decode_image(encoded(see_through))[grey > 120] == np.asarray(rgb)[grey > 120]).all()
+    assert (decode_image(encoded(rgb.convert("P"), "GIF")) == np.asarray(rgb.convert("P").convert("RGB"))).all()
+    assert decode_image(encoded(rgb.convert("CMYK"), "JPEG")).shape == (24, 40, 3)
+    assert set(np.unique(decode_image(encoded(rgb.convert("1"))))) <= {0, 255}
+
+
+def test_transparent_palette_is_laid_on_white() -> None:
+    image = Image.fromarray(np.zeros((4, 4), np.uint8), "L").convert("P")
+    assert (decode_image(encoded(image, "GIF", transparency=0)) == 255).all()
+
+
+def test_facts_of_odd_files() -> None:
+    grey = photograph().convert("L")
+    wide = Image.fromarray(np.asarray(grey).astype(np.uint16) << 8)
+    assert image_facts(encoded(wide), "x", LIMIT)["bit_depth"] == 16
+    assert image_facts(encoded(wide, "TIFF"), "x", LIMIT)["bit_depth"] == 16
+    palette = image_facts(encoded(photograph().convert("P")), "x", LIMIT)
+    assert (palette["mode"], palette["channels"]) == ("P", 1)
+    assert image_facts(encoded(photograph().convert("RGBA")), "x", LIMIT)["channels"] == 4
+    facts = image_facts(encoded(photograph(400, 300), "JPEG"), "x", LIMIT)
+    assert (facts["format"], facts["mode"], facts["width"], facts["height"]) == ("JPEG", "RGB", 400, 300)
+
+
+def test_luminance_and_hash_are_nearly_those_of_the_whole_image() -> None:
+    image = photograph(403, 307)
+    exact = np.asarray(image.convert("L"), np.float32).mean()
+    png, jpeg = (image_facts(encoded(image, kind), "x", LIMIT) for kind in ("PNG", "JPEG"))
+    assert png["mean_luminance"] == pytest.approx(exact, abs=0.6)
+    assert jpeg["mean_luminance"] == pytest.approx(exact, abs=2)
+    assert (int(png["phash"], 16) ^ int(jpeg["phash"], 16)).bit_count() <= 8
+    other = perceptual_hash(np.random.default_rng(0).uniform(0, 255, (32, 32)).astype(np.float32))
+    assert len(other) == 16
+    assert (int(png["phash"], 16) ^ int(other, 16)).bit_count() > 12
+
+
+BROKEN = {
+    "zero bytes": (b"", "empty \\(zero bytes\\)"),
+    "text": (b"<html>not found</html>", "not an image of a known kind .*<html>"),
+    "cut PNG": (encoded(photograph())[:-40], "damaged or cut off"),
+    "cut JPEG": (encoded(photograph(200, 150), "JPEG")[:-900], "damaged or cut off"),
+    "header only": (encoded(photograph())[:20], "damaged or cut off|not an image"),
+    "PostScript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image of a known kind"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_cannot_be_decoded_is_refused(name: str) -> None:
+    data, message = BROKEN[name]
+    for refused in (lambda: decode_image(data, where="a.png"), lambda: image_facts(data, "a.png", LIMIT)):
+        with pytest.raises(GraftError, match=f"(?s)a.png: .*({message})"):
+            refused()
+
+
+def test_flipped_bits_in_a_png_are_refused() -> None:
+    data = bytearray(encoded(photograph(200, 150)))
+    data[len(data) // 2] ^= 0xFF
+    with pytest.raises(GraftError, match="damaged or cut off"):
+        decode_image(bytes(data))
+
+
+def test_decompression_bomb_is_refused_by_its_header() -> None:
+    bomb = encoded(Image.new("1", (20_000, 20_000)))
+    assert len(bomb) < 60_000
+    for refused in (
+        lambda: decode_image(bomb, where="a.png", max_pixels=LIMIT),
+        lambda: image_facts(bomb, "a.png", LIMIT),
+        lambda: mask_facts(bomb, identity(2), "a.png", LIMIT),
+    ):
+        with pytest.raises(GraftError, match=r"a.png: 20000 x 20000 pixels .*bomb.*ingest.max_pixels"):
+            refused()
+
+
+def test_floating_point_samples_are_refused() -> None:
+    data = encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF")
+    with pytest.raises(GraftError, match="no agreed range"):
+        decode_image(data)
+    with pytest.raises(GraftError, match="more than 16 bits"):
+        decode_image(encoded(Image.fromarray(np.full((4, 4), 10**6, np.int32)), "TIFF"))
+
+
+def test_masks_survive_and_foreign_bytes_do_not() -> None:
+    mask = np.random.default_rng(1).choice(np.array([0, 3, 255], np.uint8), (31, 17))
+    assert (decode_mask(encode_png(mask)) == mask).all()
+    image = np.random.default_rng(1).integers(0, 256, (31, 17, 3), dtype=np.uint8)
+    assert (decode_image(encode_png(image)) == image).all()
+    assert encode_png(mask) == encode_png(mask.copy())
+    for data in (b"", b"nothing", encode_png(image)):
+        with pytest.raises(GraftError, match="not an index mask"):
+            decode_mask(data)
+
+
+def test_overlay_colours_classes_and_leaves_void() -> None:
+    image = np.full((2, 2, 3), 100, np.uint8)
+    shown = overlay(image, np.array([[0, 1], [255, 1]], np.uint8), [(200, 0, 0), (0, 200, 0)])
+    assert shown.tolist() == [[[150, 50, 50], [50, 150, 50]], [[100, 100, 100], [50, 150, 50]]]
+
+
+def test_mask_facts_count_what_is_there() -> None:
+    values = np.array([[0, 1, 2], [9, 9, 255]], np.uint8)
+    facts = mask_facts(encoded(Image.fromarray(values)), identity(3), "m", LIMIT)
+    assert facts["mask_counts"] == [1, 1, 1]
+    assert (facts["mask_void"], facts["mask_unknown"], facts["mask_unknown_values"]) == (1, 2, ["9"])
+    assert decode_mask(facts["mask"]).tolist() == [[0, 1, 2], [255, 255, 255]]
+    assert (facts["mask_width"], facts["mask_height"], facts["mask_lossy"]) == (3, 2, False)
+    clean = encoded(Image.fromarray(np.zeros((3, 3), np.uint8)))
+    assert mask_facts(clean, identity(3), "m", LIMIT)["mask"] == clean
+
+
+def test_masks_of_every_kind_are_read() -> None:
+    values = np.array([[0, 1], [2, 1]], np.uint8)
+    palette = Image.fromarray(values, "L").convert("P")
+    palette.putpalette([9, 9, 9, 128, 64, 0, 0, 0, 77] + [0] * 759)
+    by_index, ids = identity(3), values.tolist()
+    by_color = Translation(((), (), ()), (((9, 9, 9),), ((128, 64, 0),), ((0, 0, 77),)))
+    wide = Translation(((((0, 0),)), ((1000, 1000),), ((2000, 2000),)), ((),) * 3)
+    cases = [
+        (palette, by_index),
+        (palette, by_color),
+        (palette.convert("RGB"), by_color),
+        (palette.convert("RGBA"), by_color),
+        (Image.fromarray(values).convert("RGB"), by_index),
+        (Image.fromarray(values).convert("LA"), by_index),
+        (Image.fromarray(values.astype(np.uint16) * 1000), wide),
+    ]
+    for image, translation in cases:
+        facts = mask_facts(encoded(image), translation, "m", LIMIT)
+        assert decode_mask(facts["mask"]).tolist() == ids, (image.mode, translation)
+        assert facts["mask_unknown"] == 0
+    black_and_white = Translation((((0, 0),), ((255, 255),)), ((), ()))
+    facts = mask_facts(encoded(Image.fromarray(values > 0)), black_and_white, "m", LIMIT)
+    assert facts["mask_counts"] == [1, 3]
+    strange = mask_facts(encoded(palette.convert("RGB")), by_index, "m", LIMIT)
+    assert "(128, 64, 0)" in strange["mask_unknown_values"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "lossy"), [("JPEG", {}, True), ("WEBP", {}, True), ("WEBP", {"lossless": True}, False)]
+)
+def test_lossy_masks_are_named(kind: str, options: dict[str, bool], lossy: bool) -> None:
+    data = encoded(Image.fromarray(np.eye(32, dtype=np.uint8) * 255), kind, **options)
+    assert mask_facts(data, identity(2), "m", LIMIT)["mask_lossy"] is lossy
+
+
+def test_every_format_named_is_known_to_pillow() -> None:
+    Image.init()
+    assert set(FORMATS_READ) <= set(Image.OPEN)
