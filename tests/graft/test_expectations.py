@@ -124,8 +124,9 @@ def test_a_copy_with_another_label_is_named() -> None:
     rows = clean("classification")
     rows.at[5, "image_sha256"] = rows.at[1, "image_sha256"]
     finding = findings_of(rows, class_map("classification"), thresholds())["conflicting_labels"]
-    assert finding.examples == ((rows.at[1, "id"], f"{rows.at[5, 'id']} (train)"),
-                                (rows.at[5, "id"], f"{rows.at[1, 'id']} (train)"))  # fmt: skip
+    one, other = rows.at[1, "id"], rows.at[5, "id"]
+    said = "same bytes, another label than"
+    assert finding.examples == ((one, f"{said} {other} (train)"), (other, f"{said} {one} (train)"))
 
 
 @pytest.mark.parametrize("task", ["segmentation", "classification"])
@@ -228,8 +229,8 @@ def test_report_lists_failures_first_and_the_gate_names_files_and_remedy() -> No
     text = as_markdown(findings, rows, classes)
     assert text.index("## sizes_equal") < text.index("## odd_modes") < text.index("## What passed")
     assert "(first 5 of 20)" in text
-    assert "- `` val/a|b`c.png ``: `palette (mode P)`" in text
-    assert "- `train/00000.png`: `image 64×48, mask 32×48`" in text
+    assert "- `` val/a|b`c.png ``: palette (mode P)" in text
+    assert "- `train/00000.png`: image 64×48, mask 32×48" in text
     stored = as_json(findings, len(rows))
     failed = [entry["name"] for entry in stored["expectations"] if not entry["success"]]
     assert (stored["passed"], failed) == (False, ["sizes_equal", "odd_modes"])

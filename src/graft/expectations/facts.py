@@ -30,18 +30,18 @@ def image_facts(manifest: pd.DataFrame, task: str, validate: Validate) -> pd.Dat
         GraftError: A perceptual hash of the manifest cannot be read.
     """
     rows = manifest.reset_index(drop=True)
+    sha256, group = rows["image_sha256"], rows["group"].replace("", None)
+    target = rows["mask_sha256" if task == "segmentation" else "label"]
     facts = {
         "label_problem": _label_problem(rows, task),
         "size_difference": _size_difference(rows),
         "unknown_mask_values": _unknown_mask_values(rows),
         "lossy_mask": ("mask is " + rows["mask_format"].astype(object)).where(rows["mask_lossy"].eq(True), None),
-        "copy_in_other_split": partner(rows, rows["image_sha256"], rows["split"]),
-        "copy_in_same_split": _copy_in_same_split(rows),
-        "group_in_other_split": partner(rows, rows["group"].replace("", None), rows["split"]),
-        "copy_with_other_label": partner(
-            rows, rows["image_sha256"], rows["mask_sha256" if task == "segmentation" else "label"]
-        ),
-        "near_copy_in_other_split": _near_copies(rows, validate.near_duplicate_bits),
+        "copy_in_other_split": "same bytes as " + partner(rows, sha256, rows["split"]),
+        "copy_in_same_split": "same bytes as " + _copy_in_same_split(rows),
+        "group_in_other_split": "group " + group + " also holds " + partner(rows, group, rows["split"]),
+        "copy_with_other_label": "same bytes, another label than " + partner(rows, sha256, target),
+        "near_copy_in_other_split": "resembles " + _near_copies(rows, validate.near_duplicate_bits),
         "shorter_side_px": rows[["width", "height"]].min(axis=1),
         "aspect": rows[["width", "height"]].max(axis=1) / rows[["width", "height"]].min(axis=1),
         "void_fraction": rows["mask_void"] / (rows["mask_width"] * rows["mask_height"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -113,7 +114,7 @@ def _section(finding: Finding) -> list[str]:
         num_shown = len(finding.examples)
         shown = "" if finding.count <= num_shown else f" (first {num_shown} of {finding.count:,})"
         lines += ["", f"Found{shown}:", ""]
-        lines += [f"- {_code(name)}: {_code(found)}" for name, found in finding.examples]
+        lines += [f"- {_code(name)}: {_plain(found)}" for name, found in finding.examples]
     return lines
 
 
@@ -141,6 +142,11 @@ def _counted(finding: Finding) -> str:
 
 def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Text that Markdown shows as it is, file names in it included."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
 
 
 def _code(text: str) -> str:
