@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from graft.errors import GraftError
-from graft.scenes import buildings, furniture, ground, layout, people, vehicles, weather
+from graft.scenes import buildings, furniture, ground, layout, people, sensor, vehicles, weather
 from graft.scenes.canvas import LIT, OVERSAMPLING, SKY, SKY_DEPTH_M, Canvas
 from graft.scenes.lighting import Lighting, light_scene
 
@@ -154,4 +154,4 @@ def _develop(canvas: Canvas, lighting: Lighting, rng: np.random.Generator) -> Sc
     image = weather.glow(image, lit, camera, canvas.lights, mask, depth, lighting)
     if lighting.weather in ("rain", "snow"):
         image = weather.falling(image, lighting, rng)
-    return Scene(weather.expose(image, lighting, rng), mask, depth)
+    return Scene(sensor.expose(image, lighting, rng), mask, depth)

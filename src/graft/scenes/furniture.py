@@ -12,7 +12,7 @@ from graft.scenes.lighting import Lighting
 from graft.scenes.tree_pictures import NUM_TREES, tree
 
 _GREYS: tuple[Colour, ...] = ((120, 124, 126), (60, 64, 66), (36, 40, 42), (92, 104, 96), (150, 152, 152))
-_RED, _BLUE, _WHITE = (190, 30, 34), (28, 74, 160), (236, 236, 232)
+_RED, _BLUE, _WHITE, _INK = (190, 30, 34), (28, 74, 160), (236, 236, 232), (30, 30, 30)
 
 
 def _post(canvas: Canvas, x: float, z: float, bottom: float, top: float, width_m: float, colour: Colour) -> float:
@@ -46,6 +46,15 @@ def _box(half_width: float, half_height: float) -> np.ndarray:
     )
 
 
+_ARROW = np.array([(-0.06, -0.2), (0.06, -0.2), (0.06, 0.05), (0.16, 0.05), (0, 0.24), (-0.16, 0.05), (-0.06, 0.05)])
+_EMBLEMS: tuple[tuple[tuple[np.ndarray, Colour], ...], ...] = (
+    ((_regular(14, 0.38), _RED), (_regular(14, 0.28), _WHITE), (_box(0.13, 0.1), _INK)),
+    ((_regular(3, 0.5), _RED), (_regular(3, 0.32), _WHITE), (_box(0.04, 0.12), _INK)),
+    ((_regular(14, 0.38), _BLUE), (_ARROW, _WHITE)),
+    ((_box(0.34, 0.46), _WHITE), (_box(0.28, 0.4), _BLUE), (_box(0.12, 0.2), _WHITE)),
+)
+
+
 def paint_lamp(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     """A lamp post with an arm over the road, or a wooden pole with a cross piece."""
     light = lighting.shade((0, 0, -1))
@@ -77,51 +86,23 @@ def paint_sign(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     kind, size = int(rng.choice((0, 0, 1, 1, 2, 2, 3, 3, 4))), thing.size_m
     height = rng.uniform(2.1, 2.9)
     _post(canvas, thing.x, thing.z, 0, height + 0.25, 0.08, shaded(_GREYS[thing.variant % 5], light))
-    spot, red, blue, white = (
-        (thing.x, height, thing.z),
-        shaded(_RED, light),
-        shaded(_BLUE, light),
-        shaded(_WHITE, light),
-    )
-    if kind == 0:
-        _flat(canvas, *spot, _regular(14, 0.38 * size), red, SIGN)
-        _flat(canvas, *spot, _regular(14, 0.28 * size), white, SIGN)
-        _flat(canvas, *spot, _box(0.13 * size, 0.1 * size), shaded((30, 30, 30), light), SIGN)
-    elif kind == 1:
-        _flat(canvas, *spot, _regular(3, 0.5 * size), red, SIGN)
-        _flat(canvas, *spot, _regular(3, 0.32 * size), white, SIGN)
-        _flat(canvas, *spot, _box(0.04 * size, 0.12 * size), shaded((30, 30, 30), light), SIGN)
-    elif kind == 2:
-        _flat(canvas, *spot, _regular(14, 0.38 * size), blue, SIGN)
-        _flat(
-            canvas,
-            *spot,
-            np.array([(-0.06, -0.2), (0.06, -0.2), (0.06, 0.05), (0.16, 0.05), (0, 0.24), (-0.16, 0.05), (-0.06, 0.05)])
-            * size,
-            white,
-            SIGN,
-        )
-    elif kind == 3:
-        _flat(canvas, *spot, _box(0.34 * size, 0.46 * size), white, SIGN)
-        _flat(canvas, *spot, _box(0.28 * size, 0.4 * size), blue, SIGN)
-        _flat(canvas, *spot, _box(0.12 * size, 0.2 * size), white, SIGN)
-    else:
-        ground = ((26, 92, 62), _BLUE, _WHITE, (214, 180, 40), (120, 30, 90))[rng.integers(5)]
-        board = (thing.x, height + 0.15, thing.z)
-        _flat(canvas, *board, _box(0.95 * size, 0.55 * size), white, SIGN)
-        _flat(canvas, *board, _box(0.9 * size, 0.5 * size), shaded(ground, light), SIGN)
-        ink = shaded(_WHITE if sum(ground) < 500 else (30, 30, 34), light)
-        for line in (0.22, -0.02, -0.26):
-            left = rng.uniform(-0.75, -0.5) * size
-            _flat(
-                canvas,
-                thing.x,
-                board[1] + line * size,
-                thing.z,
-                np.add(_box(0.3 * size, 0.05 * size), (left + 0.3 * size, 0)),
-                ink,
-                SIGN,
-            )
+    if kind == 4:
+        _paint_board(canvas, thing, height + 0.15, light, rng)
+        return
+    for outline, colour in _EMBLEMS[kind]:
+        _flat(canvas, thing.x, height, thing.z, outline * size, shaded(colour, light), SIGN)
+
+
+def _paint_board(canvas: Canvas, thing: Thing, height: float, light: float, rng: np.random.Generator) -> None:
+    """A direction board with three lines of writing."""
+    size = thing.size_m
+    ground = ((26, 92, 62), _BLUE, _WHITE, (214, 180, 40), (120, 30, 90))[rng.integers(5)]
+    _flat(canvas, thing.x, height, thing.z, _box(0.95 * size, 0.55 * size), shaded(_WHITE, light), SIGN)
+    _flat(canvas, thing.x, height, thing.z, _box(0.9 * size, 0.5 * size), shaded(ground, light), SIGN)
+    ink = shaded(_WHITE if sum(ground) < 500 else (30, 30, 34), light)
+    for line in (0.22, -0.02, -0.26):
+        words = np.add(_box(0.3 * size, 0.05 * size), (rng.uniform(-0.45, -0.2) * size, 0))
+        _flat(canvas, thing.x, height + line * size, thing.z, words, ink, SIGN)
 
 
 def paint_traffic_light(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:

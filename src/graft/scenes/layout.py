@@ -159,6 +159,12 @@ def _furnish(rng: np.random.Generator, street: Street) -> None:
 
 def populate(rng: np.random.Generator, street: Street, camera: Camera) -> None:
     """Add the traffic and the people, most of them where the camera sees them."""
+    _add_vehicles(rng, street)
+    _add_people(rng, street, camera)
+
+
+def _add_vehicles(rng: np.random.Generator, street: Street) -> None:
+    """Rows of parked vehicles, and moving ones in both lanes or turning across."""
     things, lane = street.things, street.half_width * 0.5
     for side in (-1, 1):
         if rng.random() < 0.5:
@@ -174,16 +180,14 @@ def populate(rng: np.random.Generator, street: Street, camera: Camera) -> None:
         z = 7 + 60 * rng.random() ** 1.3
         if rng.random() < 0.12:
             heading, side = np.pi / 2 * side + rng.normal(0, 0.15), rng.uniform(-1, 1)
-        things.append(
-            Thing(
-                "vehicle",
-                side * lane * rng.uniform(0.85, 1.1),
-                z,
-                int(rng.integers(10_000)),
-                heading + rng.normal(0, 0.03),
-            )
-        )
+        x = side * lane * rng.uniform(0.85, 1.1)
+        things.append(Thing("vehicle", x, z, int(rng.integers(10_000)), heading + rng.normal(0, 0.03)))
     _remove_collisions(street)
+
+
+def _add_people(rng: np.random.Generator, street: Street, camera: Camera) -> None:
+    """Pedestrians, most on the pavement, and bicyclists near the kerb."""
+    things = street.things
     for _ in range(rng.integers(2, 9)):
         z, side = 4.5 + 32 * rng.random() ** 1.4, (1 if rng.random() < 0.5 else -1)
         x = side * (street.half_width + rng.uniform(0.3, street.pavement[(side + 1) // 2]))

@@ -83,14 +83,8 @@ def paint_pedestrian(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
         body.limb([(x - 0.04, 0.04), (x + 0.09, 0.04)], 0.08, (30, 26, 24))
     body.limb([(broad, 1.38), (broad + swing * 0.4, 1.1), (broad * 0.7 + swing * 0.8, 0.86)], 0.11, shaded(coat, 0.82))
     hem = rng.uniform(0.55, 0.9)
-    outline = [
-        (-broad, 1.42),
-        (-broad * 0.5, 1.48),
-        (broad * 0.5, 1.48),
-        (broad, 1.42),
-        (broad * 0.9, hem),
-        (-broad * 0.9, hem),
-    ]
+    half = broad * 0.5
+    outline = [(-broad, 1.42), (-half, 1.48), (half, 1.48), (broad, 1.42), (broad * 0.9, hem), (-broad * 0.9, hem)]
     body.polygon(outline, coat)
     body.polygon([(0.0, 1.47), (broad * 0.6, 1.45), (broad * 0.7, hem), (broad * 0.2, hem)], shaded(coat, 0.86))
     body.limb(
@@ -117,57 +111,47 @@ def paint_bicyclist(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     frame = tuple(rng.uniform(20, 190, 3))
     coat, trousers = _clothes(rng)
     skin, hair = _SKIN[rng.integers(5)], _HAIR[rng.integers(6)]
-    _wheels(body, along)
-    crank, seat, bar = (0.0, 0.34), (-0.22 * along, 0.92), (0.42 * along, 1.02)
-    body.limb([(-0.52 * along, 0.34), crank, (0.4 * along, 0.85), seat, crank], 0.05, frame)
-    body.limb([seat, (-0.52 * along, 0.34)], 0.04, frame)
-    body.limb([(0.4 * along, 0.9), (0.52 * along, 0.34)], 0.05, frame)
-    half = 0.09 + 0.2 * (1 - abs(along))
-    body.limb([(bar[0] - half, bar[1]), (bar[0] + half, bar[1])], 0.05, (30, 30, 32))
-    knee = rng.uniform(-0.1, 0.1)
-    spread = 0.11 * (1 - abs(along)) + 0.02
-    body.limb(
-        [(seat[0] + spread, 0.96), (0.16 * along + spread * 1.4, 0.72 + knee), (0.02 + spread, 0.3 + knee)],
-        0.14,
-        shaded(trousers, 0.85),
-    )
-    body.limb(
-        [(seat[0] - spread, 0.96), (0.2 * along - spread * 1.4, 0.7 - knee), (0.02 - spread, 0.28 - knee)],
-        0.14,
-        trousers,
-    )
-    chest = (seat[0] + 0.26 * along, 1.46)
-    broad = 0.12 + 0.09 * (1 - abs(along))
-    body.polygon(
-        [
-            (seat[0] - broad, 0.9),
-            (chest[0] - broad, 1.44),
-            (chest[0], 1.52),
-            (chest[0] + broad, 1.42),
-            (seat[0] + broad, 0.9),
-        ],
-        coat,
-    )
-    for offset in (-broad, broad):
-        body.limb(
-            [
-                (chest[0] + offset, 1.38),
-                (chest[0] + offset + 0.12 * along, 1.14),
-                (bar[0] + np.sign(offset) * half * 0.9, 1.04),
-            ],
-            0.1,
-            shaded(coat, 0.9),
-        )
-    head = (chest[0] + 0.07 * along, 1.66)
+    _bicycle(body, along, frame)
+    _rider(body, along, rng, coat, trousers)
+    head = (0.11 * along, 1.66)
     body.disc(head, (0.1, 0.13), skin if np.cos(thing.heading) < 0.3 else hair)
     body.disc((head[0], head[1] + 0.06), (0.11, 0.085), tuple(rng.uniform(20, 220, 3)) if rng.random() < 0.5 else hair)
     if lighting.lamps_on:
-        coming = np.cos(thing.heading) < 0
-        colour = (255, 250, 235) if coming else (255, 40, 30)
-        canvas.disc(
-            body.at([(0.0, 0.8)])[0], (0.05 * body.scale, 0.05 * body.scale), colour, BICYCLIST | LIT, body.depth
-        )
+        colour = (255, 250, 235) if np.cos(thing.heading) < 0 else (255, 40, 30)
+        radius = 0.05 * body.scale
+        canvas.disc(body.at([(0.0, 0.8)])[0], (radius, radius), colour, BICYCLIST | LIT, body.depth)
         canvas.lights.append((thing.x, 0.8, thing.z, colour, 0.25))
+
+
+def _bicycle(body: _Figure, along: float, frame: Colour) -> None:
+    """Wheels, frame and handlebar; `along` is 1 or -1 from the side and 0 from the front or the back."""
+    _wheels(body, along)
+    crank, seat = (0.0, 0.34), (-0.22 * along, 0.92)
+    body.limb([(-0.52 * along, 0.34), crank, (0.4 * along, 0.85), seat, crank], 0.05, frame)
+    body.limb([seat, (-0.52 * along, 0.34)], 0.04, frame)
+    body.limb([(0.4 * along, 0.9), (0.52 * along, 0.34)], 0.05, frame)
+    half = _half_bar(along)
+    body.limb([(0.42 * along - half, 1.02), (0.42 * along + half, 1.02)], 0.05, (30, 30, 32))
+
+
+def _half_bar(along: float) -> float:
+    return 0.09 + 0.2 * (1 - abs(along))
+
+
+def _rider(body: _Figure, along: float, rng: np.random.Generator, coat: Colour, trousers: Colour) -> None:
+    """Legs, trunk and arms."""
+    seat, chest, bar = -0.22 * along, 0.04 * along, 0.42 * along
+    knee, spread = rng.uniform(-0.1, 0.1), 0.11 * (1 - abs(along)) + 0.02
+    near = [(seat + spread, 0.96), (0.16 * along + spread * 1.4, 0.72 + knee), (0.02 + spread, 0.3 + knee)]
+    far = [(seat - spread, 0.96), (0.2 * along - spread * 1.4, 0.7 - knee), (0.02 - spread, 0.28 - knee)]
+    body.limb(near, 0.14, shaded(trousers, 0.85))
+    body.limb(far, 0.14, trousers)
+    broad = 0.12 + 0.09 * (1 - abs(along))
+    trunk = [(seat - broad, 0.9), (chest - broad, 1.44), (chest, 1.52), (chest + broad, 1.42), (seat + broad, 0.9)]
+    body.polygon(trunk, coat)
+    for sign in (-1, 1):
+        shoulder, hand = chest + sign * broad, bar + sign * _half_bar(along) * 0.9
+        body.limb([(shoulder, 1.38), (shoulder + 0.12 * along, 1.14), (hand, 1.04)], 0.1, shaded(coat, 0.9))
 
 
 def _wheels(body: _Figure, along: float) -> None:

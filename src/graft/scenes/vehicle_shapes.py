@@ -212,6 +212,13 @@ def _side_faces(kind: str, side: int, group: int) -> list[Face]:
                 group,
             )
         )
+    return faces + _wheel_faces(kind, side, group)
+
+
+def _wheel_faces(kind: str, side: int, group: int) -> list[Face]:
+    """Arch, tyre and hub of the two wheels of a side."""
+    half, _, outline = OUTLINES[kind]
+    normal, faces = (float(side), 0.0, 0.0), []
     turn = np.linspace(0, 2 * np.pi, 13)[:-1]
     radius = 0.31 if half < 0.95 else 0.45
     for z in (outline[0][0] * 0.64, outline[-1][0] * 0.66):

@@ -1,8 +1,6 @@
-"""From flat colours to a photograph: ground texture, shadows, lamps, fog, rain, snow, lens and sensor."""
+"""From flat colours to a photograph: ground texture, shadows, lamps, fog, rain, snow and drops on the lens."""
 
 from __future__ import annotations
-
-from functools import cache
 
 import cv2
 import numpy as np
@@ -106,38 +104,51 @@ def glow(
     if lighting.light == "day":
         return image
     height, width = mask.shape
-    halo = np.zeros((height // 4 + 1, width // 4 + 1, 3), np.float32)
-    streaks = np.zeros((height // 2, width // 2, 3), np.float32)
     haze = 1.6 if lighting.weather in ("fog", "rain") else 1.0
-    for x, y, z, colour, strength in lights:
-        (spot,), (far,) = camera.project(np.array([[x, y, z]]))
-        column, row = (int(c) for c in spot)
-        if not (0 <= column < width and 0 <= row < height) or depth[row, column] < far - 2.0:
-            continue
-        halo[row // 4, column // 4] += np.array(colour, np.float32) * np.float32(
-            strength * width / 256 / (0.4 + far / 16)
-        )
-        if lighting.weather == "rain":
-            foot = int(camera.horizon_px + camera.focal_px * (camera.y + y) / far)
-            start = max(int(camera.horizon_px + camera.focal_px * camera.y / far), 0)
-            ends = ((column // 2, start // 2), (column // 2, min(height - 1, foot + height // 12) // 2))
-            cv2.line(
-                streaks,
-                *ends,
-                tuple(0.8 * strength * c for c in colour),
-                max(1, int(width / 64 * strength / (1 + far / 12))),
-            )
-    wide = cv2.GaussianBlur(halo, (0, 0), width / 256 * 5.5 * haze) * np.float32(26 * haze)
-    halo = cv2.GaussianBlur(halo, (0, 0), width / 256 * 1.6) * np.float32(4) + wide
+    seen = [light for light in lights if _is_seen(light, camera, depth)]
+    halo = _halos(seen, camera, haze)
     if lighting.weather == "rain":
-        kernel = (max(3, width // 64) | 1, max(3, height // 20) | 1)
-        streaks = cv2.GaussianBlur(streaks, kernel, 0) * np.float32(1.1)
         wet = ((mask == ROAD) | (mask == PAVEMENT)).astype(np.float32)[:, :, None]
-        image = image + cv2.resize(streaks, (width, height)) * wet
+        image = image + _streaks(seen, camera) * wet
     lamps = cv2.resize(image * lit[:, :, None], (width // 4, height // 4), interpolation=cv2.INTER_AREA)
     bloom = cv2.GaussianBlur(lamps, (0, 0), max(1.0, width / 110))
     image = image + cv2.resize(bloom, (width, height)) * np.float32(0.5 * haze)
     return image + cv2.resize(halo, (width, height)) * np.float32(0.8 if lighting.night else 0.35)
+
+
+def _is_seen(light: Light, camera: Camera, depth: np.ndarray) -> bool:
+    """Whether a lamp is inside the picture and nothing stands more than 2 m before it."""
+    (spot,), (far,) = camera.project([light[:3]])
+    column, row = int(spot[0]), int(spot[1])
+    return 0 <= column < camera.width_px and 0 <= row < camera.height_px and depth[row, column] >= far - 2.0
+
+
+def _halos(lights: list[Light], camera: Camera, haze: float) -> np.ndarray:
+    """A small bright and a wide faint halo around each lamp, float32 at a quarter of the size."""
+    unit = camera.width_px / 256
+    halo = np.zeros((camera.height_px // 4 + 1, camera.width_px // 4 + 1, 3), np.float32)
+    for x, y, z, colour, strength in lights:
+        (spot,), (far,) = camera.project([(x, y, z)])
+        power = np.float32(strength * unit / (0.4 + far / 16))
+        halo[int(spot[1]) // 4, int(spot[0]) // 4] += np.array(colour, np.float32) * power
+    wide = cv2.GaussianBlur(halo, (0, 0), unit * 5.5 * haze) * np.float32(26 * haze)
+    return cv2.GaussianBlur(halo, (0, 0), unit * 1.6) * np.float32(4) + wide
+
+
+def _streaks(lights: list[Light], camera: Camera) -> np.ndarray:
+    """The long reflections of lamps in wet ground, float32 [H, W, 3]."""
+    height, width = camera.height_px, camera.width_px
+    streaks = np.zeros((height // 2, width // 2, 3), np.float32)
+    for x, y, z, colour, strength in lights:
+        (spot,), (far,) = camera.project([(x, y, z)])
+        foot = int(camera.horizon_px + camera.focal_px * (camera.y + y) / far)
+        start = max(int(camera.horizon_px + camera.focal_px * camera.y / far), 0)
+        column = int(spot[0]) // 2
+        ends = ((column, start // 2), (column, min(height - 1, foot + height // 12) // 2))
+        thickness = max(1, int(width / 64 * strength / (1 + far / 12)))
+        cv2.line(streaks, *ends, tuple(0.8 * strength * c for c in colour), thickness)
+    kernel = (max(3, width // 64) | 1, max(3, height // 20) | 1)
+    return cv2.resize(cv2.GaussianBlur(streaks, kernel, 0), (width, height)) * np.float32(1.1)
 
 
 def add_fog(image: np.ndarray, depth: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
@@ -198,43 +209,3 @@ def _lens_drops(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         0.55 / 255
     )
     return image * (1 - alpha) + (blurred * 1.05 + 6) * alpha
-
-
-def expose(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
-    """Exposure, contrast, white balance, vignette, blur and noise; uint8 [H, W, 3]."""
-    height, width = image.shape[:2]
-    gain = np.exp(rng.normal(0.22 if lighting.light == "day" else 0.12, 0.17))
-    if lighting.light == "day" and lighting.weather == "clear" and rng.random() < 0.15:
-        gain *= rng.uniform(0.4, 0.7)
-    gain *= 0.82 if lighting.weather == "snow" else 1.0
-    across = np.linspace(-1, 1, width, dtype=np.float32)[None, :] ** 2
-    down = np.linspace(-1, 1, height, dtype=np.float32)[:, None] ** 2
-    vignette = np.float32(gain) * (1 - np.float32(rng.uniform(0.02, 0.14)) * (across + down))
-    colour_strength = rng.uniform(0.45, 1.0) if lighting.light == "day" else rng.uniform(0.6, 1.0)
-    mix = np.eye(3) * colour_strength + np.array((0.3, 0.59, 0.11)) * (1 - colour_strength)
-    image = cv2.transform(image * vignette[:, :, None], mix * lighting.tint[:, None])
-    sigma = rng.uniform(0.0, 0.75) * width / 256
-    if sigma > 0.3:
-        reach = 2 * max(1, width // 256) + 1
-        image = cv2.GaussianBlur(image, (reach, reach), sigma)
-    contrast, pivot = rng.uniform(0.92, 1.22), 105.0 if lighting.light == "day" else 45.0
-    image *= np.float32(contrast)
-    image += np.float32(pivot * (1 - contrast) + rng.normal(0, 4))
-    grain = rng.uniform(0.4, 3) * (1.0 if not lighting.night else 2.5)
-    noise = _noise_field(rng, height, width)
-    image += noise * np.float32(grain)
-    return np.clip(image, 0, 255, out=image).astype(np.uint8)
-
-
-def _noise_field(rng: np.random.Generator, height: int, width: int) -> np.ndarray:
-    """Sensor noise, float32 [H, W, 3]: one brightness field plus a little colour."""
-    left, top = rng.integers(0, 64, 2)
-    return _grain(height + 64, width + 64)[top : top + height, left : left + width]
-
-
-@cache
-def _grain(height: int, width: int) -> np.ndarray:
-    rng = np.random.default_rng([11, height, width])
-    grey = rng.standard_normal((height, width, 1), dtype=np.float32)
-    colour = rng.standard_normal((height // 2 + 1, width // 2 + 1, 3), dtype=np.float32)
-    return grey + np.float32(0.5) * cv2.resize(colour, (width, height), interpolation=cv2.INTER_LINEAR)
