@@ -1,0 +1,166 @@
+"""Predictions for files, folders and globs: index masks and overlays, or labels.csv, one image in memory at a time."""
+
+from __future__ import annotations
+
+import csv
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from graft.datasets.images import decode_image, encode_png, overlay
+from graft.errors import GraftError
+from graft.exporting.opened import Exported, open_exported
+from graft.formats.files import EXTENSIONS_READ
+from graft.predicting import predict_class_ids, predict_logits
+from graft.progress import progress
+from graft.sample import ClassMap
+from graft.serving.translating import in_source_values, probabilities
+
+MAX_IMAGE_PIXELS = 1_000_000_000  # a larger one is refused as a decompression bomb
+MASKS, OVERLAYS, LABELS = "masks", "overlays", "labels.csv"
+
+
+@dataclass
+class Summary:
+    """What was written and what could not be read."""
+
+    out: Path
+    task: str
+    num_written: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        images = f"{self.num_written} {'image' if self.num_written == 1 else 'images'} predicted"
+        if self.task == "segmentation":
+            return f"{images}: masks in {self.out / MASKS}, overlays in {self.out / OVERLAYS}"
+        return f"{images}: {self.out / LABELS}"
+
+
+def predict_files(paths: Sequence[str], model_folder: Path, out: Path) -> Summary:
+    """Predicts every image and writes below `out`.
+
+    Segmentation: `masks/….png` in the values of the source, and `overlays/….png`, in the folders the images lie in.
+    Classification: `labels.csv` with image, label and a probability for each class.
+
+    Args:
+        paths: Files, folders (all images below) and globs.
+        model_folder: A folder written by export.
+        out: A folder; made where it does not exist.
+
+    Raises:
+        GraftError: Nothing was found, the model cannot be opened, `out` cannot be written; or some of the images
+            cannot be read, which is said at the end of the work, all at once.
+    """
+    found = find_images(paths)
+    model = open_exported(model_folder)
+    summary = Summary(out, model.spec.task)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        write = _write_masks if model.spec.task == "segmentation" else _write_labels
+        write(found, model, summary)
+    except OSError as error:
+        raise GraftError(f"cannot write predictions ({error.strerror})", where=error.filename or out) from None
+    if summary.problems:
+        raise GraftError.of_all(
+            f"{summary}; these could not be read", summary.problems, remedy="mend or leave out these files"
+        )
+    return summary
+
+
+def find_images(paths: Sequence[str]) -> dict[Path, PurePosixPath]:
+    """Every image that the paths name, in order: file to its place below `out`, without ending, no place twice.
+
+    A file keeps its name, a file of a folder or glob its path below that folder. Where two would share a place, the
+    endings of their files are kept too, and after that folders are added from the right.
+
+    Raises:
+        GraftError: Lists every path that names nothing.
+    """
+    places: dict[Path, PurePosixPath] = {}
+    problems = []
+    for path in paths:
+        matched = list(_matched(path))
+        problems += [] if matched else [f"{path}: no such image, or no image in it"]
+        for file, place in matched:
+            places.setdefault(file, place)
+    if problems:
+        kinds = ", ".join(sorted(EXTENSIONS_READ))
+        raise GraftError.of_all("nothing to predict", problems, remedy=f"name files, folders or globs of {kinds}")
+    return _distinct(places)
+
+
+def _matched(path: str) -> Iterator[tuple[Path, PurePosixPath]]:
+    if Path(path).is_file():
+        yield Path(path), PurePosixPath(Path(path).name)
+        return
+    if Path(path).is_dir():
+        root, files = Path(path), sorted(Path(path).rglob("*"))
+    else:
+        files = [Path(file) for file in sorted(glob.glob(path, recursive=True))]  # noqa: PTH207 - absolute patterns too
+        root = Path(*_before_wildcards(Path(path).parts))
+    for file in files:
+        if file.is_file() and file.suffix.lower() in EXTENSIONS_READ:
+            yield file, PurePosixPath(file.relative_to(root).as_posix())
+
+
+def _before_wildcards(parts: Sequence[str]) -> Iterator[str]:
+    for part in parts[:-1]:
+        if glob.has_magic(part):
+            return
+        yield part
+
+
+def _distinct(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
+    """No place twice, also where letters differ only in case (as on macOS)."""
+    distinct: dict[Path, PurePosixPath] = {}
+    for candidates in (
+        lambda file, place: place.with_suffix(""),
+        lambda file, place: place,
+        lambda file, place: PurePosixPath(*(part for part in file.absolute().parts if part != file.anchor)),
+    ):
+        remaining = {file: candidates(file, place) for file, place in places.items() if file not in distinct}
+        taken = [str(place).casefold() for place in [*distinct.values(), *remaining.values()]]
+        distinct |= {file: place for file, place in remaining.items() if taken.count(str(place).casefold()) == 1}
+    return {file: distinct[file] for file in places}
+
+
+def _decoded(found: dict[Path, PurePosixPath], summary: Summary) -> Iterator[tuple[Path, PurePosixPath, np.ndarray]]:
+    """Each image that can be read; the others go to the problems."""
+    for file, place in progress(found.items(), "Predicting", total=len(found), unit="image"):
+        try:
+            image = decode_image(file.read_bytes(), where=file, max_pixels=MAX_IMAGE_PIXELS)
+        except GraftError as error:
+            summary.problems.append(f"{file}: {error.what}")
+        except OSError as error:
+            summary.problems.append(f"{file}: {error.strerror}")
+        else:
+            yield file, place, image
+
+
+def _write_masks(found: dict[Path, PurePosixPath], model: Exported, summary: Summary) -> None:
+    for _, place, image in _decoded(found, summary):
+        ids = predict_class_ids(model.runner, image, model.spec, **model.limits)
+        blended = overlay(image, ids, model.class_map.colors)
+        for folder, picture in ((MASKS, in_source_values(ids, model.class_map)), (OVERLAYS, blended)):
+            target = summary.out / folder / f"{place}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(encode_png(picture))
+        summary.num_written += 1
+
+
+def _write_labels(found: dict[Path, PurePosixPath], model: Exported, summary: Summary) -> None:
+    names = model.class_map.names
+    with (summary.out / LABELS).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image", "label", *(f"probability_{name}" for name in names)])
+        for path, _, image in _decoded(found, summary):
+            shares = probabilities(predict_logits(model.runner, image, model.spec, **model.limits))
+            writer.writerow([path.as_posix(), _label(model.class_map, shares), *(f"{share:.6f}" for share in shares)])
+            summary.num_written += 1
+
+
+def _label(class_map: ClassMap, shares: np.ndarray) -> str:
+    return class_map.names[int(shares.argmax())]

@@ -1,0 +1,35 @@
+"""The registered model as MLflow runs it: this very file is logged (models from code), so nothing is pickled."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+from mlflow.exceptions import MlflowException
+
+from graft.errors import GraftError
+from graft.serving.predictor import Predictor
+
+
+class ServedModel(mlflow.pyfunc.PythonModel):
+    """A table with a column `image` in, a table of answers out."""
+
+    def load_context(self, context: Any) -> None:
+        """Opens the exported folder among the model's artifacts."""
+        self.predictor = Predictor(Path(context.artifacts["model"]))
+
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow reads hints as a schema
+        """Answers for the images in column `image`: encoded files as base64 text or bytes."""
+        import pandas as pd
+
+        table = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
+        if "image" not in table:
+            raise MlflowException.invalid_parameter_value(f"no column image, only {list(map(str, table.columns))}")
+        try:
+            return pd.DataFrame(self.predictor.answers(table["image"]))
+        except GraftError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+
+
+mlflow.models.set_model(ServedModel())

@@ -1,0 +1,133 @@
+"""Predictions for files, folders and globs: what is found, what is written, what is refused."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+from small_export import bands, flag, small_export
+
+from graft.datasets.images import encode_png
+from graft.errors import GraftError
+from graft.formats.translation import Translation, identity
+from graft.prediction_files import find_images, predict_files
+from graft.sample import ClassMap
+from graft.serving.translating import in_source_values
+
+
+def save(path: Path, image: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".png":
+        path.write_bytes(encode_png(image))
+    else:
+        Image.fromarray(image).save(path, quality=95)
+    return path
+
+
+def test_writes_a_mask_and_an_overlay_of_the_image_s_size_for_every_size(tmp_path: Path) -> None:
+    model = small_export(tmp_path / "model")
+    sizes = [(7, 9), (33, 100), (700, 900)]  # the last is tiled
+    for number, size in enumerate(sizes):
+        save(tmp_path / "in" / f"{number}.png", flag(*size))
+    summary = predict_files([str(tmp_path / "in")], model, tmp_path / "out")
+    assert summary.num_written == 3
+    assert "3 images" in str(summary)
+    for number, size in enumerate(sizes):
+        mask = cv2.imread(str(tmp_path / "out" / "masks" / f"{number}.png"), cv2.IMREAD_UNCHANGED)
+        np.testing.assert_array_equal(mask, bands(*size))
+        assert cv2.imread(str(tmp_path / "out" / "overlays" / f"{number}.png")).shape == (*size, 3)
+
+
+def test_keeps_folders_apart_and_never_writes_two_images_to_one_place(tmp_path: Path) -> None:
+    for name in ("a/one.png", "b/one.png", "a/one.jpg", "c/Zwei_ü.png", "one.png"):
+        save(tmp_path / "in" / name, flag(10, 12))
+    found = find_images([str(tmp_path / "in")])
+    assert sorted(map(str, found.values())) == ["a/one.jpg", "a/one.png", "b/one", "c/Zwei_ü", "one"]
+    root = str(tmp_path / "in")
+    found = find_images([f"{root}/a/one.png", f"{root}/b/one.png", f"{root}/a/one.png", f"{root}/**/Zwei*"])
+    assert len(found) == len(set(found.values())) == 3
+    assert "c/Zwei_ü" in map(str, found.values())
+    model = small_export(tmp_path / "model")
+    assert predict_files([root], model, tmp_path / "out").num_written == 5
+    assert len(list((tmp_path / "out" / "masks").rglob("*.png"))) == 5
+
+
+def test_the_orientation_of_a_photograph_is_that_of_its_mask(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # a quarter turn
+    path = tmp_path / "turned.jpg"
+    Image.fromarray(flag(40, 60)).save(path, exif=exif, quality=95)
+    predict_files([str(path)], small_export(tmp_path / "model"), tmp_path / "out")
+    assert cv2.imread(str(tmp_path / "out" / "masks" / "turned.png"), cv2.IMREAD_UNCHANGED).shape == (60, 40)
+
+
+def test_labels_as_csv(tmp_path: Path) -> None:
+    model = small_export(tmp_path / "model", "classification", ("r", "g", "b"))
+    green = np.zeros((50, 40, 3), np.uint8)
+    green[..., 1] = 2
+    path = save(tmp_path / "leaf, wet.png", green)
+    summary = predict_files([str(path)], model, tmp_path / "out")
+    (row,) = csv.DictReader((tmp_path / "out" / "labels.csv").read_text(encoding="utf-8").splitlines())
+    assert row["image"] == path.as_posix()
+    assert row["label"] == "green"
+    shares = [float(row[f"probability_{name}"]) for name in ("red", "green", "blue")]
+    np.testing.assert_allclose(shares, np.exp([0, 2, 0]) / np.exp([0, 2, 0]).sum(), atol=1e-5)
+    assert "labels.csv" in str(summary)
+
+
+def test_what_cannot_be_read_is_said_at_once_after_the_rest_is_done(tmp_path: Path) -> None:
+    save(tmp_path / "in" / "good.png", flag(10, 10))
+    (tmp_path / "in" / "empty.png").write_bytes(b"")
+    (tmp_path / "in" / "text.jpg").write_bytes(b"this is no image")
+    with pytest.raises(GraftError, match="could not be read") as refused:
+        predict_files([str(tmp_path / "in")], small_export(tmp_path / "model"), tmp_path / "out")
+    assert "empty.png" in str(refused.value)
+    assert "text.jpg" in str(refused.value)
+    assert "1 image predicted" in str(refused.value)
+    assert (tmp_path / "out" / "masks" / "good.png").is_file()
+
+
+def test_paths_that_name_nothing_are_all_listed(tmp_path: Path) -> None:
+    with pytest.raises(GraftError, match="nothing to predict") as refused:
+        find_images([str(tmp_path / "absent.png"), str(tmp_path / "*.jpg"), str(tmp_path)])
+    assert str(refused.value).count("no such image") == 3
+
+
+def test_an_out_that_cannot_be_written_gets_a_clear_answer(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", flag(10, 10))
+    (tmp_path / "out").write_text("a file, not a folder")
+    with pytest.raises(GraftError, match="cannot write predictions"):
+        predict_files([str(path)], small_export(tmp_path / "model"), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("source_values", "translation"),
+    [
+        ((0, 1, 2), identity(3)),
+        (((0,), ("1-254",), (255,)), Translation((((0, 0),), ((1, 254),), ((255, 255),)), ((), (), ()))),
+        (((7, 8, 9), ("0-6",), ("rest",)), Translation((((7, 9),), ((0, 6),), ()), ((), (), ()), rest=2)),
+        (((300,), (0,), (1000,)), Translation((((300, 300),), ((0, 0),), ((1000, 1000),)), ((), (), ()))),
+        (
+            (((128, 64, 0),), (255,), ("rest",)),
+            Translation(((), ((255, 255),), ()), (((128, 64, 0),), (), ()), rest=2),
+        ),
+    ],
+)
+def test_a_mask_in_source_values_reads_back_as_the_same_classes(source_values: Any, translation: Translation) -> None:
+    ids = bands(6, 9)
+    class_map = ClassMap("segmentation", ("a", "b", "c"), ((0, 0, 0),) * 3, source_values, False, False, "mask_folder")
+    written = in_source_values(ids, class_map)
+    decoded = cv2.imdecode(np.frombuffer(encode_png(written), np.uint8), cv2.IMREAD_UNCHANGED)
+    decoded = decoded[..., ::-1] if decoded.ndim == 3 else decoded
+    np.testing.assert_array_equal(translation.apply(decoded).mask, ids)
+
+
+def test_a_value_that_no_mask_can_hold_is_refused() -> None:
+    class_map = ClassMap("segmentation", ("a",), ((0, 0, 0),), ("folder",), False, False, "mask_folder")
+    with pytest.raises(GraftError, match="no value of a mask"):
+        in_source_values(np.zeros((2, 2), np.uint8), class_map)
