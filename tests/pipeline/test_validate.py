@@ -93,7 +93,8 @@ def test_missing_and_damaged_manifests_are_refused(photographs: Path, tmp_path: 
     interim = tmp_path / "interim"
     shutil.copytree(photographs, interim)
     stored = (interim / "manifest.parquet").read_bytes()
-    for name, damaged in (("empty", b""), ("cut", stored[:-20]), ("text", b"id,split\n")):
+    flipped = stored[:100] + bytes([stored[100] ^ 255]) + stored[101:]
+    for name, damaged in (("empty", b""), ("cut", stored[:-20]), ("text", b"id,split\n"), ("flipped", flipped)):
         (interim / "manifest.parquet").write_bytes(damaged)
         with pytest.raises(GraftError, match="not a readable parquet file"):
             run(interim, tmp_path / name)

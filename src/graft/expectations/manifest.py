@@ -24,7 +24,8 @@ def read_manifest(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise GraftError("manifest not found", where=path, remedy="run the stage that writes it: dvc repro ingest")
     try:
-        table = pq.read_table(path)
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
     except (pa.ArrowException, OSError, ValueError) as error:
         raise GraftError(f"not a readable parquet file ({_first_line(error)})", where=path, remedy=REMEDY) from None
     problems = [
