@@ -135,3 +135,24 @@ def _of_image(logits: np.ndarray, label: np.ndarray, num_classes: int, calibrati
     class_id = np.asarray(logits.argmax())
     confusion = confusion_matrix(class_id[None], label[None], num_classes, ignore_index=None)
     return Prediction(class_id, confusion, float(probabilities[label]), float(probabilities[class_id]))
+
+
+class Tally:
+    """Counts of a whole split, kept small: one confusion matrix a model, marginals and domain an image.
+
+    Attributes:
+        confusion: int64 [K, K] by contender.
+        images: Marginals of each image in order, by contender.
+        domains: The domain of each image in order.
+    """
+
+    def __init__(self, names: Iterable[str], num_classes: int) -> None:
+        self.confusion = {name: np.zeros((num_classes, num_classes), np.int64) for name in names}
+        self.images: dict[str, list[Marginals]] = {name: [] for name in self.confusion}
+        self.domains: list[str] = []
+
+    def add(self, scored: Scored) -> None:
+        self.domains.append(scored.row.domain)
+        for name, prediction in scored.predictions.items():
+            self.confusion[name] += prediction.confusion
+            self.images[name].append(Marginals.of(prediction.confusion))

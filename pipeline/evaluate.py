@@ -1,0 +1,77 @@
+"""Evaluate: score the fine-tuned model, and the same training from scratch, on images neither has seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graft.checkpoints import load_model
+from graft.datasets.shards import read_rows
+from graft.metrics.calibration import Calibration
+from graft.predicting_torch import torch_runner
+from graft.progress import progress
+from graft.reporting.evidence import Evidence
+from graft.reporting.examples import Examples
+from graft.reporting.report import write_report
+from graft.reporting.results import headlines, results, write_tables
+from graft.reporting.sources import input_files, refuse_seen
+from graft.reporting.tables import PerImageTable
+from graft.runtimes import use_runtime
+from graft.sample import ClassMap, content_seed, read_json, write_json
+from graft.scoring import Contender, Tally, score_rows
+
+if TYPE_CHECKING:
+    from graft.params import Evaluate, Predict, Runtime
+
+
+def evaluate(
+    *,
+    task: str,
+    seed: int,
+    runtime: Runtime,
+    predict: Predict,
+    evaluate: Evaluate,
+    images: Path,
+    class_map: Path,
+    model: Path,
+    curves: Path,
+    validation: Path,
+    statistics: Path,
+    out: Path,
+) -> dict[str, float]:
+    """Writes metrics.json, per_image.parquet, confusion.csv, classes.csv, their plots and report.html.
+
+    Raises:
+        GraftError: The split is empty or without a labelled pixel, or an image of it was seen in training.
+    """
+    classes = ClassMap.read(class_map)
+    num_images = refuse_seen(images, set(read_json(model / "seen.json")["train"]), evaluate.split)
+    contenders = _contenders(model, runtime, evaluate)
+    tally, examples = Tally(contenders, classes.num_classes), Examples(classes, evaluate.num_examples)
+    rows = progress(read_rows(images), "Scoring images", total=num_images, unit="image")
+    with PerImageTable(out / "per_image.parquet") as table:
+        for scored in score_rows(rows, contenders, classes.num_classes, evaluate.batch_size, predict):
+            tally.add(scored)
+            table.add(scored)
+            examples.offer(scored)
+    metrics = results(tally, contenders, classes, task, evaluate, content_seed(seed, "bootstrap"))
+    write_json(out / "metrics.json", metrics)
+    write_tables(out, tally, metrics, classes, task)
+    inputs = input_files([images, class_map, model, curves, validation, statistics])
+    evidence = Evidence(task, metrics, classes, contenders, tally, examples, evaluate, inputs)
+    write_report(out / "report.html", evidence, curves, read_json(validation), read_json(statistics))
+    return headlines(metrics, task)
+
+
+def _contenders(model: Path, runtime: Runtime, evaluate: Evaluate) -> dict[str, Contender]:
+    device = use_runtime(runtime)
+    folders = {"fine_tuned": model, "baseline": model / "baseline"}
+    contenders = {}
+    for name, folder in folders.items():
+        if folder.is_dir():
+            network, spec = load_model(folder)
+            runner = torch_runner(
+                network, spec, device=device, precision=runtime.precision, channels_last=runtime.channels_last
+            )
+            contenders[name] = Contender(runner, spec, Calibration(evaluate.calibration_bins))
+    return contenders

@@ -1,0 +1,70 @@
+"""The learning curves of fine-tune as charts of the report."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+
+from markupsafe import Markup
+
+from graft.errors import GraftError
+from graft.reporting.charts import Axis, Line, line_chart
+
+COLUMNS = ("run", "epoch", "train_loss", "val_loss", "val_score")
+STYLES = {"fine_tuned": "ours", "baseline": "other"}
+NAMES = {"fine_tuned": "fine-tuned", "baseline": "from scratch"}
+
+
+def read_curves(folder: Path) -> list[dict[str, str]]:
+    """The rows of `curves.csv`, text as it stands there.
+
+    Raises:
+        GraftError: The file is missing, or a column is.
+    """
+    path = folder / "curves.csv"
+    if not path.is_file():
+        raise GraftError("file not found", where=path, remedy="run the stage that writes it: dvc repro")
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    missing = [column for column in COLUMNS if rows and column not in rows[0]]
+    if missing:
+        raise GraftError(f"columns are missing: {', '.join(missing)}", where=path, remedy="run dvc repro fine-tune")
+    return rows
+
+
+def loss_chart(rows: list[dict[str, str]]) -> Markup:
+    """Training and validation loss by epoch, of each run."""
+    lines = []
+    for run, style in STYLES.items():
+        lines.append(Line(f"{NAMES[run]}, val", style, _points(rows, run, "val_loss")))
+        lines.append(Line(f"{NAMES[run]}, train", f"{style} dashed", _points(rows, run, "train_loss")))
+    return _chart(lines, "loss", "Loss by epoch", percent=False)
+
+
+def score_chart(rows: list[dict[str, str]], title: str) -> Markup:
+    """Validation score by epoch, of each run, its best epoch marked."""
+    lines = []
+    for run, style in STYLES.items():
+        points = _points(rows, run, "val_score")
+        best = [max(range(len(points)), key=lambda i: points[i][1])] if points else []
+        lines.append(Line(NAMES[run], style, points, best))
+    return _chart(lines, title, f"Validation {title} by epoch", percent=True)
+
+
+def _of(rows: list[dict[str, str]], run: str) -> list[dict[str, str]]:
+    return [row for row in rows if row["run"] == run]
+
+
+def _points(rows: list[dict[str, str]], run: str, column: str) -> list[tuple[float, float]]:
+    pairs = [(float(row["epoch"]), float(row[column])) for row in _of(rows, run) if row[column]]
+    return [pair for pair in pairs if math.isfinite(pair[1])]
+
+
+def _chart(lines: list[Line], title: str, description: str, *, percent: bool) -> Markup:
+    drawn = [line for line in lines if line.points]
+    if not drawn:
+        return Markup("")
+    x = Axis.over("epoch", [point[0] for line in drawn for point in line.points], whole=True)
+    y = Axis.over(title, [0.0, *(point[1] for line in drawn for point in line.points)], percent=percent)
+    return line_chart(drawn, x, y, description)

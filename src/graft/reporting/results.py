@@ -1,0 +1,88 @@
+"""The content of metrics.json, and the tables and plots that say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.errors import GraftError
+from graft.metrics.confusion import HEADLINES
+from graft.metrics.summaries import CLASS_SCORES, gain_over, stacked, summarise
+from graft.reporting.plots import plot_classes, plot_confusion
+from graft.reporting.tables import write_classes, write_confusion
+from graft.sample import ClassMap
+from graft.scoring import Contender, Tally
+
+if TYPE_CHECKING:
+    from graft.params import Evaluate
+
+MODEL_NAMES = {"fine_tuned": "fine-tuned", "baseline": "from scratch"}
+# The score by class that plots show: for classification recall, the accuracy on the images of that class.
+CLASS_SCORE_SHOWN = {"segmentation": "iou", "classification": "recall"}
+
+
+def results(
+    tally: Tally, contenders: Mapping[str, Contender], classes: ClassMap, task: str, evaluate: Evaluate, seed: int
+) -> dict[str, Any]:
+    """The scores of the fine-tuned model; under `baseline` those of the other, under `gain` the difference.
+
+    Raises:
+        GraftError: Not one pixel of the split is labelled.
+    """
+    if not tally.confusion["fine_tuned"].any():
+        raise GraftError(
+            f"no pixel of the {evaluate.split} split is labelled",
+            rule="scores need labelled pixels",
+            remedy="check the classes of ingest.source: every value of the masks became 'ignored'",
+        )
+    images = {name: stacked(of_images) for name, of_images in tally.images.items()}
+    found = {}
+    for name, contender in contenders.items():
+        found[name] = summarise(
+            images[name],
+            tally.domains,
+            task=task,
+            names=classes.names,
+            num_samples=evaluate.bootstrap_samples,
+            seed=seed,
+        )
+        found[name]["calibration_error"] = contender.calibration.error if contender.calibration else None
+        found[name]["num_images"] = len(tally.domains)
+    metrics = found["fine_tuned"] | {
+        "split": evaluate.split,
+        "selected_on_this_split": evaluate.split == "val",
+        "synthetic": classes.synthetic,
+    }
+    if "baseline" in found:
+        gain = gain_over(
+            images["fine_tuned"], images["baseline"], task=task, num_samples=evaluate.bootstrap_samples, seed=seed
+        )
+        metrics |= {"baseline": found["baseline"], "gain": gain}
+    return metrics
+
+
+def headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]:
+    """The headline scores as one flat dict: `mean_iou`, `baseline_mean_iou`, `gain_mean_iou` and so on."""
+    flat = {}
+    for prefix, part in (("", metrics), ("baseline_", metrics.get("baseline")), ("gain_", metrics.get("gain"))):
+        for name in (*HEADLINES[task], "calibration_error"):
+            value = part.get(name) if part else None
+            flat |= {} if value is None else {prefix + name: value}
+    return flat
+
+
+def write_tables(out: Path, tally: Tally, metrics: Mapping[str, Any], classes: ClassMap, task: str) -> None:
+    """Writes confusion.csv and classes.csv, and the same as PNG."""
+    by_model = {"fine_tuned": metrics, "baseline": metrics.get("baseline")}
+    tables = {
+        MODEL_NAMES[model]: {score: found[score] for score in CLASS_SCORES[task]}
+        for model, found in by_model.items()
+        if found
+    }
+    write_classes(out / "classes.csv", tables)
+    write_confusion(out / "confusion.csv", tally.confusion["fine_tuned"], classes.names)
+    plot_confusion(out / "confusion.png", tally.confusion["fine_tuned"], classes.names)
+    shown = CLASS_SCORE_SHOWN[task]
+    bars = {model: [by_score[shown][name] for name in classes.names] for model, by_score in tables.items()}
+    plot_classes(out / "classes.png", {"iou": "IoU", "recall": "Recall"}[shown], classes.names, bars)

@@ -1,0 +1,198 @@
+"""Metrics against scikit-learn, a slow loop, and what must hold of any counts."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn import metrics as oracle
+
+from graft.metrics.bootstrap import interval, resampled
+from graft.metrics.calibration import MAX_PIXELS_PER_IMAGE, Calibration, spread_pixels
+from graft.metrics.confusion import HEADLINES, Marginals, confusion_matrix, scores
+from graft.metrics.summaries import CLASS_SCORES, gain_over, stacked, summarise
+
+NUM_CLASSES = 5
+
+
+def example(seed: int, size: int = 400, ignored: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(seed)
+    predictions = generator.integers(0, NUM_CLASSES, size).astype(np.uint8)
+    targets = np.where(generator.random(size) < 0.5, predictions, generator.integers(0, NUM_CLASSES, size))
+    return predictions, np.where(generator.random(size) < ignored, 255, targets).astype(np.uint8)
+
+
+pairs = st.lists(st.tuples(st.integers(0, 4), st.sampled_from([0, 1, 2, 3, 4, 255])), max_size=60).map(
+    lambda found: np.array(found, np.uint8).reshape(-1, 2)
+)
+
+
+@given(pairs)
+def test_confusion_counts_as_a_loop_does(found: np.ndarray) -> None:
+    slow = np.zeros((NUM_CLASSES, NUM_CLASSES), np.int64)
+    for prediction, target in found:
+        if target != 255:
+            slow[target, prediction] += 1
+    counted = confusion_matrix(found[:, 0], found[:, 1], NUM_CLASSES)
+    assert counted.dtype == np.int64
+    np.testing.assert_array_equal(counted, slow)
+    torch_counted = confusion_matrix(torch.from_numpy(found[:, 0].copy()), torch.from_numpy(found[:, 1].copy()), 5)
+    np.testing.assert_array_equal(torch_counted, slow)
+
+
+@given(pairs, st.integers(0, 60))
+def test_confusion_of_parts_adds_up(found: np.ndarray, cut: int) -> None:
+    parts = (confusion_matrix(part[:, 0], part[:, 1], NUM_CLASSES) for part in (found[:cut], found[cut:]))
+    np.testing.assert_array_equal(sum(parts), confusion_matrix(found[:, 0], found[:, 1], NUM_CLASSES))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_scores_equal_scikit_learn(seed: int) -> None:
+    predictions, targets = example(seed)
+    known = targets != 255
+    truth, found = targets[known], predictions[known]
+    confusion = confusion_matrix(predictions, targets, NUM_CLASSES)
+    np.testing.assert_array_equal(confusion, oracle.confusion_matrix(truth, found, labels=range(NUM_CLASSES)))
+    result = scores(confusion)
+    options = {"labels": range(NUM_CLASSES), "average": None}
+    np.testing.assert_allclose(result["iou"], oracle.jaccard_score(truth, found, **options))
+    np.testing.assert_allclose(result["dice"], oracle.f1_score(truth, found, **options))
+    np.testing.assert_allclose(result["precision"], oracle.precision_score(truth, found, **options))
+    np.testing.assert_allclose(result["recall"], oracle.recall_score(truth, found, **options))
+    assert result["mean_iou"] == pytest.approx(oracle.jaccard_score(truth, found, average="macro"))
+    assert result["frequency_weighted_iou"] == pytest.approx(oracle.jaccard_score(truth, found, average="weighted"))
+    assert result["macro_f1"] == pytest.approx(oracle.f1_score(truth, found, average="macro"))
+    assert result["accuracy"] == result["pixel_accuracy"] == pytest.approx(oracle.accuracy_score(truth, found))
+
+
+def test_a_class_in_neither_truth_nor_prediction_has_no_score() -> None:
+    result = scores(np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]]))
+    assert result["iou"] == [0.75, pytest.approx(2 / 3), None]
+    assert result["mean_iou"] == pytest.approx((0.75 + 2 / 3) / 2)
+    assert result["precision"][2] is None
+    assert result["recall"][2] is None
+
+
+def test_a_class_only_predicted_counts_as_zero() -> None:
+    result = scores(np.array([[3, 1], [0, 0]]))
+    assert result["iou"] == [0.75, 0.0]
+    assert result["recall"][1] is None
+
+
+def test_nothing_labelled_has_no_score() -> None:
+    confusion = confusion_matrix(np.zeros((4, 4), np.uint8), np.full((4, 4), 255, np.uint8), 3)
+    assert not confusion.any()
+    assert scores(confusion)["mean_iou"] is None
+    assert scores(confusion)["accuracy"] is None
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_ids_that_are_no_class_are_refused(kind) -> None:
+    fine, foreign = np.array([0, 1]), np.array([0, 7])
+    with pytest.raises(ValueError, match="predictions hold ids"):
+        confusion_matrix(kind(foreign), kind(fine), 3)
+    with pytest.raises(ValueError, match="targets hold ids"):
+        confusion_matrix(kind(fine), kind(foreign), 3)
+    with pytest.raises(ValueError, match="targets hold ids"):
+        confusion_matrix(kind(fine), kind(np.array([0, -1])), 3)
+    with pytest.raises(ValueError, match="differ in shape"):
+        confusion_matrix(kind(fine), kind(np.array([0])), 3)
+
+
+def test_many_classes_may_use_255_as_a_class() -> None:
+    ids = np.arange(300)
+    np.testing.assert_array_equal(confusion_matrix(ids, ids, 300, ignore_index=None), np.eye(300))
+    assert confusion_matrix(ids, ids, 300)[255, 255] == 0
+
+
+@given(st.integers(0, 1000), st.integers(1, 30))
+def test_calibration_error_equals_a_loop(seed: int, num_bins: int) -> None:
+    generator = np.random.default_rng(seed)
+    logits, targets = generator.normal(0, 3, (NUM_CLASSES, 50)), generator.integers(0, NUM_CLASSES, 50)
+    calibration = Calibration(num_bins)
+    calibration.add(logits[:, :20], targets[:20])
+    calibration.add(logits[:, 20:], targets[20:])
+    probabilities = torch.softmax(torch.from_numpy(logits), 0).numpy()
+    confidence, right = probabilities.max(0), probabilities.argmax(0) == targets
+    expected = 0.0
+    for low in range(num_bins):
+        inside = (confidence > low / num_bins) & (confidence <= (low + 1) / num_bins)
+        if inside.any():
+            expected += inside.mean() * abs(right[inside].mean() - confidence[inside].mean())
+    assert calibration.error == pytest.approx(expected, abs=1e-9)
+    assert sum(one["count"] for one in calibration.bins()) == 50
+
+
+def test_calibration_leaves_ignored_pixels_out() -> None:
+    calibration = Calibration(10)
+    calibration.add(np.zeros((3, 4), np.float32), np.full(4, 255, np.uint8))
+    assert calibration.error is None
+    calibration.add(np.array([[50.0, 50.0], [0.0, 0.0]]), np.array([0, 255]))
+    assert calibration.error == pytest.approx(0)
+
+
+@given(st.integers(1, 200), st.integers(1, 200))
+def test_spread_pixels_are_few_and_reach_every_column(height: int, width: int) -> None:
+    mask = np.arange(height * width).reshape(height, width)
+    logits, targets = spread_pixels(mask[None].astype(np.float32), mask)
+    assert targets.size <= MAX_PIXELS_PER_IMAGE
+    np.testing.assert_array_equal(logits[0], targets)
+    if targets.size >= width:
+        assert set(targets % width) == set(range(width))
+
+
+def images_of(seed: int, num_images: int = 12) -> Marginals:
+    counted = [confusion_matrix(*example(seed * 100 + i, 30), NUM_CLASSES) for i in range(num_images)]
+    return stacked([Marginals.of(one) for one in counted])
+
+
+def test_bootstrap_equals_a_loop_over_draws() -> None:
+    images = images_of(1)
+    drawn = resampled(images, 20, seed=3)
+    indices = np.random.default_rng(3).integers(0, 12, (20, 12))
+    for sample, chosen in enumerate(indices):
+        np.testing.assert_array_equal(drawn.hits[sample], sum(images.hits[i] for i in chosen))
+        np.testing.assert_array_equal(drawn.truth[sample], sum(images.truth[i] for i in chosen))
+
+
+def test_bootstrap_in_pieces_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = resampled(images_of(2), 50, seed=1)
+    monkeypatch.setattr("graft.metrics.bootstrap.NUM_DRAWN_AT_ONCE", 30)
+    np.testing.assert_array_equal(resampled(images_of(2), 50, seed=1).mean_iou, whole.mean_iou)
+
+
+def test_interval_covers_the_score_and_closes_on_equal_images() -> None:
+    low, high = interval(resampled(images_of(4, 60), 500, seed=0).accuracy)
+    assert low < float(np.mean([low, high])) < high
+    assert high - low < 0.1
+    same = images_of(5, 1)
+    low, high = interval(resampled(same, 10, seed=0).mean_iou)
+    assert low == high == pytest.approx(float(same.mean_iou[0]))
+    assert interval(np.array([math.nan])) is None
+
+
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+def test_summary_has_every_score(task: str) -> None:
+    names, domains = list("abcde"), ["day"] * 7 + ["night"] * 5
+    images = images_of(6)
+    found = summarise(images, domains, task=task, names=names, num_samples=100, seed=1)
+    for score in HEADLINES[task]:
+        low, high = found["interval"][score]
+        assert low <= found[score] <= high
+    for score in CLASS_SCORES[task]:
+        assert list(found[score]) == names
+    assert {name: part["num_images"] for name, part in found["per_domain"].items()} == {"day": 7, "night": 5}
+    day = Marginals(images.hits[:7].sum(0), images.truth[:7].sum(0), images.predicted[:7].sum(0))
+    assert found["per_domain"]["day"][next(iter(HEADLINES[task]))] == pytest.approx(
+        float(getattr(day, HEADLINES[task][next(iter(HEADLINES[task]))]))
+    )
+
+
+def test_gain_over_itself_is_zero_with_a_closed_interval() -> None:
+    gain = gain_over(images_of(7), images_of(7), task="segmentation", num_samples=50, seed=1)
+    assert gain["mean_iou"] == 0
+    assert gain["interval"]["mean_iou"] == [0, 0]
