@@ -196,16 +196,24 @@ def falling(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> 
 
 
 def _lens_drops(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Drops on the lens show the scene small, blurred and upside down."""
+    """Drops on the lens show the scene blurred and upside down."""
     height, width = image.shape[:2]
     small = cv2.resize(image, (width // 4, height // 4), interpolation=cv2.INTER_AREA)
-    blurred = cv2.resize(cv2.blur(small, (max(1, width // 56), max(1, height // 56)))[::-1], (width, height))
-    drops = np.zeros((height, width), np.uint8)
+    blurred = cv2.blur(small, (max(1, width // 56), max(1, height // 56)))
     for _ in range(rng.integers(2, 11)):
-        centre = (int(rng.uniform(0, width)), int(rng.uniform(0, height)))
-        radius = int(max(2, width * rng.uniform(0.006, 0.028)))
-        cv2.ellipse(drops, centre, (radius, int(radius * rng.uniform(1.0, 1.4))), 0, 0, 360, 255, -1)
-    alpha = cv2.GaussianBlur(drops, (0, 0), max(0.8, width / 220)).astype(np.float32)[:, :, None] * np.float32(
-        0.55 / 255
-    )
-    return image * (1 - alpha) + (blurred * 1.05 + 6) * alpha
+        column, row = int(rng.uniform(0, width)), int(rng.uniform(0, height))
+        radius = max(2.0, width * rng.uniform(0.006, 0.028))
+        reach = int(radius * 1.6) + 1
+        x0, x1, y0, y1 = (
+            max(column - reach, 0),
+            min(column + reach, width),
+            max(row - reach, 0),
+            min(row + reach, height),
+        )
+        across, down = np.arange(x0, x1) - column, np.arange(y0, y1) - row
+        away = np.hypot(across[None, :], down[:, None] * rng.uniform(0.7, 1.0)) / radius
+        alpha = (0.55 * np.clip(3 - 2.5 * away, 0, 1)).astype(np.float32)[:, :, None]
+        rows, columns = (height - 1 - np.arange(y0, y1)) // 4, np.arange(x0, x1) // 4
+        seen = blurred[np.minimum(rows, len(blurred) - 1)[:, None], np.minimum(columns, blurred.shape[1] - 1)]
+        image[y0:y1, x0:x1] += (seen * np.float32(1.05) + 6 - image[y0:y1, x0:x1]) * alpha
+    return image
