@@ -1,0 +1,118 @@
+"""The report: complete, self-contained, and readable whatever the names are."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import pytest
+
+from graft.reporting.charts import HEIGHT, WIDTH, Axis, Line, line_chart
+from graft.reporting.report import percent, points, size
+from graft.sample import read_json
+from tests.evaluable import run_evaluate, write_inputs
+
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class Balance(HTMLParser):
+    """Follows the tags, and fails where one closes what is not open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        pass
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture(scope="module", params=["segmentation", "classification"])
+def report(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict]:
+    root = tmp_path_factory.mktemp("report")
+    write_inputs(root, request.param)
+    run_evaluate(root, request.param)
+    folder = root / "reports/evaluation"
+    return (folder / "report.html").read_text(encoding="utf-8"), read_json(folder / "metrics.json")
+
+
+def test_the_page_needs_nothing_else(report: tuple[str, dict]) -> None:
+    page, _ = report
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)[^"']*""", page)
+    assert "http" not in page.replace("http-equiv", "")
+    assert "<script" not in page
+    assert "url(" not in page
+
+
+def test_the_page_is_well_formed_and_escaped(report: tuple[str, dict]) -> None:
+    page, _ = report
+    balance = Balance()
+    balance.feed(page)
+    assert not balance.open
+    assert "clip/&lt;b&gt;&amp;1.png" in page
+    assert "clip/<b>" not in page
+
+
+def test_the_page_says_what_it_must(report: tuple[str, dict]) -> None:
+    page, metrics = report
+    headline = metrics.get("mean_iou", metrics.get("accuracy"))
+    text = re.sub(r"\s+", " ", re.sub(r"<style>.*?</style>|<[^>]+>", "", page, flags=re.S))
+    assert f"{100 * headline:.1f}%" in text
+    for said in ("Synthetic images.", "Gain over training from scratch", "Learning curves", "Class by class", "Worst"):
+        assert said in text
+    for said in (
+        "By domain",
+        "sides have at least 64 pixels",
+        "allowed for clip/*: thumbnails",
+        "fine_tuned/model.safetensors",
+    ):
+        assert said in text
+    assert "None" not in text
+    assert "nan" not in text.lower().split()
+
+
+def test_every_picture_is_inside(report: tuple[str, dict]) -> None:
+    page, metrics = report
+    num_pictures = 3 * (4 if "mean_iou" in metrics else 1)
+    assert page.count('src="data:image/jpeg;base64,') == num_pictures
+
+
+@pytest.mark.parametrize("values", [[0.0], [0.0, 1.0], [0.31, 0.34], [3.0, 900.0], [0.0, 1e-9]])
+def test_an_axis_holds_its_values_with_few_round_ticks(values: list[float]) -> None:
+    axis = Axis.over("loss", values)
+    assert axis.low <= min(values)
+    assert axis.high >= max(values)
+    assert axis.high > axis.low
+    assert 2 <= len(axis.ticks) <= 7
+
+
+def test_epochs_are_whole() -> None:
+    assert list(Axis.over("epoch", [1, 2], whole=True).ticks) == [1, 2]
+    assert all(tick == int(tick) for tick in Axis.over("epoch", [1, 16], whole=True).ticks)
+
+
+def test_names_of_lines_do_not_overlap_and_stay_inside() -> None:
+    lines = [Line(f"line {i}", "ours", [(0, 0), (1, 0.001 * i)]) for i in range(6)]
+    svg = line_chart(lines, Axis.over("x", [0, 1]), Axis.over("y", [0, 1]), "six lines & more")
+    heights = sorted(float(found) for found in re.findall(r'class="name ours" x="[\d.]+" y="([\d.]+)"', svg))
+    assert min(b - a for a, b in pairwise(heights)) >= 14.9
+    assert heights[0] > 0
+    assert heights[-1] <= HEIGHT
+    assert "six lines &amp; more" in svg
+    assert f'viewBox="0 0 {WIDTH} {HEIGHT}"' in svg
+
+
+def test_numbers_for_people() -> None:
+    assert percent(0.1234) == "12.3%"
+    assert percent(None) == "–"
+    assert points(-0.05) == "−5.0"
+    assert points(0.123) == "+12.3"
+    assert size(5_300_000) == "5.3 MB"
+    assert size(1200) == "1.2 kB"

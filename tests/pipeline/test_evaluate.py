@@ -1,0 +1,190 @@
+"""Stage `evaluate` on six small images and untrained models."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from sklearn.metrics import confusion_matrix as slow_confusion_matrix
+
+from graft.checkpoints import load_model
+from graft.datasets.images import decode_image, decode_mask
+from graft.errors import GraftError
+from graft.metrics.confusion import scores
+from graft.predicting import predict_logits
+from graft.predicting_torch import torch_runner
+from graft.sample import read_json, sha256_of, write_json
+from tests.evaluable import NAMES, rows_of, run_evaluate, write_inputs
+
+OUTPUTS = (
+    "classes.csv",
+    "classes.png",
+    "confusion.csv",
+    "confusion.png",
+    "metrics.json",
+    "per_image.parquet",
+    "report.html",
+)
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("segmentation")
+    write_inputs(root)
+    headlines = run_evaluate(root)
+    assert headlines["gain_mean_iou"] == pytest.approx(headlines["mean_iou"] - headlines["baseline_mean_iou"])
+    return root
+
+
+def test_metrics_are_those_of_a_slow_count_through_predict_logits(evaluated: Path) -> None:
+    model, spec = load_model(evaluated / "models/fine_tuned")
+    runner = torch_runner(model, spec)
+    truth, found = [], []
+    for row in rows_of("segmentation"):
+        logits = predict_logits(runner, decode_image(row.image), spec, max_pixels=65536, overlap_px=16)
+        mask = decode_mask(row.mask)
+        truth.append(mask[mask != 255])
+        found.append(logits.argmax(0)[mask != 255])
+    expected = scores(slow_confusion_matrix(np.concatenate(truth), np.concatenate(found), labels=range(3)))
+    metrics = read_json(evaluated / "reports/evaluation/metrics.json")
+    for name in ("mean_iou", "pixel_accuracy", "frequency_weighted_iou"):
+        assert metrics[name] == pytest.approx(expected[name], abs=1e-3)
+    assert list(metrics["iou"].values()) == pytest.approx(expected["iou"], abs=1e-3)
+
+
+def test_metrics_have_the_promised_keys(evaluated: Path) -> None:
+    metrics = read_json(evaluated / "reports/evaluation/metrics.json")
+    assert metrics["num_images"] == 6
+    assert metrics["split"] == "test"
+    assert metrics["synthetic"] is True
+    assert metrics["selected_on_this_split"] is False
+    for part in (metrics, metrics["baseline"]):
+        for by_class in ("iou", "dice", "precision", "recall"):
+            assert sorted(part[by_class]) == sorted(NAMES)
+        low, high = part["interval"]["mean_iou"]
+        assert 0 <= low <= part["mean_iou"] <= high <= 1
+        assert 0 <= part["calibration_error"] <= 1
+        assert {name: domain["num_images"] for name, domain in part["per_domain"].items()} == {"day": 3, "night": 3}
+    assert metrics["gain"]["mean_iou"] == pytest.approx(metrics["mean_iou"] - metrics["baseline"]["mean_iou"])
+
+
+def test_tables_add_up_to_the_same_counts(evaluated: Path) -> None:
+    out = evaluated / "reports/evaluation"
+    rows = pq.read_table(out / "per_image.parquet").to_pylist()
+    assert [row["id"] for row in rows] == [f"clip/{index}.png" for index in range(6)]
+    total = np.sum([row["confusion"] for row in rows], axis=0)
+    with (out / "confusion.csv").open() as file:
+        cells = list(csv.DictReader(file))
+    assert [int(cell["count"]) for cell in cells] == total.tolist()
+    assert total.sum() == 6 * 44 * 64
+    shares = [float(cell["share"]) for cell in cells if cell["actual"] == "sky"]
+    assert sum(shares) == pytest.approx(1, abs=1e-5)
+    for row in rows:
+        of_image = scores(np.array(row["confusion"]).reshape(3, 3))
+        assert row["score"] == of_image["mean_iou"]
+        assert len(row["baseline_confusion"]) == 9
+    with (out / "classes.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 6
+
+
+def test_the_same_bytes_twice(evaluated: Path, tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    run_evaluate(tmp_path)
+    for name in OUTPUTS:
+        assert sha256_of(tmp_path / "reports/evaluation" / name) == sha256_of(evaluated / "reports/evaluation" / name)
+    assert sorted(path.name for path in (tmp_path / "reports/evaluation").iterdir()) == sorted(OUTPUTS)
+
+
+def test_classification_without_baseline(tmp_path: Path) -> None:
+    write_inputs(tmp_path, "classification", baseline=False)
+    headlines = run_evaluate(tmp_path, "classification")
+    metrics = read_json(tmp_path / "reports/evaluation/metrics.json")
+    assert set(headlines) == {"accuracy", "macro_f1", "calibration_error"}
+    assert "mean_iou" not in metrics
+    assert "baseline" not in metrics
+    rows = pq.read_table(tmp_path / "reports/evaluation/per_image.parquet").to_pylist()
+    right = [np.trace(np.reshape(row["confusion"], (3, 3))) for row in rows]
+    assert metrics["accuracy"] == pytest.approx(np.mean(right))
+    assert all(0 <= row["score"] <= 1 and row["baseline_confusion"] is None for row in rows)
+    assert sorted(metrics["recall"]) == sorted(metrics["f1"]) == sorted(metrics["precision"]) == sorted(NAMES)
+
+
+def test_scores_on_val_say_so(tmp_path: Path) -> None:
+    write_inputs(tmp_path, baseline=False)
+    run_evaluate(tmp_path, split="val")
+    assert read_json(tmp_path / "reports/evaluation/metrics.json")["selected_on_this_split"] is True
+    assert "Selected on this split" in (tmp_path / "reports/evaluation/report.html").read_text()
+
+
+def test_void_images_and_a_class_without_truth(tmp_path: Path) -> None:
+    rows = rows_of("segmentation", change=lambda mask: np.where(mask == 2, 255, mask).astype(np.uint8))
+    void = rows_of("segmentation", 1, change=lambda mask: np.full_like(mask, 255))[0]
+    write_inputs(tmp_path, baseline=False, rows=[void, *rows[1:]])
+    run_evaluate(tmp_path)
+    metrics = read_json(tmp_path / "reports/evaluation/metrics.json")
+    assert metrics["recall"]["sky"] is None
+    assert metrics["num_images"] == 6
+    per_image = pq.read_table(tmp_path / "reports/evaluation/per_image.parquet").to_pylist()
+    assert per_image[0]["score"] is None
+    assert not any(per_image[0]["confusion"])
+
+
+def test_images_larger_than_a_forward_pass_are_scored_all_the_same(tmp_path: Path) -> None:
+    large = rows_of("segmentation", 1)[0]
+    image, mask = decode_image(large.image), decode_mask(large.mask)
+    from graft.datasets.images import encode_png
+
+    row = replace(large, image=encode_png(np.tile(image, (6, 6, 1))), mask=encode_png(np.tile(mask, (6, 6))))
+    write_inputs(tmp_path, baseline=False, rows=[row])
+    run_evaluate(tmp_path)
+    metrics = read_json(tmp_path / "reports/evaluation/metrics.json")
+    assert metrics["calibration_error"] is None
+    assert pq.read_table(tmp_path / "reports/evaluation/per_image.parquet")["confusion"].to_pylist()[0] != [0] * 9
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([], r"the test split has no images.*Remedy: set evaluate\.split: val"),
+        (
+            rows_of("segmentation", 2, change=lambda mask: np.full_like(mask, 255)),
+            r"no pixel of the test split is labelled.*Remedy: check the classes of ingest\.source",
+        ),
+        (
+            rows_of("segmentation", 1, change=lambda mask: np.ascontiguousarray(mask[:40])),
+            r"clip/0\.png: the mask has 64×40 pixels, the image 64×48.*one size",
+        ),
+        ([replace(rows_of("segmentation", 1)[0], mask=None)], r"clip/0\.png: an image without mask or label"),
+    ],
+)
+def test_what_cannot_be_scored_is_answered(tmp_path: Path, rows: list, message: str) -> None:
+    write_inputs(tmp_path, baseline=False, rows=rows)
+    with pytest.raises(GraftError, match=f"(?s){message}"):
+        run_evaluate(tmp_path)
+
+
+def test_an_image_seen_in_training_stops_it(tmp_path: Path) -> None:
+    write_inputs(tmp_path, baseline=False)
+    seen = [row.image_sha256 for row in rows_of("segmentation")]
+    write_json(tmp_path / "models/fine_tuned/seen.json", {"train": seen, "val": []})
+    with pytest.raises(GraftError, match=r"6 test images were seen in training: clip/0\.png.*clip/4\.png and 1 more"):
+        run_evaluate(tmp_path)
+
+
+def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
+    write_inputs(tmp_path, baseline=False)
+    shard = next((tmp_path / "data/interim/test").glob("*.parquet"))
+    shard.write_bytes(shard.read_bytes()[:200])
+    with pytest.raises(GraftError, match=r"first-00000\.parquet: damaged shard"):
+        run_evaluate(tmp_path)
+
+
+def test_curves_without_a_column_are_named(tmp_path: Path) -> None:
+    write_inputs(tmp_path, baseline=False)
+    (tmp_path / "reports/fine_tuning/curves.csv").write_text("run,epoch\nfine_tuned,1\n")
+    with pytest.raises(GraftError, match=r"curves\.csv: columns are missing: train_loss, val_loss, val_score"):
+        run_evaluate(tmp_path)
