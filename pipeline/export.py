@@ -58,7 +58,7 @@ def export(
     exported = onnx_runner(session(out / ONNX_FILE, runtime.num_threads))
     same = torch_runner(rounded, spec)
     parity: dict[str, Any] = compare(same, exported, spec, images, classes.num_classes, export.parity_images, predict)
-    parity["max_logit_difference_at_odd_sizes"] = compare_sizes(same, exported, spec)
+    parity["relative_difference_at_odd_sizes"] = compare_sizes(same, exported, spec)
     parity["weights_dtype"] = export.weights_dtype
     if export.weights_dtype != "float32":
         runners = {"original": torch_runner(original, spec), "exported": exported}

@@ -71,9 +71,11 @@ def _use(spec: Mapping[str, Any], classes: ClassMap) -> str:
 
     graft predict IMAGE… --model FOLDER --out DIR
 
-writes {writes}, for images of any size. Any ONNX runtime can run `model.onnx`: input `images`,
-uint8 RGB [B, H, W, 3] of any batch and size{padding}, neither scaled nor normalised; outputs `logits`, float32 {shape},
-and `class_ids`, {ids}.
+writes {writes}, for images of any size.
+
+Any ONNX runtime can run `model.onnx`: input `images`, uint8 RGB [B, H, W, 3] of any batch and size{padding}, neither
+scaled nor normalised; outputs `logits`, float32 {shape}, and `class_ids`, {ids}.
+
 Before the model an image is turned upright by its EXIF tag and resized by the rule `{_choice(spec["resize"])}`. Sides
 shorter than 32 px are padded, larger images than `predict.json` allows are tiled; `graft predict` does all of that."""
 
@@ -137,9 +139,10 @@ def _scores(task: str, classes: ClassMap, metrics: Mapping[str, Any]) -> str:
 def _parity(parity: Mapping[str, Any]) -> str:
     lines = [
         "## The file is the model",
-        f"On {len(parity['images'])} of the images scored, the ONNX file and the torch model it was made from agree on"
-        f" {parity['equal_fraction']:.3%} of the predictions; their logits differ by at most "
-        f"{parity['max_logit_difference']:.1e} (at other sizes {parity['max_logit_difference_at_odd_sizes']:.1e}).",
+        f"On {len(parity['images'])} of the images scored, the ONNX file and the torch model it was made from agree on "
+        f"{parity['equal_fraction']:.3%} of the predictions; their logits differ by at most "
+        f"{parity['max_logit_difference']:.1e}, at other sizes by at most "
+        f"{parity['relative_difference_at_odd_sizes']:.0e} of the largest logit.",
     ]
     if "rounding" in parity:
         rounding = parity["rounding"]
