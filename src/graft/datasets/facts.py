@@ -19,7 +19,13 @@ THUMBNAIL_PX = 32
 ORIENTATION_TAG = 0x0112
 BITS_PER_SAMPLE_TAG = 258
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "AVIF"})
-LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, as Pillow and OpenCV turn RGB into grey
+BLUE_GREEN_RED_LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
+# JPEG decodes to an eighth, a quarter or half of its size for little; every byte of the file is read all the same.
+REDUCED_GREY = (
+    (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+    (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
+    (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+)
 BITS_OF_MODE = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
 
 
@@ -66,18 +72,15 @@ class Describe:
 def image_facts(data: bytes, where: str, max_pixels: int) -> dict[str, Any]:
     """Size, kind, luminance and perceptual hash of an encoded image.
 
-    Width and height are those `decode_image` gives, that is after EXIF orientation. JPEG is decoded at a fraction of
-    its size and without colour, which still reads every byte of it.
+    Width and height are those `decode_image` gives, that is after EXIF orientation.
 
     Raises:
         GraftError: The image cannot be decoded or is too large.
     """
     with opened(data, where=where, max_pixels=max_pixels) as image:
         mode, channels, size = image.mode, len(image.getbands()), image.size
-        if image.format in ("JPEG", "MPO") and mode in ("L", "RGB"):
-            image.draft("L", (2 * THUMBNAIL_PX, 2 * THUMBNAIL_PX))
-        orientation = _orientation(image)
-        thumbnail = _thumbnail(image)
+        orientation = _orientation(image, data)
+        thumbnail = _thumbnail(image, data)
         bit_depth = _bit_depth(image, mode, data)
     turned = orientation >= 5 and image.format != "TIFF"  # Pillow turns TIFF itself, its size included
     return {
@@ -100,9 +103,9 @@ def mask_facts(data: bytes, translation: Translation, where: str, max_pixels: in
         GraftError: The mask cannot be decoded or is too large.
     """
     with opened(data, where=where, max_pixels=max_pixels) as image:
-        values = _mask_values(image, translation)
+        values = _mask_values(image, translation, data)
         translated = translation.apply(values)
-        keep = image.format == "PNG" and image.mode == "L" and _is_plain(image, data) and _same(values, translated)
+        keep = image.mode == "L" and is_plain_png(image, data) and _same(values, translated)
         lossy = image.format in LOSSY_FORMATS or (image.format == "WEBP" and b"VP8L" not in data[:64])
     mask = data if keep else encode_png(translated.mask)
     return {
@@ -132,17 +135,38 @@ def perceptual_hash(thumbnail: np.ndarray) -> str:
     return np.packbits(bits).tobytes().hex()
 
 
-def _thumbnail(image: Image.Image) -> np.ndarray:
+def _thumbnail(image: Image.Image, data: bytes) -> np.ndarray:
     """The image in grey, float32 [32, 32], each pixel a mean over its area; orientation is not applied."""
-    small = image if image.mode == "L" else as_rgb(image)
-    small.load()
-    means = np.asarray(small.resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX), np.float32)
-    grey = means if means.ndim == 2 else means @ LUMA
-    return np.ascontiguousarray(grey)
+    decoded = _decoded_by_opencv(image, data)
+    if decoded is None:
+        decoded = np.asarray(as_rgb(image))[..., ::-1]
+    means = cv2.resize(decoded, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return means if means.ndim == 2 else np.ascontiguousarray(means @ BLUE_GREEN_RED_LUMA)
 
 
-def _orientation(image: Image.Image) -> int:
-    if image.format == "PNG":
+def _decoded_by_opencv(image: Image.Image, data: bytes) -> np.ndarray | None:
+    """Plain JPEG and PNG, faster than Pillow; None where the file is not plain, or is damaged and Pillow says how."""
+    flags = cv2.IMREAD_IGNORE_ORIENTATION
+    if image.format == "JPEG" and image.mode in ("L", "RGB"):
+        scale = min(image.size) // THUMBNAIL_PX
+        reduced = [flag for least, flag in REDUCED_GREY if scale >= least]
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags | (reduced or [cv2.IMREAD_GRAYSCALE])[0])
+    elif is_plain_png(image, data):
+        color = cv2.IMREAD_COLOR if image.mode == "RGB" else cv2.IMREAD_GRAYSCALE
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags | color)
+    else:
+        return None
+    return decoded
+
+
+def is_plain_png(image: Image.Image, data: bytes) -> bool:
+    """Whether it is a complete 8-bit grey or RGB PNG without transparency."""
+    plain = image.format == "PNG" and image.mode in ("L", "RGB") and data[24] == 8
+    return plain and "transparency" not in image.info and b"IEND" in data[-16:]
+
+
+def _orientation(image: Image.Image, data: bytes) -> int:
+    if image.format == "PNG" and b"eXIf" in data:
         image.load()  # the tag may stand behind the pixels
     if image.format in ("JPEG", "MPO", "PNG", "WEBP", "AVIF") and "exif" not in image.info:
         return 1
@@ -158,8 +182,10 @@ def _bit_depth(image: Image.Image, mode: str, data: bytes) -> int:
     return BITS_OF_MODE.get(mode, 8)
 
 
-def _mask_values(image: Image.Image, translation: Translation) -> np.ndarray:
+def _mask_values(image: Image.Image, translation: Translation, data: bytes) -> np.ndarray:
     """Grey values or palette indices [H, W], or RGB [H, W, 3]; transparency and orientation of a mask are ignored."""
+    if image.mode == "L" and image.format == "PNG" and (decoded := _decoded_by_opencv(image, data)) is not None:
+        return decoded
     if image.mode == "P" and not translation.reads_colors:
         return np.asarray(image)
     if image.mode == "1":
@@ -169,10 +195,6 @@ def _mask_values(image: Image.Image, translation: Translation) -> np.ndarray:
     if image.mode == "LA":
         return np.asarray(image.getchannel(0))
     return np.asarray(image.convert("RGB"))
-
-
-def _is_plain(image: Image.Image, data: bytes) -> bool:
-    return data[24] == 8 and "transparency" not in image.info
 
 
 def _same(values: np.ndarray, translated: Translated) -> bool:
