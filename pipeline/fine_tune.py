@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.adaptation import STRATEGIES, supervised
-from graft.checkpoints import ModelSpec, load_state, save_model
+from graft.checkpoints import ModelSpec, disagreements, load_state, save_model
 from graft.choices import Choice, resolve
 from graft.class_weights import class_weights
 from graft.curves import write_curves
 from graft.datasets.resizing import RESIZES
 from graft.datasets.views import open_views
+from graft.errors import GraftError
 from graft.fitting import SCORE_NAMES, Fitting, Outcome
 from graft.held_out import SCORES, HeldOut
 from graft.losses import WeightedSum, resolve_losses
@@ -55,8 +56,7 @@ def fine_tune(
     fitting = Fitting(seed, fine_tune, runtime, views, held_out, spec, resume, listen)
 
     outcomes = {}
-    pretrained_network = copy.deepcopy(network)
-    pretrained_network.load_state_dict(load_state(pretrained / "weights.safetensors")[0])
+    pretrained_network = with_weights(copy.deepcopy(network), pretrained / "weights.safetensors")
     adapting = strategy(loss.to(runtime.device))
     outcomes["fine_tuned"] = fitting.run("fine_tuned", pretrained_network, adapting, fine_tune.learning_rate)
     if fine_tune.baseline:
@@ -96,6 +96,16 @@ def spec_of(
         padding_multiple=network.padding_multiple,
         synthetic=classes.synthetic,
     )
+
+
+def with_weights(network: Model, path: Path) -> Model:
+    """The network with the weights of a file, all of them."""
+    state, _ = load_state(path)
+    if problems := disagreements(network.state_dict(), state):
+        what = f"{path}: not the weights of the model in params.yaml"
+        raise GraftError.of_all(what, problems[:5], remedy="run dvc repro, which loads the weights of this model first")
+    network.load_state_dict(state)
+    return network
 
 
 def headline(task: str, outcomes: dict[str, Outcome]) -> dict[str, float]:

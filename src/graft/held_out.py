@@ -84,7 +84,8 @@ class HeldOut:
             predicted = predict_batch(runner, images, self.spec, max_pixels=MAX_PIXELS, overlap_px=OVERLAP_PX)
             for logits, target in zip(predicted, targets, strict=True):
                 losses.append(self._loss(logits, target))
-                confusion += np.asarray(confusion_matrix(most_likely(logits), target, self.num_classes))
+                predictions = most_likely(logits) if logits.ndim == 3 else np.argmax(logits, keepdims=True)
+                confusion += confusion_matrix(predictions, target.reshape(predictions.shape), self.num_classes)
             tick(len(images))
         score = scores(confusion)[SCORES[self.spec.task]]
         return Held(math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion))

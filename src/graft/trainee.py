@@ -48,6 +48,11 @@ class EpochReport:
         return {name: getattr(self, name) for name in names}
 
 
+def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """The batch normalisation layers of a model."""
+    return [module for module in model.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
 class Trainee:
     """A model in training.
 
@@ -64,6 +69,7 @@ class Trainee:
         self.model, self.optimizer = model, optimizer
         self.ema = None if ema_decay is None else Ema(model, ema_decay)
         self.parameters = [tensor for group in optimizer.param_groups for tensor in group["params"]]
+        self._norms = [(norm, norm.momentum) for norm in batch_norms(model) if norm.momentum is not None]
         self.epoch = self.batch = self.step = 0
         self.history: list[EpochReport] = []
         self.best: dict[str, Tensor] = {}
@@ -88,6 +94,15 @@ class Trainee:
         """Sets the rate of every parameter group."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate
+
+    def set_normalisation(self) -> None:
+        """Lets running statistics be the plain mean of the first steps, and only then a moving average.
+
+        They start at variance one where a fresh network's may be 1e-4: momentum 0.1 takes 90 steps to forget it, which
+        a short training does not have (40 steps on four images: mean IoU 0.19 at a training loss of 0.3).
+        """
+        for norm, momentum in self._norms:
+            norm.momentum = max(momentum, 1 / (self.step + 1))
 
     def take_step(self, loss: Tensor, clip_norm: float | None) -> None:
         """Moves the weights along the gradients of `loss` and forgets the gradients."""

@@ -22,7 +22,7 @@ from graft.datasets.views import Views
 from graft.resuming import Checkpoint
 from graft.sample import content_seed
 from graft.schedules import warmed_up
-from graft.trainee import EpochReport, Trainee
+from graft.trainee import EpochReport, Trainee, batch_norms
 
 # Looking at a loss makes the host wait for the device; a few steps in vain after one that is not finite cost less.
 STEPS_BETWEEN_LOOKS = 16
@@ -140,11 +140,6 @@ def epoch_order(num_samples: int, plan: Plan, epoch: int, *, needs_two: bool) ->
     )
 
 
-def has_batch_norm(model: nn.Module) -> bool:
-    """Whether a batch of one could fail in training."""
-    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
-
-
 def _train_epoch(
     trainee: Trainee,
     plan: Plan,
@@ -156,13 +151,14 @@ def _train_epoch(
 ) -> float:
     """The steps of an epoch that are left; returns the learning rate of its last step."""
     trainee.model.train()  # validation left it in evaluation mode; frozen parts stay there
-    order = epoch_order(views.num_samples, plan, trainee.epoch, needs_two=has_batch_norm(trainee.model))
+    order = epoch_order(views.num_samples, plan, trainee.epoch, needs_two=bool(batch_norms(trainee.model)))
     steps_per_epoch = -(-len(order) // plan.batch_size)
     left = order[trainee.batch * plan.batch_size :]
     view = trainee.epoch % views.num_views
     for images, targets in batches(views, left, view, plan.batch_size, device=forward.scale.device):
         torch.manual_seed(content_seed(plan.seed, "step", trainee.step))
         trainee.set_learning_rate(plan.learning_rate * plan.factor(trainee.step, steps_per_epoch))
+        trainee.set_normalisation()
         loss = strategy.step(forward, images, targets)["loss"]
         loss.backward()
         trainee.take_step(loss.detach(), plan.clip_norm)

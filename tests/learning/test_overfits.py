@@ -1,0 +1,67 @@
+"""Every strategy can learn a tiny set by heart within a budget of steps, and moves only what it may."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from graft.adaptation import STRATEGIES
+from graft.checkpoints import load_state
+from graft.sample import read_json
+from tests import tiny_training
+
+# name: the stage's settings, and what train loss (against the first epoch's) and val score must have come to
+ROWS = {
+    "supervised": ({"epochs": 40, "batch_size": 4, "losses": [{"name": "cross_entropy", "weight": 1.0}]}, 0.3, 0.35)
+}
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory):
+    plain = {"name": "light", "flip_probability": 0.0, "strength": 0.0}
+    whole = SimpleNamespace(height_px=72, width_px=96)
+    return tiny_training.prepare(tmp_path_factory.mktemp("four"), num_samples=4, views=1, policy=plain, crop=whole)
+
+
+def test_every_strategy_has_a_row():
+    assert list(ROWS) == list(STRATEGIES)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_learns_four_streets_by_heart(four, tmp_path, name):
+    settings, share_of_loss, score = ROWS[name]
+    reports = []
+    tiny_training.run(four, tmp_path, listen=lambda run, report: reports.append(report), **settings)
+    assert reports[-1].step <= 40
+    assert reports[-1].train_loss < share_of_loss * reports[0].train_loss
+    assert max(report.val_score for report in reports) > score
+
+
+@pytest.mark.parametrize("losses", [[{"name": "dice", "weight": 1.0}]])
+@pytest.mark.parametrize("weights", ["inverse", "effective", "median_frequency"])
+def test_other_losses_and_class_weights_learn_too(four, tmp_path, losses, weights):
+    reports = []
+    tiny_training.run(
+        four,
+        tmp_path,
+        losses=losses,
+        class_weights=weights,
+        epochs=5,
+        listen=lambda run, report: reports.append(report),
+    )
+    assert reports[-1].train_loss < reports[0].train_loss
+
+
+@pytest.mark.parametrize(("train", "moved"), [("head", "head."), ("frozen_backbone", "head.")])
+def test_what_is_frozen_keeps_every_bit(four, tmp_path, train, moved):
+    tiny_training.run(four, tmp_path, strategy={"name": "supervised", "train": train})
+    before, _ = load_state(four / "pretrained/weights.safetensors")
+    after, _ = load_state(tmp_path / "model/model.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert changed
+    assert all(name.startswith(moved) for name in changed)
+    summary = read_json(tmp_path / "curves/summary.json")["runs"]["fine_tuned"]
+    assert {row["name"].split(",")[0] for row in summary["parameter_groups"]} == {"head"}
+    assert summary["num_frozen_parameters"] > summary["num_trained_parameters"]

@@ -1,0 +1,240 @@
+"""Stage 5 on a few small streets: what it writes, what it refuses, and that the same inputs give the same bytes."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from graft.checkpoints import load_model, load_state
+from graft.class_weights import class_weights
+from graft.errors import GraftError
+from graft.held_out import collapsed_class
+from graft.models import fresh
+from graft.predicting import most_likely, predict_logits
+from graft.predicting_torch import torch_runner
+from graft.sample import content_seed, read_json, sha256_of
+from graft.schedules import SCHEDULES
+from graft.training import Forward, Plan, epoch_order
+from tests import tiny_training
+
+
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory):
+    return tiny_training.prepare(tmp_path_factory.mktemp("streets"), num_samples=7)
+
+
+@pytest.fixture(scope="module")
+def trained(streets, tmp_path_factory):
+    """Two epochs with a baseline: the folder, the metrics and what was listened to."""
+    out, heard = tmp_path_factory.mktemp("trained"), []
+    metrics = tiny_training.run(
+        streets, out, baseline=True, class_weights="effective", listen=lambda run, report: heard.append((run, report))
+    )
+    return out, metrics, heard
+
+
+def digests(folder):
+    return {str(path.relative_to(folder)): sha256_of(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_writes_what_it_declares(trained):
+    out, metrics, heard = trained
+    names = ["baseline/model.safetensors", "baseline/spec.json", "model.safetensors", "seen.json", "spec.json"]
+    assert list(digests(out / "model")) == names
+    assert list(digests(out / "curves")) == ["curves.csv", "curves.png", "summary.json"]
+    assert [(run, report.epoch) for run, report in heard] == [
+        (r, e) for r in ("fine_tuned", "baseline") for e in (1, 2)
+    ]
+    assert all(report.seconds > 0 for _, report in heard)
+    assert set(metrics) == {f"{r}.{m}" for r in ("fine_tuned", "baseline") for m in ("val_mean_iou", "best_epoch")}
+
+
+def test_curves_have_a_row_an_epoch_and_no_times(trained):
+    out, _, heard = trained
+    with (out / "curves/curves.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["run", "epoch", "step", "train_loss", "val_loss", "val_score", "learning_rate"]
+    assert [row["run"] for row in rows] == ["fine_tuned"] * 2 + ["baseline"] * 2
+    # Seven samples, batches of three: the seventh would be a batch of one and is left out.
+    assert [int(row["step"]) for row in rows] == [2, 4, 2, 4]
+    assert [float(row["val_score"]) for row in rows] == [report.val_score for _, report in heard]
+    assert "seconds" not in (out / "curves/summary.json").read_text()
+
+
+def test_summary_says_what_was_trained_and_how(trained):
+    summary = read_json(trained[0] / "curves/summary.json")
+    assert summary["losses"] == [{"name": "cross_entropy", "label_smoothing": 0.0, "weight": 1.0}]
+    assert summary["class_weights"]["kind"] == "effective"
+    assert len(summary["class_weights"]["weights"]) == 11
+    for run in ("fine_tuned", "baseline"):
+        of_run = summary["runs"][run]
+        assert of_run["optimizer"] == {
+            "name": "adamw",
+            "beta1": 0.9,
+            "beta2": 0.999,
+            "epsilon": 1e-8,
+            "weight_decay": 0.01,
+        }
+        assert {row["weight_decay"] for row in of_run["parameter_groups"]} == {0.0, 0.01}
+        assert of_run["num_frozen_parameters"] == 0
+        assert "collapsed_to" in of_run
+
+
+def test_kept_weights_score_what_the_curves_say(trained, streets):
+    """The kept model is the best epoch's, and val is scored in the one way from image to logits."""
+    from graft.datasets.images import decode_image, decode_mask
+    from graft.datasets.shards import read_rows
+    from graft.metrics.confusion import confusion_matrix, scores
+
+    out, metrics, _ = trained
+    model, spec = load_model(out / "model")
+    runner, confusion = torch_runner(model, spec), 0
+    for row in read_rows(streets / "train"):
+        logits = predict_logits(runner, decode_image(row.image), spec, max_pixels=2_000_000, overlap_px=64)
+        confusion = confusion + confusion_matrix(most_likely(logits), decode_mask(row.mask), 11)
+    assert scores(confusion)["mean_iou"] == pytest.approx(metrics["fine_tuned.val_mean_iou"], abs=1e-3)
+
+
+def test_seen_lists_every_image_once(trained, streets):
+    seen, index = read_json(trained[0] / "model/seen.json"), read_json(streets / "augmented/index.json")
+    assert seen == {"train": sorted(index["image_sha256"]), "val": sorted(index["image_sha256"])}
+
+
+def test_same_inputs_give_the_same_bytes_elsewhere_and_after_an_interruption(trained, streets, tmp_path):
+    elsewhere = tmp_path / "another place"
+    shutil.copytree(streets, elsewhere)
+
+    def interrupt(run, report):
+        if run == "baseline":
+            raise KeyboardInterrupt
+
+    settings = {"baseline": True, "class_weights": "effective", "resume": tmp_path / "resume"}
+    with pytest.raises(KeyboardInterrupt):
+        tiny_training.run(elsewhere, tmp_path / "first", listen=interrupt, **settings)
+    tiny_training.run(elsewhere, tmp_path / "second", **settings)
+    assert digests(tmp_path / "second") == digests(trained[0])
+
+
+def test_classification_with_averaged_weights_and_early_stopping(tmp_path):
+    photographs = tiny_training.prepare(tmp_path / "photographs", "classification")
+    heard = []
+    metrics = tiny_training.run(
+        photographs,
+        tmp_path / "out",
+        "classification",
+        ema_decay=0.9,
+        early_stopping_epochs=1,
+        epochs=12,
+        losses=[{"name": "cross_entropy", "weight": 1.0, "label_smoothing": 0.1}, {"name": "dice", "weight": 0.5}],
+        listen=lambda run, report: heard.append(report),
+    )
+    summary = read_json(tmp_path / "out/curves/summary.json")
+    assert summary["score"] == "accuracy"
+    assert summary["runs"]["fine_tuned"]["stopped_early"]
+    assert heard[-1].epoch < 12
+    assert not heard[-1].is_best
+    assert metrics["fine_tuned.val_accuracy"] == max(report.val_score for report in heard)
+
+
+@pytest.mark.parametrize("settings", [{"precision": "bf16"}, {"channels_last": False, "deterministic": False}])
+def test_other_runtimes_train(streets, tmp_path, settings):
+    assert tiny_training.run(streets, tmp_path, epochs=2, batch_size=8, runtime_changes=settings)
+
+
+def test_a_loss_that_is_not_finite_names_epoch_and_step(streets, tmp_path):
+    with pytest.raises(GraftError, match=r"loss is (nan|inf) in epoch \d+ at step \d+.*fine_tune\.learning_rate"):
+        tiny_training.run(streets, tmp_path, optimizer="sgd", learning_rate=1e30, clip_norm=None)
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_device_that_is_not_there_is_said(streets, tmp_path, device):
+    there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if there[device]:
+        assert tiny_training.run(streets, tmp_path, runtime_changes={"device": device})
+        return
+    with pytest.raises(
+        GraftError, match=rf"runtime\.device is {device}, which this machine does not have.*device: cpu"
+    ):
+        tiny_training.run(streets, tmp_path, runtime_changes={"device": device})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"strategy": {"name": "supervized"}}, "did you mean 'supervised'"),
+        ({"strategy": {"name": "supervised", "train": "heads"}}, "'all', 'frozen_backbone' or 'head'|'all', 'head'"),
+        ({"optimizer": "adamv"}, "did you mean 'adam"),
+        ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"losses": [{"name": "dise", "weight": 1.0}]}, "did you mean 'dice'"),
+        ({"model": {"name": "lrasp"}}, "did you mean 'lraspp'"),
+    ],
+)
+def test_a_misspelt_choice_is_answered_with_the_one_it_resembles(streets, tmp_path, changes, message):
+    with pytest.raises(GraftError, match=message):
+        tiny_training.run(streets, tmp_path, **changes)
+
+
+def test_weights_of_another_model_are_refused(streets, tmp_path):
+    with pytest.raises(GraftError, match=r"(?s)not the weights of the model.*dvc repro"):
+        tiny_training.run(streets, tmp_path, model={"name": "unet", "encoder": "resnet18"})
+
+
+def test_a_collapsed_model_is_called_out(streets, tmp_path, capsys):
+    tiny_training.run(streets, tmp_path, learning_rate=1e-9)
+    summary = read_json(tmp_path / "curves/summary.json")["runs"]["fine_tuned"]
+    if summary["collapsed_to"] is not None:
+        assert f"predicts {summary['collapsed_to']} for all of val" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("confusion", "expected"),
+    [
+        ([[5, 0], [5, 0]], 0),
+        ([[0, 5], [0, 5]], 1),
+        ([[5, 0], [4, 1]], None),
+        ([[99, 0], [1, 0]], None),  # the truth itself is one class
+        ([[0, 0], [0, 0]], None),
+    ],
+)
+def test_collapse_is_one_class_for_a_mixed_truth(confusion, expected):
+    assert collapsed_class(np.array(confusion)) == expected
+
+
+def test_class_weights_worked_out_by_hand():
+    counts = [100, 50, 0, 10]
+    assert class_weights("none", counts) is None
+    torch.testing.assert_close(class_weights("inverse", counts), torch.tensor([160 / 300, 160 / 150, 0, 160 / 30]))
+    torch.testing.assert_close(class_weights("median_frequency", counts), torch.tensor([0.5, 1.0, 0, 5.0]))
+    effective = class_weights("effective", counts).numpy()
+    beta = 1 - 3 / 160
+    expected = np.array([(1 - beta) / (1 - beta**n) if n else 0 for n in counts])
+    np.testing.assert_allclose(effective, expected * 160 / (expected * counts).sum(), rtol=1e-6)
+    with pytest.raises(GraftError, match="class_weights: none"):
+        class_weights("inverse", [0, 0])
+
+
+def test_an_epoch_is_a_permutation_that_depends_on_seed_and_epoch_alone():
+    plan = Plan(7, 3, 4, 1.0, SCHEDULES["constant"], 0, None, None)
+    orders = [epoch_order(9, plan, epoch, needs_two=False) for epoch in (0, 0, 1)]
+    assert sorted(orders[0]) == list(range(9))
+    assert orders[0].tolist() == orders[1].tolist() != orders[2].tolist()
+    assert len(epoch_order(9, plan, 0, needs_two=True)) == 8
+    assert len(epoch_order(8, plan, 0, needs_two=True)) == 8
+    assert len(epoch_order(1, plan, 0, needs_two=True)) == 1
+
+
+def test_images_are_padded_to_what_the_model_takes():
+    model = fresh("segmentation", {"name": "unet", "encoder": "resnet18"}, 3, content_seed(1)).eval()
+    forward = Forward(model, (torch.ones(1, 3, 1, 1), torch.zeros(1, 3, 1, 1)), "float32", True)
+    assert forward(torch.zeros(1, 3, 50, 70, dtype=torch.uint8)).shape == (1, 3, 50, 70)
+
+
+def test_all_parameters_of_the_pretrained_model_are_the_start(streets, tmp_path):
+    tiny_training.run(streets, tmp_path, learning_rate=1e-12)
+    before, _ = load_state(streets / "pretrained/weights.safetensors")
+    after, _ = load_state(tmp_path / "model/model.safetensors")
+    torch.testing.assert_close(after["head.low_classifier.weight"], before["head.low_classifier.weight"])

@@ -1,0 +1,78 @@
+"""A data set of a few small streets, ready for fine-tune, and the sections it takes, for the tests of training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from graft.checkpoints import save_state
+from graft.models import fresh
+from graft.params import FineTune, Preprocess, Runtime
+from graft.sample import ClassMap, write_json
+from pipeline.fine_tune import fine_tune
+from tests.augmented_samples import run_augment, write_train
+
+MODELS = {"segmentation": {"name": "lraspp"}, "classification": {"name": "mobilenet_v3", "variant": "small"}}
+SECTION = {
+    "strategy": {"name": "supervised", "train": "all"},
+    "losses": [{"name": "cross_entropy", "weight": 1.0}],
+    "class_weights": "none",
+    "optimizer": {"name": "adamw"},
+    "learning_rate": 3e-3,
+    "schedule": "cosine",
+    "warmup_epochs": 1,
+    "epochs": 2,
+    "batch_size": 3,
+    "clip_norm": 1.0,
+    "ema_decay": None,
+    "early_stopping_epochs": None,
+    "baseline": False,
+    "baseline_learning_rate": 3e-3,
+}
+
+
+def prepare(folder: Path, task: str = "segmentation", *, num_samples: int = 6, **augment: Any) -> Path:
+    """Shards (of which val is the same as train), views and weights that know nothing."""
+    write_train(folder, task=task, num_samples=num_samples)
+    run_augment(folder, folder / "augmented", task=task, **augment)
+    (folder / "pretrained").mkdir()
+    num_classes = ClassMap.read(folder / "class_map.json").num_classes
+    save_state(folder / "pretrained/weights.safetensors", fresh(task, MODELS[task], num_classes, 5).state_dict(), {})
+    card = {"name": "none", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    write_json(folder / "pretrained/card.json", card)
+    return folder
+
+
+def section(**changes: Any) -> FineTune:
+    """The `fine_tune` section."""
+    return FineTune(**SECTION | changes)
+
+
+def runtime(**changes: Any) -> Runtime:
+    """The `runtime` section."""
+    usual = {"device": "cpu", "precision": "float32", "channels_last": True, "num_threads": 1, "deterministic": True}
+    return Runtime(**usual | changes)
+
+
+def run(
+    folder: Path, out: Path, task: str = "segmentation", *, runtime_changes: dict | None = None, **changes: Any
+) -> dict:
+    """Runs the stage into `out/model` and `out/curves`; what it does not take itself goes to its section."""
+    for name in ("model", "curves"):
+        (out / name).mkdir(parents=True)
+    extra = {name: changes.pop(name) for name in ("resume", "listen") if name in changes}
+    return fine_tune(
+        task=task,
+        seed=7,
+        model=changes.pop("model", MODELS[task]),
+        preprocess=Preprocess(resize="none"),
+        runtime=runtime(**runtime_changes or {}),
+        fine_tune=section(**changes),
+        augmented=folder / "augmented",
+        val=folder / "train",
+        class_map=folder / "class_map.json",
+        pretrained=folder / "pretrained",
+        out=out / "model",
+        curves=out / "curves",
+        **extra,
+    )
