@@ -9,12 +9,11 @@ from typing import Any
 
 import cv2
 import numpy as np
-import torch
 
 from graft.checkpoints import ModelSpec, save_model
 from graft.datasets.images import encode_png
 from graft.datasets.shards import Row, ShardWriter
-from graft.models import build
+from graft.models import fresh
 from graft.params import Evaluate, Predict, Runtime
 from graft.sample import ClassMap, write_json
 from pipeline.evaluate import evaluate
@@ -68,8 +67,7 @@ def write_inputs(
     folders = [root / "models/fine_tuned", *([root / "models/fine_tuned/baseline"] if baseline else [])]
     for seed, folder in enumerate(folders):
         folder.mkdir(exist_ok=True)
-        torch.manual_seed(seed)
-        model = build(task, MODELS[task], len(NAMES))
+        model = fresh(task, MODELS[task], len(NAMES), seed)
         spec = ModelSpec(
             task, MODELS[task], 3, NAMES, (0.5,) * 3, (0.25,) * 3, {"name": "none"}, model.padding_multiple, True
         )

@@ -114,5 +114,6 @@ def test_numbers_for_people() -> None:
     assert percent(None) == "–"
     assert points(-0.05) == "−5.0"
     assert points(0.123) == "+12.3"
+    assert points(-0.0001) == "0.0"
     assert size(5_300_000) == "5.3 MB"
     assert size(1200) == "1.2 kB"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -58,13 +57,14 @@ class Examples:
         score = scored.predictions["fine_tuned"].score
         if math.isnan(score):
             return
-        num_worst = math.ceil(self.num_kept / 2)
-        is_worst = _enters(self.worst, num_worst, (score, scored.row.id), 1)
-        is_best = _enters(self.best, self.num_kept - num_worst, (score, scored.row.id), -1)
+        rank, num_worst = (score, scored.row.id), math.ceil(self.num_kept / 2)
+        num_best = self.num_kept - num_worst
+        is_worst = len(self.worst) < num_worst or rank < _rank(self.worst[-1])
+        is_best = len(self.best) < num_best or (num_best > 0 and rank > _rank(self.best[-1]))
         if is_worst or is_best:
             example = _example(scored, self.class_map)
-            self.worst = sorted([*self.worst, example], key=lambda e: (e.score, e.id))[:num_worst]
-            self.best = sorted([*self.best, example], key=lambda e: (-e.score, e.id))[: self.num_kept - num_worst]
+            self.worst = sorted([*self.worst, example], key=_rank)[:num_worst]
+            self.best = sorted([*self.best, example], key=_rank, reverse=True)[:num_best]
 
     def shown(self) -> tuple[list[Example], list[Example]]:
         """Best and worst; in a small split no image is shown as both."""
@@ -72,10 +72,8 @@ class Examples:
         return [example for example in self.best if example.id not in worst], self.worst
 
 
-def _enters(kept: Sequence[Example], num_kept: int, rank: tuple[float, str], sign: int) -> bool:
-    if len(kept) < num_kept:
-        return True
-    return num_kept > 0 and (sign * rank[0], rank[1]) < (sign * kept[-1].score, kept[-1].id)
+def _rank(example: Example) -> tuple[float, str]:
+    return example.score, example.id
 
 
 def _example(scored: Scored, class_map: ClassMap) -> Example:

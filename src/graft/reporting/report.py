@@ -89,7 +89,10 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 def points(value: float | None) -> str:
     """0.123 as +12.3, in percentage points, with a true minus sign."""
-    return "–" if value is None else f"{100 * value:+.1f}".replace("-", "−")
+    if value is None:
+        return "–"
+    text = f"{100 * value:+.1f}".replace("-", "−")
+    return text[1:] if text[1:] == "0.0" else text
 
 
 def size(num_bytes: int) -> str:
