@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Set
+import os
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -12,19 +13,21 @@ import pyarrow.parquet as pq
 from graft.errors import GraftError
 from graft.sample import sha256_of
 
-NUM_PARTS_SHOWN = 3  # data/interim/class_map.json: enough to find it, and the same wherever the checkout lies
 NUM_IDS_SHOWN = 5
 
 
-def input_files(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """`file`, `sha256` and `num_bytes` of each file, those of folders in order of name."""
+def input_files(paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """`file`, `sha256` and `num_bytes` of each file, those of folders in order of name.
+
+    Names start below the folder that holds all of `paths`, so that they are the same wherever the checkout lies.
+    """
+    root = Path(os.path.commonpath([path.absolute() for path in paths]))
     rows = []
     for path in paths:
         files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
         for file in files:
-            num_parts = NUM_PARTS_SHOWN + (len(file.parts) - len(path.parts))
-            shown = "/".join(file.parts[-num_parts:])
-            rows.append({"file": shown, "sha256": sha256_of(file), "num_bytes": file.stat().st_size})
+            name = file.absolute().relative_to(root).as_posix()
+            rows.append({"file": name, "sha256": sha256_of(file), "num_bytes": file.stat().st_size})
     return rows
 
 
