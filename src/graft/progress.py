@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+import time
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -29,7 +31,35 @@ def progress(items: Iterable[T], doing: str, *, total: int | None = None, unit: 
         mininterval=0.1 if on_terminal else SECONDS_BETWEEN_PLAIN_LINES,
         bar_format=None if on_terminal else "{desc}: {n_fmt}/{total_fmt} {unit} at {rate_fmt}, {remaining} left\n",
     )
-    yield from bar
+    with _clock.running():
+        yield from bar
+
+
+class _LoopClock:
+    """Wall time inside the outermost progress loops of this process; a loop in a loop is not counted twice."""
+
+    def __init__(self) -> None:
+        self.seconds, self._depth, self._started = 0.0, 0, 0.0
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        if self._depth == 0:
+            self._started = time.perf_counter()
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1
+            if self._depth == 0:
+                self.seconds += time.perf_counter() - self._started
+
+
+_clock = _LoopClock()
+
+
+def seconds_in_loops() -> float:
+    """How long this process has spent in loops over images, batches or epochs that have ended."""
+    return _clock.seconds
 
 
 def say(line: str) -> None:

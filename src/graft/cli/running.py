@@ -11,7 +11,7 @@ from typing import Any
 
 from graft import records
 from graft.params_file import as_recorded, load_params
-from graft.progress import say
+from graft.progress import say, seconds_in_loops
 from graft.sample import read_json, write_json
 
 
@@ -49,7 +49,7 @@ def run_stage(
         write_record(sealed, written, metrics)
         if "resume" in arguments:  # dvc repro --force would find a finished checkpoint and train nothing
             shutil.rmtree(arguments["resume"], ignore_errors=True)
-        measure(stage, {"seconds": time.perf_counter() - started})
+        measure(stage, {"seconds": time.perf_counter() - started, "loop_seconds": seconds_in_loops()})
 
 
 @contextmanager
