@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,6 +34,7 @@ def write_train(folder: Path, *, task: str = "segmentation", num_samples: int = 
     write_json(folder / "validation.json", {"passed": True, "expectations": []})
 
 
+@functools.lru_cache(maxsize=256)
 def row_of(number: int, task: str) -> dict[str, Any]:
     """A row of a shard: one synthetic street with its mask, or with its light as label."""
     scene = render(3, ("day", "night")[number % 2], number, width=SIZE[1], height=SIZE[0])

@@ -68,7 +68,7 @@ def cells(recipe: Recipe, row: Row, class_map: ClassMap) -> list[Cell]:
     """The image of a row, then its first views."""
     image, mask = recipe.prepared(row)
     name = class_map.names[row.label] if mask is None else None
-    first = Cell(image, mask, _shortened(f"{row.id} · {name}" if name else row.id, 46))
+    first = Cell(image, mask, _ending(f"{row.id} · {name}" if name else row.id, 46))
     shown = range(min(recipe.num_views, NUM_VIEWS_SHOWN))
     return [first, *(Cell(*recipe.view(row.id, image, mask, k), name or "") for k in shown)]
 
@@ -89,7 +89,7 @@ def _title(draw: ImageDraw.ImageDraw, recipe: Recipe, class_map: ClassMap, num_c
     options = ", ".join(f"{key} {value}" for key, value in recipe.policy.items() if key != "name")
     kind = "synthetic images · " if class_map.synthetic else ""
     about = f"{kind}policy {recipe.policy['name']}" + (f" ({options})" if options else "")
-    draw.text((MARGIN_PX, 60), _shortened(about, num_columns * 42), FAINT, font(14))
+    draw.text((MARGIN_PX, 60), _beginning(about, num_columns * 36), FAINT, font(14))
     for column in range(num_columns):
         left = MARGIN_PX + column * (CELL_WIDTH_PX + GAP_PX)
         draw.text((left, 88), "image" if column == 0 else f"view {column - 1}", INK, font(15, bold=True))
@@ -100,13 +100,13 @@ def _paint(sheet: Image.Image, corner: tuple[int, int], cell: Cell, height: int,
     size = (height, size[1]) if size[1] < CELL_WIDTH_PX else size
     image = resize_image(cell.image, size)
     sheet.paste(Image.fromarray(image), corner)
-    bottom = corner[1] + height
+    bottom = corner[1] + size[0]
     if cell.mask is not None:
         mask = resize_mask(cell.mask, size)
         drawn = overlay(image, mask, class_map.colors, alpha=0.6).copy()
         drawn[(mask == IGNORE_INDEX) & _stripes(*size)] = VOID
         sheet.paste(Image.fromarray(drawn), (corner[0], bottom + PAIR_GAP_PX))
-        bottom += PAIR_GAP_PX + height
+        bottom += PAIR_GAP_PX + size[0]
     ImageDraw.Draw(sheet).text((corner[0], bottom + 3), cell.caption, FAINT, font(11))
 
 
@@ -133,7 +133,7 @@ def _legend(
             x, y = MARGIN_PX + column * 250, top + 34 * number
             name = "ignored" if k == IGNORE_INDEX else class_map.names[k]
             draw.rectangle((x, y + 2, x + 20, y + 22), VOID if k == IGNORE_INDEX else class_map.colors[k], FAINT)
-            draw.text((x + 28, y), _shortened(name, 22), INK, font(13, bold=True))
+            draw.text((x + 28, y), _beginning(name, 24), INK, font(13, bold=True))
             draw.text((x + 28, y + 15), f"{before[k]:.1%} of images, {after[k]:.1%} of views", FAINT, font(10))
 
 
@@ -143,5 +143,9 @@ def _shares(stats: dict[str, Any], when: str) -> dict[int, float]:
     return {k: pixels / total for k, pixels in counted.items()}
 
 
-def _shortened(text: str, most: int) -> str:
+def _beginning(text: str, most: int) -> str:
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def _ending(text: str, most: int) -> str:
     return text if len(text) <= most else f"…{text[1 - most :]}"

@@ -1,0 +1,98 @@
+"""The augment stage: its gate, its files, and the same bytes from every run."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import cv2
+import pytest
+
+from graft.augmentations import POLICIES
+from graft.datasets import materialising
+from graft.errors import GraftError
+from graft.sample import ClassMap, read_json, write_json
+from tests.augmented_samples import run_augment, write_train
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(folder.rglob("*"))}
+
+
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+@pytest.mark.parametrize("storage", ["materialised", "online"])
+def test_two_runs_in_two_folders_give_the_same_bytes(tmp_path, task, storage):
+    for name in ("one", "another/one"):
+        write_train(tmp_path / name, task=task, num_samples=3)
+        run_augment(tmp_path / name, tmp_path / name / "out", task=task, storage=storage)
+    files = digests(tmp_path / "one/out")
+    assert files == digests(tmp_path / "another/one/out")
+    arrays = {"images.npy", "targets.npy"} if storage == "materialised" else {"rows.arrow"}
+    assert set(files) == {"index.json", "policy.json", "preview.png", "statistics.json"} | arrays
+
+
+def test_the_number_of_workers_changes_no_byte(tmp_path, monkeypatch):
+    write_train(tmp_path, num_samples=70)
+    run_augment(tmp_path, tmp_path / "by_one", views=2)
+    monkeypatch.setattr(materialising, "FEWEST_PIXELS_FOR_A_POOL", 0)
+    monkeypatch.setattr(materialising, "num_usable_cores", lambda: 2)
+    run_augment(tmp_path, tmp_path / "by_two", views=2)
+    assert digests(tmp_path / "by_one") == digests(tmp_path / "by_two")
+
+
+@pytest.mark.parametrize("policy", sorted(POLICIES))
+def test_every_policy_goes_through_the_stage(tmp_path, policy):
+    write_train(tmp_path, num_samples=2)
+    metrics = run_augment(tmp_path, tmp_path / "out", policy=policy, resize={"name": "short_side", "size_px": 60})
+    assert metrics["num_images"] == 2
+    assert metrics["num_views"] == 6
+    written = read_json(tmp_path / "out/policy.json")
+    assert written["recipe"]["policy"]["name"] == policy
+    assert len(written["recipe"]["policy"]) > 1, "every option is written, defaults too"
+    assert written["transforms"]["transform"]["transforms"]
+
+
+def test_data_that_failed_validation_are_refused_with_the_rules_they_break(tmp_path):
+    write_train(tmp_path, num_samples=1)
+    failed = {
+        "name": "exact_duplicates",
+        "severity": "critical",
+        "success": False,
+        "count": 2,
+        "rule": "no image twice",
+    }
+    warned = failed | {"name": "tiny_images", "severity": "warning"}
+    write_json(tmp_path / "validation.json", {"passed": False, "expectations": [failed, warned]})
+    with pytest.raises(
+        GraftError, match=r"did not pass validation \(1\):\n  - exact_duplicates: 2 \(rule: no image twice\)"
+    ):
+        run_augment(tmp_path, tmp_path / "out")
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+def test_validation_that_never_ran_is_asked_for(tmp_path):
+    write_train(tmp_path, num_samples=1)
+    (tmp_path / "validation.json").unlink()
+    with pytest.raises(GraftError, match=r"validation.json: file not found.*Remedy: run the stage that writes it"):
+        run_augment(tmp_path, tmp_path / "out")
+
+
+def test_the_sheet_is_drawn_for_one_sample_and_for_more_classes_than_fit_a_line(tmp_path):
+    write_train(tmp_path, num_samples=1)
+    run_augment(tmp_path, tmp_path / "out", views=1)
+    few = cv2.imread(str(tmp_path / "out/preview.png"))
+    known = ClassMap.read(tmp_path / "class_map.json")
+    names, colors = (known.names * 3)[:30], (known.colors * 3)[:30]
+    ClassMap("segmentation", names, colors, tuple(range(30)), False, False, "mask_folder").write(
+        tmp_path / "class_map.json"
+    )
+    run_augment(tmp_path, tmp_path / "more", views=1)
+    assert cv2.imread(str(tmp_path / "more/preview.png")).shape[0] > few.shape[0]
+
+
+def test_camvid_goes_through_the_stage(tmp_path, real_data):
+    images = sorted((real_data / "camvid/train").glob("*.png"))[:2]
+    masks = [real_data / "camvid/trainannot" / path.name for path in images]
+    write_train(tmp_path, num_samples=1, image=images[0].read_bytes(), mask=masks[0].read_bytes())
+    run_augment(tmp_path, tmp_path / "out", views=2)
+    assert cv2.imread(str(tmp_path / "out/preview.png")) is not None
