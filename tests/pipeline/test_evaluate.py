@@ -88,7 +88,11 @@ def test_tables_add_up_to_the_same_counts(evaluated: Path) -> None:
         assert row["score"] == of_image["mean_iou"]
         assert len(row["baseline_confusion"]) == 9
     with (out / "classes.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == 6
+        classes = list(csv.DictReader(file))
+    metrics = read_json(out / "metrics.json")
+    assert [row["class"] for row in classes] == list(NAMES)
+    assert [float(row["score"]) for row in classes] == pytest.approx([metrics["iou"][name] for name in NAMES], abs=1e-6)
+    assert float(classes[0]["baseline_score"]) == pytest.approx(metrics["baseline"]["iou"]["road"], abs=1e-6)
 
 
 def test_the_same_bytes_twice(evaluated: Path, tmp_path: Path) -> None:

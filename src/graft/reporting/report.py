@@ -53,7 +53,7 @@ def write_report(
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    page.filters |= {"percent": percent, "points": points, "count": "{:,}".format, "size": size}
+    page.filters |= {"percent": percent, "points": points, "count": "{:,}".format, "size": size, "sentence": sentence}
     learning, headline = read_curves(curves), next(iter(HEADLINES[evidence.task]))
     best, worst = evidence.examples.shown()
     text = page.get_template("report.html.j2").render(
@@ -93,6 +93,11 @@ def points(value: float | None) -> str:
         return "–"
     text = f"{100 * value:+.1f}".replace("-", "−")
     return text[1:] if text[1:] == "0.0" else text
+
+
+def sentence(text: str) -> str:
+    """A phrase with a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
 
 
 def size(num_bytes: int) -> str:

@@ -73,16 +73,17 @@ def headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]:
 
 
 def write_tables(out: Path, tally: Tally, metrics: Mapping[str, Any], classes: ClassMap, task: str) -> None:
-    """Writes confusion.csv and classes.csv, and the same as PNG."""
-    by_model = {"fine_tuned": metrics, "baseline": metrics.get("baseline")}
-    tables = {
-        MODEL_NAMES[model]: {score: found[score] for score in CLASS_SCORES[task]}
-        for model, found in by_model.items()
-        if found
-    }
-    write_classes(out / "classes.csv", tables)
-    write_confusion(out / "confusion.csv", tally.confusion["fine_tuned"], classes.names)
-    plot_confusion(out / "confusion.png", tally.confusion["fine_tuned"], classes.names)
-    shown = CLASS_SCORE_SHOWN[task]
-    bars = {model: [by_score[shown][name] for name in classes.names] for model, by_score in tables.items()}
-    plot_classes(out / "classes.png", {"iou": "IoU", "recall": "Recall"}[shown], classes.names, bars)
+    """Writes confusion.csv and classes.csv, and the same as PNG.
+
+    In classes.csv `score` and `baseline_score` are the score that plots show, whatever the task.
+    """
+    shown, baseline = CLASS_SCORE_SHOWN[task], metrics.get("baseline")
+    columns = {"score": metrics[shown]} | ({"baseline_score": baseline[shown]} if baseline else {})
+    names = classes.names
+    write_classes(out / "classes.csv", columns | {score: metrics[score] for score in CLASS_SCORES[task]}, names)
+    write_confusion(out / "confusion.csv", tally.confusion["fine_tuned"], names)
+    plot_confusion(out / "confusion.png", tally.confusion["fine_tuned"], names)
+    bars = zip(
+        MODEL_NAMES.values(), ([by_class[name] for name in names] for by_class in columns.values()), strict=False
+    )
+    plot_classes(out / "classes.png", {"iou": "IoU", "recall": "Recall"}[shown], names, dict(bars))

@@ -79,13 +79,11 @@ def shares_of_truth(confusion: np.ndarray) -> np.ndarray:
     return np.divide(confusion, sums, out=np.full(confusion.shape, np.nan), where=sums > 0)
 
 
-def write_classes(path: Path, models: Mapping[str, Mapping[str, Mapping[str, float | None]]]) -> None:
-    """`class, model` and a column for each score by class, from {model: {score: {class: value}}}."""
-    columns = list(next(iter(models.values())))
+def write_classes(path: Path, columns: Mapping[str, Mapping[str, float | None]], names: Sequence[str]) -> None:
+    """A row for each class and a column for each score, from {score: {class: value}}; empty where undefined."""
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["class", "model", *columns])
-        for model, by_score in models.items():
-            for name in by_score[columns[0]]:
-                values = (by_score[column][name] for column in columns)
-                writer.writerow([name, model, *("" if value is None else f"{value:.6f}" for value in values)])
+        writer.writerow(["class", *columns])
+        for name in names:
+            values = (by_class[name] for by_class in columns.values())
+            writer.writerow([name, *("" if value is None else f"{value:.6f}" for value in values)])
