@@ -89,7 +89,7 @@ def _title(draw: ImageDraw.ImageDraw, recipe: Recipe, class_map: ClassMap, num_c
     options = ", ".join(f"{key} {value}" for key, value in recipe.policy.items() if key != "name")
     kind = "synthetic images · " if class_map.synthetic else ""
     about = f"{kind}policy {recipe.policy['name']}" + (f" ({options})" if options else "")
-    draw.text((MARGIN_PX, 60), _beginning(about, num_columns * 36), FAINT, font(14))
+    draw.text((MARGIN_PX, 60), _beginning(about, num_columns * 42), FAINT, font(14))
     for column in range(num_columns):
         left = MARGIN_PX + column * (CELL_WIDTH_PX + GAP_PX)
         draw.text((left, 88), "image" if column == 0 else f"view {column - 1}", INK, font(15, bold=True))
