@@ -23,10 +23,12 @@ class GraftError(Exception):
         parts = [f"{self.where}: {self.what}" if self.where is not None else self.what]
         parts += [f"Rule: {self.rule}"] if self.rule else []
         parts += [f"Remedy: {self.remedy}"] if self.remedy else []
+        if "\n" in self.what:  # a list: what follows it starts on a line of its own
+            return "\n".join(parts)
         return ". ".join(part.rstrip(".") for part in parts) + "."
 
     @classmethod
     def of_all(cls, what: str, problems: Sequence[object], *, remedy: str | None = None) -> GraftError:
         """One error that lists every problem found, a line each."""
         lines = "\n".join(f"  - {problem}" for problem in problems)
-        return cls(f"{what} ({len(problems)}):\n{lines}\n", remedy=remedy)
+        return cls(f"{what} ({len(problems)}):\n{lines}", remedy=remedy)

@@ -64,4 +64,7 @@ def seconds_in_loops() -> float:
 
 def say(line: str) -> None:
     """One plain line on stderr, above a progress bar if one is showing."""
-    tqdm.write(line, file=sys.stderr)
+    if sys.stderr.isatty():
+        tqdm.write(line, file=sys.stderr)
+    else:
+        print(line, file=sys.stderr, flush=True)

@@ -36,7 +36,7 @@ def map_in_order(
         yield from map(function, items)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_die_with_parent) as pool:
+    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=die_with_parent) as pool:
         pending: collections.deque[Future[list[R]]] = collections.deque()
         for chunk in _batched(items, CHUNK):
             pending.append(pool.submit(_map_chunk, function, chunk))
@@ -61,7 +61,7 @@ def _batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
         yield chunk
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """A killed parent cannot say goodbye: a thread waits for its death and ends the worker."""
     import cv2
 

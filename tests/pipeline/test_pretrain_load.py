@@ -11,7 +11,7 @@ from graft.checkpoints import load_state, save_state
 from graft.errors import GraftError
 from graft.models import build, fresh
 from graft.params import PretrainLoad
-from graft.sample import ClassMap, content_seed, read_json
+from graft.sample import ClassMap, content_seed, read_json, sha256_of
 from pipeline.pretrain_load import pretrain_load
 
 NAMES = ("Sky", "Road", "Car")
@@ -49,7 +49,7 @@ def test_from_scratch_the_weights_are_a_function_of_the_seed(tmp_path: Path) -> 
 
 
 def test_from_a_file_the_card_says_what_became_of_each_tensor(tmp_path: Path, theirs: Path) -> None:
-    metrics, card, state = run(tmp_path, {"name": "file", "path": str(theirs), "licence": "CC-BY-4.0"})
+    metrics, card, state = run(tmp_path, {"name": "file", "path": str(theirs), "sha256": sha256_of(theirs), "licence": "CC-BY-4.0"})
     build("segmentation", "lraspp", 3).load_state_dict(state)
     assert (card["name"], card["licence"], card["mean"], card["std"]) == ("file", "CC-BY-4.0", [0.5] * 3, [0.2] * 3)
     assert card["model"] == {"name": "lraspp", "backbone": "mobilenet_v3_large"}
@@ -68,13 +68,13 @@ def test_from_a_file_the_card_says_what_became_of_each_tensor(tmp_path: Path, th
 def test_two_folders_hold_the_same_bytes(tmp_path: Path, theirs: Path) -> None:
     folders = [tmp_path / "one", tmp_path / "another" / "place"]
     for folder in folders:
-        run(folder, {"name": "file", "path": str(theirs)})
+        run(folder, {"name": "file", "path": str(theirs), "sha256": sha256_of(theirs)})
     for name in ("card.json", "weights.safetensors"):
         assert len({(folder / "out" / name).read_bytes() for folder in folders}) == 1
 
 
 def test_a_segmenter_becomes_a_classifier(tmp_path: Path, theirs: Path) -> None:
-    metrics, card, _ = run(tmp_path, {"name": "file", "path": str(theirs)}, "classification", "mobilenet_v3")
+    metrics, card, _ = run(tmp_path, {"name": "file", "path": str(theirs), "sha256": sha256_of(theirs)}, "classification", "mobilenet_v3")
     assert metrics["backbone_fraction"] == 1.0
     assert all(name.startswith("head.") for name in card["reinitialised"] + card["left_out"])
 

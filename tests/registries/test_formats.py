@@ -270,14 +270,14 @@ def test_links_are_judged_by_where_they_lead(tmp_path: Path) -> None:
     }.items():
         (root / f"images/{name}.png").symlink_to(target)
         put(root, f"masks/{name}.png")
-    (root / "images/folder.png").symlink_to(root / "masks")
+    (root / "images/folder").symlink_to(root / "masks")
     put(root, "masks/folder.png")
     os.mkfifo(root / "images/pipe.png")
     put(root, "masks/pipe.png")
     problems = "\n".join(listing_of(root, PAIRS).problems)
     assert "images/out.png: a link that leads out of the root" in problems
     assert "images/nothing.png: a link to nothing that can be read" in problems
-    assert "images/folder.png: a link to a folder" in problems
+    assert "images/folder: a link to a folder" in problems
     assert "images/pipe.png: neither a file nor a folder" in problems
     assert "inside" not in problems
     linked = tmp_path / "linked"

@@ -49,6 +49,8 @@ def source_of(state: dict[str, torch.Tensor], class_names: tuple[str, ...] | Non
 
 
 def read_file(path: Path, **options: object) -> Source:
+    if path.is_file():
+        options = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **options}
     return resolve(WEIGHTS, {"name": "file", "path": str(path), **options}, where="pretrain_load.source")(
         "segmentation", LRASPP
     )
@@ -354,3 +356,12 @@ def test_a_download_of_another_digest_leaves_nothing(server: tuple[str, Path], t
     with pytest.raises(GraftError, match=r"sha256 is .* not 00000000"):
         fetch(f"{address}/model-00000000.pth", path, None)
     assert list(path.parent.iterdir()) == []
+
+
+def test_a_file_that_is_not_pinned_is_answered_with_its_digest(tmp_path):
+    path = tmp_path / "ours.safetensors"
+    path.write_bytes(b"whatever it is")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    choice = resolve(WEIGHTS, {"name": "file", "path": str(path)}, where="pretrain_load.source")
+    with pytest.raises(GraftError, match=f"not pinned.*add to pretrain_load.source: sha256: {digest}"):
+        choice("segmentation", None)

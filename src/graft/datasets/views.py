@@ -20,7 +20,7 @@ from graft.datasets.rows import RowFile
 from graft.datasets.shards import Row
 from graft.errors import GraftError
 from graft.sample import content_seed, read_json
-from graft.workers import _die_with_parent, num_usable_cores
+from graft.workers import die_with_parent, num_usable_cores
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class OnlineViews:
             return made(self.recipe, self.path, np.asarray(indices), view)
         if self.pool is None:
             context = multiprocessing.get_context("spawn")
-            self.pool = ProcessPoolExecutor(self.num_workers, mp_context=context, initializer=_die_with_parent)
+            self.pool = ProcessPoolExecutor(self.num_workers, mp_context=context, initializer=die_with_parent)
         parts = [part for part in np.array_split(np.asarray(indices), self.num_workers) if len(part)]
         futures = [self.pool.submit(made, self.recipe, self.path, part, view) for part in parts]
         images, targets = zip(*(future.result() for future in futures), strict=True)

@@ -78,6 +78,8 @@ def find_files(root: Path) -> Found:
             if item.is_dir(follow_symlinks=False):
                 found.folders.add(id_of(path))
                 pending.append(path)
+            elif item.is_symlink() and item.is_dir():  # silence would lose every image behind it
+                found.problems.append(f"{id_of(path)}: {_refusal(item, real_root)}")
             else:
                 _take(found, path, item, real_root)
     return found

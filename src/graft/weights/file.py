@@ -34,7 +34,8 @@ def file(
         task: Not used: whatever fits is taken.
         model: Not used: whatever fits is taken.
         path: `.safetensors`, `.pth` or `.pt`, relative to the repository.
-        sha256: Of the file, 64 hex digits; None accepts whatever is there.
+        sha256: Of the file, 64 hex digits. Without it the stage would not notice that the file changed: the digest to
+            pin is in the answer to leaving it out.
         licence: Of the weights, for the card.
 
     Raises:
@@ -52,6 +53,13 @@ def file(
             rule="it ends in .safetensors, .pth or .pt",
         )
     digest = verified_sha256(location, sha256)
+    if sha256 is None:
+        raise GraftError(
+            "the weights file is not pinned",
+            where=path,
+            rule="params.yaml names the digest of every foreign file, so that the stage notices when it changes",
+            remedy=f"if you trust the file, add to pretrain_load.source: sha256: {digest}",
+        )
     state, metadata = load_state(location) if location.suffix == ".safetensors" else (read_checkpoint(location), {})
     names = metadata.get("class_names")
     return Source(
