@@ -39,9 +39,11 @@ def confusion_matrix(
     """
     if tuple(predictions.shape) != tuple(targets.shape):
         raise ValueError(f"predictions {tuple(predictions.shape)} and targets {tuple(targets.shape)} differ in shape")
-    count = _count_numpy if isinstance(predictions, np.ndarray) and isinstance(targets, np.ndarray) else _count_torch
     num_rows = max(num_classes, -1 if ignore_index is None else ignore_index + 1)
-    counts = count(predictions, targets, num_rows, num_classes)
+    if isinstance(predictions, np.ndarray) and isinstance(targets, np.ndarray):
+        counts = _count_numpy(predictions, targets, num_rows, num_classes)
+    else:
+        counts = _count_torch(predictions, targets, num_rows, num_classes)
     foreign = counts[num_classes:].sum(axis=1)
     if ignore_index is not None and ignore_index >= num_classes:
         foreign[ignore_index - num_classes] = 0
@@ -69,8 +71,8 @@ def _count_torch(predictions: Any, targets: Any, num_rows: int, num_classes: int
     predictions, targets = torch.as_tensor(predictions), torch.as_tensor(targets)
     if predictions.numel() == 0:
         return np.zeros((num_rows, num_classes), np.int64)
-    ends = [end.item() for ids in (predictions, targets) for end in torch.aminmax(ids)]
-    _refuse_foreign(*ends, num_rows, num_classes)
+    (first, last), (first_target, last_target) = (map(int, torch.aminmax(ids)) for ids in (predictions, targets))
+    _refuse_foreign(first, last, first_target, last_target, num_rows, num_classes)
     pairs = targets.reshape(-1).long() * num_classes + predictions.reshape(-1).to(targets.device)
     return torch.bincount(pairs, minlength=num_rows * num_classes).cpu().numpy().reshape(num_rows, num_classes)
 

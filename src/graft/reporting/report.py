@@ -46,40 +46,48 @@ def write_report(
         validation: `validation.json` of validate.
         statistics: `statistics.json` of augment.
     """
-    page = Environment(
+    learning, headline = read_curves(curves), next(iter(HEADLINES[evidence.task]))
+    best, worst = evidence.examples.shown()
+    text = (
+        _pages()
+        .get_template("report.html.j2")
+        .render(
+            evidence=evidence,
+            metrics=evidence.metrics,
+            baseline=evidence.metrics.get("baseline"),
+            gain=evidence.metrics.get("gain"),
+            headline=headline,
+            others=list(HEADLINES[evidence.task])[1:],
+            words=WORDS,
+            level=LEVEL_PERCENT,
+            model=_model_name(evidence),
+            is_segmentation=evidence.task == "segmentation",
+            classes=_classes(evidence),
+            class_score=CLASS_SCORE_SHOWN[evidence.task],
+            matrix=_matrix(evidence),
+            losses=loss_chart(learning),
+            scores=score_chart(learning, WORDS[headline]),
+            reliability=_reliability(evidence),
+            best=best,
+            worst=worst,
+            validation=validation,
+            shares=_shares(evidence, statistics),
+            statistics=statistics,
+        )
+    )
+    path.write_text(text, encoding="utf-8")
+
+
+def _pages() -> Environment:
+    pages = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    page.filters |= {"percent": percent, "points": points, "count": "{:,}".format, "size": size, "sentence": sentence}
-    learning, headline = read_curves(curves), next(iter(HEADLINES[evidence.task]))
-    best, worst = evidence.examples.shown()
-    text = page.get_template("report.html.j2").render(
-        evidence=evidence,
-        metrics=evidence.metrics,
-        baseline=evidence.metrics.get("baseline"),
-        gain=evidence.metrics.get("gain"),
-        headline=headline,
-        others=list(HEADLINES[evidence.task])[1:],
-        words=WORDS,
-        level=LEVEL_PERCENT,
-        model=_model_name(evidence),
-        is_segmentation=evidence.task == "segmentation",
-        classes=_classes(evidence),
-        class_score=CLASS_SCORE_SHOWN[evidence.task],
-        matrix=_matrix(evidence),
-        losses=loss_chart(learning),
-        scores=score_chart(learning, WORDS[headline]),
-        reliability=_reliability(evidence),
-        best=best,
-        worst=worst,
-        validation=validation,
-        shares=_shares(evidence, statistics),
-        statistics=statistics,
-    )
-    path.write_text(text, encoding="utf-8")
+    pages.filters |= {"percent": percent, "points": points, "count": "{:,}".format, "size": size, "sentence": sentence}
+    return pages
 
 
 def percent(value: float | None, digits: int = 1) -> str:

@@ -64,7 +64,7 @@ def results(
 
 def headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]:
     """The headline scores as one flat dict: `mean_iou`, `baseline_mean_iou`, `gain_mean_iou` and so on."""
-    flat = {}
+    flat: dict[str, float] = {}
     for prefix, part in (("", metrics), ("baseline_", metrics.get("baseline")), ("gain_", metrics.get("gain"))):
         for name in (*HEADLINES[task], "calibration_error"):
             value = part.get(name) if part else None
