@@ -13,9 +13,10 @@ from graft.datasets.images import decode_image, decode_mask
 from graft.errors import GraftError
 from graft.metrics.calibration import Calibration, spread_pixels
 from graft.metrics.confusion import Marginals, confusion_matrix
-from graft.predicting import Preparation, Runner, most_likely, predict_batch, predict_class_ids
+from graft.predicting import Runner, most_likely, predict_batch, predict_class_ids
 
 if TYPE_CHECKING:
+    from graft.checkpoints import ModelSpec
     from graft.datasets.shards import Row
     from graft.params import Predict
 
@@ -31,7 +32,7 @@ class Contender:
     """
 
     runner: Runner
-    spec: Preparation
+    spec: ModelSpec
     calibration: Calibration | None = None
 
 
