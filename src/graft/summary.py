@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from graft.records import MEASURED
-from graft.sample import read_json
+from graft.sample import ClassMap, read_json
 
 METRICS = Path("reports/evaluation/metrics.json")
+CLASS_MAP = Path("data/interim/class_map.json")
 REPORT = Path("reports/evaluation/report.html")
 
 
@@ -18,7 +19,7 @@ def print_summary() -> None:
 
     from graft.tracking import store_uri
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     metrics = read_json(METRICS)
     console.print(_table(metrics))
     for note in _notes(metrics):
@@ -34,12 +35,13 @@ def _table(metrics: dict[str, Any]) -> Any:
     headline, per_class = ("mean_iou", "iou") if "mean_iou" in metrics else ("accuracy", "recall")
     title = f"{metrics['num_images']} {metrics['split']} images" + (", synthetic" if metrics["synthetic"] else "")
     table = Table(title=title, title_justify="left", show_footer=True)
-    table.add_column("class", footer=headline.replace("_", " "))
-    table.add_column(f"adapted {per_class}", justify="right", footer=_percent(metrics[headline]))
+    table.add_column("class", footer={"mean_iou": "mean IoU"}.get(headline, headline))
+    table.add_column(f"adapted {per_class}".replace("iou", "IoU"), justify="right", footer=_percent(metrics[headline]))
     if baseline:
         table.add_column("from scratch", justify="right", footer=_percent(baseline[headline]))
         table.add_column("gain", justify="right", footer=_points(metrics[headline], baseline[headline]))
-    for name, value in metrics[per_class].items():
+    for name in ClassMap.read(CLASS_MAP).names:
+        value = metrics[per_class][name]
         row = [name, _percent(value)]
         if baseline:
             row += [_percent(baseline[per_class][name]), _points(value, baseline[per_class][name])]

@@ -7,11 +7,13 @@ it holds, so lineage survives another machine, a second clone or a lost cache.
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import socket
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,5 +180,7 @@ def _refuse_a_silent_server(uri: str) -> None:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """MLflow greets every registration on stdout and stderr."""
-    with contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):
+    silence = io.StringIO()
+    with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         yield

@@ -11,12 +11,10 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
-from graft.params import Params
 from tests.contract.closure import import_closure
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STAGES = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
-SECTIONS = {field.alias or name for name, field in Params.model_fields.items()}
 NOT_RUN = {"src/graft/__init__.py", "pipeline/__init__.py"}  # a docstring each: they can change no result
 
 
@@ -59,8 +57,7 @@ def test_stages_do_not_run_what_only_commands_may(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_the_sections_of_the_function(stage):
-    arguments = inspect.signature(stage_function(stage)).parameters
-    assert set(STAGES[stage]["params"]) == SECTIONS & set(arguments)
+    assert set(STAGES[stage]["params"]) == {name for name, is_path in arguments(stage).items() if not is_path}
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -71,11 +68,7 @@ def test_paths_of_the_command_are_deps_and_outs_and_arguments(stage):
     data_deps = {path for path in STAGES[stage]["deps"] if path not in code_deps(stage)}
     outs = {path for path in STAGES[stage]["outs"] if not path.startswith("reports/records/")}
     assert set(options.values()) == data_deps | outs
-    needed = {
-        name
-        for name, parameter in inspect.signature(stage_function(stage)).parameters.items()
-        if parameter.default is inspect.Parameter.empty and name not in SECTIONS
-    }
+    needed = {name for name, is_path in arguments(stage).items() if is_path}
     assert {option.removeprefix("--").replace("-", "_") for option in options} == needed
 
 
@@ -93,3 +86,9 @@ def test_interpolated_paths_are_params_that_exist():
 def stage_function(stage: str):
     name = module_of(stage)
     return getattr(importlib.import_module(f"pipeline.{name}"), name)
+
+
+def arguments(stage: str) -> dict[str, bool]:
+    """The arguments that a stage cannot do without, and whether each is a path (else it is a section of params)."""
+    parameters = inspect.signature(stage_function(stage)).parameters
+    return {name: p.annotation == "Path" for name, p in parameters.items() if p.default is inspect.Parameter.empty}

@@ -81,7 +81,11 @@ def test_broken_yaml_names_the_line(tmp_path):
         ("name: scenes", "name: scene", "ingest.source has no choice named 'scene'.*did you mean 'scenes'"),
         ("num_val: 40", "num_vals: 40", "ingest.source.num_vals: scenes has no such option; did you mean 'num_val'"),
         ("num_val: 40", "num_val: many", "ingest.source.num_val: 'many': Input should be a valid integer"),
-        ("schedule: cosine", "schedule: cosin", "fine_tune.schedule has no choice named 'cosin'.*did you mean 'cosine'"),
+        (
+            "schedule: cosine",
+            "schedule: cosin",
+            "fine_tune.schedule has no choice named 'cosin'.*did you mean 'cosine'",
+        ),
         ("{name: cross_entropy,", "{name: cross_entropi,", "fine_tune.losses has no choice named 'cross_entropi'"),
     ],
 )

@@ -49,7 +49,9 @@ def test_from_scratch_the_weights_are_a_function_of_the_seed(tmp_path: Path) -> 
 
 
 def test_from_a_file_the_card_says_what_became_of_each_tensor(tmp_path: Path, theirs: Path) -> None:
-    metrics, card, state = run(tmp_path, {"name": "file", "path": str(theirs), "sha256": sha256_of(theirs), "licence": "CC-BY-4.0"})
+    metrics, card, state = run(
+        tmp_path, {"name": "file", "path": str(theirs), "sha256": sha256_of(theirs), "licence": "CC-BY-4.0"}
+    )
     build("segmentation", "lraspp", 3).load_state_dict(state)
     assert (card["name"], card["licence"], card["mean"], card["std"]) == ("file", "CC-BY-4.0", [0.5] * 3, [0.2] * 3)
     assert card["model"] == {"name": "lraspp", "backbone": "mobilenet_v3_large"}
@@ -74,7 +76,9 @@ def test_two_folders_hold_the_same_bytes(tmp_path: Path, theirs: Path) -> None:
 
 
 def test_a_segmenter_becomes_a_classifier(tmp_path: Path, theirs: Path) -> None:
-    metrics, card, _ = run(tmp_path, {"name": "file", "path": str(theirs), "sha256": sha256_of(theirs)}, "classification", "mobilenet_v3")
+    metrics, card, _ = run(
+        tmp_path, {"name": "file", "path": str(theirs), "sha256": sha256_of(theirs)}, "classification", "mobilenet_v3"
+    )
     assert metrics["backbone_fraction"] == 1.0
     assert all(name.startswith("head.") for name in card["reinitialised"] + card["left_out"])
 
