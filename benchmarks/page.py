@@ -1,0 +1,62 @@
+"""The figures as a table on the terminal, and as Markdown between the markers of docs/benchmarks.md."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.figures import Figure
+from graft.workers import num_usable_cores
+
+PAGE = Path(__file__).resolve().parents[1] / "docs/benchmarks.md"
+HEADER = ["measured", "median", "range of pairs", "bound", "kept"]
+LIBRARIES = ("torch", "torchvision", "onnxruntime", "opencv-python-headless", "albumentations", "dvc", "typer")
+
+
+def machine() -> str:
+    """Cores, model of the CPU and versions; nothing that names the machine."""
+    versions = ", ".join(f"{library} {version(library)}" for library in LIBRARIES)
+    return f"{num_usable_cores()} cores of {cpu_model()}; Python {platform.python_version()}, {versions}"
+
+
+def cpu_model() -> str:
+    """What the CPU calls itself."""
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
+    except OSError:
+        found = None
+    return found.group(1) if found else platform.processor() or platform.machine()
+
+
+def is_busy() -> str | None:
+    """A warning where other processes use this machine: ratios survive that, times do not."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    return f"the load average is {load:.1f}: this machine is busy" if load > 0.5 else None
+
+
+def as_text(name: str, figures: Sequence[Figure]) -> str:
+    """A table in aligned columns."""
+    rows = [[name, *HEADER[1:]], *(figure.cells() for figure in figures)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join([lines[0], "-" * len(lines[0]), *lines[1:]])
+
+
+def as_markdown(figures: Sequence[Figure]) -> str:
+    """The same as a Markdown table, with the machine below it."""
+    rows = [HEADER, ["---", "---:", "---:", "---:", "---"], *(figure.cells() for figure in figures)]
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + f"\n\n{machine()}."
+
+
+def write(name: str, figures: Sequence[Figure], page: Path = PAGE) -> None:
+    """Replaces what stands between the markers of one benchmark; the rest of the page is written by hand."""
+    text = page.read_text(encoding="utf-8")
+    begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise SystemExit(f"benchmarks: {page} needs {begin} and {end}, once each")
+    before, after = text.split(begin)[0], text.split(end)[1]
+    page.write_text(f"{before}{begin}\n{as_markdown(figures)}\n{end}{after}", encoding="utf-8")

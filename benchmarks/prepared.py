@@ -1,0 +1,65 @@
+"""Data sets the benchmarks learn from, made by the stages themselves, and the same images as plain files."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from graft.datasets.shards import read_rows
+from graft.params import Augment, Crop, Ingest, Preprocess
+from graft.sample import write_json
+from pipeline.augment import augment
+from pipeline.ingest import ingest
+
+SEED = 7
+MOST_PIXELS = 100_000_000
+
+
+def scenes(num_train: int, num_val: int = 1, *, width_px: int, height_px: int) -> dict[str, Any]:
+    """The source of synthetic streets, day and night with rain in turn."""
+    counts = {"num_train": num_train, "num_val": num_val, "num_test": 0}
+    return {"name": "scenes", "domain": ["day", "night_rain"], **counts, "width_px": width_px, "height_px": height_px}
+
+
+def interim(source: dict[str, Any], root: Path, out: Path) -> Path:
+    """Ingests a source for segmentation; returns `out`."""
+    out.mkdir(parents=True)
+    section = Ingest(root=str(root), source=source, batch="first", max_pixels=MOST_PIXELS)
+    ingest(task="segmentation", seed=SEED, ingest=section, root=root, out=out)
+    return out
+
+
+def materialised(data: Path, out: Path, crop: tuple[int, int], num_views: int, policy: str = "street") -> float:
+    """Makes the training views of `interim` data in `out`; returns the seconds it took."""
+    out.mkdir(parents=True)
+    write_json(data / "validation.json", {"passed": True, "expectations": []})
+    start = time.perf_counter()
+    augment(
+        task="segmentation",
+        seed=SEED,
+        preprocess=Preprocess(resize="none"),
+        augment=Augment(
+            policy={"name": policy},
+            crop=Crop(height_px=crop[0], width_px=crop[1]),
+            views=num_views,
+            storage="materialised",
+        ),
+        train=data / "train",
+        class_map=data / "class_map.json",
+        validation=data / "validation.json",
+        out=out,
+    )
+    return time.perf_counter() - start
+
+
+def as_files(shards: Path, out: Path) -> list[tuple[Path, Path]]:
+    """Writes each row as an image file and an index PNG of its mask, as other programs expect them; pairs of paths."""
+    out.mkdir(parents=True)
+    pairs = []
+    for number, row in enumerate(read_rows(shards)):
+        image, mask = out / f"{number:05d}.image", out / f"{number:05d}.mask.png"
+        image.write_bytes(row.image)
+        mask.write_bytes(row.mask or b"")
+        pairs.append((image, mask))
+    return pairs

@@ -1,0 +1,150 @@
+"""Training end to end against bare steps on tensors in memory, and against the usual recipe.
+
+LR-ASPP MobileNetV3-Large, batches of 8 views of 256×256 from streets of 480×360, validation left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+import torch.nn.functional as F
+
+from benchmarks import prepared
+from benchmarks.figures import Figure, Options, interleaved, rate, ratio
+from benchmarks.usual_recipe import UsualRecipe
+from graft.adaptation import supervised
+from graft.choices import resolve
+from graft.datasets.loading import batches
+from graft.datasets.views import Views, open_views
+from graft.losses import WeightedSum, resolve_losses
+from graft.models import Model, fresh
+from graft.optimizers import OPTIMIZERS
+from graft.predicting_torch import normalisation
+from graft.resuming import Checkpoint
+from graft.sample import ClassMap
+from graft.schedules import SCHEDULES
+from graft.trainee import Trainee
+from graft.training import Forward, Held, Plan, fit
+from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
+
+SIZE = (256, 256)
+BATCH_SIZE, NUM_VIEWS = 8, 8
+NUM_IMAGES, NUM_IMAGES_QUICK = 96, 16
+LEARNING_RATE = 1e-3
+LEAST_OF_BARE = 0.9
+
+
+def run(options: Options) -> list[Figure]:
+    """An epoch a round of each way."""
+    torch.set_num_threads(options.threads)
+    num_images = NUM_IMAGES_QUICK if options.quick else NUM_IMAGES
+    with TemporaryDirectory(prefix="graft-bench-") as folder:
+        data = prepared.interim(
+            prepared.scenes(num_images, width_px=480, height_px=360), Path(folder), Path(folder) / "interim"
+        )
+        num_classes = ClassMap.read(data / "class_map.json").num_classes
+        making = prepared.materialised(data, Path(folder) / "augmented", SIZE, NUM_VIEWS)
+        views = open_views(Path(folder) / "augmented", "segmentation")
+        pairs = prepared.as_files(data / "train", Path(folder) / "files")
+        usual = UsualRecipe(pairs, SIZE, num_classes, BATCH_SIZE, LEARNING_RATE)
+        ways = {
+            "bare": bare_epoch(views, num_classes),
+            "graft": deterministic(graft_epoch(views, num_classes, num_epochs=options.rounds + 1)),
+            "usual": usual.epoch,
+        }
+        seconds = interleaved(ways, options.rounds, "Training epochs")
+        del usual, ways  # the workers end with their loader
+    return figures(seconds, making, num_images)
+
+
+def figures(seconds: dict[str, list[float]], making: float, num_images: int) -> list[Figure]:
+    """Both ratios, what they could be at most, and what materialising costs."""
+    bare, ours, usual = seconds["bare"], seconds["graft"], seconds["usual"]
+    name = "channels last, batch 8, 256×256"
+    faster, fastest = ratio("Graft / usual recipe, in images/s", usual, ours), ratio("", usual, bare)
+    share = [a / b for a, b in zip(bare, ours, strict=True)]
+    return [
+        ratio("Graft end to end / bare steps, in images/s", bare, ours, at_least=LEAST_OF_BARE),
+        faster,
+        Figure("largest possible ratio: bare steps / usual recipe", fastest.value, "×", fastest.spread),
+        Figure(
+            "share of the largest possible reached",
+            faster.value / fastest.value,
+            "%",
+            (min(share), max(share)),
+            at_least=0.9,
+        ),
+        rate(f"bare forward, backward, step ({name})", bare, num_images),
+        rate("Graft end to end", ours, num_images),
+        rate("usual recipe (PIL, torchvision v2, two workers, channels first)", usual, num_images),
+        Figure(f"materialising {NUM_VIEWS} views an image, once", num_images * NUM_VIEWS / making, "views/s"),
+        Figure("the same, for each training image of one epoch", 1000 * making / (num_images * NUM_VIEWS), "ms"),
+    ]
+
+
+def graft_epoch(views: Views, num_classes: int, num_epochs: int) -> Callable[[], None]:
+    """`graft.training.fit` over the views as fine-tune calls it, with a validation that costs nothing."""
+    model = fresh("segmentation", {"name": "lraspp"}, num_classes, 0).to(memory_format=torch.channels_last)
+    strategy = supervised(WeightedSum(resolve_losses([{"name": "cross_entropy", "weight": 1.0}])))
+    optimizer = resolve(OPTIMIZERS, {"name": "adamw"}, where="benchmark")
+    trainee = Trainee(model, optimizer(strategy.parameter_groups(model), LEARNING_RATE), ema_decay=None)
+    plan = Plan(
+        seed=prepared.SEED,
+        epochs=num_epochs,
+        batch_size=BATCH_SIZE,
+        learning_rate=LEARNING_RATE,
+        schedule=resolve(SCHEDULES, "cosine", where="benchmark"),
+        warmup_epochs=0,
+        clip_norm=1.0,
+        early_stopping_epochs=None,
+    )
+    forward = Forward(model, normalisation(IMAGENET_MEAN, IMAGENET_STD), "float32", channels_last=True)
+    reports = fit(
+        trainee,
+        plan,
+        views,
+        strategy,
+        forward,
+        validate=lambda _: Held(loss=0.0, score=0.0, collapsed_to=None),
+        checkpoint=Checkpoint(None, ""),
+        tick=lambda _: None,
+    )
+    return lambda: next(reports)
+
+
+def bare_epoch(views: Views, num_classes: int) -> Callable[[], None]:
+    """The least training can cost: the same number of steps on normalised batches that lie in memory."""
+    model: Model = fresh("segmentation", {"name": "lraspp"}, num_classes, 0).to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
+    scale, shift = normalisation(IMAGENET_MEAN, IMAGENET_STD)
+    order = range(views.num_samples)
+    ready = [
+        ((images.float() * scale + shift).contiguous(memory_format=torch.channels_last), targets)
+        for images, targets in batches(views, list(order), 0, BATCH_SIZE, device=torch.device("cpu"))
+    ]
+
+    def epoch() -> None:
+        model.train()
+        for images, targets in ready:
+            optimizer.zero_grad(set_to_none=True)
+            F.cross_entropy(model(images), targets, ignore_index=255).backward()
+            optimizer.step()
+
+    return epoch
+
+
+def deterministic(way: Callable[[], None]) -> Callable[[], None]:
+    """Graft trains with deterministic algorithms; the others need not."""
+
+    def run_it() -> None:
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # as `graft.runtimes` sets it
+        try:
+            way()
+        finally:
+            torch.use_deterministic_algorithms(False)
+
+    return run_it
