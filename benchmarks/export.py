@@ -1,0 +1,84 @@
+"""One image on one thread: ONNX Runtime against eager torch, both from uint8 pixels to class ids.
+
+The bundled model where it is installed, else a fresh LR-ASPP MobileNetV3-Large, which is as fast. 256×192.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+
+from benchmarks.figures import Figure, Options, interleaved, median, ratio
+from graft.checkpoints import ModelSpec
+from graft.exporting.onnx_file import write_onnx
+from graft.exporting.opened import onnx_class_ids, session
+from graft.models import Model, fresh
+from graft.predicting_torch import Deployable
+from graft.scenes import CLASSES, render
+from graft.weights.bundled import FOLDER, read_bundle
+from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
+
+LEAST_TIMES_EAGER = 1.3
+WIDTH_PX, HEIGHT_PX = 256, 192
+RUNS_A_ROUND = 20
+
+
+def run(options: Options) -> list[Figure]:
+    """Runs that alternate; torch has its weights and pixels channels last, which is its faster way."""
+    torch.set_num_threads(1)
+    name, (model, spec) = ("bundled", bundled()) if FOLDER.is_dir() else ("fresh LR-ASPP", untrained())
+    image = render(7, "day", 0, width=WIDTH_PX, height=HEIGHT_PX).image[None]
+    with TemporaryDirectory(prefix="graft-bench-") as folder:
+        path = Path(folder) / "model.onnx"
+        write_onnx(path, model, spec, opset=18)
+        opened = session(path, num_threads=1)
+    eager = eager_class_ids(model, spec)
+    equal = float((eager(image) == onnx_class_ids(opened, image)).mean())
+    ways = {"torch": lambda: eager(image), "onnx": lambda: onnx_class_ids(opened, image)}
+    seconds = interleaved(ways, RUNS_A_ROUND * options.rounds, "Predicting one image", num_warm_ups=5)
+    return [
+        ratio("speed of ONNX Runtime / eager torch", seconds["torch"], seconds["onnx"], at_least=LEAST_TIMES_EAGER),
+        median(f"eager torch, {name}, one thread", seconds["torch"], "ms", 1000),
+        median(f"ONNX Runtime, {name}, one thread", seconds["onnx"], "ms", 1000),
+        Figure("pixels with the same class", equal, "%"),
+    ]
+
+
+def eager_class_ids(model: Model, spec: ModelSpec) -> Callable[[np.ndarray], np.ndarray]:
+    """uint8 [B, H, W, 3] to class ids uint8 [B, H, W], all of it in torch."""
+    deployable = Deployable(model.to(memory_format=torch.channels_last), spec.mean, spec.std).eval()
+
+    def class_ids(images: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return deployable(torch.from_numpy(images)).argmax(1).to(torch.uint8).numpy()
+
+    return class_ids
+
+
+def bundled() -> tuple[Model, ModelSpec]:
+    """The model that comes with Graft."""
+    spec = ModelSpec.read(FOLDER / "spec.json")
+    model = fresh(spec.task, spec.model, spec.num_classes, 0)
+    model.load_state_dict({name: tensor.float() for name, tensor in read_bundle(FOLDER).state.items()})
+    return model.eval(), spec
+
+
+def untrained() -> tuple[Model, ModelSpec]:
+    """The same architecture as the architecture begins."""
+    model = fresh("segmentation", {"name": "lraspp"}, len(CLASSES), 0).eval()
+    spec = ModelSpec(
+        task="segmentation",
+        model={"name": "lraspp"},
+        num_classes=len(CLASSES),
+        class_names=CLASSES,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        resize={"name": "none"},
+        padding_multiple=model.padding_multiple,
+        synthetic=True,
+    )
+    return model, spec

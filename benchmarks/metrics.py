@@ -1,0 +1,95 @@
+"""Scoring as evaluate does it, without calibration, against decoding the same files and running the bare model.
+
+LR-ASPP MobileNetV3-Large, images of 256×256 in batches of 8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks import prepared
+from benchmarks.figures import Figure, Options, interleaved, rate, ratio
+from graft.checkpoints import ModelSpec
+from graft.datasets.shards import Row, read_rows
+from graft.models import Model, fresh
+from graft.params import Predict
+from graft.predicting_torch import normalisation, torch_runner
+from graft.sample import ClassMap
+from graft.scoring import Contender, Tally, score_rows
+from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
+
+BATCH_SIZE = 8
+NUM_IMAGES, NUM_IMAGES_QUICK = 96, 16
+LEAST_OF_BARE = 0.8
+
+
+def run(options: Options) -> list[Figure]:
+    """The same rows, which lie encoded in memory, a pass a round."""
+    torch.set_num_threads(options.threads)
+    cv2.setNumThreads(options.threads)
+    num_images = NUM_IMAGES_QUICK if options.quick else NUM_IMAGES
+    with TemporaryDirectory(prefix="graft-bench-") as folder:
+        source = prepared.scenes(num_images, width_px=256, height_px=256)
+        data = prepared.interim(source, Path(folder), Path(folder) / "interim")
+        rows, classes = list(read_rows(data / "train")), ClassMap.read(data / "class_map.json")
+    model = fresh("segmentation", {"name": "lraspp"}, classes.num_classes, 0)
+    ways = {"bare": bare_pass(rows, model), "graft": graft_pass(rows, model, classes)}
+    seconds = interleaved(ways, options.rounds, "Scoring images")
+    bare, ours = seconds["bare"], seconds["graft"]
+    return [
+        ratio("scoring / bare forward and decode, in images/s", bare, ours, at_least=LEAST_OF_BARE),
+        rate("bare: OpenCV decodes image and mask, forward in batches of 8", bare, num_images),
+        rate("Graft: decode, forward, class ids, confusion matrix of each image", ours, num_images),
+    ]
+
+
+def graft_pass(rows: list[Row], model: Model, classes: ClassMap) -> Callable[[], None]:
+    """What evaluate does with each row, less calibration, tables and report."""
+    spec = ModelSpec(
+        task="segmentation",
+        model={"name": "lraspp"},
+        num_classes=classes.num_classes,
+        class_names=classes.names,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        resize={"name": "none"},
+        padding_multiple=model.padding_multiple,
+        synthetic=True,
+    )
+    contenders = {"model": Contender(torch_runner(model, spec), spec)}
+    limits = Predict(max_pixels=2_000_000, overlap_px=64)
+
+    def one_pass() -> None:
+        tally = Tally(contenders, classes.num_classes)
+        for scored in score_rows(rows, contenders, classes.num_classes, BATCH_SIZE, limits):
+            tally.add(scored)
+
+    return one_pass
+
+
+def bare_pass(rows: list[Row], model: Model) -> Callable[[], None]:
+    """Decode and forward, and nothing is done with the logits."""
+    model = model.to(memory_format=torch.channels_last)
+    scale, shift = normalisation(IMAGENET_MEAN, IMAGENET_STD)
+
+    def one_pass() -> None:
+        model.eval()
+        for start in range(0, len(rows), BATCH_SIZE):
+            batch = rows[start : start + BATCH_SIZE]
+            images = [_decoded(row.image, cv2.IMREAD_COLOR_RGB) for row in batch]
+            for row in batch:
+                _decoded(row.mask, cv2.IMREAD_UNCHANGED)
+            with torch.inference_mode():
+                model(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() * scale + shift)
+
+    return one_pass
+
+
+def _decoded(data: bytes, how: int) -> np.ndarray:
+    return cv2.imdecode(np.frombuffer(data, np.uint8), how)
