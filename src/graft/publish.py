@@ -18,7 +18,7 @@ from graft.records import MEASURED, RECORDS, digest_of
 from graft.sample import read_json, sha256_of
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from graft.tracking import MlflowClient
 
 STAGES = ("ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export")
 EXPORTED = Path("models/exported")

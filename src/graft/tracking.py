@@ -22,7 +22,7 @@ from urllib.parse import urlparse
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
+    from mlflow import MlflowClient as MlflowClient
     from mlflow.entities.model_registry import ModelVersion
 
 DEFAULT_STORE = "sqlite:///mlflow.db"

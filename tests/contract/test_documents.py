@@ -1,0 +1,68 @@
+"""The documents name commands, options, targets, files and recipes that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+
+from graft.params_file import REGISTRIES, load_params, resolved_choices
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+RECIPES = sorted((REPOSITORY / "pipeline/recipes").glob("*.yaml"))
+
+
+def commands():
+    from graft.cli import app, commands, stages  # noqa: F401  (they add themselves)
+
+    return get_command(app).commands
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_graft_command_and_option_named_exists(document):
+    known = commands()
+    for code in re.findall(r"`([^`\n]+)`|^(graft .*)$", document.read_text("utf-8"), re.MULTILINE):
+        words = "".join(code).split()
+        if words[:1] != ["graft"] or len(words) < 2 or not re.fullmatch(r"[a-z-]+", words[1]):
+            continue
+        assert words[1] in known, f"{document.name} names `graft {words[1]}`"
+        options = {option for parameter in known[words[1]].params for option in parameter.opts}
+        assert {word for word in words if word.startswith("--")} <= options | {"--help"}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_make_target_named_exists(document):
+    targets = set(re.findall(r"^([a-z-]+):", (REPOSITORY / "Makefile").read_text("utf-8"), re.MULTILINE))
+    named = set(re.findall(r"`make ([a-z-]+)`|^make ([a-z-]+)$", document.read_text("utf-8"), re.MULTILINE))
+    assert {"".join(pair) for pair in named} <= targets
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_linked_file_exists(document):
+    links = re.findall(r"\]\(([^)#:]+)\)", document.read_text("utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+def test_every_recipe_is_in_order(recipe):
+    params = load_params(recipe)
+    resolved = resolved_choices(params, tuple({key.split(".")[0] for key in REGISTRIES}))
+    assert set(resolved) == set(REGISTRIES)
+
+
+def test_nothing_names_a_package_registry_or_a_path_of_one_machine():
+    import subprocess
+
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True).stdout
+    pattern = re.compile(rb"index-url|://[^ \n]*/simple/?|files\.python" + rb"hosted")
+    named = [
+        name
+        for name in filter(None, listed.decode().split("\0"))
+        if (REPOSITORY / name).is_file()
+        and name != "tests/contract/test_documents.py"
+        and pattern.search((REPOSITORY / name).read_bytes())
+    ]
+    assert named == []

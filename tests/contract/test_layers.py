@@ -1,0 +1,31 @@
+"""Imports go downward only, and each vendor has one door."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DOORS = {
+    "mlflow": {"src/graft/tracking.py", "src/graft/serving/model.py"},  # the latter is data that MLflow runs
+    "great_expectations": {"src/graft/expectations/judging.py"},
+    "albumentations": {"src/graft/augmentations/policy.py", "src/graft/augmentations/transforms.py"},
+    "typer": {f"src/graft/cli/{name}.py" for name in ("__init__", "commands", "stages")},
+}
+
+
+def test_layers_hold(monkeypatch):
+    from importlinter.cli import EXIT_STATUS_SUCCESS, lint_imports
+
+    monkeypatch.chdir(REPOSITORY)
+    assert lint_imports(config_filename="pyproject.toml", no_cache=True) == EXIT_STATUS_SUCCESS
+
+
+@pytest.mark.parametrize("vendor", DOORS)
+def test_a_vendor_has_one_door(vendor):
+    pattern = re.compile(rf"^\s*(?:import|from) {vendor}\b", re.MULTILINE)
+    files = [*(REPOSITORY / "src").rglob("*.py"), *(REPOSITORY / "pipeline").rglob("*.py")]
+    found = {file.relative_to(REPOSITORY).as_posix() for file in files if pattern.search(file.read_text("utf-8"))}
+    assert found == DOORS[vendor]
