@@ -1,0 +1,109 @@
+"""The process in which `benchmarks.ingest` runs one way: `python -m benchmarks.ingest_process WAY IMAGES OUT`."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import json
+import multiprocessing
+import resource
+import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from graft.params import Ingest, Validate
+from graft.progress import progress
+from graft.workers import num_usable_cores
+
+# ru_maxrss counts kilobytes on Linux and bytes on macOS.
+UNITS_A_MB = 1e6 if sys.platform == "darwin" else 1e3
+CHUNK = 64
+THRESHOLDS = {
+    "min_side_px": 32,
+    "max_aspect": 4.0,
+    "min_luminance": 8.0,
+    "max_luminance": 247.0,
+    "min_class_fraction": 0.0005,
+    "max_void_fraction": 0.9,
+    "near_duplicate_bits": 3,
+    "allow": [],
+}
+
+
+def bare(images: Path, out: Path) -> tuple[float, float]:
+    """Reads, decodes and hashes every file on a process a core; seconds."""
+    files = sorted(path for path in images.rglob("*") if path.is_file())
+    start = time.perf_counter()
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(
+        num_usable_cores(), mp_context=context, initializer=cv2.setNumThreads, initargs=(0,)
+    ) as pool:
+        digests = pool.map(decode_and_hash, files, chunksize=CHUNK)
+        num_files = sum(1 for _ in progress(digests, "Decoding bare", total=len(files), unit="file"))
+    assert num_files == len(files)
+    seconds = time.perf_counter() - start
+    return seconds, seconds
+
+
+def decode_and_hash(path: Path) -> str:
+    """The least that must be done with a file: its pixels once, and its sha256."""
+    data = path.read_bytes()
+    assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) is not None
+    return hashlib.sha256(data).hexdigest()
+
+
+def graft(images: Path, out: Path) -> tuple[float, float]:
+    """The two stages; seconds of both without their imports, and of ingest."""
+    from graft.scenes import CLASSES
+    from pipeline.ingest import ingest
+
+    source = {
+        "name": "mask_folder",
+        "images": "**/*[0-9].*",
+        "masks": "{dir}/{stem}.mask.png",
+        "classes": {name: [number] for number, name in enumerate(CLASSES)},
+    }
+    section = Ingest(root=str(images), source=source, batch="first", max_pixels=100_000_000)
+    out.mkdir(parents=True)
+    start = time.perf_counter()
+    ingest(task="segmentation", seed=7, ingest=section, root=images, out=out)
+    ingesting = time.perf_counter() - start
+    return ingesting + judged(out), ingesting
+
+
+def judged(interim: Path) -> float:
+    """Seconds of validate."""
+    from graft.expectations import GateClosed
+    from pipeline.validate import validate
+
+    report = interim / "validation"
+    report.mkdir()
+    start = time.perf_counter()
+    with contextlib.suppress(GateClosed):  # what it finds is no matter here
+        validate(
+            task="segmentation",
+            validate=Validate(**THRESHOLDS),
+            manifest=interim / "manifest.parquet",
+            class_map=interim / "class_map.json",
+            out=report,
+        )
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Prints one line of JSON, the fields of `benchmarks.ingest.Run`."""
+    way, images, out = sys.argv[1:]
+    with contextlib.redirect_stdout(io.StringIO()):
+        seconds, ingesting = {"bare": bare, "graft": graft}[way](Path(images), Path(out))
+    own, workers = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    peaks = {"peak_mb": own / UNITS_A_MB, "worker_peak_mb": workers / UNITS_A_MB}
+    print(json.dumps({"seconds": seconds, "ingest_seconds": ingesting, **peaks}))
+
+
+if __name__ == "__main__":
+    main()
