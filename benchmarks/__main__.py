@@ -59,7 +59,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=24, help="of the benchmark camvid")
     options = parser.parse_args()
     if options.quick:
-        options.rounds, options.images, options.epochs = min(options.rounds, 2), min(options.images, 400), 1
+        options.rounds, options.images, options.epochs = min(options.rounds, 2), min(options.images, 1500), 1
         if options.write:
             parser.error("what --quick measures is not worth keeping: leave out --write")
     if unknown := sorted(set(options.names) - set(BENCHMARKS)):

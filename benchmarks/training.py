@@ -5,12 +5,13 @@ LR-ASPP MobileNetV3-Large, batches of 8 views of 256×256 from streets of 480×3
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, interleaved, rate, ratio
@@ -26,7 +27,7 @@ from graft.predicting_torch import normalisation
 from graft.resuming import Checkpoint
 from graft.sample import ClassMap
 from graft.schedules import SCHEDULES
-from graft.trainee import Trainee
+from graft.trainee import EpochReport, Trainee
 from graft.training import Forward, Held, Plan, fit
 from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
 
@@ -87,8 +88,34 @@ def figures(seconds: dict[str, list[float]], making: float, num_images: int) -> 
 
 def graft_epoch(views: Views, num_classes: int, num_epochs: int) -> Callable[[], None]:
     """`graft.training.fit` over the views as fine-tune calls it, with a validation that costs nothing."""
-    model = fresh("segmentation", {"name": "lraspp"}, num_classes, 0).to(memory_format=torch.channels_last)
-    strategy = supervised(WeightedSum(resolve_losses([{"name": "cross_entropy", "weight": 1.0}])))
+    model = fresh("segmentation", {"name": "lraspp"}, num_classes, 0)
+    loss = WeightedSum(resolve_losses([{"name": "cross_entropy", "weight": 1.0}]))
+    means = (IMAGENET_MEAN, IMAGENET_STD)
+    nothing = Held(loss=0.0, score=0.0, collapsed_to=None)
+    reports = graft_reports(views, model, loss, means, num_epochs, lambda _: nothing)
+    return lambda: next(reports)
+
+
+def graft_reports(
+    views: Views,
+    model: Model,
+    loss: WeightedSum,
+    means: tuple[Sequence[float], Sequence[float]],
+    num_epochs: int,
+    validate: Callable[[nn.Module], Held],
+) -> Iterator[EpochReport]:
+    """A training as the default job has it; each report is an epoch.
+
+    Args:
+        views: Training views.
+        model: Changed in place.
+        loss: What is made small.
+        means: Mean and deviation of the normalisation.
+        num_epochs: How many there will be at most.
+        validate: Called after each epoch.
+    """
+    model.to(memory_format=torch.channels_last)
+    strategy = supervised(loss)
     optimizer = resolve(OPTIMIZERS, {"name": "adamw"}, where="benchmark")
     trainee = Trainee(model, optimizer(strategy.parameter_groups(model), LEARNING_RATE), ema_decay=None)
     plan = Plan(
@@ -97,22 +124,13 @@ def graft_epoch(views: Views, num_classes: int, num_epochs: int) -> Callable[[],
         batch_size=BATCH_SIZE,
         learning_rate=LEARNING_RATE,
         schedule=resolve(SCHEDULES, "cosine", where="benchmark"),
-        warmup_epochs=0,
+        warmup_epochs=min(1, num_epochs - 1),
         clip_norm=1.0,
         early_stopping_epochs=None,
     )
-    forward = Forward(model, normalisation(IMAGENET_MEAN, IMAGENET_STD), "float32", channels_last=True)
-    reports = fit(
-        trainee,
-        plan,
-        views,
-        strategy,
-        forward,
-        validate=lambda _: Held(loss=0.0, score=0.0, collapsed_to=None),
-        checkpoint=Checkpoint(None, ""),
-        tick=lambda _: None,
-    )
-    return lambda: next(reports)
+    forward = Forward(model, normalisation(*means), "float32", channels_last=True)
+    checkpoint = Checkpoint(None, "")
+    return fit(trainee, plan, views, strategy, forward, validate, checkpoint, tick=lambda _: None)
 
 
 def bare_epoch(views: Views, num_classes: int) -> Callable[[], None]:
