@@ -6,11 +6,15 @@ import collections
 import itertools
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
+
+from graft.errors import GraftError
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,6 +34,9 @@ def map_in_order(
         items: Consumed lazily.
         num_items: How many there are (few items are mapped in this process).
         num_workers: Processes; the number of usable cores by default.
+
+    Raises:
+        GraftError: A worker process was killed.
     """
     num_workers = num_workers or num_usable_cores()
     if num_workers == 1 or num_items < FEWEST_ITEMS_FOR_A_POOL:
@@ -38,12 +45,21 @@ def map_in_order(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(num_workers, mp_context=context, initializer=die_with_parent) as pool:
         pending: collections.deque[Future[list[R]]] = collections.deque()
-        for chunk in _batched(items, CHUNK):
-            pending.append(pool.submit(_map_chunk, function, chunk))
-            if len(pending) >= 2 * num_workers:
+        try:
+            for chunk in _batched(items, CHUNK):
+                pending.append(pool.submit(_map_chunk, function, chunk))
+                if len(pending) >= 2 * num_workers:
+                    yield from pending.popleft().result()
+            while pending:
                 yield from pending.popleft().result()
-        while pending:
-            yield from pending.popleft().result()
+        except BrokenProcessPool:
+            raise GraftError(
+                "a worker process was killed, as the system does when memory runs out",
+                remedy="close other programs and run the command again; larger images need more memory",
+            ) from None
+        finally:
+            for future in pending:  # an interrupted parent shall not wait for work nobody wants
+                future.cancel()
 
 
 def num_usable_cores() -> int:
@@ -62,9 +78,13 @@ def _batched(items: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
 
 
 def die_with_parent() -> None:
-    """A killed parent cannot say goodbye: a thread waits for its death and ends the worker."""
+    """A killed parent cannot say goodbye: a thread waits for its death and ends the worker.
+
+    Ctrl-C reaches every process of a terminal; the parent alone answers it.
+    """
     import cv2
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cv2.setNumThreads(0)  # one process a core already; OpenCV's own threads would fight over them
     parent = multiprocessing.parent_process()
     if parent is not None:
