@@ -43,7 +43,7 @@ def resolve(registry: Mapping[str, Callable[..., Any]], spec: str | Mapping[str,
     """
     given = {"name": spec} if isinstance(spec, str) else dict(spec)
     name = given.pop("name", None)
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise GraftError(
             f"{where} has no choice named {name!r}",
             rule=f"the choices are {', '.join(sorted(registry))}",
@@ -86,6 +86,6 @@ def resembling(name: str, known: Mapping[str, Any]) -> str:
 
 def _rule(hint: Any) -> TypeAdapter[Any]:
     try:
-        return TypeAdapter(hint, config=ConfigDict(strict=True))
+        return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
     except Exception:  # pydantic refuses a config for types that carry their own
         return TypeAdapter(hint)

@@ -25,10 +25,10 @@ class GraftError(Exception):
         parts += [f"Remedy: {self.remedy}"] if self.remedy else []
         if "\n" in self.what:  # a list: what follows it starts on a line of its own
             return "\n".join(parts)
-        return ". ".join(part.rstrip(".") for part in parts) + "."
+        return " ".join(part if part.endswith("?") else f"{part.rstrip('.')}." for part in parts)
 
     @classmethod
     def of_all(cls, what: str, problems: Sequence[object], *, remedy: str | None = None) -> GraftError:
         """One error that lists every problem found, a line each."""
-        lines = "\n".join(f"  - {problem}" for problem in problems)
+        lines = "\n".join("  - " + str(problem).replace("\n", "\n    ") for problem in problems)
         return cls(f"{what} ({len(problems)}):\n{lines}", remedy=remedy)

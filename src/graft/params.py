@@ -16,7 +16,7 @@ Spec = str | dict[str, Any]
 class Section(BaseModel):
     """A section of `params.yaml`: frozen, strict, without defaults."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
 
 class Preprocess(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import reprlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
-from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from graft.choices import Choice, resembling, resolve
 from graft.errors import GraftError
 from graft.params import Params
+from graft.sample import TASKS
 
 PARAMS_FILE = Path("params.yaml")
 DOCUMENTED = Path(__file__).resolve().parents[2] / "pipeline/recipes/scenes-night-rain.yaml"
@@ -31,6 +33,7 @@ REGISTRIES = {
     "fine_tune.optimizer": ("graft.optimizers", "OPTIMIZERS"),
     "fine_tune.schedule": ("graft.schedules", "SCHEDULES"),
 }
+CHOICE_FORMS = (("str",), ("dict[str,any]",))  # how pydantic ends the place of a value that is neither
 
 
 def load_params(path: Path = PARAMS_FILE) -> Params:
@@ -43,8 +46,30 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     try:
         return Params.model_validate(_plain(tree))
     except ValidationError as error:
-        problems = [_problem(path, tree, item) for item in error.errors()]
-        raise GraftError.of_all(f"{path} breaks the rules", problems) from None
+        raise GraftError.of_all(f"{path} breaks the rules", _problems(path, tree, error)) from None
+
+
+def check_file(path: Path) -> None:
+    """Checks a whole params file, every choice in it included.
+
+    Raises:
+        GraftError: As `load_params` and `resolved_choices`; lists all that is wrong, each with its line.
+    """
+    tree = read_tree(path)
+    values = _plain(tree)
+    problems: list[GraftError] = []
+    try:
+        Params.model_validate(values)
+    except ValidationError as error:
+        problems = _problems(path, tree, error)
+    for loc, spec in _written_specs(values):
+        try:
+            _resolve(".".join(loc[:2]), spec, values.get("task"))
+        except GraftError as error:
+            error.where = f"{path}:{_line(tree, loc)}"
+            problems.append(error)
+    if problems:
+        raise GraftError.of_all(f"{path} breaks the rules", problems)
 
 
 def read_tree(path: Path) -> CommentedMap:
@@ -54,9 +79,14 @@ def read_tree(path: Path) -> CommentedMap:
     except FileNotFoundError:
         remedy = "run graft in the root of your project, or copy a file of pipeline/recipes there"
         raise GraftError("file not found", where=path, remedy=remedy) from None
+    except UnicodeDecodeError as error:
+        raise GraftError(f"not UTF-8 text ({error})", where=path, remedy="save it as UTF-8") from None
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise GraftError(f"not valid YAML: {error.problem}", where=f"{path}:{line}", remedy="mend this line") from None
+    except YAMLError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise GraftError(f"not valid YAML: {reason}", where=path, remedy="mend the file") from None
     if not isinstance(tree, CommentedMap):
         raise GraftError("holds no sections", where=path, remedy="copy a file of pipeline/recipes there")
     return tree
@@ -72,7 +102,7 @@ def resolved_choices(params: Params, sections: tuple[str, ...]) -> dict[str, Any
     problems: list[GraftError] = []
     for key in (key for key in REGISTRIES if key.split(".")[0] in sections):
         try:
-            choices = [_resolve(key, spec, params) for spec in _specs(params, key)]
+            choices = [_resolve(key, spec, params.task) for spec in _specs(params, key)]
             resolved[key] = choices if key == "fine_tune.losses" else choices[0]
         except GraftError as error:
             problems.append(error)
@@ -93,17 +123,33 @@ def as_recorded(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:
     return recorded
 
 
-def _resolve(key: str, spec: Any, params: Params) -> dict[str, Any]:
+def _resolve(key: str, spec: Any, task: str) -> dict[str, Any]:
     module, name = REGISTRIES[key]
     registry = getattr(importlib.import_module(module), name)
     if key == "model":
-        registry = registry[params.task]
+        registry = registry[task]
     extra = {}
     if key == "fine_tune.losses":
-        extra = {"weight": spec["weight"]}
+        extra = {option: value for option, value in spec.items() if option == "weight"}
         spec = {option: value for option, value in spec.items() if option != "weight"}
     choice: Choice = resolve(registry, spec, where=key)
     return {**choice.as_dict(), **extra}
+
+
+def _written_specs(values: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Each choice in a file that may be wrong elsewhere, with its place; what has no form of a choice is left out."""
+    for key in REGISTRIES:
+        section, _, field = key.partition(".")
+        value = values.get(section)
+        if field:
+            value = value.get(field) if isinstance(value, dict) else None
+        place = (section, field) if field else (section,)
+        if key == "model" and values.get("task") not in TASKS:
+            continue
+        if isinstance(value, list):
+            yield from (((*place, number), spec) for number, spec in enumerate(value) if isinstance(spec, dict))
+        elif isinstance(value, (str, dict)) and key != "fine_tune.losses":
+            yield place, value
 
 
 def _specs(params: Params, key: str) -> list[Any]:
@@ -128,8 +174,18 @@ def _plain(node: Any) -> Any:
     return node
 
 
-def _problem(path: Path, tree: CommentedMap, item: Any) -> GraftError:
-    loc = tuple(str(part) if isinstance(part, str) else part for part in item["loc"])
+def _problems(path: Path, tree: CommentedMap, error: ValidationError) -> list[GraftError]:
+    """A problem for each place; pydantic names a value that is neither name nor options twice."""
+    items: dict[tuple[Any, ...], Any] = {}
+    for item in error.errors():
+        loc = item["loc"]
+        if loc[-1:] in CHOICE_FORMS:
+            loc, item["msg"] = loc[:-1], "a choice is a name, or {name: …, option: value}"
+        items.setdefault((loc, item["type"] if loc == item["loc"] else None), (loc, item))
+    return [_problem(path, tree, loc, item) for loc, item in items.values()]
+
+
+def _problem(path: Path, tree: CommentedMap, loc: tuple[Any, ...], item: Any) -> GraftError:
     name = ".".join(map(str, loc)) or "the file"
     where = f"{path}:{_line(tree, loc)}"
     if item["type"] == "extra_forbidden":
@@ -137,7 +193,9 @@ def _problem(path: Path, tree: CommentedMap, item: Any) -> GraftError:
     if item["type"] == "missing":
         remedy = f"add it: the documented value stands in the params.yaml of the project ({name})"
         return GraftError(f"{name} is missing", where=where, rule="every value is written down", remedy=remedy)
-    return GraftError(f"{name} is {item['input']!r}", where=where, rule=item["msg"].removeprefix("Value error, "))
+    if item["type"] == "value_error":
+        return GraftError(f"{name}: {item['msg'].removeprefix('Value error, ')}", where=where)
+    return GraftError(f"{name} is {reprlib.repr(item['input'])}", where=where, rule=item["msg"])
 
 
 def _line(tree: CommentedMap, loc: tuple[Any, ...]) -> int:
@@ -179,8 +237,12 @@ def insert_missing(path: Path) -> list[str]:
     documented = read_tree(DOCUMENTED)
     lines = [f"{path}: inserted {name}" for name in _insert(tree, documented, "")]
     if lines:
-        with path.open("w", encoding="utf-8") as file:
-            YAML().dump(tree, file)
+        yaml = YAML()
+        yaml.width = 4096  # a line stays a line
+        pending = path.with_name(f".tmp-{path.name}")
+        with pending.open("w", encoding="utf-8") as file:
+            yaml.dump(tree, file)
+        pending.replace(path)
     return lines
 
 

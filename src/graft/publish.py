@@ -8,6 +8,7 @@ digest of its model, and nothing is ever doubled.
 from __future__ import annotations
 
 import csv
+import posixpath
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,12 +45,13 @@ def publish() -> str:
     """Completes MLflow from the records of the workspace; returns a line that says what stands there now.
 
     Raises:
-        tracking.Unreachable: No server answers.
+        tracking.Unreachable: No server answers, or it refuses.
     """
     from filelock import FileLock
 
-    client = tracking.client()
-    with FileLock(".locks/publish.lock"):
+    with tracking.answers_explained():
+        client = tracking.client()
+    with FileLock(".locks/publish.lock"), tracking.answers_explained():
         stages = [stage for stage in STAGES if (RECORDS / f"{stage}.json").is_file()]
         runs = {stage: _publish_record(client, stage) for stage in progress(stages, "Publishing", unit="stage")}
         version = (
@@ -74,13 +76,14 @@ def listener(stage: str, fingerprint: str) -> Callable[[str, Any], None] | None:
     """A function that streams epoch reports into the run of this fingerprint; None where tracking is off or away."""
     if tracking.is_off():
         return None
+    tags = {tracking.STAGE: stage, tracking.FINGERPRINT: fingerprint}
     try:
-        client = tracking.client()
+        with tracking.answers_explained():
+            client = tracking.client()
+            run = tracking.find_run(client, tags) or tracking.create_run(client, stage, tags)
     except tracking.Unreachable as error:
         say(f"graft: warning: {error}")
         return None
-    tags = {tracking.STAGE: stage, tracking.FINGERPRINT: fingerprint}
-    run = tracking.find_run(client, tags) or tracking.create_run(client, stage, tags)
 
     def listen(name: str, report: Any) -> None:
         try:
@@ -124,9 +127,8 @@ def _streamed(client: MlflowClient, stage: str, fingerprint: str) -> Any | None:
 def _tags(record: Mapping[str, Any]) -> dict[str, str]:
     """Everything a search may start from: stage, fingerprint, commit, what was consumed and produced."""
     tags = {tracking.STAGE: record["stage"], tracking.FINGERPRINT: record["fingerprint"]}
-    tags |= {
-        f"graft.consumed.{path}": digest for path, digest in record["inputs"].items() if not Path(path).is_absolute()
-    }
+    inputs = {posixpath.normpath(path): digest for path, digest in record["inputs"].items()}
+    tags |= {f"graft.consumed.{path}": digest for path, digest in inputs.items() if not Path(path).is_absolute()}
     tags |= {f"graft.produced.{path}": digest for path, digest in record["outputs"].items()}
     tags |= {"graft.lock": str(record["environment"]["lock"]), "mlflow.source.git.commit": str(record["git"]["commit"])}
     return tags | {"graft.commit_holds_code_and_params": str(record["git"]["holds_code_and_params"]).lower()}
@@ -160,7 +162,8 @@ def _points(run: str, values: Mapping[str, float], epoch: int) -> Iterator[tuple
 
 
 def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, Mapping):
+    """Values by key, as `ingest.source.name`; what lies deeper (the classes of a source) stays one value."""
+    if isinstance(value, Mapping) and prefix.count(".") < 2:
         for key, inner in value.items():
             yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
     else:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import math
 import os
+import re
 import socket
-import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,12 +30,13 @@ DEFAULT_STORE = "sqlite:///mlflow.db"
 EXPERIMENT = "graft"
 ALIAS = "candidate"
 SECONDS_TO_ANSWER = 3.0
+MOST_PARAMS_A_BATCH = 100  # MLflow refuses more
 STAGE, FINGERPRINT, RECORD, COMPLETE = "graft.stage", "graft.fingerprint", "graft.record", "graft.complete"
 MODEL_DIGEST = "graft.model_digest"
 
 
 class Unreachable(GraftError):  # noqa: N818  (it reads as what it says)
-    """No MLflow server answers at the given address."""
+    """No MLflow server answers at the given address, or the store refuses."""
 
 
 def is_off() -> bool:
@@ -97,7 +99,7 @@ def log_curves(mlflow_client: MlflowClient, run_id: str, points: Sequence[tuple[
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    metrics = [Metric(name, value, now, step) for name, value, step in points if value == value]
+    metrics = [Metric(name, value, now, step) for name, value, step in points if math.isfinite(value)]
     for start in range(0, len(metrics), 900):
         mlflow_client.log_batch(run_id, metrics=metrics[start : start + 900])
 
@@ -106,14 +108,16 @@ def log_params(mlflow_client: MlflowClient, run_id: str, params: Mapping[str, st
     """Logs parameters, shortened to what MLflow takes (6,000 characters)."""
     from mlflow.entities import Param
 
-    mlflow_client.log_batch(run_id, params=[Param(key, value[:6000]) for key, value in params.items()])
+    entities = [Param(_allowed(key), value[:6000]) for key, value in params.items()]
+    for start in range(0, len(entities), MOST_PARAMS_A_BATCH):
+        mlflow_client.log_batch(run_id, params=entities[start : start + MOST_PARAMS_A_BATCH])
 
 
 def tag(mlflow_client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
     """Sets tags of a run."""
     from mlflow.entities import RunTag
 
-    mlflow_client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+    mlflow_client.log_batch(run_id, tags=[RunTag(_allowed(key), value) for key, value in tags.items()])
 
 
 def find_version(mlflow_client: MlflowClient, name: str, model_digest: str) -> ModelVersion | None:
@@ -146,22 +150,46 @@ def point_candidate(mlflow_client: MlflowClient, name: str, version: str) -> Non
     mlflow_client.set_registered_model_alias(name, ALIAS, version)
 
 
-def download_model(uri: str) -> Path:
+def download_model(uri: str, into: Path) -> Path:
     """The folder of exported files inside a registered model such as `models:/graft-segmentation@candidate`.
 
+    Args:
+        uri: Of the model.
+        into: An existing folder to download to.
+
     Raises:
-        GraftError: There is no such model, version or alias.
+        GraftError: There is no such model, version or alias, or the store does not answer.
     """
-    client()
+    with answers_explained():
+        client()
     import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
-        folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=tempfile.mkdtemp(prefix="graft-model-"))
+        folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into))
     except MlflowException as error:
         remedy = "look at the versions and aliases in the MLflow UI, or run graft publish"
         raise GraftError(f"no such model: {error.message}", where=uri, remedy=remedy) from None
     return Path(folder) / "artifacts" / "exported"
+
+
+@contextlib.contextmanager
+def answers_explained() -> Iterator[None]:
+    """Turns what MLflow and its store raise (no access, a full disk, a server that went away) into `Unreachable`."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        remedy = "mend this, then run graft publish: it completes the record"
+        raise Unreachable(f"MLflow refuses ({reason})", where=store_uri(), remedy=remedy) from None
+
+
+def _allowed(key: str) -> str:
+    """A key with the characters MLflow takes; a folder of images may be called anything."""
+    return re.sub(r"[^/\w.\- :]", "_", key)[:250]
 
 
 def _refuse_a_silent_server(uri: str) -> None:
@@ -169,10 +197,10 @@ def _refuse_a_silent_server(uri: str) -> None:
     address = urlparse(uri)
     if address.scheme not in ("http", "https"):
         return
-    port = address.port or (443 if address.scheme == "https" else 80)
     try:
+        port = address.port or (443 if address.scheme == "https" else 80)
         socket.create_connection((address.hostname or "", port), timeout=SECONDS_TO_ANSWER).close()
-    except OSError as error:
+    except (OSError, ValueError) as error:
         remedy = "start it or mend MLFLOW_TRACKING_URI, then run graft publish: it completes the record"
         raise Unreachable(f"no MLflow server answers ({error})", where=uri, remedy=remedy) from None
 

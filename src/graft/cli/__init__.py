@@ -14,6 +14,8 @@ import typer
 
 from graft.errors import GraftError
 
+INTERRUPTED = 130
+
 app = typer.Typer(
     name="graft",
     help="Grow a model for your images out of one that already knows other images.",
@@ -37,9 +39,25 @@ def main() -> None:
         stop(str(error))
     except OSError as error:
         stop(str(_explained(error)))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:  # Typer makes 130 out of an interruption
+        if isinstance(end, SystemExit) and end.code != INTERRUPTED:
+            raise
         print("graft: interrupted; what was finished stays, what was half-written is gone", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+
+
+def check_project() -> None:
+    """Refuses to work outside a project, where a command would find nothing or leave its own files behind.
+
+    Raises:
+        GraftError: There is no `dvc.yaml` here.
+    """
+    if not Path("dvc.yaml").is_file():
+        raise GraftError(
+            "this is not the root of a Graft project: there is no dvc.yaml",
+            where=Path.cwd(),
+            remedy="change to the folder you cloned Graft to, or clone it; graft --help lists the commands",
+        )
 
 
 def stop(message: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from graft.cli import app
+from graft.cli import app, check_project
 
 
 @app.command()
@@ -16,13 +18,14 @@ def check(
     fix: Annotated[bool, typer.Option("--fix", help="Insert the documented value of each missing key.")] = False,
 ) -> None:
     """Validate the whole params file and every choice in it, without running anything."""
-    from graft.params_file import REGISTRIES, insert_missing, load_params, resolved_choices
+    from graft.params_file import PARAMS_FILE, check_file, insert_missing
 
+    if file == PARAMS_FILE:
+        check_project()
     if fix:
         for line in insert_missing(file):
             typer.echo(line)
-    params = load_params(file)
-    resolved_choices(params, tuple({key.split(".")[0] for key in REGISTRIES}))
+    check_file(file)
     typer.echo(f"{file}: everything is in order")
 
 
@@ -32,6 +35,7 @@ def publish() -> None:
     from graft import publish as publishing
     from graft import tracking
 
+    check_project()
     if tracking.is_off():
         typer.echo("GRAFT_TRACKING=off: nothing is published")
         return
@@ -49,12 +53,15 @@ def predict(
     """Predict masks (index PNG and overlay) or labels (CSV) for images of any size."""
     from graft.prediction_files import predict_files
 
-    folder = Path(model)
-    if model.startswith("models:/"):
-        from graft import tracking
+    with contextlib.ExitStack() as stack:
+        folder = Path(model)
+        if model.startswith("models:/"):
+            from graft import tracking
 
-        folder = tracking.download_model(model)
-    typer.echo(predict_files(images, folder, out))
+            if tracking.store_uri() == tracking.DEFAULT_STORE:
+                check_project()
+            folder = tracking.download_model(model, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        typer.echo(predict_files(images, folder, out))
 
 
 @app.command()
@@ -62,4 +69,5 @@ def summary() -> None:
     """The result of the last run: scores, gain over training from scratch, latency, where the report is."""
     from graft.summary import print_summary
 
+    check_project()
     print_summary()

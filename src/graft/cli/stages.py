@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from graft.cli import app
+from graft.cli import app, check_project
 
 PANEL = "Stages (run by dvc repro)"
 Out = Annotated[Path, typer.Option(help="Folder this stage writes.")]
@@ -95,6 +95,7 @@ def export(
     from graft.records import MEASURED
 
     inputs = {"images": images, "class_map": class_map, "model": model, "metrics": metrics, "card": card}
+    MEASURED.mkdir(parents=True, exist_ok=True)
     _run("export", inputs, {"out": out}, lambda _: {"measured": MEASURED / "export.json"})
     publish.publish_or_warn()
 
@@ -107,6 +108,7 @@ def _run(
 ) -> None:
     import importlib
 
+    check_project()
     from graft.cli.running import run_stage
 
     name = stage.replace("-", "_")

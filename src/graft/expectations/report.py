@@ -65,8 +65,8 @@ def check_gate(findings: Sequence[Finding], report: str) -> None:
     broken = closed_by(findings)
     if not broken:
         return
-    problems = [f"{finding.rule.name}: {_counted(finding)}{_first(finding)}\n    rule: {finding.rule.rule}"
-                f"\n    remedy: {finding.rule.remedy}" for finding in broken]  # fmt: skip
+    problems = [f"{finding.rule.name}: {_counted(finding)}{_first(finding)}\nrule: {finding.rule.rule}"
+                f"\nremedy: {finding.rule.remedy}" for finding in broken]  # fmt: skip
     raise GateClosed.of_all(
         "validation stops the pipeline, critical expectations failed", problems, remedy=f"mend these; {report}"
     )
