@@ -65,7 +65,8 @@ def digests(paths: tuple[str, ...]) -> dict[str, str]:
     """
     missing = [path for path in paths if not Path(path).exists()]
     if missing:
-        raise GraftError(f"not found: {', '.join(missing)}", remedy="run the stages before this one: dvc repro")
+        remedy = "run the stages before this one: dvc repro (your own images are where ingest.root in params.yaml says)"
+        raise GraftError(f"not found: {', '.join(missing)}", remedy=remedy)
     with ThreadPoolExecutor(num_usable_cores()) as pool:
         return {path: digest_of(Path(path), pool) for path in paths}
 

@@ -1,10 +1,10 @@
-"""The nouns: class map, row of a data set, epoch report, and how they are written down."""
+"""The class map, and how what Graft knows is written down, read again, digested and turned into seeds."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,11 @@ from graft.errors import GraftError
 IGNORE_INDEX = 255
 SPLITS = ("train", "val", "test", "unlabelled")
 TASKS = ("segmentation", "classification")
+
+
+def ignored_target(num_classes: int) -> int:
+    """The target that counts nowhere: 255, or -1, which no target is, where 255 is one of the classes of images."""
+    return IGNORE_INDEX if num_classes <= IGNORE_INDEX else -1
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,14 @@ class ClassMap:
 
     @classmethod
     def read(cls, path: Path) -> ClassMap:
+        """The class map in a JSON file.
+
+        Raises:
+            GraftError: The file is missing, is not JSON, or has other fields.
+        """
         stored = read_json(path)
+        if not isinstance(stored, dict) or set(stored) != {field.name for field in fields(cls)}:
+            raise GraftError("not a class map", where=path, remedy="remove it and run dvc repro")
         return cls(**{key: _frozen(value) for key, value in stored.items()})
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graft import records
+from graft.errors import GraftError
 from graft.params_file import as_recorded, load_params
 from graft.progress import say, seconds_in_loops
 from graft.sample import read_json, write_json
@@ -31,10 +32,11 @@ def run_stage(
         outputs: Folders it writes, by argument name.
         extras: Given the fingerprint, further arguments of this stage (a resume folder, a listener).
     """
-    params = load_params()
-    declared = records.declared(stage, params)
-    runtime = params.runtime if "runtime" in declared.params else None
     with alone(stage) as waited:
+        params = load_params()
+        declared = records.declared(stage, params)
+        _check_paths(declared, inputs, outputs)
+        runtime = params.runtime if "runtime" in declared.params else None
         sealed = records.seal(declared, as_recorded(params, declared.params), runtime)
         if waited and is_done(sealed):
             say(f"graft {stage}: the run that was under way has finished with the same inputs; its result stands.")
@@ -45,11 +47,36 @@ def run_stage(
             arguments = {**sections, **inputs, **folders, **(extras(sealed.fingerprint) if extras else {})}
             metrics = load()(**arguments)
             sealed.verify()
+            _check_params_stayed(sealed)
             written = {path.as_posix(): records.listing(folders[name]) for name, path in outputs.items()}
         write_record(sealed, written, metrics)
         if "resume" in arguments:  # dvc repro --force would find a finished checkpoint and train nothing
             shutil.rmtree(arguments["resume"], ignore_errors=True)
         measure(stage, {"seconds": time.perf_counter() - started, "loop_seconds": seconds_in_loops()})
+
+
+def _check_paths(declared: records.Declared, inputs: dict[str, Path], outputs: dict[str, Path]) -> None:
+    """Refuses paths that `dvc.yaml` does not declare: the record would speak of other files than the stage used."""
+    pairs = [(inputs, declared.inputs), (outputs, declared.outputs)]
+    known = [{Path(path) for path in paths} for _, paths in pairs]
+    strange = [path for (given, _), paths in zip(pairs, known, strict=True) for path in given.values() - paths]
+    if strange:
+        raise GraftError(
+            f"{', '.join(map(str, strange))}: not declared for {declared.stage}",
+            where="dvc.yaml",
+            rule="a stage reads and writes what dvc.yaml says, so that its record tells the truth",
+            remedy=f"run dvc repro {declared.stage}; your own images are named by ingest.root in params.yaml",
+        )
+
+
+def _check_params_stayed(sealed: records.Seal) -> None:
+    """Refuses a params file edited meanwhile: DVC reads it when the stage has ended and would note the new values."""
+    if as_recorded(load_params(), sealed.stage.params) != sealed.params:
+        raise GraftError(
+            f"params.yaml changed while {sealed.stage.stage} was at work",
+            rule="what a record says was used is what was used",
+            remedy="run dvc repro again",
+        )
 
 
 @contextmanager
@@ -82,25 +109,27 @@ def in_place_of(stage: str, outputs: dict[str, Path]) -> Iterator[dict[str, Path
     from graft.expectations import GateClosed
 
     folders = {name: path.parent / f".tmp-{stage}-{path.name}" for name, path in outputs.items()}
+
+    def replace() -> None:
+        (records.RECORDS / f"{stage}.json").unlink(missing_ok=True)  # it speaks of what now goes
+        for name, path in outputs.items():
+            shutil.rmtree(path, ignore_errors=True)
+            folders[name].rename(path)
+
     try:
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-        yield folders
-    except GateClosed:  # the gate's report is what a person needs to open it
-        _replace(folders, outputs)
-        raise
+        try:
+            yield folders
+        except GateClosed:  # the gate's report is what a person needs to open it
+            replace()
+            raise
+        replace()
     except BaseException:
         for folder in folders.values():
             shutil.rmtree(folder, ignore_errors=True)
         raise
-    _replace(folders, outputs)
-
-
-def _replace(folders: dict[str, Path], outputs: dict[str, Path]) -> None:
-    for name, path in outputs.items():
-        shutil.rmtree(path, ignore_errors=True)
-        folders[name].rename(path)
 
 
 def is_done(sealed: records.Seal) -> bool:
@@ -128,4 +157,6 @@ def measure(stage: str, facts: dict[str, float]) -> None:
     path = records.MEASURED / f"{stage}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     known = read_json(path) if path.is_file() else {}
-    write_json(path, known | facts)
+    pending = path.with_name(f".tmp-{path.name}")
+    write_json(pending, known | facts)
+    pending.replace(path)
