@@ -38,9 +38,9 @@ setup: .venv/installed
 	@test -n "$(PYTHON)" || { echo "graft: needs Python 3.11, 3.12 or 3.13; python3 here is $$(python3 --version 2>&1). Install one and run make again, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
 	@echo "graft: installing the locked dependencies into .venv (6 GB; a minute or a few)"
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(grep -o '^uv==[^ ]*' requirements.lock)
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
-	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check $$(grep -o '^uv==[^ ]*' requirements.lock)
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -e .
 	@touch $@
 
 clean:

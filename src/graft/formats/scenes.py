@@ -19,7 +19,8 @@ from graft.sample import SPLITS, ClassMap
 FIRST_INDEX = {split: number * 10_000_000 for number, split in enumerate(SPLITS)}
 Num = Annotated[int, Field(ge=0, lt=10_000_000)]
 NumNeeded = Annotated[int, Field(ge=1, lt=10_000_000)]
-Side = Annotated[int, Field(ge=48, le=4096)]
+WidthPx = Annotated[int, Field(ge=64, le=4096)]
+HeightPx = Annotated[int, Field(ge=48, le=4096)]
 
 
 def scenes(
@@ -32,8 +33,8 @@ def scenes(
     num_val: NumNeeded,
     num_test: Num,
     num_unlabelled: Num = 0,
-    width_px: Side,
-    height_px: Side,
+    width_px: WidthPx,
+    height_px: HeightPx,
 ) -> Listing:
     """Scenes of one domain, or of several in turn (a list, or names with commas); to a classifier it is the label.
 

@@ -1,4 +1,4 @@
-"""What stands where: a random street as plain facts, the same in every domain for one (seed, index)."""
+"""What stands where: a random street as plain facts. Each domain has streets of its own."""
 
 from __future__ import annotations
 
