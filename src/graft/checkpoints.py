@@ -37,6 +37,7 @@ class ModelSpec:
         resize: The resize rule with its options.
         padding_multiple: Height and width are padded to a multiple of this.
         synthetic: Whether the training images were drawn by a program.
+        min_side_px: Shorter sides are padded to this; specs that do not say it are of models that need no more.
     """
 
     task: str
@@ -48,6 +49,7 @@ class ModelSpec:
     resize: dict[str, Any]
     padding_multiple: int
     synthetic: bool
+    min_side_px: int = 32
 
     def as_dict(self) -> dict[str, Any]:
         """The spec as plain JSON values."""
@@ -68,8 +70,9 @@ class ModelSpec:
     @classmethod
     def of(cls, stored: Any, *, where: object = None) -> ModelSpec:
         """The spec out of plain JSON values; `GraftError` where fields are missing or unknown."""
-        fields = {field.name for field in dataclasses.fields(cls)}
-        if not isinstance(stored, dict) or set(stored) != fields:
+        fields = {field.name: field.default is dataclasses.MISSING for field in dataclasses.fields(cls)}
+        needed = {name for name, is_needed in fields.items() if is_needed}
+        if not isinstance(stored, dict) or not needed <= set(stored) <= set(fields):
             rule = f"a spec has exactly the fields {', '.join(sorted(fields))}"
             raise GraftError("not the spec of a model", where=where, rule=rule, remedy="rebuild the model: dvc repro")
         return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})

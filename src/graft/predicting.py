@@ -24,7 +24,7 @@ from graft.datasets.resizing import RESIZES, resize_image
 # Takes uint8 RGB [B, H, W, 3], gives float32 logits [B, K, H, W] (segmentation) or [B, K] (classification).
 Runner = Callable[[np.ndarray], np.ndarray]
 
-# Every backbone here halves its input five times; a smaller one would leave nothing to look at.
+# Every backbone here halves its input five times; a smaller image would leave nothing to look at.
 MIN_SIDE_PX = 32
 # Logits are resized back this many output rows at a time, which bounds the memory of a very large image.
 ROWS_AT_A_TIME = 256
@@ -36,6 +36,7 @@ class Preparation(Protocol):
     task: str
     resize: Mapping[str, Any]
     padding_multiple: int
+    min_side_px: int
 
 
 def predict_logits(
@@ -61,21 +62,21 @@ def predict_batch(
 ) -> list[np.ndarray]:
     """Logits of several images, each at its own size; those of one prepared size share a forward pass.
 
-    Shapes and arguments are those of `predict_logits`. No forward pass sees more than `max_pixels` pixels. Results
-    may be views of one array.
+    Shapes and arguments are those of `predict_logits`. No forward pass sees more than `max_pixels` pixels, those that
+    fill up its sides to a multiple apart. Results may be views of one array.
     """
     sizes = [_prepared_size(image, spec, max_pixels) for image in images]
     results: list[np.ndarray] = [np.empty(0)] * len(images)
     together: dict[tuple[int, int], list[int]] = {}
     for index, (height, width) in enumerate(sizes):
-        if height * width > max_pixels:
+        if _num_pixels((height, width), spec) > max_pixels:
             results[index] = tiling.assembled(
                 _blocks(runner, images[index], spec, max_pixels, overlap_px), images[index].shape[:2]
             )
         else:
             together.setdefault((height, width), []).append(index)
     for size, indices in together.items():
-        num_at_once = max(1, max_pixels // (size[0] * size[1]))
+        num_at_once = max(1, max_pixels // _num_pixels(size, spec))
         for start in range(0, len(indices), num_at_once):
             chosen = indices[start : start + num_at_once]
             logits = _forward(runner, [_resized(images[index], size) for index in chosen], spec)
@@ -101,14 +102,21 @@ def predict_class_ids(
 
 def prepared(image: np.ndarray, spec: Preparation, *, max_pixels: int) -> np.ndarray:
     """The image as the model gets it if it is not tiled: uint8 RGB [H, W, 3], resized and padded."""
-    return _padded(_resized(image, _prepared_size(image, spec, max_pixels)), spec.padding_multiple)
+    return _padded(_resized(image, _prepared_size(image, spec, max_pixels)), spec)
+
+
+def padding(side: int, multiple: int, min_side_px: int) -> int:
+    """By how many pixels a side grows until it is a multiple and long enough."""
+    return max(-side % multiple, math.ceil(min_side_px / multiple) * multiple - side)
 
 
 def most_likely(logits: np.ndarray) -> np.ndarray:
-    """Class of the largest logit, the first of equals: float32 [K, H, W] to uint8 [H, W].
+    """Class of the largest logit, the first of equals: float32 [K, H, W] to uint8 [H, W], or [K] to int64 [].
 
     A running maximum over contiguous planes: ten times faster than `numpy.argmax` over the first axis.
     """
+    if logits.ndim == 1:
+        return np.asarray(logits.argmax())
     largest = logits[0].copy()
     ids = np.zeros(largest.shape, np.uint8)
     for class_id in range(1, len(logits)):
@@ -124,13 +132,14 @@ def _blocks(
     """Logits at the image's own size, block by block, each pixel exactly once."""
     size = _prepared_size(image, spec, max_pixels)
     prepared = _resized(image, size)
-    if size[0] * size[1] <= max_pixels:
+    if _num_pixels(size, spec) <= max_pixels:
         whole = _forward(runner, [prepared], spec)[0]
     else:
         blocks = tiling.cross_faded(
             lambda tile: _forward(runner, [tile], spec)[0],
             prepared,
             multiple=spec.padding_multiple,
+            min_side_px=spec.min_side_px,
             max_pixels=max_pixels,
             overlap_px=overlap_px,
         )
@@ -146,25 +155,27 @@ def _blocks(
 def _forward(runner: Runner, images: list[np.ndarray], spec: Preparation) -> np.ndarray:
     """Logits [B, K, H, W] or [B, K] of images [H, W, 3] of one size, padded for the model and cropped again."""
     height, width = images[0].shape[:2]
-    images = [_padded(image, spec.padding_multiple) for image in images]
+    images = [_padded(image, spec) for image in images]
     logits = np.asarray(runner(images[0][None] if len(images) == 1 else np.stack(images)))
     return logits if logits.ndim == 2 else logits[:, :, :height, :width]
 
 
-def _padded(image: np.ndarray, multiple: int) -> np.ndarray:
-    below, right = (_padding(side, multiple) for side in image.shape[:2])
+def _padded(image: np.ndarray, spec: Preparation) -> np.ndarray:
+    below, right = (padding(side, spec.padding_multiple, spec.min_side_px) for side in image.shape[:2])
     return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT_101) if below or right else image
 
 
-def _padding(side: int, multiple: int) -> int:
-    return max(-side % multiple, math.ceil(MIN_SIDE_PX / multiple) * multiple - side)
+def _num_pixels(size: tuple[int, int], spec: Preparation) -> int:
+    """Of an image of this size once its sides are long enough: of a thin line that is many times its own."""
+    return max(size[0], spec.min_side_px) * max(size[1], spec.min_side_px)
 
 
 def _prepared_size(image: np.ndarray, spec: Preparation, max_pixels: int) -> tuple[int, int]:
     height, width = _rule(tuple(sorted(spec.resize.items())))(*image.shape[:2])
-    if spec.task == "classification" and height * width > max_pixels:
-        shrink = math.sqrt(max_pixels / (height * width))
-        return max(1, int(height * shrink)), max(1, int(width * shrink))
+    if spec.task == "classification" and (num_pixels := _num_pixels((height, width), spec)) > max_pixels:
+        shrink = math.sqrt(max_pixels / num_pixels)
+        longest = max_pixels // max(min(height, width) * shrink, spec.min_side_px)
+        height, width = (int(min(max(side * shrink, 1), longest)) for side in (height, width))
     return height, width
 
 

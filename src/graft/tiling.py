@@ -30,7 +30,13 @@ def assembled(blocks: Iterable[Block], size: tuple[int, int]) -> np.ndarray:
 
 
 def cross_faded(
-    run: Callable[[np.ndarray], np.ndarray], image: np.ndarray, *, multiple: int, max_pixels: int, overlap_px: int
+    run: Callable[[np.ndarray], np.ndarray],
+    image: np.ndarray,
+    *,
+    multiple: int,
+    min_side_px: int,
+    max_pixels: int,
+    overlap_px: int,
 ) -> Iterator[Block]:
     """Logits of an image, block by block, each pixel exactly once; what later tiles add to is carried right and down.
 
@@ -38,11 +44,14 @@ def cross_faded(
         run: From a tile [h, w, 3] to its logits [K, h, w].
         image: uint8 [H, W, 3].
         multiple: Of which the sides of a tile are, unless the image itself is smaller.
-        max_pixels: Pixels of a tile at most.
+        min_side_px: What a shorter side of a tile is padded to by `run`.
+        max_pixels: Pixels of a padded tile at most.
         overlap_px: By how much neighbours overlap at least (half a tile at most).
     """
     height, width = image.shape[:2]
-    tile_height, tile_width = tile_size(height, width, multiple, max_pixels, overlap_px)
+    padded = (max(side, min_side_px) for side in (height, width))
+    sides = zip(tile_size(*padded, multiple, max_pixels, overlap_px), (height, width), strict=True)
+    tile_height, tile_width = (min(pair) for pair in sides)
     down = fading(height, tile_height, overlap_px)
     across = fading(width, tile_width, overlap_px)
     carried_down = np.zeros((1, 0, width), np.float32)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from graft.choices import Choice
 from graft.datasets.loading import batches
 from graft.datasets.views import Views
+from graft.predicting import padding
 from graft.resuming import Checkpoint
 from graft.sample import content_seed
 from graft.schedules import warmed_up
@@ -76,18 +77,22 @@ class Forward:
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
 
     def __call__(self, images: Tensor) -> Tensor:
+        height, width = images.shape[-2:]
+        for axis in (-2, -1):
+            images = self._padded(images, axis)
         pixels = images.to(torch.float32, memory_format=self.layout).mul_(self.scale).add_(self.shift)
-        height, width = pixels.shape[-2:]
-        below, right = self._padding(height), self._padding(width)
-        if below or right:
-            pixels = nn.functional.pad(pixels, (0, right, 0, below), mode="replicate")
         with torch.autocast(pixels.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             logits = self.model(pixels).float()
         return logits[..., :height, :width] if logits.ndim == 4 else logits
 
-    def _padding(self, side: int) -> int:
-        multiple = self.model.padding_multiple
-        return max(-side % multiple, -(-self.model.min_side_px // multiple) * multiple - side)
+    def _padded(self, images: Tensor, axis: int) -> Tensor:
+        """Mirrored at the end of an axis, pixel for pixel as `predicting` does."""
+        side = images.shape[axis]
+        missing = padding(side, self.model.padding_multiple, self.model.min_side_px)
+        if not missing:
+            return images
+        places = np.pad(np.arange(side), (0, missing), mode="reflect")
+        return images.index_select(axis, torch.from_numpy(places).to(images.device))
 
 
 def fit(

@@ -47,6 +47,12 @@ def test_the_weights_carry_the_spec(saved: Path) -> None:
     assert ModelSpec.of(metadata) == SPEC
 
 
+def test_a_spec_that_does_not_say_its_least_side_is_of_a_model_that_needs_no_more_than_32(saved: Path) -> None:
+    stored = SPEC.as_dict()
+    del stored["min_side_px"]
+    assert ModelSpec.of(stored).min_side_px == 32
+
+
 def test_half_precision_weights_are_loaded_as_float32(saved: Path) -> None:
     state, _ = load_state(saved / "model.safetensors")
     halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in state.items()}

@@ -15,6 +15,7 @@ from torch import nn
 
 from graft import predicting, tiling
 from graft.predicting_torch import Deployable, torch_runner
+from graft.training import Forward
 
 LIMITS = {"max_pixels": 2_000_000, "overlap_px": 64}
 
@@ -24,6 +25,7 @@ class Spec:
     task: str = "segmentation"
     resize: dict[str, Any] = field(default_factory=lambda: {"name": "none"})
     padding_multiple: int = 1
+    min_side_px: int = 32
     mean: tuple[float, ...] = (0.4, 0.5, 0.6)
     std: tuple[float, ...] = (0.2, 0.25, 0.3)
 
@@ -197,10 +199,54 @@ def test_classification_gives_one_vector_and_shrinks_what_is_too_large() -> None
     np.testing.assert_allclose(logits[0], images[0].mean(axis=(0, 1)), atol=2)
 
 
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+def test_a_side_shorter_than_the_model_wants_is_mirrored(task: str) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def model(images: np.ndarray) -> np.ndarray:
+        shapes.append(images.shape[1:3])
+        return ramps(images) if task == "segmentation" else images.mean(axis=(1, 2), dtype=np.float32)
+
+    image = picture(40, 90)
+    spec = Spec(task=task, min_side_px=64)
+    predicting.predict_logits(model, image, spec, **LIMITS)
+    assert shapes == [predicting.prepared(image, spec, max_pixels=10**6).shape[:2]] == [(64, 90)]
+
+
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+def test_a_thin_line_fits_the_limit_with_its_padding_counted(task: str) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    def model(images: np.ndarray) -> np.ndarray:
+        shapes.append(images.shape)
+        return ramps(images) if task == "segmentation" else images.mean(axis=(1, 2), dtype=np.float32)
+
+    for image in (picture(2, 90_000), picture(90_000, 2)):
+        spec = Spec(task=task, padding_multiple=8, min_side_px=64)
+        logits = predicting.predict_logits(model, image, spec, max_pixels=65536, overlap_px=8)
+        assert logits.shape == ((3, *image.shape[:2]) if task == "segmentation" else (3,))
+    assert all(height * width <= 65536 for _, height, width, _ in shapes)
+
+
+def test_training_pads_as_prediction_does() -> None:
+    model = nn.Identity()
+    model.padding_multiple, model.min_side_px = 16, 64
+    image = picture(21, 70)
+    seen: list[torch.Tensor] = []
+    model.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    forward = Forward(model, (torch.ones(1, 3, 1, 1), torch.zeros(1, 3, 1, 1)), "float32", True)
+    logits = forward(torch.from_numpy(image).permute(2, 0, 1)[None])
+    assert logits.shape == (1, 3, 21, 70)
+    expected = predicting.prepared(image, Spec(padding_multiple=16, min_side_px=64), max_pixels=10**6)
+    np.testing.assert_array_equal(seen[0][0].permute(1, 2, 0).numpy(), expected)
+
+
 def test_most_likely_is_argmax_and_takes_the_first_of_equals() -> None:
     logits = np.random.default_rng(0).integers(0, 3, (6, 20, 30)).astype(np.float32)
     np.testing.assert_array_equal(predicting.most_likely(logits), logits.argmax(axis=0))
     assert predicting.most_likely(np.array([1, 3, 3], np.float32).reshape(3, 1, 1)) == 1
+    of_an_image = predicting.most_likely(np.arange(300, dtype=np.float32))
+    assert (of_an_image.shape, of_an_image.dtype, of_an_image) == ((), np.int64, 299)
 
 
 def test_the_runner_normalises_and_runs_in_evaluation_mode_whatever_the_layout() -> None:

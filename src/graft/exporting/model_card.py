@@ -77,7 +77,8 @@ Any ONNX runtime can run `model.onnx`: input `images`, uint8 RGB [B, H, W, 3] of
 scaled nor normalised; outputs `logits`, float32 {shape}, and `class_ids`, {ids}.
 
 Before the model an image is turned upright by its EXIF tag and resized by the rule `{_choice(spec["resize"])}`. Sides
-shorter than 32 px are padded, larger images than `predict.json` allows are tiled; `graft predict` does all of that."""
+shorter than {spec["min_side_px"]} px are mirrored to that length, larger images than `predict.json` allows are tiled;
+`graft predict` does all of that."""
 
 
 def _data(classes: ClassMap, seen: Mapping[str, Sequence[str]], metrics: Mapping[str, Any]) -> str:

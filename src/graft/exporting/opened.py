@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from graft.errors import GraftError
-from graft.predicting import Preparation, Runner
+from graft.predicting import MIN_SIDE_PX, Preparation, Runner
 from graft.sample import ClassMap, read_json
 
 ONNX_FILE, PREDICT_FILE = "model.onnx", "predict.json"
@@ -45,7 +45,7 @@ def open_exported(folder: Path, *, num_threads: int | None = None) -> Exported:
     """
     if not folder.is_dir():
         raise GraftError("no such folder", where=folder, rule="a model is a folder written by graft export")
-    spec = SimpleNamespace(**read_json(folder / "spec.json"))
+    spec = SimpleNamespace(**{"min_side_px": MIN_SIDE_PX, **read_json(folder / "spec.json")})
     runner = onnx_runner(session(folder / ONNX_FILE, num_threads))
     return Exported(runner, spec, ClassMap.read(folder / "class_map.json"), read_json(folder / PREDICT_FILE))
 
