@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from graft.datasets.images import decode_image, decode_mask
-from graft.datasets.shards import Row, read_rows
+from graft.datasets.shards import Row, num_rows, read_rows
 from graft.errors import GraftError
 from graft.losses import WeightedSum
 from graft.metrics.confusion import confusion_matrix, scores
 from graft.predicting import Preparation, Runner, most_likely, predict_batch
+from graft.progress import progress
 from graft.training import Held
 
 # The defaults of `predict`, which is no parameter of fine-tune: val images larger than this are tiled, as later.
@@ -53,7 +53,7 @@ class HeldOut:
         self.image_sha256: list[str] = []
         self._cache: list[Decoded] | None = []
         size = 0
-        for row in read_rows(self.folder):
+        for row in progress(read_rows(self.folder), "Reading val images", total=num_rows(self.folder), unit="image"):
             self.image_sha256.append(row.image_sha256)
             if self._cache is not None:
                 decoded = self._decoded(row)
@@ -79,13 +79,13 @@ class HeldOut:
             tick: Called with the number of images scored.
         """
         confusion = np.zeros((self.num_classes, self.num_classes), np.int64)
+        ignored = {} if self.spec.task == "segmentation" else {"ignore_index": None}
         losses: list[float] = []
         for images, targets in self._batches():
             predicted = predict_batch(runner, images, self.spec, max_pixels=MAX_PIXELS, overlap_px=OVERLAP_PX)
             for logits, target in zip(predicted, targets, strict=True):
                 losses.append(self._loss(logits, target))
-                predictions = most_likely(logits) if logits.ndim == 3 else np.argmax(logits, keepdims=True)
-                confusion += confusion_matrix(predictions, target.reshape(predictions.shape), self.num_classes)
+                confusion += confusion_matrix(most_likely(logits), target, self.num_classes, **ignored)
             tick(len(images))
         score = scores(confusion)[SCORES[self.spec.task]]
         return Held(math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion))
@@ -121,10 +121,3 @@ def collapsed_class(confusion: np.ndarray) -> int | None:
     if predicted.max() >= COLLAPSED_FRACTION and truth.max() < WHOLE_TRUTH_FRACTION:
         return int(predicted.argmax())
     return None
-
-
-def validator(
-    held_out: HeldOut, as_runner: Callable[[nn.Module], Runner], tick: Callable[[int], None]
-) -> Callable[[nn.Module], Held]:
-    """`held_out.score` as the training loop calls it."""
-    return lambda model: held_out.score(as_runner(model), tick)

@@ -133,8 +133,8 @@ def _of_image(logits: np.ndarray, label: np.ndarray, num_classes: int, calibrati
         calibration.add(logits[:, None], label[None])
     likelihoods = np.exp(logits.astype(np.float64) - logits.max())
     probabilities = likelihoods / likelihoods.sum()
-    class_id = np.asarray(logits.argmax())
-    confusion = confusion_matrix(class_id[None], label[None], num_classes, ignore_index=None)
+    class_id = most_likely(logits)
+    confusion = confusion_matrix(class_id, label, num_classes, ignore_index=None)
     return Prediction(class_id, confusion, float(probabilities[label]), float(probabilities[class_id]))
 
 

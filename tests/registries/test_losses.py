@@ -114,6 +114,13 @@ def test_a_batch_that_is_all_ignored_is_zero_with_zero_gradients(name, options, 
     assert not logits.grad.any()
 
 
+@pytest.mark.parametrize("name", LOSSES)
+def test_of_more_than_255_classes_the_one_of_that_number_is_learned(name):
+    logits = torch.zeros(2, 300, requires_grad=True)
+    resolve(LOSSES, name, where="x")(logits, torch.tensor([255, 255]), torch.ones(300)).backward()
+    assert (logits.grad[:, 255] < 0).all()
+
+
 def test_losses_add_up_with_their_weights():
     logits, targets = batch((2, 5, 6))
     both = WeightedSum(resolve_losses([{"name": "cross_entropy", "weight": 0.5}, {"name": "dice", "weight": 2.0}]))

@@ -39,12 +39,12 @@ class Parity:
     def add(self, original: np.ndarray, exported: np.ndarray, targets: np.ndarray) -> None:
         """Counts in the logits [K, H, W] or [K] of both and the truth, uint8 [H, W] or int64 []."""
         self.max_logit_difference = max(self.max_logit_difference, largest_difference(original, exported))
-        ids = [most_likely(logits) if logits.ndim == 3 else logits.argmax(0) for logits in (original, exported)]
+        ids = [most_likely(logits) for logits in (original, exported)]
         self.num_decisions += ids[0].size
         self.num_equal += int(np.count_nonzero(ids[0] == ids[1]))
         ignored = {} if self.task == "segmentation" else {"ignore_index": None}
         for confusion, found in zip(self.confusions, ids, strict=True):
-            confusion += confusion_matrix(np.atleast_1d(found), np.atleast_1d(targets), self.num_classes, **ignored)
+            confusion += confusion_matrix(found, targets, self.num_classes, **ignored)
 
     def as_dict(self) -> dict[str, Any]:
         """Differences and both scores, as `parity.json` holds them."""

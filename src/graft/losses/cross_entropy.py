@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from graft.sample import IGNORE_INDEX
+from graft.sample import ignored_target
 
 
 def cross_entropy(
@@ -28,7 +28,7 @@ def cross_entropy(
 
     Args:
         logits: [B, K] or [B, K, H, W], float.
-        targets: [B] or [B, H, W], long, class ids or 255 where ignored.
+        targets: [B] or [B, H, W], long, class ids, or 255 where ignored (of more than 255 classes, 255 is one).
         class_weights: [K], or None for ones.
         label_smoothing: Share of the target spread over all classes, in [0, 1).
 
@@ -37,14 +37,14 @@ def cross_entropy(
     """
     if logits.is_cuda:  # nll_loss2d has no deterministic CUDA kernel; the one-dimensional one has
         logits, targets = logits.movedim(1, -1).reshape(-1, logits.shape[1]), targets.reshape(-1)
+    ignored = ignored_target(logits.shape[1])
     total = F.cross_entropy(
-        logits, targets, class_weights, ignore_index=IGNORE_INDEX, reduction="sum", label_smoothing=label_smoothing
+        logits, targets, class_weights, ignore_index=ignored, reduction="sum", label_smoothing=label_smoothing
     )
-    return total / _total_weight(targets, class_weights).clamp_min(torch.finfo(logits.dtype).tiny)
+    return total / _total_weight(targets != ignored, targets, class_weights).clamp_min(torch.finfo(logits.dtype).tiny)
 
 
-def _total_weight(targets: Tensor, class_weights: Tensor | None) -> Tensor:
-    counted = targets != IGNORE_INDEX
+def _total_weight(counted: Tensor, targets: Tensor, class_weights: Tensor | None) -> Tensor:
     if class_weights is None:
         return counted.sum()
     return (class_weights[targets.masked_fill(~counted, 0)] * counted).sum()

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from graft.sample import IGNORE_INDEX
+from graft.sample import ignored_target
 
 
 def dice(
@@ -22,14 +22,14 @@ def dice(
 
     Args:
         logits: [B, K] or [B, K, H, W], float.
-        targets: [B] or [B, H, W], long, class ids or 255 where ignored.
+        targets: [B] or [B, H, W], long, class ids, or 255 where ignored (of more than 255 classes, 255 is one).
         class_weights: [K] weights of the mean over classes, or None for ones.
         smooth: Added to numerator and denominator, in pixels.
 
     Returns:
         A scalar in [0, 1]. A batch in which everything is ignored gives zero with zero gradients.
     """
-    counted = (targets != IGNORE_INDEX).unsqueeze(1)
+    counted = (targets != ignored_target(logits.shape[1])).unsqueeze(1)
     ids = torch.arange(logits.shape[1], device=logits.device).view(1, -1, *[1] * (targets.ndim - 1))
     truth = (targets.unsqueeze(1) == ids).to(logits.dtype)
     probabilities = logits.softmax(1) * counted
