@@ -50,5 +50,6 @@ def batches(
 
 
 def _on(device: torch.device, images: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    images = images.to(device, non_blocking=True).permute(0, 3, 1, 2)  # NHWC memory is what channels-last means
-    return images, targets.to(device, non_blocking=True).long()
+    is_pinned = device.type == "cuda"  # elsewhere a copy that nobody waits for may read memory already used again
+    images = images.to(device, non_blocking=is_pinned).permute(0, 3, 1, 2)  # NHWC memory is what channels-last means
+    return images, targets.to(device, non_blocking=is_pinned).long()
