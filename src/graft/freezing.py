@@ -28,7 +28,7 @@ def apply(model: Model, train: Train) -> None:
     model.train()
 
 
-def parameter_groups(model: nn.Module, *, weight_decay: float | None = None) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module) -> list[dict[str, Any]]:
     """Trainable parameters as groups for an optimizer, none of them empty.
 
     Normalisation layers and biases (whatever has at most one dimension) never decay: shrinking them towards zero
@@ -36,10 +36,10 @@ def parameter_groups(model: nn.Module, *, weight_decay: float | None = None) -> 
 
     Args:
         model: Its parameters' first name, `backbone` or `head`, splits the groups further.
-        weight_decay: Of the other parameters; None leaves it to the optimizer's own value.
 
     Returns:
-        Dicts of `name` (for example `backbone, decaying`), `params`, and `weight_decay` where it is decided here.
+        Dicts of `name` (for example `backbone, decaying`), `params`, and `weight_decay` zero where nothing decays; the
+        others leave it to the optimizer.
     """
     groups: dict[str, dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
@@ -47,8 +47,7 @@ def parameter_groups(model: nn.Module, *, weight_decay: float | None = None) -> 
             continue
         decays = parameter.ndim > 1
         key = f"{name.split('.')[0]}, {'decaying' if decays else 'not decaying'}"
-        decay = {"weight_decay": weight_decay} if decays and weight_decay is not None else {}
-        group = groups.setdefault(key, {"name": key, "params": [], **(decay if decays else {"weight_decay": 0.0})})
+        group = groups.setdefault(key, {"name": key, "params": [], **({} if decays else {"weight_decay": 0.0})})
         group["params"].append(parameter)
     return list(groups.values())
 
