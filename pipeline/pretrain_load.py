@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from graft.choices import resolve
 from graft.models import fresh, resolve_model
 from graft.sample import ClassMap, content_seed, write_json
 from graft.weights import WEIGHTS
+from graft.weights.card import card_of
 from graft.weights.match import Match, load_into
 
 if TYPE_CHECKING:
@@ -47,22 +47,9 @@ def pretrain_load(
         match = Match(reinitialised=sorted(network.state_dict()))
     else:
         match = load_into(network, source, classes.names)
-    card = {
-        "name": source_choice.name,
-        "description": source.description,
-        "origin": source.origin,
-        "licence": source.licence,
-        "sha256": source.sha256,
-        "metrics": dict(source.metrics),
-        "mean": list(source.mean),
-        "std": list(source.std),
-        "model": chosen.as_dict(),
-        "class_names": list(classes.names),
-        **asdict(match),
-    }
-    save_state(
-        out / "weights.safetensors", network.state_dict(), {key: card[key] for key in ("class_names", "mean", "std")}
-    )
+    card = card_of(source_choice.name, source, match, chosen, classes)
+    metadata = {key: card[key] for key in ("class_names", "mean", "std")}
+    save_state(out / "weights.safetensors", network.state_dict(), metadata)
     write_json(out / "card.json", card)
     counts = {f"num_{kind}": float(len(card[kind])) for kind in ("matched", "resized", "reinitialised", "left_out")}
     return {**counts, "backbone_fraction": match.backbone_fraction}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
 
 from graft.checkpoints import ModelSpec
 from graft.choices import Choice, resolve
@@ -18,6 +17,7 @@ from graft.freezing import group_table
 from graft.held_out import HeldOut
 from graft.models import Model
 from graft.optimizers import OPTIMIZERS
+from graft.outcomes import SCORE_NAMES, Outcome
 from graft.predicting_torch import normalisation, torch_runner
 from graft.progress import progress, say
 from graft.resuming import Checkpoint
@@ -28,25 +28,6 @@ from graft.training import Forward, Plan, Strategy, fit
 
 if TYPE_CHECKING:
     from graft.params import FineTune, Runtime
-
-SCORE_NAMES = {"segmentation": "mean IoU", "classification": "accuracy"}
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a training came to.
-
-    Attributes:
-        state: The weights of the best epoch, on the CPU.
-        reports: One for each epoch.
-        best: The report of the epoch whose weights are kept.
-        summary: The same and what it was made of, for `summary.json`.
-    """
-
-    state: Mapping[str, Tensor]
-    reports: list[EpochReport]
-    best: EpochReport
-    summary: dict[str, Any]
 
 
 @dataclass(frozen=True)

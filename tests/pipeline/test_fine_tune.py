@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from graft.checkpoints import load_model, load_state
+from graft.checkpoints import load_model, load_state, save_state
 from graft.class_weights import class_weights
 from graft.errors import GraftError
 from graft.held_out import collapsed_class
 from graft.models import fresh
 from graft.predicting import most_likely, predict_logits
 from graft.predicting_torch import torch_runner
-from graft.sample import content_seed, read_json, sha256_of
+from graft.sample import ClassMap, content_seed, read_json, sha256_of
 from graft.schedules import SCHEDULES
 from graft.training import Forward, Plan, epoch_order
 from tests import tiny_training
@@ -184,10 +184,19 @@ def test_weights_of_another_model_are_refused(streets, tmp_path):
 
 
 def test_a_collapsed_model_is_called_out(streets, tmp_path, capsys):
-    tiny_training.run(streets, tmp_path, learning_rate=1e-9)
-    summary = read_json(tmp_path / "curves/summary.json")["runs"]["fine_tuned"]
-    if summary["collapsed_to"] is not None:
-        assert f"predicts {summary['collapsed_to']} for all of val" in capsys.readouterr().err
+    one_class = tmp_path / "one_class"
+    shutil.copytree(streets, one_class)
+    state, _ = load_state(one_class / "pretrained/weights.safetensors")
+    for name, tensor in state.items():
+        if "_classifier." in name:
+            tensor.zero_()
+    state["head.low_classifier.bias"][3] = 9.0
+    save_state(one_class / "pretrained/weights.safetensors", state, {})
+    tiny_training.run(one_class, tmp_path / "out", learning_rate=1e-9)
+    summary = read_json(tmp_path / "out/curves/summary.json")["runs"]["fine_tuned"]
+    name = ClassMap.read(streets / "class_map.json").names[3]
+    assert summary["collapsed_to"] == name
+    assert f"predicts {name} for all of val" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

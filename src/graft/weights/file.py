@@ -42,24 +42,7 @@ def file(
         GraftError: The file is missing, damaged, of another kind or digest, or holds more than plain tensors.
     """
     location = Path(path)
-    if not location.is_file():
-        raise GraftError(
-            "weights file not found", where=path, remedy="correct pretrain_load.source.path, relative to the repository"
-        )
-    if location.suffix not in (".safetensors", *PYTORCH_SUFFIXES):
-        raise GraftError(
-            f"weights file of an unknown kind {location.suffix!r}",
-            where=path,
-            rule="it ends in .safetensors, .pth or .pt",
-        )
-    digest = verified_sha256(location, sha256)
-    if sha256 is None:
-        raise GraftError(
-            "the weights file is not pinned",
-            where=path,
-            rule="params.yaml names the digest of every foreign file, so that the stage notices when it changes",
-            remedy=f"if you trust the file, add to pretrain_load.source: sha256: {digest}",
-        )
+    digest = _pinned(location, sha256)
     state, metadata = load_state(location) if location.suffix == ".safetensors" else (read_checkpoint(location), {})
     names = metadata.get("class_names")
     return Source(
@@ -72,6 +55,31 @@ def file(
         mean=tuple(metadata.get("mean", IMAGENET_MEAN)),
         std=tuple(metadata.get("std", IMAGENET_STD)),
     )
+
+
+def _pinned(location: Path, sha256: str | None) -> str:
+    """The digest of a file that is there, of a known kind, and the pinned one."""
+    if not location.is_file():
+        raise GraftError(
+            "weights file not found",
+            where=location,
+            remedy="correct pretrain_load.source.path, relative to the repository",
+        )
+    if location.suffix not in (".safetensors", *PYTORCH_SUFFIXES):
+        raise GraftError(
+            f"weights file of an unknown kind {location.suffix!r}",
+            where=location,
+            rule="it ends in .safetensors, .pth or .pt",
+        )
+    digest = verified_sha256(location, sha256)
+    if sha256 is None:
+        raise GraftError(
+            "the weights file is not pinned",
+            where=location,
+            rule="params.yaml names the digest of every foreign file, so that the stage notices when it changes",
+            remedy=f"if you trust the file, add to pretrain_load.source: sha256: {digest}",
+        )
+    return digest
 
 
 def read_checkpoint(path: Path) -> dict[str, Tensor]:

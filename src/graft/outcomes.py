@@ -1,0 +1,56 @@
+"""What the trainings of a stage came to, and how it is written down."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from graft.checkpoints import ModelSpec, save_model
+from graft.curves import write_curves
+from graft.held_out import SCORES
+from graft.sample import write_json
+from graft.trainee import EpochReport
+
+SCORE_NAMES = {"segmentation": "mean IoU", "classification": "accuracy"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to.
+
+    Attributes:
+        state: The weights of the best epoch, on the CPU.
+        reports: One for each epoch.
+        best: The report of the epoch whose weights are kept.
+        summary: The same and what it was made of, for `summary.json`.
+    """
+
+    state: Mapping[str, Tensor]
+    reports: list[EpochReport]
+    best: EpochReport
+    summary: dict[str, Any]
+
+
+def write_models(out: Path, outcomes: Mapping[str, Outcome], spec: ModelSpec) -> None:
+    """Writes the weights of `fine_tuned` and their spec, and those of any other run into a folder of its name."""
+    for name, outcome in outcomes.items():
+        folder = out if name == "fine_tuned" else out / name
+        folder.mkdir(exist_ok=True)
+        save_model(folder, outcome.state, spec)
+
+
+def write_learning(folder: Path, outcomes: Mapping[str, Outcome], task: str, made_of: Mapping[str, Any]) -> None:
+    """Writes the curves and `summary.json`: what the runs were made of in common, and what each came to."""
+    write_curves(folder, {name: outcome.reports for name, outcome in outcomes.items()}, SCORE_NAMES[task])
+    runs = {name: outcome.summary for name, outcome in outcomes.items()}
+    write_json(folder / "summary.json", {**made_of, "score": SCORES[task], "runs": runs})
+
+
+def headline(task: str, outcomes: Mapping[str, Outcome]) -> dict[str, float]:
+    """The best val score of each run and the epoch it was reached in."""
+    scores = {f"{name}.val_{SCORES[task]}": outcome.best.val_score for name, outcome in outcomes.items()}
+    return scores | {f"{name}.best_epoch": float(outcome.best.epoch) for name, outcome in outcomes.items()}

@@ -1,0 +1,68 @@
+"""What a training starts from: the loss, the spec of the model to be, and its pretrained weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.checkpoints import ModelSpec, disagreements, load_state
+from graft.choices import Choice, resolve
+from graft.class_weights import class_weights
+from graft.datasets.resizing import RESIZES
+from graft.errors import GraftError
+from graft.losses import WeightedSum, resolve_losses
+from graft.models import Model
+from graft.sample import ClassMap
+
+if TYPE_CHECKING:
+    from graft.params import FineTune, Preprocess
+
+
+def loss_of(fine_tune: FineTune, statistics: Mapping[str, Any]) -> WeightedSum:
+    """The losses of `params.yaml`, their classes weighted by how often each occurs before augmentation."""
+    weights = class_weights(fine_tune.class_weights, statistics["class_pixels_before"])
+    return WeightedSum(resolve_losses(fine_tune.losses), weights)
+
+
+def loss_facts(fine_tune: FineTune, loss: WeightedSum) -> dict[str, Any]:
+    """The losses and class weights with nothing left to a default, for `summary.json`."""
+    weights = None if loss.class_weights is None else loss.class_weights.tolist()
+    return {"losses": loss.as_list(), "class_weights": {"kind": fine_tune.class_weights, "weights": weights}}
+
+
+def spec_of(
+    task: str,
+    architecture: Choice,
+    preprocess: Preprocess,
+    classes: ClassMap,
+    card: Mapping[str, Any],
+    network: Model,
+) -> ModelSpec:
+    """All it takes, beside the weights, to turn an image into logits."""
+    return ModelSpec(
+        task=task,
+        model=architecture.as_dict(),
+        num_classes=classes.num_classes,
+        class_names=classes.names,
+        mean=tuple(card["mean"]),
+        std=tuple(card["std"]),
+        resize=resolve(RESIZES, preprocess.resize, where="preprocess.resize").as_dict(),
+        padding_multiple=network.padding_multiple,
+        synthetic=classes.synthetic,
+        min_side_px=network.min_side_px,
+    )
+
+
+def with_weights(network: Model, path: Path) -> Model:
+    """The network with the weights of a file, all of them.
+
+    Raises:
+        GraftError: They are those of another model.
+    """
+    state, _ = load_state(path)
+    if problems := disagreements(network.state_dict(), state):
+        what = f"{path}: not the weights of the model in params.yaml"
+        raise GraftError.of_all(what, problems[:5], remedy="run dvc repro, which loads the weights of this model first")
+    network.load_state_dict(state)
+    return network
