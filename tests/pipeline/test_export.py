@@ -16,13 +16,14 @@ from graft.checkpoints import ModelSpec, load_model, save_model
 from graft.datasets.images import encode_png
 from graft.datasets.shards import ShardWriter
 from graft.errors import GraftError
-from graft.exporting import parity, pooling
+from graft.exporting import parity
 from graft.exporting.onnx_file import write_onnx
 from graft.exporting.opened import onnx_class_ids, onnx_runner, open_exported, session
 from graft.exporting.rounding import stored_state
 from graft.metrics.confusion import HEADLINES
 from graft.metrics.summaries import CLASS_SCORES
 from graft.models import fresh
+from graft.models.pooling import MatrixPool
 from graft.params import Export, Predict, Runtime
 from graft.predicting import most_likely, predict_batch, predict_logits
 from graft.predicting_torch import torch_runner
@@ -252,7 +253,7 @@ def test_a_damaged_or_missing_file_gets_a_clear_answer(exported: Path, tmp_path:
 def test_pooling_that_exports_is_adaptive_average_pooling(height: int, width: int) -> None:
     features = torch.randn(2, 5, height, width)
     expected = torch.nn.functional.adaptive_avg_pool2d(features, (7, 5))
-    torch.testing.assert_close(pooling.MatrixPool(7, 5)(features), expected)
+    torch.testing.assert_close(MatrixPool(7, 5)(features), expected)
 
 
 def test_opening_an_exported_model_does_not_need_torch(exported: Path) -> None:

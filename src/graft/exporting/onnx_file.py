@@ -15,7 +15,6 @@ import torch
 from torch import nn
 
 from graft.checkpoints import ModelSpec
-from graft.exporting.pooling import with_exportable_pooling
 from graft.predicting_torch import Deployable
 
 if TYPE_CHECKING:
@@ -43,7 +42,7 @@ class Exported(nn.Module):
 
 def write_onnx(path: Path, model: nn.Module, spec: ModelSpec, *, opset: int) -> None:
     """Writes `model` with input `images` and outputs `logits` and `class_ids`; batch, height and width are free."""
-    model = with_exportable_pooling(copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format))
+    model = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)
     exported = Exported(Deployable(model, spec.mean, spec.std), spec.task).eval()
     with _silence(), torch.no_grad():
         program = torch.onnx.export(

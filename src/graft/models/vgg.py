@@ -9,6 +9,7 @@ from pydantic import Field
 from torch import nn
 
 from graft.models.model import Model
+from graft.models.pooling import MatrixPool
 
 CONFIGURATIONS = {"vgg11_bn": "A", "vgg13_bn": "B", "vgg16_bn": "D", "vgg19_bn": "E"}  # columns of the paper's table 1
 
@@ -42,7 +43,7 @@ def vgg(
         nn.Linear(hidden_channels, num_classes),
     )
     _initialise(features, classifier)
-    layers = OrderedDict(pool=nn.AdaptiveAvgPool2d(7), flatten=nn.Flatten(1), classifier=classifier)
+    layers = OrderedDict(pool=MatrixPool(7, 7), flatten=nn.Flatten(1), classifier=classifier)
     return Model(features, nn.Sequential(layers), class_layers=("head.classifier.6",), min_side_px=64)
 
 
