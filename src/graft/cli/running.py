@@ -58,8 +58,7 @@ def run_stage(
 def _check_paths(declared: records.Declared, inputs: dict[str, Path], outputs: dict[str, Path]) -> None:
     """Refuses paths that `dvc.yaml` does not declare: the record would speak of other files than the stage used."""
     pairs = [(inputs, declared.inputs), (outputs, declared.outputs)]
-    known = [{Path(path) for path in paths} for _, paths in pairs]
-    strange = [path for (given, _), paths in zip(pairs, known, strict=True) for path in given.values() - paths]
+    strange = [path for given, known in pairs for path in given.values() if path not in map(Path, known)]
     if strange:
         raise GraftError(
             f"{', '.join(map(str, strange))}: not declared for {declared.stage}",
