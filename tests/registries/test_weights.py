@@ -17,7 +17,7 @@ from graft.checkpoints import ModelSpec, save_model, save_state
 from graft.choices import resolve
 from graft.errors import GraftError
 from graft.models import Model, fresh, resolve_model
-from graft.sample import write_json
+from graft.sample import read_json, sha256_of, write_json
 from graft.weights import WEIGHTS, Source
 from graft.weights.bundled import FOLDER, read_bundle
 from graft.weights.match import load_into
@@ -365,3 +365,11 @@ def test_a_file_that_is_not_pinned_is_answered_with_its_digest(tmp_path):
     choice = resolve(WEIGHTS, {"name": "file", "path": str(path)}, where="pretrain_load.source")
     with pytest.raises(GraftError, match=f"not pinned.*add to pretrain_load.source: sha256: {digest}"):
         choice("segmentation", None)
+
+
+def test_the_digest_in_the_record_beside_the_bundled_weights_is_the_files():
+    record = read_json(FOLDER / "record.json")
+    for name in ("weights.safetensors", "spec.json", "metrics.json", "model_card.md"):
+        assert record["files"][f"models/exported/{name}"] == sha256_of(FOLDER / name)
+    assert record["params"]["export"]["weights_dtype"] == "float16"
+    assert (FOLDER / "weights.safetensors").stat().st_size <= 8_000_000
