@@ -1,0 +1,62 @@
+"""Publishing into a real store: whatever a record holds, and a store that refuses."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from graft import publish, tracking
+from graft.records import RECORDS
+from graft.sample import write_json
+
+CLASSES = {f"class {number} (of many)": [number] for number in range(150)}
+
+
+def write_record() -> None:
+    RECORDS.mkdir(parents=True)
+    source = {"name": "mask_folder", "classes": CLASSES, "images": "*.png"}
+    record = {
+        "stage": "ingest",
+        "fingerprint": "f" * 64,
+        "params": {"seed": 7, "ingest": {"root": "../Fotos (2024) & more/", "source": source, "batch": "first"}},
+        "inputs": {"../Fotos (2024) & more/": "a" * 64},
+        "outputs": {"data/interim": "b" * 64},
+        "environment": {"lock": None},
+        "git": {"commit": None, "holds_code_and_params": False},
+        "metrics": {"num_images": 3.0},
+    }
+    write_json(RECORDS / "ingest.json", record)
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    write_record()
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+def test_any_number_of_classes_and_any_folder_name_reach_the_store() -> None:
+    assert publish.publish().startswith("1 runs in sqlite:///mlflow.db")
+    client = tracking.client()
+    run = tracking.find_run(client, {tracking.STAGE: "ingest"})
+    assert run.data.params["ingest.source.name"] == "mask_folder"
+    assert "class 149 (of many)" in run.data.params["ingest.source.classes"]
+    assert run.data.tags["graft.consumed.../Fotos _2024_ _ more"] == "a" * 64
+    tracking.log_params(client, run.info.run_id, {f"key {number}": "1" for number in range(250)})
+    tracking.log_curves(client, run.info.run_id, [("loss", value, 1) for value in (float("inf"), float("nan"))])
+    run = tracking.find_run(client, {tracking.STAGE: "ingest"})
+    assert len(run.data.params) > 250
+    assert "loss" not in run.data.metrics
+
+
+@pytest.mark.parametrize("uri", ["strange://store", "http://127.0.0.1:port"])
+def test_a_store_that_refuses_is_one_warning_and_the_work_goes_on(uri: str, monkeypatch, capsys) -> None:
+    monkeypatch.setitem(os.environ, "MLFLOW_TRACKING_URI", uri)
+    publish.publish_or_warn()
+    assert publish.listener("fine-tune", "f" * 64) is None
+    warnings = capsys.readouterr().err
+    assert warnings.count("graft: warning:") == 2
+    assert "run graft publish: it completes the record" in warnings
