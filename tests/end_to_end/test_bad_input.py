@@ -7,6 +7,7 @@ import hashlib
 import os
 import pickle
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,21 @@ def test_a_folder_that_is_missing_or_not_declared_is_named(project):
     add_pairs(project, 2)
     message = refused(project, "ingest", "--root", "photographs/images", "--out", "data/interim")
     assert "photographs/images: not declared for ingest" in message
+
+
+def test_params_edited_while_a_stage_works_are_refused(project):
+    """DVC reads params.yaml when the stage has ended and would take the new values for those that were used."""
+    (project.root / "photographs").mkdir()
+    scenes = {"name": "scenes", "domain": "day", "num_train": 60, "num_val": 1, "num_test": 1}
+    project.set({"ingest.source": {**scenes, "width_px": 256, "height_px": 192}})
+    stage = project.start("graft", *INGEST)
+    while stage.poll() is None and not (project.root / "data/.tmp-ingest-interim").exists():
+        time.sleep(0.02)
+    project.set({"seed": 8})
+    output, _ = stage.communicate(timeout=120)
+    assert stage.returncode == 2, output
+    assert "params.yaml changed while ingest was at work" in output
+    assert not [path.name for path in (project.root / "data").iterdir() if path.name != "raw"]
 
 
 def test_every_file_that_cannot_become_a_row_is_listed_at_once(project):
