@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from graft.checkpoints import load_model, save_state
-from graft.datasets.images import decode_image
-from graft.exporting.latency import latencies
+from graft.checkpoints import load_model
+from graft.exporting.latency import first_image, latencies
 from graft.exporting.model_card import model_card
-from graft.exporting.onnx_file import write_onnx
-from graft.exporting.opened import ONNX_FILE, PREDICT_FILE, onnx_runner, session
-from graft.exporting.parity import compare, compare_sizes, refuse_disagreement, spread
-from graft.exporting.rounding import restored, rounding_of, scores_of, stored_state
-from graft.predicting import prepared
+from graft.exporting.opened import ONNX_FILE, onnx_runner, session
+from graft.exporting.parity import compare, compare_sizes, refuse_disagreement
+from graft.exporting.rescoring import Rescoring
+from graft.exporting.writing import write_model
 from graft.predicting_torch import torch_runner
 from graft.runtimes import use_runtime
-from graft.sample import ClassMap, read_json, write_json
+from graft.sample import ClassMap, content_seed, read_json, write_json
 
 if TYPE_CHECKING:
-    from graft.params import Export, Predict, Runtime
+    from graft.params import Evaluate, Export, Predict, Runtime
 
 
 def export(
     *,
     task: str,
+    seed: int,
     runtime: Runtime,
     predict: Predict,
+    evaluate: Evaluate,
     export: Export,
     images: Path,
     class_map: Path,
@@ -38,39 +38,24 @@ def export(
 ) -> dict[str, float]:
     """Writes model.onnx, weights.safetensors, spec, class map, metrics, parity and model_card.md.
 
-    Args:
-        measured: Where the latencies go; None measures none.
-
-    Raises:
-        GraftError: The exported model differs from the original by more than the tolerances.
+    The latencies go to `measured`; None measures none.
     """
     use_runtime(runtime)
-    classes, evaluated = ClassMap.read(class_map), read_json(metrics)
-    original, spec = load_model(model)
-    state = stored_state(original, export.weights_dtype)
-    rounded = restored(original, state)
-    write_onnx(out / ONNX_FILE, rounded, spec, opset=export.opset)
-    save_state(out / "weights.safetensors", state, spec.as_dict())
-    spec.write(out / "spec.json")
-    classes.write(out / "class_map.json")
-    write_json(out / PREDICT_FILE, {"max_pixels": predict.max_pixels, "overlap_px": predict.overlap_px})
+    classes, (original, spec) = ClassMap.read(class_map), load_model(model)
+    stored = write_model(out, original, spec, classes, export, predict)
+    same, file = torch_runner(stored, spec), onnx_runner(session(out / ONNX_FILE, runtime.num_threads))
 
-    exported = onnx_runner(session(out / ONNX_FILE, runtime.num_threads))
-    same = torch_runner(rounded, spec)
-    parity: dict[str, Any] = compare(same, exported, spec, images, classes.num_classes, export.parity_images, predict)
-    parity["relative_difference_at_odd_sizes"] = compare_sizes(same, exported, spec)
-    parity["weights_dtype"] = export.weights_dtype
-    if export.weights_dtype != "float32":
-        runners = {"original": torch_runner(original, spec), "exported": exported}
-        found = scores_of(runners, spec, images, classes.names, predict)
-        parity["rounding"] = rounding_of(found, task)
-        evaluated = {name: value for name, value in evaluated.items() if name != "gain"} | found["exported"]
+    parity = compare(same, file, spec, images, classes.num_classes, export.parity_images, predict)
+    parity["relative_difference_at_odd_sizes"] = compare_sizes(same, file, spec)
+    rescoring = Rescoring(task, images, classes.names, content_seed(seed, "bootstrap"), evaluate, predict)
+    before = None if export.weights_dtype == "float32" else torch_runner(original, spec)
+    scored, rounding = rescoring.of_file(file, before, spec, read_json(metrics), runtime.precision)
+    parity |= {"weights_dtype": export.weights_dtype, **rounding}
     refuse_disagreement(parity, export)
     write_json(out / "parity.json", parity)
-    write_json(out / "metrics.json", evaluated)
+    write_json(out / "metrics.json", scored)
     (out / "model_card.md").write_text(model_card(out, model, read_json(card)), encoding="utf-8")
     if measured is not None:
-        image = prepared(decode_image(spread(images, 1)[0].image), spec, max_pixels=predict.max_pixels)
-        write_json(measured, latencies(rounded, spec, out / ONNX_FILE, image))
-    names = ("max_logit_difference", "equal_fraction", "score_difference")
-    return {name: float(parity[name]) for name in names}
+        image = first_image(images, spec, predict.max_pixels)
+        write_json(measured, latencies(stored, spec, out / ONNX_FILE, image))
+    return {name: float(parity[name]) for name in ("max_logit_difference", "equal_fraction", "score_difference")}

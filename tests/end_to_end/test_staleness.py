@@ -15,7 +15,7 @@ from tests.end_to_end.project import STAGES, Project
 # The stages that read a section themselves; those after them become stale through what these write.
 INTENT = {
     "task": set(STAGES),
-    "seed": {"ingest", "augment", "pretrain-load", "fine-tune", "evaluate"},
+    "seed": {"ingest", "augment", "pretrain-load", "fine-tune", "evaluate", "export"},
     "model": {"pretrain-load", "fine-tune"},
     "preprocess": {"augment", "fine-tune"},
     "runtime": {"fine-tune", "evaluate", "export"},
@@ -25,8 +25,7 @@ INTENT = {
     "pretrain_load": {"pretrain-load"},
     "fine_tune": {"fine-tune"},
     "predict": {"evaluate", "export"},
-    "evaluate": {"evaluate"},
-    "evaluate.split": {"evaluate", "export"},
+    "evaluate": {"evaluate", "export"},
     "export": {"export"},
 }
 

@@ -19,12 +19,13 @@ from graft.errors import GraftError
 from graft.exporting import parity
 from graft.exporting.onnx_file import write_onnx
 from graft.exporting.opened import onnx_class_ids, onnx_runner, open_exported, session
+from graft.exporting.rescoring import Rescoring
 from graft.exporting.rounding import stored_state
 from graft.metrics.confusion import HEADLINES
 from graft.metrics.summaries import CLASS_SCORES
 from graft.models import fresh
 from graft.models.pooling import MatrixPool
-from graft.params import Export, Predict, Runtime
+from graft.params import Evaluate, Export, Predict, Runtime
 from graft.predicting import most_likely, predict_batch, predict_logits
 from graft.predicting_torch import torch_runner
 from graft.sample import ClassMap, read_json, write_json
@@ -33,6 +34,7 @@ from pipeline.export import export
 NAMES = ("road", "car", "sky")
 RUNTIME = Runtime(device="cpu", precision="float32", channels_last=True, num_threads=1, deterministic=True)
 PREDICT = Predict(max_pixels=2_000_000, overlap_px=64)
+EVALUATE = Evaluate(split="test", batch_size=4, bootstrap_samples=50, calibration_bins=5, num_examples=2)
 SETTINGS: dict[str, Any] = {
     "weights_dtype": "float32",
     "opset": 18,
@@ -83,8 +85,8 @@ def workspace(root: Path, task: str, model: dict[str, Any] | None = None) -> dic
             module.momentum = None
     with torch.no_grad():
         network.train()(torch.randn(4, 3, 64, 96))
-    multiple = network.padding_multiple
-    spec = ModelSpec(task, choice, 3, NAMES, (0.5,) * 3, (0.25,) * 3, {"name": "none"}, multiple, True)
+    sides = {"padding_multiple": network.padding_multiple, "min_side_px": network.min_side_px}
+    spec = ModelSpec(task, choice, 3, NAMES, (0.5,) * 3, (0.25,) * 3, {"name": "none"}, synthetic=True, **sides)
     (root / "model").mkdir(exist_ok=True)
     save_model(root / "model", network.eval(), spec)
     write_json(root / "model" / "seen.json", {"train": ["a"] * 5, "val": ["b"]})
@@ -109,13 +111,17 @@ def workspace(root: Path, task: str, model: dict[str, Any] | None = None) -> dic
 
 
 def run(
-    root: Path, task: str = "segmentation", measured: Path | None = None, **changed: Any
+    root: Path,
+    task: str = "segmentation",
+    measured: Path | None = None,
+    **changed: Any,
 ) -> tuple[Path, dict[str, float]]:
     out = root / "out"
     out.mkdir(parents=True)
     settings = Export(**{**SETTINGS, **changed})
     paths = workspace(root, task)
-    result = export(task=task, runtime=RUNTIME, predict=PREDICT, export=settings, **paths, out=out, measured=measured)
+    sections = {"predict": PREDICT, "evaluate": EVALUATE, "export": settings}
+    result = export(task=task, seed=3, runtime=RUNTIME, **sections, **paths, out=out, measured=measured)
     return out, result
 
 
@@ -216,6 +222,19 @@ def test_a_classifier_in_half_precision_is_scored_with_the_very_file(tmp_path: P
     opened = session(out / "model.onnx", 1)
     images = np.random.default_rng(0).integers(0, 256, (5, 64, 80, 3), np.uint8)
     np.testing.assert_array_equal(onnx_class_ids(opened, images), onnx_runner(opened)(images).argmax(1))
+
+
+def test_what_evaluate_scored_in_another_precision_is_scored_again(exported: Path) -> None:
+    root = exported.parent
+    model, spec = load_model(root / "model")
+    again = Rescoring("segmentation", root / "interim/test", NAMES, 3, EVALUATE, PREDICT)
+    evaluated = read_json(root / "metrics.json") | {"gain": {}}
+    assert again.of_file(torch_runner(model, spec), None, spec, evaluated, "float32") == (evaluated, {})
+    metrics, rounding = again.of_file(torch_runner(model, spec), None, spec, evaluated, "bf16")
+    assert rounding == {}
+    assert set(metrics) == set(evaluated) - {"gain"}
+    assert metrics["mean_iou"] != evaluated["mean_iou"]
+    assert metrics["baseline"] == evaluated["baseline"]
 
 
 def test_weights_beyond_half_precision_are_refused() -> None:

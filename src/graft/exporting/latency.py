@@ -12,12 +12,19 @@ import torch
 from torch import nn
 
 from graft.checkpoints import ModelSpec
+from graft.datasets.images import decode_image
 from graft.exporting.opened import onnx_class_ids, session
-from graft.predicting import most_likely
+from graft.exporting.parity import spread
+from graft.predicting import most_likely, prepared
 from graft.predicting_torch import torch_runner
 from graft.progress import progress
 
 NUM_WARM_UPS, NUM_RUNS = 3, 21
+
+
+def first_image(images: Path, spec: ModelSpec, max_pixels: int) -> np.ndarray:
+    """The first image of a split as the model gets it, uint8 [H, W, 3]."""
+    return prepared(decode_image(spread(images, 1)[0].image), spec, max_pixels=max_pixels)
 
 
 def latencies(model: nn.Module, spec: ModelSpec, onnx: Path, image: np.ndarray) -> dict[str, float]:

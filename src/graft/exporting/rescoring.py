@@ -1,0 +1,92 @@
+"""The scores of the exported file itself, where evaluate scored other weights or another precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.checkpoints import ModelSpec
+from graft.datasets.shards import num_rows, read_rows
+from graft.exporting.parity import HEADLINE
+from graft.metrics.calibration import Calibration
+from graft.metrics.summaries import stacked, summarise
+from graft.predicting import Runner
+from graft.progress import progress
+from graft.scoring import Contender, Tally, score_rows
+
+if TYPE_CHECKING:
+    from graft.params import Evaluate, Predict
+
+
+@dataclass(frozen=True)
+class Rescoring:
+    """How evaluate scored: the same split, with the same settings and the same draws for its intervals.
+
+    Attributes:
+        task: `segmentation` or `classification`.
+        images: The shards of the split.
+        names: The K classes.
+        seed: Of the draws.
+        evaluate: Batch size, number of draws, bins of calibration.
+        predict: How large images are tiled.
+    """
+
+    task: str
+    images: Path
+    names: Sequence[str]
+    seed: int
+    evaluate: Evaluate
+    predict: Predict
+
+    def of_file(
+        self, file: Runner, original: Runner | None, spec: ModelSpec, evaluated: Mapping[str, Any], precision: str
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The metrics of the exported file, and what rounding its weights cost.
+
+        They are those of evaluate where that scored the same weights in the same precision. Where not, the split is
+        scored again; the gain over the baseline, whose interval evaluate drew, is then left out.
+
+        Args:
+            file: Runs the exported file, which computes in float32.
+            original: Runs the weights before they were rounded; None where they were not.
+            spec: The spec of both.
+            evaluated: The content of metrics.json.
+            precision: What evaluate computed in.
+
+        Returns:
+            The content of metrics.json, and `{"rounding": …}` for parity.json, empty without rounding.
+        """
+        if original is None and precision == "float32":
+            return dict(evaluated), {}
+        runners = {"exported": file} | ({} if original is None else {"original": original})
+        found = self._scores_of(runners, spec)
+        metrics = {name: value for name, value in evaluated.items() if name != "gain"} | found["exported"]
+        return metrics, {} if original is None else {"rounding": rounding_of(found, self.task)}
+
+    def _scores_of(self, runners: Mapping[str, Runner], spec: ModelSpec) -> dict[str, dict[str, Any]]:
+        """Of each runner every score with its interval and the calibration error, as metrics.json has them."""
+        bins, num_samples = self.evaluate.calibration_bins, self.evaluate.bootstrap_samples
+        contenders = {name: Contender(runner, spec, Calibration(bins)) for name, runner in runners.items()}
+        tally, num_classes = Tally(contenders, len(self.names)), len(self.names)
+        rows = progress(read_rows(self.images), "Scoring the file", total=num_rows(self.images), unit="image")
+        for scored in score_rows(rows, contenders, num_classes, self.evaluate.batch_size, self.predict):
+            tally.add(scored)
+        found = {}
+        for name, counted in tally.images.items():
+            options = {"task": self.task, "names": self.names, "num_samples": num_samples, "seed": self.seed}
+            found[name] = summarise(stacked(counted), tally.domains, **options)
+            found[name]["calibration_error"] = contenders[name].calibration.error
+        return found
+
+
+def rounding_of(found: Mapping[str, Mapping[str, Any]], task: str) -> dict[str, Any]:
+    """What rounding cost on the whole split, for `parity.json`."""
+    original, exported = (found[name][HEADLINE[task]] or 0.0 for name in ("original", "exported"))
+    return {
+        "score": HEADLINE[task],
+        "original_score": original,
+        "exported_score": exported,
+        "score_difference": abs(original - exported),
+    }
