@@ -9,7 +9,11 @@ from torch import nn
 from graft import freezing
 from graft.checkpoints import tensor_digest
 from graft.errors import GraftError
+from graft.losses import cross_entropy
 from graft.models import MODELS, Model, build, fresh, resolve_model
+from graft.params import Runtime
+from graft.runtimes import use_runtime
+from graft.training import Forward
 
 ROWS = {
     ("segmentation", "lraspp"): {},
@@ -62,6 +66,23 @@ def test_one_smallest_image_trains_every_parameter(row) -> None:
     assert not without, f"{spec}: no gradient"
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
     model.zero_grad()
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_on_a_gpu_two_equal_steps_give_equal_gradients(row, precision: str) -> None:
+    task, spec, _ = row
+    values = {"device": "cuda", "precision": precision, "channels_last": True, "num_threads": 1, "deterministic": True}
+    device, gradients = use_runtime(Runtime(**values)), []
+    for _ in range(2):
+        model = fresh(task, spec, NUM_CLASSES, 5).to(device, memory_format=torch.channels_last).train()
+        torch.manual_seed(0)
+        images = torch.randint(0, 256, (2, 3, 70, 90), dtype=torch.uint8, device=device)
+        targets = torch.randint(0, NUM_CLASSES, (2, 70, 90) if task == "segmentation" else (2,), device=device)
+        forward = Forward(model, (torch.full((1, 3, 1, 1), 0.01, device=device),) * 2, precision, True)
+        cross_entropy(forward(images), targets, None).backward()
+        gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})
+    assert tensor_digest(gradients[0]) == tensor_digest(gradients[1])
 
 
 def test_backbone_and_head_hold_every_tensor_once(row) -> None:
