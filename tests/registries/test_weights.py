@@ -91,7 +91,6 @@ def test_a_damaged_bundle_is_said_to_be_damaged(bundle: Path) -> None:
         read_bundle(bundle)
 
 
-@pytest.mark.skipif(not (FOLDER / "weights.safetensors").is_file(), reason="the bundled weights are not made yet")
 def test_the_bundled_weights_are_small_and_complete() -> None:
     assert (FOLDER / "weights.safetensors").stat().st_size <= 8e6
     source = WEIGHTS["bundled"]("segmentation", LRASPP)
