@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
@@ -36,6 +36,13 @@ class Ingest(Section):
     source: Spec
     batch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     max_pixels: Positive
+
+    @field_validator("root")
+    @classmethod
+    def root_fits_between_quotes(cls, root: str) -> str:
+        if "'" in root or "\n" in root:
+            raise ValueError("an apostrophe in this path ends the quotes around it in dvc.yaml: rename the folder")
+        return root
 
 
 class Allowance(Section):

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from graft.formats.listing import distinct_colors
+from graft.records import digest_of
 from graft.sample import ClassMap, read_json
 from tests.end_to_end.project import Project
 
@@ -164,6 +165,18 @@ def test_params_edited_while_a_stage_works_are_refused(project):
     assert stage.returncode == 2, output
     assert "params.yaml changed while ingest was at work" in output
     assert not [path.name for path in (project.root / "data").iterdir() if path.name != "raw"]
+
+
+def test_two_repros_at_once_harm_nothing(project):
+    add_pairs(project, 24)
+    both = [project.start("dvc", "repro", "ingest") for _ in range(2)]
+    outputs = [dvc.communicate(timeout=300)[0] for dvc in both]
+    assert 0 in [dvc.returncode for dvc in both], outputs
+    assert not any("Traceback" in output for output in outputs)
+    project.run("dvc", "repro", "ingest")
+    interim = project.root / "data/interim"
+    assert project.record("ingest")["outputs"] == {"data/interim": digest_of(interim)}
+    assert not list(interim.parent.glob(".tmp-*"))
 
 
 def test_every_file_that_cannot_become_a_row_is_listed_at_once(project):

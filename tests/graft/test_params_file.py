@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from graft.errors import GraftError
-from graft.params_file import DOCUMENTED, insert_missing, load_params, resolved_choices
+from graft.params_file import DOCUMENTED, check_file, insert_missing, load_params, resolved_choices
 
 TEXT = DOCUMENTED.read_text(encoding="utf-8")
 
@@ -61,6 +61,33 @@ def test_warmup_longer_than_training_is_refused(tmp_path):
     path = written(tmp_path, ("warmup_epochs: 1", "warmup_epochs: 99"))
     with pytest.raises(GraftError, match=r"warmup_epochs \(99\) must be smaller than epochs"):
         load_params(path)
+
+
+def test_an_apostrophe_in_the_root_is_refused(tmp_path):
+    path = written(tmp_path, ("root: data/raw", 'root: "/home/o\'hara/photos"'))
+    with pytest.raises(GraftError, match=r"ingest\.root: .*ends the quotes around it in dvc\.yaml"):
+        load_params(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"task: caf\xe9", "not UTF-8 text"), (b"task: a\x01b", "not valid YAML: unacceptable character")],
+)
+def test_what_is_not_text_is_named(tmp_path, content, message):
+    path = tmp_path / "params.yaml"
+    path.write_bytes(content)
+    with pytest.raises(GraftError, match=message):
+        load_params(path)
+
+
+def test_a_name_of_the_wrong_type_and_infinity_are_refused(tmp_path):
+    changes = [("policy: {name: street}", "policy: {name: [street]}"), ("clip_norm: 1.0", "clip_norm: .inf")]
+    changes.append(("weight_decay: 0.01", "weight_decay: .nan"))
+    with pytest.raises(GraftError) as caught:
+        check_file(written(tmp_path, *changes))
+    assert "augment.policy has no choice named ['street']" in str(caught.value)
+    assert "fine_tune.clip_norm is inf. Rule: Input should be a finite number" in str(caught.value)
+    assert "fine_tune.optimizer.weight_decay: nan: Input should be a finite number" in str(caught.value)
 
 
 def test_a_missing_file_says_where_to_start(tmp_path):

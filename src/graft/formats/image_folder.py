@@ -41,9 +41,8 @@ def image_folder(
     found, groups = find_files(root), Groups(group_pattern)
     layout = _Layout.of(found)
     images = [id for id in found.paths if posixpath.splitext(id)[1].lower() in EXTENSIONS_READ]
-    classes = layout.classes(found)
+    number_of = {name: number for number, name in enumerate(layout.classes(found))}
     problems = found.problems + found.refusals(images) + layout.problems(found, images)
-    number_of = {name: number for number, name in enumerate(classes)}
     entries = []
     for id in sorted(images):
         split, name = layout.place(id)
@@ -56,7 +55,7 @@ def image_folder(
     problems += groups.problems
     if not problems:
         check_not_empty(entries, ["train", "val"] + ["test"] * (test_fraction > 0 and "val" not in layout.given))
-    class_map = _class_map(classes, official_splits="val" in layout.given)
+    class_map = _class_map([*number_of], official_splits="val" in layout.given)
     return Listing(class_map, entries, FileReader(str(root)), problems=sorted(problems), notes=_notes(found, images))
 
 

@@ -50,21 +50,23 @@ def scenes(
             remedy='list them, as in domain: "day,night,rain,fog,snow,dusk"',
         )
     counts = dict(zip(SPLITS, (num_train, num_val, num_test, num_unlabelled), strict=True))
-    entries = [
-        Entry(
-            id=(name := f"{domains[i % len(domains)]}/{split}/{i:06d}.png"),
-            split=split,
-            domain=domains[i % len(domains)],
-            group=name,
-            image=FIRST_INDEX[split] + i,
-            label=i % len(domains) if classify and split != "unlabelled" else None,
-        )
-        for split, count in counts.items()
-        for i in range(count)
-    ]
+    entries = [_entry(domains, split, i, classify) for split, count in counts.items() for i in range(count)]
     num_classes, class_map = _class_map(task, domains)
     read = partial(_drawn, _Drawing(seed, width_px, height_px, with_mask=not classify))
     return Listing(class_map, entries, read, translation=None if classify else identity(num_classes))
+
+
+def _entry(domains: list[str], split: str, i: int, classify: bool) -> Entry:
+    """Number i of a split; the domains take turns."""
+    label, name = i % len(domains), f"{domains[i % len(domains)]}/{split}/{i:06d}.png"
+    return Entry(
+        id=name,
+        split=split,
+        domain=domains[label],
+        group=name,
+        image=FIRST_INDEX[split] + i,
+        label=label if classify and split != "unlabelled" else None,
+    )
 
 
 @dataclass(frozen=True)
