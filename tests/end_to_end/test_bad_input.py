@@ -155,7 +155,7 @@ def test_a_folder_that_is_missing_or_not_declared_is_named(project):
 def test_params_edited_while_a_stage_works_are_refused(project):
     """DVC reads params.yaml when the stage has ended and would take the new values for those that were used."""
     (project.root / "photographs").mkdir()
-    scenes = {"name": "scenes", "domain": "day", "num_train": 60, "num_val": 1, "num_test": 1}
+    scenes = {"name": "scenes", "domain": "day", "num_train": 30, "num_val": 1, "num_test": 1}
     project.set({"ingest.source": {**scenes, "width_px": 256, "height_px": 192}})
     stage = project.start("graft", *INGEST)
     while stage.poll() is None and not (project.root / "data/.tmp-ingest-interim").exists():
