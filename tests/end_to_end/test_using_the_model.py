@@ -1,0 +1,109 @@
+"""What a person does with the registered model: predict from the registry, serve it, ask it for a mask."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import signal
+import socket
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graft.datasets.images import decode_mask, encode_png
+from graft.scenes import render
+
+SECONDS_TO_START = 120
+
+
+@pytest.fixture(scope="module")
+def photograph(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("photographs") / "straße 1.png"
+    path.write_bytes(encode_png(render(3, "night_rain", 9, width=200, height=120).image))
+    return path
+
+
+def test_predict_takes_the_candidate_from_the_registry(finished, photograph, tmp_path):
+    model = "models:/graft-segmentation@candidate"
+    out = tmp_path / "predictions"
+    finished.run("graft", "predict", str(photograph.parent / "*.png"), "--model", model, "--out", str(out))
+    masks = [path for path in out.rglob("*.png") if decode_size(path) == (120, 200)]
+    assert any("straße 1" in path.name for path in masks)
+    local = tmp_path / "local"
+    finished.run("graft", "predict", str(photograph), "--out", str(local))
+    ours = {path.name: path.read_bytes() for path in out.rglob("*.png")}
+    assert ours == {path.name: path.read_bytes() for path in local.rglob("*.png")}
+
+
+def test_an_alias_that_does_not_exist_is_answered(finished, photograph, tmp_path):
+    model = "models:/graft-segmentation@champion"
+    arguments = ("graft", "predict", str(photograph), "--model", model, "--out", str(tmp_path / "out"))
+    done = finished.run(*arguments, check=False)
+    assert done.returncode == 2
+    assert "no such model" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_mlflow_serves_the_candidate(finished, photograph, tmp_path):
+    port = free_port()
+    command = ("mlflow", "models", "serve", "-m", "models:/graft-segmentation@candidate", "-p", str(port))
+    finished.environment["MLFLOW_TRACKING_URI"] = "sqlite:///mlflow.db"
+    server = finished.start(*command, "--env-manager", "local")
+    try:
+        wait_for(port, server)
+        image = base64.b64encode(photograph.read_bytes()).decode()
+        answer = ask(port, {"dataframe_split": {"columns": ["image"], "data": [[image]]}})
+    finally:
+        del finished.environment["MLFLOW_TRACKING_URI"]
+        os.killpg(server.pid, signal.SIGKILL)
+        server.communicate()
+    prediction = answer["predictions"][0]
+    mask = decode_mask(base64.b64decode(prediction["mask"]))
+    assert mask.shape == (120, 200)
+    assert sum(prediction["class_shares"].values()) == pytest.approx(1)
+    finished.run("graft", "predict", str(photograph), "--out", str(tmp_path / "out"))
+    assert any(np.array_equal(mask, read_mask(path)) for path in (tmp_path / "out").rglob("*.png"))
+
+
+def decode_size(path: Path) -> tuple[int, ...]:
+    import cv2
+
+    return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED).shape[:2]
+
+
+def read_mask(path: Path) -> np.ndarray:
+    import cv2
+
+    return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(port: int, server) -> None:
+    deadline = time.monotonic() + SECONDS_TO_START
+    while time.monotonic() < deadline:
+        assert server.poll() is None, server.communicate()[0]
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2):
+                return
+        except OSError:
+            time.sleep(0.5)
+    raise AssertionError("the server never answered")
+
+
+def ask(port: int, content: dict) -> dict:
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}/invocations",
+        json.dumps(content).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as response:
+        return json.load(response)
