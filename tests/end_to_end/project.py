@@ -98,17 +98,13 @@ class Project:
             raise AssertionError(f"{' '.join(command)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
         return done
 
-    def start(self, *command: str) -> subprocess.Popen[str]:
-        """Starts a command in a process group of its own."""
-        return subprocess.Popen(
-            command,
-            cwd=self.root,
-            env=self.variables(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+    def start(self, *command: str, log: Path | None = None) -> subprocess.Popen[str]:
+        """Starts a command in a process group of its own; what it leaves running may go on writing to `log`."""
+        options = {"cwd": self.root, "env": self.variables(), "stderr": subprocess.STDOUT, "text": True}
+        if log is None:
+            return subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, **options)
+        with log.open("w", encoding="utf-8") as file:
+            return subprocess.Popen(command, stdout=file, start_new_session=True, **options)
 
     def record(self, stage: str) -> dict[str, Any]:
         return read_json(self.root / f"reports/records/{stage}.json")

@@ -53,24 +53,21 @@ def kill(processes: list[psutil.Process]) -> None:
             continue
 
 
-def force(project: Project, stage: str) -> tuple[str, ...]:
+def force(stage: str) -> tuple[str, ...]:
     return ("dvc", "repro", "--force", "--single-item", stage)
 
 
 def check_killed(project: Project, stage: str, whom: str, moment: float) -> None:
     before = project.output_digests()
-    dvc = project.start(*force(project, stage))
+    dvc = project.start(*force(stage), log=project.root.parent / "killed.log")
     children = stage_processes(dvc, stage)
     time.sleep(moment)
     if whom in ("stage", "both"):
         kill(children)
     if whom in ("dvc", "both"):
         kill([psutil.Process(dvc.pid)])
-    if whom == "stage":
-        dvc.communicate(timeout=120)
-    else:
-        os.waitpid(dvc.pid, 0)
-    project.run(*force(project, stage))
+    dvc.wait(timeout=120)
+    project.run(*force(stage))
     assert project.output_digests() == before
     leftovers = [path for place in ("data", "models", "reports") for path in (project.root / place).rglob(".tmp-*")]
     assert leftovers == []

@@ -21,7 +21,6 @@ DEVICES = [
     *(["cuda"] if torch.cuda.is_available() else []),
     *(["mps"] if torch.backends.mps.is_available() else []),
 ]
-# LR-ASPP MobileNetV3-Large, 8 images of 256 by 256, forward, backward and step on two cores: our fastest model.
 
 
 @pytest.fixture(scope="module", params=["segmentation", "classification"])
