@@ -18,21 +18,30 @@ def progress(items: Iterable[T], doing: str, *, total: int | None = None, unit: 
     """Yields the items, showing on stderr how far the loop is, its rate and the time left."""
     if total is None and hasattr(items, "__len__"):
         total = len(items)
-    on_terminal = sys.stderr.isatty()
-    bar = tqdm(
-        items,
-        desc=doing,
-        total=total,
-        unit=unit,
-        file=sys.stderr,
-        dynamic_ncols=True,
-        leave=True,
-        ascii=None if on_terminal else True,
-        mininterval=0.1 if on_terminal else SECONDS_BETWEEN_PLAIN_LINES,
-        bar_format=None if on_terminal else "{desc}: {n_fmt}/{total_fmt} {unit} at {rate_fmt}, {remaining} left\n",
-    )
     with _clock.running():
-        yield from bar
+        if sys.stderr.isatty():
+            yield from tqdm(items, desc=doing, total=total, unit=unit, file=sys.stderr, dynamic_ncols=True)
+        else:
+            yield from _with_plain_lines(items, doing, total, unit)
+
+
+def _with_plain_lines(items: Iterable[T], doing: str, total: int | None, unit: str) -> Iterator[T]:
+    started = told = time.perf_counter()
+    number = 0
+    for number, item in enumerate(items, 1):
+        yield item
+        now = time.perf_counter()
+        if now - told >= SECONDS_BETWEEN_PLAIN_LINES and number != total:
+            told = now
+            say(_line(doing, number, total, unit, now - started))
+    say(_line(doing, number, total, unit, time.perf_counter() - started))
+
+
+def _line(doing: str, number: int, total: int | None, unit: str, seconds: float) -> str:
+    rate = number / max(seconds, 1e-9)
+    left = total and rate and (total - number) / rate
+    ending = f", {tqdm.format_interval(left)} left" if left else f" in {tqdm.format_interval(seconds)}"
+    return f"{doing}: {number}/{total or '?'} {unit} at {rate:.2f} {unit}/s{ending}"
 
 
 class _LoopClock:

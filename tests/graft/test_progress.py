@@ -24,3 +24,10 @@ def test_a_loop_that_is_left_early_has_ended() -> None:
         time.sleep(0.01)
     assert between >= before
     assert seconds_in_loops() - between >= 0.02
+
+
+def test_off_a_terminal_a_loop_ends_in_one_plain_line(capsys) -> None:
+    assert list(progress(range(3), "Reading images", unit="image")) == [0, 1, 2]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("Reading images: 3/3 image at ")
