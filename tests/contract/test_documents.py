@@ -57,7 +57,7 @@ def test_nothing_names_a_package_registry_or_a_path_of_one_machine():
     import subprocess
 
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=REPOSITORY, capture_output=True, check=True).stdout
-    pattern = re.compile(rb"index-url|://[^ \n]*/simple/?|files\.python" + rb"hosted")
+    pattern = re.compile(rb"index" rb"-url|://[^ \n]*/sim" rb"ple/?|files\.python" rb"hosted")
     named = [
         name
         for name in filter(None, listed.decode().split("\0"))

@@ -67,6 +67,7 @@ def check_killed(project: Project, stage: str, whom: str, moment: float) -> None
     if whom in ("dvc", "both"):
         kill([psutil.Process(dvc.pid)])
     dvc.wait(timeout=120)
+    project.run("graft", "mend")  # as `make repro` does: dvc writes dvc.lock in place, and a kill can cut it off
     project.run(*force(stage))
     assert project.output_digests() == before
     leftovers = [path for place in ("data", "models", "reports") for path in (project.root / place).rglob(".tmp-*")]
@@ -105,3 +106,17 @@ def arguments(project: Project, stage: str) -> list[str]:
     from ruamel.yaml import YAML
 
     return shlex.split(YAML(typ="safe").load(project.root / "dvc.yaml")["stages"][stage]["cmd"])[2:]
+
+
+def test_a_lock_file_that_was_cut_off_is_set_aside_and_written_anew(victim):
+    before = victim.output_digests()
+    lock = victim.root / "dvc.lock"
+    text = lock.read_text("utf-8")
+    lock.write_text("schema: '2.0'\nstages:\n  ingest:\n", encoding="utf-8")
+    assert victim.run("dvc", "repro", check=False).returncode != 0
+    assert "dvc.lock was cut off" in victim.run("graft", "mend").stdout
+    done = victim.run("dvc", "repro")
+    assert "> graft" not in done.stdout
+    assert lock.read_text("utf-8") == text
+    assert victim.output_digests() == before
+    assert victim.run("graft", "mend").stdout == "nothing to mend\n"

@@ -1,4 +1,4 @@
-"""Commands beside the stages: check, publish, predict, summary."""
+"""Commands beside the stages: check, mend, publish, predict, summary."""
 
 from __future__ import annotations
 
@@ -27,6 +27,15 @@ def check(
             typer.echo(line)
     check_file(file)
     typer.echo(f"{file}: everything is in order")
+
+
+@app.command()
+def mend() -> None:
+    """Set aside a dvc.lock that a killed dvc left cut off; the next dvc repro brings finished stages back."""
+    from graft.mending import set_aside_damaged_lock
+
+    check_project()
+    typer.echo(set_aside_damaged_lock() or "nothing to mend")
 
 
 @app.command()
