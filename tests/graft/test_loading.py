@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from pathlib import Path
 
 import numpy as np
@@ -54,11 +53,10 @@ def test_no_samples_are_no_batches(stored):
 def test_a_loop_that_ends_early_leaves_no_thread(stored):
     for _ in batches(open_views(stored[1], stored[0]), np.arange(6), 0, 1, device=CPU):
         break
-    for _ in range(100):
-        if not any(thread.name.startswith("graft-batches") for thread in threading.enumerate()):
-            return
-        time.sleep(0.01)
-    pytest.fail("the reading thread lives on")
+    readers = [thread for thread in threading.enumerate() if thread.name.startswith("graft-batches")]
+    for thread in readers:
+        thread.join(timeout=10)
+    assert not any(thread.is_alive() for thread in readers)
 
 
 def test_what_goes_wrong_while_reading_reaches_the_loop(tmp_path):
