@@ -25,8 +25,9 @@ class Preprocess(Section):
 
 class Runtime(Section):
     device: Literal["cpu", "cuda", "mps"]
-    precision: Literal["float32", "bf16"]
+    precision: Literal["float32", "bf16", "fp16"]
     channels_last: bool
+    compile: bool
     num_threads: Positive
     deterministic: bool
 
@@ -76,19 +77,26 @@ class Augment(Section):
 
 class PretrainLoad(Section):
     source: Spec
+    part: Literal["all", "backbone"]
+    initialisation: Spec
 
 
 class FineTune(Section):
     strategy: Spec
     losses: Annotated[list[dict[str, Any]], Field(min_length=1)]
-    class_weights: Literal["none", "inverse", "effective", "median_frequency"]
+    class_weights: Literal["none", "inverse", "effective", "median_frequency", "enet"]
+    sampling: Spec
+    mixing: Spec
     optimizer: Spec
     learning_rate: Rate
     schedule: Spec
     warmup_epochs: Count
+    warmup: Literal["linear", "constant", "exponential"]
     epochs: Positive
     batch_size: Positive
+    accumulate_steps: Positive
     clip_norm: Rate | None
+    clip_value: Rate | None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
     early_stopping_epochs: Positive | None
     baseline: bool
@@ -113,12 +121,19 @@ class Predict(Section):
     overlap_px: Count
 
 
+class TestTime(Section):
+    scales: Annotated[list[Annotated[float, Field(ge=0.25, le=4)]], Field(min_length=1)]
+    flip: bool
+
+
 class Evaluate(Section):
     split: Literal["test", "val"]
     batch_size: Positive
     bootstrap_samples: Positive
     calibration_bins: Annotated[int, Field(ge=2)]
     num_examples: Positive
+    boundary_fraction: Annotated[float, Field(gt=0, le=0.2)]
+    test_time: TestTime
 
 
 class Export(Section):
