@@ -14,9 +14,10 @@ from graft.checkpoints import ModelSpec, save_model
 from graft.datasets.images import encode_png
 from graft.datasets.shards import Row, ShardWriter
 from graft.models import fresh
-from graft.params import Evaluate, Predict, Runtime
+from graft.params import Evaluate, Predict
 from graft.sample import ClassMap, write_json
 from pipeline.evaluate import evaluate
+from tests import tiny_training
 
 NAMES = ("road", "grass", "sky")
 COLORS = ((128, 64, 128), (60, 140, 60), (70, 130, 180))
@@ -104,9 +105,10 @@ VALIDATION = {
 def run_evaluate(root: Path, task: str = "segmentation", **changes: Any) -> dict[str, float]:
     """Runs the stage on inputs of `write_inputs`; `changes` are values of the section `evaluate`."""
     settings = {"split": "test", "batch_size": 4, "bootstrap_samples": 50, "calibration_bins": 5, "num_examples": 3}
+    settings |= {"boundary_fraction": 0.02, "test_time": {"scales": [1.0], "flip": False}}
     out = root / "reports/evaluation"
     out.mkdir(exist_ok=True)
-    runtime = Runtime(device="cpu", precision="float32", channels_last=True, num_threads=1, deterministic=True)
+    runtime = tiny_training.runtime()
     return evaluate(
         task=task,
         seed=3,

@@ -17,13 +17,18 @@ SECTION = {
     "strategy": {"name": "supervised", "train": "all"},
     "losses": [{"name": "cross_entropy", "weight": 1.0}],
     "class_weights": "none",
+    "sampling": "shuffled",
+    "mixing": "none",
     "optimizer": {"name": "adamw"},
     "learning_rate": 3e-3,
     "schedule": "cosine",
     "warmup_epochs": 1,
+    "warmup": "linear",
     "epochs": 2,
     "batch_size": 3,
+    "accumulate_steps": 1,
     "clip_norm": 1.0,
+    "clip_value": None,
     "ema_decay": None,
     "early_stopping_epochs": None,
     "baseline": False,
@@ -51,7 +56,7 @@ def section(**changes: Any) -> FineTune:
 def runtime(**changes: Any) -> Runtime:
     """The `runtime` section."""
     usual = {"device": "cpu", "precision": "float32", "channels_last": True, "num_threads": 1, "deterministic": True}
-    return Runtime(**usual | changes)
+    return Runtime(**usual | {"compile": False} | changes)
 
 
 def run(

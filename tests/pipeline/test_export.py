@@ -25,16 +25,25 @@ from graft.metrics.confusion import HEADLINES
 from graft.metrics.summaries import CLASS_SCORES
 from graft.models import fresh
 from graft.models.pooling import MatrixPool
-from graft.params import Evaluate, Export, Predict, Runtime
+from graft.params import Evaluate, Export, Predict
 from graft.predicting import most_likely, predict_batch, predict_logits
 from graft.predicting_torch import torch_runner
 from graft.sample import ClassMap, read_json, write_json
 from pipeline.export import export
+from tests.tiny_training import runtime
 
 NAMES = ("road", "car", "sky")
-RUNTIME = Runtime(device="cpu", precision="float32", channels_last=True, num_threads=1, deterministic=True)
+RUNTIME = runtime()
 PREDICT = Predict(max_pixels=2_000_000, overlap_px=64)
-EVALUATE = Evaluate(split="test", batch_size=4, bootstrap_samples=50, calibration_bins=5, num_examples=2)
+EVALUATE = Evaluate(
+    split="test",
+    batch_size=4,
+    bootstrap_samples=50,
+    calibration_bins=5,
+    num_examples=2,
+    boundary_fraction=0.02,
+    test_time={"scales": [1.0], "flip": False},
+)
 SETTINGS: dict[str, Any] = {
     "weights_dtype": "float32",
     "opset": 18,

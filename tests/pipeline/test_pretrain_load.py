@@ -23,7 +23,7 @@ def run(folder: Path, source: dict, task: str = "segmentation", model: str = "lr
     out.mkdir(parents=True)
     colors = ((0, 0, 0),) * 3
     ClassMap(task, NAMES, colors, NAMES, False, True, "scenes").write(folder / "class_map.json")
-    section = PretrainLoad(source=source)
+    section = PretrainLoad(source=source, part="all", initialisation="library")
     metrics = pretrain_load(
         task=task, seed=7, model=model, pretrain_load=section, class_map=folder / "class_map.json", out=out
     )
