@@ -13,6 +13,7 @@ from graft.errors import GraftError
 IGNORE_INDEX = 255
 SPLITS = ("train", "val", "test", "unlabelled")
 TASKS = ("segmentation", "classification")
+RGB = ("red", "green", "blue")
 
 
 def ignored_target(num_classes: int) -> int:
@@ -34,6 +35,9 @@ class ClassMap:
         synthetic: Whether the images were drawn by a program; shown wherever they appear.
         source: Name of the format the data came in.
         licence: Licence of the data, `unknown` where the source does not say.
+        channels: What the C channels of an image are called, in order.
+        max_value: Where images are stacks of channels: what becomes 255 where their samples have 16 bits. None where
+            they are pictures, which are read as a viewer would show them.
     """
 
     task: str
@@ -44,6 +48,8 @@ class ClassMap:
     synthetic: bool
     source: str
     licence: str = "unknown"
+    channels: tuple[str, ...] = RGB
+    max_value: int | None = None
 
     @property
     def num_classes(self) -> int:
@@ -54,13 +60,13 @@ class ClassMap:
 
     @classmethod
     def read(cls, path: Path) -> ClassMap:
-        """The class map in a JSON file.
+        """The class map in a JSON file; one that does not say its channels is of pictures.
 
         Raises:
             GraftError: The file is missing, is not JSON, or has other fields.
         """
-        stored = read_json(path)
-        if not isinstance(stored, dict) or set(stored) != {field.name for field in fields(cls)}:
+        stored, known = read_json(path), {field.name for field in fields(cls)}
+        if not isinstance(stored, dict) or not known - {"channels", "max_value"} <= set(stored) <= known:
             raise GraftError("not a class map", where=path, remedy="remove it and run dvc repro")
         return cls(**{key: _frozen(value) for key, value in stored.items()})
 
