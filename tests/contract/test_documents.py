@@ -16,9 +16,9 @@ RECIPES = sorted((REPOSITORY / "pipeline/recipes").glob("*.yaml"))
 
 
 def commands():
-    from graft.cli import app, commands, stages  # noqa: F401  (they add themselves)
+    from graft.cli import with_commands
 
-    return get_command(app).commands
+    return get_command(with_commands()).commands
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

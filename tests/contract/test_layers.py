@@ -12,7 +12,7 @@ DOORS = {
     "mlflow": {"src/graft/tracking.py", "src/graft/serving/model.py"},  # the latter is data that MLflow runs
     "great_expectations": {"src/graft/expectations/judging.py"},
     "albumentations": {"src/graft/augmentations/policy.py", "src/graft/augmentations/transforms.py"},
-    "typer": {f"src/graft/cli/{name}.py" for name in ("__init__", "commands", "stages")},
+    "typer": {"src/graft/cli"},
 }
 
 
@@ -28,4 +28,4 @@ def test_a_vendor_has_one_door(vendor):
     pattern = re.compile(rf"^\s*(?:import|from) {vendor}\b", re.MULTILINE)
     files = [*(REPOSITORY / "src").rglob("*.py"), *(REPOSITORY / "pipeline").rglob("*.py")]
     found = {file.relative_to(REPOSITORY).as_posix() for file in files if pattern.search(file.read_text("utf-8"))}
-    assert found == DOORS[vendor]
+    assert {path if path in DOORS[vendor] else path.rpartition("/")[0] for path in found} == DOORS[vendor]

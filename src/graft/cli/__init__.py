@@ -28,13 +28,12 @@ app = typer.Typer(
 
 def main() -> None:
     """Runs a command; what a person can fix is one message on stderr and exit status 2."""
-    from graft.cli import commands, stages  # noqa: F401  (they add themselves to the app)
-
+    whole = with_commands()
     run_the_code_of_this_folder()
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
-        app()
+        whole()
     except GraftError as error:
         stop(str(error))
     except OSError as error:
@@ -44,6 +43,13 @@ def main() -> None:
             raise
         print("graft: interrupted; what was finished stays, what was half-written is gone", file=sys.stderr)
         sys.exit(INTERRUPTED)
+
+
+def with_commands() -> typer.Typer:
+    """The app with every command in it: their modules add themselves."""
+    from graft.cli import commands, recipe, stages  # noqa: F401
+
+    return app
 
 
 def check_project() -> None:
