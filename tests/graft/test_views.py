@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graft.datasets.images import encode_png
+from graft.datasets.images import decode_mask, encode_png
 from graft.datasets.materialising import disk_full_explained, need_room
 from graft.datasets.resizing import RESIZES, resize_image, resize_mask
 from graft.datasets.shards import read_rows
@@ -79,6 +79,18 @@ def test_statistics_do_not_depend_on_the_storage_and_are_those_of_the_arrays(bot
     assert stats["void_after"] == (counts[255] if task == "segmentation" else 0)
 
 
+def test_class_counts_are_those_of_each_sample_before_augmentation(both):
+    task, folder = both
+    rows = list(read_rows(folder / "train"))
+    targets = [decode_mask(row.mask) if task == "segmentation" else row.label for row in rows]
+    num_classes = ClassMap.read(folder / "class_map.json").num_classes
+    expected = np.stack([np.bincount(np.ravel(target), minlength=256)[:num_classes] for target in targets])
+    for storage in ("materialised", "online"):
+        counts = open_views(folder / storage, task).class_counts
+        assert counts.dtype == np.int64
+        assert np.array_equal(counts, expected)
+
+
 def test_mean_and_deviation_are_those_of_the_images():
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     class_map = ClassMap("classification", ("a", "b"), ((0, 0, 0), (9, 9, 9)), ("a", "b"), False, False, "x")
@@ -138,7 +150,7 @@ def test_a_training_row_without_its_target_is_named(tmp_path, task, name):
         run_augment(tmp_path, tmp_path / "out", task=task)
 
 
-@pytest.mark.parametrize("name", ["images.npy", "rows.arrow", "index.json"])
+@pytest.mark.parametrize("name", ["images.npy", "rows.arrow", "index.json", "class_counts.npy"])
 def test_damaged_views_are_named(tmp_path, name):
     write_train(tmp_path, num_samples=2)
     out = tmp_path / "out"
@@ -146,6 +158,18 @@ def test_damaged_views_are_named(tmp_path, name):
     (out / name).write_bytes(b"\x93NUMPY, or not")
     with pytest.raises(GraftError, match=rf"{name}: (cannot be read|not valid JSON)"):
         open_views(out, "segmentation", num_workers=1).read(np.array([0]), 0)
+
+
+def test_class_counts_that_are_missing_or_of_other_samples_are_refused(tmp_path):
+    write_train(tmp_path, num_samples=2)
+    out = tmp_path / "out"
+    run_augment(tmp_path, out)
+    np.save(out / "class_counts.npy", np.zeros((3, 5), np.int64))
+    with pytest.raises(GraftError, match=r"class_counts.npy: cannot be read \(it holds int64 \[3, 5\], not int64 \[2,"):
+        open_views(out, "segmentation")
+    (out / "class_counts.npy").unlink()
+    with pytest.raises(GraftError, match=r"class_counts.npy: cannot be read .*run dvc repro augment"):
+        open_views(out, "segmentation")
 
 
 def test_views_of_the_other_task_are_refused(both):

@@ -28,7 +28,7 @@ def test_two_runs_in_two_folders_give_the_same_bytes(tmp_path, task, storage):
     files = digests(tmp_path / "one/out")
     assert files == digests(tmp_path / "another/one/out")
     arrays = {"images.npy", "targets.npy"} if storage == "materialised" else {"rows.arrow"}
-    assert set(files) == {"index.json", "policy.json", "preview.png", "statistics.json"} | arrays
+    assert set(files) == {"class_counts.npy", "index.json", "policy.json", "preview.png", "statistics.json"} | arrays
 
 
 def test_the_number_of_workers_changes_no_byte(tmp_path, monkeypatch):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from graft.datasets.shards import Row
-from graft.datasets.statistics import MOST_VIEWS_COUNTED, Counts, counts_of
+from graft.datasets.statistics import MOST_VIEWS_COUNTED, Counts, class_counts_file, counts_of
 from graft.datasets.views import Recipe
 from graft.errors import GraftError
 from graft.workers import map_in_order, num_usable_cores
@@ -38,7 +38,8 @@ def make_views(
 ) -> Iterator[Made]:
     """Makes the views of all rows and, where the recipe says `materialised`, stores them in `out`.
 
-    Writes images.npy uint8 [N * views, H, W, 3] and targets.npy (masks uint8 [N * views, H, W], or labels int64 [N]).
+    Writes images.npy uint8 [N * views, H, W, 3] and targets.npy (masks uint8 [N * views, H, W], or labels int64 [N]);
+    in any case class_counts.npy int64 [N, K], the pixels of each class in each row (or its label, one-hot).
     The bytes do not depend on the number of workers: each writes the places of its own rows.
 
     Raises:
@@ -49,8 +50,10 @@ def make_views(
     work = num_rows * recipe.num_views * recipe.height * recipe.width
     workers = num_workers or (num_usable_cores() if work >= FEWEST_PIXELS_FOR_A_POOL else 1)
     make = functools.partial(_make_row, recipe, num_classes, out)
-    with disk_full_explained(out):
-        yield from map_in_order(make, enumerate(rows), num_items=num_rows, num_workers=workers)
+    with disk_full_explained(out), class_counts_file(out / "class_counts.npy", num_rows, num_classes) as write:
+        for item in map_in_order(make, enumerate(rows), num_items=num_rows, num_workers=workers):
+            write(item.counts.before[:num_classes])
+            yield item
 
 
 def _make_row(recipe: Recipe, num_classes: int, out: Path, item: tuple[int, Row]) -> Made:

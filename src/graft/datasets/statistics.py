@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +57,19 @@ def counts_of(
         for item in counted:
             total += np.bincount(np.ravel(item), minlength=len(total))
     return replace(counts, colors=colors)
+
+
+@contextlib.contextmanager
+def class_counts_file(path: Path, num_samples: int, num_classes: int) -> Iterator[Callable[[np.ndarray], None]]:
+    """A .npy of int64 [N, K], written a sample at a time so that thousands of classes need no memory.
+
+    Yields:
+        What takes the next sample's counts, int64 [K].
+    """
+    header = {"descr": "<i8", "fortran_order": False, "shape": (num_samples, num_classes)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        yield lambda counts: file.write(counts.astype("<i8").tobytes()) and None
 
 
 def statistics(

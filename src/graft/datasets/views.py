@@ -89,12 +89,17 @@ def view_of(recipe: Recipe, row: Row, k: int) -> tuple[np.ndarray, np.ndarray | 
 
 
 class Views(Protocol):
-    """The training views of a folder that `augment` wrote; sample n is number n of `ids`."""
+    """The training views of a folder that `augment` wrote; sample n is number n of `ids`.
+
+    `class_counts`, int64 [N, K], holds the pixels of each class in each sample before augmentation (its label, one-hot,
+    for classification).
+    """
 
     ids: list[str]
     image_sha256: list[str]
     num_samples: int
     num_views: int
+    class_counts: np.ndarray
 
     def read(self, indices: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray]:
         """One view of some samples: images uint8 [B, H, W, 3], and masks uint8 [B, H, W] or labels int64 [B]."""
@@ -106,6 +111,7 @@ class MaterialisedViews:
     def __init__(self, folder: Path, index: dict[str, Any]) -> None:
         self.ids, self.image_sha256 = index["ids"], index["image_sha256"]
         self.num_samples, self.num_views = len(self.ids), index["num_views"]
+        self.class_counts = _class_counts(folder, self.num_samples)
         self.images, self.targets = (_mapped(folder / f"{name}.npy") for name in ("images", "targets"))
         expected = (self.num_samples * self.num_views, index["height"], index["width"], 3)
         if self.images.shape != expected:
@@ -123,6 +129,7 @@ class OnlineViews:
     def __init__(self, folder: Path, index: dict[str, Any], num_workers: int | None = None) -> None:
         self.ids, self.image_sha256 = index["ids"], index["image_sha256"]
         self.num_samples, self.num_views = len(self.ids), index["num_views"]
+        self.class_counts = _class_counts(folder, self.num_samples)
         self.recipe, self.path = Recipe(**read_json(folder / "policy.json")["recipe"]), folder / "rows.arrow"
         self.num_workers = num_workers or num_usable_cores()
         self.pool: ProcessPoolExecutor | None = None
@@ -186,6 +193,15 @@ def _mapped(path: Path) -> np.ndarray:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise _damaged(path, str(error)) from None
+
+
+def _class_counts(folder: Path, num_samples: int) -> np.ndarray:
+    path = folder / "class_counts.npy"
+    counts = _mapped(path)
+    if counts.ndim != 2 or len(counts) != num_samples or counts.dtype != np.int64:
+        found = f"{counts.dtype} {list(counts.shape)}"
+        raise _damaged(path, f"it holds {found}, not int64 [{num_samples}, number of classes]")
+    return counts
 
 
 def _damaged(path: Path, reason: str) -> GraftError:
