@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test test-all lint bench bundled setup clean
+.PHONY: repro test test-all lint bench docs bundled setup clean
 
 repro: setup
 	@.venv/bin/graft mend >&2
@@ -30,6 +30,9 @@ lint: setup
 
 bench: setup
 	.venv/bin/python -m benchmarks
+
+docs: setup
+	.venv/bin/python -m docs.toolbox
 
 bundled: setup
 	./pipeline/recipes/bundled.sh
