@@ -54,7 +54,7 @@ def ingest(*, task: str, seed: int, ingest: Ingest, root: Path, out: Path) -> di
 
 def _write(listing: Listing, entries: list[Entry], ingest: Ingest, out: Path) -> list[str]:
     """Writes shards and manifest until the first problem, reads on to the end, and returns all the problems."""
-    describe = Describe(listing.read, listing.translation, ingest.batch, ingest.max_pixels)
+    describe = Describe(listing.read, listing.translation, ingest.batch, ingest.max_pixels, listing.class_map)
     shards, manifest = ShardWriter(out, ingest.batch), TableWriter(out / "manifest.parquet", MANIFEST_SCHEMA)
     problems: list[str] = []
     described: Any = map_in_order(describe, entries, num_items=len(entries))

@@ -11,12 +11,14 @@ import numpy as np
 from PIL import Image
 
 from graft.datasets.images import as_rgb, encode_png, opened
+from graft.datasets.stacks import ImageKind, composite, joined, parts
 from graft.errors import GraftError
 from graft.formats.listing import Entry, Reader
 from graft.formats.translation import Translated, Translation
 
 THUMBNAIL_PX = 32
 ORIENTATION_TAG = 0x0112
+STACK_MODE = "stack"  # beside what Pillow calls modes
 BITS_PER_SAMPLE_TAG = 258
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "AVIF"})
 BLUE_GREEN_RED_LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
@@ -40,6 +42,7 @@ class Describe:
     translation: Translation | None
     batch: str
     max_pixels: int
+    kind: ImageKind
 
     def __call__(self, entry: Entry) -> dict[str, Any] | list[str]:
         try:
@@ -56,12 +59,17 @@ class Describe:
             "num_bytes": len(image),
         }
         problems: list[str] = []
-        for describe in (lambda: image_facts(image, entry.id, self.max_pixels), lambda: self._mask_facts(mask, entry)):
+        for describe in (lambda: self._image_facts(image, entry), lambda: self._mask_facts(mask, entry)):
             try:
                 row |= describe()
             except GraftError as error:
                 problems.append(str(error))
         return problems or row
+
+    def _image_facts(self, image: bytes, entry: Entry) -> dict[str, Any]:
+        if self.kind.max_value is None:
+            return image_facts(image, entry.id, self.max_pixels)
+        return stack_facts(image, self.kind, entry.id, self.max_pixels)
 
     def _mask_facts(self, mask: bytes | None, entry: Entry) -> dict[str, Any]:
         if mask is None or self.translation is None:
@@ -91,6 +99,28 @@ def image_facts(data: bytes, where: str, max_pixels: int) -> dict[str, Any]:
         "mode": mode,
         "bit_depth": bit_depth,
         "exif_orientation": orientation,
+        "mean_luminance": float(thumbnail.mean()),
+        "phash": perceptual_hash(thumbnail),
+    }
+
+
+def stack_facts(data: bytes, kind: ImageKind, where: str, max_pixels: int) -> dict[str, Any]:
+    """As `image_facts`, of a stack of channels; luminance and hash are those of its `composite`.
+
+    Raises:
+        GraftError: It cannot be decoded, is too large, or has not the channels of `kind`.
+    """
+    found = parts(data, kind, where=where, max_pixels=max_pixels)
+    image = joined(found, kind)
+    thumbnail = _luma(composite(image, kind.channels)[..., ::-1])
+    return {
+        "format": "+".join(part.format for part in found),
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "channels": image.shape[2],
+        "mode": STACK_MODE,
+        "bit_depth": max(8 * part.values.itemsize for part in found),
+        "exif_orientation": 1,
         "mean_luminance": float(thumbnail.mean()),
         "phash": perceptual_hash(thumbnail),
     }
@@ -140,6 +170,11 @@ def _thumbnail(image: Image.Image, data: bytes) -> np.ndarray:
     decoded = _decoded_by_opencv(image, data)
     if decoded is None:
         decoded = np.asarray(as_rgb(image))[..., ::-1]
+    return _luma(decoded)
+
+
+def _luma(decoded: np.ndarray) -> np.ndarray:
+    """Grey [H, W], or blue, green and red [H, W, 3], as float32 [32, 32] grey."""
     means = cv2.resize(decoded, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
     return means if means.ndim == 2 else np.ascontiguousarray(means @ BLUE_GREEN_RED_LUMA)
 

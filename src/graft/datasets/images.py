@@ -29,7 +29,7 @@ def opened(data: bytes, *, where: object = "image", max_pixels: int | None = Non
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is exact, Pillow's warns and doubles
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS_READ) as image:
-            _check_size(image.size, where, max_pixels)
+            check_size(image.size, where, max_pixels)
             yield image
     except GraftError:
         raise
@@ -124,7 +124,8 @@ def overlay(
     return np.where((mask == IGNORE_INDEX)[..., None], image, blended)
 
 
-def _check_size(size: tuple[int, int], where: object, max_pixels: int | None) -> None:
+def check_size(size: tuple[int, int], where: object, max_pixels: int | None) -> None:
+    """Refuses an image of `size` (width, height) with more pixels than are allowed."""
     width, height = size
     if max_pixels is not None and width * height > max_pixels:
         raise GraftError(

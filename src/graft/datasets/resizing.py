@@ -38,9 +38,12 @@ RESIZES: dict[str, Callable[..., tuple[int, int]]] = {"none": none, "short_side"
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Image uint8 [H, W, 3] at `size` (height, width): areas averaged where it shrinks, bilinear where it grows."""
+    """Image uint8 [H, W, C] at `size` (height, width): areas averaged where it shrinks, bilinear where it grows."""
     if image.shape[:2] == tuple(size):
         return image
+    if image.ndim == 3 and image.shape[2] not in (2, 3, 4):  # OpenCV drops an axis of one, and averages four at most
+        planes = [np.ascontiguousarray(image[..., channel]) for channel in range(image.shape[2])]
+        return np.stack([resize_image(plane, size) for plane in planes], axis=-1)
     shrinks = size[0] * size[1] < image.shape[0] * image.shape[1]
     return cv2.resize(image, (size[1], size[0]), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 ALPHA_MODES = ("LA", "La", "RGBA", "RGBa")
 PALETTE_MODES = ("P", "PA")
 PLAIN_MODES = ("L", "RGB")
+STACK_MODE = "stack"
 NEEDED_SPLITS = ("train", "val")
 
 
@@ -152,6 +153,7 @@ def _near_copies(rows: pd.DataFrame, max_bits: int) -> pd.Series:
 
 def _conversion(rows: pd.DataFrame) -> pd.Series:
     odd = ~rows["mode"].isin(PLAIN_MODES) | (rows["bit_depth"] > 8) | (rows["exif_orientation"] > 1)
+    odd &= rows["mode"] != STACK_MODE  # whose conversion the source declares
     return _worded(rows, odd, _what_is_converted)
 
 
