@@ -7,7 +7,7 @@ from collections.abc import Callable
 from graft.augmentations.geometric import geometric
 from graft.augmentations.light import light
 from graft.augmentations.photometric import photometric
-from graft.augmentations.policy import Policy, apply, serialise
+from graft.augmentations.policy import Policy, apply, carrying, num_carried, serialise
 from graft.augmentations.street import street
 
 POLICIES: dict[str, Callable[..., Policy]] = {
@@ -17,4 +17,4 @@ POLICIES: dict[str, Callable[..., Policy]] = {
     "street": street,
 }
 
-__all__ = ["POLICIES", "Policy", "apply", "serialise"]
+__all__ = ["POLICIES", "Policy", "apply", "carrying", "num_carried", "serialise"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 
 from graft.errors import GraftError
-from graft.sample import IGNORE_INDEX
+from graft.sample import IGNORE_INDEX, RGB
 
 
 class Policy(Protocol):
@@ -39,36 +39,92 @@ def compose(transforms: Sequence[Any]) -> Policy:
     return library().Compose(list(transforms), mask_interpolation=0)
 
 
+def carrying(policy: Policy, num_channels: int) -> Policy:
+    """The policy, so that what moves pixels moves as many more channels along; what changes colours lets them be."""
+    names = {_name(number): "image" for number in range(num_channels)}
+    for transform in _leaves(policy) if names else ():
+        if not isinstance(transform, library().ImageOnlyTransform):
+            transform.add_targets(names)
+    return policy
+
+
+def num_carried(channels: Sequence[str]) -> int:
+    """How many channels are measurements, that move and are otherwise let be: those behind red, green, blue, or all."""
+    return len(channels) - len(RGB) if _begins_with_colors(channels) else len(channels)
+
+
 def apply(
-    policy: Policy, image: np.ndarray, mask: np.ndarray | None, seed: int
+    policy: Policy, image: np.ndarray, mask: np.ndarray | None, seed: int, channels: Sequence[str] = RGB
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Applies a policy; the result is a pure function of the arguments, whatever was applied before.
 
+    Changes of colour reach channels named red, green, blue that come first; all others only move, each on its own.
+
     Args:
-        policy: From an entry of `POLICIES`.
-        image: uint8 [H, W, 3], RGB.
+        policy: From an entry of `POLICIES`; made for more than three channels by `carrying`.
+        image: uint8 [H, W, C].
         mask: uint8 [H, W] of class ids, 255 ignored; None for classification.
         seed: Any integer; its low 32 bits are used.
+        channels: The C names of the channels.
 
     Returns:
-        Image uint8 [crop height, crop width, 3] and mask uint8 of the same height and width (or None). The arguments
+        Image uint8 [crop height, crop width, C] and mask uint8 of the same height and width (or None). The arguments
         stay as they were. Where the view reaches beyond the image, the mask is 255.
 
     Raises:
         GraftError: The mask gained a value other than 255 that it did not have.
     """
     policy.set_random_seed(seed & 0xFFFFFFFF)
+    if num_carried(channels):
+        return _apply_to_stack(policy, image, mask, _begins_with_colors(channels))
     if mask is None:
         return np.ascontiguousarray(policy(image=image)["image"]), None
     result = policy(image=image, mask=mask)
-    gained = values_gained(mask, result["mask"])
+    _refuse_gained(mask, result["mask"])
+    return np.ascontiguousarray(result["image"]), np.ascontiguousarray(result["mask"])
+
+
+def _apply_to_stack(
+    policy: Policy, image: np.ndarray, mask: np.ndarray | None, has_colors: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Transforms want three channels: without red, green and blue they see the first, thrice, and it is thrown away."""
+    seen = np.ascontiguousarray(image[..., :3] if has_colors else image[..., [0, 0, 0]])
+    carried = np.ascontiguousarray(np.moveaxis(image[..., 3:] if has_colors else image, 2, 0))
+    planes = {_name(number): plane for number, plane in enumerate(carried)}
+    result = policy(image=seen, **planes, **({} if mask is None else {"mask": mask}))
+    moved = np.stack([result[name] for name in planes], axis=-1)
+    moved = np.concatenate([result["image"], moved], axis=-1) if has_colors else moved
+    if mask is None:
+        return moved, None
+    _refuse_gained(mask, result["mask"])
+    return moved, np.ascontiguousarray(result["mask"])
+
+
+def _begins_with_colors(channels: Sequence[str]) -> bool:
+    return tuple(channels[:3]) == RGB
+
+
+def _name(number: int) -> str:
+    return f"channel_{number}"
+
+
+def _leaves(transform: Any) -> Iterator[Any]:
+    """The transforms inside a composition, however deep."""
+    if isinstance(transform, library().BaseCompose):
+        for inner in transform.transforms:
+            yield from _leaves(inner)
+    else:
+        yield transform
+
+
+def _refuse_gained(before: np.ndarray, after: np.ndarray) -> None:
+    gained = values_gained(before, after)
     if gained:
         raise GraftError(
             f"the mask of a view has values its sample's mask has not: {gained}",
             rule=f"augmentation moves pixels; only {IGNORE_INDEX} may be added, where a view reaches beyond the image",
             remedy="use nearest-neighbour interpolation for masks in every transform of the policy",
         )
-    return np.ascontiguousarray(result["image"]), np.ascontiguousarray(result["mask"])
 
 
 def values_gained(before: np.ndarray, after: np.ndarray) -> list[int]:
