@@ -2,6 +2,7 @@
 
 Each entry is `(class_counts, *, options) -> Sampling`: `class_counts` is int64 [N, K], pixels of each class in each
 training sample (one-hot for classification); a `Sampling` makes the order of an epoch, int64 [N], out of a generator.
+`TASKS` names the tasks that each entry serves.
 """
 
 from __future__ import annotations
@@ -10,12 +11,21 @@ from collections.abc import Callable
 
 import numpy as np
 
+from graft.sampling.balanced import balanced
+from graft.sampling.rare_class import rare_class
 from graft.sampling.shuffled import shuffled
 
 Sampling = Callable[[np.random.Generator], np.ndarray]
 
-SAMPLINGS = {
+SAMPLINGS: dict[str, Callable[..., Sampling]] = {
+    "balanced": balanced,
+    "rare_class": rare_class,
     "shuffled": shuffled,
 }
+TASKS = {
+    "balanced": ("segmentation", "classification"),
+    "rare_class": ("segmentation",),
+    "shuffled": ("segmentation", "classification"),
+}
 
-__all__ = ["SAMPLINGS", "Sampling", "shuffled"]
+__all__ = ["SAMPLINGS", "TASKS", "Sampling"]
