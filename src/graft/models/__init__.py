@@ -1,8 +1,8 @@
-"""Architectures. Each entry is `(num_classes, *, options) -> Model`, freshly initialised; none downloads anything."""
+"""Architectures. Each entry is `(num_classes, num_channels, *, options) -> Model`, freshly initialised, offline."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,14 +12,14 @@ from graft.models.deeplabv3 import deeplabv3
 from graft.models.fcn import fcn
 from graft.models.lraspp import lraspp
 from graft.models.mobilenet_v3 import mobilenet_v3
-from graft.models.model import Model
+from graft.models.model import Model, WithAuxiliary
 from graft.models.resnet import resnet
 from graft.models.unet import unet
 from graft.models.vgg import vgg
 
-__all__ = ["MODELS", "Model", "build", "fresh", "resolve_model"]
+__all__ = ["MODELS", "Model", "WithAuxiliary", "build", "fresh", "resolve_model"]
 
-MODELS = {
+MODELS: dict[str, dict[str, Callable[..., Model]]] = {
     "segmentation": {"lraspp": lraspp, "deeplabv3": deeplabv3, "fcn": fcn, "unet": unet},
     "classification": {"resnet": resnet, "mobilenet_v3": mobilenet_v3, "vgg": vgg},
 }
@@ -34,13 +34,15 @@ def resolve_model(task: str, spec: str | Mapping[str, Any]) -> Choice:
     return resolve(MODELS[task], spec, where="model")
 
 
-def build(task: str, spec: str | Mapping[str, Any] | Choice, num_classes: int) -> Model:
+def build(task: str, spec: str | Mapping[str, Any] | Choice, num_classes: int, num_channels: int = 3) -> Model:
     """The model with arbitrary initial weights, for a state that is about to be loaded."""
     choice = spec if isinstance(spec, Choice) else resolve_model(task, spec)
-    return choice(num_classes)
+    return choice(num_classes, num_channels)
 
 
-def fresh(task: str, spec: str | Mapping[str, Any] | Choice, num_classes: int, seed: int) -> Model:
+def fresh(
+    task: str, spec: str | Mapping[str, Any] | Choice, num_classes: int, seed: int, num_channels: int = 3
+) -> Model:
     """A model from scratch: the architecture's own initialisation as a pure function of `seed`.
 
     Convolutions of the backbones follow He et al. 2015 (fan out), as their libraries do. The global generator is left
@@ -48,4 +50,4 @@ def fresh(task: str, spec: str | Mapping[str, Any] | Choice, num_classes: int, s
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        return build(task, spec, num_classes)
+        return build(task, spec, num_classes, num_channels)

@@ -5,37 +5,41 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
-from torch import Tensor, nn
-from torch.nn import functional as F
 
-from graft.models.model import Model, Segmenter, on_last_feature, with_dropout
+from graft.models.model import Model, Segmenter, on_feature, with_dropout
+from graft.models.pooling import PooledBatchNorm
+from graft.models.stem import with_channels
 
 
 def deeplabv3(
     num_classes: int,
+    num_channels: int,
     *,
     backbone: Literal["resnet50", "resnet101", "mobilenet_v3_large"] = "mobilenet_v3_large",
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
+    auxiliary_weight: Annotated[float, Field(ge=0)] = 0.0,
 ) -> Model:
-    """DeepLabV3 of torchvision (Chen et al. 2017, "Rethinking Atrous Convolution"), without its auxiliary head."""
+    """DeepLabV3 of torchvision: convolutions of several dilations side by side see small and large context.
+
+    Strong on street scenes and slow, because the backbone's last stages keep their resolution. torchvision publishes
+    COCO weights for each backbone (Chen et al. 2017, "Rethinking Atrous Convolution", section 3.3).
+
+    Args:
+        backbone: Works at an eighth of the image's size (MobileNetV3: a sixteenth).
+        dropout: Behind the pyramid; 0.5 is torchvision's.
+        auxiliary_weight: What the loss of a second head on the backbone's last stage but one counts; 0 builds none.
+            Zhao et al. 2017, "Pyramid Scene Parsing Network", section 5.2, train with 0.4.
+    """
     from torchvision.models import segmentation
 
     make = getattr(segmentation, f"deeplabv3_{backbone}")
-    network = make(weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=False)
+    network = make(weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=auxiliary_weight > 0)
     pooling = network.classifier[0].convs[-1]
     pooling[2] = PooledBatchNorm(pooling[2].num_features)
-    head = with_dropout(on_last_feature(network.classifier), dropout)
-    return Segmenter(network.backbone, head, class_layers=("head.4",))
-
-
-class PooledBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation of globally pooled features, which also trains on a batch of one image.
-
-    One value a channel has no variance, and torch refuses it; such a batch (the last of an epoch) is normalised with
-    the running statistics and does not change them.
-    """
-
-    def forward(self, features: Tensor) -> Tensor:
-        if self.training and features.shape[0] == 1:
-            return F.batch_norm(features, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
-        return super().forward(features)
+    head, layers, auxiliary = with_dropout(on_feature("out", network.classifier), dropout), ("head.4",), None
+    if auxiliary_weight > 0:
+        auxiliary, layers = on_feature("aux", network.aux_classifier), ("head.4", "auxiliary.4")
+    backbone_with_stem = with_channels(network.backbone, num_channels)
+    return Segmenter(
+        backbone_with_stem, head, class_layers=layers, auxiliary=auxiliary, auxiliary_weight=auxiliary_weight
+    )

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from graft.models.model import Model, Segmenter
+from graft.models.stem import with_channels
 
 
-def lraspp(num_classes: int, *, backbone: Literal["mobilenet_v3_large"] = "mobilenet_v3_large") -> Model:
+def lraspp(
+    num_classes: int, num_channels: int, *, backbone: Literal["mobilenet_v3_large"] = "mobilenet_v3_large"
+) -> Model:
     """LR-ASPP of torchvision (Howard et al. 2019, "Searching for MobileNetV3", section 6.4).
 
     The backbone's deepest stage runs dilated at a sixteenth of the image's size; the head adds an eighth-size path.
@@ -16,4 +19,4 @@ def lraspp(num_classes: int, *, backbone: Literal["mobilenet_v3_large"] = "mobil
 
     network = segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=num_classes)
     layers = ("head.low_classifier", "head.high_classifier")
-    return Segmenter(network.backbone, network.classifier, class_layers=layers)
+    return Segmenter(with_channels(network.backbone, num_channels), network.classifier, class_layers=layers)

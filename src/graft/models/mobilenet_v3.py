@@ -9,10 +9,12 @@ from pydantic import Field
 from torch import nn
 
 from graft.models.model import Model
+from graft.models.stem import with_channels
 
 
 def mobilenet_v3(
     num_classes: int,
+    num_channels: int,
     *,
     variant: Literal["large", "small"] = "large",
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
@@ -22,4 +24,9 @@ def mobilenet_v3(
 
     network = models.get_model(f"mobilenet_v3_{variant}", weights=None, num_classes=num_classes, dropout=dropout)
     layers = OrderedDict(pool=network.avgpool, flatten=nn.Flatten(1), classifier=network.classifier)
-    return Model(network.features, nn.Sequential(layers), class_layers=("head.classifier.3",), min_side_px=64)
+    return Model(
+        with_channels(network.features, num_channels),
+        nn.Sequential(layers),
+        class_layers=("head.classifier.3",),
+        min_side_px=64,
+    )

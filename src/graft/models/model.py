@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from graft.models.pooling import PooledBatchNorm
+from graft.models.stages import Stages, stages_of
+
 BATCH_NORM_MOMENTUM = 0.1
 
 
+class WithAuxiliary(NamedTuple):
+    """What a model with an auxiliary head returns while it trains.
+
+    Attributes:
+        logits: `[B, K, H, W]` or `[B, K]`.
+        auxiliary: Logits of the auxiliary head, of the same shape.
+        weight: By which the loss of the auxiliary logits is multiplied before it is added.
+    """
+
+    logits: Tensor
+    auxiliary: Tensor
+    weight: float
+
+
 class Model(nn.Module):
-    """A backbone (what was pretrained) and a head (everything else).
+    """A backbone (what was pretrained), a head (everything else), and for training only, maybe an auxiliary head.
 
     Args:
         backbone: Images to features.
@@ -19,6 +38,9 @@ class Model(nn.Module):
         class_layers: Names, below this module, of the layers whose output channels are the classes.
         padding_multiple: Height and width that reach the model should be multiples of this.
         min_side_px: Smallest height and width the model works with, also in training with one image.
+        fixed_size_px: The only height and width the model works with; None where any will do.
+        auxiliary: Features to logits of a second loss, which helps the backbone's middle to learn.
+        auxiliary_weight: What that second loss counts.
     """
 
     def __init__(
@@ -29,26 +51,56 @@ class Model(nn.Module):
         class_layers: tuple[str, ...],
         padding_multiple: int = 1,
         min_side_px: int = 32,
+        fixed_size_px: int | None = None,
+        auxiliary: nn.Module | None = None,
+        auxiliary_weight: float = 0.0,
     ) -> None:
         super().__init__()
-        self.backbone, self.head = backbone, head
-        self.class_layers = class_layers
+        self.backbone, self.head, self.auxiliary = backbone, head, auxiliary
+        self.class_layers, self.auxiliary_weight = class_layers, auxiliary_weight
         self.padding_multiple, self.min_side_px = padding_multiple, min_side_px
+        self.fixed_size_px = fixed_size_px
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # MobileNetV3's 0.01 lags far behind in short training: test mean IoU of 4% at a training loss of 0.9.
                 module.momentum = max(module.momentum or 0.0, BATCH_NORM_MOMENTUM)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits of normalised images.
+    @property
+    def needs_two(self) -> bool:
+        """Whether batches of one image teach it nothing: it normalises one value a channel, which has no variance."""
+        return any(isinstance(module, PooledBatchNorm) for module in self.modules())
+
+    def forward(self, images: Tensor) -> Tensor | WithAuxiliary:
+        """Logits of normalised images; in training mode with the auxiliary ones, where there is an auxiliary head.
 
         Args:
-            images: Float `[B, 3, H, W]`.
+            images: Float `[B, C, H, W]`.
 
         Returns:
             `[B, K, H, W]` for segmentation, `[B, K]` for classification.
         """
-        return self.head(self.backbone(images))
+        return self.on_features(self.backbone(images), images.shape[-2:])
+
+    def on_features(self, features: Any, size: Sequence[int]) -> Tensor | WithAuxiliary:
+        """The rest of `forward` behind the backbone.
+
+        Args:
+            features: What the backbone returned for a batch of images.
+            size: Height and width of the images.
+        """
+        logits = self.at_size(self.head(features), size)
+        if self.auxiliary is None or not self.training:
+            return logits
+        return WithAuxiliary(logits, self.at_size(self.auxiliary(features), size), self.auxiliary_weight)
+
+    def at_size(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        """What the head returns as logits of images of this size."""
+        return logits
+
+    def stages(self) -> Stages:
+        """Parameters from input to output: `stem`, `stage 1`, …, `head`; every one exactly once, the head's last."""
+        heads = [self.head] if self.auxiliary is None else [self.auxiliary, self.head]
+        return [*stages_of(self.backbone), ("head", [p for head in heads for p in head.parameters()])]
 
     def train(self, mode: bool = True) -> Model:
         """As in torch, except that a part with frozen parameters only stays in evaluation mode.
@@ -66,16 +118,19 @@ class Model(nn.Module):
 class Segmenter(Model):
     """A model whose head works at a coarser size: its logits are enlarged to the images' size."""
 
-    def forward(self, images: Tensor) -> Tensor:
-        logits = self.head(self.backbone(images))
-        return F.interpolate(logits, size=images.shape[-2:], mode="bilinear", align_corners=False)
+    def at_size(self, logits: Tensor, size: Sequence[int]) -> Tensor:
+        return F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
 
 
-class LastFeature(nn.Module):
-    """Hands the deepest of a backbone's features, a mapping, to a head that wants one tensor."""
+class Feature(nn.Module):
+    """Hands one of a backbone's features, a mapping, to a head that wants one tensor."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
 
     def forward(self, features: dict[str, Tensor]) -> Tensor:
-        return features["out"]
+        return features[self.name]
 
 
 def with_dropout(head: nn.Module, dropout: float) -> nn.Module:
@@ -86,10 +141,9 @@ def with_dropout(head: nn.Module, dropout: float) -> nn.Module:
     return head
 
 
-def on_last_feature(head: nn.Sequential) -> nn.Sequential:
-    """The head behind `LastFeature`, its layers keeping the names they have in torchvision's checkpoints."""
-    named: dict[str, Any] = {"last": LastFeature(), **dict(head.named_children())}
-    chained = nn.Sequential()
-    for name, module in named.items():
-        chained.add_module(name, module)
+def on_feature(name: str, head: nn.Sequential) -> nn.Sequential:
+    """The head behind a `Feature`, its layers keeping the names they have in torchvision's checkpoints."""
+    chained = nn.Sequential(OrderedDict(feature=Feature(name)))
+    for layer, module in head.named_children():
+        chained.add_module(layer, module)
     return chained

@@ -28,6 +28,21 @@ class MatrixPool(nn.Module):
         return down @ features @ across.T
 
 
+class PooledBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation of globally pooled features, which also trains on a batch of one image.
+
+    One value a channel has no variance, and torch refuses it; such a batch (the last of an epoch) is normalised with
+    the running statistics and does not change them.
+    """
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        if self.training and features.shape[0] == 1:
+            return nn.functional.batch_norm(
+                features, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(features)
+
+
 def _windows(num_inputs: int, num_outputs: int, like: torch.Tensor) -> torch.Tensor:
     inputs = torch.arange(num_inputs, device=like.device)[None]
     outputs = torch.arange(num_outputs, device=like.device)[:, None]

@@ -7,11 +7,13 @@ from typing import Literal
 
 from torch import nn
 
-from graft.models.model import LastFeature, Model
+from graft.models.model import Feature, Model
+from graft.models.stem import with_channels
 
 
 def resnet(
     num_classes: int,
+    num_channels: int,
     *,
     variant: Literal["resnet18", "resnet34", "resnet50", "resnet101", "resnet152"] = "resnet18",
 ) -> Model:
@@ -21,5 +23,7 @@ def resnet(
 
     network = models.get_model(variant, weights=None, num_classes=num_classes)
     backbone = IntermediateLayerGetter(network, {"layer4": "out"})
-    layers = OrderedDict(last=LastFeature(), pool=network.avgpool, flatten=nn.Flatten(1), fc=network.fc)
-    return Model(backbone, nn.Sequential(layers), class_layers=("head.fc",), min_side_px=64)
+    layers = OrderedDict(feature=Feature("out"), pool=network.avgpool, flatten=nn.Flatten(1), fc=network.fc)
+    return Model(
+        with_channels(backbone, num_channels), nn.Sequential(layers), class_layers=("head.fc",), min_side_px=64
+    )

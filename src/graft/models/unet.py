@@ -29,7 +29,9 @@ def known_encoder(name: str) -> str:
     return name
 
 
-def unet(num_classes: int, *, encoder: Annotated[str, AfterValidator(known_encoder)] = "mobilenet_v2") -> Model:
+def unet(
+    num_classes: int, num_channels: int, *, encoder: Annotated[str, AfterValidator(known_encoder)] = "mobilenet_v2"
+) -> Model:
     """U-Net (Ronneberger et al. 2015) with skip connections at a half to a sixteenth of the image's size.
 
     Args:
@@ -39,7 +41,7 @@ def unet(num_classes: int, *, encoder: Annotated[str, AfterValidator(known_encod
     """
     import segmentation_models_pytorch as smp
 
-    network = smp.Unet(encoder, encoder_weights=None, classes=num_classes)
+    network = smp.Unet(encoder, encoder_weights=None, in_channels=num_channels, classes=num_classes)
     head = Decoding(network.decoder, network.segmentation_head)
     layers = ("head.segmentation_head.0",)
     return Model(network.encoder, head, class_layers=layers, padding_multiple=32, min_side_px=64)

@@ -10,12 +10,14 @@ from torch import nn
 
 from graft.models.model import Model
 from graft.models.pooling import MatrixPool
+from graft.models.stem import with_channels
 
 CONFIGURATIONS = {"vgg11_bn": "A", "vgg13_bn": "B", "vgg16_bn": "D", "vgg19_bn": "E"}  # columns of the paper's table 1
 
 
 def vgg(
     num_classes: int,
+    num_channels: int,
     *,
     variant: Literal["vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"] = "vgg16_bn",
     hidden_channels: Annotated[int, Field(gt=0)] = 4096,
@@ -44,7 +46,12 @@ def vgg(
     )
     _initialise(features, classifier)
     layers = OrderedDict(pool=MatrixPool(7, 7), flatten=nn.Flatten(1), classifier=classifier)
-    return Model(features, nn.Sequential(layers), class_layers=("head.classifier.6",), min_side_px=64)
+    return Model(
+        with_channels(features, num_channels),
+        nn.Sequential(layers),
+        class_layers=("head.classifier.6",),
+        min_side_px=64,
+    )
 
 
 def _initialise(features: nn.Module, classifier: nn.Module) -> None:
