@@ -37,11 +37,11 @@ def augment(
 ) -> dict[str, float]:
     """Writes `augment.views` views of every training row (or, online, the rows), policy, statistics and preview."""
     refuse_unless_passed(validation)
-    recipe = recipe_of(task, seed, preprocess, augment)
     classes, total = ClassMap.read(class_map), num_rows(train)
+    recipe = recipe_of(task, seed, preprocess, augment, classes)
     shown: list[Row] = []
     rows = keeping(rows_of(train, recipe, out), chosen(total), shown)
-    ids, sha256, counts = [], [], nothing(classes.num_classes)
+    ids, sha256, counts = [], [], nothing(classes.num_classes, len(classes.channels))
     made = make_views(recipe, rows, total, classes.num_classes, out)
     for item in progress(made, "Making training views", total=total, unit="image"):
         ids.append(item.id)
@@ -56,12 +56,13 @@ def augment(
     return {"num_images": total, "num_views": total * recipe.num_views, "void_fraction": void_fraction(stats)}
 
 
-def recipe_of(task: str, seed: int, preprocess: Preprocess, augment: Augment) -> Recipe:
+def recipe_of(task: str, seed: int, preprocess: Preprocess, augment: Augment, classes: ClassMap) -> Recipe:
     """All that a view depends on, every option resolved."""
     policy = resolve(POLICIES, augment.policy, where="augment.policy")
     resize = resolve(RESIZES, preprocess.resize, where="preprocess.resize")
     height, width = augment.crop.height_px, augment.crop.width_px
-    return Recipe(task, seed, policy.as_dict(), resize.as_dict(), height, width, augment.views, augment.storage)
+    made = (policy.as_dict(), resize.as_dict(), height, width, augment.views, augment.storage)
+    return Recipe(task, seed, *made, classes.channels, classes.max_value)
 
 
 def refuse_unless_passed(validation: Path) -> None:

@@ -38,7 +38,7 @@ def make_views(
 ) -> Iterator[Made]:
     """Makes the views of all rows and, where the recipe says `materialised`, stores them in `out`.
 
-    Writes images.npy uint8 [N * views, H, W, 3] and targets.npy (masks uint8 [N * views, H, W], or labels int64 [N]);
+    Writes images.npy uint8 [N * views, H, W, C] and targets.npy (masks uint8 [N * views, H, W], or labels int64 [N]);
     in any case class_counts.npy int64 [N, K], the pixels of each class in each row (or its label, one-hot).
     The bytes do not depend on the number of workers: each writes the places of its own rows.
 
@@ -85,7 +85,7 @@ class ViewWriter(contextlib.ExitStack):
         self.images = self.enter_context((out / "images.npy").open("r+b"))
         self.targets = self.enter_context((out / "targets.npy").open("r+b"))
         pixels, row = recipe.height * recipe.width, number * recipe.num_views
-        self.images.seek(_header_bytes(self.images) + row * pixels * 3)
+        self.images.seek(_header_bytes(self.images) + row * pixels * len(recipe.channels))
         label_place, mask_place = number * np.dtype(np.int64).itemsize, row * pixels
         self.targets.seek(_header_bytes(self.targets) + (mask_place if recipe.task == "segmentation" else label_place))
 
@@ -113,9 +113,9 @@ def allocate_views(recipe: Recipe, num_rows: int, out: Path) -> None:
     num_views = num_rows * recipe.num_views
     size = (num_views, recipe.height, recipe.width)
     masks = recipe.task == "segmentation"
-    need_room(out, num_views * recipe.height * recipe.width * (4 if masks else 3))
+    need_room(out, num_views * recipe.height * recipe.width * (len(recipe.channels) + masks))
     shapes = {
-        "images.npy": ((*size, 3), np.uint8),
+        "images.npy": ((*size, len(recipe.channels)), np.uint8),
         "targets.npy": (size, np.uint8) if masks else ((num_rows,), np.int64),
     }
     with disk_full_explained(out):
@@ -141,7 +141,7 @@ def need_room(folder: Path, num_bytes: int) -> None:
         raise GraftError(
             f"the training views need {_gigabytes(num_bytes)}, the disk has {_gigabytes(free_bytes)} left",
             where=folder,
-            rule="augment.storage: materialised keeps num_images × views × height × width × 4 bytes",
+            rule="augment.storage: materialised keeps num_images × views × height × width × (channels + 1) bytes",
             remedy="set augment.storage: online, fewer augment.views, a smaller augment.crop, or free some space",
         )
 

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from graft.datasets.images import overlay
 from graft.datasets.resizing import resize_image, resize_mask
 from graft.datasets.shards import Row
+from graft.datasets.stacks import composite
 from graft.datasets.views import Recipe
 from graft.sample import IGNORE_INDEX, ClassMap
 
@@ -68,9 +69,10 @@ def cells(recipe: Recipe, row: Row, class_map: ClassMap) -> list[Cell]:
     """The image of a row, then its first views."""
     image, mask = recipe.prepared(row)
     name = class_map.names[row.label] if mask is None else None
-    first = Cell(image, mask, _ending(f"{row.id} · {name}" if name else row.id, 46))
+    first = Cell(composite(image, recipe.channels), mask, _ending(f"{row.id} · {name}" if name else row.id, 46))
     shown = range(min(recipe.num_views, NUM_VIEWS_SHOWN))
-    return [first, *(Cell(*recipe.view(row.id, image, mask, k), name or "") for k in shown)]
+    views = [recipe.view(row.id, image, mask, k) for k in shown]
+    return [first, *(Cell(composite(view, recipe.channels), target, name or "") for view, target in views)]
 
 
 def chosen(num_rows: int) -> set[int]:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from graft.datasets.images import as_rgb, check_size, decode_image, opened
 from graft.errors import GraftError
@@ -131,7 +131,9 @@ class _Reading:
             raise GraftError("it holds pickled Python objects, which are never opened", where=self.where)
         if dtype not in (np.uint8, np.uint16):
             raise GraftError(
-                f"samples are {dtype}; only uint8 and uint16 have an agreed range", where=self.where, remedy="convert it"
+                f"samples are {dtype}; only uint8 and uint16 have an agreed range",
+                where=self.where,
+                remedy="save it with 8 or 16 bits",
             )
         if len(shape) not in (2, 3) or not all(shape):
             raise GraftError(f"an array of shape {list(shape)} is no image with channels", where=self.where)
@@ -199,7 +201,7 @@ def _of_npy(file: Any, reading: _Reading) -> np.ndarray:
 
 
 def _of_tiff(data: bytes, reading: _Reading) -> np.ndarray:
-    """The first series of a TIFF. Without an extra package tifffile reads plain and deflate; OpenCV and Pillow others."""
+    """The first series of a TIFF. tifffile alone reads plain ones and deflate; OpenCV and Pillow read others."""
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
@@ -207,7 +209,8 @@ def _of_tiff(data: bytes, reading: _Reading) -> np.ndarray:
         reading.check_array(series.shape, np.dtype(series.dtype))
         if page.compression not in (1, *DEFLATE):
             return _of_other_tiff(data, np.dtype(series.dtype), page, reading)
-        _check_segments(series, len(data), is_deflate=page.compression in DEFLATE, all_of_it=reading.max_pixels is not None)
+        unfold = page.compression in DEFLATE and reading.max_pixels is not None
+        _check_segments(series, len(data), unfold=unfold)
         return _channels_last(series.asarray())
 
 
@@ -224,16 +227,16 @@ def _of_other_tiff(data: bytes, dtype: np.dtype[Any], page: Any, reading: _Readi
     return _channels_last(values) if order is None else values[..., order]
 
 
-def _check_segments(series: tifffile.TiffPageSeries, num_bytes: int, *, is_deflate: bool, all_of_it: bool) -> None:
+def _check_segments(series: tifffile.TiffPageSeries, num_bytes: int, *, unfold: bool) -> None:
     """Refuses strips and tiles that lie beyond the file, or would unfold to more than the image has room for.
 
-    tifffile fills what is missing with zeros, and unfolds a strip without a limit. `all_of_it` unfolds each once more.
+    tifffile fills what is missing with zeros, and unfolds a strip without a limit. `unfold` unfolds each once more.
     """
     for page in series.pages:
         segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
         if any(offset + count > num_bytes or not count for offset, count in segments):
             raise GraftError("the stack is damaged or cut off (strips lie beyond its end)")
-        if not (is_deflate and all_of_it):
+        if not unfold:
             continue
         most_bytes = int(np.prod(page.chunks)) * page.dtype.itemsize
         for offset, count in segments:

@@ -23,7 +23,7 @@ class Counts:
     Attributes:
         before: int64 [max(256, K)], pixels per mask value at the size the resize rule gives (or images per label).
         after: The same over the views that were counted.
-        colors: int64 [3, 256], histogram of the image's channels, red first.
+        colors: int64 [C, 256], histogram of the image's channels.
     """
 
     before: np.ndarray
@@ -34,10 +34,10 @@ class Counts:
         return Counts(self.before + other.before, self.after + other.after, self.colors + other.colors)
 
 
-def nothing(num_classes: int) -> Counts:
+def nothing(num_classes: int, num_channels: int = 3) -> Counts:
     """The counts of no sample."""
     before, after = np.zeros((2, max(256, num_classes)), np.int64)
-    return Counts(before, after, np.zeros((3, 256), np.int64))
+    return Counts(before, after, np.zeros((num_channels, 256), np.int64))
 
 
 def counts_of(
@@ -46,12 +46,13 @@ def counts_of(
     """Counts of one sample.
 
     Args:
-        image: uint8 [H, W, 3], RGB.
+        image: uint8 [H, W, C].
         targets: Mask uint8 [H, W], or a label.
         view_targets: Those of its views, in order; `MOST_VIEWS_COUNTED` are counted.
         num_classes: K, of the class map.
     """
-    colors = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in range(3)])
+    channels = range(image.shape[2])
+    colors = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in channels])
     counts = nothing(num_classes)
     for total, counted in ((counts.before, [targets]), (counts.after, view_targets[:MOST_VIEWS_COUNTED])):
         for item in counted:
@@ -77,7 +78,7 @@ def statistics(
 ) -> dict[str, Any]:
     """What `statistics.json` holds.
 
-    `mean` and `std` are those of the channels (RGB) over all pixels of the training images, in fractions of 255.
+    `mean` and `std` are those of the channels over all pixels of the training images, in fractions of 255.
     `class_pixels_…` are pixels per class id (images for classification), `void_…` the ignored ones.
     """
     levels = np.arange(256) / 255

@@ -5,22 +5,27 @@ from __future__ import annotations
 import functools
 import json
 import multiprocessing
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from graft.augmentations import POLICIES, Policy, apply
+from graft.augmentations import POLICIES, Policy, apply, carrying, num_carried
 from graft.choices import resolve
-from graft.datasets.images import decode_image, decode_mask
+from graft.datasets.images import decode_mask
 from graft.datasets.resizing import RESIZES, resize_image, resize_mask
 from graft.datasets.rows import RowFile
 from graft.datasets.shards import Row
+from graft.datasets.stacks import decode
 from graft.errors import GraftError
-from graft.sample import content_seed, read_json
+from graft.sample import RGB, content_seed, read_json
 from graft.workers import die_with_parent, num_usable_cores
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Recipe:
         width: Of a view, in pixels.
         num_views: How many views a sample has.
         storage: `materialised` or `online`; changes no view.
+        channels: The C names of the channels, as in the class map.
+        max_value: Of stacks, as in the class map.
     """
 
     task: str
@@ -46,13 +53,15 @@ class Recipe:
     width: int
     num_views: int
     storage: str
+    channels: tuple[str, ...] = RGB
+    max_value: int | None = None
 
     def compose(self) -> Policy:
         """The policy, built once a process."""
-        return _composed(json.dumps(self.policy, sort_keys=True), self.height, self.width)
+        return _composed(json.dumps(self.policy, sort_keys=True), self.height, self.width, num_carried(self.channels))
 
     def prepared(self, row: Row) -> tuple[np.ndarray, np.ndarray | None]:
-        """Decodes a row and applies the resize rule: image uint8 [H, W, 3] and mask uint8 [H, W] (None for a label).
+        """Decodes a row and applies the resize rule: image uint8 [H, W, C] and mask uint8 [H, W] (None for a label).
 
         Raises:
             GraftError: The row has no mask (or, for classification, no label), or its image cannot be decoded.
@@ -64,26 +73,26 @@ class Recipe:
                 rule=f"every row of the train split has its target ({self.task})",
                 remedy="give it one, or take the image out of the train split",
             )
-        image = decode_image(row.image, where=row.id)
+        image = decode(row.image, self, where=row.id)
         size = resolve(RESIZES, self.resize, where="preprocess.resize")(*image.shape[:2])
         mask = decode_mask(row.mask) if self.task == "segmentation" else None
         return resize_image(image, size), None if mask is None else resize_mask(mask, size)
 
     def view(self, sample_id: str, image: np.ndarray, mask: np.ndarray | None, k: int) -> tuple[np.ndarray, Any]:
-        """View k of a prepared sample: image uint8 [height, width, 3], mask uint8 [height, width] or None."""
+        """View k of a prepared sample: image uint8 [height, width, C], mask uint8 [height, width] or None."""
         try:
-            return apply(self.compose(), image, mask, content_seed(self.seed, "view", sample_id, k))
+            return apply(self.compose(), image, mask, content_seed(self.seed, "view", sample_id, k), self.channels)
         except GraftError as error:
             raise GraftError(error.what, where=f"{sample_id}, view {k}", rule=error.rule, remedy=error.remedy) from None
 
 
 @functools.lru_cache(maxsize=4)
-def _composed(policy: str, height: int, width: int) -> Policy:
-    return resolve(POLICIES, json.loads(policy), where="augment.policy")(height, width)
+def _composed(policy: str, height: int, width: int, num_carried: int) -> Policy:
+    return carrying(resolve(POLICIES, json.loads(policy), where="augment.policy")(height, width), num_carried)
 
 
 def view_of(recipe: Recipe, row: Row, k: int) -> tuple[np.ndarray, np.ndarray | int]:
-    """View k of a row: image uint8 [height, width, 3] with its mask uint8 [height, width], or with its label."""
+    """View k of a row: image uint8 [height, width, C] with its mask uint8 [height, width], or with its label."""
     image, mask = recipe.view(row.id, *recipe.prepared(row), k)
     return image, row.label if mask is None else mask
 
@@ -102,10 +111,18 @@ class Views(Protocol):
     class_counts: np.ndarray
 
     def read(self, indices: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray]:
-        """One view of some samples: images uint8 [B, H, W, 3], and masks uint8 [B, H, W] or labels int64 [B]."""
+        """One view of some samples: images uint8 [B, H, W, C], and masks uint8 [B, H, W] or labels int64 [B]."""
+
+    def batches(
+        self, order: np.ndarray, view: int, batch_size: int, device: torch.device
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """One view of the samples `order`, in that order, as `graft.datasets.loading.batches` hands them out."""
+        from graft.datasets.loading import batches
+
+        return batches(self, order, view, batch_size, device=device)
 
 
-class MaterialisedViews:
+class MaterialisedViews(Views):
     """Views read from memory-mapped arrays: view k of sample n is row n * num_views + k."""
 
     def __init__(self, folder: Path, index: dict[str, Any]) -> None:
@@ -113,7 +130,7 @@ class MaterialisedViews:
         self.num_samples, self.num_views = len(self.ids), index["num_views"]
         self.class_counts = _class_counts(folder, self.num_samples)
         self.images, self.targets = (_mapped(folder / f"{name}.npy") for name in ("images", "targets"))
-        expected = (self.num_samples * self.num_views, index["height"], index["width"], 3)
+        expected = (self.num_samples * self.num_views, index["height"], index["width"], index["num_channels"])
         if self.images.shape != expected:
             raise _damaged(folder / "images.npy", f"its shape is {self.images.shape}, not {expected}")
         self.targets_have_views = self.targets.ndim == 3
@@ -123,7 +140,7 @@ class MaterialisedViews:
         return self.images[rows], self.targets[rows if self.targets_have_views else np.asarray(indices)]
 
 
-class OnlineViews:
+class OnlineViews(Views):
     """Views made when they are read, by a process a core that lives as long as this object."""
 
     def __init__(self, folder: Path, index: dict[str, Any], num_workers: int | None = None) -> None:
@@ -185,7 +202,7 @@ def open_views(folder: Path, task: str, *, num_workers: int | None = None) -> Vi
 def index_of(recipe: Recipe, ids: list[str], image_sha256: list[str]) -> dict[str, Any]:
     """What `index.json` holds: which sample is which, and what shape a view has."""
     kept = {key: asdict(recipe)[key] for key in ("task", "height", "width", "num_views", "storage")}
-    return {**kept, "ids": ids, "image_sha256": image_sha256}
+    return {**kept, "num_channels": len(recipe.channels), "ids": ids, "image_sha256": image_sha256}
 
 
 def _mapped(path: Path) -> np.ndarray:
