@@ -26,9 +26,10 @@ from graft.optimizers import OPTIMIZERS
 from graft.predicting_torch import normalisation
 from graft.resuming import Checkpoint
 from graft.sample import ClassMap
+from graft.sampling import shuffled
 from graft.schedules import SCHEDULES
 from graft.trainee import EpochReport, Trainee
-from graft.training import Forward, Held, Plan, fit
+from graft.training import Forward, Held, Plan, Training, fit
 from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
 
 SIZE = (256, 256)
@@ -127,10 +128,11 @@ def graft_reports(
         warmup_epochs=min(1, num_epochs - 1),
         clip_norm=1.0,
         early_stopping_epochs=None,
+        sampling=shuffled(views.class_counts),
     )
     forward = Forward(model, normalisation(*means), "float32", channels_last=True)
     checkpoint = Checkpoint(None, "")
-    return fit(trainee, plan, views, strategy, forward, validate, checkpoint, tick=lambda _: None)
+    return fit(Training(trainee, plan, views, strategy, forward), validate, checkpoint, tick=lambda _: None)
 
 
 def bare_epoch(views: Views, num_classes: int) -> Callable[[], None]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.adaptation import STRATEGIES, supervised
+from graft.assembling import Bench
 from graft.choices import resolve
 from graft.datasets.views import open_views
 from graft.fitting import Fitting
@@ -49,7 +50,7 @@ def fine_tune(
     scratch = fresh(task, architecture, classes.num_classes, content_seed(seed, "scratch"))
     spec = spec_of(task, architecture, preprocess, classes, card, scratch)
     views, held_out = open_views(augmented, task), HeldOut(val, spec, classes.num_classes, loss, fine_tune.batch_size)
-    fitting = Fitting(seed, fine_tune, runtime, views, held_out, spec, resume, listen)
+    fitting = Fitting(Bench(seed, fine_tune, runtime, views, spec), held_out, resume, listen)
 
     start = with_weights(copy.deepcopy(scratch), pretrained / "weights.safetensors")
     outcomes = {"fine_tuned": fitting.run("fine_tuned", start, strategy(on_device), fine_tune.learning_rate)}

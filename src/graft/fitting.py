@@ -1,45 +1,40 @@
-"""One training from start to end: what it is made of, where it resumes, what it came to."""
+"""One training from start to end: where it resumes, what it says, what it came to."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
+from torch import Tensor
 
-from graft.checkpoints import ModelSpec
-from graft.choices import Choice, resolve
-from graft.datasets.views import Views
+from graft.assembling import Bench
+from graft.choices import resolve
 from graft.freezing import group_table
 from graft.held_out import HeldOut
+from graft.mixing import MIXINGS
 from graft.models import Model
 from graft.optimizers import OPTIMIZERS
 from graft.outcomes import SCORE_NAMES, Outcome
-from graft.predicting_torch import normalisation, torch_runner
+from graft.predicting_torch import torch_runner
 from graft.progress import progress, say
 from graft.resuming import Checkpoint
-from graft.runtimes import use_runtime
+from graft.sampling import SAMPLINGS
 from graft.schedules import SCHEDULES
-from graft.trainee import EpochReport, Trainee
-from graft.training import Forward, Plan, Strategy, fit
-
-if TYPE_CHECKING:
-    from graft.params import FineTune, Runtime
+from graft.trainee import EpochReport, Held, Trainee
+from graft.training import Strategy, Training, fit
 
 
 @dataclass(frozen=True)
 class Fitting:
     """What the runs of a stage share: the same views, val rows, order, steps and normalisation."""
 
-    seed: int
-    params: FineTune
-    runtime: Runtime
-    views: Views
+    bench: Bench
     held_out: HeldOut
-    spec: ModelSpec
     resume: Path | None = None
     listen: Callable[[str, EpochReport], None] | None = None
 
@@ -49,80 +44,61 @@ class Fitting:
         Raises:
             GraftError: An option cannot be used, the device is not there, or a loss is not finite.
         """
-        device = use_runtime(self.runtime)
-        layout = torch.channels_last if self.runtime.channels_last else torch.contiguous_format
-        model.to(device, memory_format=layout)
-        groups = strategy.parameter_groups(model)
-        optimizer = resolve(OPTIMIZERS, self.params.optimizer, where="fine_tune.optimizer")
-        trainee = Trainee(model, optimizer(groups, learning_rate), self.params.ema_decay)
-        checkpoint = Checkpoint(self.resume and self.resume / f"{name}.checkpoint", f"{name} {self.seed} {self.params}")
+        training = self.bench.training(model, strategy, learning_rate)
+        identity = f"{name} {self.bench.seed} {self.bench.params}"
+        checkpoint = Checkpoint(self.resume and self.resume / f"{name}.checkpoint", identity)
         if (state := checkpoint.read()) is not None:
-            trainee.restore(state)
-            say(f"{name}: going on after epoch {trainee.epoch}, step {trainee.step}")
-        table = [
-            {**row, "weight_decay": group["weight_decay"]}
-            for row, group in zip(group_table(groups), trainee.optimizer.param_groups, strict=True)
-        ]
-        for report in self._reports(name, trainee, strategy, learning_rate, checkpoint):
+            training.trainee.restore(state)
+            say(f"{name}: going on after epoch {training.trainee.epoch}, step {training.trainee.step}")
+        for report in self._reports(name, training, checkpoint):
             self._tell(name, report)
             if self.listen is not None:
                 self.listen(name, report)
-        return self._outcome(trainee, table, learning_rate, optimizer)
+        return self._outcome(training)
 
-    def _reports(
-        self, name: str, trainee: Trainee, strategy: Strategy, learning_rate: float, checkpoint: Checkpoint
-    ) -> Iterator[EpochReport]:
-        scale, shift = (
-            tensor.to(trainee.parameters[0].device) for tensor in normalisation(self.spec.mean, self.spec.std)
-        )
-        forward = Forward(trainee.model, (scale, shift), self.runtime.precision, self.runtime.channels_last)
-        as_runner = partial(
-            torch_runner,
-            spec=self.spec,
-            device=scale.device,
-            precision=self.runtime.precision,
-            channels_last=self.runtime.channels_last,
-        )
-        seen = trainee.epoch * (self.views.num_samples + len(self.held_out)) + trainee.batch * self.params.batch_size
-        total = self.params.epochs * (self.views.num_samples + len(self.held_out)) - seen
+    def _reports(self, name: str, training: Training, checkpoint: Checkpoint) -> Iterator[EpochReport]:
+        trainee, num_samples, params = training.trainee, self.bench.views.num_samples, self.bench.params
+        seen = trainee.epoch * (num_samples + len(self.held_out)) + trainee.batch * params.batch_size
+        total = params.epochs * (num_samples + len(self.held_out)) - seen
         tick = ticker(f"Training {name.replace('_', ' ')}", total)
-        plan = self._plan(learning_rate)
-        yield from fit(
-            trainee,
-            plan,
-            self.views,
-            strategy,
-            forward,
-            lambda model: self.held_out.score(as_runner(model), tick),
-            checkpoint,
-            tick,
-        )
+        take = first_step_said(tick) if self.bench.runtime.compile else tick
+        yield from fit(training, partial(self._validate, tick=tick), checkpoint, take)
         tick(total)
 
-    def _plan(self, learning_rate: float) -> Plan:
-        return Plan(
-            seed=self.seed,
-            epochs=self.params.epochs,
-            batch_size=self.params.batch_size,
-            learning_rate=learning_rate,
-            schedule=resolve(SCHEDULES, self.params.schedule, where="fine_tune.schedule"),
-            warmup_epochs=self.params.warmup_epochs,
-            clip_norm=self.params.clip_norm,
-            early_stopping_epochs=self.params.early_stopping_epochs,
+    def _validate(self, model: torch.nn.Module, tick: Callable[[int], None]) -> Held:
+        runtime = self.bench.runtime
+        runner = torch_runner(
+            model,
+            self.bench.spec,
+            device=next(model.parameters()).device,
+            precision=runtime.precision,
+            channels_last=runtime.channels_last,
         )
+        return self.held_out.score(runner, tick)
 
     def _tell(self, name: str, report: EpochReport) -> None:
         say(
-            f"{name} epoch {report.epoch}/{self.params.epochs}: loss {report.train_loss:.3f}, val loss "
-            f"{report.val_loss:.3f}, val {SCORE_NAMES[self.spec.task]} {report.val_score:.3f}"
+            f"{name} epoch {report.epoch}/{self.bench.params.epochs}: loss {report.train_loss:.3f}, val loss "
+            f"{report.val_loss:.3f}, val {SCORE_NAMES[self.bench.spec.task]} {report.val_score:.3f}"
             f"{' (best so far)' if report.is_best else ''}, {report.seconds:.1f} s"
         )
 
-    def _outcome(
-        self, trainee: Trainee, table: list[dict[str, Any]], learning_rate: float, optimizer: Choice
-    ) -> Outcome:
+    def _finished(self, training: Training) -> tuple[dict[str, Tensor], EpochReport]:
+        """The best weights after the strategy's last word on them, and their report, scored anew if they moved."""
+        trainee, model = training.trainee, training.trainee.model
         best = trainee.best_report
-        collapsed = None if best.collapsed_to is None else self.spec.class_names[best.collapsed_to]
+        model.load_state_dict(trainee.best)
+        training.strategy.finish(model, self.bench.views, self.bench.forward(model), training.plan)
+        state = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+        if any(not torch.equal(tensor, trainee.best[name]) for name, tensor in state.items()):
+            held = self._validate(model, lambda _: None)
+            best = replace(best, val_loss=held.loss, val_score=held.score, collapsed_to=held.collapsed_to)
+        return state, best
+
+    def _outcome(self, training: Training) -> Outcome:
+        trainee = training.trainee
+        state, best = self._finished(training)
+        collapsed = None if best.collapsed_to is None else self.bench.spec.class_names[best.collapsed_to]
         if collapsed is not None:
             say(
                 f"graft: warning: the model predicts {collapsed} for all of val: it has collapsed to one class. Lower "
@@ -133,16 +109,43 @@ class Fitting:
             "best": kept,
             "collapsed_to": collapsed,
             "epochs": trainee.epoch,
-            "stopped_early": trainee.epoch < self.params.epochs,
+            "stopped_early": trainee.epoch < training.plan.epochs,
             "steps": trainee.step,
-            "learning_rate": learning_rate,
-            "optimizer": optimizer.as_dict(),
-            "schedule": resolve(SCHEDULES, self.params.schedule, where="fine_tune.schedule").as_dict(),
-            "parameter_groups": table,
-            "num_trained_parameters": sum(row["num_parameters"] for row in table),
+            **self._made_of(training),
             "num_frozen_parameters": sum(p.numel() for p in trainee.model.parameters() if not p.requires_grad),
         }
-        return Outcome(trainee.best, trainee.history, best, summary)
+        return Outcome(state, trainee.history, best, summary)
+
+    def _made_of(self, training: Training) -> dict[str, Any]:
+        """How it was trained, nothing left to a default."""
+        params, plan = self.bench.params, training.plan
+        table = table_of(training.trainee, plan.learning_rate)
+        registries = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "sampling": SAMPLINGS, "mixing": MIXINGS}
+        choices = {
+            key: resolve(registry, getattr(params, key), where=f"fine_tune.{key}").as_dict()
+            for key, registry in registries.items()
+        }
+        plain = ("batch_size", "warmup", "warmup_epochs", "accumulate_steps", "clip_norm", "clip_value", "ema_decay")
+        return {
+            **choices,
+            **{key: getattr(params, key) for key in plain},
+            "learning_rate": plan.learning_rate,
+            "parameter_groups": table,
+            "num_trained_parameters": sum(row["num_parameters"] for row in table),
+        }
+
+
+def table_of(trainee: Trainee, learning_rate: float) -> list[dict[str, Any]]:
+    """A row for each parameter group: its size, its learning rate before the schedule, its weight decay."""
+    groups = trainee.optimizer.param_groups
+    return [
+        {
+            **row,
+            "learning_rate": learning_rate * group.get("rate_factor", 1.0),
+            "weight_decay": group["weight_decay"],
+        }
+        for row, group in zip(group_table(groups), groups, strict=True)
+    ]
 
 
 def ticker(doing: str, total: int) -> Callable[[int], None]:
@@ -156,3 +159,17 @@ def ticker(doing: str, total: int) -> Callable[[int], None]:
                 break
 
     return tick
+
+
+def first_step_said(tick: Callable[[int], None]) -> Callable[[int], None]:
+    """A tick that says how long its first step took: what compiling costs before anything is gained."""
+    started, is_said = time.perf_counter(), False
+
+    def first(number: int) -> None:
+        nonlocal is_said
+        if not is_said:
+            is_said = True
+            say(f"runtime.compile: the first step took {time.perf_counter() - started:.1f} s, compiling included")
+        tick(number)
+
+    return first

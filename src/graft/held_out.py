@@ -18,7 +18,7 @@ from graft.losses import WeightedSum
 from graft.metrics.confusion import confusion_matrix, scores
 from graft.predicting import Preparation, Runner, most_likely, predict_batch
 from graft.progress import progress
-from graft.training import Held
+from graft.trainee import Held
 
 # The defaults of `predict`, which is no parameter of fine-tune: val images larger than this are tiled, as later.
 MAX_PIXELS, OVERLAP_PX = 2_000_000, 64

@@ -46,6 +46,12 @@ def normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[torch.Te
     return scale.float().reshape(1, 3, 1, 1), shift.float().reshape(1, 3, 1, 1)
 
 
+def autocast(device_type: str, precision: str) -> torch.autocast:
+    """The context in which a model computes in `precision`: `float32` (as it is), `bf16` or `fp16`."""
+    dtype = torch.float16 if precision == "fp16" else torch.bfloat16
+    return torch.autocast(device_type, dtype, enabled=precision != "float32")
+
+
 def torch_runner(
     model: nn.Module,
     spec: Normalisation,
@@ -60,7 +66,7 @@ def torch_runner(
         model: From normalised float [B, 3, H, W] to logits.
         spec: Mean and deviation, as a `checkpoints.ModelSpec` has them.
         device: Where it runs.
-        precision: `float32`, or `bf16` for autocast (the logits are float32 all the same).
+        precision: `float32`, or `bf16` or `fp16` for autocast (the logits are float32 all the same).
         channels_last: Whether weights and images lie in memory channels last.
     """
     device = torch.device(device)
@@ -74,7 +80,7 @@ def torch_runner(
         pixels = torch.from_numpy(np.require(images, np.uint8, ["C", "W"])).to(device)
         if not channels_last:
             pixels = pixels.permute(0, 3, 1, 2).contiguous().permute(0, 2, 3, 1)
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16"):
+        with torch.inference_mode(), autocast(device.type, precision):
             return deployable(pixels).cpu().numpy()
 
     return run

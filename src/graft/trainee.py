@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from graft.ema import Ema
 from graft.errors import GraftError
+from graft.gradients import Gradients
 
-if TYPE_CHECKING:
-    from graft.training import Held
+
+@dataclass(frozen=True)
+class Held:
+    """What a validation found: mean loss, score (a fraction of one), and the class all is predicted as, if it is so."""
+
+    loss: float
+    score: float
+    collapsed_to: int | None
 
 
 @dataclass(frozen=True)
@@ -58,23 +65,36 @@ class Trainee:
 
     Attributes:
         model: The live weights.
+        gradients: Of the step that is under way.
+        learning_rate: Of the last step, before rate factors.
         epoch: Epochs finished.
-        batch: Steps of the current epoch taken.
+        batch: Batches of the current epoch that steps were taken on.
         step: Steps taken in all.
         history: A report for each finished epoch.
         best: State of the best epoch so far (of the averaged weights where there is an average), on the CPU.
     """
 
-    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, ema_decay: float | None) -> None:
-        self.model, self.optimizer = model, optimizer
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        ema_decay: float | None,
+        precision: str = "float32",
+    ) -> None:
+        self.model, self.optimizer, self.gradients = model, optimizer, Gradients(optimizer, precision)
         self.ema = None if ema_decay is None else Ema(model, ema_decay)
-        self.parameters = [tensor for group in optimizer.param_groups for tensor in group["params"]]
         self._norms = [(norm, norm.momentum) for norm in batch_norms(model) if norm.momentum is not None]
+        self.learning_rate = 0.0
         self.epoch = self.batch = self.step = 0
         self.history: list[EpochReport] = []
         self.best: dict[str, Tensor] = {}
         self._losses: list[float] = []
         self._unseen: list[Tensor] = []
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.gradients.parameters[0].device
 
     @property
     def judged(self) -> nn.Module:
@@ -91,29 +111,27 @@ class Trainee:
         return bool(patience_epochs and self.history and self.epoch - self.best_report.epoch >= patience_epochs)
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Sets the rate of every parameter group."""
+        """Sets the rate of every parameter group, each times its own `rate_factor` where it has one."""
+        self.learning_rate = learning_rate
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate
+            group["lr"] = learning_rate * group.get("rate_factor", 1.0)
 
-    def set_normalisation(self) -> None:
-        """Lets running statistics be the plain mean of the first steps, and only then a moving average.
+    def set_normalisation(self, batch: int) -> None:
+        """Lets running statistics be the plain mean of the first batches, and only then a moving average.
 
         They start at variance one where a fresh network's may be 1e-4: momentum 0.1 takes 90 steps to forget it, which
-        a short training does not have (40 steps on four images: mean IoU 0.19 at a training loss of 0.3).
+        a short training does not have (40 steps on four images: mean IoU 0.19 at a training loss of 0.3). `batch`
+        counts all batches of the training, from 0.
         """
         for norm, momentum in self._norms:
-            norm.momentum = max(momentum, 1 / (self.step + 1))
+            norm.momentum = max(momentum, 1 / (batch + 1))
 
-    def take_step(self, loss: Tensor, clip_norm: float | None) -> None:
-        """Moves the weights along the gradients of `loss` and forgets the gradients."""
-        if clip_norm is not None:
-            nn.utils.clip_grad_norm_(self.parameters, clip_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+    def take_step(self, clip_norm: float | None, clip_value: float | None) -> None:
+        """Moves the weights along the gradients that are gathered."""
+        self.batch += self.gradients.num_batches
+        self._unseen.append(self.gradients.use(clip_norm, clip_value))
         if self.ema is not None:
             self.ema.update(self.model)
-        self._unseen.append(loss)
-        self.batch += 1
         self.step += 1
 
     def look_at_losses(self) -> None:
@@ -130,7 +148,7 @@ class Trainee:
             self._losses.append(loss)
         self._unseen.clear()
 
-    def end_epoch(self, held: Held, learning_rate: float, seconds: float) -> EpochReport:
+    def end_epoch(self, held: Held, seconds: float) -> EpochReport:
         """Takes in the validation of an epoch; keeps its weights if they are the best.
 
         Raises:
@@ -148,7 +166,7 @@ class Trainee:
             train_loss=train_loss,
             val_loss=held.loss,
             val_score=held.score,
-            learning_rate=learning_rate,
+            learning_rate=self.learning_rate,
             is_best=is_best,
             collapsed_to=held.collapsed_to,
             seconds=seconds,
@@ -162,6 +180,8 @@ class Trainee:
         return {
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "scaler": self.gradients.scaler.state_dict(),
+            "learning_rate": self.learning_rate,
             "ema": None if self.ema is None else self.ema.model.state_dict(),
             "num_ema_updates": 0 if self.ema is None else self.ema.num_updates,
             "position": [self.epoch, self.batch, self.step],
@@ -174,6 +194,8 @@ class Trainee:
         """Goes back to a `state`, bit for bit."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.gradients.scaler.load_state_dict(state["scaler"])
+        self.learning_rate = state["learning_rate"]
         if self.ema is not None:
             self.ema.model.load_state_dict(state["ema"])
             self.ema.num_updates = state["num_ema_updates"]

@@ -11,15 +11,18 @@ from graft.adaptation import supervised
 from graft.checkpoints import tensor_digest
 from graft.choices import resolve
 from graft.datasets.views import open_views
+from graft.forward import Forward
 from graft.losses import WeightedSum, resolve_losses
 from graft.models import fresh
 from graft.optimizers import OPTIMIZERS
+from graft.plan import Plan
 from graft.predicting_torch import normalisation
 from graft.resuming import Checkpoint
 from graft.runtimes import use_runtime
+from graft.sampling import shuffled
 from graft.schedules import SCHEDULES
-from graft.trainee import Trainee
-from graft.training import Forward, Held, Plan, fit
+from graft.trainee import Held, Trainee
+from graft.training import Training, fit
 from tests import tiny_training
 
 STEPS_PER_EPOCH, EPOCHS = 2, 3
@@ -43,7 +46,9 @@ def train(folder, checkpoint, kill_at=None, ema_decay=0.9, optimizer="adamw"):
     trainee = Trainee(model, resolve(OPTIMIZERS, optimizer, where="x")(groups, 1e-2), ema_decay)
     if (state := checkpoint.read()) is not None:
         trainee.restore(state)
-    plan = Plan(7, EPOCHS, 3, 1e-2, resolve(SCHEDULES, "poly", where="x"), 1, 1.0, None)
+    views = open_views(folder / "augmented", "classification")
+    sampling = shuffled(views.class_counts)
+    plan = Plan(7, EPOCHS, 3, 1e-2, resolve(SCHEDULES, "poly", where="x"), 1, 1.0, None, sampling)
     calls = iter(range(100))
 
     def call(*_):
@@ -53,11 +58,7 @@ def train(folder, checkpoint, kill_at=None, ema_decay=0.9, optimizer="adamw"):
         return Held(abs(weight), 0.5 + math.tanh(weight) / 2, None)
 
     forward = Forward(model, normalisation((0.5,) * 3, (0.2,) * 3), "float32", True)
-    reports = list(
-        fit(
-            trainee, plan, open_views(folder / "augmented", "classification"), strategy, forward, call, checkpoint, call
-        )
-    )
+    reports = list(fit(Training(trainee, plan, views, strategy, forward), call, checkpoint, call))
     return trainee, reports
 
 

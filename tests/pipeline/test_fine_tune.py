@@ -17,8 +17,9 @@ from graft.models import fresh
 from graft.predicting import most_likely, predict_logits
 from graft.predicting_torch import torch_runner
 from graft.sample import ClassMap, content_seed, read_json, sha256_of
+from graft.sampling import shuffled
 from graft.schedules import SCHEDULES
-from graft.training import Forward, Plan, epoch_order
+from graft.training import Forward, Plan
 from tests import tiny_training
 
 
@@ -227,13 +228,13 @@ def test_class_weights_worked_out_by_hand():
 
 
 def test_an_epoch_is_a_permutation_that_depends_on_seed_and_epoch_alone():
-    plan = Plan(7, 3, 4, 1.0, SCHEDULES["constant"], 0, None, None)
-    orders = [epoch_order(9, plan, epoch, needs_two=False) for epoch in (0, 0, 1)]
+    def plan(num_samples):
+        return Plan(7, 3, 4, 1.0, SCHEDULES["constant"], 0, None, None, shuffled(np.ones((num_samples, 2))))
+
+    orders = [plan(9).order(epoch, needs_two=False) for epoch in (0, 0, 1)]
     assert sorted(orders[0]) == list(range(9))
     assert orders[0].tolist() == orders[1].tolist() != orders[2].tolist()
-    assert len(epoch_order(9, plan, 0, needs_two=True)) == 8
-    assert len(epoch_order(8, plan, 0, needs_two=True)) == 8
-    assert len(epoch_order(1, plan, 0, needs_two=True)) == 1
+    assert [len(plan(number).order(0, needs_two=True)) for number in (9, 8, 1)] == [8, 8, 1]
 
 
 def test_images_are_padded_to_what_the_model_takes():

@@ -5,11 +5,13 @@ from __future__ import annotations
 import collections
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from graft.datasets.views import Views
+if TYPE_CHECKING:
+    from graft.datasets.views import Views
 
 BATCHES_AHEAD = 3
 

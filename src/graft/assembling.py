@@ -1,0 +1,94 @@
+"""What `params.yaml` says of training, put together: model, optimizer, plan, views and strategy as one training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from graft.checkpoints import ModelSpec
+from graft.choices import resolve
+from graft.datasets.views import Views
+from graft.errors import GraftError
+from graft.forward import Forward
+from graft.mixing import MIXINGS
+from graft.models import Model
+from graft.optimizers import OPTIMIZERS
+from graft.plan import Plan
+from graft.predicting_torch import normalisation
+from graft.runtimes import use_runtime
+from graft.sample import ignored_target
+from graft.sampling import SAMPLINGS
+from graft.schedules import SCHEDULES
+from graft.trainee import Trainee
+from graft.training import Strategy, Training
+
+if TYPE_CHECKING:
+    from graft.params import FineTune, Runtime
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the trainings of a stage share: params, views and the normalisation of the model to be.
+
+    Attributes:
+        seed: Of the whole pipeline.
+        params: The `fine_tune` section.
+        runtime: The `runtime` section.
+        views: Training samples, as pixels.
+        spec: How an image becomes the model's input.
+    """
+
+    seed: int
+    params: FineTune
+    runtime: Runtime
+    views: Views
+    spec: ModelSpec
+
+    def training(self, model: Model, strategy: Strategy, learning_rate: float) -> Training:
+        """Everything it takes to train `model`, which is moved to the device of the runtime.
+
+        Raises:
+            GraftError: An option cannot be used, or the device is not there.
+        """
+        device = use_runtime(self.runtime)
+        model.to(device, memory_format=torch.channels_last if self.runtime.channels_last else torch.contiguous_format)
+        optimizer = resolve(OPTIMIZERS, self.params.optimizer, where="fine_tune.optimizer")
+        groups = strategy.parameter_groups(model)
+        trainee = Trainee(model, optimizer(groups, learning_rate), self.params.ema_decay, self.runtime.precision)
+        plan = self.plan(learning_rate)
+        views, forward = strategy.prepare(model, self.views, self.forward(model, compiled=self.runtime.compile))
+        if plan.mix is not None and views is not self.views:
+            raise GraftError(
+                f"fine_tune.mixing is {self.params.mixing!r}, and this strategy reuses features",
+                rule="features are computed once, from images as they are; mixed images would need new ones",
+                remedy="set fine_tune.mixing: none, or reuse no features",
+            )
+        return Training(trainee, plan, views, strategy, forward)
+
+    def forward(self, model: Model, *, compiled: bool = False) -> Forward:
+        """The model, ready for uint8 images."""
+        device = next(model.parameters()).device
+        scale, shift = (tensor.to(device) for tensor in normalisation(self.spec.mean, self.spec.std))
+        return Forward(model, (scale, shift), self.runtime.precision, self.runtime.channels_last, compiled)
+
+    def plan(self, learning_rate: float) -> Plan:
+        """How long, how fast and in which order to train."""
+        params = self.params
+        return Plan(
+            seed=self.seed,
+            epochs=params.epochs,
+            batch_size=params.batch_size,
+            learning_rate=learning_rate,
+            schedule=resolve(SCHEDULES, params.schedule, where="fine_tune.schedule"),
+            warmup_epochs=params.warmup_epochs,
+            clip_norm=params.clip_norm,
+            early_stopping_epochs=params.early_stopping_epochs,
+            sampling=resolve(SAMPLINGS, params.sampling, where="fine_tune.sampling")(self.views.class_counts),
+            mix=resolve(MIXINGS, params.mixing, where="fine_tune.mixing")(),
+            warmup=params.warmup,
+            accumulate_steps=params.accumulate_steps,
+            clip_value=params.clip_value,
+            ignored_target=ignored_target(self.spec.num_classes),
+        )

@@ -1,0 +1,91 @@
+"""How long, how fast and in which order to train."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graft.choices import Choice
+from graft.mixed import MixedTargets
+from graft.sample import IGNORE_INDEX, content_seed
+from graft.sampling import Sampling
+from graft.schedules import warmed_up
+
+Mix = Callable[[Tensor, Tensor, int], tuple[Tensor, Any]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long, how fast and in which order to train.
+
+    Attributes:
+        seed: Of the whole pipeline.
+        epochs: How many at most.
+        batch_size: Images of a batch.
+        learning_rate: Before schedule and rate factors.
+        schedule: Bound entry of SCHEDULES.
+        warmup_epochs: How long the rate rises first.
+        clip_norm: The gradients' largest norm, or None.
+        early_stopping_epochs: Stop when the best epoch lies this far back, or None.
+        sampling: Makes the order of an epoch out of a generator.
+        mix: Mixes the images of a batch, or None.
+        warmup: How the rate rises: `linear`, `constant` or `exponential`.
+        accumulate_steps: Batches whose gradients make one step.
+        clip_value: The largest absolute value of a gradient, or None.
+        ignored_target: The target that counts nowhere.
+    """
+
+    seed: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    schedule: Choice
+    warmup_epochs: int
+    clip_norm: float | None
+    early_stopping_epochs: int | None
+    sampling: Sampling
+    mix: Mix | None = None
+    warmup: str = "linear"
+    accumulate_steps: int = 1
+    clip_value: float | None = None
+    ignored_target: int = IGNORE_INDEX
+
+    def rate(self, step: int, steps_per_epoch: int, scores: Sequence[float]) -> float:
+        """The learning rate of a step (from 0), given the val scores of the epochs so far."""
+        num_steps, num_warmup_steps = self.epochs * steps_per_epoch, self.warmup_epochs * steps_per_epoch
+        return self.learning_rate * warmed_up(self.schedule, step, num_steps, num_warmup_steps)
+
+    def order(self, epoch: int, *, needs_two: bool) -> np.ndarray:
+        """The order of an epoch (from 0): sample numbers, int64.
+
+        Args:
+            epoch: Which epoch.
+            needs_two: Leave the last sample out where it would be a batch of its own: one value has no variance.
+        """
+        order = self.sampling(np.random.default_rng(content_seed(self.seed, "order", epoch)))
+        alone = len(order) > 1 < self.batch_size and len(order) % self.batch_size == 1
+        return order[:-1] if needs_two and alone else order
+
+    def mixed(self, images: Tensor, targets: Tensor, batch: int) -> tuple[Tensor, Tensor | MixedTargets]:
+        """A batch as `mix` makes it; `batch` counts all batches of the training from 0."""
+        if self.mix is None:
+            return images, targets
+        return self.mix(images, targets, content_seed(self.seed, "mix", batch))
+
+    def weight(self, targets: Tensor | MixedTargets) -> Tensor | None:
+        """What a batch weighs in a step of several: its share of the targets of a full one that count, in (0, 1].
+
+        None where a step has one batch only.
+        """
+        if self.accumulate_steps == 1:
+            return None
+        if isinstance(targets, MixedTargets):
+            targets = targets.first
+        if targets.ndim == 1:  # labels all count
+            return torch.tensor(len(targets) / self.batch_size, device=targets.device)
+        return (targets != self.ignored_target).sum() / (targets[0].numel() * self.batch_size)
