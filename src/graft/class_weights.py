@@ -9,7 +9,8 @@ import torch
 
 from graft.errors import GraftError
 
-KINDS = ("none", "inverse", "effective", "median_frequency")
+KINDS = ("none", "inverse", "effective", "median_frequency", "enet")
+ENET_CONSTANT = 1.02
 
 
 def class_weights(kind: str, counts: Sequence[int]) -> torch.Tensor | None:
@@ -21,6 +22,8 @@ def class_weights(kind: str, counts: Sequence[int]) -> torch.Tensor | None:
             ("Class-Balanced Loss Based on Effective Number of Samples", equation 2, beta = (M - 1) / M) with M = N / C
             prototypes. Rare classes are weighted as by `inverse`; common ones no longer differ.
         median_frequency: median(n) / n_c (Eigen & Fergus 2015, section 4.3, with shares over the whole training set).
+        enet: 1 / ln(1.02 + n_c / N) (Paszke et al. 2016, "ENet: A Deep Neural Network Architecture for Real-Time
+            Semantic Segmentation", section 5.2): from 1.4 for a class that is everything to 50 for the rarest.
     `inverse` and `effective` are scaled so that the mean weight of a pixel (or image) is one. A class that does
     not occur gets zero.
 
@@ -44,6 +47,8 @@ def class_weights(kind: str, counts: Sequence[int]) -> torch.Tensor | None:
     present = number[there]
     if kind == "median_frequency":
         weights = np.median(present) / present
+    elif kind == "enet":
+        weights = 1 / np.log(ENET_CONSTANT + present / present.sum())
     else:
         prototypes = max(present.mean(), 2.0)
         effective = present if kind == "inverse" else -prototypes * np.expm1(present * np.log1p(-1 / prototypes))

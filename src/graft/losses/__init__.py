@@ -2,13 +2,53 @@
 
 from __future__ import annotations
 
+from graft.losses.binary_cross_entropy import binary_cross_entropy
+from graft.losses.binary_dice import binary_dice
+from graft.losses.boundary import boundary
 from graft.losses.cross_entropy import cross_entropy
 from graft.losses.dice import dice
-from graft.losses.weighted_sum import WeightedSum, resolve_losses
+from graft.losses.focal import focal
+from graft.losses.generalised_dice import generalised_dice
+from graft.losses.lovasz import lovasz
+from graft.losses.mse import mse
+from graft.losses.ohem import ohem
+from graft.losses.tversky import tversky
+from graft.losses.weighted_sum import WeightedSum, loss_problems, resolve_losses
 
 LOSSES = {
+    "binary_cross_entropy": binary_cross_entropy,
+    "binary_dice": binary_dice,
+    "boundary": boundary,
     "cross_entropy": cross_entropy,
     "dice": dice,
+    "focal": focal,
+    "generalised_dice": generalised_dice,
+    "lovasz": lovasz,
+    "mse": mse,
+    "ohem": ohem,
+    "tversky": tversky,
 }
+# The tasks of a loss that does not serve both.
+TASKS = {"boundary": ("segmentation",)}
+# Losses that weigh the classes themselves, or have but one.
+WITHOUT_CLASS_WEIGHTS = ("binary_dice", "generalised_dice")
 
-__all__ = ["LOSSES", "WeightedSum", "cross_entropy", "dice", "resolve_losses"]
+__all__ = [
+    "LOSSES",
+    "TASKS",
+    "WITHOUT_CLASS_WEIGHTS",
+    "WeightedSum",
+    "binary_cross_entropy",
+    "binary_dice",
+    "boundary",
+    "cross_entropy",
+    "dice",
+    "focal",
+    "generalised_dice",
+    "loss_problems",
+    "lovasz",
+    "mse",
+    "ohem",
+    "resolve_losses",
+    "tversky",
+]

@@ -8,7 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from graft.sample import ignored_target
+from graft.losses.overlap import mean_of_present, soft_counts
 
 
 def dice(
@@ -16,9 +16,12 @@ def dice(
 ) -> Tensor:
     """One minus soft Dice, averaged over the classes present in the batch: 1 - (2 sum p*g + s) / (sum p + sum g + s).
 
-    p is the softmax, g the one-hot target, s `smooth`; the sums run over all pixels of the batch that are not ignored
-    (Milletari et al. 2016, "V-Net", equation 3, with the squares of the denominator left out, as in Sudre et al.
-    2017). A class no pixel of the batch has is left out of the mean: its share of p already costs the others.
+    p is the softmax, g the one-hot target, s `smooth`; the sums run over all pixels of the batch that are not ignored.
+    A class no pixel of the batch has is left out of the mean: its share of p already costs the others. It helps where
+    classes differ much in size, as each counts the same; add cross-entropy, whose gradients are steadier.
+
+    Milletari et al. 2016, "V-Net: Fully Convolutional Neural Networks for Volumetric Medical Image Segmentation",
+    equation 3, with the squares of the denominator left out, as in Sudre et al. 2017.
 
     Args:
         logits: [B, K] or [B, K, H, W], float.
@@ -29,13 +32,6 @@ def dice(
     Returns:
         A scalar in [0, 1]. A batch in which everything is ignored gives zero with zero gradients.
     """
-    counted = (targets != ignored_target(logits.shape[1])).unsqueeze(1)
-    ids = torch.arange(logits.shape[1], device=logits.device).view(1, -1, *[1] * (targets.ndim - 1))
-    truth = (targets.unsqueeze(1) == ids).to(logits.dtype)
-    probabilities = logits.softmax(1) * counted
-    over = [axis for axis in range(logits.ndim) if axis != 1]
-    overlap, size = (probabilities * truth).sum(over), truth.sum(over)
-    tiny = torch.finfo(logits.dtype).tiny
-    score = (2 * overlap + smooth) / (probabilities.sum(over) + size + smooth).clamp_min(tiny)
-    weights = (size > 0).to(logits.dtype) * (1 if class_weights is None else class_weights)
-    return ((1 - score) * weights).sum() / weights.sum().clamp_min(tiny)
+    counts = soft_counts(logits, targets)
+    sizes = (counts.predicted + counts.truth + smooth).clamp_min(torch.finfo(logits.dtype).tiny)
+    return mean_of_present(1 - (2 * counts.overlap + smooth) / sizes, counts, class_weights)

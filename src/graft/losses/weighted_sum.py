@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from graft.choices import Choice, resolve
 from graft.errors import GraftError
+from graft.mixed import MixedTargets
 
 
 @dataclass(frozen=True)
@@ -20,13 +21,30 @@ class WeightedSum:
     Attributes:
         terms: Each loss with its weight.
         class_weights: [K] on the device of the logits, or None; every term gets them.
+
+    Raises:
+        GraftError: There are class weights, and a term takes none.
     """
 
     terms: tuple[tuple[float, Choice], ...]
     class_weights: Tensor | None = None
 
-    def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """The loss of logits [B, K, …] against targets [B, …], a scalar."""
+    def __post_init__(self) -> None:
+        if self.class_weights is not None and (problems := _refused_weights(loss.name for _, loss in self.terms)):
+            raise GraftError.of_all("class weights that cannot be used", problems, remedy="set class_weights: none")
+
+    def __call__(self, logits: Tensor | tuple[Tensor, Tensor, float], targets: Tensor | MixedTargets) -> Tensor:
+        """The loss of logits [B, K, …] against targets [B, …], a scalar.
+
+        Of (logits, auxiliary logits, weight), which a model with an auxiliary head answers in training, it is the loss
+        of the logits plus weight times that of the auxiliary ones. Of mixed targets it is `share` times the loss
+        against the first plus `1 - share` times that against the second.
+        """
+        if isinstance(logits, tuple):
+            logits, auxiliary, weight = logits
+            return self(logits, targets) + weight * self(auxiliary, targets)
+        if isinstance(targets, MixedTargets):
+            return targets.share * self(logits, targets.first) + (1 - targets.share) * self(logits, targets.second)
         return sum(weight * loss(logits, targets, self.class_weights) for weight, loss in self.terms)
 
     def to(self, device: torch.device | str) -> WeightedSum:
@@ -60,3 +78,40 @@ def resolve_losses(
             )
         terms.append((float(weight), resolve(LOSSES, options, where=f"{where}[{index}]")))
     return tuple(terms)
+
+
+def loss_problems(names: Iterable[str], *, task: str, class_weights: str) -> list[str]:
+    """What `graft check` says of losses that exist but do not fit the task or the class weights.
+
+    Args:
+        names: Of entries of LOSSES.
+        task: `segmentation` or `classification`.
+        class_weights: The value of `fine_tune.class_weights`.
+
+    Returns:
+        A sentence for each problem.
+    """
+    from graft.losses import LOSSES, TASKS
+
+    names = list(names)
+    tasks = {name: TASKS.get(name, (task,)) for name in names}
+    unfit = [
+        f"{name} is a loss for {' and '.join(known)}, and the task is {task}: write {_instead(LOSSES, TASKS, task)}"
+        for name, known in tasks.items()
+        if task not in known
+    ]
+    return unfit + ([] if class_weights == "none" else _refused_weights(names))
+
+
+def _refused_weights(names: Iterable[str]) -> list[str]:
+    from graft.losses import WITHOUT_CLASS_WEIGHTS
+
+    return [
+        f"the loss {name} takes no class weights: set fine_tune.class_weights: none, or another loss"
+        for name in names
+        if name in WITHOUT_CLASS_WEIGHTS
+    ]
+
+
+def _instead(losses: Iterable[str], tasks: Mapping[str, Sequence[str]], task: str) -> str:
+    return "one of " + ", ".join(name for name in losses if task in tasks.get(name, (task,)))
