@@ -14,7 +14,7 @@ from graft.datasets.images import as_rgb, encode_png, opened
 from graft.datasets.stacks import ImageKind, composite, joined, parts
 from graft.errors import GraftError
 from graft.formats.listing import Entry, Reader
-from graft.formats.translation import Translated, Translation
+from graft.formats.translation import Translated, Translation, Translations
 
 THUMBNAIL_PX = 32
 ORIENTATION_TAG = 0x0112
@@ -39,7 +39,7 @@ class Describe:
     """
 
     read: Reader
-    translation: Translation | None
+    translation: Translation | Translations | None
     batch: str
     max_pixels: int
     kind: ImageKind
@@ -74,7 +74,7 @@ class Describe:
     def _mask_facts(self, mask: bytes | None, entry: Entry) -> dict[str, Any]:
         if mask is None or self.translation is None:
             return {"mask": None, "mask_sha256": None}
-        return mask_facts(mask, self.translation, entry.mask or f"mask of {entry.id}", self.max_pixels)
+        return mask_facts(mask, self.translation.of(entry), entry.mask or f"mask of {entry.id}", self.max_pixels)
 
 
 def image_facts(data: bytes, where: str, max_pixels: int) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The option `classes` of `mask_folder`: which mask values make which class."""
+"""The option `classes` of `mask_folder` and `csv`: which mask values make which class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from graft.errors import GraftError
+from graft.formats.listing import distinct_colors, source_values
 from graft.formats.translation import MOST_CLASSES, Translation
+from graft.sample import ClassMap
 
 Value = int | str | list[int]
 Classes = dict[str, list[Value] | Literal["rest"]]
@@ -44,6 +46,22 @@ def translation_of(classes: Mapping[str, Sequence[Value] | str], void: Sequence[
         void_grey=tuple(ignored[0]),
         void_colors=tuple(ignored[1]),
         rest=list(classes).index(rest[0]) if rest else None,
+    )
+
+
+def class_map_of(
+    classes: Mapping[str, Any], translation: Translation, *, source: str, official_splits: bool
+) -> ClassMap:
+    """The class map of such classes; one that is named by a colour is drawn in it."""
+    drawn = zip(translation.colors, distinct_colors(len(classes)), strict=True)
+    return ClassMap(
+        task="segmentation",
+        names=tuple(classes),
+        colors=tuple(own[0] if own else other for own, other in drawn),
+        source_values=source_values([*classes.values()]),
+        official_splits=official_splits,
+        synthetic=False,
+        source=source,
     )
 
 

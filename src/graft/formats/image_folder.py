@@ -26,12 +26,13 @@ def image_folder(
     test_fraction: TestFraction = 0.15,
     group_pattern: str | None = None,
 ) -> Listing:
-    """The class of an image is the name of its folder; deeper folders belong to the class.
+    """A folder of images for each class; deeper folders belong to the class.
 
-    Where split folders include val, they are taken as they are. Where only train (or train and test) are there, or no
-    split folders at all, what is missing is taken out of the training images by hash.
+    The usual layout of a set of photographs to classify, torchvision's ImageFolder among them. Where split folders
+    include val, they are taken as they are. Where only train (or train and test) are there, or no split folders at
+    all, what is missing is taken out of the training images by hash.
 
-    Options:
+    Args:
         val_fraction: Share of the groups that go to val, where no folder says it.
         test_fraction: Share of the groups that go to test, where neither val nor test has a folder; 0 makes no test.
         group_pattern: Regular expression over the id; images in which it finds the same stay in one split.

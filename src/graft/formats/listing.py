@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from graft.errors import GraftError
-from graft.formats.translation import Translation
+from graft.formats.translation import Translation, Translations
 from graft.sample import ClassMap
 
 
@@ -46,7 +46,8 @@ class Listing:
         class_map: The classes, with what they are called in the source.
         entries: The samples, in any order.
         read: Picklable; gives the encoded image of an entry and its encoded mask in the source's own values.
-        translation: From the mask values of the source to class ids; None for classification.
+        translation: From the mask values of the source to class ids, `translation.of(entry)` for an entry; None for
+            classification.
         problems: What cannot become a row, a line each; `ingest` adds the files that cannot be read and lists all.
         notes: What was left aside and a person should know of.
     """
@@ -54,7 +55,7 @@ class Listing:
     class_map: ClassMap
     entries: Sequence[Entry]
     read: Reader
-    translation: Translation | None = None
+    translation: Translation | Translations | None = None
     problems: Sequence[str] = field(default=())
     notes: Sequence[str] = field(default=())
 

@@ -5,16 +5,13 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from graft.errors import GraftError
-from graft.formats.class_values import Classes, Value, translation_of
+from graft.formats.class_values import Classes, Value, class_map_of, translation_of
 from graft.formats.files import FileReader, Found, find_files
-from graft.formats.listing import Entry, Listing, check_task, distinct_colors, source_values
+from graft.formats.listing import Entry, Listing, check_task
 from graft.formats.patterns import ImagePattern, MaskPattern
 from graft.formats.splits import Groups, TestFraction, ValFraction, check_fractions, check_not_empty, hashed_split
-from graft.formats.translation import Translation
-from graft.sample import ClassMap
 
 
 def mask_folder(
@@ -30,9 +27,14 @@ def mask_folder(
     test_fraction: TestFraction = 0.2,
     group_pattern: str | None = None,
 ) -> Listing:
-    """Pairs of files, split by hash.
+    """Pairs of an image and a mask anywhere below the root, found by patterns, split by hash.
 
-    Options:
+    For your own segmentation data: say where the files lie and which values make which class. Splits are a hash of
+    (seed, group), so adding images moves no other; the default fractions are the usual two thirds, one sixth, one
+    fifth. Name a group wherever images resemble each other (frames of a clip, slices of a patient), or scores come out
+    too high.
+
+    Args:
         images: Glob below the root, as `tiles/**/*.jpg`; files that are the mask of another are left out.
         masks: Where the mask of an image lies: `{dir}`, `{subdir}` (what `**` stood for), `{stem}`, `{name}`.
         classes: Class to its mask values: grey values (palette indices), ranges "1-254", RGB colours, or `rest`.
@@ -54,7 +56,8 @@ def mask_folder(
     problems += groups.problems
     if not problems:
         check_not_empty(entries, ["train", "val"] + ["test"] * (test_fraction > 0))
-    return Listing(_class_map(classes, translation), entries, FileReader(str(root)), translation, problems)
+    class_map = class_map_of(classes, translation, source="mask_folder", official_splits=False)
+    return Listing(class_map, entries, FileReader(str(root)), translation, problems)
 
 
 def _pairs(found: Found, images: str, masks: str) -> tuple[dict[str, str], list[str]]:
@@ -97,17 +100,3 @@ def _orphans(found: Found, expected: Mapping[str, str], pairs: Mapping[str, str]
     return {
         id for id in found.paths if id not in claimed and posixpath.dirname(id) in folders and masks.could_be_mask(id)
     }
-
-
-def _class_map(classes: Mapping[str, Any], translation: Translation) -> ClassMap:
-    """A class that is named by a colour is drawn in it."""
-    drawn = zip(translation.colors, distinct_colors(len(classes)), strict=True)
-    return ClassMap(
-        task="segmentation",
-        names=tuple(classes),
-        colors=tuple(own[0] if own else other for own, other in drawn),
-        source_values=source_values([*classes.values()]),
-        official_splits=False,
-        synthetic=False,
-        source="mask_folder",
-    )

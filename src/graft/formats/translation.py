@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
+    from graft.formats.listing import Entry
+
 VOID = 255
 UNKNOWN = 254  # only inside this module: a pixel whose value is in no class
 MOST_CLASSES = 254
@@ -45,7 +47,7 @@ class Translation:
             means (v, v, v).
         void_grey: Ranges of grey values that are ignored.
         void_colors: RGB triples that are ignored.
-        rest: The class of every value nobody names, or None.
+        rest: The class of every value nobody names, 255 where they are ignored, or None where they are unknown.
     """
 
     grey: tuple[tuple[tuple[int, int], ...], ...]
@@ -57,6 +59,10 @@ class Translation:
     @property
     def reads_colors(self) -> bool:
         return any(self.colors) or bool(self.void_colors)
+
+    def of(self, entry: Entry) -> Translation:
+        """The translation of the mask of an entry: this one."""
+        return self
 
     def apply(self, values: np.ndarray) -> Translated:
         """Translates a mask.
@@ -84,6 +90,17 @@ class Translation:
             unknown=int(counts[UNKNOWN]),
             unknown_values=tuple(_named(int(code), is_rgb) for code in strange[:NUM_UNKNOWN_SHOWN]),
         )
+
+
+@dataclass(frozen=True)
+class Translations:
+    """The translations of several sources, of which each entry of `graft.formats.joined` knows its own."""
+
+    of_source: tuple[Translation, ...]
+
+    def of(self, entry: Entry) -> Translation:
+        """The translation of the source that the entry came from."""
+        return self.of_source[entry.source]  # type: ignore[attr-defined]
 
 
 def _translate_bytes(values: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
