@@ -47,8 +47,8 @@ def fine_tune(
     loss = loss_of(fine_tune, statistics)
     on_device = loss.to(use_runtime(runtime))
     strategy = resolve(STRATEGIES, fine_tune.strategy, where="fine_tune.strategy")
-    scratch = fresh(task, architecture, classes.num_classes, content_seed(seed, "scratch"))
-    spec = spec_of(task, architecture, preprocess, classes, card, scratch)
+    scratch = fresh(task, architecture, classes.num_classes, content_seed(seed, "scratch"), len(classes.channels))
+    spec = spec_of(task, architecture, preprocess, classes, card, statistics, scratch)
     views, held_out = open_views(augmented, task), HeldOut(val, spec, classes.num_classes, loss, fine_tune.batch_size)
     fitting = Fitting(Bench(seed, fine_tune, runtime, views, spec), held_out, resume, listen)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from graft.errors import GraftError
 from graft.models import Model, build
-from graft.sample import read_json, write_json
+from graft.sample import RGB, read_json, write_json
 
 WEIGHTS_FILE = "model.safetensors"
 SPEC_FILE = "spec.json"
@@ -32,24 +32,28 @@ class ModelSpec:
         model: Name of the architecture and every option, as in `params.yaml`.
         num_classes: K.
         class_names: K names, in order of id.
-        mean: Of the normalisation: RGB, in 0..1.
-        std: Of the normalisation: RGB, in 0..1.
+        mean: Of the normalisation, of each of the C channels, in 0..1.
+        std: Of the normalisation, likewise.
         resize: The resize rule with its options.
         padding_multiple: Height and width are padded to a multiple of this.
         synthetic: Whether the training images were drawn by a program.
         min_side_px: Shorter sides are padded to this; specs that do not say it are of models that need no more.
+        channels: The C names of the channels; specs that do not say them are of pictures in red, green and blue.
+        max_value: Of stacks, as in the class map.
     """
 
     task: str
     model: dict[str, Any]
     num_classes: int
     class_names: tuple[str, ...]
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     resize: dict[str, Any]
     padding_multiple: int
     synthetic: bool
     min_side_px: int = 32
+    channels: tuple[str, ...] = RGB
+    max_value: int | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """The spec as plain JSON values."""
@@ -93,7 +97,7 @@ def load_model(folder: Path, *, weights: str = WEIGHTS_FILE) -> tuple[Model, Mod
     """
     spec = ModelSpec.read(folder / SPEC_FILE)
     state, _ = load_state(folder / weights)
-    model = build(spec.task, spec.model, spec.num_classes)
+    model = build(spec.task, spec.model, spec.num_classes, len(spec.channels))
     problems = disagreements(model.state_dict(), state)
     if problems:
         raise GraftError.of_all(

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from graft.datasets.images import decode_image, decode_mask
+from graft.datasets.images import decode_mask
 from graft.datasets.shards import Row, num_rows, read_rows
+from graft.datasets.stacks import decode
 from graft.errors import GraftError
 from graft.losses import WeightedSum
 from graft.metrics.confusion import confusion_matrix, scores
@@ -100,7 +101,7 @@ class HeldOut:
             yield [image for image, _ in chunk], [target for _, target in chunk]
 
     def _decoded(self, row: Row) -> Decoded:
-        image = decode_image(row.image, where=row.id)
+        image = decode(row.image, self.spec, where=row.id)
         target = row.label if self.spec.task == "classification" else row.mask and decode_mask(row.mask)
         if target is None:
             what = "label" if self.spec.task == "classification" else "mask"

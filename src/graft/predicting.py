@@ -21,7 +21,7 @@ from graft import tiling
 from graft.choices import Choice, resolve
 from graft.datasets.resizing import RESIZES, resize_image
 
-# Takes uint8 RGB [B, H, W, 3], gives float32 logits [B, K, H, W] (segmentation) or [B, K] (classification).
+# Takes uint8 [B, H, W, C], gives float32 logits [B, K, H, W] (segmentation) or [B, K] (classification).
 Runner = Callable[[np.ndarray], np.ndarray]
 
 # Every backbone here halves its input five times; a smaller image would leave nothing to look at.
@@ -37,6 +37,8 @@ class Preparation(Protocol):
     resize: Mapping[str, Any]
     padding_multiple: int
     min_side_px: int
+    channels: Sequence[str]
+    max_value: int | None
 
 
 def predict_logits(
@@ -46,7 +48,7 @@ def predict_logits(
 
     Args:
         runner: The model.
-        image: uint8 RGB [H, W, 3].
+        image: uint8 [H, W, C].
         spec: How the model wants its input.
         max_pixels: The largest input of one forward pass; a larger image is tiled (for classification: shrunk).
         overlap_px: By how much neighbouring tiles overlap at least.
@@ -101,7 +103,7 @@ def predict_class_ids(
 
 
 def prepared(image: np.ndarray, spec: Preparation, *, max_pixels: int) -> np.ndarray:
-    """The image as the model gets it if it is not tiled: uint8 RGB [H, W, 3], resized and padded."""
+    """The image as the model gets it if it is not tiled: uint8 [H, W, C], resized and padded."""
     return _padded(_resized(image, _prepared_size(image, spec, max_pixels)), spec)
 
 
@@ -162,7 +164,10 @@ def _forward(runner: Runner, images: list[np.ndarray], spec: Preparation) -> np.
 
 def _padded(image: np.ndarray, spec: Preparation) -> np.ndarray:
     below, right = (padding(side, spec.padding_multiple, spec.min_side_px) for side in image.shape[:2])
-    return cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT_101) if below or right else image
+    if not (below or right):
+        return image
+    padded = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REFLECT_101)
+    return padded.reshape(*padded.shape[:2], image.shape[2])  # OpenCV drops an axis of one
 
 
 def _num_pixels(size: tuple[int, int], spec: Preparation) -> int:

@@ -13,7 +13,7 @@ from graft.predicting import Runner
 
 
 class Normalisation(Protocol):
-    """Mean and deviation of red, green and blue in fractions of one; `checkpoints.ModelSpec` has them."""
+    """Mean and deviation of the channels in fractions of one; `checkpoints.ModelSpec` has them."""
 
     mean: Sequence[float]
     std: Sequence[float]
@@ -35,15 +35,15 @@ class Deployable(nn.Module):
 
 
 def normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Scale and shift, float32 [1, 3, 1, 1] each, so that `pixels * scale + shift` is `(pixels / 255 - mean) / std`.
+    """Scale and shift, float32 [1, C, 1, 1] each, so that `pixels * scale + shift` is `(pixels / 255 - mean) / std`.
 
     Args:
-        mean: Of red, green and blue, in fractions of one.
+        mean: Of the channels, in fractions of one.
         std: Of the same.
     """
     means, stds = torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
     scale, shift = 1 / (255 * stds), -means / stds
-    return scale.float().reshape(1, 3, 1, 1), shift.float().reshape(1, 3, 1, 1)
+    return scale.float().reshape(1, -1, 1, 1), shift.float().reshape(1, -1, 1, 1)
 
 
 def autocast(device_type: str, precision: str) -> torch.autocast:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import csv
 import glob
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from graft.datasets.images import decode_image, encode_png, overlay
+from graft.datasets.images import encode_png, overlay
+from graft.datasets.stacks import composite, decode
 from graft.errors import GraftError
 from graft.exporting.opened import Exported, open_exported
-from graft.formats.files import EXTENSIONS_READ
+from graft.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS
 from graft.predicting import predict_class_ids, predict_logits
 from graft.progress import progress
 from graft.sample import ClassMap
@@ -54,8 +56,8 @@ def predict_files(paths: Sequence[str], model_folder: Path, out: Path) -> Summar
         GraftError: Nothing was found, the model cannot be opened, `out` cannot be written; or some of the images
             cannot be read, which is said at the end of the work, all at once.
     """
-    found = find_images(paths)
     model = open_exported(model_folder)
+    found = find_images(paths, EXTENSIONS_READ | (set() if model.spec.max_value is None else STACK_EXTENSIONS))
     summary = Summary(out, model.spec.task)
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -70,7 +72,7 @@ def predict_files(paths: Sequence[str], model_folder: Path, out: Path) -> Summar
     return summary
 
 
-def find_images(paths: Sequence[str]) -> dict[Path, PurePosixPath]:
+def find_images(paths: Sequence[str], extensions: AbstractSet[str] = EXTENSIONS_READ) -> dict[Path, PurePosixPath]:
     """Every image that the paths name, in order: file to its place below `out`, without ending, no place twice.
 
     A file keeps its name, a file of a folder or glob its path below that folder. Where two would share a place, the
@@ -82,17 +84,17 @@ def find_images(paths: Sequence[str]) -> dict[Path, PurePosixPath]:
     places: dict[Path, PurePosixPath] = {}
     problems = []
     for path in paths:
-        matched = list(_matched(path))
+        matched = list(_matched(path, extensions))
         problems += [] if matched else [f"{path}: no such image, or no image in it"]
         for file, place in matched:
             places.setdefault(file, place)
     if problems:
-        kinds = ", ".join(sorted(EXTENSIONS_READ))
+        kinds = ", ".join(sorted(extensions))
         raise GraftError.of_all("nothing to predict", problems, remedy=f"name files, folders or globs of {kinds}")
     return _distinct(places)
 
 
-def _matched(path: str) -> Iterator[tuple[Path, PurePosixPath]]:
+def _matched(path: str, extensions: AbstractSet[str]) -> Iterator[tuple[Path, PurePosixPath]]:
     if Path(path).is_file():
         yield Path(path), PurePosixPath(Path(path).name)
         return
@@ -102,7 +104,7 @@ def _matched(path: str) -> Iterator[tuple[Path, PurePosixPath]]:
         files = [Path(file) for file in sorted(glob.glob(path, recursive=True))]  # noqa: PTH207 - absolute patterns too
         root = Path(*_before_wildcards(Path(path).parts))
     for file in files:
-        if file.is_file() and file.suffix.lower() in EXTENSIONS_READ:
+        if file.is_file() and file.suffix.lower() in extensions:
             yield file, PurePosixPath(file.relative_to(root).as_posix())
 
 
@@ -127,11 +129,13 @@ def _distinct(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
     return {file: distinct[file] for file in places}
 
 
-def _decoded(found: dict[Path, PurePosixPath], summary: Summary) -> Iterator[tuple[Path, PurePosixPath, np.ndarray]]:
+def _decoded(
+    found: dict[Path, PurePosixPath], model: Exported, summary: Summary
+) -> Iterator[tuple[Path, PurePosixPath, np.ndarray]]:
     """Each image that can be read; the others go to the problems."""
     for file, place in progress(found.items(), "Predicting", total=len(found), unit="image"):
         try:
-            image = decode_image(file.read_bytes(), where=file, max_pixels=MAX_IMAGE_PIXELS)
+            image = decode(file.read_bytes(), model.spec, where=file, max_pixels=MAX_IMAGE_PIXELS)
         except GraftError as error:
             summary.problems.append(f"{file}: {error.what}")
         except OSError as error:
@@ -141,9 +145,9 @@ def _decoded(found: dict[Path, PurePosixPath], summary: Summary) -> Iterator[tup
 
 
 def _write_masks(found: dict[Path, PurePosixPath], model: Exported, summary: Summary) -> None:
-    for _, place, image in _decoded(found, summary):
+    for _, place, image in _decoded(found, model, summary):
         ids = predict_class_ids(model.runner, image, model.spec, **model.limits)
-        blended = overlay(image, ids, model.class_map.colors)
+        blended = overlay(composite(image, model.spec.channels), ids, model.class_map.colors)
         for folder, picture in ((MASKS, in_source_values(ids, model.class_map)), (OVERLAYS, blended)):
             target = summary.out / folder / f"{place}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -156,7 +160,7 @@ def _write_labels(found: dict[Path, PurePosixPath], model: Exported, summary: Su
     with (summary.out / LABELS).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", "label", *(f"probability_{name}" for name in names)])
-        for path, _, image in _decoded(found, summary):
+        for path, _, image in _decoded(found, model, summary):
             shares = probabilities(predict_logits(model.runner, image, model.spec, **model.limits))
             writer.writerow([path.as_posix(), _label(model.class_map, shares), *(f"{share:.6f}" for share in shares)])
             summary.num_written += 1

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from graft.datasets.images import decode_image, decode_mask
+from graft.datasets.images import decode_mask
+from graft.datasets.stacks import decode
 from graft.errors import GraftError
 from graft.metrics.calibration import Calibration, spread_pixels
 from graft.metrics.confusion import Marginals, confusion_matrix
@@ -74,9 +75,9 @@ def score_rows(
     Raises:
         GraftError: An image cannot be decoded, or a row has no target or a mask of another size.
     """
-    remaining = iter(rows)
+    remaining, kind = iter(rows), next(iter(contenders.values())).spec
     while batch := list(islice(remaining, batch_size)):
-        images = [decode_image(row.image, where=row.id) for row in batch]
+        images = [decode(row.image, kind, where=row.id) for row in batch]
         targets = [_targets(row, image) for row, image in zip(batch, images, strict=True)]
         found = {
             name: list(_predictions(contender, images, targets, num_classes, predict))

@@ -13,7 +13,7 @@ from graft.datasets.resizing import RESIZES
 from graft.errors import GraftError
 from graft.losses import WeightedSum, resolve_losses
 from graft.models import Model
-from graft.sample import ClassMap
+from graft.sample import RGB, ClassMap
 
 if TYPE_CHECKING:
     from graft.params import FineTune, Preprocess
@@ -37,21 +37,42 @@ def spec_of(
     preprocess: Preprocess,
     classes: ClassMap,
     card: Mapping[str, Any],
+    statistics: Mapping[str, Any],
     network: Model,
 ) -> ModelSpec:
     """All it takes, beside the weights, to turn an image into logits."""
+    mean, std = normalisation_of(classes, card, statistics)
     return ModelSpec(
         task=task,
         model=architecture.as_dict(),
         num_classes=classes.num_classes,
         class_names=classes.names,
-        mean=tuple(card["mean"]),
-        std=tuple(card["std"]),
+        mean=mean,
+        std=std,
         resize=resolve(RESIZES, preprocess.resize, where="preprocess.resize").as_dict(),
         padding_multiple=network.padding_multiple,
         synthetic=classes.synthetic,
         min_side_px=network.min_side_px,
+        channels=classes.channels,
+        max_value=classes.max_value,
     )
+
+
+def normalisation_of(
+    classes: ClassMap, card: Mapping[str, Any], statistics: Mapping[str, Any]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel, in 0..1.
+
+    Those the pretrained weights expect where these have as many channels; else theirs for red, green and blue, and
+    for every other channel those of the training images (a channel that never changes gets a deviation of one level).
+    """
+    channels, (mean, std) = classes.channels, (card["mean"], card["std"])
+    if len(mean) == len(channels) and (len(channels) != len(RGB) or channels == RGB):
+        return tuple(mean), tuple(std)
+    known = dict(zip(RGB, zip(mean, std, strict=True), strict=True)) if len(mean) == len(RGB) else {}
+    seen = zip(statistics["mean"], [max(value, 1 / 255) for value in statistics["std"]], strict=True)
+    chosen = [known.get(name, of_training) for name, of_training in zip(channels, seen, strict=True)]
+    return tuple(value for value, _ in chosen), tuple(value for _, value in chosen)
 
 
 def with_weights(network: Model, path: Path) -> Model:

@@ -41,8 +41,8 @@ def cross_faded(
     """Logits of an image, block by block, each pixel exactly once; what later tiles add to is carried right and down.
 
     Args:
-        run: From a tile [h, w, 3] to its logits [K, h, w].
-        image: uint8 [H, W, 3].
+        run: From a tile [h, w, C] to its logits [K, h, w].
+        image: uint8 [H, W, C].
         multiple: Of which the sides of a tile are, unless the image itself is smaller.
         min_side_px: What a shorter side of a tile is padded to by `run`.
         max_pixels: Pixels of a padded tile at most.

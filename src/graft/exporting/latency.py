@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from graft.checkpoints import ModelSpec
-from graft.datasets.images import decode_image
+from graft.datasets.stacks import decode
 from graft.exporting.opened import onnx_class_ids, session
 from graft.exporting.parity import spread
 from graft.predicting import most_likely, prepared
@@ -23,8 +23,8 @@ NUM_WARM_UPS, NUM_RUNS = 3, 21
 
 
 def first_image(images: Path, spec: ModelSpec, max_pixels: int) -> np.ndarray:
-    """The first image of a split as the model gets it, uint8 [H, W, 3]."""
-    return prepared(decode_image(spread(images, 1)[0].image), spec, max_pixels=max_pixels)
+    """The first image of a split as the model gets it, uint8 [H, W, C]."""
+    return prepared(decode(spread(images, 1)[0].image, spec), spec, max_pixels=max_pixels)
 
 
 def latencies(model: nn.Module, spec: ModelSpec, onnx: Path, image: np.ndarray) -> dict[str, float]:
@@ -34,7 +34,7 @@ def latencies(model: nn.Module, spec: ModelSpec, onnx: Path, image: np.ndarray) 
         model: The original; runs eagerly in float32, channels last, its logits decoded by NumPy.
         spec: Its spec.
         onnx: The exported file.
-        image: uint8 [H, W, 3] of a size that needs no padding.
+        image: uint8 [H, W, C] of a size that needs no padding.
 
     Returns:
         `eager_ms`, `onnx_ms`, `speedup` (how many times faster ONNX Runtime is), `height_px`, `width_px`.

@@ -8,7 +8,7 @@ from typing import Any
 
 from graft.exporting.parity import HEADLINE
 from graft.metrics.confusion import HEADLINES
-from graft.sample import ClassMap, read_json, sha256_of
+from graft.sample import RGB, ClassMap, read_json, sha256_of
 
 BY_CLASS = {"segmentation": ("iou", "precision", "recall"), "classification": ("precision", "recall", "f1")}
 TITLES = {
@@ -73,7 +73,7 @@ def _use(spec: Mapping[str, Any], classes: ClassMap) -> str:
 
 writes {writes}, for images of any size.
 
-Any ONNX runtime can run `model.onnx`: input `images`, uint8 RGB [B, H, W, 3] of any batch and size{padding}, neither
+Any ONNX runtime can run `model.onnx`: input `images`, uint8 {_layout(spec)} of any batch and size{padding}, neither
 scaled nor normalised; outputs `logits`, float32 {shape}, and `class_ids`, {ids}.
 
 Before the model an image is turned upright by its EXIF tag and resized by the rule `{_choice(spec["resize"])}`. Sides
@@ -105,7 +105,10 @@ def _training(spec: Mapping[str, Any], card: Mapping[str, Any]) -> str:
         ("Origin", card["origin"] or "none"),
         ("sha256 of those weights", f"`{card['sha256']}`" if card["sha256"] else "no file"),
         ("Tensors", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())),
-        ("Normalisation", f"mean {_triple(spec['mean'])}, deviation {_triple(spec['std'])} of red, green, blue in 0…1"),
+        (
+            "Normalisation",
+            f"mean {_listed(spec['mean'])}, deviation {_listed(spec['std'])} of {', '.join(spec['channels'])} in 0…1",
+        ),
     ]
     return "## Training\n\n" + _table(("", ""), rows)
 
@@ -212,5 +215,10 @@ def _choice(choice: Mapping[str, Any]) -> str:
     return f"{choice['name']} ({options})" if options else str(choice["name"])
 
 
-def _triple(values: Sequence[float]) -> str:
+def _layout(spec: Mapping[str, Any]) -> str:
+    channels = spec["channels"]
+    return "RGB [B, H, W, 3]" if channels == list(RGB) else f"[B, H, W, {len(channels)}] ({', '.join(channels)})"
+
+
+def _listed(values: Sequence[float]) -> str:
     return ", ".join(f"{value:.3f}" for value in values)

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     import onnx
 
 # The exporter only traces: any size that every model takes, with no two numbers alike.
-TRACED_SHAPE = (2, 64, 96, 3)
+TRACED_SIZE = (2, 64, 96)
 
 
 class Exported(nn.Module):
-    """What the file computes: uint8 RGB [B, H, W, 3] to float32 logits and the classes of the largest of them.
+    """What the file computes: uint8 [B, H, W, C] to float32 logits and the classes of the largest of them.
 
     Class ids are uint8 [B, H, W] for segmentation and int64 [B] for classification.
     """
@@ -47,7 +47,7 @@ def write_onnx(path: Path, model: nn.Module, spec: ModelSpec, *, opset: int) -> 
     with _silence(), torch.no_grad():
         program = torch.onnx.export(
             exported,
-            (torch.zeros(TRACED_SHAPE, dtype=torch.uint8),),
+            (torch.zeros((*TRACED_SIZE, len(spec.mean)), dtype=torch.uint8),),
             dynamo=True,
             opset_version=opset,
             input_names=["images"],

@@ -11,9 +11,11 @@ import numpy as np
 
 from graft.errors import GraftError
 from graft.predicting import MIN_SIDE_PX, Preparation, Runner
-from graft.sample import ClassMap, read_json
+from graft.sample import RGB, ClassMap, read_json
 
 ONNX_FILE, PREDICT_FILE = "model.onnx", "predict.json"
+# What specs that do not say it are of.
+SPEC_OF_BEFORE = {"min_side_px": MIN_SIDE_PX, "channels": RGB, "max_value": None}
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Exported:
     """A model ready to predict.
 
     Attributes:
-        runner: uint8 RGB [B, H, W, 3] to logits.
+        runner: uint8 [B, H, W, C] to logits.
         spec: How it wants its input.
         class_map: Its classes and what they are called in the source.
         limits: `max_pixels` and `overlap_px`, as `predicting` takes them.
@@ -45,7 +47,7 @@ def open_exported(folder: Path, *, num_threads: int | None = None) -> Exported:
     """
     if not folder.is_dir():
         raise GraftError("no such folder", where=folder, rule="a model is a folder written by graft export")
-    spec = SimpleNamespace(**{"min_side_px": MIN_SIDE_PX, **read_json(folder / "spec.json")})
+    spec = SimpleNamespace(**SPEC_OF_BEFORE | read_json(folder / "spec.json"))
     runner = onnx_runner(session(folder / ONNX_FILE, num_threads))
     return Exported(runner, spec, ClassMap.read(folder / "class_map.json"), read_json(folder / PREDICT_FILE))
 

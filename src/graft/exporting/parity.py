@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graft.datasets.images import decode_image, decode_mask
+from graft.datasets.images import decode_mask
 from graft.datasets.shards import Row, num_rows, read_rows
+from graft.datasets.stacks import decode
 from graft.errors import GraftError
 from graft.metrics.confusion import confusion_matrix, scores
 from graft.predicting import Preparation, Runner, most_likely, predict_logits
@@ -74,7 +75,7 @@ def compare(
     parity, ids = Parity(num_classes, spec.task), []
     rows = list(spread(images, limit))
     for row in progress(rows, "Comparing the exported model with the original", unit="image"):
-        image = decode_image(row.image, where=row.id)
+        image = decode(row.image, spec, where=row.id)
         targets = decode_mask(row.mask, where=row.id) if row.mask is not None else np.asarray(row.label, np.int64)
         logits = [predict_logits(runner, image, spec, **limits) for runner in (original, exported)]
         parity.add(*logits, targets)
@@ -90,7 +91,7 @@ def compare_sizes(original: Runner, exported: Runner, spec: Preparation, largest
     generator, multiple, difference = np.random.default_rng(0), spec.padding_multiple, 0.0
     for num_images, size in zip((1, 3, 1), ODD_SIZES, strict=True):
         height, width = (min(-(-side // multiple) * multiple, largest_side) for side in size)
-        images = generator.integers(0, 256, (num_images, height, width, 3), np.uint8)
+        images = generator.integers(0, 256, (num_images, height, width, len(spec.channels)), np.uint8)
         logits = original(images)
         scale = max(float(np.abs(logits).max()), float(np.finfo(np.float32).tiny))
         difference = max(difference, largest_difference(logits, exported(images)) / scale)

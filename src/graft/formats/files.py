@@ -16,6 +16,7 @@ from graft.formats.listing import Entry
 
 MOST_FILE_BYTES = 120_000_000  # an image and its mask must fit into one shard
 NUM_KINDS_SHOWN = 6
+STACK_EXTENSIONS = frozenset({".npy", ".npz", ".zip"})  # beside those below, where images are stacks of channels
 EXTENSIONS_READ = frozenset(
     {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".gif", ".bmp", ".dib", ".tif", ".tiff", ".webp"}
     | {".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".avif"}

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from graft.datasets.images import overlay
+from graft.datasets.stacks import composite
 from graft.sample import ClassMap
 from graft.scoring import Scored
 
@@ -77,18 +78,18 @@ def _rank(example: Example) -> tuple[float, str]:
 
 
 def _example(scored: Scored, class_map: ClassMap) -> Example:
-    predictions = scored.predictions
+    predictions, shown = scored.predictions, composite(scored.image, class_map.channels)
     baseline = predictions.get("baseline")
     said: tuple[str, ...] = ()
     truth = None
     if scored.targets.ndim == 0:
-        pictures: tuple[Picture, ...] = (Picture("image", _uri(_shrunk(scored.image, cv2.INTER_AREA))),)
+        pictures: tuple[Picture, ...] = (Picture("image", _uri(_shrunk(shown, cv2.INTER_AREA))),)
         truth = class_map.names[int(scored.targets)]
         said = tuple(
             f"{class_map.names[int(p.class_ids)]} ({100 * (p.confidence or 0):.0f}%)" for p in predictions.values()
         )
     else:
-        image = _shrunk(scored.image, cv2.INTER_AREA)
+        image = _shrunk(shown, cv2.INTER_AREA)
         masks = {"truth": scored.targets, "fine-tuned": predictions["fine_tuned"].class_ids}
         masks |= {"from scratch": baseline.class_ids} if baseline else {}
         pictures = (

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from graft.datasets.images import decode_image, encode_png
+from graft.datasets.images import encode_png
+from graft.datasets.stacks import decode
 from graft.errors import GraftError
 from graft.exporting.opened import open_exported
 from graft.predicting import predict_class_ids, predict_logits
@@ -33,7 +34,7 @@ class Predictor:
         """One answer for each image.
 
         Args:
-            images: Encoded files (PNG, JPEG, …), as bytes or as base64 text.
+            images: Encoded files (PNG, JPEG, …; TIFF, NumPy or zip for stacks of channels), as bytes or as base64 text.
 
         Returns:
             Segmentation: `mask` (PNG in the values of the source, base64) and `class_shares` (name to fraction of the
@@ -46,7 +47,8 @@ class Predictor:
         for number, image in enumerate(images):
             try:
                 where = f"image {number}"
-                decoded.append(decode_image(encoded(image, where), where=where, max_pixels=MAX_IMAGE_PIXELS))
+                data = encoded(image, where)
+                decoded.append(decode(data, self.model.spec, where=where, max_pixels=MAX_IMAGE_PIXELS))
             except GraftError as error:
                 problems.append(f"{error.where}: {error.what}")
         if problems:

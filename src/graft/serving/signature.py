@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from graft.datasets.images import encode_png
+from graft.datasets.stacks import ImageKind
 from graft.serving.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -17,7 +19,17 @@ if TYPE_CHECKING:
 
 EXAMPLE_HEIGHT_PX, EXAMPLE_WIDTH_PX = 48, 64
 # What predicting imports; Graft itself is installed from its checkout, no index has it.
-REQUIRED = ("numpy", "opencv-python-headless", "onnxruntime", "pandas", "pillow", "pydantic", "tqdm", "mlflow")
+REQUIRED = (
+    "numpy",
+    "opencv-python-headless",
+    "onnxruntime",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "tifffile",
+    "tqdm",
+    "mlflow",
+)
 
 
 def described(model: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -28,18 +40,27 @@ def described(model: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """
     import pandas as pd
 
-    example = input_example()
-    return example, pd.DataFrame(Predictor(model).answers(example["image"])), example
+    predictor = Predictor(model)
+    example = input_example(predictor.model.spec)
+    return example, pd.DataFrame(predictor.answers(example["image"])), example
 
 
-def input_example() -> pd.DataFrame:
-    """One row with a column `image`: a small picture of two gradients, PNG, base64."""
+def input_example(kind: ImageKind) -> pd.DataFrame:
+    """One row with a column `image`: a small picture of two gradients, PNG (a stack: NumPy's .npy), base64."""
     import pandas as pd
 
     rows = np.linspace(0, 255, EXAMPLE_HEIGHT_PX, dtype=np.uint8)[:, None]
     columns = np.linspace(0, 255, EXAMPLE_WIDTH_PX, dtype=np.uint8)[None]
-    planes = np.broadcast_arrays(rows, columns, np.uint8(128))
-    return pd.DataFrame({"image": [base64.b64encode(encode_png(np.stack(planes, axis=-1))).decode()]})
+    grey = [np.uint8(128)] * (len(kind.channels) - 2)
+    image = np.stack(np.broadcast_arrays(rows, columns, *grey)[: len(kind.channels)], axis=-1)
+    data = encode_png(image) if kind.max_value is None else _npy(image)
+    return pd.DataFrame({"image": [base64.b64encode(data).decode()]})
+
+
+def _npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
 
 
 def requirements() -> list[str]:
