@@ -20,7 +20,7 @@ from graft.predicting_torch import normalisation
 from graft.runtimes import use_runtime
 from graft.sample import ignored_target
 from graft.sampling import SAMPLINGS
-from graft.schedules import SCHEDULES
+from graft.schedules import SCHEDULES, refuse_too_long
 from graft.trainee import Trainee
 from graft.training import Strategy, Training
 
@@ -74,14 +74,20 @@ class Bench:
         return Forward(model, (scale, shift), self.runtime.precision, self.runtime.channels_last, compiled)
 
     def plan(self, learning_rate: float) -> Plan:
-        """How long, how fast and in which order to train."""
+        """How long, how fast and in which order to train.
+
+        Raises:
+            GraftError: A choice cannot be used, or the schedule is longer than training.
+        """
         params = self.params
+        schedule = resolve(SCHEDULES, params.schedule, where="fine_tune.schedule")
+        refuse_too_long(schedule, params.epochs, params.warmup_epochs)
         return Plan(
             seed=self.seed,
             epochs=params.epochs,
             batch_size=params.batch_size,
             learning_rate=learning_rate,
-            schedule=resolve(SCHEDULES, params.schedule, where="fine_tune.schedule"),
+            schedule=schedule,
             warmup_epochs=params.warmup_epochs,
             clip_norm=params.clip_norm,
             early_stopping_epochs=params.early_stopping_epochs,

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graft.choices import Choice
 from graft.mixed import MixedTargets
 from graft.sample import IGNORE_INDEX, content_seed
 from graft.sampling import Sampling
-from graft.schedules import warmed_up
+from graft.schedules import Moment, warmed_up
+from graft.schedules.warming_up import Warmup
 
 Mix = Callable[[Tensor, Tensor, int], tuple[Tensor, Any]]
 
@@ -44,21 +44,28 @@ class Plan:
     epochs: int
     batch_size: int
     learning_rate: float
-    schedule: Choice
+    schedule: Callable[[Moment], float]
     warmup_epochs: int
     clip_norm: float | None
     early_stopping_epochs: int | None
     sampling: Sampling
     mix: Mix | None = None
-    warmup: str = "linear"
+    warmup: Warmup = "linear"
     accumulate_steps: int = 1
     clip_value: float | None = None
     ignored_target: int = IGNORE_INDEX
 
     def rate(self, step: int, steps_per_epoch: int, scores: Sequence[float]) -> float:
         """The learning rate of a step (from 0), given the val scores of the epochs so far."""
-        num_steps, num_warmup_steps = self.epochs * steps_per_epoch, self.warmup_epochs * steps_per_epoch
-        return self.learning_rate * warmed_up(self.schedule, step, num_steps, num_warmup_steps)
+        return self.learning_rate * warmed_up(
+            self.schedule,
+            step,
+            epochs=self.epochs,
+            steps_per_epoch=steps_per_epoch,
+            warmup_epochs=self.warmup_epochs,
+            warmup=self.warmup,
+            scores=scores,
+        )
 
     def order(self, epoch: int, *, needs_two: bool) -> np.ndarray:
         """The order of an epoch (from 0): sample numbers, int64.

@@ -1,34 +1,83 @@
-"""How the learning rate goes: one file a schedule, `(step, num_steps, *, options) -> factor`, pure functions.
+"""How the learning rate goes: one file a schedule, `(moment, *, options) -> factor`, pure functions.
 
-The factor multiplies the learning rate of step `step` of `num_steps` (counted from 0, warm-up left out).
+The factor multiplies the learning rate of the step at a `Moment`. A schedule that can be too long for a training says
+so in a `reason_against(epochs, warmup_epochs, *, options)` of its file, which stands in REASONS.
 """
 
 from __future__ import annotations
 
 from graft.choices import Choice
+from graft.errors import GraftError
 from graft.schedules.constant import constant
 from graft.schedules.cosine import cosine
+from graft.schedules.cosine_restarts import cosine_restarts
+from graft.schedules.cosine_restarts import reason_against as reason_against_cosine_restarts
 from graft.schedules.exponential import exponential
+from graft.schedules.moment import Moment
+from graft.schedules.multi_step import multi_step
+from graft.schedules.multi_step import reason_against as reason_against_multi_step
+from graft.schedules.one_cycle import one_cycle
+from graft.schedules.plateau import plateau
+from graft.schedules.plateau import reason_against as reason_against_plateau
 from graft.schedules.poly import poly
+from graft.schedules.step import reason_against as reason_against_step
 from graft.schedules.step import step
+from graft.schedules.warming_up import warmed_up
 
 SCHEDULES = {
     "constant": constant,
     "cosine": cosine,
+    "cosine_restarts": cosine_restarts,
     "exponential": exponential,
+    "multi_step": multi_step,
+    "one_cycle": one_cycle,
+    "plateau": plateau,
     "poly": poly,
     "step": step,
 }
 
+REASONS = {
+    "cosine_restarts": reason_against_cosine_restarts,
+    "multi_step": reason_against_multi_step,
+    "plateau": reason_against_plateau,
+    "step": reason_against_step,
+}
 
-def warmed_up(schedule: Choice, step: int, num_steps: int, num_warmup_steps: int) -> float:
-    """The factor of `step` (from 0): (step + 1) / num_warmup_steps while warming up, then the schedule over the rest.
 
-    A linear warm-up as in Goyal et al. 2017, section 2.2; its last step has factor one.
+def refuse_too_long(schedule: Choice, epochs: int, warmup_epochs: int, *, where: str = "fine_tune.schedule") -> None:
+    """Refuses a schedule that is longer than training, parts of which would never come.
+
+    Args:
+        schedule: Bound entry of SCHEDULES.
+        epochs: Of the whole training.
+        warmup_epochs: How many of them are warm-up.
+        where: Its key in `params.yaml`.
+
+    Raises:
+        GraftError: It is.
     """
-    if step < num_warmup_steps:
-        return (step + 1) / num_warmup_steps
-    return schedule(step - num_warmup_steps, num_steps - num_warmup_steps)
+    reason = REASONS[schedule.name](epochs, warmup_epochs, **schedule.options) if schedule.name in REASONS else None
+    if reason is not None:
+        raise GraftError(
+            f"{where} {schedule.name}: {reason}",
+            rule="every part of a schedule lies within training",
+            remedy="raise fine_tune.epochs, or shorten the schedule",
+        )
 
 
-__all__ = ["SCHEDULES", "constant", "cosine", "exponential", "poly", "step", "warmed_up"]
+__all__ = [
+    "REASONS",
+    "SCHEDULES",
+    "Moment",
+    "constant",
+    "cosine",
+    "cosine_restarts",
+    "exponential",
+    "multi_step",
+    "one_cycle",
+    "plateau",
+    "poly",
+    "refuse_too_long",
+    "step",
+    "warmed_up",
+]

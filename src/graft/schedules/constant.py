@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from graft.schedules.moment import Moment
 
-def constant(step: int, num_steps: int) -> float:
-    """One, at every step."""
+
+def constant(moment: Moment) -> float:
+    """One, at every step.
+
+    The plainest choice, for a short training at a small rate, and for comparing rates with one another. There is
+    nothing to set.
+    """
     return 1.0

@@ -6,7 +6,17 @@ from typing import Annotated
 
 from pydantic import Field
 
+from graft.schedules.moment import Moment
 
-def poly(step: int, num_steps: int, *, power: Annotated[float, Field(gt=0)] = 0.9) -> float:
-    """(1 - step / num_steps) ** power (Chen et al. 2017, "DeepLab", section 4.1.1)."""
-    return (1 - step / num_steps) ** power
+
+def poly(moment: Moment, *, power: Annotated[float, Field(gt=0)] = 0.9) -> float:
+    """Polynomial decay from one to zero.
+
+    (1 - step / num_steps) ** power. The usual schedule of semantic segmentation, whose published results it makes
+    comparable. Chen et al. 2017, "DeepLab", section 4.1.1, which has the default.
+
+    Args:
+        moment: Where the step is.
+        power: One is a straight line; more is faster at first.
+    """
+    return (1 - moment.fraction) ** power

@@ -1,4 +1,4 @@
-"""Drops at milestones."""
+"""A drop every so many epochs."""
 
 from __future__ import annotations
 
@@ -6,15 +6,28 @@ from typing import Annotated
 
 from pydantic import Field
 
-Milestone = Annotated[float, Field(gt=0, lt=1)]
+from graft.schedules.moment import Moment
 
 
 def step(
-    step: int,
-    num_steps: int,
+    moment: Moment,
     *,
-    milestones: list[Milestone] = [0.5, 0.75],  # noqa: B006 (never written to, and a list is what YAML gives)
-    drop: Annotated[float, Field(gt=0, le=1)] = 0.1,
+    every_epochs: Annotated[int, Field(ge=1)],
+    drop: Annotated[float, Field(gt=0, lt=1)] = 0.1,
 ) -> float:
-    """drop ** (number of milestones reached); a milestone is a fraction of the steps (He et al. 2016, section 4.2)."""
-    return drop ** sum(step >= milestone * num_steps for milestone in milestones)
+    """A drop every so many epochs of the training, warm-up included.
+
+    drop ** (epochs finished // every_epochs). Easy to reason about where a training's length is known by heart. The
+    default drop is the usual one (He et al. 2016, "Deep Residual Learning for Image Recognition", section 3.4).
+
+    Args:
+        moment: Where the step is.
+        every_epochs: How many epochs lie between two drops.
+        drop: What the rate is multiplied by at each.
+    """
+    return drop ** (moment.finished_epochs // every_epochs)
+
+
+def reason_against(epochs: int, warmup_epochs: int, *, every_epochs: int, **_: float) -> str | None:
+    """Why the schedule makes no sense for a training of so many epochs, or None."""
+    return None if every_epochs < epochs else f"a drop every {every_epochs} epochs never comes within {epochs}"
