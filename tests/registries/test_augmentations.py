@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from graft.augmentations import POLICIES, apply, serialise
-from graft.augmentations.policy import compose, library, values_gained
+from graft.augmentations import POLICIES, apply, build, serialise
+from graft.augmentations.policy import library, values_gained
 from graft.choices import resolve
 from graft.errors import GraftError
 
@@ -29,8 +30,8 @@ COLOURLESS = {name: {"strength": 0.0} for name in ("light", "photometric", "stre
 BOTH = [(name, options) for name in sorted(CASES) for options in ({}, CASES[name])]
 
 
-def policy_of(name: str, **options: object):
-    return resolve(POLICIES, {"name": name, **options}, where="augment.policy")(48, 64)
+def policy_of(name: str, size: tuple[int, int] = (48, 64), class_shares: Sequence[float] = (), **options: object):
+    return build(resolve(POLICIES, {"name": name, **options}, where="augment.policy")(), *size, class_shares)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +108,7 @@ def test_a_crop_that_one_class_fills_is_drawn_again():
     image = np.zeros((200, 200, 3), np.uint8)
 
     def largest(limit: float) -> np.ndarray:
-        policy = resolve(POLICIES, {"name": "light", "max_class_fraction": limit}, where="policy")(64, 64)
+        policy = policy_of("light", (64, 64), max_class_fraction=limit)
         shares = [np.bincount(apply(policy, image, mask, seed)[1].ravel()).max() / 64**2 for seed in range(40)]
         return np.array(shares)
 
@@ -132,7 +133,7 @@ def test_a_mask_that_gains_a_value_is_refused(mask, image):
     with pytest.raises(GraftError, match=r"the mask of a view has values its sample's mask has not: \[.*7"):
         apply(blurred, image, mask, 0)
     assert values_gained(np.array([1], np.uint8), np.array([1, 255], np.uint8)) == []
-    assert apply(compose([A.Affine(rotate=(30, 30), fill_mask=255, p=1.0)]), image, mask, 0)[1] is not None
+    assert apply(A.Compose([A.Affine(rotate=(30, 30), fill_mask=255, p=1.0)]), image, mask, 0)[1] is not None
 
 
 def test_options_that_make_no_sense_are_refused():

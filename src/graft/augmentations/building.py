@@ -1,4 +1,4 @@
-"""The groups of transforms that several policies share."""
+"""The options and the groups of transforms that several policies share."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from graft.augmentations.policy import library
-from graft.errors import GraftError
 from graft.sample import IGNORE_INDEX
 
 Probability = Annotated[float, Field(ge=0, le=1)]
@@ -15,18 +14,31 @@ Share = Annotated[float, Field(gt=0, le=1)]
 Scale = Annotated[float, Field(gt=0.05, lt=20)]
 Degrees = Annotated[float, Field(ge=0, le=180)]
 Strength = Annotated[float, Field(ge=0, le=3)]
+Pixels = Annotated[int, Field(ge=0)]
 
 
-def flip(probability: float) -> list[Any]:
+def flipped(probability: float) -> list[Any]:
     """Left and right exchanged."""
     return [library().HorizontalFlip(p=probability)] if probability else []
 
 
-def rotation(degrees: float) -> list[Any]:
-    """A turn by at most so many degrees, of half of the images; corners beyond the image become 255 in the mask."""
-    if not degrees:
+def flipped_upside_down(probability: float) -> list[Any]:
+    """Top and bottom exchanged."""
+    return [library().VerticalFlip(p=probability)] if probability else []
+
+
+def rotated(degrees: float, probability: float) -> list[Any]:
+    """A turn by at most so many degrees, of a share of the images; corners beyond the image become 255 in the mask."""
+    if not (degrees and probability):
         return []
-    return [library().Affine(rotate=(-degrees, degrees), p=0.5, **filling())]
+    return [library().Affine(rotate=(-degrees, degrees), p=probability, **filling())]
+
+
+def tilted(amount: float, probability: float) -> list[Any]:
+    """Corners moved by about so much of the side, of a share of the images."""
+    if not (amount and probability):
+        return []
+    return [library().Perspective(scale=(amount / 2, amount), p=probability, **filling())]
 
 
 def filling() -> dict[str, Any]:
@@ -34,23 +46,6 @@ def filling() -> dict[str, Any]:
     from graft.augmentations.transforms import PADDING_RGB
 
     return {"fill": PADDING_RGB, "fill_mask": IGNORE_INDEX}
-
-
-def crop(height: int, width: int, min_scale: float, max_scale: float, max_class_fraction: float) -> list[Any]:
-    """A window of random scale and place that one class may not fill.
-
-    Raises:
-        GraftError: The smallest scale is larger than the largest.
-    """
-    from graft.augmentations.transforms import ScaledCrop
-
-    if min_scale > max_scale:
-        raise GraftError(
-            f"min_scale {min_scale} is larger than max_scale {max_scale}",
-            where="augment.policy",
-            rule="scales are drawn between min_scale and max_scale",
-        )
-    return [ScaledCrop(height, width, float(min_scale), float(max_scale), float(max_class_fraction))]
 
 
 def appearance(strength: float) -> list[Any]:
@@ -74,10 +69,19 @@ def appearance(strength: float) -> list[Any]:
         A.RandomToneCurve(scale=min(0.08 * s, 0.3), per_channel=True, p=min(0.15 * s, 1.0)),
         Haze(max_strength=min(0.3 * s, 0.8), p=min(0.1 * s, 1.0)),
         A.ToGray(p=min(0.03 * s, 1.0)),
-        A.OneOf(
-            [A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 0.6 + 0.5 * s)), A.MotionBlur(blur_limit=(3, 5))],
-            p=min(0.12 * s, 1.0),
-        ),
+        blurred(s, min(0.12 * s, 1.0)),
         A.GaussNoise(std_range=(0.01, min(0.01 + 0.03 * s, 0.1)), p=min(0.15 * s, 1.0)),
-        A.ImageCompression(quality_range=(max(round(75 - 15 * s), 25), 95), p=min(0.08 * s, 1.0)),
+        compressed(s, min(0.08 * s, 1.0)),
     ]
+
+
+def blurred(strength: float, probability: float) -> Any:
+    """Out of focus, or moved; one of them."""
+    A = library()
+    out_of_focus = A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 0.6 + 0.5 * strength))
+    return A.OneOf([out_of_focus, A.MotionBlur(blur_limit=(3, 5))], p=probability)
+
+
+def compressed(strength: float, probability: float) -> Any:
+    """As JPEG, of a quality down to 75 - 15 x strength."""
+    return library().ImageCompression(quality_range=(max(round(75 - 15 * strength), 25), 95), p=probability)

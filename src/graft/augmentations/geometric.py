@@ -6,13 +6,22 @@ from typing import Annotated
 
 from pydantic import Field
 
-from graft.augmentations.building import Degrees, Probability, Scale, Share, crop, filling, flip, rotation
-from graft.augmentations.policy import Policy, compose, library
+from graft.augmentations.building import (
+    Degrees,
+    Pixels,
+    Probability,
+    Scale,
+    Share,
+    flipped,
+    flipped_upside_down,
+    rotated,
+    tilted,
+)
+from graft.augmentations.policy import library
+from graft.augmentations.steps import Crop, Steps
 
 
 def geometric(
-    crop_height: int,
-    crop_width: int,
     *,
     flip_probability: Probability = 0.5,
     vertical_flip_probability: Probability = 0.0,
@@ -22,12 +31,12 @@ def geometric(
     min_scale: Scale = 0.7,
     max_scale: Scale = 1.5,
     max_class_fraction: Share = 0.75,
-) -> Policy:
+    rare_class_pixels: Pixels = 0,
+    rare_class_share: Share = 0.02,
+) -> Steps:
     """Flips, turns, perspective and a crop at a random scale: for images whose colours are measurements.
 
     Args:
-        crop_height: Of the view, in pixels.
-        crop_width: Of the view, in pixels.
         flip_probability: Of a horizontal flip.
         vertical_flip_probability: Of a vertical flip: where up and down mean nothing (microscope, camera drone).
         quarter_turns: Also turn by 0, 90, 180 or 270 degrees, all as likely.
@@ -36,11 +45,10 @@ def geometric(
         min_scale: Things appear at least this many times as large as in the image (after the resize rule).
         max_scale: And at most this many times.
         max_class_fraction: A crop of which one class fills more is drawn again, 10 times at most.
+        rare_class_pixels: A crop with fewer pixels of a rare class of its image is drawn again, as in `crop`.
+        rare_class_share: A class is rare that holds less than this share of the labelled training pixels.
     """
-    A = library()
-    moved = flip(flip_probability)
-    moved += [A.VerticalFlip(p=vertical_flip_probability)] if vertical_flip_probability else []
-    moved += [A.RandomRotate90(p=1.0)] if quarter_turns else []
-    moved += rotation(rotation_degrees)
-    moved += [A.Perspective(scale=(perspective / 2, perspective), p=0.5, **filling())] if perspective else []
-    return compose([*moved, *crop(crop_height, crop_width, min_scale, max_scale, max_class_fraction)])
+    moves = [*flipped(flip_probability), *flipped_upside_down(vertical_flip_probability)]
+    moves += [library().RandomRotate90(p=1.0)] if quarter_turns else []
+    moves += [*rotated(rotation_degrees, 0.5), *tilted(perspective, 0.5)]
+    return Steps(moves, Crop(min_scale, max_scale, max_class_fraction, rare_class_pixels, rare_class_share))

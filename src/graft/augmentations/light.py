@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from graft.augmentations.building import Probability, Share, Strength, appearance, crop, flip
-from graft.augmentations.policy import Policy, compose
+from graft.augmentations.building import Pixels, Probability, Share, Strength, appearance, flipped
+from graft.augmentations.steps import Crop, Steps
 
 
 def light(
-    crop_height: int,
-    crop_width: int,
     *,
     flip_probability: Probability = 0.5,
     max_class_fraction: Share = 1.0,
+    rare_class_pixels: Pixels = 0,
+    rare_class_share: Share = 0.02,
     strength: Strength = 0.25,
-) -> Policy:
+) -> Steps:
     """Flip and crop at the image's own scale, colours hardly changed: for data that varies enough, or fine detail.
 
     Args:
-        crop_height: Of the view, in pixels.
-        crop_width: Of the view, in pixels.
         flip_probability: Of a horizontal flip.
         max_class_fraction: A crop of which one class fills more is drawn again, 10 times at most.
+        rare_class_pixels: A crop with fewer pixels of a rare class of its image is drawn again, as in `crop`.
+        rare_class_share: A class is rare that holds less than this share of the labelled training pixels.
         strength: Of changes of colour, tone, blur and noise; 0 for none.
     """
-    moved = [*flip(flip_probability), *crop(crop_height, crop_width, 1.0, 1.0, max_class_fraction)]
-    return compose([*moved, *appearance(strength)])
+    crop = Crop(1.0, 1.0, max_class_fraction, rare_class_pixels, rare_class_share)
+    return Steps(flipped(flip_probability), crop, appearance(strength))

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from graft.augmentations.building import Share, Strength, appearance, crop
-from graft.augmentations.policy import Policy, compose
+from graft.augmentations.building import Pixels, Share, Strength, appearance
+from graft.augmentations.steps import Crop, Steps
 
 
 def photometric(
-    crop_height: int,
-    crop_width: int,
     *,
     max_class_fraction: Share = 1.0,
+    rare_class_pixels: Pixels = 0,
+    rare_class_share: Share = 0.02,
     strength: Strength = 1.0,
-) -> Policy:
+) -> Steps:
     """A crop at the image's own scale and orientation, with colour, tone, haze, blur, noise and compression.
 
     Args:
-        crop_height: Of the view, in pixels.
-        crop_width: Of the view, in pixels.
         max_class_fraction: A crop of which one class fills more is drawn again, 10 times at most.
+        rare_class_pixels: A crop with fewer pixels of a rare class of its image is drawn again, as in `crop`.
+        rare_class_share: A class is rare that holds less than this share of the labelled training pixels.
         strength: Of all changes: 0 for none, 1 for the variety of one place, 2 and more for light nobody has seen.
     """
-    return compose([*crop(crop_height, crop_width, 1.0, 1.0, max_class_fraction), *appearance(strength)])
+    return Steps((), Crop(1.0, 1.0, max_class_fraction, rare_class_pixels, rare_class_share), appearance(strength))

@@ -26,7 +26,9 @@ class ScaledCrop(DualTransform):
     The scale is log-uniform in [`min_scale`, `max_scale`]: 2 shows things twice as large as in the image. Where the
     window reaches beyond the image it is padded: image with the mean colour of photographs, mask with 255. As in
     mmsegmentation's RandomCrop (`cat_max_ratio`), a window of which one class fills more than `max_class_fraction`
-    of the labelled pixels is drawn again, 10 times at most; without a mask the first window counts.
+    of the labelled pixels is drawn again, 10 times at most; without a mask the first window counts. Where the image
+    holds any of `rare_classes`, one of these is drawn, and a window that shows fewer than `rare_class_pixels` of it is
+    drawn again too; the tenth time the one that shows most of it counts.
     """
 
     class InitSchema(BasicTransform.InitSchema):
@@ -35,21 +37,48 @@ class ScaledCrop(DualTransform):
         min_scale: float = Field(gt=0)
         max_scale: float = Field(gt=0)
         max_class_fraction: float = Field(gt=0, le=1)
+        rare_class_pixels: int = Field(ge=0)
+        rare_classes: tuple[int, ...]
 
     def __init__(
-        self, height: int, width: int, min_scale: float, max_scale: float, max_class_fraction: float, p: float = 1.0
+        self,
+        height: int,
+        width: int,
+        min_scale: float,
+        max_scale: float,
+        max_class_fraction: float,
+        rare_class_pixels: int,
+        rare_classes: tuple[int, ...],
+        p: float = 1.0,
     ) -> None:
         super().__init__(p=p)
         self.height, self.width = height, width
         self.min_scale, self.max_scale = min_scale, max_scale
         self.max_class_fraction = max_class_fraction
+        self.rare_class_pixels, self.rare_classes = rare_class_pixels, rare_classes
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        mask, size = data.get("mask"), params["shape"][:2]
+        if mask is None:
+            return {"window": self._draw(*size)}
+        sought = self._sought(mask)
+        best, most = (0, 0, *size), -1.0
         for _ in range(MAX_DRAWS):
-            window = self._draw(*params["shape"][:2])
-            if data.get("mask") is None or _largest_share(_visible(data["mask"], window)) <= self.max_class_fraction:
-                break
-        return {"window": window}
+            window = self._draw(*size)
+            counts = _counts(_visible(mask, window))
+            varied = counts.max() <= self.max_class_fraction * counts.sum()
+            shown = 0.0 if sought is None else counts[sought] * self.height * self.width / (window[2] * window[3])
+            if varied and (sought is None or shown >= self.rare_class_pixels):
+                return {"window": window}
+            best, most = (window, shown) if shown >= most else (best, most)
+        return {"window": best}
+
+    def _sought(self, mask: np.ndarray) -> int | None:
+        if not self.rare_classes:
+            return None
+        counts = _counts(mask)
+        held = [k for k in self.rare_classes if counts[k]]
+        return self.py_random.choice(held) if held else None
 
     def _draw(self, height: int, width: int) -> tuple[int, int, int, int]:
         scale = math.exp(self.py_random.uniform(math.log(self.min_scale), math.log(self.max_scale)))
@@ -108,6 +137,5 @@ def _cut(array: np.ndarray, window: tuple[int, int, int, int], fill: int | tuple
     return cv2.copyMakeBorder(inside, above, below, before, after, cv2.BORDER_CONSTANT, value=fill)
 
 
-def _largest_share(mask: np.ndarray) -> float:
-    counts = np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1)[:IGNORE_INDEX]
-    return float(counts.max() / max(counts.sum(), 1))
+def _counts(mask: np.ndarray) -> np.ndarray:
+    return np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1)[:IGNORE_INDEX]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from graft.augmentations import POLICIES, Policy, apply, carrying, num_carried
+from graft.augmentations import POLICIES, Policy, apply, build, carrying, num_carried
 from graft.choices import resolve
 from graft.datasets.images import decode_mask
 from graft.datasets.resizing import RESIZES, resize_image, resize_mask
@@ -43,6 +43,7 @@ class Recipe:
         storage: `materialised` or `online`; changes no view.
         channels: The C names of the channels, as in the class map.
         max_value: Of stacks, as in the class map.
+        class_shares: Of each class, its share of the labelled training pixels, where the policy seeks rare classes.
     """
 
     task: str
@@ -55,10 +56,12 @@ class Recipe:
     storage: str
     channels: tuple[str, ...] = RGB
     max_value: int | None = None
+    class_shares: tuple[float, ...] = ()
 
     def compose(self) -> Policy:
         """The policy, built once a process."""
-        return _composed(json.dumps(self.policy, sort_keys=True), self.height, self.width, num_carried(self.channels))
+        size = (self.height, self.width)
+        return _composed(json.dumps(self.policy), size, tuple(self.class_shares), num_carried(self.channels))
 
     def prepared(self, row: Row) -> tuple[np.ndarray, np.ndarray | None]:
         """Decodes a row and applies the resize rule: image uint8 [H, W, C] and mask uint8 [H, W] (None for a label).
@@ -87,8 +90,9 @@ class Recipe:
 
 
 @functools.lru_cache(maxsize=4)
-def _composed(policy: str, height: int, width: int, num_carried: int) -> Policy:
-    return carrying(resolve(POLICIES, json.loads(policy), where="augment.policy")(height, width), num_carried)
+def _composed(policy: str, size: tuple[int, int], class_shares: tuple[float, ...], num_carried: int) -> Policy:
+    steps = resolve(POLICIES, json.loads(policy), where="augment.policy")()
+    return carrying(build(steps, *size, class_shares), num_carried)
 
 
 def view_of(recipe: Recipe, row: Row, k: int) -> tuple[np.ndarray, np.ndarray | int]:
