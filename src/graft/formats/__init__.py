@@ -11,6 +11,7 @@ from graft.formats.image_folder import image_folder
 from graft.formats.joined import joined
 from graft.formats.mask_folder import mask_folder
 from graft.formats.scenes import scenes
+from graft.formats.stacks import stacks
 from graft.formats.voc import voc
 
 FORMATS = {
@@ -23,5 +24,6 @@ FORMATS = {
     "joined": joined,
     "mask_folder": mask_folder,
     "scenes": scenes,
+    "stacks": stacks,
     "voc": voc,
 }

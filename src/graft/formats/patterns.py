@@ -41,14 +41,14 @@ class ImagePattern:
 
 
 class MaskPattern:
-    """Where the mask of an image lies: `{dir}` its folder, `{subdir}` what `**` stood for, `{stem}`, `{name}`.
+    """Where the mask of an image lies, or another file: its folder is `{dir}`, `{subdir}` what `**` stood for, `{stem}`,
+    `{name}`.
 
     Raises:
         GraftError: An unknown placeholder, a wildcard, or a pattern that leads out of the root.
     """
 
-    def __init__(self, pattern: str, images: ImagePattern) -> None:
-        where = "ingest.source.masks"
+    def __init__(self, pattern: str, images: ImagePattern, *, where: str = "ingest.source.masks") -> None:
         self.text, self._images = unicodedata.normalize("NFC", pattern), images
         named = re.findall(r"\{([^{}]*)\}", self.text)
         unknown = sorted(set(named) - set(PLACEHOLDERS))
@@ -56,7 +56,7 @@ class MaskPattern:
             raise GraftError(
                 f"{pattern!r} holds " + (f"the unknown {{{unknown[0]}}}" if unknown else "a wildcard"),
                 where=where,
-                rule=f"an image has one mask, and {', '.join(f'{{{name}}}' for name in PLACEHOLDERS)} are filled in",
+                rule=f"an image has one such file; filled in are {', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}",
                 remedy='as in "{dir}/{stem}.png"',
             )
         if "subdir" in named and "**" not in images.text:
