@@ -138,14 +138,13 @@ def _near_frame(canvas: Canvas, thing: layout.Thing, away: float) -> bool:
 def _develop(canvas: Canvas, lighting: Lighting, rng: np.random.Generator) -> Scene:
     """Scale the canvas down and turn it into a photograph."""
     camera = canvas.camera.scaled(1 / OVERSAMPLING)
-    codes = canvas.pixels[::OVERSAMPLING, ::OVERSAMPLING, 3]
+    codes = np.ascontiguousarray(canvas.pixels[::OVERSAMPLING, ::OVERSAMPLING, 3])
     depth = np.ascontiguousarray(canvas.depth[::OVERSAMPLING, ::OVERSAMPLING])
     mask = codes & (LIT - 1)
     depth[mask == SKY] = SKY_DEPTH_M
     lit = (codes >= LIT).astype(np.float32)
-    image = cv2.resize(
-        canvas.pixels[:, :, :3], (camera.width_px, camera.height_px), interpolation=cv2.INTER_AREA
-    ).astype(np.float32)
+    small = cv2.resize(canvas.pixels, (camera.width_px, camera.height_px), interpolation=cv2.INTER_AREA)
+    image = cv2.cvtColor(small, cv2.COLOR_RGBA2RGB).astype(np.float32)
     image = weather.dress_ground(image, mask, np.maximum(canvas.shadow, canvas.contact), camera, lighting, rng)
     image = weather.darken(image, lit, depth, camera, canvas.lights, lighting, rng)
     if lighting.weather == "rain":

@@ -88,14 +88,17 @@ def _paint_end_wall(canvas: Canvas, front: Front, lighting: Lighting) -> None:
 
 def paint_skyline(canvas: Canvas, street: Street, lighting: Lighting, rng: np.random.Generator) -> None:
     """Low distant houses across the horizon, so that the world does not end where the street does."""
-    x, z = -170.0, END_M + 55
+    camera, x, z = canvas.camera, -170.0, END_M + 55
     while x < 170:
-        width, height = rng.uniform(8, 24), rng.uniform(4, 13)
-        colour = shaded(tuple(rng.uniform(90, 150) * np.array((1.0, 0.96, 0.94))), lighting.shade((0, 0, -1)))
+        width, height, grey = rng.uniform(8, 24), rng.uniform(4, 13), rng.uniform(90, 150)
+        beside = camera.depth_of(x, z) <= 5 or camera.column_of(x, z) > camera.width_px + 4
+        if beside or camera.column_of(x + width, z) < -4:
+            x += width
+            continue
+        colour = shaded((grey, grey * 0.96, grey * 0.94), lighting.shade((0, 0, -1)))
         quad = [(x, height, z), (x + width, height, z), (x + width, -2, z), (x, -2, z)]
-        if canvas.camera.depth_of(x, z) > 5:
-            canvas.fill3d(quad, colour, BUILDING)
-        if lighting.night and canvas.camera.depth_of(x, z) > 5:
+        canvas.fill3d(quad, colour, BUILDING)
+        if lighting.night:
             px, depth = canvas.camera.project([(x + width / 2, height * 0.5, z)])
             canvas.disc(px[0], (1.5, 1.5), (220, 180, 110), BUILDING | LIT, float(depth[0]))
         x += width

@@ -42,6 +42,11 @@ class Camera:
         """Cosine and sine of the yaw."""
         return math.cos(self.yaw), math.sin(self.yaw)
 
+    @cached_property
+    def _numbers(self) -> tuple[float, ...]:
+        """What `_project_few` needs, in one look-up."""
+        return (*self.turn, self.width_px / 2, self.horizon_px, self.focal_px, self.x, self.y, self.bend)
+
     def to_camera(self, points: np.ndarray) -> np.ndarray:
         """World points [N, 3] to camera axes [N, 3]: right, up, forward (metres)."""
         x = points[:, 0] + self.bend * points[:, 2] ** 2 - self.x
@@ -66,14 +71,18 @@ class Camera:
 
     def _project_few(self, points: list[Point]) -> tuple[np.ndarray, np.ndarray]:
         """The same in plain Python: 3 times faster than NumPy for the four corners of a wall."""
-        (cos, sin), pixels, depths = self.turn, [], []
-        middle, horizon, limit = self.width_px / 2, self.horizon_px, _LIMIT_PX
+        cos, sin, middle, horizon, focal, here_x, here_y, bend = self._numbers
+        pixels, depths, nearest, limit = [], [], NEAR_M * 0.5, _LIMIT_PX
         for x, y, z in points:
-            side = x - self.x + self.bend * z * z
-            depth = max(side * sin + z * cos, NEAR_M * 0.5)
-            scale = self.focal_px / depth
-            u, v = middle + scale * (side * cos - z * sin), horizon - scale * (y - self.y)
-            pixels.append((min(max(u, -limit), limit), min(max(v, -limit), limit)))
+            side = x - here_x + bend * z * z
+            depth = side * sin + z * cos
+            if depth < nearest:
+                depth = nearest
+            scale = focal / depth
+            u, v = middle + scale * (side * cos - z * sin), horizon - scale * (y - here_y)
+            if not (-limit < u < limit and -limit < v < limit):
+                u, v = min(max(u, -limit), limit), min(max(v, -limit), limit)
+            pixels.append((u, v))
             depths.append(depth)
         return np.array(pixels), np.array(depths)
 

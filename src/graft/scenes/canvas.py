@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import cv2
 import numpy as np
 
@@ -21,6 +23,11 @@ def shaded(colour: Colour, factor: float) -> Colour:
     """The colour times a factor, kept within 0..255."""
     red, green, blue = colour
     return min(255.0, red * factor), min(255.0, green * factor), min(255.0, blue * factor)
+
+
+def scaled(image: np.ndarray, factor: np.ndarray) -> np.ndarray:
+    """Multiply float32 [H, W, 3] by float32 [H, W] in place: twice as fast as NumPy's broadcasting."""
+    return cv2.multiply(image, cv2.merge((factor, factor, factor)), dst=image)
 
 
 class Canvas:
@@ -50,9 +57,9 @@ class Canvas:
         if not outlines:
             return
         pixels, _ = self.camera.project(np.concatenate(outlines))
-        polygons = np.split(np.rint(pixels * _SCALE).astype(np.int32), np.cumsum([len(o) for o in outlines])[:-1])
-        for polygon in polygons:
-            cv2.fillPoly(self.pixels, [polygon], (*colour, code), shift=_SHIFT)
+        points = np.rint(pixels * _SCALE).astype(np.int32)
+        for outline, end in zip(outlines, accumulate(map(len, outlines)), strict=True):
+            cv2.fillPoly(self.pixels, [points[end - len(outline) : end]], (*colour, code), shift=_SHIFT)
 
     def limb(self, points_px: np.ndarray, width_px: float, colour: Colour, code: int, depth_m: float) -> None:
         """Draw a thick polyline [N, 2]."""
@@ -60,7 +67,9 @@ class Canvas:
 
     def limbs(self, lines_px: list[np.ndarray], width_px: float, colour: Colour, code: int, depth_m: float) -> None:
         """Draw several thick polylines [N, 2]."""
-        lines = [np.rint(line * _SCALE).astype(np.int32) for line in lines_px]
+        points = np.rint(np.concatenate(lines_px) * _SCALE).astype(np.int32)
+        ends = accumulate(map(len, lines_px))
+        lines = [points[end - len(line) : end] for line, end in zip(lines_px, ends, strict=True)]
         thickness = max(1, round(width_px))
         cv2.polylines(self.pixels, lines, False, (*colour, code), thickness, shift=_SHIFT)
         cv2.polylines(self.depth, lines, False, float(depth_m), thickness, shift=_SHIFT)
@@ -123,14 +132,13 @@ class Canvas:
         size = tuple(int(s) for s in high - low)
         painted = cv2.warpPerspective(level, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
         inside = np.zeros(size[::-1], np.uint8)
-        cv2.fillConvexPoly(inside, np.rint((pixels - low) * _SCALE).astype(np.int32), 1, shift=_SHIFT)
-        inside &= painted[:, :, 3] > 0
-        dim = painted[:, :, :3] if light == 1.0 else cv2.convertScaleAbs(painted[:, :, :3], alpha=light)
-        painted[:, :, :3] = dim
+        cv2.fillConvexPoly(inside, np.rint((pixels - low) * _SCALE).astype(np.int32), 255, shift=_SHIFT)
+        inside = cv2.min(inside, cv2.extractChannel(painted, 3))
+        painted = cv2.multiply(painted, (light, light, light, 1.0))
         region = (slice(low[1], high[1]), slice(low[0], high[0]))
         cv2.copyTo(painted, inside, self.pixels[region])
         across = np.interp(np.arange(low[0], high[0]), *_sorted_pair(pixels[:2, 0], 1 / depth[:2])).astype(np.float32)
-        cv2.copyTo(np.broadcast_to(1 / across, size[::-1]).copy(), inside, self.depth[region])
+        cv2.copyTo(cv2.repeat(1 / across[None], size[1], 1), inside, self.depth[region])
 
     def sprite(
         self,
@@ -154,10 +162,9 @@ class Canvas:
         alpha = cv2.extractChannel(cut, 3)
         cut = cv2.multiply(cut, (light, light, light, 0.0))
         region = (slice(y0, y1), slice(x0, x1))
-        cv2.copyTo(cut, cv2.compare(alpha, 255, cv2.CMP_EQ), self.pixels[region])
-        counted = alpha > 0
-        np.putmask(self.pixels[region][:, :, 3], counted, code)
-        np.putmask(self.depth[region], counted, np.float32(depth_m))
+        opaque = cv2.compare(alpha, 255, cv2.CMP_EQ)
+        cv2.copyTo(cv2.add(cut, (0, 0, 0, code)), cv2.merge((opaque, opaque, opaque, alpha)), self.pixels[region])
+        np.copyto(self.depth[region], np.float32(depth_m), where=alpha > 0)
 
 
 def _sorted_pair(at: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

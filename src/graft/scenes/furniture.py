@@ -18,14 +18,15 @@ _RED, _BLUE, _WHITE, _INK = (190, 30, 34), (28, 74, 160), (236, 236, 232), (30, 
 def _post(canvas: Canvas, x: float, z: float, bottom: float, top: float, width_m: float, colour: Colour) -> float:
     """An upright post that is at least a pixel wide; returns its depth in metres."""
     ends, depth = canvas.camera.project([(x, bottom, z), (x, top, z)])
-    width = max(2.4, width_m * canvas.camera.focal_px / depth[0])
-    box = np.array([(ends[0, 0] - width / 2, ends[0, 1]), (ends[0, 0] + width / 2, ends[0, 1])])
-    box = np.concatenate([box, [(ends[1, 0] + width / 2, ends[1, 1]), (ends[1, 0] - width / 2, ends[1, 1])]])
-    canvas.fill(box, colour, POLE, float(depth[0]))
+    away, ((foot, low), (head, high)) = float(depth[0]), ends.tolist()
+    width = max(2.4, width_m * canvas.camera.focal_px / away)
+    half = width / 2
+    box = np.array([(foot - half, low), (foot + half, low), (head + half, high), (head - half, high)])
+    canvas.fill(box, colour, POLE, away)
     if width > 5:
-        box[:, 0] = np.where(np.arange(4) % 3 == 0, box[:, 0] + width * 0.62, box[:, 0])
-        canvas.fill(box, shaded(colour, 0.72), POLE, float(depth[0]))
-    return float(depth[0])
+        box[::3, 0] += width * 0.62
+        canvas.fill(box, shaded(colour, 0.72), POLE, away)
+    return away
 
 
 def _flat(canvas: Canvas, x: float, y: float, z: float, outline: np.ndarray, colour: Colour, code: int) -> None:
@@ -138,7 +139,7 @@ def paint_fence(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     colour = shaded(((44, 46, 50), (136, 104, 74), (140, 90, 70), (150, 152, 150))[kind], light)
     edges = np.linspace(z0, z1, 2 + int((z1 - z0) / (3.0 if z0 < 15 else 6.0)))
     edges = edges if z0 < 40 else np.array((z0, z1))
-    for a, b in list(pairwise(edges))[::-1]:
+    for a, b in list(pairwise(edges.tolist()))[::-1]:
         low, high = ((0, height), (0, height), (0, 0.6), (0, height))[kind]
         if kind in (1, 2):
             panel = [(thing.x, high, a), (thing.x, high, b), (thing.x, low, b), (thing.x, low, a)]
@@ -169,12 +170,15 @@ def _railing(canvas: Canvas, x: float, span: tuple[float, float], rise: tuple[fl
     """One bay of a railing. Its gaps show what lies behind but count as fence, as in CamVid."""
     (z0, z1), (low, high) = span, rise
     middle = canvas.camera.depth_of(x, (z0 + z1) / 2)
-    num_bars = int(np.clip((z1 - z0) * 5 * min(1.0, 10 / max(middle, 1.0)), 1, 14))
-    bars = [(x, y, z) for z in np.linspace(z0, z1, num_bars + 1)[:-1] for y in (low - 0.1, high)]
+    num_bars = min(max(int((z1 - z0) * 5 * min(1.0, 10 / max(middle, 1.0))), 1), 14)
+    step = (z1 - z0) / num_bars
+    bars = [(x, y, i * step + z0) for i in range(num_bars) for y in (low - 0.1, high)]
     pixels, _ = canvas.camera.project([(x, high, z0), (x, high, z1), (x, low, z1), (x, low, z0), *bars])
-    canvas.relabel(pixels[:4], FENCE, middle)
     width = max(1.6, 0.05 * canvas.camera.focal_px / middle)
-    lines = [pixels[:2], pixels[2:4], *np.split(pixels[4:], num_bars)]
+    if pixels[:, 0].max() < -width or pixels[:, 0].min() > canvas.camera.width_px + width:
+        return
+    canvas.relabel(pixels[:4], FENCE, middle)
+    lines = [pixels[i : i + 2] for i in range(0, len(pixels), 2)]
     canvas.limbs(lines, width, colour, FENCE, middle)
 
 

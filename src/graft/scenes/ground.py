@@ -37,22 +37,18 @@ def paint_sky(canvas: Canvas, lighting: Lighting, rng: np.random.Generator) -> N
     camera = canvas.camera
     height, width = camera.height_px // 2, camera.width_px // 2
     height = int(np.clip(camera.horizon_px // 2 + 2, 2, height))
-    rise = np.clip(1 - np.arange(height) / max(camera.horizon_px / 2, 1), 0, 1).astype(np.float32)[:, None, None] ** 0.7
-    sky = (lighting.sky_low * (1 - rise) + lighting.sky_top * rise).astype(np.float32)
+    rise = np.clip(1 - np.arange(height) / max(camera.horizon_px / 2, 1), 0, 1).astype(np.float32)[:, None] ** 0.7
+    clear = (lighting.sky_low * (1 - rise) + lighting.sky_top * rise).astype(np.float32)
     tile = np.roll(noise_tile(3), tuple(rng.integers(256, size=2)), (0, 1))
     part = tile[: int(rng.integers(100, 256)), : int(rng.integers(90, 200))]
     cover = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
-    amount = np.clip((cover + 2.2 * lighting.cloudiness - 0.9) * 0.6, 0, 1)[:, :, None] * (
-        0.75 if not lighting.night else 0.3
-    )
+    amount = np.clip((cover + 2.2 * lighting.cloudiness - 0.9) * 0.6, 0, 1) * (0.75 if not lighting.night else 0.3)
     base = (lighting.sky_low * (1.08 if lighting.light == "day" else 0.85)).astype(np.float32)
-    cloud = base * (1 - np.float32(rng.uniform(0.0, 0.22)) * np.clip(cover, -1, 1.5)[:, :, None])
-    sky = np.clip(sky + (cloud - sky) * amount, 0, 255).astype(np.uint8)
+    cloud = 1 - np.float32(rng.uniform(0.0, 0.22)) * np.clip(cover, -1, 1.5)
+    planes = [low + (tone * cloud - low) * amount for low, tone in zip(clear.T[:, :, None], base, strict=True)]
+    coded = np.clip(cv2.merge([*planes, np.full_like(cover, SKY)]), 0, 255).astype(np.uint8)
     rows = min(2 * height, camera.height_px)
-    full = cv2.resize(
-        cv2.cvtColor(sky, cv2.COLOR_RGB2RGBA), (camera.width_px, 2 * height), interpolation=cv2.INTER_LINEAR
-    )
-    full[:, :, 3] = SKY
+    full = cv2.resize(coded, (camera.width_px, 2 * height), interpolation=cv2.INTER_LINEAR)
     canvas.pixels[:rows] = full[:rows]
 
 
@@ -65,7 +61,8 @@ def paint_ground(canvas: Canvas, street: Street, lighting: Lighting, rng: np.ran
     light = lighting.shade((0, 1, 0))
     tarmac = rng.uniform(54, 108) * np.array((1.0, 1.0, rng.uniform(0.98, 1.08)))
     slabs = rng.uniform(110, 168) * np.array((1.0, rng.uniform(0.94, 1.0), rng.uniform(0.86, 1.0)))
-    canvas.pixels[row:] = (*shaded(tuple(slabs * 0.9), light), PAVEMENT)
+    flat = np.array((*shaded(tuple(slabs * 0.9), light), PAVEMENT)).astype(np.uint8)
+    canvas.pixels[row:].view(np.uint32)[:] = flat.view(np.uint32)
     _paint_strips(canvas, street, tuple(tarmac), tuple(slabs), light, rng)
     _paint_marks(canvas, street, light, rng)
     _paint_signs_on_road(canvas, street, light, rng)

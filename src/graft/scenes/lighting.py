@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,6 +20,7 @@ class Lighting:
     sky_low: np.ndarray
     cloudiness: float
     tint: np.ndarray
+    _shades: dict[tuple[float, float, float], float] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def night(self) -> bool:
@@ -32,9 +33,12 @@ class Lighting:
         return self.light != "day"
 
     def shade(self, normal: tuple[float, float, float]) -> float:
-        """Brightness of a surface with this outward normal."""
-        facing = max(0.0, float(np.dot(self.sun, normal)))
-        return self.ambient * (0.9 + 0.1 * normal[1]) + self.direct * facing
+        """Brightness of a surface with this outward normal; most of a scene's surfaces share a few normals."""
+        known = self._shades.get(normal)
+        if known is None:
+            facing = max(0.0, float(np.dot(self.sun, normal)))
+            known = self._shades[normal] = self.ambient * (0.9 + 0.1 * normal[1]) + self.direct * facing
+        return known
 
 
 def light_scene(rng: np.random.Generator, light: str, weather: str) -> Lighting:

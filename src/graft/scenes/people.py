@@ -11,6 +11,9 @@ from graft.scenes.lighting import Lighting
 _SKIN = ((224, 180, 150), (198, 146, 112), (140, 96, 70), (96, 64, 48), (236, 196, 170))
 _HAIR = ((40, 30, 24), (86, 58, 36), (170, 136, 84), (120, 118, 116), (24, 22, 22), (200, 200, 196))
 
+_AROUND = np.linspace(0, 2 * np.pi, 9)[:-1]
+_OCTAGON = np.stack([np.cos(_AROUND), np.zeros(8), np.sin(_AROUND)], axis=1)
+
 
 def _clothes(rng: np.random.Generator) -> tuple[Colour, Colour]:
     """Colours of coat and trousers; most are dark, some are bright."""
@@ -58,9 +61,7 @@ def _visible(canvas: Canvas, thing: Thing) -> bool:
 
 
 def _shadow(canvas: Canvas, thing: Thing, half_m: float) -> None:
-    around = np.linspace(0, 2 * np.pi, 9)[:-1]
-    ring = np.stack([thing.x + half_m * np.cos(around), np.zeros(8), thing.z + 0.3 * np.sin(around)], axis=1)
-    canvas.shade_ground(ring, 150)
+    canvas.shade_ground(_OCTAGON * (half_m, 0, 0.3) + (thing.x, 0, thing.z), 150)
 
 
 def paint_pedestrian(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from graft.scenes.camera import Camera
-from graft.scenes.canvas import PAVEMENT, ROAD, SKY_DEPTH_M, Colour
+from graft.scenes.canvas import PAVEMENT, ROAD, SKY_DEPTH_M, Colour, scaled
 from graft.scenes.ground import ground_texture
 from graft.scenes.lighting import Lighting
 from graft.scenes.textures import noise_tile
@@ -28,15 +28,14 @@ def dress_ground(
     if lighting.weather == "snow":
         cover = np.clip(0.82 + 0.2 * noise - np.float32(rng.uniform(0.1, 0.5)) * (mask == ROAD), 0.08, 0.95) * ground
         white = np.float32(200 * lighting.shade((0, 1, 0)))
-        image = image + (white - image) * cover[:, :, None]
+        image += scaled(white - image, cover)
     factor = 1 + rng.uniform(0.02, 0.07) * noise * ground
     dark = cv2.GaussianBlur(shadow, (5, 5), 0).astype(np.float32) * np.float32(1 / 255)
     depth_of_shade = 0.72 * (1 - 0.42 * lighting.ambient)
     factor *= 1 - depth_of_shade * dark * ground
     if lighting.weather == "rain":
         factor *= 1 - 0.3 * ground
-    image *= factor[:, :, None]
-    return image
+    return scaled(image, factor)
 
 
 def reflect_wet(image: np.ndarray, mask: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
@@ -48,8 +47,9 @@ def reflect_wet(image: np.ndarray, mask: np.ndarray, camera: Camera, rng: np.ran
     mirror = cv2.blur(image[rows], (max(3, width // 85), max(3, height // 14)))
     ripple = cv2.resize(noise_tile(16)[: min(128, below * 2), :128], (width, below))
     wet = (mask[horizon:] == ROAD) * 0.42 + (mask[horizon:] == PAVEMENT) * 0.24
-    wet = np.clip(wet * (1 + 0.35 * ripple) * rng.uniform(0.8, 1.2), 0, 0.7).astype(np.float32)[:, :, None]
-    image[horizon:] = image[horizon:] * (1 - wet) + mirror * wet * 1.1
+    wet = np.clip(wet * (1 + 0.35 * ripple) * rng.uniform(0.8, 1.2), 0, 0.7).astype(np.float32)
+    scaled(image[horizon:], 1 - wet)
+    image[horizon:] += scaled(mirror, wet) * np.float32(1.1)
     return image
 
 
@@ -74,21 +74,18 @@ def darken(
     columns = (np.arange(width // 2, dtype=np.float32) * 2 + 1 - width / 2) / camera.focal_px
     rows = (camera.horizon_px - np.arange(height // 2, dtype=np.float32) * 2 - 1) / camera.focal_px
     right, up = small * columns[None, :], small * rows[:, None] + np.float32(camera.y)
-    field = np.full((height // 2, width // 2, 3), base, np.float32)
+    beam = np.exp(-((columns[None, :] / 0.3) ** 2)) * np.exp(-(((rows[:, None] + 0.1) / 0.13) ** 2))
+    pools = [(beam * np.float32(0.95 if night else 0.35) / (1 + (small / 22) ** 2), (1.0, 0.97, 0.88))]
     lamps = sorted((light for light in lights if light[1] > 4), key=lambda light: light[2])[:5]
     for x, y, z, colour, strength in lamps:
         local = camera.to_camera(np.array([[x, y, z]]))[0].astype(np.float32)
         distance = (right - local[0]) ** 2 + ((up - np.float32(y)) * 0.7) ** 2 + (small - local[2]) ** 2
         pool = np.float32((0.55 if night else 0.22) * strength) / np.square(1 + distance * np.float32(1 / 45))
-        field += pool[:, :, None] * (np.array(colour, np.float32) * np.float32(1 / 255))
-    beam = np.exp(-((columns[None, :] / 0.3) ** 2)) * np.exp(-(((rows[:, None] + 0.1) / 0.13) ** 2))
-    field += (beam * np.float32(0.95 if night else 0.35) / (1 + (small / 22) ** 2))[:, :, None] * np.array(
-        (1.0, 0.97, 0.88), np.float32
-    )
-    field = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
-    np.minimum(field, 1.5, out=field)
+        pools.append((pool, tuple(c / 255 for c in colour)))
+    planes = [sum((pool * colour[c] for pool, colour in pools), start=base[c]) for c in range(3)]
+    field = cv2.resize(np.minimum(cv2.merge(planes), 1.5), (width, height), interpolation=cv2.INTER_LINEAR)
     keep = np.maximum(lit, (depth >= SKY_DEPTH_M * 0.99).astype(np.float32))
-    return image * np.maximum(field, keep[:, :, None], out=field)
+    return cv2.multiply(image, cv2.max(field, cv2.merge((keep, keep, keep))), dst=image)
 
 
 def glow(
@@ -108,12 +105,12 @@ def glow(
     seen = [light for light in lights if _is_seen(light, camera, depth)]
     halo = _halos(seen, camera, haze)
     if lighting.weather == "rain":
-        wet = ((mask == ROAD) | (mask == PAVEMENT)).astype(np.float32)[:, :, None]
-        image = image + _streaks(seen, camera) * wet
-    lamps = cv2.resize(image * lit[:, :, None], (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+        wet = ((mask == ROAD) | (mask == PAVEMENT)).astype(np.float32)
+        image += scaled(_streaks(seen, camera), wet)
+    lamps = cv2.resize(scaled(image.copy(), lit), (width // 4, height // 4), interpolation=cv2.INTER_AREA)
     bloom = cv2.GaussianBlur(lamps, (0, 0), max(1.0, width / 110))
-    image = image + cv2.resize(bloom, (width, height)) * np.float32(0.5 * haze)
-    return image + cv2.resize(halo, (width, height)) * np.float32(0.8 if lighting.night else 0.35)
+    shine = cv2.addWeighted(bloom, 0.5 * haze, halo, 0.8 if lighting.night else 0.35, 0)
+    return cv2.add(image, cv2.resize(shine, (width, height)), dst=image)
 
 
 def _is_seen(light: Light, camera: Camera, depth: np.ndarray) -> bool:
@@ -126,11 +123,13 @@ def _is_seen(light: Light, camera: Camera, depth: np.ndarray) -> bool:
 def _halos(lights: list[Light], camera: Camera, haze: float) -> np.ndarray:
     """A small bright and a wide faint halo around each lamp, float32 at a quarter of the size."""
     unit = camera.width_px / 256
-    halo = np.zeros((camera.height_px // 4 + 1, camera.width_px // 4 + 1, 3), np.float32)
+    height, width = camera.height_px // 4, camera.width_px // 4
+    halo = np.zeros((height, width, 3), np.float32)
     for x, y, z, colour, strength in lights:
         (spot,), (far,) = camera.project([(x, y, z)])
         power = np.float32(strength * unit / (0.4 + far / 16))
-        halo[int(spot[1]) // 4, int(spot[0]) // 4] += np.array(colour, np.float32) * power
+        row, column = min(int(spot[1]) // 4, height - 1), min(int(spot[0]) // 4, width - 1)
+        halo[row, column] += np.array(colour, np.float32) * power
     wide = cv2.GaussianBlur(halo, (0, 0), unit * 5.5 * haze) * np.float32(26 * haze)
     return cv2.GaussianBlur(halo, (0, 0), unit * 1.6) * np.float32(4) + wide
 
@@ -161,10 +160,8 @@ def add_fog(image: np.ndarray, depth: np.ndarray, lighting: Lighting, rng: np.ra
     if lighting.weather not in ("fog",):
         clear = np.where(depth >= SKY_DEPTH_M * 0.99, np.maximum(clear, np.float32(0.85)), clear)
     air = (lighting.sky_low * (1.25 if lighting.night else 0.96)).astype(np.float32)
-    image = image - air
-    image *= clear[:, :, None]
-    image += air
-    return image
+    airlight = (*air.tolist(), 0.0)
+    return cv2.add(scaled(cv2.subtract(image, airlight), clear), airlight)
 
 
 def falling(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
@@ -189,9 +186,9 @@ def falling(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> 
             cv2.circle(veil, (x, y), int((5 + (x * 7919 + y) % 17) * unit), 255, -1, cv2.LINE_8, 4)
         veil = cv2.GaussianBlur(veil, (3, 3), 0)
         opacity = rng.uniform(0.55, 0.9)
-    alpha = veil.astype(np.float32)[:, :, None] * np.float32(opacity / 255)
+    alpha = veil.astype(np.float32) * np.float32(opacity / 255)
     bright = np.float32({"day": 226, "dusk": 150, "night": 92}[lighting.light])
-    image = image + (bright - image) * alpha
+    image += scaled(bright - image, alpha)
     return _lens_drops(image, rng) if lighting.weather == "rain" and rng.random() < 0.6 else image
 
 
