@@ -41,7 +41,7 @@ class ImagePattern:
 
 
 class MaskPattern:
-    """Where the mask of an image lies, or another file: its folder is `{dir}`, `{subdir}` what `**` stood for, `{stem}`,
+    """Where the mask of an image lies, or another file: `{dir}` its folder, `{subdir}` what `**` stood for, `{stem}`,
     `{name}`.
 
     Raises:
