@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.augmentations import POLICIES, serialise
+from graft.augmentations import POLICIES, seeks_rare_classes, serialise
 from graft.choices import resolve
 from graft.datasets.materialising import disk_full_explained, make_views, need_room
 from graft.datasets.preview import chosen, preview
 from graft.datasets.resizing import RESIZES
 from graft.datasets.rows import write_rows
 from graft.datasets.shards import Row, num_rows, read_rows
-from graft.datasets.statistics import nothing, statistics
+from graft.datasets.statistics import class_shares, nothing, statistics
 from graft.datasets.views import Recipe, index_of
 from graft.errors import GraftError
 from graft.progress import progress
@@ -38,7 +38,7 @@ def augment(
     """Writes `augment.views` views of every training row (or, online, the rows), policy, statistics and preview."""
     refuse_unless_passed(validation)
     classes, total = ClassMap.read(class_map), num_rows(train)
-    recipe = recipe_of(task, seed, preprocess, augment, classes)
+    recipe = with_class_shares(recipe_of(task, seed, preprocess, augment, classes), train, total, classes.num_classes)
     shown: list[Row] = []
     rows = keeping(rows_of(train, recipe, out), chosen(total), shown)
     ids, sha256, counts = [], [], nothing(classes.num_classes, len(classes.channels))
@@ -63,6 +63,24 @@ def recipe_of(task: str, seed: int, preprocess: Preprocess, augment: Augment, cl
     height, width = augment.crop.height_px, augment.crop.width_px
     made = (policy.as_dict(), resize.as_dict(), height, width, augment.views, augment.storage)
     return Recipe(task, seed, *made, classes.channels, classes.max_value)
+
+
+def with_class_shares(recipe: Recipe, train: Path, total: int, num_classes: int) -> Recipe:
+    """The recipe, told each class's share of the labelled training pixels where its crops seek rare classes.
+
+    A view then depends on these shares too; they stand in `policy.json`, so both storages make the same views.
+    """
+    if not seeks_rare_classes(recipe.policy):
+        return recipe
+    if recipe.task != "segmentation":
+        raise GraftError(
+            "rare_class_pixels is set, and the task is classification",
+            where="augment.policy",
+            rule="rare classes are found in masks",
+            remedy="leave it out; fine_tune.sampling: balanced shows rare labels more often",
+        )
+    rows = progress(read_rows(train), "Counting rare classes", total=total, unit="image")
+    return replace(recipe, class_shares=class_shares((row.mask for row in rows), num_classes))
 
 
 def refuse_unless_passed(validation: Path) -> None:

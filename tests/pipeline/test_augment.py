@@ -6,10 +6,12 @@ import hashlib
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from graft.augmentations import POLICIES
 from graft.datasets import materialising
+from graft.datasets.views import open_views
 from graft.errors import GraftError
 from graft.sample import ClassMap, read_json, write_json
 from tests.augmented_samples import run_augment, write_train
@@ -88,6 +90,32 @@ def test_the_sheet_is_drawn_for_one_sample_and_for_more_classes_than_fit_a_line(
     )
     run_augment(tmp_path, tmp_path / "more", views=1)
     assert cv2.imread(str(tmp_path / "more/preview.png")).shape[0] > few.shape[0]
+
+
+def test_crops_that_seek_rare_classes_are_told_the_shares_of_all_classes(tmp_path):
+    write_train(tmp_path, num_samples=4)
+    policy = {"name": "light", "strength": 0.0, "rare_class_pixels": 200, "rare_class_share": 0.05}
+    for storage in ("materialised", "online"):
+        run_augment(tmp_path, tmp_path / storage, policy=policy, storage=storage, views=2)
+    run_augment(tmp_path, tmp_path / "plain", policy=policy | {"rare_class_pixels": 0}, views=2)
+    shares = read_json(tmp_path / "online/policy.json")["recipe"]["class_shares"]
+    pixels = np.load(tmp_path / "online/class_counts.npy").sum(axis=0)
+    assert np.allclose(shares, pixels / pixels.sum())
+    stored, online = (open_views(tmp_path / name, "segmentation", num_workers=1) for name in ("materialised", "online"))
+    for view in (0, 1):
+        for one, two in zip(stored.read(np.arange(4), view), online.read(np.arange(4), view), strict=True):
+            assert np.array_equal(one, two)
+    rare = np.flatnonzero((pixels > 0) & (pixels < 0.05 * pixels.sum()))
+    seen = [np.isin(np.load(tmp_path / name / "targets.npy"), rare).sum() for name in ("materialised", "plain")]
+    assert seen[0] > seen[1]
+    assert read_json(tmp_path / "plain/policy.json")["recipe"]["class_shares"] == []
+
+
+def test_rare_classes_cannot_be_sought_without_masks(tmp_path):
+    write_train(tmp_path, task="classification", num_samples=1)
+    policy = {"name": "light", "rare_class_pixels": 5}
+    with pytest.raises(GraftError, match=r"rare_class_pixels is set, and the task is classification.*balanced"):
+        run_augment(tmp_path, tmp_path / "out", task="classification", policy=policy)
 
 
 def test_camvid_goes_through_the_stage(tmp_path, real_data):

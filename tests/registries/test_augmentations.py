@@ -116,6 +116,33 @@ def test_a_crop_that_one_class_fills_is_drawn_again():
     assert (largest(0.75) > 0.75).mean() < 0.2
 
 
+def test_crops_are_drawn_again_until_they_show_a_rare_class_of_their_image():
+    """Two rare classes of 64 pixels each in an image of 40,000; class 1 fills a tenth of it and is not rare."""
+    mask = np.zeros((200, 200), np.uint8)
+    mask[:, 180:], mask[60:68, 60:68], mask[130:138, 60:68] = 1, 2, 3
+    shares = np.bincount(mask.ravel(), minlength=4) / mask.size
+    image = np.zeros((200, 200, 3), np.uint8)
+
+    def shown(**options: object) -> np.ndarray:
+        policy = policy_of("light", (64, 64), shares, **options)
+        masks = [apply(policy, image, mask, seed)[1] for seed in range(60)]
+        return np.array([[(view == k).sum() for k in (2, 3)] for view in masks])
+
+    assert (shown().max(axis=1) == 64).mean() < 0.5
+    sought = shown(rare_class_pixels=64)
+    assert (sought.max(axis=1) == 64).mean() > 0.75
+    assert (sought == 64).any(axis=0).all(), "either of the two"
+    assert np.array_equal(shown(rare_class_pixels=64, rare_class_share=0.001), shown()), "neither is so rare"
+    assert (shown(rare_class_pixels=4096).max(axis=1) == 64).mean() > 0.75, "the tenth time the best of the ten counts"
+
+
+def test_an_image_without_a_rare_class_is_cropped_as_ever(image, mask):
+    plain = policy_of("street")
+    seeking = policy_of("street", class_shares=(0.5, 0.001), rare_class_pixels=50)
+    for seed in range(10):
+        assert np.array_equal(apply(plain, image, mask, seed)[1], apply(seeking, image, mask, seed)[1])
+
+
 def test_strength_scales_how_far_colours_go(image, mask):
     grey = np.full_like(image, 120)
 

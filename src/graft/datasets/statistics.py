@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from graft.datasets.images import decode_mask
 from graft.sample import IGNORE_INDEX, ClassMap
 
 # Views of a sample that are counted, so that both storages say the same and `online` with many views stays cheap.
@@ -58,6 +59,16 @@ def counts_of(
         for item in counted:
             total += np.bincount(np.ravel(item), minlength=len(total))
     return replace(counts, colors=colors)
+
+
+def class_shares(masks: Iterable[bytes | None], num_classes: int) -> tuple[float, ...]:
+    """Each class's share of the labelled pixels of encoded masks (index PNG, before the resize rule), K values."""
+    pixels = np.zeros(256, np.int64)
+    for mask in masks:
+        if mask is not None:  # who has none is named when its views are made
+            pixels += np.bincount(decode_mask(mask).ravel(), minlength=len(pixels))
+    labelled = pixels[:num_classes]
+    return tuple((labelled / max(labelled.sum(), 1)).tolist())
 
 
 @contextlib.contextmanager
