@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +11,7 @@ import torch
 from graft.choices import resolve
 from graft.errors import GraftError
 from graft.optimizers import OPTIMIZERS
+from graft.optimizers.timm import offered_algorithms
 
 RATE = 0.1
 
@@ -36,11 +39,35 @@ def adamw(weights, gradients, weight_decay=0.01, **options):
     return adam(weights, gradients, decoupled=weight_decay, **options)
 
 
+def rmsprop(weights, gradients, smoothing=0.99, momentum=0.0, epsilon=1e-8, centered=False, weight_decay=0.0):
+    mean = square = velocity = 0.0
+    for gradient in gradients:
+        gradient = gradient + weight_decay * weights
+        square = smoothing * square + (1 - smoothing) * gradient**2
+        mean = smoothing * mean + (1 - smoothing) * gradient
+        velocity = momentum * velocity + gradient / (np.sqrt(square - centered * mean**2) + epsilon)
+        weights = weights - RATE * velocity
+    return weights
+
+
+def lion(weights, gradients, algorithm, weight_decay=0.0):
+    """Chen et al. 2023, "Symbolic Discovery of Optimization Algorithms", algorithm 2."""
+    momentum = 0.0
+    for gradient in gradients:
+        direction = np.sign(0.9 * momentum + 0.1 * gradient)
+        weights = weights * (1 - RATE * weight_decay) - RATE * direction
+        momentum = 0.99 * momentum + 0.01 * gradient
+    return weights
+
+
 ROWS = {
     "adam": (adam, [{}, {"beta1": 0.5, "beta2": 0.9, "epsilon": 1e-3, "weight_decay": 0.1}]),
     "adamw": (adamw, [{}, {"weight_decay": 0.3, "beta1": 0.8}]),
+    "rmsprop": (rmsprop, [{}, {"smoothing": 0.5, "momentum": 0.8, "centered": True, "weight_decay": 0.1}]),
     "sgd": (sgd, [{}, {"momentum": 0.5, "nesterov": True, "weight_decay": 0.1}, {"momentum": 0.0}]),
+    "timm": (lion, [{"algorithm": "lion"}, {"algorithm": "lion", "weight_decay": 0.3}]),
 }
+NEEDED = {"timm": {"algorithm": "nadamw"}}
 
 
 def test_every_optimizer_has_a_row():
@@ -66,8 +93,10 @@ def test_follows_its_paper(name, options):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_a_group_keeps_its_own_weight_decay(name):
     gradients = np.random.default_rng(1).normal(size=(5, 3))
-    kept = stepped({"name": name, "weight_decay": 0.5}, gradients, weight_decay=0.0)
-    np.testing.assert_array_equal(kept, stepped({"name": name, "weight_decay": 0.0}, gradients))
+    spec = {"name": name, **NEEDED.get(name, {})}
+    kept = stepped({**spec, "weight_decay": 0.5}, gradients, weight_decay=0.0)
+    np.testing.assert_array_equal(kept, stepped({**spec, "weight_decay": 0.0}, gradients))
+    assert (kept != stepped({**spec, "weight_decay": 0.5}, gradients)).any()
 
 
 @pytest.mark.parametrize(
@@ -77,6 +106,12 @@ def test_a_group_keeps_its_own_weight_decay(name):
         ({"name": "sgd", "momentun": 0.9}, "did you mean 'momentum'"),
         ({"name": "adamw", "beta1": 1.0}, "less than 1"),
         ({"name": "sgd", "nesterov": "yes"}, "valid boolean"),
+        ("timm", "algorithm: timm needs this option"),
+        ({"name": "timm", "algorithm": "lionn"}, "did you mean 'lion'"),
+        ({"name": "timm", "algorithm": "bnbadam"}, "needs the package bitsandbytes"),
+        ({"name": "timm", "algorithm": "fusedlamb"}, "needs the package apex"),
+        ({"name": "timm", "algorithm": "adahessian"}, "needs gradients of gradients"),
+        ({"name": "timm", "algorithm": "kronw"}, "draws at random without saving its state"),
     ],
 )
 def test_what_cannot_be_used_is_said(spec, message):
@@ -88,3 +123,31 @@ def test_what_cannot_be_used_is_said(spec, message):
 def test_nesterov_needs_momentum():
     with pytest.raises(GraftError, match="nesterov without momentum"):
         stepped({"name": "sgd", "momentum": 0.0, "nesterov": True}, [])
+
+
+def quadratic_steps(optimizer, weights, num_steps):
+    for _ in range(num_steps):
+        sum((tensor**2).sum() for tensor in weights).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("algorithm", offered_algorithms())
+def test_what_timm_offers_goes_on_from_its_saved_state_bit_for_bit(algorithm):
+    def begun(matrix, vector):
+        weights = [torch.nn.Parameter(matrix.clone()), torch.nn.Parameter(vector.clone())]
+        groups = [{"params": [weights[0]]}, {"params": [weights[1]], "weight_decay": 0.0, "rate_factor": 0.5}]
+        return weights, OPTIMIZERS["timm"](groups, 0.01, algorithm=algorithm, weight_decay=0.01)
+
+    start = torch.randn(4, 3, generator=torch.Generator().manual_seed(1)), torch.ones(4)
+    weights, optimizer = begun(*start)
+    quadratic_steps(optimizer, weights, 3)
+    assert not torch.equal(weights[0], start[0])
+    assert optimizer.param_groups[1]["weight_decay"] == 0
+    resumed, again = begun(weights[0].detach(), weights[1].detach())
+    content = io.BytesIO()
+    torch.save(optimizer.state_dict(), content)
+    again.load_state_dict(torch.load(io.BytesIO(content.getvalue()), weights_only=True))
+    for some, their in ((optimizer, weights), (again, resumed)):
+        quadratic_steps(some, their, 3)
+    assert all(torch.equal(a, b) for a, b in zip(weights, resumed, strict=True))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from graft.optimizers.adam import adam
 from graft.optimizers.adamw import adamw
+from graft.optimizers.rmsprop import rmsprop
 from graft.optimizers.sgd import sgd
+from graft.optimizers.timm import timm
 
 OPTIMIZERS = {
     "adam": adam,
     "adamw": adamw,
+    "rmsprop": rmsprop,
     "sgd": sgd,
+    "timm": timm,
 }
 
-__all__ = ["OPTIMIZERS", "adam", "adamw", "sgd"]
+__all__ = ["OPTIMIZERS", "adam", "adamw", "rmsprop", "sgd", "timm"]

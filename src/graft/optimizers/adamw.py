@@ -18,9 +18,18 @@ def adamw(
     epsilon: Annotated[float, Field(gt=0)] = 1e-8,
     weight_decay: Annotated[float, Field(ge=0)] = 0.01,
 ) -> torch.optim.Optimizer:
-    """Adam whose weights shrink by learning_rate * weight_decay a step (Loshchilov & Hutter 2019, algorithm 2).
+    """Adam whose weights shrink by learning_rate * weight_decay a step.
 
-    A group that carries its own `weight_decay` keeps it.
+    The usual choice for fine-tuning, and nearly the only one for transformers. Loshchilov & Hutter 2019, "Decoupled
+    Weight Decay Regularization", algorithm 2; the betas are Adam's, the decay is PyTorch's.
+
+    Args:
+        parameter_groups: A group that carries its own `weight_decay` keeps it.
+        learning_rate: Of a step.
+        beta1: How much of the gradients' running mean a step keeps.
+        beta2: How much of the squares' running mean a step keeps.
+        epsilon: Keeps the quotient finite.
+        weight_decay: What share of a weight goes with a step of rate one.
     """
     return torch.optim.AdamW(
         parameter_groups, learning_rate, betas=(beta1, beta2), eps=epsilon, weight_decay=weight_decay, fused=True
