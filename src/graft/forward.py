@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -40,15 +42,20 @@ class Forward:
 
     def __call__(self, images: Tensor) -> Tensor | WithAuxiliary:
         """Logits [B, K, H, W] or [B, K] of images, uint8 [B, C, H, W]."""
-        size = images.shape[-2:]
-        for axis in (-2, -1):
-            images = self._padded(images, axis)
-        pixels = images.to(torch.float32, memory_format=self.layout).mul_(self.scale).add_(self.shift)
+        pixels = self.pixels(images)
         with autocast(pixels.device.type, self.precision):
             output = self._run(pixels)
-        if isinstance(output, WithAuxiliary):
-            return output._replace(logits=_cut(output.logits, size), auxiliary=_cut(output.auxiliary, size))
-        return _cut(output, size)
+        return cut(output, images.shape[-2:])
+
+    def pixels(self, images: Tensor) -> Tensor:
+        """Images as the model wants them: padded, float32 and normalised."""
+        for axis in (-2, -1):
+            images = self._padded(images, axis)
+        return images.to(torch.float32, memory_format=self.layout).mul_(self.scale).add_(self.shift)
+
+    def padded_size(self, size: Sequence[int]) -> tuple[int, ...]:
+        """Height and width that reach the model, of images with this height and width."""
+        return tuple(side + padding(side, self.model.padding_multiple, self.model.min_side_px) for side in size)
 
     def _padded(self, images: Tensor, axis: int) -> Tensor:
         """Mirrored at the end of an axis, pixel for pixel as `predicting` does."""
@@ -60,6 +67,9 @@ class Forward:
         return images.index_select(axis, torch.from_numpy(places).to(images.device))
 
 
-def _cut(logits: Tensor, size: torch.Size) -> Tensor:
-    logits = logits.float()
+def cut(output: Tensor | WithAuxiliary, size: Sequence[int]) -> Tensor | WithAuxiliary:
+    """What a model answered, float32 and at the images' own size."""
+    if isinstance(output, WithAuxiliary):
+        return output._replace(logits=cut(output.logits, size), auxiliary=cut(output.auxiliary, size))
+    logits = output.float()
     return logits[..., : size[0], : size[1]] if logits.ndim == 4 else logits

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from graft.adaptation.combinations import refusals
 from graft.adaptation.supervised import supervised
 
 STRATEGIES = {
     "supervised": supervised,
 }
 
-__all__ = ["STRATEGIES", "supervised"]
+__all__ = ["STRATEGIES", "refusals", "supervised"]

@@ -1,0 +1,88 @@
+"""A tiny training of the strategy `supervised` with any of its options, for the tests of what moves when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graft.adaptation import supervised
+from graft.checkpoints import tensor_digest
+from graft.choices import resolve
+from graft.datasets.views import open_views
+from graft.forward import Forward
+from graft.losses import WeightedSum, resolve_losses
+from graft.models import Model, fresh
+from graft.optimizers import OPTIMIZERS
+from graft.plan import Plan
+from graft.predicting_torch import normalisation
+from graft.resuming import Checkpoint
+from graft.runtimes import use_runtime
+from graft.sampling import shuffled
+from graft.schedules import SCHEDULES
+from graft.trainee import EpochReport, Held, Trainee
+from graft.training import Training, fit
+from tests import tiny_training
+
+NOTHING = Held(1.0, 0.5, None)
+CROSS_ENTROPY = [{"name": "cross_entropy", "weight": 1.0}]
+
+
+class KilledError(Exception):
+    """What the tests end a training with."""
+
+
+def small_model(task: str = "classification", spec: Any = None) -> Model:
+    """The model of a task as a training starts with it."""
+    num_classes = {"classification": 2, "segmentation": 11}[task]
+    return fresh(task, spec or tiny_training.MODELS[task], num_classes, 5).to(memory_format=torch.channels_last)
+
+
+def training_of(
+    folder: Path,
+    model: Model,
+    *,
+    task: str = "classification",
+    epochs: int = 3,
+    batch_size: int = 3,
+    optimizer: str = "adamw",
+    learning_rate: float = 1e-2,
+    ema_decay: float | None = None,
+    precision: str = "float32",
+    **options: Any,
+) -> Training:
+    """A training of `model` on the views in `folder`, six samples of them."""
+    use_runtime(tiny_training.runtime())
+    strategy = supervised(WeightedSum(resolve_losses(CROSS_ENTROPY)), **options)
+    groups = strategy.parameter_groups(model)
+    trainee = Trainee(model, resolve(OPTIMIZERS, optimizer, where="x")(groups, learning_rate), ema_decay, precision)
+    views = open_views(folder / "augmented", task)
+    schedule, sampling = resolve(SCHEDULES, "poly", where="x"), shuffled(views.class_counts)
+    plan = Plan(7, epochs, batch_size, learning_rate, schedule, 0, 1.0, None, sampling)
+    forward = Forward(model, normalisation((0.5,) * 3, (0.2,) * 3), precision, True)
+    views, forward = strategy.prepare(model, views, forward)
+    return Training(trainee, plan, views, strategy, forward)
+
+
+def run(training: Training, checkpoint: Checkpoint | None = None, kill_at: int | None = None) -> list[EpochReport]:
+    """Trains to the end, or until the callback number `kill_at`; goes on from the checkpoint where there is one."""
+    checkpoint = checkpoint or Checkpoint(None, "run")
+    if (state := checkpoint.read()) is not None:
+        training.trainee.restore(state)
+    calls = iter(range(1000))
+
+    def tick(_: int) -> None:
+        if next(calls) == kill_at:
+            raise KilledError
+
+    return list(fit(training, lambda _: NOTHING, checkpoint, tick))
+
+
+def digests(training: Training) -> tuple[Any, ...]:
+    """All that a training came to: weights, average, best, moments, curves."""
+    trainee = training.trainee
+    states = trainee.optimizer.state_dict()["state"]
+    moments = {f"{index}.{name}": tensor for index, state in states.items() for name, tensor in state.items()}
+    kept = (trainee.model.state_dict(), trainee.judged.state_dict(), trainee.best, moments)
+    return (*map(tensor_digest, kept), [report.curve() for report in trainee.history])
