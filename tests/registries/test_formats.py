@@ -22,6 +22,9 @@ from graft.formats.listing import Listing
 from graft.formats.patterns import ImagePattern, MaskPattern
 from graft.formats.splits import hashed_split
 from graft.sample import SPLITS
+from tests.formats_layouts.coco import make_coco
+from tests.formats_layouts.published import make_ade20k, make_cityscapes, make_voc
+from tests.formats_layouts.tables import JOINED, make_csv, make_joined
 
 SCENES = {
     "name": "scenes",
@@ -75,7 +78,24 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
     "camvid": (make_camvid, "camvid", "segmentation"),
     "mask_folder": (make_pairs, PAIRS, "segmentation"),
     "image_folder": (make_classes, "image_folder", "classification"),
+    "cityscapes": (make_cityscapes, "cityscapes", "segmentation"),
+    "voc": (make_voc, "voc", "segmentation"),
+    "ade20k": (make_ade20k, "ade20k", "segmentation"),
+    "coco": (make_coco, "coco", "segmentation"),
+    "csv": (
+        make_csv,
+        {"name": "csv", "image_column": "file", "label_column": "diagnosis"},
+        "classification",
+    ),
+    "joined": (make_joined, JOINED, "segmentation"),
+    "stacks": (
+        make_pairs,
+        {"name": "stacks", "source": PAIRS, "channels": ["grey"], "max_value": 255},
+        "segmentation",
+    ),
 }
+# What has one task only, and reads a folder.
+OF_ONE_TASK = ["camvid", "mask_folder", "image_folder", "cityscapes", "voc", "ade20k", "coco"]
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -99,7 +119,7 @@ def test_every_format_keeps_the_contract(name: str, tmp_path: Path) -> None:
     assert type(listing.class_map).read(tmp_path / "class_map.json") == listing.class_map
 
 
-@pytest.mark.parametrize("name", ["camvid", "mask_folder", "image_folder"])
+@pytest.mark.parametrize("name", OF_ONE_TASK)
 def test_the_wrong_task_is_refused(name: str, tmp_path: Path) -> None:
     make, source, task = EXAMPLES[name]
     make(tmp_path)
@@ -108,7 +128,7 @@ def test_the_wrong_task_is_refused(name: str, tmp_path: Path) -> None:
         listing_of(tmp_path, source, other)
 
 
-@pytest.mark.parametrize("name", ["camvid", "mask_folder", "image_folder"])
+@pytest.mark.parametrize("name", [*OF_ONE_TASK, "csv"])
 def test_a_missing_or_strange_root_is_answered_with_what_was_expected(name: str, tmp_path: Path) -> None:
     _, source, task = EXAMPLES[name]
     with pytest.raises(GraftError, match=r"no such folder.*ingest\.root"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class CocoReader:
                 try:
                     region = region_of(annotation["segmentation"], entry.height, entry.width)
                 except Exception as error:  # pycocotools raises what it likes, Exception itself included
-                    problems.append(f"annotation {annotation.get('id')}: {error or error!r}")
+                    problems.append(f"annotation {annotation.get('id')}: {type(error).__name__}: {error}")
                     continue
                 painted.append((not annotation.get("iscrowd"), -int(region.sum()), number, region))
         if problems:
@@ -85,6 +86,7 @@ def region_of(segmentation: Any, height: int, width: int) -> np.ndarray:
     Raises:
         ValueError: It is none of these, or of another size; pycocotools raises other errors, too.
     """
+    import numpy as np
     from pycocotools import mask as coco
 
     if isinstance(segmentation, list):
@@ -93,9 +95,35 @@ def region_of(segmentation: Any, height: int, width: int) -> np.ndarray:
     else:
         if list(segmentation["size"]) != [height, width]:
             raise ValueError(f"its size {segmentation['size']} is not [{height}, {width}]")
-        is_list = isinstance(segmentation["counts"], list)
-        encoded = coco.frPyObjects(segmentation, height, width) if is_list else segmentation
-    return coco.decode(encoded).astype(bool)
+        counts = segmentation["counts"]
+        lengths = np.array(counts) if isinstance(counts, list) else run_lengths(counts)
+        if (lengths < 0).any() or lengths.sum() != height * width:  # what is not covered would be as memory was left
+            raise ValueError(f"its run lengths are not of {height} x {width} pixels")
+        encoded = coco.frPyObjects(segmentation, height, width) if isinstance(counts, list) else segmentation
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools 2.0.11 gives NumPy 2 an array the old way
+        return coco.decode(encoded).astype(bool)
+
+
+def run_lengths(text: str) -> np.ndarray:
+    """The run lengths in a compressed string, int64 [N].
+
+    A number is written in groups of five bits, lowest first, each plus 48 as a character and plus 32 where another
+    follows; the last group's highest bit is the sign. From the fourth on, what is written is the difference to the
+    number before the last (rleToString of pycocotools' maskApi.c).
+    """
+    import numpy as np
+
+    values = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - 48
+    is_last = values & 32 == 0
+    number = np.cumsum(is_last) - is_last
+    place = np.arange(len(values)) - np.searchsorted(number, number)
+    differences = np.zeros(int(is_last.sum()), np.int64)
+    signs = np.where(is_last & (values & 16 > 0), 32, 0)
+    np.add.at(differences, number, ((values & 31) - signs) << 5 * place)
+    for first in (1, 2):
+        differences[first::2] = np.cumsum(differences[first::2])
+    return differences
 
 
 def _check_polygons(polygons: list[Any], height: int, width: int) -> None:

@@ -99,8 +99,10 @@ def joined(
     problems = [f"sources[{n}].classes: {problem}" for n, (_, wrong) in enumerate(maps) for problem in wrong]
     unreached = [name for n, name in enumerate(classes) if not any(n in targets for targets, _ in maps)]
     problems += [f"no class of any source becomes {name}" for name in unreached]
+    kinds = [(listing.class_map.channels, listing.class_map.max_value) for listing in listings]
+    problems += [f"sources have other channels: {' and '.join(map(str, dict.fromkeys(kinds)))}"] * (len(set(kinds)) > 1)
     if problems:
-        raise GraftError.of_all("ingest.source: classes that cannot be mapped", problems)
+        raise GraftError.of_all("ingest.source: sources that cannot be joined", problems)
     targets = [targets for targets, _ in maps]
     entries, left_aside = _entries(sources, listings, targets)
     return Listing(

@@ -11,6 +11,7 @@ from graft.errors import GraftError
 
 BLOCK_BYTES = 1 << 20
 SPACE = " \t\n\r"
+AFTER_A_VALUE = frozenset(SPACE + ",:]}")
 
 
 class Item(NamedTuple):
@@ -79,7 +80,7 @@ class _Scanner:
         while True:
             try:
                 value, end = self._decode(self._text, self._at)
-                if end < len(self._text) or self._ended:  # a number may go on in the next block
+                if self._text[end : end + 1] in AFTER_A_VALUE or self._ended:  # a number may go on in the next block
                     begin, self._at = self._at, end
                     return value, begin, end
             except ValueError:

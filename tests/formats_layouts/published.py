@@ -1,0 +1,73 @@
+"""Cityscapes, PASCAL VOC and ADE20K as they lie on disk after they were unpacked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from graft.formats.cityscapes import CLASSES
+from graft.formats.voc import NAMES
+from tests.formats_layouts.pictures import SIZE, stripes, write_image, write_mask
+
+CITIES = {
+    "train": {"aachen": 3, "bochum": 2, "bremen": 2, "zurich": 3},
+    "val": {"frankfurt": 2, "munster": 2},
+    "test": {"berlin": 2},
+}
+LABEL_IDS = tuple(id for _, id, _ in CLASSES)
+
+
+def make_cityscapes(
+    root: Path, *, train_ids: bool = False, size: tuple[int, int] = SIZE, values: tuple[int, ...] = (3, *LABEL_IDS)
+) -> None:
+    """Each city's frames with the four files gtFine has for one; the masks of test know nothing but the car itself."""
+    seed = 0
+    for split, cities in CITIES.items():
+        for city, num in cities.items():
+            for number in range(num):
+                seed += 1
+                stem = f"{city}_{number:06d}_000019"
+                folder = root / "gtFine" / split / city
+                write_image(root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png", seed, size)
+                mask = stripes(*values, size=size) if split != "test" else stripes(0, 1, 3, size=size)
+                write_mask(folder / f"{stem}_gtFine_labelIds.png", mask)
+                write_mask(folder / f"{stem}_gtFine_instanceIds.png", mask)
+                write_mask(folder / f"{stem}_gtFine_color.png", np.repeat(mask[..., None], 3, axis=2))
+                (folder / f"{stem}_gtFine_polygons.json").write_text(json.dumps({"objects": []}))
+                if train_ids:
+                    table = np.full(256, 255, np.uint8)
+                    table[list(LABEL_IDS)] = range(len(LABEL_IDS))
+                    write_mask(folder / f"{stem}_gtFine_labelTrainIds.png", table[mask])
+
+
+def make_voc(root: Path) -> None:
+    """Images of which some are only for detection, palette masks with the rim 255, and the lists."""
+    palette = [channel for index in range(256) for channel in (index, 255 - index, 7)]
+    stems = [f"2007_{number:06d}" for number in range(12)]
+    for number, stem in enumerate([*stems, "2008_000001"]):
+        write_image(root / f"JPEGImages/{stem}.jpg", number)
+        (root / "Annotations").mkdir(parents=True, exist_ok=True)
+        (root / f"Annotations/{stem}.xml").write_text("<annotation/>")
+        if stem in stems:
+            mask = stripes(0, number % len(NAMES), 20, 255)
+            write_mask(root / f"SegmentationClass/{stem}.png", mask, palette)
+            write_mask(root / f"SegmentationObject/{stem}.png", mask, palette)
+    lists = {"train": stems[:8], "val": stems[8:], "trainval": stems}
+    for kind in ("Main", "Segmentation"):
+        (root / "ImageSets" / kind).mkdir(parents=True)
+    for split, listed in lists.items():
+        (root / f"ImageSets/Segmentation/{split}.txt").write_text("".join(f"{stem}\n" for stem in listed))
+
+
+def make_ade20k(root: Path) -> None:
+    """The two folders of each kind, and the two text files of the archive."""
+    for split, short, num in (("training", "train", 8), ("validation", "val", 3)):
+        for number in range(1, num + 1):
+            stem = f"ADE_{short}_{number:08d}"
+            write_image(root / f"images/{split}/{stem}.jpg", number + 100 * num)
+            write_mask(root / f"annotations/{split}/{stem}.png", stripes(0, 1, number, 150))
+    lines = ["Idx\tRatio\tTrain\tVal\tStuff\tName", *(f"{k}\t0.1\t9\t1\t0\tthing {k}, synonym" for k in range(1, 151))]
+    (root / "objectInfo150.txt").write_text("\n".join(lines) + "\n")
+    (root / "sceneCategories.txt").write_text("ADE_train_00000001 airport_terminal\n")

@@ -1,0 +1,221 @@
+"""COCO from a miniature of its layout, through the stage `ingest`, and its JSON read item by item."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+
+from graft.errors import GraftError
+from graft.formats import json_items as reading
+from graft.formats.coco_masks import region_of, run_lengths
+from graft.formats.json_items import json_items
+from graft.serving.translating import in_source_values
+from tests.formats_layouts.coco import box, compressed, make_coco, pixels, uncompressed
+from tests.formats_layouts.pictures import SIZE, run_ingest, write_image
+
+OFFICIAL = {"name": "coco", "test_from": "none"}
+
+
+def expected(dog: int, person: int, chair: int, nothing: int) -> np.ndarray:
+    mask = np.full(SIZE, nothing, np.uint8)
+    for region, number in (
+        (pixels(0, 0, 32, 6), person),
+        (pixels(4, 4, 20, 20), dog),
+        (pixels(24, 18, 30, 22), chair),
+        (pixels(8, 8, 12, 12), person),
+    ):
+        mask[region > 0] = number
+    return mask
+
+
+def test_polygons_and_both_run_lengths_become_index_masks_the_smaller_on_top(tmp_path: Path) -> None:
+    make_coco(tmp_path / "raw")
+    found = run_ingest(tmp_path / "raw", tmp_path / "out", OFFICIAL)
+    assert found.metrics == {"num_images": 16, "num_train": 12, "num_val": 4}
+    assert found.class_map.names == ("background", "person", "dog", "caf\u00e9 chair")
+    assert (found.mask("train2017/000000000000.jpg") == expected(2, 1, 3, 0)).all()
+    assert (found.mask("val2017/000000000101.jpg") == expected(2, 1, 3, 0)).all()
+    assert not found.mask("train2017/000000000003.jpg").any()
+    values = in_source_values(np.arange(4, dtype=np.uint8)[None], found.class_map)
+    assert values.tolist() == [[0, 1, 18, 27]]
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools with NumPy 2
+def test_regions_are_those_of_the_official_reader(tmp_path: Path) -> None:
+    make_coco(tmp_path)
+    official = COCO(str(tmp_path / "annotations/instances_train2017.json"))
+    for annotation in official.loadAnns(official.getAnnIds()):
+        assert (region_of(annotation["segmentation"], *SIZE) == official.annToMask(annotation)).all()
+
+
+def test_categories_are_chosen_by_name_with_or_without_a_background(tmp_path: Path) -> None:
+    make_coco(tmp_path / "raw")
+    chosen = {**OFFICIAL, "categories": ["dog", "person"]}
+    found = run_ingest(tmp_path / "raw", tmp_path / "out", {**chosen, "background": "rest"})
+    assert found.class_map.names == ("rest", "dog", "person")
+    assert (found.mask("train2017/000000000000.jpg") == expected(1, 2, 0, 0)).all()
+    found = run_ingest(tmp_path / "raw", tmp_path / "none", {**chosen, "background": None})
+    assert found.metrics["num_images"] == 12  # the empty ones are left aside
+    assert found.class_map.source_values == (18, 1)
+    assert (found.mask("train2017/000000000000.jpg") == expected(0, 1, 255, 255)).all()
+
+
+def test_a_category_0_leaves_another_value_to_the_background(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["categories"] = [{"id": 0, "name": "a"}, *content["categories"]]
+
+    make_coco(tmp_path / "raw", change)
+    found = run_ingest(tmp_path / "raw", tmp_path / "out", OFFICIAL)
+    assert found.class_map.names[:2] == ("background", "a")
+    assert found.class_map.source_values == (2, 0, 1, 18, 27)
+
+
+def test_splits_held_out_of_train(tmp_path: Path) -> None:
+    make_coco(tmp_path / "raw")
+    found = run_ingest(tmp_path / "raw", tmp_path / "out", {"name": "coco", "held_out_fraction": 0.25})
+    assert found.metrics == {"num_images": 16, "num_train": 9, "num_val": 3, "num_test": 4}
+    assert all(id.startswith("val2017/") for id in found.ids("test"))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"categories": ["dgo"]}, r"'dgo': did you mean 'dog'\?"),
+        ({"categories": ["dog", "dog"]}, "'dog' is there twice"),
+        ({"background": "dog"}, "'dog' is there twice"),
+        ({"categories": ["dog"], "background": None}, "1 classes; there must be 2 to 254"),
+    ],
+)
+def test_categories_that_cannot_be_used(options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    make_coco(tmp_path)
+    with pytest.raises(GraftError, match=f"(?s)ingest.source.categories and background cannot be used.*{message}"):
+        run_ingest(tmp_path, tmp_path / "out", {**OFFICIAL, **options})
+
+
+def test_a_wrong_layout_is_answered_with_what_is_expected_and_what_is_there(tmp_path: Path) -> None:
+    make_coco(tmp_path / "raw")
+    (tmp_path / "raw/annotations/instances_val2017.json").rename(tmp_path / "raw/annotations/val.json")
+    message = r"coco expects train2017, .*there is no annotations/instances_val2017.json; found 12 x train2017/\*\.jpg"
+    with pytest.raises(GraftError, match=message):
+        run_ingest(tmp_path / "raw", tmp_path / "out", "coco")
+
+
+def test_everything_wrong_in_annotations_is_listed_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    wrong = [
+        ([[1, 1, 5, 5]], "a polygon needs x and y of three points or more"),
+        ([], "no polygon"),
+        (box(0, 0, 90, 5), "a polygon lies far outside of 32 x 24 pixels"),
+        ([[1, 1, "a", 1, 5, 5]], "a polygon holds what is no number"),
+        ({**compressed(pixels(0, 0, 3, 3)), "size": [9, 9]}, r"its size [9, 9] is not [24, 32]"),
+        ({"size": list(SIZE), "counts": "0123456789"}, "its run lengths are not of 24 x 32 pixels"),
+        ({"size": list(SIZE), "counts": [3, 4]}, "its run lengths are not of 24 x 32 pixels"),
+        ({"size": list(SIZE), "counts": [-32, 800]}, "its run lengths are not of 24 x 32 pixels"),
+        ({"size": list(SIZE), "counts": None}, "AttributeError"),
+        ("none", "indices must be"),
+    ]
+
+    def change(content: dict[str, Any]) -> None:
+        if len(content["images"]) == 12:
+            for number, (segmentation, _) in enumerate(wrong):
+                content["annotations"].append(
+                    {"id": 900 + number, "image_id": number, "category_id": 1, "segmentation": segmentation}
+                )
+            content["annotations"].append({"id": 1, "image_id": 77, "category_id": 1, "segmentation": []})
+            content["annotations"].append({"id": 2, "image_id": 0, "category_id": 6, "segmentation": []})
+            content["images"].append({"id": 50, "file_name": "gone.jpg", "height": 4, "width": 4})
+            content["images"].append({"id": 51, "file_name": "flat.jpg", "height": 0, "width": 4})
+            content["images"].append({"id": 52, "file_name": "vast.jpg", "height": 10**6, "width": 10**6})
+            content["images"].append({"id": 0, "file_name": "twin.jpg", "height": 4, "width": 4})
+            content["images"].append({"id": 53, "file_name": "000000000000.jpg", "height": 4, "width": 4})
+
+    make_coco(tmp_path / "raw", change)
+    write_image(tmp_path / "raw/train2017/extra.jpg", 5)
+    with pytest.raises(GraftError) as refused:
+        run_ingest(tmp_path / "raw", tmp_path / "out", OFFICIAL)
+    message = str(refused.value)
+    for number, (_, reason) in enumerate(wrong):
+        line = next(line for line in message.splitlines() if f"annotation {900 + number}:" in line)
+        assert f"train2017/{number:012d}.jpg: segmentations that cannot be painted" in line
+        assert reason in line
+    where = "annotations/instances_train2017.json"
+    for line in (
+        f"{where}: 1 annotations of image 77, which is not listed",
+        f"{where}: image 0: category 6 is not listed",
+        f"train2017/gone.jpg: {where} lists it and it is not there",
+        f"{where}: flat.jpg: 4 x 0 pixels are no size",
+        f"{where}: vast.jpg: 1000000 x 1000000 pixels are more than",
+        f"{where}: twin.jpg: its id 0 is that of 000000000000.jpg too",
+        f"train2017/000000000000.jpg: {where} lists it twice",
+    ):
+        assert line in message
+    assert "Left aside: 1 files that no annotation file lists" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not the JSON object it should be, or cut off"),
+        ("[]", "not the JSON object it should be, or cut off"),
+        ('{"images": [{"id": 1, "file', "not the JSON object it should be, or cut off"),
+        ('{"images": []}', "it lists no images and no annotations and no categories.*it lists images"),
+        ('{"images": [{"id": 1}]}', r"an item of images is not as COCO describes it .*'file_name'.*object detection"),
+        ('{"annotations": [{"image_id": "x"}]}', "an item of annotations is not as COCO describes it"),
+        ('{"categories": [7]}', "an item of categories is not as COCO describes it"),
+    ],
+)
+def test_a_file_that_is_no_annotation_file_is_refused(text: str, message: str, tmp_path: Path) -> None:
+    make_coco(tmp_path)
+    (tmp_path / "annotations/instances_train2017.json").write_text(text)
+    with pytest.raises(GraftError, match=f"annotations/instances_train2017.json: {message}"):
+        run_ingest(tmp_path, tmp_path / "out", OFFICIAL)
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    content=st.dictionaries(st.text(), st.lists(values, max_size=5) | values, max_size=4),
+    block=st.integers(1, 40),
+    indent=st.sampled_from([None, 1]),
+    ascii=st.booleans(),
+)
+def test_items_are_those_of_the_whole_file_whatever_the_size_of_a_block(
+    content: dict[str, Any], block: int, indent: int | None, ascii: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("json") / "x.json"
+    data = json.dumps(content, indent=indent, ensure_ascii=ascii).encode("utf-8", "surrogatepass")
+    path.write_bytes(data)
+    usual, reading.BLOCK_BYTES = reading.BLOCK_BYTES, block
+    try:
+        items = list(json_items(path, "x"))
+    finally:
+        reading.BLOCK_BYTES = usual
+    expected = [item for value in content.values() if isinstance(value, list) for item in value]
+    assert [json.loads(item.data.decode("utf-8", "surrogatepass")) for item in items] == expected
+    assert all(data[item.offset : item.offset + len(item.data)] == item.data for item in items)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.booleans(), min_size=1, max_size=300), st.integers(1, 9))
+def test_run_lengths_in_a_string_are_those_of_the_mask(bits: list[bool], times: int) -> None:
+    mask = np.repeat(np.array(bits, np.uint8), times**4)[None]
+    assert run_lengths(compressed(mask)["counts"]).tolist() == uncompressed(mask)["counts"]
+
+
+def test_a_crowd_as_run_lengths_is_what_was_drawn() -> None:
+    mask = pixels(3, 2, 30, 9)
+    assert (region_of(uncompressed(mask), *SIZE) == mask).all()
+    assert (region_of(compressed(mask), *SIZE) == mask).all()
+    assert (region_of(box(3, 2, 30, 9), *SIZE) == mask).all()
