@@ -31,7 +31,8 @@ def mapped(
         if target is not None and target not in ids
     ]
     homeless = [name for name in own if name not in mapping and name not in ids and OTHERS not in mapping]
-    problems += [f"{name}: becomes nothing; map it to a class, or to null, which is ignored" for name in homeless]
+    if homeless:
+        problems.append(f'{", ".join(homeless)}: nowhere to go; map each to a class or to null, or name where "*" goes')
     goals = [mapping[name] if name in mapping else name if name in ids else mapping.get(OTHERS) for name in own]
     return [None if goal is None else ids.get(goal) for goal in goals], problems
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-from pydantic import AfterValidator, ConfigDict, Field, with_config
+from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic refuses typing's before Python 3.12
 
 from graft.choices import resolve
@@ -18,27 +18,38 @@ from graft.formats.translation import Translations
 from graft.sample import ClassMap
 
 
-def _known(source: str | dict[str, Any]) -> str | dict[str, Any]:
-    """Refuses a source that cannot be resolved while params are checked, before anything is read."""
-    from graft.formats import FORMATS
-
-    try:
-        chosen = resolve(FORMATS, source, where="source")
-    except GraftError as error:
-        raise ValueError(str(error)) from None
-    if chosen.name == "joined":
-        raise ValueError("joined sources cannot be joined again; list them all in one")
-    return source
-
-
 @with_config(ConfigDict(extra="forbid", strict=True))
 class Part(TypedDict):
     """One of the sources that are joined."""
 
-    source: Annotated[str | dict[str, Any], AfterValidator(_known)]
+    source: str | dict[str, Any]
     root: NotRequired[str]
     domain: NotRequired[str]
     classes: NotRequired[dict[str, str | None]]
+
+
+def _checked(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Refuses what cannot be a part while params are checked, and resolves the options of each source."""
+    from graft.formats import FORMATS
+
+    try:
+        TypeAdapter(list[Part]).validate_python(parts)
+    except ValidationError as error:
+        places = [
+            "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in one["loc"]) for one in error.errors()
+        ]
+        told = [f"sources{place}: {one['msg']}" for place, one in zip(places, error.errors(), strict=True)]
+        raise ValueError("\n".join(told)) from None
+    resolved = []
+    for number, part in enumerate(parts):
+        try:
+            chosen = resolve(FORMATS, part["source"], where=f"sources[{number}].source")
+        except GraftError as error:
+            raise ValueError(str(error)) from None
+        if chosen.name == "joined":
+            raise ValueError("joined sources cannot be joined again; list them all in one")
+        resolved.append({**part, "source": chosen.as_dict()})
+    return resolved
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +81,7 @@ def joined(
     seed: int,
     root: Path,
     *,
-    sources: Annotated[list[Part], Field(min_length=1)],
+    sources: Annotated[list[dict[str, Any]], Field(min_length=1), AfterValidator(_checked)],
     classes: Annotated[list[str], Field(min_length=2, max_length=254)],
 ) -> Listing:
     """Several sources as one, each in a folder of its own, their classes mapped onto one list.
@@ -115,7 +126,7 @@ def joined(
     )
 
 
-def _listing(task: str, seed: int, root: Path, number: int, part: Part) -> Listing:
+def _listing(task: str, seed: int, root: Path, number: int, part: Mapping[str, Any]) -> Listing:
     from graft.formats import FORMATS
 
     folder = Path(part.get("root", ""))
@@ -129,7 +140,7 @@ def _listing(task: str, seed: int, root: Path, number: int, part: Part) -> Listi
 
 
 def _entries(
-    sources: Sequence[Part], listings: Sequence[Listing], targets: Sequence[Sequence[int | None]]
+    sources: Sequence[Mapping[str, Any]], listings: Sequence[Listing], targets: Sequence[Sequence[int | None]]
 ) -> tuple[list[JoinedEntry], list[str]]:
     entries, num_left_aside = [], 0
     for number, (part, listing) in enumerate(zip(sources, listings, strict=True)):
@@ -157,7 +168,7 @@ def _collisions(entries: Sequence[JoinedEntry]) -> list[str]:
     ]
 
 
-def _of_each(sources: Sequence[Part], lines: Sequence[Sequence[str]]) -> list[str]:
+def _of_each(sources: Sequence[Mapping[str, Any]], lines: Sequence[Sequence[str]]) -> list[str]:
     return [f"{part.get('root') or number}: {line}" for number, part in enumerate(sources) for line in lines[number]]
 
 
