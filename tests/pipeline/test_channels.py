@@ -1,0 +1,230 @@
+"""Images of other channels than red, green and blue, from ingest to predictions."""
+
+from __future__ import annotations
+
+import base64
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from ruamel.yaml import YAML
+
+from graft.checkpoints import load_model
+from graft.datasets.shards import read_rows
+from graft.datasets.stacks import decode
+from graft.errors import GraftError
+from graft.params import Params
+from graft.prediction_files import predict_files
+from graft.sample import ClassMap, read_json
+from graft.serving.predictor import Predictor
+from graft.serving.signature import described
+from pipeline.augment import augment
+from pipeline.evaluate import evaluate
+from pipeline.export import export
+from pipeline.fine_tune import fine_tune
+from pipeline.ingest import ingest
+from pipeline.pretrain_load import pretrain_load
+from pipeline.validate import validate
+
+FILE = Path(__file__).resolve().parents[2] / "params.yaml"
+SIZE = (48, 64)
+PAIRS = {"name": "mask_folder", "masks": "masks/{stem}.png", "classes": {"soil": [0], "plants": [1]}}
+FOUR = ["red", "green", "blue", "nir"]
+TILES = {
+    "name": "stacks",
+    "channels": FOUR,
+    "max_value": 10000,
+    "source": {**PAIRS, "images": "tiles/*.tif"},
+}
+DEPTHS = {
+    "name": "stacks",
+    "channels": ["red", "green", "blue"],
+    "extra": {"depth": "depth/{stem}.png"},
+    "max_value": 5000,
+    "source": {**PAIRS, "images": "rgb/*.png"},
+}
+
+
+def field(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Four bands in 0…1, float [H, W, 4], and a mask that only the fourth of them shows."""
+    generator = np.random.default_rng(number)
+    mask = np.zeros(SIZE, np.uint8)
+    cv2.circle(mask, (int(generator.integers(16, 48)), 24), 14, 1, -1)
+    bands = generator.uniform(0.2, 0.6, (*SIZE, 4))
+    bands[..., 3] = 0.15 + 0.7 * mask + generator.uniform(0, 0.1, SIZE)
+    return bands, mask
+
+
+def write_tiles(root: Path, num_images: int = 24) -> None:
+    """TIFF of 16 bits, in the ways the world writes them."""
+    (root / "tiles").mkdir(parents=True)
+    (root / "masks").mkdir()
+    ways: list[dict[str, Any]] = [
+        {"photometric": "rgb", "extrasamples": ["unspecified"]},
+        {"photometric": "minisblack", "compression": "zlib", "predictor": True, "tile": (32, 32)},
+        {"photometric": "minisblack", "planarconfig": "separate"},
+    ]
+    for number in range(num_images):
+        bands, mask = field(number)
+        values, way = (bands * 10000).astype(np.uint16), ways[number % 3]
+        values = values if "planarconfig" not in way else np.moveaxis(values, 2, 0)
+        tifffile.imwrite(root / f"tiles/{number:02}.tif", values, **way)
+        cv2.imwrite(str(root / f"masks/{number:02}.png"), mask)
+
+
+def write_depths(root: Path, num_images: int = 24) -> None:
+    """Photographs, and beside them how far things are, in millimetres."""
+    for folder in ("rgb", "depth", "masks"):
+        (root / folder).mkdir(parents=True)
+    for number in range(num_images):
+        bands, mask = field(number)
+        cv2.imwrite(str(root / f"rgb/{number:02}.png"), (bands[..., :3] * 255).astype(np.uint8))
+        cv2.imwrite(str(root / f"depth/{number:02}.png"), (bands[..., 3] * 5000).astype(np.uint16))
+        cv2.imwrite(str(root / f"masks/{number:02}.png"), mask)
+
+
+def params(source: dict[str, Any], **changes: Any) -> Params:
+    """The params of this repository, small."""
+    tree = YAML(typ="safe").load(FILE)
+    small = {
+        "runtime.num_threads": 1,
+        "ingest.source": source,
+        "augment.policy": {"name": "street"},
+        "augment.crop": {"height_px": 48, "width_px": 64},
+        "augment.views": 2,
+        "fine_tune.epochs": 6,
+        "fine_tune.batch_size": 4,
+        "fine_tune.baseline": False,
+        "evaluate.bootstrap_samples": 20,
+        "evaluate.num_examples": 2,
+        "export.parity_images": 2,
+    }
+    for key, value in (small | changes).items():
+        *sections, last = key.split(".")
+        node = tree
+        for section in sections:
+            node = node[section]
+        node[last] = value
+    return Params(**tree)
+
+
+def run_all(raw: Path, work: Path, p: Params, *, exported: bool = True) -> dict[str, Any]:
+    """The stages, one after the other, in one process; the metrics of evaluate."""
+    at = {name: work / name for name in ("interim", "augmented", "pretrained", "model", "curves", "scores", "exported")}
+    for folder in [*at.values(), work / "checked"]:
+        folder.mkdir(parents=True)
+    class_map, both = at["interim"] / "class_map.json", {"task": p.task, "seed": p.seed}
+    ingest(**both, ingest=p.ingest, root=raw, out=at["interim"])
+    manifest, report = at["interim"] / "manifest.parquet", work / "checked/validation.json"
+    validate(task=p.task, validate=p.validate_, manifest=manifest, class_map=class_map, out=report.parent)
+    made = {"class_map": class_map, "out": at["augmented"], "train": at["interim"] / "train", "validation": report}
+    augment(**both, preprocess=p.preprocess, augment=p.augment, **made)
+    load = {
+        "model": p.model,
+        "pretrain_load": p.pretrain_load,
+        "class_map": class_map,
+        "out": at["pretrained"],
+        "download": False,
+    }
+    pretrain_load(**both, **load)
+    fine_tune(
+        **both,
+        model=p.model,
+        preprocess=p.preprocess,
+        runtime=p.runtime,
+        fine_tune=p.fine_tune,
+        augmented=at["augmented"],
+        val=at["interim"] / "val",
+        class_map=class_map,
+        pretrained=at["pretrained"],
+        out=at["model"],
+        curves=at["curves"],
+    )
+    judged = {"runtime": p.runtime, "predict": p.predict, "evaluate": p.evaluate, "images": at["interim"] / "test"}
+    judged |= {"class_map": class_map, "model": at["model"]}
+    statistics = at["augmented"] / "statistics.json"
+    evaluate(**both, **judged, curves=at["curves"], validation=report, statistics=statistics, out=at["scores"])
+    metrics, card = at["scores"] / "metrics.json", at["pretrained"] / "card.json"
+    if exported:
+        export(**both, **judged, export=p.export, metrics=metrics, card=card, out=at["exported"])
+    return read_json(metrics)
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[str, Any]]:
+    """Folder of 4-channel GeoTIFFs, folder of what the stages made of it, metrics."""
+    raw, work = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("work")
+    write_tiles(raw)
+    return raw, work, run_all(raw, work, params(TILES))
+
+
+def test_four_channels_from_ingest_to_metrics(tiles: tuple[Path, Path, dict[str, Any]]) -> None:
+    raw, work, metrics = tiles
+    assert ClassMap.read(work / "interim/class_map.json").channels == tuple(FOUR)
+    row = next(read_rows(work / "interim/train"))
+    assert row.image == (raw / row.id).read_bytes()  # stored as it was
+    views = np.load(work / "augmented/images.npy", mmap_mode="r")
+    assert views.shape[1:] == (48, 64, 4)
+    assert metrics["mean_iou"] > 0.8  # red, green and blue are noise: the fourth channel was learnt from
+    statistics, (model, spec) = read_json(work / "augmented/statistics.json"), load_model(work / "model")
+    assert spec.channels == tuple(FOUR)
+    assert spec.mean == (*read_json(work / "pretrained/card.json")["mean"], statistics["mean"][3])
+    assert spec.std[3] == statistics["std"][3]
+    stem = next(parameter for parameter in model.backbone.parameters() if parameter.ndim == 4)
+    assert stem.shape[1] == 4
+    assert any("3 input channels to 4" in line for line in read_json(work / "pretrained/card.json")["resized"])
+    assert "uint8 [B, H, W, 4] (red, green, blue, nir)" in (work / "exported/model_card.md").read_text()
+
+
+def test_predict_answers_for_stacks_as_evaluate_does(tiles: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None:
+    work = tiles[1]
+    inputs = tmp_path / "in"
+    inputs.mkdir()
+    bands, mask = field(99)
+    values = (bands * 10000).astype(np.uint16)
+    tifffile.imwrite(inputs / "a.tif", values)
+    np.save(inputs / "b.npy", values)
+    np.savez(inputs / "c.npz", np.moveaxis(values, 2, 0))
+    summary = predict_files([str(inputs)], work / "exported", tmp_path / "out")
+    assert summary.num_written == 3
+    masks = [cv2.imread(str(tmp_path / f"out/masks/{name}.png"), cv2.IMREAD_UNCHANGED) for name in "abc"]
+    assert (masks[0] == masks[1]).all()
+    assert (masks[0] == masks[2]).all()
+    assert (masks[0] == mask).mean() > 0.9
+    assert cv2.imread(str(tmp_path / "out/overlays/a.png")).shape == (*SIZE, 3)
+    served = Predictor(work / "exported").answers([base64.b64encode((inputs / "c.npz").read_bytes()).decode()])
+    answer = cv2.imdecode(np.frombuffer(base64.b64decode(served[0]["mask"]), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert (answer == masks[0]).all()
+    assert len(described(work / "exported")[1]) == 1  # the example of the registered model is a stack too
+
+
+def test_a_picture_of_three_channels_is_refused_by_a_model_of_four(
+    tiles: tuple[Path, Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    cv2.imwrite(str(tmp_path / "rgb.png"), np.zeros((40, 40, 3), np.uint8))
+    with pytest.raises(GraftError, match=r"rgb\.png: it has 3 channels, not the 4 of red, green, blue, nir"):
+        predict_files([str(tmp_path / "rgb.png")], tiles[1] / "exported", tmp_path / "out")
+    data = base64.b64encode((tmp_path / "rgb.png").read_bytes()).decode()
+    with pytest.raises(GraftError, match=r"image 0: it has 3 channels, not the 4"):
+        Predictor(tiles[1] / "exported").answers([data])
+
+
+def test_a_photograph_and_its_depth_are_one_image_to_the_end(tmp_path: Path) -> None:
+    raw, work = tmp_path / "raw", tmp_path / "work"
+    write_depths(raw)
+    metrics = run_all(raw, work, params(DEPTHS, **{"fine_tune.epochs": 4}), exported=False)
+    assert metrics["mean_iou"] > 0.7
+    row, classes = next(read_rows(work / "interim/val")), ClassMap.read(work / "interim/class_map.json")
+    assert classes.channels == ("red", "green", "blue", "depth")
+    image, name = decode(row.image, classes), Path(row.id).name
+    assert (image[..., 2::-1] == cv2.imread(str(raw / row.id))).all()
+    depth = cv2.imread(str(raw / "depth" / name), cv2.IMREAD_UNCHANGED)
+    assert (image[..., 3] == (np.minimum(depth.astype(int), 5000) * 255 + 2500) // 5000).all()
+    with zipfile.ZipFile(tmp_path / "by_hand.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.write(raw / row.id, "photograph.png")
+        archive.write(raw / "depth" / name, "depth.png")
+    assert (decode((tmp_path / "by_hand.zip").read_bytes(), classes) == image).all()  # what predict is given
