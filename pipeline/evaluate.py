@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from graft.checkpoints import load_model
 from graft.datasets.shards import read_rows
-from graft.metrics.calibration import Calibration
 from graft.predicting_torch import torch_runner
 from graft.progress import progress
 from graft.reporting.evidence import Evidence
@@ -19,6 +18,7 @@ from graft.reporting.tables import PerImageTable
 from graft.runtimes import use_runtime
 from graft.sample import ClassMap, content_seed, read_json, write_json
 from graft.scoring import Contender, Tally, score_rows
+from graft.test_time import averaged
 
 if TYPE_CHECKING:
     from graft.params import Evaluate, Predict, Runtime
@@ -46,7 +46,7 @@ def evaluate(
     """
     classes = ClassMap.read(class_map)
     num_images = refuse_seen(images, set(read_json(model / "seen.json")["train"]), evaluate.split)
-    contenders = _contenders(model, runtime, evaluate)
+    contenders = _contenders(model, runtime, evaluate, predict)
     tally, examples = Tally(contenders, classes.num_classes), Examples(classes, evaluate.num_examples)
     rows = progress(read_rows(images), "Scoring images", total=num_images, unit="image")
     with PerImageTable(out / "per_image.parquet") as table:
@@ -63,7 +63,7 @@ def evaluate(
     return headlines(metrics, task)
 
 
-def _contenders(model: Path, runtime: Runtime, evaluate: Evaluate) -> dict[str, Contender]:
+def _contenders(model: Path, runtime: Runtime, evaluate: Evaluate, predict: Predict) -> dict[str, Contender]:
     device = use_runtime(runtime)
     folders = {"fine_tuned": model, "baseline": model / "baseline"}
     contenders = {}
@@ -73,5 +73,6 @@ def _contenders(model: Path, runtime: Runtime, evaluate: Evaluate) -> dict[str, 
             runner = torch_runner(
                 network, spec, device=device, precision=runtime.precision, channels_last=runtime.channels_last
             )
-            contenders[name] = Contender(runner, spec, Calibration(evaluate.calibration_bins))
+            runner = averaged(runner, spec, evaluate.test_time, predict)
+            contenders[name] = Contender.counted(runner, spec, evaluate)
     return contenders

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from graft.datasets.images import decode_mask
 from graft.datasets.stacks import decode
 from graft.errors import GraftError
+from graft.metrics.boundary import BoundaryIou
 from graft.metrics.calibration import Calibration, spread_pixels
-from graft.metrics.confusion import Marginals, confusion_matrix
+from graft.metrics.confusion import Marginals, confusion_matrix, plain
 from graft.predicting import Runner, most_likely, predict_batch, predict_class_ids
 
 if TYPE_CHECKING:
     from graft.checkpoints import ModelSpec
     from graft.datasets.shards import Row
-    from graft.params import Predict
+    from graft.params import Evaluate, Predict
 
 
 @dataclass(frozen=True)
@@ -30,11 +31,33 @@ class Contender:
         runner: From images to logits.
         spec: How it wants its input.
         calibration: Where its confidences are counted; None counts none.
+        boundary: Where its outlines are counted; None counts none.
     """
 
     runner: Runner
     spec: ModelSpec
     calibration: Calibration | None = None
+    boundary: BoundaryIou | None = None
+
+    @classmethod
+    def counted(cls, runner: Runner, spec: ModelSpec, evaluate: Evaluate) -> Contender:
+        """One of which all is counted that `metrics.json` tells."""
+        outlines = BoundaryIou(spec.num_classes, evaluate.boundary_fraction) if spec.task == "segmentation" else None
+        return cls(runner, spec, Calibration(evaluate.calibration_bins), outlines)
+
+    def findings(self) -> dict[str, Any]:
+        """What was counted, for `metrics.json`: `calibration_error`, `classwise_calibration_error`, and for
+        segmentation `mean_boundary_iou` and `boundary_iou` by class; None where there is no value.
+        """
+        found: dict[str, Any] = {}
+        if self.calibration:
+            found["calibration_error"] = self.calibration.error
+            found["classwise_calibration_error"] = self.calibration.classwise_error
+        if self.boundary:
+            found["mean_boundary_iou"] = plain(self.boundary.mean)
+            values = map(plain, self.boundary.by_class)
+            found["boundary_iou"] = dict(zip(self.spec.class_names, values, strict=True))
+        return found
 
 
 @dataclass(frozen=True)
@@ -114,17 +137,19 @@ def _predictions(
     for image, target, fits in zip(images, targets, whole, strict=True):
         if not fits:
             class_ids = predict_class_ids(contender.runner, image, contender.spec, **limits)
-            yield _of_pixels(class_ids, target, num_classes)
+            yield _of_pixels(class_ids, target, num_classes, contender.boundary)
         elif classifies:
             yield _of_image(next(logits), target, num_classes, contender.calibration)
         else:
             of_pixels = next(logits)
             if contender.calibration:
                 contender.calibration.add(*spread_pixels(of_pixels, target))
-            yield _of_pixels(most_likely(of_pixels), target, num_classes)
+            yield _of_pixels(most_likely(of_pixels), target, num_classes, contender.boundary)
 
 
-def _of_pixels(class_ids: np.ndarray, mask: np.ndarray, num_classes: int) -> Prediction:
+def _of_pixels(class_ids: np.ndarray, mask: np.ndarray, num_classes: int, boundary: BoundaryIou | None) -> Prediction:
+    if boundary:
+        boundary.add(class_ids, mask)
     confusion = confusion_matrix(class_ids, mask, num_classes)
     return Prediction(class_ids, confusion, float(Marginals.of(confusion).mean_iou))
 

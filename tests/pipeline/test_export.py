@@ -22,13 +22,14 @@ from graft.exporting.opened import onnx_class_ids, onnx_runner, open_exported, s
 from graft.exporting.rescoring import Rescoring
 from graft.exporting.rounding import stored_state
 from graft.metrics.confusion import HEADLINES
-from graft.metrics.summaries import CLASS_SCORES
+from graft.metrics.summaries import CLASS_SCORES, CLASS_SHARES
 from graft.models import fresh
 from graft.models.pooling import MatrixPool
 from graft.params import Evaluate, Export, Predict
 from graft.predicting import most_likely, predict_batch, predict_logits
 from graft.predicting_torch import torch_runner
 from graft.sample import ClassMap, read_json, write_json
+from graft.test_time import PLAIN
 from pipeline.export import export
 from tests.tiny_training import runtime
 
@@ -104,8 +105,13 @@ def workspace(root: Path, task: str, model: dict[str, Any] | None = None) -> dic
         "interval": {name: [0.55, 0.66] for name in HEADLINES[task]},
         "per_domain": {},
         "calibration_error": 0.04,
+        "classwise_calibration_error": 0.03,
+        **{share: dict.fromkeys(NAMES, 0.33) for share in CLASS_SHARES},
     }
+    if task == "segmentation":
+        values |= {"mean_boundary_iou": 0.4, "boundary_iou": dict.fromkeys(NAMES, 0.4)}
     metrics = {**values, "baseline": values, "split": "test", "selected_on_this_split": False, "synthetic": True}
+    metrics["test_time"] = PLAIN
     write_json(root / "metrics.json", {**metrics, "num_images": 6})
     card = {
         "name": "none",
@@ -244,6 +250,23 @@ def test_what_evaluate_scored_in_another_precision_is_scored_again(exported: Pat
     assert set(metrics) == set(evaluated) - {"gain"}
     assert metrics["mean_iou"] != evaluated["mean_iou"]
     assert metrics["baseline"] == evaluated["baseline"]
+
+
+def test_what_evaluate_scored_with_test_time_augmentation_is_scored_as_it_is(exported: Path) -> None:
+    root = exported.parent
+    model, spec = load_model(root / "model")
+    averaging = Evaluate(**EVALUATE.model_dump() | {"test_time": {"scales": [1.0, 1.5], "flip": True}})
+    evaluated = read_json(root / "metrics.json") | {"gain": {}, "test_time": averaging.test_time.model_dump()}
+    runner = torch_runner(model, spec)
+    found = [
+        Rescoring("segmentation", root / "interim/test", NAMES, 3, settings, PREDICT).of_file(
+            runner, None, spec, evaluated, precision
+        )[0]
+        for settings, precision in ((averaging, "float32"), (EVALUATE, "bf16"))
+    ]
+    assert found[0] == {name: value for name, value in found[1].items() if name != "baseline"}
+    assert found[0]["test_time"] == PLAIN
+    assert found[0]["mean_iou"] != evaluated["mean_iou"]
 
 
 def test_weights_beyond_half_precision_are_refused() -> None:

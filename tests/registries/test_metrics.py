@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import math
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import ndimage
 from sklearn import metrics as oracle
+from sklearn.calibration import calibration_curve
 
 from graft.metrics.bootstrap import interval, resampled
+from graft.metrics.boundary import BoundaryIou
 from graft.metrics.calibration import MAX_PIXELS_PER_IMAGE, Calibration, spread_pixels
 from graft.metrics.confusion import HEADLINES, Marginals, confusion_matrix, scores
+from graft.metrics.histogram import prediction_histogram
 from graft.metrics.summaries import CLASS_SCORES, gain_over, stacked, summarise
 
 NUM_CLASSES = 5
@@ -196,3 +201,135 @@ def test_gain_over_itself_is_zero_with_a_closed_interval() -> None:
     gain = gain_over(images_of(7), images_of(7), task="segmentation", num_samples=50, seed=1)
     assert gain["mean_iou"] == 0
     assert gain["interval"]["mean_iou"] == [0, 0]
+
+
+def blobs(seed: int, size: tuple[int, int] = (40, 61), ignored: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    """A truth of round shapes, and a prediction that is off by a little, uint8 both."""
+    generator = np.random.default_rng(seed)
+    ids = [np.zeros((size[0] + 2, size[1] + 2), np.uint8) for _ in range(2)]
+    for class_id in range(1, NUM_CLASSES):
+        place, radius = generator.integers(0, size[1], 2), int(generator.integers(4, 14))
+        for picture, shift in zip(ids, (0, generator.integers(-2, 3, 2)), strict=True):
+            cv2.circle(picture, tuple(int(v) for v in place + shift), radius, class_id, -1)
+    mask, class_ids = (picture[1:-1, 1:-1].copy() for picture in ids)
+    if ignored:
+        mask[generator.random(size) < 0.02] = 255
+        mask[:5, :9] = 255
+    return class_ids, mask
+
+
+def slow_boundary_iou(pairs_of_images: list[tuple[np.ndarray, np.ndarray]], fraction: float) -> list[float]:
+    """By class and pixel, with SciPy's erosion of the class's own mask, as the paper's program works."""
+    found = []
+    for class_id in range(NUM_CLASSES):
+        shared = either = 0
+        for class_ids, mask in pairs_of_images:
+            known = mask != 255
+            distance = max(1, round(fraction * math.hypot(*mask.shape)))
+            square = np.ones((2 * distance + 1,) * 2, bool)
+            bands = []
+            for ids in (mask, class_ids):
+                inner = ndimage.binary_erosion((ids == class_id) | ~known, square, border_value=1)
+                bands.append((ids == class_id) & known & ~inner)
+            shared, either = shared + (bands[0] & bands[1]).sum(), either + (bands[0] | bands[1]).sum()
+        found.append(shared / either if either else math.nan)
+    return found
+
+
+@pytest.mark.parametrize("fraction", [0.001, 0.02, 0.1])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_boundary_iou_is_that_of_eroded_masks(fraction: float, ignored: bool) -> None:
+    images = [blobs(seed, ignored=ignored) for seed in range(4)]
+    counted = BoundaryIou(NUM_CLASSES, fraction)
+    for class_ids, mask in images:
+        counted.add(class_ids, mask)
+    expected = slow_boundary_iou(images, fraction)
+    np.testing.assert_allclose(counted.by_class, expected)
+    assert counted.mean == pytest.approx(np.nanmean(expected))
+
+
+def test_boundary_iou_by_hand() -> None:
+    mask = np.repeat([[0, 0, 0, 0, 1, 1, 1, 1]], 8, axis=0).astype(np.uint8)
+    counted = BoundaryIou(3, 0.001)  # one pixel either side: columns 3 and 4
+    counted.add(mask, mask)
+    np.testing.assert_array_equal(counted.by_class, [1, 1, math.nan])
+    counted.add(np.repeat([[0, 0, 0, 0, 0, 1, 1, 1]], 8, axis=0).astype(np.uint8), mask)
+    # The second image: class 0 in columns 3 and 4, of which none is shared; class 1 in columns 4 and 5.
+    np.testing.assert_allclose(counted.by_class[:2], [8 / 24, 8 / 24])
+
+
+def test_boundary_iou_looks_at_outlines_alone() -> None:
+    mask = np.zeros((60, 60), np.uint8)
+    mask[10:50, 10:50] = 1
+    smaller = np.zeros_like(mask)
+    smaller[12:48, 12:48] = 1
+    counted = BoundaryIou(2, 0.02)
+    counted.add(smaller, mask)
+    area = scores(confusion_matrix(smaller, mask, 2))["iou"][1]
+    assert counted.by_class[1] < area
+    hole = mask.copy()
+    hole[45:47, 2:5] = 255  # nothing is known there: predictions count nowhere, and it has no outline
+    perfect = BoundaryIou(2, 0.02)
+    perfect.add(np.where(hole == 255, np.uint8(1), mask), hole)
+    assert perfect.by_class.tolist() == [1, 1]
+
+
+def test_boundary_iou_without_an_outline_has_no_value() -> None:
+    counted = BoundaryIou(2, 0.02)
+    assert math.isnan(counted.mean)
+    counted.add(np.zeros((9, 9), np.uint8), np.zeros((9, 9), np.uint8))
+    assert math.isnan(counted.mean)
+
+
+def test_boundary_counts_of_a_large_image_are_whole_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, parts = BoundaryIou(NUM_CLASSES, 0.02), BoundaryIou(NUM_CLASSES, 0.02)
+    whole.add(*blobs(1))
+    monkeypatch.setattr("graft.metrics.boundary.MAX_PIXELS_COUNTED", 130)
+    parts.add(*blobs(1))
+    np.testing.assert_array_equal(parts.counts, whole.counts)
+
+
+@given(st.integers(0, 1000), st.integers(1, 30))
+def test_classwise_calibration_error_equals_scikit_learns_curves(seed: int, num_bins: int) -> None:
+    generator = np.random.default_rng(seed)
+    logits, targets = generator.normal(0, 3, (NUM_CLASSES, 50)), generator.integers(0, NUM_CLASSES, 50)
+    calibration = Calibration(num_bins)
+    for part in (slice(0, 20), slice(20, 50)):
+        calibration.add(logits[:, part], targets[part])
+    probabilities = torch.softmax(torch.from_numpy(logits), 0).numpy()
+    errors = []
+    for class_id, of_class in enumerate(probabilities):
+        edges = np.linspace(0, 1, num_bins + 1)[1:-1]
+        places = np.searchsorted(edges, of_class, side="left")
+        counts = np.bincount(places, minlength=num_bins)
+        true, mean = calibration_curve(targets == class_id, of_class, n_bins=num_bins)
+        errors.append((np.abs(true - mean) * counts[counts > 0]).sum() / 50)
+    assert calibration.classwise_error == pytest.approx(np.mean(errors), abs=1e-9)
+
+
+def test_classwise_calibration_sees_what_the_most_likely_class_hides() -> None:
+    calibration = Calibration(10)
+    assert calibration.classwise_error is None
+    # Sure of class 0 at 0.6 and right in 60% of the cases, but it gives 1 and 2 the wrong shares of the rest.
+    logits = np.log(np.array([[0.6], [0.3], [0.1]])).repeat(10, axis=1)
+    calibration.add(logits, np.array([0] * 6 + [2] * 4))
+    assert calibration.error == pytest.approx(0)
+    assert calibration.classwise_error == pytest.approx((0 + 0.3 + 0.3) / 3)
+
+
+def test_shares_add_up_and_show_a_collapse() -> None:
+    confusion = np.array([[60, 0, 0], [30, 0, 0], [9, 1, 0]])
+    images = stacked([Marginals.of(confusion)])
+    found = summarise(images, ["day"], task="segmentation", names=["road", "sky", "car"], num_samples=5, seed=1)
+    assert found["predicted_share"] == {"road": 0.99, "sky": 0.01, "car": 0.0}
+    assert found["true_share"] == {"road": 0.6, "sky": 0.3, "car": 0.1}
+    assert prediction_histogram(confusion, ["road", "sky", "car"], width=10) == [
+        "road  predicted  99.0% ██████████",
+        "      true       60.0% ██████",
+        "sky   predicted   1.0% █",
+        "      true       30.0% ███",
+        "car   predicted   0.0%",
+        "      true       10.0% █",
+    ]
+    nothing = prediction_histogram(np.zeros((2, 2), np.int64), ["a", "b"])
+    assert nothing == ["a  predicted     —", "   true          —", "b  predicted     —", "   true          —"]

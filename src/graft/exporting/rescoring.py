@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from graft.checkpoints import ModelSpec
 from graft.datasets.shards import num_rows, read_rows
 from graft.exporting.parity import HEADLINE
-from graft.metrics.calibration import Calibration
 from graft.metrics.summaries import stacked, summarise
 from graft.predicting import Runner
 from graft.progress import progress
 from graft.scoring import Contender, Tally, score_rows
+from graft.test_time import PLAIN, is_plain
 
 if TYPE_CHECKING:
     from graft.params import Evaluate, Predict
@@ -29,7 +29,7 @@ class Rescoring:
         images: The shards of the split.
         names: The K classes.
         seed: Of the draws.
-        evaluate: Batch size, number of draws, bins of calibration.
+        evaluate: Batch size, number of draws, bins of calibration, band of outlines, test-time augmentation.
         predict: How large images are tiled.
     """
 
@@ -45,8 +45,9 @@ class Rescoring:
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The metrics of the exported file, and what rounding its weights cost.
 
-        They are those of evaluate where that scored the same weights in the same precision. Where not, the split is
-        scored again; the gain over the baseline, whose interval evaluate drew, is then left out.
+        They are those of evaluate where that scored the same weights in the same precision, each image as it is. Where
+        not, the split is scored again; the gain over the baseline, whose interval evaluate drew, is then left out, and
+        so is a baseline that was scored with test-time augmentation.
 
         Args:
             file: Runs the exported file, which computes in float32.
@@ -58,26 +59,27 @@ class Rescoring:
         Returns:
             The content of metrics.json, and `{"rounding": …}` for parity.json, empty without rounding.
         """
-        if original is None and precision == "float32":
+        comparable = is_plain(self.evaluate.test_time)
+        if original is None and precision == "float32" and comparable:
             return dict(evaluated), {}
         runners = {"exported": file} | ({} if original is None else {"original": original})
         found = self._scores_of(runners, spec)
-        metrics = {name: value for name, value in evaluated.items() if name != "gain"} | found["exported"]
-        return metrics, {} if original is None else {"rounding": rounding_of(found, self.task)}
+        left_out = ("gain",) if comparable else ("gain", "baseline")
+        metrics = {name: value for name, value in evaluated.items() if name not in left_out} | found["exported"]
+        return metrics | {"test_time": PLAIN}, {} if original is None else {"rounding": rounding_of(found, self.task)}
 
     def _scores_of(self, runners: Mapping[str, Runner], spec: ModelSpec) -> dict[str, dict[str, Any]]:
-        """Of each runner every score with its interval and the calibration error, as metrics.json has them."""
-        bins, num_samples = self.evaluate.calibration_bins, self.evaluate.bootstrap_samples
-        contenders = {name: Contender(runner, spec, Calibration(bins)) for name, runner in runners.items()}
+        """Of each runner every score with its interval and what else is counted, as metrics.json has them."""
+        contenders = {name: Contender.counted(runner, spec, self.evaluate) for name, runner in runners.items()}
         tally, num_classes = Tally(contenders, len(self.names)), len(self.names)
+        settings = {"num_samples": self.evaluate.bootstrap_samples, "seed": self.seed}
         rows = progress(read_rows(self.images), "Scoring the file", total=num_rows(self.images), unit="image")
         for scored in score_rows(rows, contenders, num_classes, self.evaluate.batch_size, self.predict):
             tally.add(scored)
         found = {}
         for name, counted in tally.images.items():
-            options = {"task": self.task, "names": self.names, "num_samples": num_samples, "seed": self.seed}
-            found[name] = summarise(stacked(counted), tally.domains, **options)
-            found[name]["calibration_error"] = contenders[name].calibration.error
+            scored = summarise(stacked(counted), tally.domains, task=self.task, names=self.names, **settings)
+            found[name] = scored | contenders[name].findings()
         return found
 
 

@@ -19,7 +19,9 @@ class Calibration:
     """A streaming reliability histogram over equal bins of confidence (the largest probability).
 
     The expected calibration error is the sum over bins of n_b / n · |accuracy_b − confidence_b| (Guo et al. 2017,
-    equation 3).
+    equation 3). The class-wise one bins the probability of each class, right or wrong, likely or not: the mean over
+    classes of the sum over bins of n_bk / n · |share of class k in the bin − mean probability of k in it| (Nixon et al.
+    2019, "Measuring Calibration in Deep Learning", equation 3, there "static calibration error"; Kull et al. 2019).
 
     Attributes:
         num_bins: Bins of equal width over 0…1, closed above, as in the paper.
@@ -29,6 +31,8 @@ class Calibration:
     counts: np.ndarray = field(init=False)
     hits: np.ndarray = field(init=False)
     confidences: np.ndarray = field(init=False)
+    # What the probabilities of each class exceed its truth by, [K, bins]; K is known once something is counted.
+    class_excess: np.ndarray | None = field(init=False, default=None)
 
     def __post_init__(self) -> None:
         self.counts, self.hits = np.zeros(self.num_bins, np.int64), np.zeros(self.num_bins, np.int64)
@@ -46,17 +50,39 @@ class Calibration:
             logits, targets = logits[:, known], targets[known]
         if not targets.size:
             return
-        confidence = 1 / np.exp(logits - logits.max(axis=0)).sum(axis=0, dtype=np.float64)
-        bins = np.clip(np.ceil(confidence * self.num_bins).astype(np.int64) - 1, 0, self.num_bins - 1)
+        likelihoods = np.exp(logits - logits.max(axis=0))
+        confidence = 1 / likelihoods.sum(axis=0, dtype=np.float64)
+        bins = self._bins_of(confidence)
         self.counts += np.bincount(bins, minlength=self.num_bins)
         self.hits += np.bincount(bins[logits.argmax(axis=0) == targets], minlength=self.num_bins)
         self.confidences += np.bincount(bins, confidence, minlength=self.num_bins)
+        self._add_classes(likelihoods * confidence, targets)
+
+    def _add_classes(self, probabilities: np.ndarray, targets: np.ndarray) -> None:
+        """Counts probabilities [K, N] in, every class of every target [N]."""
+        num_classes = len(probabilities)
+        bins = self._bins_of(probabilities) + np.arange(num_classes)[:, None] * self.num_bins
+        right = bins[targets, np.arange(targets.size)]
+        shape = (num_classes, self.num_bins)
+        excess = np.bincount(bins.ravel(), probabilities.ravel(), minlength=math.prod(shape))
+        excess -= np.bincount(right, minlength=math.prod(shape))
+        self.class_excess = excess.reshape(shape) + (0 if self.class_excess is None else self.class_excess)
+
+    def _bins_of(self, probabilities: np.ndarray) -> np.ndarray:
+        return np.clip(np.ceil(probabilities * self.num_bins).astype(np.int64) - 1, 0, self.num_bins - 1)
 
     @property
     def error(self) -> float | None:
         """The expected calibration error, 0…1; None before anything was counted."""
         num_counted = self.counts.sum()
         return float(np.abs(self.hits - self.confidences).sum() / num_counted) if num_counted else None
+
+    @property
+    def classwise_error(self) -> float | None:
+        """The class-wise calibration error, 0…1; None before anything was counted."""
+        if self.class_excess is None:
+            return None
+        return float(np.abs(self.class_excess).sum(axis=1).mean() / self.counts.sum())
 
     def bins(self) -> list[dict[str, Any]]:
         """The bins that hold anything: `confidence` and `accuracy` (means) and `count`."""

@@ -126,6 +126,17 @@ class Marginals:
         return _ratio(self.hits, self.truth)
 
     @property
+    def true_share(self) -> np.ndarray:
+        """Share of all pixels, or images, that is each class [..., K]; NaN where there are none."""
+        return _ratio(self.truth, np.broadcast_to(self.truth.sum(axis=-1, keepdims=True), self.truth.shape))
+
+    @property
+    def predicted_share(self) -> np.ndarray:
+        """Share of all pixels, or images, that is predicted as each class [..., K]; NaN where there are none."""
+        whole = self.predicted.sum(axis=-1, keepdims=True)
+        return _ratio(self.predicted, np.broadcast_to(whole, self.predicted.shape))
+
+    @property
     def mean_iou(self) -> np.ndarray:
         """Mean of `iou` over the classes in truth or prediction [...]; NaN where there are none."""
         return _mean(self.iou)

@@ -15,6 +15,8 @@ CLASS_SCORES = {
     "segmentation": {name: name for name in BY_CLASS},
     "classification": {"precision": "precision", "recall": "recall", "f1": "dice"},
 }
+# Beside each other they show a model that has collapsed to a few classes.
+CLASS_SHARES = {"predicted_share": "predicted_share", "true_share": "true_share"}
 
 
 def stacked(images: Sequence[Marginals]) -> Marginals:
@@ -37,14 +39,15 @@ def summarise(
         seed: Of the draws.
 
     Returns:
-        `HEADLINES[task]` as floats (None where undefined), `CLASS_SCORES[task]` as {class: float or None}, `interval`
-        as {score: [low, high] or None}, `per_domain` as {domain: the same headlines, `interval`, `num_images`}.
+        `HEADLINES[task]` as floats (None where undefined), `CLASS_SCORES[task]` as {class: float or None}, the same of
+        `predicted_share` and `true_share` of the pixels (or images), `interval` as {score: [low, high] or None},
+        `per_domain` as {domain: the same headlines, `interval`, `num_images`}.
     """
     places = {domain: [i for i, other in enumerate(domains) if other == domain] for domain in sorted(set(domains))}
     whole = total(images)
     by_class = {
         score: {name: plain(value) for name, value in zip(names, getattr(whole, attribute), strict=True)}
-        for score, attribute in CLASS_SCORES[task].items()
+        for score, attribute in (CLASS_SCORES[task] | CLASS_SHARES).items()
     }
     per_domain = {
         domain: _headlines(chosen(images, rows), task, num_samples, seed) | {"num_images": len(rows)}
