@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from graft.checkpoints import save_state
 from graft.choices import resolve
+from graft.initialisations import INITIALISATIONS
 from graft.models import fresh, resolve_model
 from graft.sample import ClassMap, content_seed, write_json
-from graft.weights import WEIGHTS
+from graft.weights import WEIGHTS, Downloader
 from graft.weights.card import card_of
-from graft.weights.match import Match, load_into
+from graft.weights.match import Match, initialised, load_into
+from graft.weights.source import no_download
 
 if TYPE_CHECKING:
     from graft.params import PretrainLoad
@@ -26,10 +28,12 @@ def pretrain_load(
     pretrain_load: PretrainLoad,
     class_map: Path,
     out: Path,
+    download: Downloader = no_download,
 ) -> dict[str, float]:
     """Writes `weights.safetensors`, the complete state of our model for these classes, and `card.json`.
 
-    What the source does not provide, at least rows of unknown classes, is initialised as a function of the seed.
+    What the source does not provide, at least rows of unknown classes, is initialised by name, as a function of the
+    seed. `download` brings the files of a registered model here.
 
     Returns:
         Counts of the tensors that were matched, resized, reinitialised and left out, and the share of the backbone's
@@ -41,13 +45,15 @@ def pretrain_load(
     classes = ClassMap.read(class_map)
     chosen = resolve_model(task, model)
     source_choice = resolve(WEIGHTS, pretrain_load.source, where="pretrain_load.source")
-    source = source_choice(task, chosen)
-    network = fresh(task, chosen, classes.num_classes, content_seed(seed, "head"))
+    initialisation = resolve(INITIALISATIONS, pretrain_load.initialisation, where="pretrain_load.initialisation")
+    source = source_choice(task, chosen, download)
+    network = fresh(task, chosen, classes.num_classes, content_seed(seed, "head"), len(classes.channels))
     if source.state is None:
         match = Match(reinitialised=sorted(network.state_dict()))
     else:
-        match = load_into(network, source, classes.names)
-    card = card_of(source_choice.name, source, match, chosen, classes)
+        match = load_into(network, source, classes.names, pretrain_load.part)
+    filled = initialised(network, match, initialisation, content_seed(seed, "initialisation"))
+    card = card_of(source_choice.name, source, match, chosen, classes, filled)
     metadata = {key: card[key] for key in ("class_names", "mean", "std")}
     save_state(out / "weights.safetensors", network.state_dict(), metadata)
     write_json(out / "card.json", card)

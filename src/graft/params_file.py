@@ -19,7 +19,6 @@ from graft.params import Params
 from graft.sample import TASKS
 
 PARAMS_FILE = Path("params.yaml")
-DOCUMENTED = Path(__file__).resolve().parents[2] / "pipeline/recipes/scenes-night-rain.yaml"
 
 # Where each choice finds its registry: key in params.yaml -> (module, name). Imported only when asked for.
 REGISTRIES = {
@@ -232,27 +231,3 @@ def _models_of(model: type[BaseModel]) -> dict[str, type[BaseModel]]:
 
 def _keys(model: type[BaseModel]) -> list[str]:
     return [field.alias or name for name, field in model.model_fields.items()]
-
-
-def insert_missing(path: Path) -> list[str]:
-    """Inserts the documented value of every missing key into the file; returns a line for each."""
-    tree = read_tree(path)
-    documented = read_tree(DOCUMENTED)
-    lines = [f"{path}: inserted {name}" for name in _insert(tree, documented, "")]
-    if lines:
-        yaml = YAML()
-        yaml.width = 4096  # a line stays a line
-        pending = path.with_name(f".tmp-{path.name}")
-        with pending.open("w", encoding="utf-8") as file:
-            yaml.dump(tree, file)
-        pending.replace(path)
-    return lines
-
-
-def _insert(tree: CommentedMap, documented: CommentedMap, prefix: str) -> Iterator[str]:
-    for key, value in documented.items():
-        if key not in tree:
-            tree[key] = value
-            yield f"{prefix}{key}"
-        elif isinstance(value, CommentedMap) and isinstance(tree[key], CommentedMap) and "name" not in value:
-            yield from _insert(tree[key], value, f"{prefix}{key}.")

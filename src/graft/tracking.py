@@ -150,6 +150,27 @@ def point_candidate(mlflow_client: MlflowClient, name: str, version: str) -> Non
     mlflow_client.set_registered_model_alias(name, ALIAS, version)
 
 
+def version_behind(uri: str) -> str:
+    """`models:/NAME/VERSION` for such an address, or for one with an alias as it stands now.
+
+    Raises:
+        GraftError: There is no such model, version or alias, or the store does not answer.
+    """
+    from mlflow.exceptions import MlflowException
+
+    name, _, alias = uri.removeprefix("models:/").partition("@")
+    with answers_explained():
+        store = client()
+    try:
+        if alias:
+            return f"models:/{name}/{store.get_model_version_by_alias(name, alias).version}"
+        name, _, version = name.rpartition("/")
+        return f"models:/{name}/{store.get_model_version(name, version).version}"
+    except MlflowException as error:
+        remedy = "look at the versions and aliases in the MLflow UI, or run graft publish"
+        raise GraftError(f"no such model: {error.message}", where=uri, remedy=remedy) from None
+
+
 def download_model(uri: str, into: Path) -> Path:
     """The folder of exported files inside a registered model such as `models:/graft-segmentation@candidate`.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import signal
 import socket
 import time
@@ -15,7 +16,9 @@ import numpy as np
 import pytest
 
 from graft.datasets.images import decode_mask, encode_png
+from graft.sample import read_json, sha256_of
 from graft.scenes import render
+from tests.end_to_end.project import Project
 
 SECONDS_TO_START = 120
 
@@ -37,6 +40,21 @@ def test_predict_takes_the_candidate_from_the_registry(finished, photograph, tmp
     finished.run("graft", "predict", str(photograph), "--out", str(local))
     ours = {path.name: path.read_bytes() for path in out.rglob("*.png")}
     assert ours == {path.name: path.read_bytes() for path in local.rglob("*.png")}
+
+
+def test_a_new_model_grows_out_of_a_registered_one(finished, tmp_path):
+    project = Project(tmp_path / "grown", MLFLOW_TRACKING_URI=f"sqlite:///{finished.root / 'mlflow.db'}")
+    shutil.copytree(finished.root, project.root, symlinks=True)
+    project.set({"pretrain_load.source": {"name": "registry", "model_uri": "models:/graft-segmentation@candidate"}})
+    refused = project.run("graft", "check", check=False)
+    assert refused.returncode == 2
+    assert "an alias moves: run graft pin" in refused.stderr
+    assert "models:/graft-segmentation/1" in project.run("graft", "pin").stdout
+    project.run("dvc", "repro", "pretrain-load")
+    card = read_json(project.root / "models/pretrained/card.json")
+    assert card["origin"] == "models:/graft-segmentation/1"
+    assert card["reinitialised"] == []
+    assert card["sha256"] == sha256_of(finished.root / "models/exported/weights.safetensors")
 
 
 def test_an_alias_that_does_not_exist_is_answered(finished, photograph, tmp_path):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from graft.errors import GraftError
-from graft.params_file import DOCUMENTED, check_file, insert_missing, load_params, resolved_choices
+from graft.params_file import check_file, load_params, resolved_choices
+from graft.params_writing import DOCUMENTED, insert_missing
 
 TEXT = DOCUMENTED.read_text(encoding="utf-8")
 

@@ -17,15 +17,22 @@ from pipeline.pretrain_load import pretrain_load
 NAMES = ("Sky", "Road", "Car")
 
 
-def run(folder: Path, source: dict, task: str = "segmentation", model: str = "lraspp") -> tuple[dict, dict, dict]:
+def run(
+    folder: Path, source: dict, task: str = "segmentation", model: str = "lraspp", **changes: str
+) -> tuple[dict, dict, dict]:
     """Runs the stage in a folder: its metrics, its card, its weights."""
     out = folder / "out"
     out.mkdir(parents=True)
     colors = ((0, 0, 0),) * 3
     ClassMap(task, NAMES, colors, NAMES, False, True, "scenes").write(folder / "class_map.json")
-    section = PretrainLoad(source=source, part="all", initialisation="library")
+    section = PretrainLoad(**{"source": source, "part": "all", "initialisation": "library"} | changes)
     metrics = pretrain_load(
-        task=task, seed=7, model=model, pretrain_load=section, class_map=folder / "class_map.json", out=out
+        task=task,
+        seed=7,
+        model=model,
+        pretrain_load=section,
+        class_map=folder / "class_map.json",
+        out=out,
     )
     return metrics, read_json(out / "card.json"), load_state(out / "weights.safetensors")[0]
 
@@ -81,6 +88,15 @@ def test_a_segmenter_becomes_a_classifier(tmp_path: Path, theirs: Path) -> None:
     )
     assert metrics["backbone_fraction"] == 1.0
     assert all(name.startswith("head.") for name in card["reinitialised"] + card["left_out"])
+
+
+def test_the_card_says_how_each_new_layer_was_filled(tmp_path: Path, theirs: Path) -> None:
+    source = {"name": "file", "path": str(theirs), "sha256": sha256_of(theirs)}
+    _, card, state = run(tmp_path, source, part="backbone", initialisation="xavier_normal")
+    assert card["reinitialised"] == sorted(name for name in state if name.startswith("head."))
+    assert card["initialisation"]["head.low_classifier.weight"] == "xavier_normal"
+    assert card["initialisation"]["head.cbr.1.weight"] == "as its library does"
+    assert not state["head.low_classifier.bias"].any()
 
 
 def test_an_unknown_source_is_answered(tmp_path: Path) -> None:

@@ -17,10 +17,12 @@ from graft.checkpoints import ModelSpec, save_model, save_state
 from graft.choices import resolve
 from graft.errors import GraftError
 from graft.models import Model, fresh, resolve_model
-from graft.sample import read_json, sha256_of, write_json
+from graft.sample import ClassMap, read_json, sha256_of, write_json
 from graft.weights import WEIGHTS, Source
 from graft.weights.bundled import FOLDER, read_bundle
 from graft.weights.match import load_into
+from graft.weights.source import no_download
+from graft.weights.stem import spread
 from graft.weights.torchvision import fetch, published_weights
 
 LRASPP = resolve_model("segmentation", "lraspp")
@@ -52,16 +54,16 @@ def read_file(path: Path, **options: object) -> Source:
     if path.is_file():
         options = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), **options}
     return resolve(WEIGHTS, {"name": "file", "path": str(path), **options}, where="pretrain_load.source")(
-        "segmentation", LRASPP
+        "segmentation", LRASPP, no_download
     )
 
 
 def test_the_sources_are_these() -> None:
-    assert set(WEIGHTS) == {"bundled", "torchvision", "file", "none"}
+    assert set(WEIGHTS) == {"bundled", "torchvision", "timm", "registry", "file", "none"}
 
 
 def test_none_has_no_state() -> None:
-    source = WEIGHTS["none"]("segmentation", LRASPP)
+    source = WEIGHTS["none"]("segmentation", LRASPP, no_download)
     assert source.state is None
     assert source.mean == (0.485, 0.456, 0.406)
 
@@ -93,7 +95,7 @@ def test_a_damaged_bundle_is_said_to_be_damaged(bundle: Path) -> None:
 
 def test_the_bundled_weights_are_small_and_complete() -> None:
     assert (FOLDER / "weights.safetensors").stat().st_size <= 8e6
-    source = WEIGHTS["bundled"]("segmentation", LRASPP)
+    source = WEIGHTS["bundled"]("segmentation", LRASPP, no_download)
     model = fresh("segmentation", LRASPP, len(source.class_names), 0)
     assert not load_into(model, source, source.class_names).reinitialised
 
@@ -299,7 +301,7 @@ def test_the_enums_of_a_model_are_its_own_and_its_backbones() -> None:
 
 def test_unknown_weights_are_answered() -> None:
     with pytest.raises(GraftError, match=r"no weights 'IMAGENET1K_V3'.*did you mean 'IMAGENET1K_V"):
-        WEIGHTS["torchvision"]("segmentation", LRASPP, weights="IMAGENET1K_V3")
+        WEIGHTS["torchvision"]("segmentation", LRASPP, no_download, weights="IMAGENET1K_V3")
 
 
 def test_offline_the_message_says_which_file_to_put_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,7 +310,7 @@ def test_offline_the_message_says_which_file_to_put_where(tmp_path: Path, monkey
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     place = tmp_path / "hub" / "checkpoints" / "lraspp_mobilenet_v3_large-d234d4ea.pth"
     with pytest.raises(GraftError, match=f"cannot download https://download.*put it at {place}"):
-        WEIGHTS["torchvision"]("segmentation", LRASPP, weights="COCO_WITH_VOC_LABELS_V1")
+        WEIGHTS["torchvision"]("segmentation", LRASPP, no_download, weights="COCO_WITH_VOC_LABELS_V1")
     assert list(place.parent.iterdir()) == []
 
 
@@ -318,7 +320,147 @@ def test_a_cached_file_of_another_digest_is_refused(tmp_path: Path, monkeypatch:
     place.parent.mkdir(parents=True)
     place.write_bytes(b"something else")
     with pytest.raises(GraftError, match=r"sha256 is [0-9a-f]{64}, not d234d4ea"):
-        WEIGHTS["torchvision"]("segmentation", LRASPP, weights="COCO_WITH_VOC_LABELS_V1")
+        WEIGHTS["torchvision"]("segmentation", LRASPP, no_download, weights="COCO_WITH_VOC_LABELS_V1")
+
+
+# timm
+
+
+RESNET = resolve_model("classification", {"name": "resnet", "variant": "resnet18"})
+REVISION = "0123456789abcdef" * 2 + "01234567"
+
+
+@pytest.fixture
+def hub_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of timm's names where a download would put it, and a hub that answers nobody."""
+    import timm
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    path = tmp_path / "hub/checkpoints" / f"timm--resnet18.a1_in1k--{REVISION}.safetensors"
+    path.parent.mkdir(parents=True)
+    save_state(path, timm.create_model("resnet18", num_classes=1000).state_dict(), {})
+    return path
+
+
+def test_weights_of_the_hub_fit_the_same_architecture(hub_file: Path) -> None:
+    source = WEIGHTS["timm"](
+        "classification",
+        RESNET,
+        no_download,
+        weights="resnet18.a1_in1k",
+        revision=REVISION,
+        sha256=sha256_of(hub_file),
+    )
+    match = load_into(fresh("classification", RESNET, 3, 1), source, NAMES)
+    assert match.backbone_fraction == 1.0
+    assert match.reinitialised == ["head.fc.bias", "head.fc.weight"]
+    assert (source.licence, source.origin) == ("apache-2.0", f"timm/resnet18.a1_in1k at {REVISION}")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weights": "resnet18.a1_in1"}, r"no weights 'resnet18.a1_in1'.*did you mean 'resnet18.a1_in1k'"),
+        ({"weights": "resnet18.a1_in1k"}, r"not pinned.*graft pin"),
+        (
+            {"weights": "resnet18.a1_in1k", "revision": "0" * 40, "sha256": "0" * 64},
+            r"HF_HUB_OFFLINE forbids.*put it at .*timm--resnet18.a1_in1k--0{40}.safetensors \(sha256 0{64}\)",
+        ),
+        ({"weights": "resnet18.a1_in1k", "revision": REVISION, "sha256": "0" * 64}, r"sha256 is [0-9a-f]{64}, not 0"),
+    ],
+)
+def test_what_the_hub_cannot_give_is_answered_at_once(hub_file: Path, options: dict, message: str) -> None:
+    with pytest.raises(GraftError, match=message):
+        WEIGHTS["timm"]("classification", RESNET, no_download, **options)
+
+
+# Registry
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [("models:/streets@champion", "an alias moves: run graft pin"), ("streets", "models:/NAME/VERSION")],
+)
+def test_a_registered_model_is_named_by_its_version(uri: str, message: str) -> None:
+    with pytest.raises(GraftError, match=message):
+        resolve(WEIGHTS, {"name": "registry", "model_uri": uri}, where="pretrain_load.source")
+
+
+def exported(folder: Path, bundle: Path) -> Path:
+    """The files of a registered model that a weights source reads."""
+    folder.mkdir()
+    for name in ("weights.safetensors", "spec.json", "metrics.json"):
+        (folder / name).write_bytes((bundle / name).read_bytes())
+    colors = ((0, 0, 0),) * 3
+    ClassMap("segmentation", NAMES, colors, NAMES, False, True, "scenes", "CC0-1.0").write(folder / "class_map.json")
+    return folder
+
+
+def test_a_registered_model_brings_classes_scores_and_licence(bundle: Path, tmp_path: Path) -> None:
+    asked = []
+
+    def download(uri: str) -> Path:
+        asked.append(uri)
+        return exported(tmp_path / "downloaded", bundle)
+
+    options = {"model_uri": "models:/streets/3", "sha256": sha256_of(bundle / "weights.safetensors")}
+    source = WEIGHTS["registry"]("segmentation", LRASPP, download, **options)
+    assert asked == ["models:/streets/3"]
+    assert (source.class_names, source.metrics, source.mean) == (NAMES, {"mean_iou": 0.5}, (0.5,) * 3)
+    assert "CC0-1.0" in source.licence
+    assert load_into(fresh("segmentation", LRASPP, 3, 2), source, NAMES).backbone_fraction == 1.0
+
+
+@pytest.mark.parametrize(
+    ("sha256", "message"), [(None, r"not pinned.*graft pin"), ("0" * 64, r"sha256 is [0-9a-f]{64}, not 0")]
+)
+def test_a_registered_model_of_another_digest_is_refused(bundle: Path, tmp_path: Path, sha256, message: str) -> None:
+    with pytest.raises(GraftError, match=message):
+        WEIGHTS["registry"](
+            "segmentation",
+            LRASPP,
+            lambda uri: exported(tmp_path / "downloaded", bundle),
+            model_uri="models:/streets/3",
+            sha256=sha256,
+        )
+
+
+def test_a_registered_model_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(GraftError, match=r"models:/streets/3 holds no weights.safetensors"):
+        WEIGHTS["registry"](
+            "segmentation", LRASPP, lambda uri: tmp_path, model_uri="models:/streets/3", sha256="0" * 64
+        )
+
+
+def test_the_stage_alone_fetches_nothing_from_a_registry() -> None:
+    with pytest.raises(GraftError, match=r"models:/streets/3.*fetched by the command.*dvc repro"):
+        WEIGHTS["registry"]("segmentation", LRASPP, no_download, model_uri="models:/streets/3", sha256="0" * 64)
+
+
+# A part, and other channels
+
+
+def test_the_backbone_alone_leaves_the_head_fresh(bundle: Path) -> None:
+    model = fresh("segmentation", LRASPP, 3, 2)
+    initial = {name: tensor.clone() for name, tensor in model.head.state_dict().items()}
+    match = load_into(model, read_bundle(bundle), NAMES, "backbone")
+    assert match.backbone_fraction == 1.0
+    assert all(name.startswith("head.") for name in match.reinitialised + match.left_out)
+    assert all(torch.equal(tensor, initial[name]) for name, tensor in model.head.state_dict().items())
+
+
+@pytest.mark.parametrize("num_channels", [1, 2, 4, 7])
+def test_a_stem_is_spread_as_segmentation_models_pytorch_does(num_channels: int) -> None:
+    from segmentation_models_pytorch.encoders._utils import patch_first_conv
+
+    theirs = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3, bias=False))
+    weight = theirs[0].weight.detach().clone()
+    patch_first_conv(theirs, num_channels, pretrained=True)
+    if num_channels == 2:  # theirs gives two thirds of the sum of three, ours keeps red and green
+        assert torch.equal(spread(weight, 2), weight[:, :2])
+    else:
+        torch.testing.assert_close(spread(weight, num_channels), theirs[0].weight.detach())
 
 
 @pytest.fixture
@@ -363,7 +505,7 @@ def test_a_file_that_is_not_pinned_is_answered_with_its_digest(tmp_path):
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     choice = resolve(WEIGHTS, {"name": "file", "path": str(path)}, where="pretrain_load.source")
     with pytest.raises(GraftError, match=f"not pinned.*add to pretrain_load.source: sha256: {digest}"):
-        choice("segmentation", None)
+        choice("segmentation", None, no_download)
 
 
 def test_the_digest_in_the_record_beside_the_bundled_weights_is_the_files():

@@ -1,4 +1,4 @@
-"""Commands beside the stages: check, mend, publish, predict, summary."""
+"""Commands beside the stages: check, mend, pin, publish, predict, summary."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ def check(
     fix: Annotated[bool, typer.Option("--fix", help="Insert the documented value of each missing key.")] = False,
 ) -> None:
     """Validate the whole params file and every choice in it, without running anything."""
-    from graft.params_file import PARAMS_FILE, check_file, insert_missing
+    from graft.params_file import PARAMS_FILE, check_file
+    from graft.params_writing import insert_missing
 
     if file == PARAMS_FILE:
         check_project()
@@ -36,6 +37,16 @@ def mend() -> None:
 
     check_project()
     typer.echo(set_aside_damaged_lock() or "nothing to mend")
+
+
+@app.command()
+def pin() -> None:
+    """Write what pins pretrain_load.source (version, revision, sha256) into params.yaml."""
+    from graft.pinning import pin as pin_weights
+
+    check_project()
+    for line in pin_weights() or ["pretrain_load.source needs no pinning, or is pinned"]:
+        typer.echo(line)
 
 
 @app.command()

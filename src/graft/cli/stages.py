@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -49,7 +51,7 @@ def augment(
 @app.command("pretrain-load", rich_help_panel=PANEL)
 def pretrain_load(class_map: ClassMapFile, out: Out) -> None:
     """Load pretrained weights into the model and say what was taken."""
-    _run("pretrain-load", {"class_map": class_map}, {"out": out})
+    _run("pretrain-load", {"class_map": class_map}, {"out": out}, lambda _: {"download": _download})
 
 
 @app.command("fine-tune", rich_help_panel=PANEL)
@@ -113,6 +115,17 @@ def _run(
 
     name = stage.replace("-", "_")
     run_stage(stage, lambda: getattr(importlib.import_module(f"pipeline.{name}"), name), inputs, outputs, extras)
+
+
+def _download(model_uri: str) -> Path:
+    """The files of a registered model, in a folder that goes when the stage ends."""
+    import tempfile
+
+    from graft import tracking
+
+    folder = Path(tempfile.mkdtemp(prefix="graft-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return tracking.download_model(model_uri, folder)
 
 
 def _resume_and_listen(fingerprint: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def library() -> None:
-    """Leaves new layers as the library that wrote the architecture initialises them.
+    """New layers as the library that wrote the architecture initialises them.
 
     Mostly He et al. 2015 for convolutions, and uniform in plus or minus one over the root of the inputs for linear
     layers. The default: published results were reached with it.

@@ -1,13 +1,22 @@
-"""Where pretrained weights come from. Each entry is `(task, model, *, options) -> Source`."""
+"""Where pretrained weights come from. Each entry is `(task, model, download, *, options) -> Source`."""
 
 from __future__ import annotations
 
 from graft.weights.bundled import bundled
 from graft.weights.file import file
 from graft.weights.none import none
-from graft.weights.source import Source
+from graft.weights.registry import registry
+from graft.weights.source import Downloader, Source
+from graft.weights.timm import timm
 from graft.weights.torchvision import torchvision
 
-__all__ = ["WEIGHTS", "Source"]
+__all__ = ["WEIGHTS", "Downloader", "Source"]
 
-WEIGHTS = {"bundled": bundled, "torchvision": torchvision, "file": file, "none": none}
+WEIGHTS = {
+    "bundled": bundled,
+    "torchvision": torchvision,
+    "timm": timm,
+    "registry": registry,
+    "file": file,
+    "none": none,
+}

@@ -8,12 +8,12 @@ from graft.checkpoints import ModelSpec, load_state
 from graft.choices import Choice
 from graft.errors import GraftError
 from graft.sample import read_json
-from graft.weights.source import Source, verified_sha256
+from graft.weights.source import Downloader, Source, verified_sha256
 
 FOLDER = Path(__file__).parent / "bundled_lraspp"
 
 
-def bundled(task: str, model: Choice) -> Source:
+def bundled(task: str, model: Choice, download: Downloader) -> Source:
     """The bundled segmenter; its backbone also fits DeepLabV3 and the classifier on MobileNetV3-Large.
 
     Raises:

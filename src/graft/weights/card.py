@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +12,9 @@ from graft.weights.match import Match
 from graft.weights.source import Source
 
 
-def card_of(name: str, source: Source, match: Match, model: Choice, classes: ClassMap) -> dict[str, Any]:
+def card_of(
+    name: str, source: Source, match: Match, model: Choice, classes: ClassMap, filled: Mapping[str, str]
+) -> dict[str, Any]:
     """The content of `card.json`.
 
     Args:
@@ -20,6 +23,7 @@ def card_of(name: str, source: Source, match: Match, model: Choice, classes: Cla
         match: What became of each tensor.
         model: The architecture that took them.
         classes: What it is going to tell apart.
+        filled: How each reinitialised tensor was filled, by name.
     """
     return {
         "name": name,
@@ -33,4 +37,5 @@ def card_of(name: str, source: Source, match: Match, model: Choice, classes: Cla
         "model": model.as_dict(),
         "class_names": list(classes.names),
         **asdict(match),
+        "initialisation": dict(filled),
     }

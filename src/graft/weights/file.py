@@ -13,7 +13,7 @@ from torch import Tensor
 from graft.checkpoints import load_state
 from graft.choices import Choice
 from graft.errors import GraftError
-from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD, Source, verified_sha256
+from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD, Downloader, Source, verified_sha256
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 PYTORCH_SUFFIXES = (".pth", ".pt")
@@ -23,6 +23,7 @@ WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict")
 def file(
     task: str,
     model: Choice,
+    download: Downloader,
     *,
     path: Annotated[str, Field(min_length=1)],
     sha256: Sha256 | None = None,
@@ -33,6 +34,7 @@ def file(
     Args:
         task: Not used: whatever fits is taken.
         model: Not used: whatever fits is taken.
+        download: Not used.
         path: `.safetensors`, `.pth` or `.pt`, relative to the repository.
         sha256: Of the file, 64 hex digits. Without it the stage would not notice that the file changed: the digest to
             pin is in the answer to leaving it out.

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
 
+from graft.choices import Choice
 from graft.errors import GraftError
+from graft.initialisations import apply
 from graft.models import Model
 from graft.weights.source import Source
+from graft.weights.stem import spread
 
 # How other programs call what is `backbone.` and `head.` here. Of these spellings the one that fits best is taken.
 SPELLINGS: dict[str, tuple[tuple[str, str], ...]] = {
@@ -45,12 +49,14 @@ class Match:
     backbone_fraction: float = 0.0
 
 
-def load_into(model: Model, source: Source, class_names: Sequence[str]) -> Match:
-    """Takes over from `source` what fits `model`; all else keeps its initialisation.
+def load_into(
+    model: Model, source: Source, class_names: Sequence[str], part: Literal["all", "backbone"] = "all"
+) -> Match:
+    """Takes over from `source` what fits `model`, or its backbone alone; all else keeps its initialisation.
 
     Names are mapped from the spelling that fits best. Rows of class layers go by class name where the source knows its
-    classes; a source without class names is taken over only if it has as many. A first convolution with another number
-    of input channels is adapted to RGB.
+    classes; a source without class names is taken over only if it has as many. A first convolution for another number
+    of input channels is spread over ours (`stem.spread`).
 
     Raises:
         GraftError: The source holds values that are not finite, or less than half of the backbone fits.
@@ -64,7 +70,8 @@ def load_into(model: Model, source: Source, class_names: Sequence[str]) -> Match
     )
     match, new = Match(), {}
     for name, tensor in sorted(ours.items()):
-        theirs = state[mapped[name]] if name in mapped else None
+        wanted = name in mapped and (part == "all" or name.startswith("backbone."))
+        theirs = state[mapped[name]] if wanted else None
         taken, how = (None, "") if theirs is None else _taken(name, theirs, tensor, model, source, class_names)
         if taken is None:
             match.reinitialised.append(name)
@@ -76,6 +83,17 @@ def load_into(model: Model, source: Source, class_names: Sequence[str]) -> Match
     _refuse_useless(match, source, state, ours)
     model.load_state_dict({**ours, **new})
     return match
+
+
+def initialised(model: Model, match: Match, initialisation: Choice, seed: int) -> dict[str, str]:
+    """Fills what no source provided, as a choice of INITIALISATIONS says; how each tensor was filled, by name.
+
+    What is trained from nothing altogether is filled too: all of its layers are new.
+    """
+    initialise = initialisation()
+    filled = set() if initialise is None else apply(initialise, model, set(match.reinitialised), seed)
+    how = {True: initialisation.name, False: "as its library does"}
+    return {name: how[name in filled] for name in match.reinitialised}
 
 
 def _spelled(state: Mapping[str, Tensor], spelling: Sequence[tuple[str, str]]) -> dict[str, str]:
@@ -103,7 +121,7 @@ def _taken(
         return theirs, ""
     is_stem = name == _stem(model)
     if is_stem and theirs.ndim == ours.ndim and theirs.shape[0] == ours.shape[0] and theirs.shape[2:] == ours.shape[2:]:
-        return _rgb_stem(theirs)
+        return spread(theirs, ours.shape[1]), f"{theirs.shape[1]} input channels to {ours.shape[1]}"
     return None, ""
 
 
@@ -129,15 +147,6 @@ def _plain(name: str) -> str:
 
 def _stem(model: Model) -> str:
     return next(f"backbone.{name}" for name, parameter in model.backbone.named_parameters() if parameter.ndim == 4)
-
-
-def _rgb_stem(theirs: Tensor) -> tuple[Tensor | None, str]:
-    """A first convolution for RGB: grey is spread evenly over it, of more than three channels the first three stay."""
-    num_channels = theirs.shape[1]
-    if num_channels == 2:
-        return None, ""
-    taken = theirs.expand(-1, 3, -1, -1) / 3 if num_channels == 1 else theirs[:, :3]
-    return taken, f"{num_channels} input channels to 3"
 
 
 def _backbone_fraction(model: Model, new: Mapping[str, Tensor]) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,24 @@ from torch import Tensor
 from graft.errors import GraftError
 from graft.sample import sha256_of
 
+# Given the address of a registered model, `models:/NAME/VERSION`, brings its files here and says where they are.
+Downloader = Callable[[str], Path]
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def no_download(model_uri: str) -> Path:
+    """Where there is no registry to ask.
+
+    Raises:
+        GraftError: Always.
+    """
+    raise GraftError(
+        "a registered model is fetched by the command, not by the stage alone",
+        where=model_uri,
+        remedy="run graft pretrain-load, or dvc repro",
+    )
 
 
 @dataclass(frozen=True)

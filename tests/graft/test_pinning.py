@@ -1,0 +1,60 @@
+"""graft pin: the digest of a file, and what it cannot pin."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from graft.errors import GraftError
+from graft.params_file import load_params
+from graft.params_writing import DOCUMENTED
+from graft.pinning import pin
+
+TEXT = DOCUMENTED.read_text(encoding="utf-8")
+
+
+def params(folder: Path, source: str) -> Path:
+    path = folder / "params.yaml"
+    path.write_text(TEXT.replace("source: {name: bundled}", f"source: {source}"), encoding="utf-8")
+    return path
+
+
+def test_a_file_is_pinned_by_its_digest_and_comments_stay(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"weights")
+    path = params(tmp_path, f"{{name: file, path: {weights}}}")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert pin(path) == [f"{path}: pretrain_load.source.sha256: {digest}"]
+    assert load_params(path).pretrain_load.source == {"name": "file", "path": str(weights), "sha256": digest}
+    assert path.read_text("utf-8").replace(f", sha256: {digest}", "") == params(
+        tmp_path, f"{{name: file, path: {weights}}}"
+    ).read_text("utf-8")
+
+
+def test_pinning_twice_writes_once(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"weights")
+    path = params(tmp_path, f"{{name: file, path: {weights}}}")
+    assert len(pin(path)) == 1
+    before = path.read_bytes()
+    assert pin(path) == []
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("source", ["{name: bundled}", "none"])
+def test_what_needs_no_pin_is_left(tmp_path: Path, source: str) -> None:
+    assert pin(params(tmp_path, source)) == []
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(GraftError, match=r"nowhere.safetensors: weights file not found"):
+        pin(params(tmp_path, "{name: file, path: nowhere.safetensors}"))
+
+
+def test_without_a_hub_the_answer_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with pytest.raises(GraftError, match=r"the hub does not answer.*where there is a network"):
+        pin(params(tmp_path, "{name: timm, weights: resnet18.a1_in1k}"))
