@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
+import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from graft.errors import GraftError
+from graft.feature_files import Column, columns_for
 from graft.forward import Forward, cut
 from graft.models import Model, WithAuxiliary
 from graft.models.model import Feature
@@ -21,7 +19,7 @@ from graft.predicting_torch import autocast
 from graft.progress import progress
 from graft.training import Views
 
-FLOAT_BYTES = 4
+MOST_REMEMBERED_BYTES = 1 << 30
 # Layers without parameters whose output depends on nothing but their input, in training too.
 STEADY = (nn.AdaptiveAvgPool2d, nn.AvgPool2d, nn.MaxPool2d, nn.Flatten, nn.Identity, nn.ReLU, nn.Hardswish, Feature)
 
@@ -52,12 +50,14 @@ class FeatureForward:
         self.whole, self.model = forward, model
         self.num_frozen = _num_frozen(model)
         self.structure: Any = None
+        self.remembered: dict[bytes, Any] = {}
+        self.remembered_bytes = 0
 
     def __call__(self, features: Features) -> Tensor | WithAuxiliary:
         """Logits as `Forward` gives them."""
         padded = self.whole.padded_size(features.size)
         with autocast(features.tensors[0].device.type, self.whole.precision):
-            output = self._rest(rebuilt(self.structure, iter(features.tensors)), padded)
+            output = self.rest(self.model, rebuilt(self.structure, iter(features.tensors)), padded)
         return cut(output, features.size)
 
     @torch.no_grad()
@@ -65,16 +65,47 @@ class FeatureForward:
         """What the frozen layers make of images, uint8 [B, C, H, W]."""
         self.model.eval()
         with autocast(images.device.type, self.whole.precision):
-            found = self.model.backbone(self.whole.pixels(images))
-            for layer in list(self.model.head.children())[: self.num_frozen]:
-                found = layer(found)
-        tensors, self.structure = tensors_of(found)
+            tensors, self.structure = tensors_of(self.frozen(self.model, self.whole.pixels(images)))
         return tensors
 
-    def _rest(self, features: Any, size: Sequence[int]) -> Tensor | WithAuxiliary:
+    def frozen(self, model: Model, pixels: Tensor) -> Any:
+        """What the frozen layers of a model make of normalised images; nested as the model has it."""
+        found = model.backbone(pixels)
+        for layer in list(model.head.children())[: self.num_frozen]:
+            found = layer(found)
+        return found
+
+    def rest(self, model: Model, features: Any, size: Sequence[int]) -> Tensor | WithAuxiliary:
+        """What the other layers make of that, as the whole model answers for images of this size."""
         if not self.num_frozen:
-            return self.model.on_features(features, size)
-        return self.model.at_size(self.model.head[self.num_frozen :](features), size)
+            return model.on_features(features, size)
+        return model.at_size(model.head[self.num_frozen :](features), size)
+
+
+class Remembering(nn.Module):
+    """A model in evaluation that remembers what its frozen layers made of a batch, up to a limit of memory.
+
+    Args:
+        model: The one that trains, or its average, whose frozen layers are the same.
+        forward: Says which layers are frozen, and keeps what is remembered.
+    """
+
+    def __init__(self, model: Model, forward: FeatureForward) -> None:
+        super().__init__()
+        self.model, self.forward_in_two = model, forward
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """As the model's own."""
+        both, content = self.forward_in_two, pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+        key = hashlib.sha256(content).digest() + bytes(str(content.shape), "ascii")
+        features = both.remembered.get(key)
+        if features is None:
+            features = both.frozen(self.model, pixels)
+            num_bytes = sum(tensor.nbytes for tensor in tensors_of(features)[0])
+            if both.remembered_bytes + num_bytes <= MOST_REMEMBERED_BYTES:
+                both.remembered[key] = features
+                both.remembered_bytes += num_bytes
+        return both.rest(self.model, features, pixels.shape[-2:])
 
 
 class FeatureViews:
@@ -125,73 +156,6 @@ class FeatureViews:
             start += len(images)
         self.forward.model.train()
         self._computed.add(view)
-
-
-class Column:
-    """Rows of one shape in a memory-mapped file that has no name: it is gone when nobody holds it, whatever happens.
-
-    Floating numbers are kept as float32, which holds every bfloat16 and float16, and come back as what they were, in
-    the memory layout they had.
-
-    Args:
-        tensor: A batch of rows [B, …] of the kind to be kept.
-        num_rows: How many there will be.
-    """
-
-    def __init__(self, tensor: Tensor, num_rows: int) -> None:
-        self.dtype = tensor.dtype
-        self.is_channels_last = tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last)
-        example = self._stored(tensor)
-        self.row_bytes = example[0].nbytes
-        file = tempfile.TemporaryFile(prefix="graft-features-", buffering=0)  # noqa: SIM115  closed with the column
-        weakref.finalize(self, file.close)
-        file.truncate(self.row_bytes * num_rows)
-        self._file = file
-        self._rows = np.memmap(file, example.dtype, "r", shape=(num_rows, *example.shape[1:]))
-
-    def write(self, rows: np.ndarray, tensor: Tensor) -> None:
-        """Puts a batch into its rows; what cannot be written is an error here, where a mapping would kill."""
-        for row, values in zip(rows, self._stored(tensor), strict=True):
-            self._file.seek(int(row) * self.row_bytes)
-            try:
-                self._file.write(values.data)
-            except OSError as error:
-                raise no_room(f"features cannot be written ({error.strerror})") from None
-
-    def read(self, rows: np.ndarray, device: torch.device) -> Tensor:
-        """The rows as one batch on a device."""
-        values = torch.from_numpy(self._rows[rows]).to(device).to(self.dtype)
-        return values.permute(0, 3, 1, 2) if self.is_channels_last else values
-
-    def _stored(self, tensor: Tensor) -> np.ndarray:
-        values = tensor.permute(0, 2, 3, 1) if self.is_channels_last else tensor
-        values = values.float() if values.is_floating_point() else values
-        return values.contiguous().cpu().numpy()
-
-
-def columns_for(tensors: Sequence[Tensor], num_rows: int) -> list[Column]:
-    """A column for each tensor of a batch.
-
-    Raises:
-        GraftError: The disk has less room than all rows need.
-    """
-    sizes = [
-        tensor[0].numel() * max(4 if tensor.is_floating_point() else 0, tensor.element_size()) for tensor in tensors
-    ]
-    needed, free = num_rows * sum(sizes), shutil.disk_usage(tempfile.gettempdir()).free
-    if needed > free:
-        raise no_room(f"the features of {num_rows:,} views need {needed:,} bytes, {free:,} are free")
-    return [Column(tensor, num_rows) for tensor in tensors]
-
-
-def no_room(what: str) -> GraftError:
-    """The disk is full, or would be."""
-    return GraftError(
-        what,
-        where=tempfile.gettempdir(),
-        rule="reuse_features keeps the features of all views on the disk while it trains",
-        remedy="set TMPDIR to a folder with more room, lower augment.views, or leave reuse_features out",
-    )
 
 
 def tensors_of(features: Any) -> tuple[list[Tensor], Any]:

@@ -13,18 +13,13 @@ import torch
 from torch import Tensor
 
 from graft.assembling import Bench
-from graft.choices import resolve
-from graft.freezing import group_table
+from graft.freezing import frozen_table, group_table
 from graft.held_out import HeldOut
-from graft.mixing import MIXINGS
 from graft.models import Model
-from graft.optimizers import OPTIMIZERS
 from graft.outcomes import SCORE_NAMES, Outcome
 from graft.predicting_torch import torch_runner
 from graft.progress import progress, say
 from graft.resuming import Checkpoint
-from graft.sampling import SAMPLINGS
-from graft.schedules import SCHEDULES
 from graft.trainee import EpochReport, Held, Trainee
 from graft.training import Strategy, Training, fit
 
@@ -112,7 +107,6 @@ class Fitting:
             "stopped_early": trainee.epoch < training.plan.epochs,
             "steps": trainee.step,
             **self._made_of(training),
-            "num_frozen_parameters": sum(p.numel() for p in trainee.model.parameters() if not p.requires_grad),
         }
         return Outcome(state, trainee.history, best, summary)
 
@@ -120,18 +114,23 @@ class Fitting:
         """How it was trained, nothing left to a default."""
         params, plan = self.bench.params, training.plan
         table = table_of(training.trainee, plan.learning_rate)
-        registries = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "sampling": SAMPLINGS, "mixing": MIXINGS}
+        frozen = frozen_table(training.trainee.model, training.trainee.optimizer.param_groups)
+        bench = self.bench
         choices = {
-            key: resolve(registry, getattr(params, key), where=f"fine_tune.{key}").as_dict()
-            for key, registry in registries.items()
+            "optimizer": bench.optimizer(),
+            "schedule": bench.schedule(),
+            "sampling": bench.sampling(),
+            "mixing": bench.mixing(),
         }
         plain = ("batch_size", "warmup", "warmup_epochs", "accumulate_steps", "clip_norm", "clip_value", "ema_decay")
         return {
-            **choices,
+            **{key: choice.as_dict() for key, choice in choices.items()},
             **{key: getattr(params, key) for key in plain},
             "learning_rate": plan.learning_rate,
             "parameter_groups": table,
+            "frozen_parameters": frozen,
             "num_trained_parameters": sum(row["num_parameters"] for row in table),
+            "num_frozen_parameters": sum(row["num_parameters"] for row in frozen),
         }
 
 

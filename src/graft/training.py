@@ -72,6 +72,10 @@ class Strategy(Protocol):
     ) -> dict[str, Tensor]:
         """The losses of a batch; `loss` is what is made small."""
 
+    def judged(self, model: nn.Module) -> nn.Module:
+        """What is validated after an epoch in place of `model`; it answers in the same bits."""
+        return model
+
     def finish(self, model: nn.Module, views: Views, forward: Forward, plan: Plan) -> None:
         """What is left to do on the best weights, which `model` holds; on pixels, whatever training used."""
 
@@ -124,7 +128,7 @@ def fit(
                     checkpoint.write(trainee.state())
                 tick(num_images)
         trainee.look_at_losses()
-        report = trainee.end_epoch(validate(trainee.judged), time.perf_counter() - started)
+        report = trainee.end_epoch(validate(training.strategy.judged(trainee.judged)), time.perf_counter() - started)
         if checkpoint.is_due():
             checkpoint.write(trainee.state())
         yield report

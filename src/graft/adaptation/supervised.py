@@ -7,16 +7,16 @@ from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from graft.adaptation.combinations import movement_of, refusals
 from graft.adaptation.l2_sp import L2SP
 from graft.adaptation.re_estimation import re_estimate
 from graft.errors import GraftError
 from graft.exempt import exempt_from_decay
-from graft.features import FeatureForward, FeatureViews
+from graft.features import FeatureForward, FeatureViews, Remembering
 from graft.forward import Forward
-from graft.freezing import Normalisation, Train, Unfreeze
+from graft.freezing import Normalisation, Train, Unfreeze, apply
 from graft.losses import WeightedSum
 from graft.mixed import MixedTargets
 from graft.models import Model, WithAuxiliary
@@ -43,6 +43,7 @@ class Supervised(Strategy):
             raise problems[0] if len(problems) == 1 else GraftError.of_all("a strategy that makes no sense", problems)
         self.loss, self.options, self.movement = loss, options, movement_of(options)
         self.pull: L2SP | None = None
+        self.rest: FeatureForward | None = None
 
     def parameter_groups(self, model: Model) -> list[dict[str, Any]]:
         """Freezes what is never trained; the rest as named groups. L2-SP takes the place of weight decay."""
@@ -66,8 +67,12 @@ class Supervised(Strategy):
         """With `reuse_features` the views are features, and the forward is the rest of the model."""
         if not self.options["reuse_features"]:
             return views, forward
-        rest = FeatureForward(forward, model)
-        return FeatureViews(views, rest), rest
+        self.rest = FeatureForward(forward, model)
+        return FeatureViews(views, self.rest), self.rest
+
+    def judged(self, model: nn.Module) -> nn.Module:
+        """With `reuse_features` the features of val images are remembered too."""
+        return model if self.rest is None else Remembering(model, self.rest)
 
     def step(
         self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Any, targets: Tensor | MixedTargets
@@ -88,6 +93,7 @@ class Supervised(Strategy):
     def finish(self, model: Model, views: Views, forward: Forward, plan: Plan) -> None:
         """Measures normalisation statistics on the first view of the training images, if that was asked for."""
         if self.options["normalisation"] == "re_estimated":
+            apply(model, self.movement.train)  # whatever has not thawed yet: a resumed training does not know
             order = torch.arange(min(views.num_samples, MOST_IMAGES_RE_ESTIMATED)).numpy()
             re_estimate(model, forward, views.batches(order, 0, plan.batch_size, forward.scale.device))
 
