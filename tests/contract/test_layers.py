@@ -11,7 +11,7 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DOORS = {
     "mlflow": {"src/graft/tracking.py", "src/graft/serving/model.py"},  # the latter is data that MLflow runs
     "great_expectations": {"src/graft/expectations/judging.py"},
-    "albumentations": {"src/graft/augmentations/policy.py", "src/graft/augmentations/transforms.py"},
+    "albumentations": {"src/graft/augmentations"},
     "typer": {"src/graft/cli"},
 }
 

@@ -8,13 +8,19 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from graft.augmentations import POLICIES, apply, build, serialise
+from graft.augmentations import POLICIES, apply, build, seeks_rare_classes, serialise
 from graft.augmentations.policy import library, values_gained
 from graft.choices import resolve
 from graft.errors import GraftError
 
 # Every policy with its defaults and with everything turned up; an entry without a row fails the first test.
 CASES = {
+    "affine": {"rotation_degrees": 90.0, "max_zoom": 3.0, "shear_degrees": 30.0, "shift_fraction": 0.4},
+    "blur_noise": {"blur_probability": 1.0, "noise_probability": 1.0, "compression_probability": 1.0, "strength": 3.0},
+    "compose": {"parts": [{"name": "elastic", "probability": 1.0}, "street", {"name": "weather", "strength": 3.0}]},
+    "crop": {"min_scale": 0.3, "max_scale": 4.0, "max_class_fraction": 0.5},
+    "elastic": {"displacement_fraction": 0.1, "grid": 8, "probability": 1.0},
+    "flip": {"vertical_probability": 0.5, "quarter_turns": True},
     "geometric": {
         "vertical_flip_probability": 0.5,
         "quarter_turns": True,
@@ -22,16 +28,32 @@ CASES = {
         "perspective": 0.2,
     },
     "light": {"strength": 2.0},
+    "perspective": {"amount": 0.3, "probability": 1.0},
     "photometric": {"strength": 3.0},
+    "rand_augment": {"num_ops": 5, "magnitude": 10.0},
+    "rotation": {"degrees": 180.0},
     "street": {"strength": 3.0, "min_scale": 0.3, "max_scale": 4.0, "rotation_degrees": 30.0},
+    "weather": {"rain_probability": 1.0, "fog_probability": 1.0, "shadow_probability": 1.0, "strength": 3.0},
 }
+NEEDED = {"compose": {"parts": ["flip", "photometric"]}}
 # The same with nothing that touches colours, so that an image painted from its mask must stay painted from it.
-COLOURLESS = {name: {"strength": 0.0} for name in ("light", "photometric", "street")} | {"geometric": {}}
+COLOURLESS = {name: {"strength": 0.0} for name in ("light", "photometric", "street", "blur_noise", "weather")} | {
+    "affine": CASES["affine"],
+    "compose": {"parts": ["elastic", "rotation", {"name": "light", "strength": 0.0}]},
+    "crop": CASES["crop"],
+    "elastic": {"displacement_fraction": 0.05, "probability": 1.0},
+    "flip": CASES["flip"],
+    "geometric": {},
+    "perspective": {"probability": 1.0},
+    "rand_augment": {"magnitude": 0.0},
+    "rotation": CASES["rotation"],
+}
 BOTH = [(name, options) for name in sorted(CASES) for options in ({}, CASES[name])]
 
 
 def policy_of(name: str, size: tuple[int, int] = (48, 64), class_shares: Sequence[float] = (), **options: object):
-    return build(resolve(POLICIES, {"name": name, **options}, where="augment.policy")(), *size, class_shares)
+    spec = {"name": name, **NEEDED.get(name, {}), **options}
+    return build(resolve(POLICIES, spec, where="augment.policy")(), *size, class_shares)
 
 
 @pytest.fixture(scope="module")
@@ -174,3 +196,92 @@ def test_options_that_make_no_sense_are_refused():
         GraftError, match=r"augment.policy.flip_probability: 1.5: Input should be less than or equal to 1"
     ):
         policy_of("street", flip_probability=1.5)
+
+
+def test_the_parts_of_a_composition_follow_each_other_around_one_crop():
+    parts = ["flip", {"name": "crop", "min_scale": 2.0, "max_scale": 2.0}, "rotation", "weather", "blur_noise"]
+    names = [transform["__class_fullname__"].split(".")[-1] for transform in transforms_of(parts)]
+    assert names[:3] == ["HorizontalFlip", "Affine", "ScaledCrop"]
+    assert names[3:6] == ["Shadow", "Haze", "Rain"]
+    assert names[-1] == "ImageCompression"
+    assert next(t for t in transforms_of(parts) if t["__class_fullname__"].endswith("ScaledCrop"))["min_scale"] == 2.0
+    assert [t["__class_fullname__"].split(".")[-1] for t in transforms_of(["flip"])] == ["HorizontalFlip", "ScaledCrop"]
+
+
+def transforms_of(parts: list[object]) -> list[dict]:
+    return serialise(policy_of("compose", parts=parts))["transform"]["transforms"]
+
+
+def test_a_composition_of_one_part_is_that_part(image, mask):
+    alone, composed = policy_of("street"), policy_of("compose", parts=["street"])
+    for seed in range(5):
+        for one, two in zip(apply(alone, image, mask, seed), apply(composed, image, mask, seed), strict=True):
+            assert np.array_equal(one, two)
+
+
+def test_a_composition_is_written_with_every_option_of_its_parts():
+    choice = resolve(POLICIES, {"name": "compose", "parts": ["flip", {"name": "rotation", "degrees": 20.0}]}, where="x")
+    flip, rotation = choice.as_dict()["parts"]
+    assert flip == {"name": "flip", "probability": 0.5, "vertical_probability": 0.0, "quarter_turns": False}
+    assert rotation == {"name": "rotation", "degrees": 20.0, "probability": 1.0}
+    assert resolve(POLICIES, choice.as_dict(), where="x").as_dict() == choice.as_dict()
+    assert not seeks_rare_classes(choice.as_dict())
+    seeking = resolve(POLICIES, {"name": "compose", "parts": [{"name": "crop", "rare_class_pixels": 9}]}, where="x")
+    assert seeks_rare_classes(seeking.as_dict())
+
+
+def test_parts_that_cannot_be_used_are_listed_with_their_place():
+    with pytest.raises(GraftError, match=r"augment.policy.parts\[1\].strenght: weather has no such option.*'strength'"):
+        policy_of("compose", parts=["street", {"name": "weather", "strenght": 1.0}])
+    with pytest.raises(GraftError, match=r"2 parts crop: street \(augment.policy.parts\[0\]\), light \(aug.*\[2\]\)"):
+        policy_of("compose", parts=["street", "weather", "light"])
+    with pytest.raises(GraftError, match=r"parts that cannot be used \(2\):(.|\n)*'streat'(.|\n)*named 'compose'"):
+        policy_of("compose", parts=["streat", {"name": "compose", "parts": ["flip"]}])
+    with pytest.raises(GraftError, match=r"augment.policy.parts: \[\]: List should have at least 1 item"):
+        policy_of("compose", parts=[])
+    with pytest.raises(GraftError, match=r"augment.policy.parts: compose needs this option"):
+        resolve(POLICIES, "compose", where="augment.policy")
+
+
+def test_rand_augment_moves_image_and_mask_together(mask):
+    """Each operation alone keeps two such colours apart, whatever it does to them: class 200 stays where it is."""
+    policy = policy_of("rand_augment", num_ops=1)
+    painted = np.repeat(np.where(mask == 200, 240, 130).astype(np.uint8)[..., None], 3, axis=2)
+    for seed in range(40):
+        view, view_mask = apply(policy, painted, mask, seed)
+        known = view_mask != 255
+        assert abs(np.corrcoef(view[..., 0][known], view_mask[known] == 200)[0, 1]) > 0.85, f"seed {seed}"
+
+
+def test_rand_augment_goes_further_with_magnitude(image, mask):
+    def change(magnitude: float) -> float:
+        policy = policy_of("rand_augment", (80, 100), magnitude=magnitude)
+        moved = [np.abs(apply(policy, image, mask, s)[0].astype(int) - image).mean() for s in range(40)]
+        return float(np.mean(moved))
+
+    assert change(0.0) < 0.5 * change(5.0) < change(5.0) < change(10.0)
+
+
+@pytest.mark.parametrize("kind", ["rain", "fog", "shadow"])
+def test_each_weather_changes_the_image_alone(kind, mask):
+    others = {f"{name}_probability": 0.0 for name in ("rain", "fog", "shadow")}
+    policy = policy_of("weather", (80, 100), **others | {f"{kind}_probability": 1.0})
+    grey = np.full((80, 100, 3), 100, np.uint8)
+    views = [apply(policy, grey, mask, seed) for seed in range(10)]
+    assert all(np.array_equal(view_mask, mask) for _, view_mask in views)
+    changes = np.stack([view.astype(int) - 100 for view, _ in views])
+    if kind == "shadow":
+        assert changes.max() <= 0
+        assert changes.min() < -15
+    else:
+        assert changes.max() > 20
+    calm = policy_of("weather", (80, 100), strength=0.0)
+    assert np.array_equal(apply(calm, grey, mask, 0)[0], grey)
+
+
+def test_an_elastic_bend_moves_points_about_as_far_as_it_says():
+    ramp = np.tile(np.arange(200, dtype=np.uint8), (200, 1))
+    policy = policy_of("elastic", (200, 200), probability=1.0)
+    moved = [apply(policy, np.dstack([ramp] * 3), ramp, seed) for seed in range(30)]
+    shifts = [(view[..., 0].astype(int) - ramp)[view_mask != 255] for view, view_mask in moved]
+    assert 1.5 < np.concatenate(shifts).std() < 4.0, "4 px at the points of the grid, less between them"

@@ -1,4 +1,4 @@
-"""Two transforms that albumentations lacks: a scaled crop that one class may not fill, and haze.
+"""Transforms that albumentations lacks, or has only slower: a crop that looks at classes, a bend, haze, sharpness.
 
 Importing this module imports albumentations (4 s): only the functions that build policies do.
 """
@@ -98,6 +98,59 @@ class ScaledCrop(DualTransform):
     def _resized(self, window: np.ndarray, interpolation: int) -> np.ndarray:
         same = window.shape[:2] == (self.height, self.width)
         return window.copy() if same else cv2.resize(window, (self.width, self.height), interpolation=interpolation)
+
+
+class Elastic(DualTransform):
+    """A smooth bend: normal shifts on a coarse grid over the image, bicubic between its points.
+
+    Args:
+        displacement_fraction: Standard deviation of the shifts, in fractions of the shorter side.
+        grid: Points along each side.
+    """
+
+    class InitSchema(BasicTransform.InitSchema):
+        displacement_fraction: float = Field(gt=0)
+        grid: int = Field(ge=2)
+
+    def __init__(self, displacement_fraction: float, grid: int, p: float = 0.5) -> None:
+        super().__init__(p=p)
+        self.displacement_fraction, self.grid = displacement_fraction, grid
+
+    def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
+        height, width = params["shape"][:2]
+        deviation = self.displacement_fraction * min(height, width)
+        shifts = self.random_generator.normal(0.0, deviation, (self.grid, self.grid, 2)).astype(np.float32)
+        places = cv2.resize(shifts, (width, height), interpolation=cv2.INTER_CUBIC)
+        places[..., 0] += np.arange(width, dtype=np.float32)
+        places[..., 1] += np.arange(height, dtype=np.float32)[:, None]
+        return {"places": places}
+
+    def apply(self, img: np.ndarray, places: np.ndarray, **params: Any) -> np.ndarray:
+        return cv2.remap(img, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=PADDING_RGB)
+
+    def apply_to_mask(self, mask: np.ndarray, places: np.ndarray, **params: Any) -> np.ndarray:
+        border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": IGNORE_INDEX}
+        return cv2.remap(mask, places, None, cv2.INTER_NEAREST, **border)
+
+
+class Sharpness(ImageOnlyTransform):
+    """The image moved away from (factor above 1) or towards (below 1) a smoothed one, as Pillow's enhancer does.
+
+    `smooth + factor * (image - smooth)`, smooth by the kernel of ones with 5 in the middle, over 13.
+    """
+
+    class InitSchema(BasicTransform.InitSchema):
+        factor: float = Field(ge=0)
+
+    def __init__(self, factor: float, p: float = 0.5) -> None:
+        super().__init__(p=p)
+        self.factor = factor
+
+    def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
+        kernel = np.ones((3, 3), np.float32)
+        kernel[1, 1] = 5.0
+        smooth = cv2.filter2D(img, -1, kernel / 13)
+        return cv2.addWeighted(img, self.factor, smooth, 1 - self.factor, 0)
 
 
 class Haze(ImageOnlyTransform):

@@ -88,13 +88,18 @@ def font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 def _title(draw: ImageDraw.ImageDraw, recipe: Recipe, class_map: ClassMap, num_columns: int) -> None:
     draw.text((MARGIN_PX, 24), "What the model trains on", INK, font(26, bold=True))
-    options = ", ".join(f"{key} {value}" for key, value in recipe.policy.items() if key != "name")
     kind = "synthetic images · " if class_map.synthetic else ""
-    about = f"{kind}policy {recipe.policy['name']}" + (f" ({options})" if options else "")
-    draw.text((MARGIN_PX, 60), _beginning(about, num_columns * 42), FAINT, font(14))
+    draw.text((MARGIN_PX, 60), _beginning(kind + _about(recipe.policy), num_columns * 42), FAINT, font(14))
     for column in range(num_columns):
         left = MARGIN_PX + column * (CELL_WIDTH_PX + GAP_PX)
         draw.text((left, 88), "image" if column == 0 else f"view {column - 1}", INK, font(15, bold=True))
+
+
+def _about(policy: dict[str, Any]) -> str:
+    if "parts" in policy:
+        return f"policy {policy['name']}: {' + '.join(part['name'] for part in policy['parts'])}"
+    options = ", ".join(f"{key} {value}" for key, value in policy.items() if key != "name")
+    return f"policy {policy['name']}" + (f" ({options})" if options else "")
 
 
 def _paint(sheet: Image.Image, corner: tuple[int, int], cell: Cell, height: int, class_map: ClassMap) -> None:
