@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from graft.checkpoints import ModelSpec
-from graft.choices import resolve
+from graft.choices import Choice, resolve
 from graft.datasets.views import Views
 from graft.errors import GraftError
 from graft.forward import Forward
 from graft.mixing import MIXINGS
+from graft.mixing import TASKS as MIXING_TASKS
 from graft.models import Model
 from graft.optimizers import OPTIMIZERS
 from graft.plan import Plan
@@ -20,12 +22,15 @@ from graft.predicting_torch import normalisation
 from graft.runtimes import use_runtime
 from graft.sample import ignored_target
 from graft.sampling import SAMPLINGS
+from graft.sampling import TASKS as SAMPLING_TASKS
 from graft.schedules import SCHEDULES, refuse_too_long
 from graft.trainee import Trainee
 from graft.training import Strategy, Training
 
 if TYPE_CHECKING:
     from graft.params import FineTune, Runtime
+
+Registry = Mapping[str, Callable[..., Any]]
 
 
 @dataclass(frozen=True)
@@ -54,9 +59,8 @@ class Bench:
         """
         device = use_runtime(self.runtime)
         model.to(device, memory_format=torch.channels_last if self.runtime.channels_last else torch.contiguous_format)
-        optimizer = resolve(OPTIMIZERS, self.params.optimizer, where="fine_tune.optimizer")
-        groups = strategy.parameter_groups(model)
-        trainee = Trainee(model, optimizer(groups, learning_rate), self.params.ema_decay, self.runtime.precision)
+        optimizer = self.optimizer()(strategy.parameter_groups(model), learning_rate)
+        trainee = Trainee(model, optimizer, self.params.ema_decay, self.runtime.precision)
         plan = self.plan(learning_rate)
         views, forward = strategy.prepare(model, self.views, self.forward(model, compiled=self.runtime.compile))
         if plan.mix is not None and views is not self.views:
@@ -80,21 +84,59 @@ class Bench:
             GraftError: A choice cannot be used, or the schedule is longer than training.
         """
         params = self.params
-        schedule = resolve(SCHEDULES, params.schedule, where="fine_tune.schedule")
-        refuse_too_long(schedule, params.epochs, params.warmup_epochs)
         return Plan(
             seed=self.seed,
             epochs=params.epochs,
             batch_size=params.batch_size,
             learning_rate=learning_rate,
-            schedule=schedule,
+            schedule=self.schedule(),
             warmup_epochs=params.warmup_epochs,
             clip_norm=params.clip_norm,
             early_stopping_epochs=params.early_stopping_epochs,
-            sampling=resolve(SAMPLINGS, params.sampling, where="fine_tune.sampling")(self.views.class_counts),
-            mix=resolve(MIXINGS, params.mixing, where="fine_tune.mixing")(),
+            sampling=self.sampling()(self.views.class_counts),
+            mix=self.mixing()(),
             warmup=params.warmup,
             accumulate_steps=params.accumulate_steps,
             clip_value=params.clip_value,
             ignored_target=ignored_target(self.spec.num_classes),
         )
+
+    def optimizer(self) -> Choice:
+        """The optimizer, `(parameter_groups, learning_rate) -> Optimizer`."""
+        return resolve(OPTIMIZERS, self.params.optimizer, where="fine_tune.optimizer")
+
+    def schedule(self) -> Choice:
+        """The schedule, `Moment -> factor`.
+
+        Raises:
+            GraftError: It is longer than training.
+        """
+        schedule = resolve(SCHEDULES, self.params.schedule, where="fine_tune.schedule")
+        refuse_too_long(schedule, self.params.epochs, self.params.warmup_epochs)
+        return schedule
+
+    def sampling(self) -> Choice:
+        """The sampling, `class_counts -> Sampling`.
+
+        Raises:
+            GraftError: It is not for this task.
+        """
+        return self._for_task("sampling", SAMPLINGS, SAMPLING_TASKS)
+
+    def mixing(self) -> Choice:
+        """The mixing, `() -> Mix | None`.
+
+        Raises:
+            GraftError: It is not for this task.
+        """
+        return self._for_task("mixing", MIXINGS, MIXING_TASKS)
+
+    def _for_task(self, key: str, registry: Registry, tasks: Mapping[str, Sequence[str]]) -> Choice:
+        choice, task = resolve(registry, getattr(self.params, key), where=f"fine_tune.{key}"), self.spec.task
+        if task not in tasks[choice.name]:
+            raise GraftError(
+                f"fine_tune.{key} {choice.name} is not for {task}",
+                rule=f"it serves {' and '.join(tasks[choice.name])}",
+                remedy=f"one of {', '.join(name for name, served in tasks.items() if task in served)}",
+            )
+        return choice

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from graft.mixed import MixedTargets
+from graft.mixing import Mix
 from graft.sample import IGNORE_INDEX, content_seed
 from graft.sampling import Sampling
 from graft.schedules import Moment, warmed_up
 from graft.schedules.warming_up import Warmup
-
-Mix = Callable[[Tensor, Tensor, int], tuple[Tensor, Any]]
 
 
 @dataclass(frozen=True)

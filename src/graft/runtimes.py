@@ -1,8 +1,12 @@
-"""`runtime`: the device, its threads and whether the same inputs must give the same bits."""
+"""`runtime`: the device, its threads, what it computes in, and whether the same inputs must give the same bits."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import shutil
+import sysconfig
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -17,7 +21,7 @@ def use_runtime(runtime: Runtime) -> torch.device:
     """Sets threads and determinism of this process and returns the device.
 
     Raises:
-        GraftError: The device is not there.
+        GraftError: The device is not there, or cannot do what is asked of it.
     """
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there[runtime.device]:
@@ -26,6 +30,14 @@ def use_runtime(runtime: Runtime) -> torch.device:
             rule=f"here there is {' and '.join(name for name, found in there.items() if found)}",
             remedy="set runtime.device: cpu, or install a torch built for the device",
         )
+    if runtime.device == "mps" and (runtime.precision == "fp16" or runtime.compile):
+        raise GraftError(
+            "runtime: fp16 and compile are not for the device mps",
+            rule="gradient scaling and compiled training are tested on cpu and cuda",
+            remedy="set runtime.precision: float32 and runtime.compile: false, or another device",
+        )
+    if runtime.compile:
+        _check_compiler(runtime.device)
     torch.set_num_threads(runtime.num_threads)
     if runtime.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA matrix products refuse to run
@@ -35,3 +47,23 @@ def use_runtime(runtime: Runtime) -> torch.device:
     )
     torch.backends.cudnn.benchmark = False  # nothing is chosen by timing
     return torch.device(runtime.device)
+
+
+def _check_compiler(device: str) -> None:
+    """Refuses torch.compile where it would fail at the first step: it writes C++ (and Triton for CUDA) and builds it.
+
+    Raises:
+        GraftError: Something it builds with is not there.
+    """
+    candidates = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
+    missing = [] if any(map(shutil.which, candidates)) else [f"a C++ compiler ({' or '.join(candidates)})"]
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        missing.append("the header files of Python (Python.h)")
+    if device == "cuda" and importlib.util.find_spec("triton") is None:
+        missing.append("the package triton")
+    if missing:
+        raise GraftError(
+            f"runtime.compile is true, and {' and '.join(missing)} is not there",
+            rule="torch.compile writes code and builds it at the first step",
+            remedy="install it, or set runtime.compile: false, which costs speed only",
+        )

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from graft.adaptation import supervised
+from graft.assembling import Bench
 from graft.checkpoints import tensor_digest
-from graft.choices import resolve
 from graft.datasets.views import open_views
-from graft.forward import Forward
 from graft.losses import WeightedSum, resolve_losses
 from graft.models import fresh
-from graft.optimizers import OPTIMIZERS
-from graft.plan import Plan
-from graft.predicting_torch import normalisation
 from graft.resuming import Checkpoint
-from graft.runtimes import use_runtime
-from graft.sampling import shuffled
-from graft.schedules import SCHEDULES
-from graft.trainee import Held, Trainee
-from graft.training import Training, fit
+from graft.trainee import Held
+from graft.training import fit
 from tests import tiny_training
 
 STEPS_PER_EPOCH, EPOCHS = 2, 3
+# What beside the usual training must go on where it was: settings of the section, and the scores that val gives.
+WAYS = {
+    "accumulate": {"batch_size": 2, "accumulate_steps": 2},  # three batches an epoch: a step of two and one of one
+    "plateau": {"schedule": {"name": "plateau", "patience_epochs": 0, "drop": 0.5, "min_improvement": 0.5}},
+    "mixup": {"mixing": "mixup"},
+    "cutmix accumulated": {"mixing": "cutmix", "batch_size": 2, "accumulate_steps": 2},
+    "balanced": {"sampling": "balanced"},
+    "exponential warm-up, restarts, clipped by value": {
+        "warmup": "exponential",
+        "schedule": {"name": "cosine_restarts", "first_epochs": 1},
+        "clip_value": 0.01,
+        "optimizer": {"name": "timm", "algorithm": "lion"},
+    },
+}
 
 
 class KilledError(Exception):
@@ -37,18 +45,25 @@ def photographs(tmp_path_factory):
     return tiny_training.prepare(tmp_path_factory.mktemp("photographs"), "classification")
 
 
-def train(folder, checkpoint, kill_at=None, ema_decay=0.9, optimizer="adamw"):
+@pytest.fixture(scope="module")
+def streets(tmp_path_factory):
+    return tiny_training.prepare(tmp_path_factory.mktemp("streets"), "segmentation")
+
+
+def train(folder, checkpoint, kill_at=None, precision="float32", task="classification", **changes):
     """Three epochs of two steps with dropout; the callbacks are counted and number `kill_at` kills."""
-    use_runtime(tiny_training.runtime())
-    model = fresh("classification", tiny_training.MODELS["classification"], 2, 1).to(memory_format=torch.channels_last)
+    num_classes = {"classification": 2, "segmentation": 11}[task]
+    usual = {"epochs": EPOCHS, "learning_rate": 1e-2, "ema_decay": 0.9, "schedule": "poly"}
+    params = tiny_training.section(**usual | changes)
+    model = fresh(task, tiny_training.MODELS[task], num_classes, 1)
+    spec = SimpleNamespace(task=task, num_classes=num_classes, mean=(0.5,) * 3, std=(0.2,) * 3)
+    views = open_views(folder / "augmented", task)
     strategy = supervised(WeightedSum(resolve_losses([{"name": "cross_entropy", "weight": 1.0}])))
-    groups = strategy.parameter_groups(model)
-    trainee = Trainee(model, resolve(OPTIMIZERS, optimizer, where="x")(groups, 1e-2), ema_decay)
+    bench = Bench(7, params, tiny_training.runtime(precision=precision), views, spec)
+    training = bench.training(model, strategy, params.learning_rate)
+    trainee = training.trainee
     if (state := checkpoint.read()) is not None:
         trainee.restore(state)
-    views = open_views(folder / "augmented", "classification")
-    sampling = shuffled(views.class_counts)
-    plan = Plan(7, EPOCHS, 3, 1e-2, resolve(SCHEDULES, "poly", where="x"), 1, 1.0, None, sampling)
     calls = iter(range(100))
 
     def call(*_):
@@ -57,17 +72,17 @@ def train(folder, checkpoint, kill_at=None, ema_decay=0.9, optimizer="adamw"):
         weight = float(sum(tensor.detach().double().sum() for tensor in trainee.judged.parameters()))
         return Held(abs(weight), 0.5 + math.tanh(weight) / 2, None)
 
-    forward = Forward(model, normalisation((0.5,) * 3, (0.2,) * 3), "float32", True)
-    reports = list(fit(Training(trainee, plan, views, strategy, forward), call, checkpoint, call))
-    return trainee, reports
+    return trainee, list(fit(training, call, checkpoint, call))
 
 
 def facts(trainee):
     optimizer = trainee.optimizer.state_dict()["state"]
-    moments = {f"{index}.{name}": tensor for index, state in optimizer.items() for name, tensor in state.items()}
+    moments = {
+        f"{index}.{name}": torch.as_tensor(value) for index, state in optimizer.items() for name, value in state.items()
+    }
     tensors = [trainee.model.state_dict(), trainee.judged.state_dict(), trainee.best, moments]
     curves = [(report.epoch, report.is_best, report.curve()) for report in trainee.history]
-    return [tensor_digest(some) for some in tensors], curves, trainee.step
+    return [tensor_digest(some) for some in tensors], curves, trainee.step, trainee.state()["scaler"]
 
 
 @pytest.fixture(scope="module")
@@ -85,13 +100,39 @@ def test_killed_anywhere(photographs, undisturbed, tmp_path, kill_at):
     assert len(reports) == EPOCHS - kill_at // (STEPS_PER_EPOCH + 1)
 
 
-def test_killed_twice_with_sgd_and_no_average(photographs, tmp_path):
-    path = tmp_path / "run.checkpoint"
-    for kill_at in (1, 3):
+def interrupted(folder, path, kills, **settings):
+    """The facts of a training that was killed at these callbacks, each time anew, and then left in peace."""
+    for kill_at in kills:
         with pytest.raises(KilledError):
-            train(photographs, Checkpoint(path, "run", seconds_between=0), kill_at, None, "sgd")
-    resumed, _ = train(photographs, Checkpoint(path, "run", seconds_between=0), None, None, "sgd")
-    assert facts(resumed) == facts(train(photographs, Checkpoint(None, "run"), None, None, "sgd")[0])
+            train(folder, Checkpoint(path, "run", seconds_between=0), kill_at, **settings)
+    return facts(train(folder, Checkpoint(path, "run", seconds_between=0), **settings)[0])
+
+
+def test_killed_twice_with_sgd_and_no_average(photographs, tmp_path):
+    settings = {"ema_decay": None, "optimizer": "sgd"}
+    whole = facts(train(photographs, Checkpoint(None, "run"), **settings)[0])
+    assert interrupted(photographs, tmp_path / "run.checkpoint", (1, 3), **settings) == whole
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_killed_in_the_second_epoch_of_another_way_to_train(photographs, undisturbed, tmp_path, way):
+    whole = facts(train(photographs, Checkpoint(None, "run"), **WAYS[way])[0])
+    assert whole[2] == STEPS_PER_EPOCH * EPOCHS
+    assert whole[0] != undisturbed[0]
+    assert interrupted(photographs, tmp_path / "run.checkpoint", (4,), **WAYS[way]) == whole
+
+
+def test_killed_with_rare_classes_first_and_pasted(streets, tmp_path):
+    settings = {"task": "segmentation", "sampling": "rare_class", "mixing": "classmix"}
+    whole = facts(train(streets, Checkpoint(None, "run"), **settings)[0])
+    assert interrupted(streets, tmp_path / "run.checkpoint", (4,), **settings) == whole
+
+
+def test_killed_with_losses_scaled_for_fp16(photographs, tmp_path):
+    whole, _ = train(photographs, Checkpoint(None, "run"), precision="fp16")
+    assert interrupted(photographs, tmp_path / "run.checkpoint", (4,), precision="fp16") == facts(whole)
+    scaler = whole.state()["scaler"]
+    assert (scaler["scale"], scaler["_growth_tracker"]) != (65536.0, 0)  # it has moved, so there was a state to keep
 
 
 def test_a_finished_run_trains_nothing(photographs, tmp_path):
