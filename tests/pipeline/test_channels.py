@@ -65,7 +65,13 @@ def write_tiles(root: Path, num_images: int = 24) -> None:
     (root / "masks").mkdir()
     ways: list[dict[str, Any]] = [
         {"photometric": "rgb", "extrasamples": ["unspecified"]},
-        {"photometric": "minisblack", "compression": "zlib", "predictor": True, "tile": (32, 32)},
+        {
+            "photometric": "minisblack",
+            "compression": "zlib",
+            "predictor": True,
+            "tile": (32, 32),
+            "planarconfig": "contig",
+        },
         {"photometric": "minisblack", "planarconfig": "separate"},
     ]
     for number in range(num_images):

@@ -242,8 +242,8 @@ def _check_segments(series: tifffile.TiffPageSeries, num_bytes: int, *, unfold: 
         for offset, count in segments:
             page.parent.filehandle.seek(offset)
             unfolding = zlib.decompressobj()
-            unfolding.decompress(page.parent.filehandle.read(count), most_bytes + 1)
-            if unfolding.unconsumed_tail:
+            unfolded = unfolding.decompress(page.parent.filehandle.read(count), most_bytes + 1)
+            if len(unfolded) > most_bytes:
                 raise GraftError("its strips unfold to more than the image has room for: a decompression bomb?")
 
 

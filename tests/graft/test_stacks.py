@@ -1,0 +1,260 @@
+"""Images of any number of channels: every kind of file, what is refused, what becomes of them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import struct
+import zipfile
+import zlib
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from graft.augmentations import POLICIES, apply, build, carrying, num_carried
+from graft.datasets.facts import stack_facts
+from graft.datasets.resizing import resize_image
+from graft.datasets.stacks import composite, decode
+from graft.errors import GraftError
+from graft.predicting import predict_logits
+from graft.sample import RGB, ClassMap
+from graft.starting import normalisation_of
+
+FOUR = (*RGB, "nir")
+GENERATOR = np.random.default_rng(5)
+BYTES = GENERATOR.integers(0, 256, (30, 40, 4), np.uint8)
+WIDE = GENERATOR.integers(0, 12000, (30, 40, 4), np.uint16)
+
+
+def kind(channels: tuple[str, ...] = FOUR, max_value: int | None = 10000) -> ClassMap:
+    about = ("segmentation", ("a", "b"), ((0, 0, 0), (9, 9, 9)), (0, 1), False, False, "stacks")
+    return ClassMap(*about, channels=channels, max_value=max_value)
+
+
+def as_tiff(values: np.ndarray, **options: Any) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, values, **{"photometric": "minisblack", "planarconfig": "contig"} | options)
+    return file.getvalue()
+
+
+def as_npy(values: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, values)
+    return file.getvalue()
+
+
+def as_npz(**arrays: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def as_png(image: np.ndarray) -> bytes:
+    return cv2.imencode(".png", image)[1].tobytes()
+
+
+def as_zip(**files: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, data in files.items():
+            archive.writestr(name.replace("_", "."), data)
+    return file.getvalue()
+
+
+PLANES = np.moveaxis(WIDE, 2, 0)
+LZW = cv2.imencode(".tif", WIDE[..., [2, 1, 0, 3]])[1].tobytes()  # as OpenCV compresses unless told not to
+STACKS = {
+    "TIFF, bands beside each other": as_tiff(WIDE),
+    "TIFF, bands apart": as_tiff(PLANES, planarconfig="separate"),
+    "TIFF, a page a band": as_tiff(PLANES, planarconfig=None, metadata=None),
+    "TIFF, deflated tiles": as_tiff(WIDE, compression="zlib", predictor=True, tile=(16, 16)),
+    "TIFF, big endian": as_tiff(WIDE, byteorder=">"),
+    "BigTIFF": as_tiff(WIDE, bigtiff=True),
+    "TIFF, LZW": LZW,
+    "npy": as_npy(WIDE),
+    "npy, channels first, Fortran": as_npy(np.asfortranarray(PLANES)),
+    "npz": as_npz(image=WIDE),
+    "zip": as_zip(a_npy=as_npy(WIDE[..., :3]), b_tif=as_tiff(WIDE[..., 3])),
+}
+
+
+@pytest.mark.parametrize("name", STACKS)
+def test_every_kind_of_stack_is_read_alike(name: str) -> None:
+    image = decode(STACKS[name], kind(), max_pixels=1200)
+    assert image.dtype == np.uint8
+    assert (image == (np.minimum(WIDE.astype(int), 10000) * 255 + 5000) // 10000).all()
+    assert (decode(STACKS[name], kind()) == image).all()
+    with pytest.raises(GraftError, match=r"a\.tif: 40 x 30 pixels are more than the 1,199 allowed"):
+        decode(STACKS[name], kind(), where="a.tif", max_pixels=1199)
+
+
+def test_samples_of_8_bits_stay_as_they_are() -> None:
+    png = as_png(BYTES[..., [2, 1, 0, 3]])
+    for data in (as_tiff(BYTES), as_npy(BYTES), png, as_tiff(BYTES, photometric="rgb", extrasamples=["unassalpha"])):
+        assert (decode(data, kind()) == BYTES).all()
+    lzw = io.BytesIO()
+    Image.fromarray(BYTES, "RGBA").save(lzw, "TIFF", compression="tiff_lzw")
+    assert (decode(lzw.getvalue(), kind()) == BYTES).all()
+
+
+def test_a_photograph_is_turned_upright_and_its_depth_follows() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    file = io.BytesIO()
+    Image.fromarray(BYTES[..., :3]).save(file, "PNG", exif=exif)
+    depth = np.rot90(WIDE[..., 3], -1)
+    image = decode(as_zip(a_png=file.getvalue(), b_png=as_png(depth)), kind())
+    assert (image[..., :3] == np.rot90(BYTES[..., :3], -1)).all()
+    assert image.shape == (40, 30, 4)
+
+
+def test_pictures_are_read_as_before_where_no_stacks_are_declared() -> None:
+    data = as_png(BYTES[..., [2, 1, 0, 3]])
+    assert decode(data, kind(RGB, None)).shape == (30, 40, 3)  # transparency is laid on white
+
+
+def header_of(shape: tuple[int, ...]) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return file.getvalue()
+
+
+def tiff_with_a_bomb() -> bytes:
+    """Deflated strips that unfold to a thousand times the image."""
+    data = bytearray(as_tiff(BYTES, compression="zlib"))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        page = file.pages.first
+        tag, bomb = page.tags["StripByteCounts"], zlib.compress(bytes(5_000_000), 9)
+        struct.pack_into("<I", data, page.tags["StripOffsets"].valueoffset, len(data))
+        struct.pack_into("<I" if tag.dtype == 4 else "<H", data, tag.valueoffset, len(bomb))
+    return bytes(data) + bomb
+
+
+PICKLED = as_npy(np.array([{"a": 1}], dtype=object))
+REFUSED = {
+    "empty": (b"", r"x: the file is empty \(zero bytes\)"),
+    "no stack": (b"hello, world", r"x: not an image of a known kind"),
+    "cut off TIFF": (
+        STACKS["TIFF, bands beside each other"][:-100],
+        r"x: the stack is damaged or cut off \(strips lie",
+    ),
+    "cut off header": (STACKS["BigTIFF"][:12], r"x: the stack is damaged or cut off"),
+    "broken deflate": (
+        STACKS["TIFF, deflated tiles"][:600] + bytes(400) + STACKS["TIFF, deflated tiles"][1000:],
+        r"x: (the stack is damaged or cut off|its strips unfold)",
+    ),
+    "cut off npy": (STACKS["npy"][:-1], r"x: the stack is damaged or cut off \(9599 of 9600 bytes are there\)"),
+    "cut off npz": (STACKS["npz"][:-30], r"x: the stack is damaged or cut off"),
+    "cut off LZW": (LZW[:2000], r"x: the stack is damaged or cut off"),
+    "pickled": (PICKLED, r"x: it holds pickled Python objects, which are never opened"),
+    "pickled in an npz": (as_zip(a_npy=PICKLED), r"x: it holds pickled Python objects, which are never opened"),
+    "floats": (as_npy(np.zeros((4, 4, 4), np.float32)), r"x: samples are float32; only uint8 and uint16"),
+    "four axes": (as_npy(np.zeros((1, 4, 4, 4), np.uint8)), r"x: an array of shape \[1, 4, 4, 4\] is no image"),
+    "no pixels": (as_npy(np.zeros((0, 4, 4), np.uint8)), r"x: an array of shape \[0, 4, 4\] is no image"),
+    "three channels": (as_npy(BYTES[..., :3]), r"x: it has 3 channels, not the 4 of red, green, blue, nir"),
+    "one channel": (as_png(BYTES[..., 0]), r"x: it has 1 channel, not the 4 of red, green, blue, nir"),
+    "a header of many channels": (header_of((30, 2_000, 2_000)), r"x: .*more than the 10,000 allowed"),
+    "a header of more channels": (header_of((9_000, 9_001, 9_002)), r"x: .*more than the 10,000 allowed"),
+    "thousands of channels": (as_npy(np.zeros((4000, 4001), np.uint8)[None]), r"more than the 10,000 allowed"),
+    "two sizes": (
+        as_zip(a_png=as_png(BYTES[..., :3]), b_png=as_png(BYTES[:20, :, 0])),
+        r"x: the files of a stack have one size, these 40 x 20 and 40 x 30",
+    ),
+    "an empty zip": (as_zip(a_npy=b"")[:0] + as_zip(), r"x: "),
+    "too many files": (as_zip(**{f"{n}_npy": as_npy(BYTES[..., 0]) for n in "abcde"}), r"x: 5 files in one stack of 4"),
+    "a zip in a zip": (as_zip(a_zip=STACKS["npz"]), r"x: not an image of a known kind"),
+    "a bomb in a TIFF": (tiff_with_a_bomb(), r"x: its strips unfold to more than the image has room for"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_stack_is_refused_by_name(name: str) -> None:
+    data, message = REFUSED[name]
+    with pytest.raises(GraftError, match=message):
+        decode(data, kind(), where="x", max_pixels=10_000)
+
+
+@pytest.mark.parametrize("start", range(0, 400, 7))
+def test_a_damaged_stack_never_raises_anything_else(start: int) -> None:
+    for whole in (STACKS["TIFF, deflated tiles"], STACKS["npz"], STACKS["npy"]):
+        data = bytearray(whole)
+        for place in range(start, min(start + 3, len(data))):
+            data[place] ^= 0xA5
+        with contextlib.suppress(GraftError):
+            assert decode(bytes(data), kind(), max_pixels=10_000).shape[2] == 4
+
+
+def test_facts_of_a_stack_are_those_of_its_composite() -> None:
+    facts = stack_facts(as_tiff(WIDE), kind(), "x", 10_000)
+    assert (facts["format"], facts["channels"], facts["bit_depth"], facts["mode"]) == ("TIFF", 4, 16, "stack")
+    assert (facts["width"], facts["height"], facts["exif_orientation"]) == (40, 30, 1)
+    other = WIDE.copy()
+    other[..., 3] = 0
+    assert stack_facts(as_tiff(other), kind(), "x", 10_000) == facts
+    joined = stack_facts(as_zip(a_png=as_png(BYTES[..., :3]), b_png=as_png(WIDE[..., 3])), kind(), "x", 10_000)
+    assert (joined["format"], joined["bit_depth"]) == ("PNG+PNG", 16)
+
+
+def test_the_composite_shows_colours_by_name_or_the_first_three_or_grey() -> None:
+    assert (composite(BYTES, ("nir", "blue", "green", "red")) == BYTES[..., [3, 2, 1]]).all()
+    assert (composite(BYTES, ("a", "b", "c", "d")) == BYTES[..., :3]).all()
+    assert (composite(BYTES[..., :2], ("vv", "vh")) == BYTES[..., [0, 0, 0]]).all()
+    assert composite(BYTES[..., :3], RGB) is not None
+
+
+@pytest.mark.parametrize("num_channels", [1, 2, 4, 5, 13])
+def test_every_channel_is_resized_and_padded_as_if_it_were_alone(num_channels: int) -> None:
+    image = GENERATOR.integers(0, 256, (50, 60, num_channels), np.uint8)
+    for size in ((20, 25), (90, 70)):
+        resized = resize_image(image, size)
+        assert resized.shape == (*size, num_channels)
+        for channel in range(num_channels):
+            assert (resized[..., channel] == resize_image(np.ascontiguousarray(image[..., channel]), size)).all()
+
+    class Spec:
+        task, resize, padding_multiple, min_side_px = "segmentation", {"name": "none"}, 32, 32
+
+    def mean(images: np.ndarray) -> np.ndarray:
+        assert images.shape == (1, 64, 64, num_channels)
+        return np.moveaxis(images, 3, 1).astype(np.float32)
+
+    logits = predict_logits(mean, image, Spec(), max_pixels=1_000_000, overlap_px=8)
+    assert (np.moveaxis(logits, 0, 2) == image).all()
+
+
+@pytest.mark.parametrize("channels", [FOUR, (*RGB, *"abcd"), ("nir", *RGB), ("thermal",), tuple("abcdef")])
+@pytest.mark.parametrize("name", [name for name in POLICIES if name != "compose"])
+def test_measurements_only_move_with_the_view(name: str, channels: tuple[str, ...]) -> None:
+    """A channel that holds what the mask holds, coarsely, lies over the mask in every view."""
+    mask = np.kron(GENERATOR.integers(0, 2, (4, 5)), np.ones((20, 20))).astype(np.uint8)
+    image = np.repeat((mask * 200)[..., None], len(channels), axis=2)
+    plain, policy = build(POLICIES[name](), 48, 64), carrying(build(POLICIES[name](), 48, 64), num_carried(channels))
+    changed = 0
+    for seed in range(12):
+        view, view_mask = apply(policy, image, mask, seed, channels)
+        assert view.shape == (48, 64, len(channels))
+        measured = view[..., 3:] if channels[:3] == RGB else view
+        known = view_mask != 255
+        assert ((measured > 100)[known] == (view_mask == 1)[known][:, None]).mean() > 0.97
+        colours, plain_mask = apply(plain, np.repeat((mask * 200)[..., None], 3, axis=2), mask, seed)
+        assert (plain_mask == view_mask).all()
+        if channels[:3] == RGB:
+            assert (view[..., :3] == colours).all()
+            changed += int((view[..., 0] != view[..., 3])[known].any())
+    assert channels[:3] != RGB or name != "street" or changed > 2
+
+
+def test_pretrained_colours_and_measured_channels_are_normalised_by_their_own() -> None:
+    card = {"mean": [0.4, 0.5, 0.6], "std": [0.1, 0.2, 0.3]}
+    statistics = {"mean": [0.7, 0.8, 0.9, 0.95], "std": [0.21, 0.22, 0.23, 0.0]}
+    assert normalisation_of(kind(RGB, None), card, statistics) == ((0.4, 0.5, 0.6), (0.1, 0.2, 0.3))
+    assert normalisation_of(kind(), card, statistics) == ((0.4, 0.5, 0.6, 0.95), (0.1, 0.2, 0.3, 1 / 255))
+    of_three = {name: values[:3] for name, values in statistics.items()}
+    false_colours = normalisation_of(kind(("nir", "red", "green")), card, of_three)
+    assert false_colours == ((0.7, 0.4, 0.5), (0.21, 0.1, 0.2))
+    own = {"mean": [0.1] * 4, "std": [0.2] * 4}
+    assert normalisation_of(kind(), own, statistics) == ((0.1,) * 4, (0.2,) * 4)
