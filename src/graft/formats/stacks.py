@@ -23,7 +23,7 @@ MOST_CHANNELS = 100
 Name = Annotated[str, Field(min_length=1, max_length=40)]
 
 
-def _known(source: dict[str, Any]) -> dict[str, Any]:
+def _known(source: str | dict[str, Any]) -> str | dict[str, Any]:
     """Refuses a source that cannot be resolved while params are checked, before anything is read."""
     from graft.formats import FORMATS
 
@@ -80,7 +80,7 @@ def stacks(
     seed: int,
     root: Path,
     *,
-    source: Annotated[dict[str, Any], AfterValidator(_known)],
+    source: Annotated[str | dict[str, Any], AfterValidator(_known)],
     channels: Annotated[list[Name], Field(min_length=1, max_length=MOST_CHANNELS)],
     extra: dict[Name, str] = {},  # noqa: B006  options are read, never changed
     max_value: Annotated[int, Field(ge=1, le=65535)] = 65535,
@@ -104,23 +104,24 @@ def stacks(
     names = [*channels, *extra]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise GraftError(f"{', '.join(twice)} is there twice", where="ingest.source.channels")
+    images = ImagePattern(source.get("images", "*") if isinstance(source, dict) else "*")
+    places = {name: MaskPattern(text, images, where=f"ingest.source.extra.{name}") for name, text in extra.items()}
     from graft.formats import FORMATS
 
     listing = resolve(FORMATS, source, where="ingest.source.source")(task, seed, root)
     class_map = replace(listing.class_map, source="stacks", channels=tuple(names), max_value=max_value)
     if not extra:
         return replace(listing, class_map=class_map)
-    entries, problems = _with_extra(listing.entries, root, extra, source.get("images", "*"))
+    entries, problems = _with_extra(listing.entries, root, places)
     reader = StackReader(listing.read, str(root))
     return replace(listing, class_map=class_map, entries=entries, read=reader, problems=[*listing.problems, *problems])
 
 
 def _with_extra(
-    entries: Sequence[Entry], root: Path, extra: Mapping[str, str], images: str
+    entries: Sequence[Entry], root: Path, places: Mapping[str, MaskPattern]
 ) -> tuple[list[StackEntry], list[str]]:
     """The entries whose files are all there, and a line for each file that is missing or must not be read."""
-    found, pattern = find_files(root), ImagePattern(images)
-    places = {name: MaskPattern(text, pattern, where=f"ingest.source.extra.{name}") for name, text in extra.items()}
+    found = find_files(root)
     complete, problems = [], []
     for entry in entries:
         expected = {name: place.mask_of(entry.id) for name, place in places.items()}
