@@ -70,6 +70,8 @@ def check_file(path: Path) -> None:
         except GraftError as error:
             error.where = f"{path}:{_line(tree, loc)}"
             problems.append(error)
+    if not problems:
+        problems = _refused_class_weights(path, tree, values["fine_tune"])
     if problems:
         raise GraftError.of_all(f"{path} breaks the rules", problems)
 
@@ -135,7 +137,27 @@ def _resolve(key: str, spec: Any, task: str) -> dict[str, Any]:
         extra = {option: value for option, value in spec.items() if option == "weight"}
         spec = {option: value for option, value in spec.items() if option != "weight"}
     choice: Choice = resolve(registry, spec, where=key)
+    _refuse_other_task(choice, getattr(importlib.import_module(module), "TASKS", None), task, key)
     return {**choice.as_dict(), **extra}
+
+
+def _refuse_other_task(choice: Choice, served: Any, task: Any, key: str) -> None:
+    """A registry whose entries do not all serve both tasks has a table TASKS, from names to tasks."""
+    if isinstance(served, dict) and task in TASKS and task not in served[choice.name]:
+        raise GraftError(
+            f"{key} {choice.name} is not for {task}",
+            rule=f"it serves {' and '.join(served[choice.name])}",
+            remedy=f"one of {', '.join(name for name, tasks in served.items() if task in tasks)}",
+        )
+
+
+def _refused_class_weights(path: Path, tree: CommentedMap, fine_tune: Mapping[str, Any]) -> list[GraftError]:
+    from graft.losses import refused_class_weights
+
+    names = [loss["name"] for loss in fine_tune["losses"]]
+    where = f"{path}:{_line(tree, ('fine_tune', 'class_weights'))}"
+    refused = refused_class_weights(names) if fine_tune["class_weights"] != "none" else []
+    return [GraftError(problem, where=where, remedy="set class_weights: none, or another loss") for problem in refused]
 
 
 def _written_specs(values: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:

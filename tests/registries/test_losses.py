@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,8 +18,9 @@ from sklearn.metrics import brier_score_loss, jaccard_score, log_loss
 from graft.choices import resolve
 from graft.class_weights import class_weights as weights_of
 from graft.errors import GraftError
-from graft.losses import LOSSES, TASKS, WITHOUT_CLASS_WEIGHTS, WeightedSum, loss_problems, resolve_losses
+from graft.losses import LOSSES, TASKS, WITHOUT_CLASS_WEIGHTS, WeightedSum, resolve_losses
 from graft.mixed import MixedTargets
+from graft.params_file import check_file
 from graft.sample import TASKS as ALL_TASKS
 
 K = 4
@@ -171,7 +173,7 @@ CASES = [
     for options in row.options
     for weights in ([None] if name in WITHOUT_CLASS_WEIGHTS else [None, [0.5, 2.0, 1.0, 0.0][: row.num_classes]])
 ]
-BOTH_TASKS = [name for name in LOSSES if TASKS.get(name, ALL_TASKS) == ALL_TASKS]
+BOTH_TASKS = [name for name in LOSSES if TASKS[name] == ALL_TASKS]
 
 
 def batch(shape: tuple[int, ...], num_classes: int = K, num_present: int = K) -> tuple[torch.Tensor, torch.Tensor]:
@@ -187,7 +189,7 @@ def tensor_of(weights):
 
 
 def test_every_loss_has_a_row():
-    assert list(ROWS) == list(LOSSES)
+    assert list(ROWS) == list(LOSSES) == list(TASKS)
 
 
 @pytest.mark.parametrize(
@@ -367,14 +369,34 @@ def test_a_loss_that_takes_no_class_weights_says_so(name):
     assert "class_weights: none" in str(error.value)
 
 
-def test_what_does_not_fit_is_known_before_anything_runs():
-    assert loss_problems(LOSSES, task="segmentation", class_weights="none") == []
-    told = loss_problems(LOSSES, task="classification", class_weights="enet")
-    assert len(told) == 3
-    assert re.match("boundary is a loss for segmentation, and the task is classification: write .* cross_ent", told[0])
-    assert {re.match("the loss (.*) takes no class weights", line)[1] for line in told[1:]} == set(
-        WITHOUT_CLASS_WEIGHTS
+CHECKED = (Path(__file__).resolve().parents[2] / "params.yaml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_graft_check_knows_which_task_and_which_weights_a_loss_takes(name, tmp_path):
+    shown = "{name: cross_entropy, weight: 1.0}"
+    text = CHECKED.replace(shown, f"{shown}, {{name: {name}, weight: 0.5}}")
+    assert text != CHECKED
+    (tmp_path / "fits.yaml").write_text(text, "utf-8")
+    check_file(tmp_path / "fits.yaml")
+
+    weighted = text.replace("class_weights: none", "class_weights: enet")
+    line = weighted[: weighted.index("class_weights: enet")].count("\n") + 1
+    (tmp_path / "weighted.yaml").write_text(weighted, "utf-8")
+    if name in WITHOUT_CLASS_WEIGHTS:
+        with pytest.raises(GraftError, match=rf"weighted.yaml:{line}: the loss {name} takes no class weights"):
+            check_file(tmp_path / "weighted.yaml")
+    else:
+        check_file(tmp_path / "weighted.yaml")
+
+
+def test_graft_check_refuses_a_loss_of_masks_for_labels(tmp_path):
+    text = CHECKED.replace("task: segmentation", "task: classification").replace(
+        "name: cross_entropy", "name: boundary"
     )
+    (tmp_path / "params.yaml").write_text(text, "utf-8")
+    with pytest.raises(GraftError, match=r"boundary is not for classification.*serves segmentation.*one of .*ohem"):
+        check_file(tmp_path / "params.yaml")
 
 
 def test_class_weights_worked_out_by_hand():

@@ -13,7 +13,7 @@ from graft.losses.lovasz import lovasz
 from graft.losses.mse import mse
 from graft.losses.ohem import ohem
 from graft.losses.tversky import tversky
-from graft.losses.weighted_sum import WeightedSum, loss_problems, resolve_losses
+from graft.losses.weighted_sum import WeightedSum, refused_class_weights, resolve_losses
 
 LOSSES = {
     "binary_cross_entropy": binary_cross_entropy,
@@ -28,8 +28,8 @@ LOSSES = {
     "ohem": ohem,
     "tversky": tversky,
 }
-# The tasks of a loss that does not serve both.
-TASKS = {"boundary": ("segmentation",)}
+# Which tasks each serves: where a class begins is a question of masks.
+TASKS = dict.fromkeys(LOSSES, ("segmentation", "classification")) | {"boundary": ("segmentation",)}
 # Losses that weigh the classes themselves, or have but one.
 WITHOUT_CLASS_WEIGHTS = ("binary_dice", "generalised_dice")
 
@@ -45,10 +45,10 @@ __all__ = [
     "dice",
     "focal",
     "generalised_dice",
-    "loss_problems",
     "lovasz",
     "mse",
     "ohem",
+    "refused_class_weights",
     "resolve_losses",
     "tversky",
 ]

@@ -30,8 +30,9 @@ class WeightedSum:
     class_weights: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.class_weights is not None and (problems := _refused_weights(loss.name for _, loss in self.terms)):
-            raise GraftError.of_all("class weights that cannot be used", problems, remedy="set class_weights: none")
+        if self.class_weights is not None and (problems := refused_class_weights(loss.name for _, loss in self.terms)):
+            remedy = "set fine_tune.class_weights: none, or another loss"
+            raise GraftError.of_all("class weights that cannot be used", problems, remedy=remedy)
 
     def __call__(self, logits: Tensor | tuple[Tensor, Tensor, float], targets: Tensor | MixedTargets) -> Tensor:
         """The loss of logits [B, K, …] against targets [B, …], a scalar.
@@ -80,38 +81,8 @@ def resolve_losses(
     return tuple(terms)
 
 
-def loss_problems(names: Iterable[str], *, task: str, class_weights: str) -> list[str]:
-    """What `graft check` says of losses that exist but do not fit the task or the class weights.
-
-    Args:
-        names: Of entries of LOSSES.
-        task: `segmentation` or `classification`.
-        class_weights: The value of `fine_tune.class_weights`.
-
-    Returns:
-        A sentence for each problem.
-    """
-    from graft.losses import LOSSES, TASKS
-
-    names = list(names)
-    tasks = {name: TASKS.get(name, (task,)) for name in names}
-    unfit = [
-        f"{name} is a loss for {' and '.join(known)}, and the task is {task}: write {_instead(LOSSES, TASKS, task)}"
-        for name, known in tasks.items()
-        if task not in known
-    ]
-    return unfit + ([] if class_weights == "none" else _refused_weights(names))
-
-
-def _refused_weights(names: Iterable[str]) -> list[str]:
+def refused_class_weights(names: Iterable[str]) -> list[str]:
+    """A sentence for each of these entries of LOSSES that takes no class weights."""
     from graft.losses import WITHOUT_CLASS_WEIGHTS
 
-    return [
-        f"the loss {name} takes no class weights: set fine_tune.class_weights: none, or another loss"
-        for name in names
-        if name in WITHOUT_CLASS_WEIGHTS
-    ]
-
-
-def _instead(losses: Iterable[str], tasks: Mapping[str, Sequence[str]], task: str) -> str:
-    return "one of " + ", ".join(name for name in losses if task in tasks.get(name, (task,)))
+    return [f"the loss {name} takes no class weights" for name in names if name in WITHOUT_CLASS_WEIGHTS]
