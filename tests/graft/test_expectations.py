@@ -164,6 +164,12 @@ def test_groups_across_the_sources_own_splits_only_warn() -> None:
         assert (finding.rule.severity, finding.success) == (severity, False)
 
 
+def test_groups_of_several_images_in_one_split_are_no_finding() -> None:
+    rows = clean()
+    rows["group"] = rows["split"] + " clip"
+    assert all(found.success for found in findings_of(rows, class_map(), thresholds()).values())
+
+
 def test_missing_column_and_empty_table_are_said_instead_of_everything_else() -> None:
     rows = clean()
     findings = findings_of(rows.drop(columns=["phash", "mode"]), class_map(), thresholds())

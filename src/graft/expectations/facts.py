@@ -61,7 +61,7 @@ def partner(rows: pd.DataFrame, key: pd.Series, differs_in: pd.Series) -> pd.Ser
     elsewhere = known["differs_in"] != first_value
     others = named[elsewhere].groupby(known["key"][elsewhere]).first()
     found = first.where(elsewhere, known["key"].map(others))
-    return found.reindex(rows.index)
+    return found.reindex(rows.index).astype("str")  # where nothing is found pandas makes it a column of objects
 
 
 def split_table(rows: pd.DataFrame) -> pd.DataFrame:
