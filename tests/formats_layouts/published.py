@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from graft.formats.cityscapes import CLASSES
 from graft.formats.voc import NAMES
@@ -20,9 +21,22 @@ LABEL_IDS = tuple(id for _, id, _ in CLASSES)
 
 
 def make_cityscapes(
-    root: Path, *, train_ids: bool = False, size: tuple[int, int] = SIZE, values: tuple[int, ...] = (3, *LABEL_IDS)
+    root: Path,
+    *,
+    train_ids: bool = False,
+    size: tuple[int, int] = SIZE,
+    values: tuple[int, ...] = (3, *LABEL_IDS),
+    painted: bool = False,
 ) -> None:
-    """Each city's frames with the four files gtFine has for one; the masks of test know nothing but the car itself."""
+    """Each city's frames with the four files gtFine has for one; the masks of test know nothing but the car itself.
+
+    Args:
+        root: Made where it does not exist.
+        train_ids: Whether the masks are there in train ids, too.
+        size: Of every image.
+        values: Label ids, in stripes from left to right.
+        painted: Whether images show the colours of their labels, in another order each, and not noise alone.
+    """
     seed = 0
     for split, cities in CITIES.items():
         for city, num in cities.items():
@@ -30,8 +44,12 @@ def make_cityscapes(
                 seed += 1
                 stem = f"{city}_{number:06d}_000019"
                 folder = root / "gtFine" / split / city
-                write_image(root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png", seed, size)
+                image = root / "leftImg8bit" / split / city / f"{stem}_leftImg8bit.png"
                 mask = stripes(*values, size=size) if split != "test" else stripes(0, 1, 3, size=size)
+                write_image(image, seed, size)
+                if painted:
+                    mask = stripes(*np.random.default_rng(seed).permutation(values), size=size)
+                    write_painted(image, mask, seed)
                 write_mask(folder / f"{stem}_gtFine_labelIds.png", mask)
                 write_mask(folder / f"{stem}_gtFine_instanceIds.png", mask)
                 write_mask(folder / f"{stem}_gtFine_color.png", np.repeat(mask[..., None], 3, axis=2))
@@ -40,6 +58,15 @@ def make_cityscapes(
                     table = np.full(256, 255, np.uint8)
                     table[list(LABEL_IDS)] = range(len(LABEL_IDS))
                     write_mask(folder / f"{stem}_gtFine_labelTrainIds.png", table[mask])
+
+
+def write_painted(path: Path, mask: np.ndarray, seed: int) -> None:
+    """Labels in the colours of their classes, with noise."""
+    colors = np.zeros((256, 3), np.int64)
+    for _, id, color in CLASSES:
+        colors[id] = color
+    noise = np.random.default_rng(seed).integers(-12, 13, (*mask.shape, 3))
+    Image.fromarray(np.clip(colors[mask] + noise, 0, 255).astype(np.uint8)).save(path)
 
 
 def make_voc(root: Path) -> None:

@@ -1,0 +1,78 @@
+"""The seven stages, one after the other in one process, with the params of this repository made small."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from graft.params import Params
+from graft.sample import read_json
+from pipeline.augment import augment
+from pipeline.evaluate import evaluate
+from pipeline.export import export
+from pipeline.fine_tune import fine_tune
+from pipeline.ingest import ingest
+from pipeline.pretrain_load import pretrain_load
+from pipeline.validate import validate
+
+FILE = Path(__file__).resolve().parents[1] / "params.yaml"
+SMALL = {
+    "runtime.num_threads": 1,
+    "augment.views": 2,
+    "fine_tune.batch_size": 4,
+    "fine_tune.baseline": False,
+    "evaluate.bootstrap_samples": 20,
+    "evaluate.num_examples": 2,
+    "export.parity_images": 2,
+}
+FOLDERS = ("interim", "checked", "augmented", "pretrained", "model", "curves", "scores", "exported")
+
+
+def small_params(source: dict[str, Any] | str, **changes: Any) -> Params:
+    """`params.yaml` with a source, small values, and changes by dotted key."""
+    tree = YAML(typ="safe").load(FILE)
+    for key, value in (SMALL | {"ingest.source": source} | changes).items():
+        *sections, last = key.split(".")
+        node = tree
+        for section in sections:
+            node = node[section]
+        node[last] = value
+    return Params(**tree)
+
+
+def run_stages(raw: Path, work: Path, params: Params) -> dict[str, Any]:
+    """Runs ingest to export into folders of `work`, and returns the metrics of evaluate."""
+    at = {name: work / name for name in FOLDERS}
+    for folder in at.values():
+        folder.mkdir(parents=True)
+    both = {"task": params.task, "seed": params.seed}
+    class_map, report = at["interim"] / "class_map.json", at["checked"] / "validation.json"
+    ingest(**both, ingest=params.ingest, root=raw, out=at["interim"])
+    manifest = at["interim"] / "manifest.parquet"
+    validate(task=params.task, validate=params.validate_, manifest=manifest, class_map=class_map, out=at["checked"])
+    views = {"preprocess": params.preprocess, "augment": params.augment, "train": at["interim"] / "train"}
+    augment(**both, **views, class_map=class_map, validation=report, out=at["augmented"])
+    start = {"model": params.model, "pretrain_load": params.pretrain_load, "class_map": class_map}
+    pretrain_load(**both, **start, out=at["pretrained"], download=False)
+    fine_tune(
+        **both,
+        model=params.model,
+        preprocess=params.preprocess,
+        runtime=params.runtime,
+        fine_tune=params.fine_tune,
+        augmented=at["augmented"],
+        val=at["interim"] / "val",
+        class_map=class_map,
+        pretrained=at["pretrained"],
+        out=at["model"],
+        curves=at["curves"],
+    )
+    judged = {"runtime": params.runtime, "predict": params.predict, "evaluate": params.evaluate}
+    judged |= {"images": at["interim"] / "test", "class_map": class_map, "model": at["model"]}
+    statistics = at["augmented"] / "statistics.json"
+    evaluate(**both, **judged, curves=at["curves"], validation=report, statistics=statistics, out=at["scores"])
+    metrics, card = at["scores"] / "metrics.json", at["pretrained"] / "card.json"
+    export(**both, **judged, export=params.export, metrics=metrics, card=card, out=at["exported"])
+    return read_json(metrics)
