@@ -8,20 +8,61 @@ from typing import Any
 import torch
 
 from graft.choices import Choice, resolve
+from graft.models.convnext import convnext
 from graft.models.deeplabv3 import deeplabv3
+from graft.models.deeplabv3plus import deeplabv3plus
+from graft.models.dpt import dpt
+from graft.models.efficientnet import efficientnet
 from graft.models.fcn import fcn
+from graft.models.fpn import fpn
+from graft.models.inception_v3 import inception_v3
 from graft.models.lraspp import lraspp
+from graft.models.mobilenet_v2 import mobilenet_v2
 from graft.models.mobilenet_v3 import mobilenet_v3
 from graft.models.model import Model, WithAuxiliary
+from graft.models.plain_cnn import plain_cnn
+from graft.models.plain_fcn import plain_fcn
+from graft.models.pspnet import pspnet
 from graft.models.resnet import resnet
+from graft.models.segformer import segformer
+from graft.models.swin import swin
+from graft.models.timm import timm
 from graft.models.unet import unet
+from graft.models.unetplusplus import unetplusplus
+from graft.models.upernet import upernet
 from graft.models.vgg import vgg
+from graft.models.vit import vit
 
 __all__ = ["MODELS", "Model", "WithAuxiliary", "build", "fresh", "resolve_model"]
 
 MODELS: dict[str, dict[str, Callable[..., Model]]] = {
-    "segmentation": {"lraspp": lraspp, "deeplabv3": deeplabv3, "fcn": fcn, "unet": unet},
-    "classification": {"resnet": resnet, "mobilenet_v3": mobilenet_v3, "vgg": vgg},
+    "segmentation": {
+        "lraspp": lraspp,
+        "deeplabv3": deeplabv3,
+        "fcn": fcn,
+        "unet": unet,
+        "unetplusplus": unetplusplus,
+        "fpn": fpn,
+        "pspnet": pspnet,
+        "deeplabv3plus": deeplabv3plus,
+        "upernet": upernet,
+        "segformer": segformer,
+        "dpt": dpt,
+        "plain_fcn": plain_fcn,
+    },
+    "classification": {
+        "resnet": resnet,
+        "mobilenet_v3": mobilenet_v3,
+        "mobilenet_v2": mobilenet_v2,
+        "vgg": vgg,
+        "inception_v3": inception_v3,
+        "efficientnet": efficientnet,
+        "convnext": convnext,
+        "vit": vit,
+        "swin": swin,
+        "timm": timm,
+        "plain_cnn": plain_cnn,
+    },
 }
 
 

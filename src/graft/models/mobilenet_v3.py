@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
 from torch import nn
 
+from graft.models.heads import Dropout, HeadKind, Layers
 from graft.models.model import Model
-from graft.models.stem import with_channels
+from graft.models.torchvision_classifiers import classifier_on
 
 
 def mobilenet_v3(
@@ -17,16 +16,34 @@ def mobilenet_v3(
     num_channels: int,
     *,
     variant: Literal["large", "small"] = "large",
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
+    head: HeadKind = "original",
+    flatten: bool = False,
+    dropout: Dropout = 0.2,
 ) -> Model:
-    """MobileNetV3 of torchvision (Howard et al. 2019). The large one shares its backbone with LR-ASPP and DeepLabV3."""
+    """MobileNetV3 of torchvision, made for phones; the large one shares its backbone with LR-ASPP and DeepLabV3.
+
+    The first choice where latency counts, and for the bundled weights (Howard et al. 2019, "Searching for
+    MobileNetV3", section 5).
+
+    Args:
+        variant: Depth and width of the backbone.
+        head: `original` is torchvision's, which its checkpoints fit; `linear` one layer on averaged features; `mlp` a
+            dense layer of 1024 with ReLU before that layer.
+        flatten: For a new head: whether each place of a grid of 7 × 7 keeps features of its own, as in VGG.
+        dropout: Before the class layer; 0.2 is torchvision's.
+    """
     from torchvision import models
 
-    network = models.get_model(f"mobilenet_v3_{variant}", weights=None, num_classes=num_classes, dropout=dropout)
-    layers = OrderedDict(pool=network.avgpool, flatten=nn.Flatten(1), classifier=network.classifier)
-    return Model(
-        with_channels(network.features, num_channels),
-        nn.Sequential(layers),
-        class_layers=("head.classifier.3",),
+    network = models.get_model(f"mobilenet_v3_{variant}", weights=None, num_classes=num_classes)
+    original = Layers(pool=network.avgpool, flatten=nn.Flatten(1), classifier=network.classifier)
+    return classifier_on(
+        network.features,
+        original,
+        "classifier.3",
+        num_channels,
+        num_features=network.classifier[0].in_features,
+        head=head,
+        flatten=flatten,
+        dropout=dropout,
         min_side_px=64,
     )

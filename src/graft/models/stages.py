@@ -31,9 +31,8 @@ def stages_of(backbone: nn.Module) -> Stages:
         stages[-1].extend(block.parameters())
     grouped = {parameter for stage in stages for parameter in stage}
     stages[0][:0] = [parameter for parameter in backbone.parameters() if parameter not in grouped]
-    return [
-        (f"stage {number}" if number else "stem", list(dict.fromkeys(stage))) for number, stage in enumerate(stages)
-    ]
+    parts = [list(dict.fromkeys(stage)) for stage in stages if stage]
+    return [(f"stage {number}" if number else "stem", part) for number, part in enumerate(parts)]
 
 
 def _blocks(module: nn.Module, prefix: str, largest: float) -> Iterator[tuple[str, nn.Module]]:

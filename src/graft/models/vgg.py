@@ -1,40 +1,47 @@
-"""VGG with batch normalisation for classification."""
+"""VGG for classification, with or without batch normalisation."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Annotated, Literal
 
 from pydantic import Field
 from torch import nn
 
+from graft.models.heads import Dropout, HeadKind, Layers
 from graft.models.model import Model
 from graft.models.pooling import MatrixPool
-from graft.models.stem import with_channels
+from graft.models.torchvision_classifiers import classifier_on
 
-CONFIGURATIONS = {"vgg11_bn": "A", "vgg13_bn": "B", "vgg16_bn": "D", "vgg19_bn": "E"}  # columns of the paper's table 1
+CONFIGURATIONS = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}  # columns of the paper's table 1
 
 
 def vgg(
     num_classes: int,
     num_channels: int,
     *,
-    variant: Literal["vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"] = "vgg16_bn",
+    variant: Literal["vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"] = "vgg16_bn",
+    head: HeadKind = "original",
+    flatten: bool = False,
     hidden_channels: Annotated[int, Field(gt=0)] = 4096,
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.5,
+    dropout: Dropout = 0.5,
 ) -> Model:
-    """VGG of torchvision (Simonyan and Zisserman 2015), batch-normalised.
+    """VGG of torchvision: plain 3 × 3 convolutions; `_bn` with batch normalisation.
+
+    The classic of transfer learning, large and slow for what it knows (Simonyan and Zisserman 2015, "Very Deep
+    Convolutional Networks for Large-Scale Image Recognition", table 1).
 
     Args:
-        num_classes: Length of the logits.
-        variant: Depth of the backbone.
-        hidden_channels: Width of the two hidden layers of the head. The original's 4096 make 120 of its 130 million
-            parameters; with another width the pretrained head does not fit, and the backbone still does.
+        variant: Depth of the backbone; without batch normalisation it wants pretrained weights or a small rate.
+        head: `original` is torchvision's, which its checkpoints fit; `linear` one layer on averaged features; `mlp` a
+            dense layer of 1024 with ReLU before that layer.
+        flatten: For a new head: whether each place of a grid of 7 × 7 keeps features of its own.
+        hidden_channels: Width of the two hidden layers of the original head. The paper's 4096 make 120 of its 130
+            million parameters; with another width the pretrained head does not fit, and the backbone still does.
         dropout: Behind each hidden layer.
     """
     from torchvision.models.vgg import cfgs, make_layers
 
-    features = make_layers(cfgs[CONFIGURATIONS[variant]], batch_norm=True)
+    features = make_layers(cfgs[CONFIGURATIONS[variant.removesuffix("_bn")]], batch_norm=variant.endswith("_bn"))
     classifier = nn.Sequential(
         nn.Linear(512 * 7 * 7, hidden_channels),
         nn.ReLU(inplace=True),
@@ -45,11 +52,15 @@ def vgg(
         nn.Linear(hidden_channels, num_classes),
     )
     _initialise(features, classifier)
-    layers = OrderedDict(pool=MatrixPool(7, 7), flatten=nn.Flatten(1), classifier=classifier)
-    return Model(
-        with_channels(features, num_channels),
-        nn.Sequential(layers),
-        class_layers=("head.classifier.6",),
+    return classifier_on(
+        features,
+        Layers(pool=MatrixPool(7, 7), flatten=nn.Flatten(1), classifier=classifier),
+        "classifier.6",
+        num_channels,
+        num_features=512,
+        head=head,
+        flatten=flatten,
+        dropout=dropout,
         min_side_px=64,
     )
 

@@ -1,0 +1,60 @@
+"""Swin transformer for classification."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from graft.models.heads import Dropout, HeadKind, Layers
+from graft.models.model import Model
+from graft.models.torchvision_classifiers import classifier_on
+
+
+def swin(
+    num_classes: int,
+    num_channels: int,
+    *,
+    variant: Literal["swin_t", "swin_s", "swin_b", "swin_v2_t", "swin_v2_s", "swin_v2_b"] = "swin_t",
+    head: HeadKind = "original",
+    flatten: bool = False,
+    dropout: Dropout = 0.0,
+) -> Model:
+    """Swin transformer of torchvision: attention within windows that shift from layer to layer.
+
+    A hierarchy like that of a convolutional network, so that any size will do (Liu et al. 2021, "Swin Transformer:
+    Hierarchical Vision Transformer using Shifted Windows", section 3; V2: Liu et al. 2022).
+
+    Args:
+        variant: Size of the backbone; `v2` compares by cosine and is more stable when large.
+        head: `original` is torchvision's, one layer on averaged features; `linear` the same with another
+            initialisation; `mlp` a dense layer of 1024 with ReLU before it.
+        flatten: For a new head: whether each place of a grid of 7 × 7 keeps features of its own.
+        dropout: Before the class layer; the original has none.
+    """
+    from torchvision import models
+
+    network = models.get_model(variant, weights=None, num_classes=num_classes)
+    return classifier_on(
+        Windows(network),
+        Layers(pool=network.avgpool, flatten=nn.Flatten(1), dropout=nn.Dropout(dropout), head=network.head),
+        "head",
+        num_channels,
+        num_features=network.head.in_features,
+        head=head,
+        flatten=flatten,
+        dropout=dropout,
+        padding_multiple=32,
+        min_side_px=64,
+    )
+
+
+class Windows(nn.Module):
+    """torchvision's transformer before its pooling, under its names: images to features [B, C, H / 32, W / 32]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.features, self.norm = network.features, network.norm
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.norm(self.features(images)).permute(0, 3, 1, 2)

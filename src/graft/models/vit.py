@@ -1,0 +1,71 @@
+"""Vision transformer for classification."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from graft.models.heads import Dropout, HeadKind, Layers, dense_layers
+from graft.models.model import Model, with_dropout
+from graft.models.stem import with_channels
+
+
+def vit(
+    num_classes: int,
+    num_channels: int,
+    *,
+    variant: Literal["vit_b_16", "vit_b_32", "vit_l_16", "vit_l_32", "vit_h_14"] = "vit_b_16",
+    head: HeadKind = "original",
+    dropout: Dropout = 0.0,
+) -> Model:
+    """Vision transformer of torchvision: patches as words, a class token as the summary.
+
+    Needs pretrained weights or very many images. Position embeddings are resampled to the image at hand, so that any
+    size will do that its patches divide (Dosovitskiy et al. 2021, "An Image is Worth 16x16 Words", section 3).
+
+    Args:
+        variant: Size of the backbone and of its patches in pixels.
+        head: `original` is torchvision's, one layer that starts at zero; `linear` one layer with dropout; `mlp` a dense
+            layer of 1024 with ReLU before that layer.
+        dropout: Before the class layer; the original has none.
+    """
+    from torchvision import models
+
+    network = models.get_model(variant, weights=None, num_classes=num_classes)
+    layers, class_layer = Layers(dropout=nn.Dropout(dropout), heads=network.heads), "heads.head"
+    if head != "original":
+        layers, class_layer = dense_layers(head, network.hidden_dim, num_classes, dropout=dropout)
+    patch_px = network.patch_size
+    return Model(
+        with_channels(Patches(network), num_channels),
+        with_dropout(nn.Sequential(layers), dropout),
+        class_layers=(f"head.{class_layer}",),
+        padding_multiple=patch_px,
+        min_side_px=2 * patch_px,
+    )
+
+
+class Patches(nn.Module):
+    """torchvision's transformer without its head, under its names: images of any size to the class token [B, D]."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.class_token, self.conv_proj, self.encoder = network.class_token, network.conv_proj, network.encoder
+        self.grid = network.image_size // network.patch_size
+
+    def forward(self, images: Tensor) -> Tensor:
+        patches = self.conv_proj(images)
+        tokens = torch.cat([self.class_token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)], 1)
+        encoder = self.encoder
+        tokens = encoder.dropout(tokens + self._positions(patches.shape[-2], patches.shape[-1]))
+        return encoder.ln(encoder.layers(tokens))[:, 0]
+
+    def _positions(self, rows: int, columns: int) -> Tensor:
+        """Embeddings [1, 1 + rows x columns, D], bicubic between those of the grid that was pretrained."""
+        embedding = self.encoder.pos_embedding
+        grid = embedding[:, 1:].transpose(1, 2).unflatten(2, (self.grid, self.grid))
+        resampled = F.interpolate(grid, size=(rows, columns), mode="bicubic", align_corners=False)
+        return torch.cat([embedding[:, :1], resampled.flatten(2).transpose(1, 2)], 1)
