@@ -23,18 +23,18 @@ def use_runtime(runtime: Runtime) -> torch.device:
     Raises:
         GraftError: The device is not there, or cannot do what is asked of it.
     """
+    if runtime.device == "mps" and (runtime.precision == "fp16" or runtime.compile):
+        raise GraftError(
+            "runtime: fp16 and compile are not for the device mps",
+            rule="gradient scaling and compiled training are tested on cpu and cuda",
+            remedy="set runtime.precision: float32 and runtime.compile: false, or another device",
+        )
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not there[runtime.device]:
         raise GraftError(
             f"runtime.device is {runtime.device}, which this machine does not have",
             rule=f"here there is {' and '.join(name for name, found in there.items() if found)}",
             remedy="set runtime.device: cpu, or install a torch built for the device",
-        )
-    if runtime.device == "mps" and (runtime.precision == "fp16" or runtime.compile):
-        raise GraftError(
-            "runtime: fp16 and compile are not for the device mps",
-            rule="gradient scaling and compiled training are tested on cpu and cuda",
-            remedy="set runtime.precision: float32 and runtime.compile: false, or another device",
         )
     if runtime.compile:
         _check_compiler(runtime.device)

@@ -82,6 +82,10 @@ def test_summary_says_what_was_trained_and_how(trained):
         }
         assert {row["weight_decay"] for row in of_run["parameter_groups"]} == {0.0, 0.01}
         assert of_run["num_frozen_parameters"] == 0
+        assert of_run["sampling"] == {"name": "shuffled"}
+        assert of_run["mixing"] == {"name": "none"}
+        assert (of_run["warmup"], of_run["warmup_epochs"]) == ("linear", 1)
+        assert (of_run["accumulate_steps"], of_run["clip_norm"], of_run["clip_value"]) == (1, 1.0, None)
         assert "collapsed_to" in of_run
 
 
@@ -170,13 +174,35 @@ def test_a_device_that_is_not_there_is_said(streets, tmp_path, device):
         ({"strategy": {"name": "supervised", "train": "heads"}}, "'all', 'frozen_backbone' or 'head'|'all', 'head'"),
         ({"optimizer": "adamv"}, "did you mean 'adam"),
         ({"schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"schedule": {"name": "step", "every_epochs": 2}}, "a drop every 2 epochs never comes within 2"),
+        ({"mixing": "mixup"}, r"fine_tune\.mixing mixup is not for segmentation"),
         ({"losses": [{"name": "dise", "weight": 1.0}]}, "did you mean 'dice'"),
         ({"model": {"name": "lrasp"}}, "did you mean 'lraspp'"),
     ],
 )
-def test_a_misspelt_choice_is_answered_with_the_one_it_resembles(streets, tmp_path, changes, message):
+def test_a_choice_that_cannot_be_used_is_answered_with_the_remedy(streets, tmp_path, changes, message):
     with pytest.raises(GraftError, match=message):
         tiny_training.run(streets, tmp_path, **changes)
+
+
+def test_sampling_for_the_other_task_is_refused(tmp_path):
+    photographs = tiny_training.prepare(tmp_path / "photographs", "classification")
+    with pytest.raises(GraftError, match=r"fine_tune\.sampling rare_class is not for classification.*one of balanced"):
+        tiny_training.run(photographs, tmp_path / "out", "classification", sampling="rare_class")
+
+
+def test_the_last_word_of_a_strategy_is_kept_and_scored(trained, streets, tmp_path):
+    """Statistics that are measured anew change the kept weights, and with them the score of record."""
+    strategy = {"name": "supervised", "normalisation": "re_estimated"}
+    settings = {"class_weights": "effective", "strategy": strategy}
+    metrics = tiny_training.run(streets, tmp_path, **settings)
+    summary = read_json(tmp_path / "curves/summary.json")["runs"]["fine_tuned"]["best"]
+    assert metrics["fine_tuned.val_mean_iou"] == summary["val_score"] != trained[1]["fine_tuned.val_mean_iou"]
+    before, _ = load_state(trained[0] / "model/model.safetensors")
+    after, _ = load_state(tmp_path / "model/model.safetensors")
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name.rsplit(".")[-1] for name in moved} >= {"running_mean", "running_var"}
+    assert not [name for name in moved if name.endswith(".weight")]
 
 
 def test_weights_of_another_model_are_refused(streets, tmp_path):

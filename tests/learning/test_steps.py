@@ -1,0 +1,270 @@
+"""What a step does: along which gradients, at which rates, in which precision, and when strategies are asked."""
+
+from __future__ import annotations
+
+import copy
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from graft.errors import GraftError
+from graft.fitting import first_step_said
+from graft.forward import Forward
+from graft.models import WithAuxiliary
+from graft.plan import Plan
+from graft.resuming import Checkpoint
+from graft.runtimes import use_runtime
+from graft.sampling import SAMPLINGS
+from graft.schedules import SCHEDULES
+from graft.trainee import Held, Trainee
+from graft.training import Strategy, Training, fit
+from tests import tiny_training
+
+NUM_CLASSES, SIZE = 3, 12
+
+
+class InMemory:
+    """Views of random images whose masks ignore more and more of the upper rows."""
+
+    num_views = 1
+
+    def __init__(self, num_samples):
+        generator = torch.Generator().manual_seed(1)
+        self.num_samples = num_samples
+        self.images = torch.randint(0, 256, (num_samples, 3, SIZE, SIZE), generator=generator, dtype=torch.uint8)
+        self.targets = torch.randint(0, NUM_CLASSES, (num_samples, SIZE, SIZE), generator=generator)
+
+    def ignoring(self):
+        for number, target in enumerate(self.targets):
+            target[:number] = 255
+        return self
+
+    def batches(self, order, view, batch_size, device):
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            yield self.images[chosen], self.targets[chosen]
+
+
+class Small(nn.Module):
+    """A network without batch normalisation, as small as one can be."""
+
+    padding_multiple, min_side_px = 1, 1
+
+    def __init__(self):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(3)
+            self.backbone, self.head = nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, NUM_CLASSES, 1)
+
+    def forward(self, images):
+        return self.head(self.backbone(images).relu())
+
+
+class Plain(Strategy):
+    """Cross-entropy with two groups, and a note of every call."""
+
+    def __init__(self, loss=lambda logits, targets: F.cross_entropy(logits, targets, ignore_index=255)):
+        self.loss, self.calls = loss, []
+
+    def parameter_groups(self, model):
+        return [
+            {"name": "backbone", "params": [*model.backbone.parameters()], "rate_factor": 0.1},
+            {"name": "head", "params": [*model.head.parameters()]},
+        ]
+
+    def begin_epoch(self, model, epoch, epochs):
+        self.calls.append((epoch, epochs))
+        model.backbone.requires_grad_(epoch > 0)
+
+    def step(self, forward, images, targets):
+        return {"loss": self.loss(forward(images), targets)}
+
+
+def training_of(views, strategy, model=None, precision="float32", **changes):
+    model = model or Small()
+    optimizer = torch.optim.SGD(strategy.parameter_groups(model), 0.5)
+    usual = {"epochs": 2, "batch_size": 8, "learning_rate": 0.5, "warmup_epochs": 0, "clip_norm": None}
+    rest = {"schedule": SCHEDULES["constant"], "early_stopping_epochs": None}
+    sampling = SAMPLINGS["shuffled"](np.ones((views.num_samples, NUM_CLASSES)))
+    plan = Plan(**{"seed": 7, "sampling": sampling, **usual, **rest, **changes})
+    scale = torch.full((1, 3, 1, 1), 1 / 255)
+    forward = Forward(model, (scale, torch.zeros_like(scale)), precision, True)
+    return Training(Trainee(model, optimizer, None, precision), plan, views, strategy, forward)
+
+
+def trained(training, checkpoint=None, validate=lambda _: Held(1.0, 0.5, None)):
+    list(fit(training, validate, checkpoint or Checkpoint(None, "run"), lambda _: None))
+    return [tensor.detach().clone() for tensor in training.trainee.model.parameters()], training.trainee
+
+
+@pytest.mark.parametrize(("num_samples", "steps"), [(16, 4), (14, 4), (9, 4)])
+def test_two_batches_of_four_are_one_of_eight(num_samples, steps):
+    """Whatever each batch ignores, and with a last step that is smaller than the others."""
+    whole, by_eight = trained(training_of(InMemory(num_samples).ignoring(), Plain()))
+    parts, by_four = trained(training_of(InMemory(num_samples).ignoring(), Plain(), batch_size=4, accumulate_steps=2))
+    assert by_eight.step == by_four.step == steps
+    for a, b, start in zip(whole, parts, Small().parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+        assert not torch.equal(a, start)
+    assert [r.train_loss for r in by_eight.history] == pytest.approx([r.train_loss for r in by_four.history], rel=1e-4)
+
+
+def test_what_looks_at_the_batch_as_a_whole_is_not_the_same():
+    def dice(logits, targets):
+        truth, found = F.one_hot(targets, NUM_CLASSES).movedim(-1, 1).float(), logits.softmax(1)
+        return 1 - 2 * (truth * found).sum() / (truth.sum() + (found**2).sum())
+
+    views = InMemory(16)
+    views.targets[::2] = 0
+    views.images[::2] //= 4
+    whole, _ = trained(training_of(views, Plain(dice), learning_rate=10.0))
+    parts, _ = trained(training_of(views, Plain(dice), learning_rate=10.0, batch_size=4, accumulate_steps=2))
+    assert any((a - b).abs().max() > 1e-3 for a, b in zip(whole, parts, strict=True))
+
+
+def test_a_term_that_no_batch_changes_keeps_its_weight():
+    def penalty(logits, targets):
+        return (logits.mean() * 0 + 1) * sum((p**2).sum() for p in model.parameters())
+
+    found = []
+    for settings in ({"batch_size": 8}, {"batch_size": 2, "accumulate_steps": 4}):
+        model = Small()
+        found.append(trained(training_of(InMemory(8).ignoring(), Plain(penalty), model, **settings))[0])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_a_step_of_batches_that_ignore_everything_is_finite():
+    views = InMemory(8)
+    views.targets[:] = 255
+    strategy = Plain(lambda logits, targets: F.cross_entropy(logits, targets, ignore_index=255, reduction="sum"))
+    weights, trainee = trained(training_of(views, strategy, batch_size=4, accumulate_steps=2))
+    assert all(torch.equal(a, b) for a, b in zip(weights, Small().parameters(), strict=True))
+    assert trainee.history[-1].train_loss == 0
+
+
+@pytest.mark.parametrize(
+    ("clip_norm", "clip_value", "moved"),
+    [(None, None, (3, -4)), (None, 1.0, (1, -1)), (1.0, None, (0.6, -0.8)), (1.0, 1.0, (0.5**0.5, -(0.5**0.5)))],
+)
+def test_clipping_by_value_and_then_by_norm(clip_norm, clip_value, moved):
+    weight = nn.Parameter(torch.zeros(2))
+    trainee = Trainee(nn.ParameterList([weight]), torch.optim.SGD([weight], 1.0), None)
+    trainee.gradients.add((weight * torch.tensor([3.0, -4.0])).sum(), None)
+    trainee.take_step(clip_norm, clip_value)
+    torch.testing.assert_close(-weight.detach(), torch.tensor(moved, dtype=torch.float32))
+    assert weight.grad is None
+
+
+def test_each_group_has_its_own_share_of_the_rate_and_strategies_are_asked_before_each_epoch():
+    strategy, start = Plain(), Small()
+    training = training_of(InMemory(8), strategy, epochs=1)
+    weights, trainee = trained(training)
+    assert [group["lr"] for group in trainee.optimizer.param_groups] == pytest.approx([0.05, 0.5])
+    assert trainee.history[0].learning_rate == 0.5
+    assert torch.equal(weights[0], start.backbone.weight)  # frozen in the first epoch
+    assert not torch.equal(weights[2], start.head.weight)
+    strategy = Plain()
+    trained(training_of(InMemory(8), strategy, epochs=3))
+    assert strategy.calls == [(0, 3), (1, 3), (2, 3)]
+
+
+def test_a_resumed_epoch_is_begun_again(tmp_path):
+    class KilledError(Exception):
+        pass
+
+    def kill(_):
+        raise KilledError
+
+    def checkpoint():
+        return Checkpoint(tmp_path / "run.checkpoint", "run", seconds_between=0)
+
+    with pytest.raises(KilledError):
+        trained(training_of(InMemory(8), Plain()), checkpoint(), kill)
+    strategy, training = Plain(), None
+    training = training_of(InMemory(8), strategy)
+    training.trainee.restore(checkpoint().read())
+    trained(training, checkpoint())
+    assert strategy.calls == [(0, 2), (1, 2)]
+    assert training.trainee.history[0].learning_rate == 0.5  # of a step before the kill
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_half_precision_follows_float32(precision):
+    exact, by_exact = trained(training_of(InMemory(16), Plain()))
+    rough, by_rough = trained(training_of(InMemory(16), Plain(), precision=precision))
+    assert by_rough.history[-1].train_loss == pytest.approx(by_exact.history[-1].train_loss, rel=0.02)
+    assert any(not torch.equal(a, b) for a, b in zip(exact, rough, strict=True))
+    assert all(tensor.dtype == torch.float32 for tensor in rough)
+
+
+def test_fp16_leaves_a_step_out_whose_gradients_are_not_finite_and_halves_the_scale():
+    weight = nn.Parameter(torch.ones(2))
+    trainee = Trainee(nn.ParameterList([weight]), torch.optim.SGD([weight], 1.0), None, "fp16")
+    trainee.gradients.add(weight.sum() * 1e36, None)  # finite, and infinite when scaled by 65536
+    trainee.take_step(None, None)
+    assert weight.detach().tolist() == [1, 1]
+    assert trainee.state()["scaler"]["scale"] == 32768
+    trainee.gradients.add(weight.sum() * 0.25, None)
+    trainee.take_step(None, None)
+    assert weight.detach().tolist() == [0.75, 0.75]
+    again = copy.deepcopy(trainee)
+    again.gradients.scaler.load_state_dict({**trainee.state()["scaler"], "scale": 2.0})
+    again.restore(trainee.state())
+    assert again.state()["scaler"] == trainee.state()["scaler"]
+
+
+def test_both_logits_of_an_auxiliary_head_are_cut_and_float32():
+    class TwoHeads(Small):
+        padding_multiple = 8
+
+        def forward(self, images):
+            features = self.backbone(images)
+            return WithAuxiliary(self.head(features), self.head(features) * 2, 0.4) if self.training else features
+
+    scale = torch.ones(1, 3, 1, 1)
+    forward = Forward(TwoHeads().train(), (scale, scale), "bf16", True)
+    output = forward(torch.zeros(2, 3, SIZE, SIZE, dtype=torch.uint8))
+    assert isinstance(output, WithAuxiliary)
+    assert output.weight == 0.4
+    for logits in output[:2]:
+        assert (logits.shape, logits.dtype) == ((2, NUM_CLASSES, SIZE, SIZE), torch.float32)
+
+
+def test_compiling_without_a_compiler_is_refused_before_anything_runs(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(GraftError, match=r"a C\+\+ compiler \(no-such-compiler\) is not there.*runtime.compile: false"):
+        use_runtime(tiny_training.runtime(compile=True))
+
+
+@pytest.mark.slow
+def test_compiled_steps_are_the_same_to_rounding():
+    eager, _ = trained(training_of(InMemory(16), Plain()))
+    training = training_of(InMemory(16), Plain())
+    whole = training.forward
+    compiled = Forward(whole.model, (whole.scale, whole.shift), "float32", True, compiled=True)
+    weights, trainee = trained(replace(training, forward=compiled))
+    for a, b in zip(eager, weights, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
+    assert list(trainee.best) == list(Small().state_dict())
+
+
+def test_the_first_compiled_step_says_what_it_cost(capsys):
+    ticked = []
+    tick = first_step_said(ticked.append)
+    tick(3)
+    tick(4)
+    assert ticked == [3, 4]
+    said = capsys.readouterr().err
+    assert len(re.findall(r"runtime\.compile: the first step took \d+\.\d s, compiling included", said)) == 1
+
+
+@pytest.mark.parametrize("changes", [{"precision": "fp16"}, {"compile": True}])
+def test_what_is_not_tested_on_mps_is_refused_by_name(changes):
+    with pytest.raises(GraftError, match="fp16 and compile are not for the device mps"):
+        use_runtime(tiny_training.runtime(device="mps", **changes))
