@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.augmentations import POLICIES, seeks_rare_classes, serialise
+from graft.augmentations import POLICIES, contradictions, seeks_rare_classes, serialise
 from graft.choices import resolve
 from graft.datasets.materialising import disk_full_explained, make_views, need_room
 from graft.datasets.preview import chosen, preview
@@ -59,6 +59,8 @@ def augment(
 def recipe_of(task: str, seed: int, preprocess: Preprocess, augment: Augment, classes: ClassMap) -> Recipe:
     """All that a view depends on, every option resolved."""
     policy = resolve(POLICIES, augment.policy, where="augment.policy")
+    if problems := contradictions(policy.as_dict(), task):
+        raise GraftError.of_all("a policy that cannot be followed", problems)
     resize = resolve(RESIZES, preprocess.resize, where="preprocess.resize")
     height, width = augment.crop.height_px, augment.crop.width_px
     made = (policy.as_dict(), resize.as_dict(), height, width, augment.views, augment.storage)
@@ -72,13 +74,6 @@ def with_class_shares(recipe: Recipe, train: Path, total: int, num_classes: int)
     """
     if not seeks_rare_classes(recipe.policy):
         return recipe
-    if recipe.task != "segmentation":
-        raise GraftError(
-            "rare_class_pixels is set, and the task is classification",
-            where="augment.policy",
-            rule="rare classes are found in masks",
-            remedy="leave it out; fine_tune.sampling: balanced shows rare labels more often",
-        )
     rows = progress(read_rows(train), "Counting rare classes", total=total, unit="image")
     return replace(recipe, class_shares=class_shares((row.mask for row in rows), num_classes))
 

@@ -112,11 +112,14 @@ def test_crops_that_seek_rare_classes_are_told_the_shares_of_all_classes(tmp_pat
     assert read_json(tmp_path / "plain/policy.json")["recipe"]["class_shares"] == []
 
 
-def test_rare_classes_cannot_be_sought_without_masks(tmp_path):
+def test_a_policy_that_contradicts_itself_or_the_task_is_refused_with_all_that_is_wrong(tmp_path):
     write_train(tmp_path, task="classification", num_samples=1)
-    policy = {"name": "light", "rare_class_pixels": 5}
-    with pytest.raises(GraftError, match=r"rare_class_pixels is set, and the task is classification.*balanced"):
-        run_augment(tmp_path, tmp_path / "out", task="classification", policy=policy)
+    parts = ["flip", {"name": "crop", "rare_class_pixels": 5, "min_scale": 2.0}]
+    with pytest.raises(
+        GraftError, match=r"cannot be followed \(2\):(.|\n)*parts\[1\]: min_scale 2.0 is larger than"
+    ) as why:
+        run_augment(tmp_path, tmp_path / "out", task="classification", policy={"name": "compose", "parts": parts})
+    assert "augment.policy.parts[1]: rare_class_pixels is for segmentation" in str(why.value)
 
 
 def test_camvid_goes_through_the_stage(tmp_path, real_data):

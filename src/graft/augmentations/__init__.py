@@ -20,7 +20,7 @@ from graft.augmentations.photometric import photometric
 from graft.augmentations.policy import Policy, apply, carrying, num_carried, serialise
 from graft.augmentations.rand_augment import rand_augment
 from graft.augmentations.rotation import rotation
-from graft.augmentations.steps import Steps, build, seeks_rare_classes
+from graft.augmentations.steps import Steps, build, contradictions, seeks_rare_classes
 from graft.augmentations.street import street
 from graft.augmentations.weather import weather
 
@@ -41,4 +41,14 @@ POLICIES: dict[str, Callable[..., Steps]] = {
     "weather": weather,
 }
 
-__all__ = ["POLICIES", "Policy", "apply", "build", "carrying", "num_carried", "seeks_rare_classes", "serialise"]
+__all__ = [
+    "POLICIES",
+    "Policy",
+    "apply",
+    "build",
+    "carrying",
+    "contradictions",
+    "num_carried",
+    "seeks_rare_classes",
+    "serialise",
+]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from graft.augmentations.policy import Policy, library
-from graft.errors import GraftError
 
 
 @dataclass(frozen=True)
@@ -20,9 +19,6 @@ class Crop:
         max_class_fraction: A window of which one class fills more is drawn again.
         rare_class_pixels: One with fewer pixels of a rare class of the image is drawn again; 0 asks for none.
         rare_class_share: A class is rare that holds less than this share of the labelled training pixels.
-
-    Raises:
-        GraftError: The smallest scale is larger than the largest.
     """
 
     min_scale: float = 1.0
@@ -30,14 +26,6 @@ class Crop:
     max_class_fraction: float = 1.0
     rare_class_pixels: int = 0
     rare_class_share: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.min_scale > self.max_scale:
-            raise GraftError(
-                f"min_scale {self.min_scale} is larger than max_scale {self.max_scale}",
-                where="augment.policy",
-                rule="scales are drawn between min_scale and max_scale",
-            )
 
 
 @dataclass(frozen=True)
@@ -80,6 +68,18 @@ def build(steps: Steps, height: int, width: int, class_shares: Sequence[float] =
     return library().Compose([*steps.moves, window, *steps.looks], mask_interpolation=0)
 
 
-def seeks_rare_classes(policy: dict[str, Any]) -> bool:
+def seeks_rare_classes(policy: Mapping[str, Any]) -> bool:
     """Whether a policy, `{"name": …}` with every option, has a crop that must know which classes are rare."""
     return bool(policy.get("rare_class_pixels")) or any(map(seeks_rare_classes, policy.get("parts", ())))
+
+
+def contradictions(policy: Mapping[str, Any], task: str, where: str = "augment.policy") -> list[str]:
+    """What no view could follow in a policy, `{"name": …}` with every option: a sentence each, naming its place."""
+    found = []
+    if policy.get("min_scale", 1.0) > policy.get("max_scale", 1.0):
+        found.append(f"{where}: min_scale {policy['min_scale']} is larger than max_scale {policy['max_scale']}")
+    if policy.get("rare_class_pixels") and task == "classification":
+        found.append(f"{where}: rare_class_pixels is for segmentation; fine_tune.sampling: balanced serves rare labels")
+    for number, part in enumerate(policy.get("parts", ())):
+        found += contradictions(part, task, f"{where}.parts[{number}]")
+    return found

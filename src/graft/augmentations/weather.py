@@ -17,7 +17,7 @@ def weather(
 
     They are drawings, not physics: fog is a veil of one grey that changes from top to bottom, whatever the distance;
     rain is bright streaks of one slant over a duller image; a shadow is a dark polygon with soft edges. Masks stay as
-    they are. Three of our own in place of the library's, whose fog takes 50 times as long.
+    they are. Three of our own, since the fog of the library takes thirty times as long.
 
     Args:
         rain_probability: Of rain.

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from graft.mixing.partners import class_pixels, partners, pasted
+from graft.mixing.partners import class_pixels, partner_shift, pasted
 
 
 def classmix(
@@ -29,7 +29,7 @@ def classmix(
 
     def mix(images: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         generator = np.random.default_rng(seed)
-        shift = partners(len(images), generator)
+        shift = partner_shift(len(images), generator)
         if generator.random() >= probability or not shift:
             return images, targets
         present = np.roll(class_pixels(targets) > 0, shift, 0)

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from graft.mixing.partners import class_pixels, partners, pasted
+from graft.mixing.partners import class_pixels, partner_shift, pasted
 
 
 def copy_paste(
@@ -32,7 +32,7 @@ def copy_paste(
 
     def mix(images: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor]:
         generator = np.random.default_rng(seed)
-        shift = partners(len(images), generator)
+        shift = partner_shift(len(images), generator)
         if not shift:
             return images, targets
         pixels = class_pixels(targets)

@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from graft.mixed import MixedTargets
-from graft.mixing.partners import partners
+from graft.mixing.partners import partner_shift
 
 
 def cutmix(
@@ -34,7 +34,7 @@ def cutmix(
 
     def mix(images: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor | MixedTargets]:
         generator = np.random.default_rng(seed)
-        shift = partners(len(images), generator)
+        shift = partner_shift(len(images), generator)
         if generator.random() >= probability or not shift:
             return images, targets
         top, bottom, left, right = box(*images.shape[2:], generator.beta(alpha, alpha), generator)

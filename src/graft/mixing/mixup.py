@@ -11,7 +11,7 @@ from pydantic import Field
 from torch import Tensor
 
 from graft.mixed import MixedTargets
-from graft.mixing.partners import partners
+from graft.mixing.partners import partner_shift
 
 WHOLE = 2**16
 
@@ -35,7 +35,7 @@ def mixup(
 
     def mix(images: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor | MixedTargets]:
         generator = np.random.default_rng(seed)
-        shift = partners(len(images), generator)
+        shift = partner_shift(len(images), generator)
         if generator.random() >= probability or not shift:
             return images, targets
         weight = round(generator.beta(alpha, alpha) * WHOLE)  # whole numbers round alike on every device

@@ -9,7 +9,7 @@ from torch import Tensor
 from graft.sample import IGNORE_INDEX
 
 
-def partners(num_images: int, generator: np.random.Generator) -> int:
+def partner_shift(num_images: int, generator: np.random.Generator) -> int:
     """By how many places a batch is rolled to lay another image beside each: 1 to B - 1, or 0 where there is none."""
     return int(generator.integers(1, num_images)) if num_images > 1 else 0
 
@@ -30,10 +30,10 @@ def pasted(images: Tensor, masks: Tensor, chosen: np.ndarray, shift: int) -> tup
     """The pixels of the chosen classes of each image's partner, laid over it; image and mask alike.
 
     Args:
-        images: uint8 [B, 3, H, W].
+        images: uint8 [B, C, H, W].
         masks: long [B, H, W].
         chosen: bool [B, 255], classes of the partner of each image.
-        shift: From `partners`.
+        shift: From `partner_shift`.
     """
     chosen = np.pad(chosen, ((0, 0), (0, 1)))  # ignored pixels are never chosen
     other_masks = masks.roll(shift, 0)
