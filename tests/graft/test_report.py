@@ -9,6 +9,7 @@ from itertools import pairwise
 import pytest
 
 from graft.reporting.charts import HEIGHT, WIDTH, Axis, Line, line_chart
+from graft.reporting.curves import loss_chart
 from graft.reporting.report import percent, points, size
 from graft.sample import read_json
 from tests.evaluable import run_evaluate, write_inputs
@@ -96,6 +97,37 @@ def test_an_axis_holds_its_values_with_few_round_ticks(values: list[float]) -> N
 def test_epochs_are_whole() -> None:
     assert list(Axis.over("epoch", [1, 2], whole=True).ticks) == [1, 2]
     assert all(tick == int(tick) for tick in Axis.over("epoch", [1, 16], whole=True).ticks)
+
+
+@pytest.mark.parametrize("values", [[0.3, 1750.0], [1e-9, 1e9], [10.0, 10.0]])
+def test_powers_of_ten_hold_all_values_in_few_ticks(values: list[float]) -> None:
+    axis = Axis.over_powers("loss", values)
+    assert 0 <= axis.share(min(values)) <= axis.share(max(values)) <= 1
+    assert (axis.share(axis.low), axis.share(axis.high)) == (0, 1)
+    assert 2 <= len(axis.ticks) <= 8
+
+
+def test_a_loss_that_falls_by_much_goes_up_in_powers_of_ten() -> None:
+    rows = [
+        {"run": run, "epoch": str(epoch), "train_loss": "", "val_loss": loss, "val_score": ""}
+        for run, losses in (("fine_tuned", ("0.9", "0.7")), ("baseline", ("1750", "2.5")))
+        for epoch, loss in enumerate(losses, 1)
+    ]
+    assert ">1,000</text>" in loss_chart(rows)
+    assert ">1,000</text>" not in loss_chart(rows[:2])
+
+
+def test_a_line_of_one_point_is_a_dot() -> None:
+    axis = Axis.over("x", [0, 1])
+    assert "<circle" in line_chart([Line("alone", "ours", [(0, 0.5)])], axis, axis, "a point")
+    assert "<circle" not in line_chart([Line("line", "ours", [(0, 0.5), (1, 1)])], axis, axis, "a line")
+
+
+def test_a_label_is_marked_right_or_wrong(report: tuple[str, dict]) -> None:
+    page, metrics = report
+    marks = re.findall(r'<span class="(up|down)">([✓✗]) \w+ \d+%</span>', page)
+    assert bool(marks) == ("accuracy" in metrics)
+    assert set(marks) <= {("up", "✓"), ("down", "✗")}
 
 
 def test_names_of_lines_do_not_overlap_and_stay_inside() -> None:

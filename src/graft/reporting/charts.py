@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 560, 280
 LEFT, RIGHT, TOP, BOTTOM = 46, 132, 14, 42  # the right margin holds the names of the lines
-LABEL_GAP = 15
+LABEL_GAP = 17  # of letters as large as on a phone
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Line:
         name: Stands at its right end; empty for none.
         style: CSS class of the page.
         points: (x, y) in order of x.
-        marked: Indices of points drawn as dots.
+        marked: Indices of points drawn as dots; a point by itself always is.
     """
 
     name: str
@@ -32,13 +32,23 @@ class Line:
 
 @dataclass(frozen=True)
 class Axis:
-    """An axis from `low` to `high` with its ticks; `percent` writes 0.25 as 25%."""
+    """An axis from `low` to `high` with its ticks.
+
+    Attributes:
+        title: Stands beside it.
+        low: Its first value.
+        high: Its last.
+        ticks: Values that are written.
+        percent: Writes 0.25 as 25%.
+        powers: Goes up in powers of ten; all values are positive.
+    """
 
     title: str
     low: float
     high: float
     ticks: Sequence[float]
     percent: bool = False
+    powers: bool = False
 
     @classmethod
     def over(cls, title: str, values: Sequence[float], *, percent: bool = False, whole: bool = False) -> Axis:
@@ -53,8 +63,23 @@ class Axis:
         first = math.ceil(low / step - 1e-9)
         return cls(title, low, high, [i * step for i in range(first, math.floor(high / step + 1e-9) + 1)], percent)
 
+    @classmethod
+    def over_powers(cls, title: str, values: Sequence[float]) -> Axis:
+        """An axis of whole powers of ten that holds all values, which are positive."""
+        first = math.floor(math.log10(min(values)))
+        last = max(first + 1, math.ceil(math.log10(max(values))))
+        step = math.ceil((last - first) / 6)
+        last = first + step * math.ceil((last - first) / step)
+        return cls(title, 10.0**first, 10.0**last, [10.0**i for i in range(first, last + 1, step)], powers=True)
+
+    def share(self, value: float) -> float:
+        """How far along the axis a value lies, 0 to 1."""
+        if self.powers:
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
+
     def label(self, value: float) -> str:
-        return f"{100 * value:.4g}%" if self.percent else f"{value:.4g}"
+        return f"{100 * value:.4g}%" if self.percent else f"{value:,g}" if self.powers else f"{value:.4g}"
 
 
 def _round_step(step: float) -> float:
@@ -66,8 +91,7 @@ def line_chart(lines: Sequence[Line], x: Axis, y: Axis, description: str) -> Mar
     """An SVG of the lines; `description` is what a screen reader says."""
 
     def place(point: tuple[float, float]) -> tuple[float, float]:
-        across = (point[0] - x.low) / (x.high - x.low)
-        up = (point[1] - y.low) / (y.high - y.low)
+        across, up = x.share(point[0]), y.share(point[1])
         return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - TOP - BOTTOM)
 
     parts = [f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(description)}">']
@@ -76,7 +100,7 @@ def line_chart(lines: Sequence[Line], x: Axis, y: Axis, description: str) -> Mar
         placed = [place(point) for point in line.points]
         path = " ".join(f"{across:.1f},{height:.1f}" for across, height in placed)
         parts.append(f'<polyline class="line {line.style}" points="{path}"/>')
-        dots = (placed[index] for index in line.marked)
+        dots = (placed[index] for index in (line.marked if len(placed) > 1 else range(len(placed))))
         parts += [f'<circle class="dot {line.style}" cx="{across:.1f}" cy="{up:.1f}" r="4"/>' for across, up in dots]
     parts += _names([(line, place(line.points[-1])) for line in lines if line.name and line.points])
     return Markup("".join(parts) + "</svg>")  # every text in it is escaped or a number

@@ -13,6 +13,7 @@ from graft.reporting.charts import Axis, Line, line_chart
 
 COLUMNS = ("run", "epoch", "train_loss", "val_loss", "val_score")
 STYLES = {"fine_tuned": "ours", "baseline": "other"}
+STEEP = 30  # from this ratio on small losses would lie on the axis: it goes up in powers of ten
 NAMES = {"fine_tuned": "fine-tuned", "baseline": "from scratch"}
 
 
@@ -66,5 +67,7 @@ def _chart(lines: list[Line], title: str, description: str, *, percent: bool) ->
     if not drawn:
         return Markup("")
     x = Axis.over("epoch", [point[0] for line in drawn for point in line.points], whole=True)
-    y = Axis.over(title, [0.0, *(point[1] for line in drawn for point in line.points)], percent=percent)
+    values = [point[1] for line in drawn for point in line.points]
+    steep = not percent and min(values) > 0 and max(values) > STEEP * min(values)
+    y = Axis.over_powers(title, values) if steep else Axis.over(title, [0.0, *values], percent=percent)
     return line_chart(drawn, x, y, description)

@@ -28,7 +28,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Example:
-    """An image with truth and predictions, ready to be shown; `verdicts` is what each model said of a labelled one."""
+    """An image with truth and predictions, ready to be shown.
+
+    `verdicts` is what each model said of a labelled one: the name of a class, and how sure it was in percent.
+    """
 
     id: str
     domain: str
@@ -36,7 +39,7 @@ class Example:
     baseline_score: float | None
     pictures: tuple[Picture, ...]
     truth: str | None = None
-    verdicts: tuple[str, ...] = ()
+    verdicts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass
@@ -80,13 +83,13 @@ def _rank(example: Example) -> tuple[float, str]:
 def _example(scored: Scored, class_map: ClassMap) -> Example:
     predictions, shown = scored.predictions, composite(scored.image, class_map.channels)
     baseline = predictions.get("baseline")
-    said: tuple[str, ...] = ()
+    said: tuple[tuple[str, str], ...] = ()
     truth = None
     if scored.targets.ndim == 0:
         pictures: tuple[Picture, ...] = (Picture("image", _uri(_shrunk(shown, cv2.INTER_AREA))),)
         truth = class_map.names[int(scored.targets)]
         said = tuple(
-            f"{class_map.names[int(p.class_ids)]} ({100 * (p.confidence or 0):.0f}%)" for p in predictions.values()
+            (class_map.names[int(p.class_ids)], f"{100 * (p.confidence or 0):.0f}%") for p in predictions.values()
         )
     else:
         image = _shrunk(shown, cv2.INTER_AREA)

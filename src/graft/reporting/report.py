@@ -117,7 +117,7 @@ def _model_name(evidence: Evidence) -> str:
     options = dict(evidence.contenders["fine_tuned"].spec.model)
     name = options.pop("name")
     detail = ", ".join(str(value) for value in options.values() if isinstance(value, str))
-    return f"{name} with {detail}" if detail else name
+    return f"{name} ({detail})" if detail else name
 
 
 def _classes(evidence: Evidence) -> list[dict[str, Any]]:
