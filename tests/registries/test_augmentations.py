@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from graft.augmentations import POLICIES, apply, build, contradictions, seeks_rare_classes, serialise
+from graft.augmentations import POLICIES, apply, build, carrying, contradictions, seeks_rare_classes, serialise
 from graft.augmentations.policy import library, values_gained
 from graft.choices import resolve
 from graft.errors import GraftError
@@ -94,6 +94,19 @@ def test_image_and_mask_move_together(name, mask):
         known = view_mask != 255
         wrong = (view[..., 0] > 128)[known] != (view_mask == 200)[known]
         assert wrong.mean() < 0.06, f"seed {seed}: edges may differ by a pixel, regions may not"
+
+
+@pytest.mark.parametrize("name", sorted(POLICIES))
+def test_channels_that_are_no_colours_only_move(name, image, mask):
+    """Whatever happens to the colours: a channel painted from the mask stays painted from it."""
+    policy = carrying(policy_of(name, **CASES[name]), 1)
+    painted = np.where(mask == 200, 250, 5).astype(np.uint8)
+    for seed in range(10):
+        view, view_mask = apply(policy, np.dstack([image, painted]), mask, seed, ("red", "green", "blue", "depth"))
+        assert view.shape == (48, 64, 4)
+        known = view_mask != 255
+        wrong = (view[..., 3] > 128)[known] != (view_mask == 200)[known]
+        assert wrong.sum() <= 0.06 * len(wrong), f"seed {seed}: edges may differ by a pixel, regions may not"
 
 
 @pytest.mark.parametrize(("name", "options"), BOTH)
