@@ -246,6 +246,19 @@ def test_what_is_already_right_has_a_finite_gradient(name, options, weights):
     assert logits.grad.isfinite().all()
 
 
+@pytest.mark.parametrize(("name", "options", "weights"), [case for case in CASES if case[2] is None])
+def test_descending_it_finds_the_truth(name, options, weights):
+    targets = batch((2, 5, 6), ROWS[name].num_classes)[1]
+    logits = torch.zeros(2, ROWS[name].num_classes, 5, 6, requires_grad=True)
+    optimizer = torch.optim.Adam([logits], 0.1)
+    for _ in range(60):
+        optimizer.zero_grad()
+        LOSSES[name](logits, targets, weights, **options).backward()
+        optimizer.step()
+    known = targets != 255
+    assert (logits.argmax(1)[known] == targets[known]).float().mean() > 0.95
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_ignored_pixels_change_nothing_and_get_no_gradient(name):
     logits, targets = batch((2, 5, 6), ROWS[name].num_classes)
