@@ -14,7 +14,7 @@ from graft.sample import ClassMap, read_json
 from tests.formats_layouts.published import LABEL_IDS, make_cityscapes
 from tests.seven_stages import run_stages, small_params
 
-SIZE = (48, 240)
+SIZE = (48, 160)
 NAMES = tuple(name for name, _, _ in CLASSES)
 
 
@@ -25,8 +25,9 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_cityscapes(folder / "raw", size=SIZE, painted=True)
     params = small_params(
         "cityscapes",
-        **{"augment.crop": {"height_px": 48, "width_px": 96}, "augment.policy": {"name": "street", "strength": 0.0}},
+        **{"augment.crop": {"height_px": 48, "width_px": 80}, "augment.policy": {"name": "street", "strength": 0.0}},
         **{"fine_tune.epochs": 12, "fine_tune.batch_size": 2, "fine_tune.learning_rate": 4e-3},
+        **{"model": {"name": "plain_fcn"}, "pretrain_load.source": "none"},
     )
     run_stages(folder / "raw", folder, params)
     return folder
@@ -36,8 +37,8 @@ def test_19_classes_from_ingest_to_export(work: Path) -> None:
     for stage in ("interim", "exported"):
         assert ClassMap.read(work / stage / "class_map.json").names == NAMES
     metrics = read_json(work / "scores/metrics.json")
-    print(metrics)
-    assert metrics["mean_iou"] > 0.2
+    assert set(metrics["iou"]) == set(NAMES)
+    assert metrics["mean_iou"] > 0.2  # by chance it is 1/37
 
 
 def test_the_exported_model_answers_in_label_ids(work: Path, tmp_path: Path) -> None:
@@ -52,4 +53,4 @@ def test_the_exported_model_answers_in_label_ids(work: Path, tmp_path: Path) -> 
     for mask, true in zip(masks, truth, strict=True):
         assert mask.shape == SIZE
         assert set(np.unique(mask)) <= set(LABEL_IDS)
-        assert (mask == true).mean() > 0.3
+        assert (mask == true).mean() > 0.3  # by chance 1/20
