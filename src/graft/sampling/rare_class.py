@@ -24,7 +24,7 @@ def rare_class(
     come seldom, so give it more epochs or a higher temperature where frequent classes suffer. Classes that no image
     holds are left out. Hoyer 2022, "DAFormer: Improving Network Architectures and Training Strategies for
     Domain-Adaptive Semantic Segmentation", equations 4 and 5; the temperature is the paper's. Its code asks for 3000
-    pixels of the class (of 1024 x 512); here one is enough unless you say more, because images come in all sizes.
+    pixels of the class in masks of 1914 x 1052; here one is enough unless you say more, for images come in all sizes.
 
     Args:
         class_counts: int64 [N, K].
