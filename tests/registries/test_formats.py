@@ -110,7 +110,8 @@ def test_every_format_keeps_the_contract(name: str, tmp_path: Path) -> None:
     ids = [entry.id for entry in listing.entries]
     assert len(set(ids)) == len(ids) > 0
     for entry in listing.entries[:4]:
-        image, mask = pickle.loads(pickle.dumps(listing.read))(entry)
+        assert pickle.loads(pickle.dumps(entry)) == entry
+        image, mask = pickle.loads(pickle.dumps(listing.read))(pickle.loads(pickle.dumps(entry)))
         assert image
         assert entry.split in SPLITS
         assert (mask is not None, entry.label is not None) == (task == "segmentation", task == "classification")

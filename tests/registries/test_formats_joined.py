@@ -122,7 +122,9 @@ NO_SUCH_OPTION = {"name": "stacks", "source": {**STREETS, "name": "csv"}, "chann
         (changed(0, source="citiscapes"), "did you mean 'cityscapes'"),
         (changed(0, source={"name": "cityscapes", "labels": "colors"}), "labels: 'colors'"),
         (changed(0, source=JOINED), "joined sources cannot be joined again"),
-        (changed(0, folder="x"), "0].folder: Extra inputs are not permitted"),
+        (changed(0, clases={}), "0].clases: no such key; did you mean 'classes'?"),
+        (changed(1, domain=7), "1].domain: Input should be a valid string"),
+        (changed(1, source=7), "1].source"),
         (changed(0, source=NO_SUCH_OPTION), "csv has no such option"),
     ],
 )  # fmt: skip
@@ -134,8 +136,11 @@ def test_sources_that_cannot_be_joined(source: dict[str, Any], message: str, tmp
 
 
 def test_what_is_wrong_in_a_source_is_said_before_anything_is_read() -> None:
-    with pytest.raises(GraftError, match=r"(?s)sources\[1\]\.source\.domain: 7.*source\.num_val: scenes needs"):
-        resolve(FORMATS, changed(1, source={"name": "scenes", "domain": 7}), where="ingest.source")
+    wrong = changed(1, source={"name": "scenes", "domain": 7}, rot="x")
+    with pytest.raises(
+        GraftError, match=r"(?s)sources\[1\]\.rot: .*'root'.*\[1\]\.source\.domain: 7.*num_val: scenes needs"
+    ):
+        resolve(FORMATS, wrong, where="ingest.source")
 
 
 def test_what_is_recorded_leaves_nothing_of_a_source_to_a_default() -> None:

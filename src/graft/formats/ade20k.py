@@ -34,7 +34,7 @@ def ade20k(
     which the archive holds; without it the folder is refused. The official test has no public labels; by default the
     official val is the test split, and training images held out by hash are val.
 
-    Zhou et al. 2017, "Scene Parsing through ADE20K Dataset", section 3 (the scene parsing benchmark).
+    Zhou et al. 2017, "Scene Parsing through ADE20K Dataset"; the 150 classes are those of its benchmark.
 
     Args:
         test_from: `val`: the official val is test, held-out training images are val. `train`: held-out training

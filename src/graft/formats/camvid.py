@@ -29,7 +29,7 @@ def camvid(task: str, seed: int, root: Path, *, num_train: Annotated[int, Field(
     scores are those of known streets.
 
     Brostow et al. 2009, "Semantic Object Classes in Video: A High-Definition Ground Truth Database"; the split and the
-    11 classes are those of Badrinarayanan et al. 2017, "SegNet", section 4.
+    11 classes are those of Badrinarayanan et al. 2017, "SegNet".
 
     Args:
         num_train: Keep only so many labelled training images: the first in an order made by hashing (seed, id), so

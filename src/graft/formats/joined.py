@@ -10,9 +10,10 @@ from typing import Annotated, Any, NotRequired
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic refuses typing's before Python 3.12
 
-from graft.choices import resolve
+from graft.choices import resembling, resolve
 from graft.errors import GraftError
 from graft.formats.class_mapping import mapped, remapped
+from graft.formats.files import id_of
 from graft.formats.listing import Entry, Listing, Reader, distinct_colors
 from graft.formats.translation import Translations
 from graft.sample import ClassMap
@@ -32,24 +33,38 @@ def _checked(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Refuses what cannot be a part while params are checked, and resolves the options of each source."""
     from graft.formats import FORMATS
 
-    try:
-        TypeAdapter(list[Part]).validate_python(parts)
-    except ValidationError as error:
-        places = [
-            "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in one["loc"]) for one in error.errors()
-        ]
-        told = [f"sources{place}: {one['msg']}" for place, one in zip(places, error.errors(), strict=True)]
-        raise ValueError("\n".join(told)) from None
-    resolved = []
+    problems, resolved = _of_wrong_form(parts), []
     for number, part in enumerate(parts):
+        if not isinstance(part.get("source"), (str, dict)):
+            continue
         try:
             chosen = resolve(FORMATS, part["source"], where=f"sources[{number}].source")
         except GraftError as error:
-            raise ValueError(str(error)) from None
-        if chosen.name == "joined":
-            raise ValueError("joined sources cannot be joined again; list them all in one")
-        resolved.append({**part, "source": chosen.as_dict()})
+            problems.append(str(error))
+        else:
+            if chosen.name == "joined":
+                problems.append(f"sources[{number}]: joined sources cannot be joined again; list them all in one")
+            resolved.append({**part, "source": chosen.as_dict()})
+    if problems:
+        raise ValueError("\n".join(problems))
     return resolved
+
+
+def _of_wrong_form(parts: list[dict[str, Any]]) -> list[str]:
+    """What pydantic says of parts, each with its place."""
+    try:
+        TypeAdapter(list[Part]).validate_python(parts)
+    except ValidationError as error:
+        return [_in_words(one["loc"], one["type"], one["msg"]) for one in error.errors()]
+    return []
+
+
+def _in_words(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)
+    unknown = kind == "extra_forbidden"
+    return (
+        f"sources{where}: {f'no such key; {resembling(str(place[-1]), Part.__annotations__)}' if unknown else message}"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +105,8 @@ def joined(
     Splits, groups and domains are those of each source; ids and groups get the folder of the source in front, so they
     stay unique. Predictions are written as positions in `classes`, because the sources need not agree on values.
 
-    Lambert et al. 2020, "MSeg: A Composite Dataset for Multi-domain Semantic Segmentation", section 3, on why classes
-    of different data sets must be mapped by hand.
+    Lambert et al. 2020, "MSeg: A Composite Dataset for Multi-domain Semantic Segmentation", on what it takes to make
+    the classes of several data sets one list.
 
     Args:
         sources: For each its `source` as it would stand alone; `root`, its folder below ingest.root; `domain`, if all
@@ -144,7 +159,7 @@ def _entries(
 ) -> tuple[list[JoinedEntry], list[str]]:
     entries, num_left_aside = [], 0
     for number, (part, listing) in enumerate(zip(sources, listings, strict=True)):
-        front = "".join(f"{name}/" for name in Path(part.get("root", "")).parts)
+        front = "".join(f"{id_of(name)}/" for name in Path(part.get("root", "")).parts)
         for own in listing.entries:
             label = own.label if own.label is None else targets[number][own.label]
             if own.label is not None and label is None:
