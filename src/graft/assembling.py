@@ -57,7 +57,7 @@ class Bench:
         Raises:
             GraftError: An option cannot be used, or the device is not there.
         """
-        device = use_runtime(self.runtime)
+        device = self.device()
         model.to(device, memory_format=torch.channels_last if self.runtime.channels_last else torch.contiguous_format)
         optimizer = self.optimizer()(strategy.parameter_groups(model), learning_rate)
         trainee = Trainee(model, optimizer, self.params.ema_decay, self.runtime.precision)
@@ -70,6 +70,14 @@ class Bench:
                 remedy="set fine_tune.mixing: none, or reuse no features",
             )
         return Training(trainee, plan, views, strategy, forward)
+
+    def device(self) -> torch.device:
+        """The device of the runtime, which this process uses from now on as the params say.
+
+        Raises:
+            GraftError: It is not there, or cannot do what is asked of it.
+        """
+        return use_runtime(self.runtime)
 
     def forward(self, model: Model, *, compiled: bool = False) -> Forward:
         """The model, ready for uint8 images."""

@@ -148,6 +148,12 @@ class Trainee:
             self._losses.append(loss)
         self._unseen.clear()
 
+    def last_loss(self) -> float:
+        """The loss of the last step, whatever it is; what was kept of losses is forgotten."""
+        loss = float(self._unseen[-1])
+        self._unseen.clear()
+        return loss
+
     def end_epoch(self, held: Held, seconds: float) -> EpochReport:
         """Takes in the validation of an epoch; keeps its weights if they are the best.
 
@@ -172,8 +178,12 @@ class Trainee:
             seconds=seconds,
         )
         self.history.append(report)
-        self.epoch, self.batch, self._losses = self.epoch + 1, 0, []
+        self.next_epoch()
         return report
+
+    def next_epoch(self) -> None:
+        """Goes on to the first batch of the next epoch."""
+        self.epoch, self.batch, self._losses = self.epoch + 1, 0, []
 
     def state(self) -> dict[str, Any]:
         """Everything `restore` needs, as tensors, numbers, lists and dicts."""

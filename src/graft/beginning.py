@@ -1,0 +1,77 @@
+"""Where training begins: what the stages before it wrote and what `params.yaml` says, read and put together."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.assembling import Bench
+from graft.checkpoints import ModelSpec
+from graft.datasets.views import open_views
+from graft.losses import WeightedSum
+from graft.models import Model, fresh, resolve_model
+from graft.sample import ClassMap, content_seed, read_json
+from graft.starting import loss_of, spec_of, with_weights
+
+if TYPE_CHECKING:
+    from graft.params import FineTune, Preprocess, Runtime
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a training begins with.
+
+    Attributes:
+        bench: What all trainings share: params, views and the spec of the model to be.
+        loss: What is made small, on the CPU.
+        card: Of the pretrained weights.
+        scratch: The model before any weights are loaded.
+        pretrained: Folder of the weights.
+    """
+
+    bench: Bench
+    loss: WeightedSum
+    card: Mapping[str, Any]
+    scratch: Model
+    pretrained: Path
+
+    @property
+    def spec(self) -> ModelSpec:
+        """All it takes, beside the weights, to turn an image into logits."""
+        return self.bench.spec
+
+    def model(self) -> Model:
+        """The model with the pretrained weights.
+
+        Raises:
+            GraftError: They are those of another model.
+        """
+        return with_weights(copy.deepcopy(self.scratch), self.pretrained / "weights.safetensors")
+
+
+def begin(
+    *,
+    task: str,
+    seed: int,
+    model: str | dict[str, Any],
+    preprocess: Preprocess,
+    runtime: Runtime,
+    fine_tune: FineTune,
+    augmented: Path,
+    class_map: Path,
+    pretrained: Path,
+) -> Beginning:
+    """Reads what training begins with.
+
+    Raises:
+        GraftError: A file is missing or damaged, or a choice cannot be used.
+    """
+    classes, architecture = ClassMap.read(class_map), resolve_model(task, model)
+    card, statistics = read_json(pretrained / "card.json"), read_json(augmented / "statistics.json")
+    scratch = fresh(task, architecture, classes.num_classes, content_seed(seed, "scratch"), len(classes.channels))
+    spec = spec_of(task, architecture, preprocess, classes, card, statistics, scratch)
+    bench = Bench(seed, fine_tune, runtime, open_views(augmented, task), spec)
+    return Beginning(bench, loss_of(fine_tune, statistics), card, scratch, pretrained)
