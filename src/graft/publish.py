@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 STAGES = ("ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export")
 EXPORTED = Path("models/exported")
+MODEL_CARD = EXPORTED / "model_card.md"
 CURVES = Path("reports/fine_tuning/curves.csv")
 
 # What a person wants to see beside the record in the MLflow UI.
@@ -40,6 +41,16 @@ ARTIFACTS = {
     "export": ("models/exported/model_card.md", "models/exported/parity.json"),
 }
 
+WHAT_STAGES_DO = {
+    "ingest": "Read every image and its truth into shards, and split them.",
+    "validate": "Judged the data before anything learns from it.",
+    "augment": "Made the training views.",
+    "pretrain-load": "Fitted pretrained weights to the model.",
+    "fine-tune": "Adapted the pretrained model to the images.",
+    "evaluate": "Scored the model on images it was not trained on.",
+    "export": "Exported the model and compared it with the original.",
+}
+
 
 def publish() -> str:
     """Completes MLflow from the records of the workspace; returns a line that says what stands there now.
@@ -52,6 +63,7 @@ def publish() -> str:
     with tracking.answers_explained():
         client = tracking.client()
     with FileLock(".locks/publish.lock"), tracking.answers_explained():
+        tracking.describe_experiment(client)
         stages = [stage for stage in STAGES if (RECORDS / f"{stage}.json").is_file()]
         runs = {stage: _publish_record(client, stage) for stage in progress(stages, "Publishing", unit="stage")}
         version = (
@@ -130,8 +142,17 @@ def _tags(record: Mapping[str, Any]) -> dict[str, str]:
     inputs = {posixpath.normpath(path): digest for path, digest in record["inputs"].items()}
     tags |= {f"graft.consumed.{path}": digest for path, digest in inputs.items() if not Path(path).is_absolute()}
     tags |= {f"graft.produced.{path}": digest for path, digest in record["outputs"].items()}
+    tags |= {tracking.NOTE: _described(record), "mlflow.source.name": f"graft {record['stage']}"}
     tags |= {"graft.lock": str(record["environment"]["lock"]), "mlflow.source.git.commit": str(record["git"]["commit"])}
     return tags | {"graft.commit_holds_code_and_params": str(record["git"]["holds_code_and_params"]).lower()}
+
+
+def _described(record: Mapping[str, Any]) -> str:
+    """Markdown that opens the page of a run: what the stage does, its numbers, which artifact to open."""
+    stage, numbers = record["stage"], sorted(record["metrics"].items())
+    said = [f"{name.replace('_', ' ').replace('.', ' ')} **{value:.4g}**" for name, value in numbers]
+    look = f"Look at `{posixpath.basename(ARTIFACTS[stage][0])}` under *Artifacts*."
+    return "\n\n".join([WHAT_STAGES_DO[stage], *([" · ".join(said)] if said else []), look])
 
 
 def _publish_model(client: MlflowClient, run_id: str) -> str:
@@ -146,6 +167,8 @@ def _publish_model(client: MlflowClient, run_id: str) -> str:
         tags = {tracking.MODEL_DIGEST: digest, tracking.RECORD: sha256_of(RECORDS / "export.json")}
         tags |= {tracking.FINGERPRINT: record["fingerprint"], "mlflow.source.git.commit": str(record["git"]["commit"])}
         version = tracking.register(client, name, run_id, EXPORTED, tags)
+        opening = MODEL_CARD.read_text("utf-8").split("\n## ", 1)[0]
+        tracking.describe(client, name, version.version, opening.removeprefix("# ").strip())
     tracking.point_candidate(client, name, version.version)
     return f"models:/{name}@{tracking.ALIAS} is version {version.version}"
 

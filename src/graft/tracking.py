@@ -33,6 +33,7 @@ SECONDS_TO_ANSWER = 3.0
 MOST_PARAMS_A_BATCH = 100  # MLflow refuses more
 STAGE, FINGERPRINT, RECORD, COMPLETE = "graft.stage", "graft.fingerprint", "graft.record", "graft.complete"
 MODEL_DIGEST = "graft.model_digest"
+NOTE = "mlflow.note.content"  # what the UI shows as the description of a run or an experiment
 
 
 class Unreachable(GraftError):  # noqa: N818  (it reads as what it says)
@@ -120,6 +121,14 @@ def tag(mlflow_client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> No
     mlflow_client.log_batch(run_id, tags=[RunTag(_allowed(key), value) for key, value in tags.items()])
 
 
+def describe_experiment(mlflow_client: MlflowClient) -> None:
+    """Says where the runs are, unless somebody described the experiment: MLflow 3.17 opens it at empty GenAI pages."""
+    identity = experiment_id(mlflow_client)
+    if NOTE not in mlflow_client.get_experiment(identity).tags:
+        about = "A run for each stage and result of Graft. They are under Training runs; choose Model training on top."
+        mlflow_client.set_experiment_tag(identity, NOTE, about)
+
+
 def find_version(mlflow_client: MlflowClient, name: str, model_digest: str) -> ModelVersion | None:
     """The registered version that holds the model of this digest."""
     versions = mlflow_client.search_model_versions(f"name = '{name}'")
@@ -143,6 +152,14 @@ def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, t
             pip_requirements=signature.requirements(),
         )
         return mlflow.register_model(logged.model_uri, name, tags=dict(tags))
+
+
+def describe(mlflow_client: MlflowClient, name: str, version: str, text: str) -> None:
+    """Describes a new version in Markdown, and the model where nobody has."""
+    mlflow_client.update_model_version(name, version, description=text)
+    if not mlflow_client.get_registered_model(name).description:
+        about = f"Exported by Graft. `{ALIAS}` is the version the workspace holds; `champion` is yours to point."
+        mlflow_client.update_registered_model(name, description=about)
 
 
 def point_candidate(mlflow_client: MlflowClient, name: str, version: str) -> None:

@@ -52,6 +52,23 @@ def test_any_number_of_classes_and_any_folder_name_reach_the_store() -> None:
     assert "loss" not in run.data.metrics
 
 
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+def test_a_run_and_the_experiment_say_what_they_are_and_keep_what_a_person_wrote() -> None:
+    publish.publish()
+    client = tracking.client()
+    run = tracking.find_run(client, {tracking.STAGE: "ingest"})
+    assert run.data.tags["mlflow.source.name"] == "graft ingest"
+    assert "num images **3**" in run.data.tags[tracking.NOTE]
+    assert "`class_map.json`" in run.data.tags[tracking.NOTE]
+    identity = tracking.experiment_id(client)
+    assert "Training runs" in client.get_experiment(identity).tags[tracking.NOTE]
+    client.set_experiment_tag(identity, tracking.NOTE, "mine")
+    client.set_tag(run.info.run_id, tracking.NOTE, "mine too")
+    publish.publish()
+    assert client.get_experiment(identity).tags[tracking.NOTE] == "mine"
+    assert client.get_run(run.info.run_id).data.tags[tracking.NOTE] == "mine too"
+
+
 @pytest.mark.parametrize("uri", ["strange://store", "http://127.0.0.1:port"])
 def test_a_store_that_refuses_is_one_warning_and_the_work_goes_on(uri: str, monkeypatch, capsys) -> None:
     monkeypatch.setitem(os.environ, "MLFLOW_TRACKING_URI", uri)
