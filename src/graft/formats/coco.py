@@ -13,7 +13,7 @@ from graft.formats.coco_masks import AnnotatedEntry, CocoReader
 from graft.formats.files import Found, find_files
 from graft.formats.held_out import HeldOutFraction, TestFrom, with_test
 from graft.formats.layout import check_layout
-from graft.formats.listing import Listing, check_task, distinct_colors
+from graft.formats.listing import Entry, Listing, check_task, distinct_colors
 from graft.formats.translation import MOST_CLASSES, VOID, identity
 from graft.sample import ClassMap
 
@@ -84,8 +84,10 @@ def _chosen(read: Mapping[str, Annotations], names: Sequence[str] | None, backgr
 
 def _entries(
     found: Found, read: Mapping[str, Annotations], class_of: Mapping[int, int], *, keep_empty: bool
-) -> tuple[list[AnnotatedEntry], list[str], list[str]]:
-    entries, listed, num_empty = [], set(), 0
+) -> tuple[list[Entry], list[str], list[str]]:
+    entries: list[Entry] = []
+    listed: set[str] = set()
+    num_empty = 0
     problems = sorted(found.problems) + [problem for one in read.values() for problem in one.problems]
     for split, image in ((split, image) for split, one in read.items() for image in one.images):
         id, file = f"{FOLDER_OF[split]}/{image.name}", FILE_OF[split]
@@ -95,9 +97,9 @@ def _entries(
         elif id in found.refused:
             problems += found.refusals([id])
         elif keep_empty or places:
-            size = {"height": image.height, "width": image.width}
             names = (id, split, "unspecified", id, found.paths[id])
-            entries.append(AnnotatedEntry(*names, annotations=found.paths[file], places=places, **size))
+            drawn = {"annotations": found.paths[file], "height": image.height, "width": image.width, "places": places}
+            entries.append(AnnotatedEntry(*names, **drawn))  # type: ignore[arg-type]
         else:
             num_empty += 1
         listed.add(id)

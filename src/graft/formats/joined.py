@@ -15,7 +15,7 @@ from graft.errors import GraftError
 from graft.formats.class_mapping import mapped, remapped
 from graft.formats.files import id_of
 from graft.formats.listing import Entry, Listing, Reader, distinct_colors
-from graft.formats.translation import Translations
+from graft.formats.translation import Translation, Translations
 from graft.sample import ClassMap
 
 
@@ -193,7 +193,7 @@ def _translations(
     of_source = [
         remapped(listing.translation, to, num_classes)
         for listing, to in zip(listings, targets, strict=True)
-        if listing.translation is not None
+        if isinstance(listing.translation, Translation)
     ]
     return Translations(tuple(of_source)) if of_source else None
 
@@ -203,11 +203,11 @@ def _class_map(
 ) -> ClassMap:
     """Each class has the colour of the first class that becomes it, unless another one has that already."""
     colors = dict(enumerate(distinct_colors(len(classes))))
-    taken: Mapping[int, Any] = {}
+    taken: dict[int, tuple[int, int, int]] = {}
     for listing, to in zip(listings, targets, strict=True):
         for color, number in zip(listing.class_map.colors, to, strict=True):
             if number is not None and number not in taken and color not in taken.values():
-                taken = {**taken, number: color}
+                taken[number] = color
     maps = [listing.class_map for listing in listings]
     licences = sorted({f"{one.source}: {one.licence}" for one in maps})
     return replace(

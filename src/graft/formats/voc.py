@@ -60,7 +60,9 @@ def voc(
 
 
 def _entries(found: Found) -> tuple[list[Entry], list[str]]:
-    problems, split_of, mask_of = list(found.problems), {}, {}
+    problems = list(found.problems)
+    split_of: dict[str, str] = {}
+    mask_of: dict[str, str] = {}
     for split, name in LISTS.items():
         for number, stem in enumerate(_lines(found, name, problems), start=1):
             image, mask = f"JPEGImages/{stem}.jpg", f"SegmentationClass/{stem}.png"
