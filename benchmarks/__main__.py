@@ -15,6 +15,7 @@ BENCHMARKS = {
     "export": True,
     "metrics": True,
     "training": True,
+    "frozen_features": True,
     "ingest": True,
     "overhead": True,
     "camvid": False,
@@ -52,7 +53,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
     parser.add_argument("--rounds", type=int, default=5, help="how often each pair is measured")
-    parser.add_argument("--threads", type=int, default=2, help="of torch, in training, metrics and camvid")
+    parser.add_argument("--threads", type=int, default=2, help="of torch, where a benchmark trains or scores")
     parser.add_argument("--quick", action="store_true", help="little work: shows that they run, not how fast")
     parser.add_argument("--images", type=int, default=20_000, help="of the benchmark ingest")
     parser.add_argument("--camvid", type=Path, help="folder of CamVid in the layout of SegNet, for camvid")

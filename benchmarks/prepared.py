@@ -22,21 +22,28 @@ def scenes(num_train: int, num_val: int = 1, *, width_px: int, height_px: int) -
     return {"name": "scenes", "domain": ["day", "night_rain"], **counts, "width_px": width_px, "height_px": height_px}
 
 
-def interim(source: dict[str, Any], root: Path, out: Path) -> Path:
-    """Ingests a source for segmentation; returns `out`."""
+def interim(source: dict[str, Any], root: Path, out: Path, task: str = "segmentation") -> Path:
+    """Ingests a source for a task; returns `out`."""
     out.mkdir(parents=True)
     section = Ingest(root=str(root), source=source, batch="first", max_pixels=MOST_PIXELS)
-    ingest(task="segmentation", seed=SEED, ingest=section, root=root, out=out)
+    ingest(task=task, seed=SEED, ingest=section, root=root, out=out)
     return out
 
 
-def materialised(data: Path, out: Path, crop: tuple[int, int], num_views: int, policy: str = "street") -> float:
+def materialised(
+    data: Path,
+    out: Path,
+    crop: tuple[int, int],
+    num_views: int,
+    policy: str = "street",
+    task: str = "segmentation",
+) -> float:
     """Makes the training views of `interim` data in `out`; returns the seconds it took."""
     out.mkdir(parents=True)
     write_json(data / "validation.json", {"passed": True, "expectations": []})
     start = time.perf_counter()
     augment(
-        task="segmentation",
+        task=task,
         seed=SEED,
         preprocess=Preprocess(resize="none"),
         augment=Augment(

@@ -45,6 +45,11 @@ def apply(model: Model, train: Train, normalisation: Normalisation = "trained") 
     without trainable parameters stays in evaluation mode even after `model.train()`, so that its statistics keep every
     bit. The model comes back in training mode.
     """
+    _let_train(model, train, normalisation)
+    model.train()
+
+
+def _let_train(model: Model, train: Train, normalisation: Normalisation) -> None:
     model.requires_grad_(train in ("all", "frozen_backbone"))
     if train == "frozen_backbone":
         model.backbone.requires_grad_(False)
@@ -53,7 +58,6 @@ def apply(model: Model, train: Train, normalisation: Normalisation = "trained") 
     for module in model.backbone.modules() if normalisation == "frozen" else ():
         if is_normalisation(module):
             module.requires_grad_(False)
-    model.train()
 
 
 def halves(model: Model) -> list[tuple[str, list[nn.Parameter]]]:
@@ -93,17 +97,20 @@ class Movement:
     def begin_epoch(self, model: Model, epoch: int, epochs: int) -> None:
         """Freezes what does not train yet in an epoch (from 0) and lets the rest move; a pure function of `epoch`.
 
+        It takes hold with the next `model.train()`.
+
         Raises:
             GraftError: Something would never begin to train.
         """
+        if self.unfreeze == "none":
+            return
         parts = self.parts(model)
         if problem := self.too_late(parts, epochs):
             raise problem
-        apply(model, self.train, self.normalisation)
+        _let_train(model, self.train, self.normalisation)
         for part in parts:
             for parameter in part.parameters if epoch < part.first_epoch else ():
                 parameter.requires_grad_(False)
-        model.train()
 
     def too_late(self, parts: Sequence[Part], epochs: int) -> GraftError | None:
         """What is wrong where a part would begin to train only after the last epoch."""
