@@ -42,8 +42,8 @@ def small_params(source: dict[str, Any] | str, **changes: Any) -> Params:
     return Params(**tree)
 
 
-def run_stages(raw: Path, work: Path, params: Params) -> dict[str, Any]:
-    """Runs ingest to export into folders of `work`, and returns the metrics of evaluate."""
+def run_stages(raw: Path, work: Path, params: Params, *, exported: bool = True) -> dict[str, Any]:
+    """Runs ingest to export (or to evaluate) into folders of `work`, and returns the metrics of evaluate."""
     at = {name: work / name for name in FOLDERS}
     for folder in at.values():
         folder.mkdir(parents=True)
@@ -55,7 +55,7 @@ def run_stages(raw: Path, work: Path, params: Params) -> dict[str, Any]:
     views = {"preprocess": params.preprocess, "augment": params.augment, "train": at["interim"] / "train"}
     augment(**both, **views, class_map=class_map, validation=report, out=at["augmented"])
     start = {"model": params.model, "pretrain_load": params.pretrain_load, "class_map": class_map}
-    pretrain_load(**both, **start, out=at["pretrained"], download=False)
+    pretrain_load(**both, **start, out=at["pretrained"])
     fine_tune(
         **both,
         model=params.model,
@@ -74,5 +74,6 @@ def run_stages(raw: Path, work: Path, params: Params) -> dict[str, Any]:
     statistics = at["augmented"] / "statistics.json"
     evaluate(**both, **judged, curves=at["curves"], validation=report, statistics=statistics, out=at["scores"])
     metrics, card = at["scores"] / "metrics.json", at["pretrained"] / "card.json"
-    export(**both, **judged, export=params.export, metrics=metrics, card=card, out=at["exported"])
+    if exported:
+        export(**both, **judged, export=params.export, metrics=metrics, card=card, out=at["exported"])
     return read_json(metrics)

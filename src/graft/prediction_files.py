@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import glob
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from graft.datasets.stacks import composite, decode
 from graft.errors import GraftError
 from graft.exporting.opened import Exported, open_exported
 from graft.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS
+from graft.formats.stacks import zipped
 from graft.predicting import predict_class_ids, predict_logits
 from graft.progress import progress
 from graft.sample import ClassMap
@@ -23,6 +25,10 @@ from graft.serving.translating import in_source_values, probabilities
 
 MAX_IMAGE_PIXELS = 1_000_000_000  # a larger one is refused as a decompression bomb
 MASKS, OVERLAYS, LABELS = "masks", "overlays", "labels.csv"
+BESIDE = ("dir", "stem", "name")
+
+# The file of an image, its place below `out`, and itself, uint8 [H, W, C].
+Decoded = tuple[Path, PurePosixPath, np.ndarray]
 
 
 @dataclass
@@ -41,7 +47,7 @@ class Summary:
         return f"{images}: {self.out / LABELS}"
 
 
-def predict_files(paths: Sequence[str], model_folder: Path, out: Path) -> Summary:
+def predict_files(paths: Sequence[str], model_folder: Path, out: Path, beside: Sequence[str] = ()) -> Summary:
     """Predicts every image and writes below `out`.
 
     Segmentation: `masks/….png` in the values of the source, and `overlays/….png`, in the folders the images lie in.
@@ -51,18 +57,21 @@ def predict_files(paths: Sequence[str], model_folder: Path, out: Path) -> Summar
         paths: Files, folders (all images below) and globs.
         model_folder: A folder written by export.
         out: A folder; made where it does not exist.
+        beside: Where the files lie that follow each image as further channels, in order: `{dir}` is the folder of the
+            image, `{stem}` and `{name}` are its name without and with its ending.
 
     Raises:
         GraftError: Nothing was found, the model cannot be opened, `out` cannot be written; or some of the images
             cannot be read, which is said at the end of the work, all at once.
     """
     model = open_exported(model_folder)
+    _check_beside(beside, model)
     found = find_images(paths, EXTENSIONS_READ | (set() if model.spec.max_value is None else STACK_EXTENSIONS))
     summary = Summary(out, model.spec.task)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write = _write_masks if model.spec.task == "segmentation" else _write_labels
-        write(found, model, summary)
+        write(_decoded(found, beside, model, summary), model, summary)
     except OSError as error:
         raise GraftError(f"cannot write predictions ({error.strerror})", where=error.filename or out) from None
     if summary.problems:
@@ -129,23 +138,45 @@ def _distinct(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
     return {file: distinct[file] for file in places}
 
 
+def _check_beside(beside: Sequence[str], model: Exported) -> None:
+    unknown = [name for text in beside for name in re.findall(r"\{([^{}]*)\}", text) if name not in BESIDE]
+    if unknown:
+        raise GraftError(
+            f"{{{unknown[0]}}} is not known",
+            where="--beside",
+            rule=f"filled in are {', '.join(f'{{{name}}}' for name in BESIDE)} of an image",
+            remedy='as in "{dir}/../depth/{stem}.png"',
+        )
+    if beside and model.spec.max_value is None:
+        raise GraftError("the images of this model are pictures: nothing can follow them", where="--beside")
+
+
+def _read(file: Path, beside: Sequence[str]) -> bytes:
+    """The bytes of an image, or of the stack that it and the files beside it make."""
+    if not beside:
+        return file.read_bytes()
+    values = dict(zip(BESIDE, (file.parent.as_posix(), file.stem, file.name), strict=True))
+    paths = [file, *(Path(re.sub(r"\{([^{}]*)\}", lambda match: values[match[1]], text)) for text in beside)]
+    return zipped([(path.name, path.read_bytes()) for path in paths])
+
+
 def _decoded(
-    found: dict[Path, PurePosixPath], model: Exported, summary: Summary
-) -> Iterator[tuple[Path, PurePosixPath, np.ndarray]]:
+    found: dict[Path, PurePosixPath], beside: Sequence[str], model: Exported, summary: Summary
+) -> Iterator[Decoded]:
     """Each image that can be read; the others go to the problems."""
     for file, place in progress(found.items(), "Predicting", total=len(found), unit="image"):
         try:
-            image = decode(file.read_bytes(), model.spec, where=file, max_pixels=MAX_IMAGE_PIXELS)
+            image = decode(_read(file, beside), model.spec, where=file, max_pixels=MAX_IMAGE_PIXELS)
         except GraftError as error:
             summary.problems.append(f"{file}: {error.what}")
         except OSError as error:
-            summary.problems.append(f"{file}: {error.strerror}")
+            summary.problems.append(f"{error.filename or file}: {error.strerror}")
         else:
             yield file, place, image
 
 
-def _write_masks(found: dict[Path, PurePosixPath], model: Exported, summary: Summary) -> None:
-    for _, place, image in _decoded(found, model, summary):
+def _write_masks(decoded: Iterable[Decoded], model: Exported, summary: Summary) -> None:
+    for _, place, image in decoded:
         ids = predict_class_ids(model.runner, image, model.spec, **model.limits)
         blended = overlay(composite(image, model.spec.channels), ids, model.class_map.colors)
         for folder, picture in ((MASKS, in_source_values(ids, model.class_map)), (OVERLAYS, blended)):
@@ -155,12 +186,12 @@ def _write_masks(found: dict[Path, PurePosixPath], model: Exported, summary: Sum
         summary.num_written += 1
 
 
-def _write_labels(found: dict[Path, PurePosixPath], model: Exported, summary: Summary) -> None:
+def _write_labels(decoded: Iterable[Decoded], model: Exported, summary: Summary) -> None:
     names = model.class_map.names
     with (summary.out / LABELS).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", "label", *(f"probability_{name}" for name in names)])
-        for path, _, image in _decoded(found, model, summary):
+        for path, _, image in decoded:
             shares = probabilities(predict_logits(model.runner, image, model.spec, **model.limits))
             writer.writerow([path.as_posix(), _label(model.class_map, shares), *(f"{share:.6f}" for share in shares)])
             summary.num_written += 1

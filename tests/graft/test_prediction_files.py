@@ -131,3 +131,9 @@ def test_a_value_that_no_mask_can_hold_is_refused() -> None:
     class_map = ClassMap("segmentation", ("a",), ((0, 0, 0),), ("folder",), False, False, "mask_folder")
     with pytest.raises(GraftError, match="no value of a mask"):
         in_source_values(np.zeros((2, 2), np.uint8), class_map)
+
+
+def test_nothing_follows_a_picture(tmp_path: Path) -> None:
+    file = save(tmp_path / "a.png", flag(10, 12))
+    with pytest.raises(GraftError, match=r"--beside: the images of this model are pictures: nothing can follow them"):
+        predict_files([str(file)], small_export(tmp_path / "model"), tmp_path / "out", ["{dir}/{stem}.tif"])

@@ -11,7 +11,6 @@ import cv2
 import numpy as np
 import pytest
 import tifffile
-from ruamel.yaml import YAML
 
 from graft.checkpoints import load_model
 from graft.datasets.shards import read_rows
@@ -22,15 +21,8 @@ from graft.prediction_files import predict_files
 from graft.sample import ClassMap, read_json
 from graft.serving.predictor import Predictor
 from graft.serving.signature import described
-from pipeline.augment import augment
-from pipeline.evaluate import evaluate
-from pipeline.export import export
-from pipeline.fine_tune import fine_tune
-from pipeline.ingest import ingest
-from pipeline.pretrain_load import pretrain_load
-from pipeline.validate import validate
+from tests.seven_stages import run_stages, small_params
 
-FILE = Path(__file__).resolve().parents[2] / "params.yaml"
 SIZE = (48, 64)
 PAIRS = {"name": "mask_folder", "masks": "masks/{stem}.png", "classes": {"soil": [0], "plants": [1]}}
 FOUR = ["red", "green", "blue", "nir"]
@@ -93,71 +85,10 @@ def write_depths(root: Path, num_images: int = 24) -> None:
         cv2.imwrite(str(root / f"masks/{number:02}.png"), mask)
 
 
-def params(source: dict[str, Any], **changes: Any) -> Params:
+def params(source: dict[str, Any], epochs: int) -> Params:
     """The params of this repository, small."""
-    tree = YAML(typ="safe").load(FILE)
-    small = {
-        "runtime.num_threads": 1,
-        "ingest.source": source,
-        "augment.policy": {"name": "street"},
-        "augment.crop": {"height_px": 48, "width_px": 64},
-        "augment.views": 2,
-        "fine_tune.epochs": 6,
-        "fine_tune.batch_size": 4,
-        "fine_tune.baseline": False,
-        "evaluate.bootstrap_samples": 20,
-        "evaluate.num_examples": 2,
-        "export.parity_images": 2,
-    }
-    for key, value in (small | changes).items():
-        *sections, last = key.split(".")
-        node = tree
-        for section in sections:
-            node = node[section]
-        node[last] = value
-    return Params(**tree)
-
-
-def run_all(raw: Path, work: Path, p: Params, *, exported: bool = True) -> dict[str, Any]:
-    """The stages, one after the other, in one process; the metrics of evaluate."""
-    at = {name: work / name for name in ("interim", "augmented", "pretrained", "model", "curves", "scores", "exported")}
-    for folder in [*at.values(), work / "checked"]:
-        folder.mkdir(parents=True)
-    class_map, both = at["interim"] / "class_map.json", {"task": p.task, "seed": p.seed}
-    ingest(**both, ingest=p.ingest, root=raw, out=at["interim"])
-    manifest, report = at["interim"] / "manifest.parquet", work / "checked/validation.json"
-    validate(task=p.task, validate=p.validate_, manifest=manifest, class_map=class_map, out=report.parent)
-    made = {"class_map": class_map, "out": at["augmented"], "train": at["interim"] / "train", "validation": report}
-    augment(**both, preprocess=p.preprocess, augment=p.augment, **made)
-    load = {
-        "model": p.model,
-        "pretrain_load": p.pretrain_load,
-        "class_map": class_map,
-        "out": at["pretrained"],
-        "download": False,
-    }
-    pretrain_load(**both, **load)
-    fine_tune(
-        **both,
-        model=p.model,
-        preprocess=p.preprocess,
-        runtime=p.runtime,
-        fine_tune=p.fine_tune,
-        augmented=at["augmented"],
-        val=at["interim"] / "val",
-        class_map=class_map,
-        pretrained=at["pretrained"],
-        out=at["model"],
-        curves=at["curves"],
-    )
-    judged = {"runtime": p.runtime, "predict": p.predict, "evaluate": p.evaluate, "images": at["interim"] / "test"}
-    judged |= {"class_map": class_map, "model": at["model"]}
-    statistics = at["augmented"] / "statistics.json"
-    evaluate(**both, **judged, curves=at["curves"], validation=report, statistics=statistics, out=at["scores"])
-    metrics, card = at["scores"] / "metrics.json", at["pretrained"] / "card.json"
-    if exported:
-        export(**both, **judged, export=p.export, metrics=metrics, card=card, out=at["exported"])
-    return read_json(metrics)
+    crop = {"height_px": 48, "width_px": 64}
+    return small_params(source, **{"augment.crop": crop, "fine_tune.epochs": epochs})
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +96,7 @@ def tiles(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, dict[st
     """Folder of 4-channel GeoTIFFs, folder of what the stages made of it, metrics."""
     raw, work = tmp_path_factory.mktemp("raw"), tmp_path_factory.mktemp("work")
     write_tiles(raw)
-    return raw, work, run_all(raw, work, params(TILES))
+    return raw, work, run_stages(raw, work, params(TILES, 6))
 
 
 def test_four_channels_from_ingest_to_metrics(tiles: tuple[Path, Path, dict[str, Any]]) -> None:
@@ -188,7 +119,7 @@ def test_four_channels_from_ingest_to_metrics(tiles: tuple[Path, Path, dict[str,
 
 def test_predict_answers_for_stacks_as_evaluate_does(tiles: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None:
     work = tiles[1]
-    inputs = tmp_path / "in"
+    inputs, classes = tmp_path / "in", ClassMap.read(work / "exported/class_map.json")
     inputs.mkdir()
     bands, mask = field(99)
     values = (bands * 10000).astype(np.uint16)
@@ -201,6 +132,12 @@ def test_predict_answers_for_stacks_as_evaluate_does(tiles: tuple[Path, Path, di
     assert (masks[0] == masks[1]).all()
     assert (masks[0] == masks[2]).all()
     assert (masks[0] == mask).mean() > 0.9
+    colours, nir = (decode((inputs / "a.tif").read_bytes(), classes)[..., 2::-1], values[..., 3])
+    for name, image in (("rgb/d.png", colours), ("nir/d.png", nir)):
+        (tmp_path / name).parent.mkdir()
+        cv2.imwrite(str(tmp_path / name), image)
+    predict_files([str(tmp_path / "rgb")], work / "exported", tmp_path / "out", ["{dir}/../nir/{stem}.png"])
+    assert (cv2.imread(str(tmp_path / "out/masks/d.png"), cv2.IMREAD_UNCHANGED) == masks[0]).all()
     assert cv2.imread(str(tmp_path / "out/overlays/a.png")).shape == (*SIZE, 3)
     served = Predictor(work / "exported").answers([base64.b64encode((inputs / "c.npz").read_bytes()).decode()])
     answer = cv2.imdecode(np.frombuffer(base64.b64decode(served[0]["mask"]), np.uint8), cv2.IMREAD_UNCHANGED)
@@ -214,6 +151,10 @@ def test_a_picture_of_three_channels_is_refused_by_a_model_of_four(
     cv2.imwrite(str(tmp_path / "rgb.png"), np.zeros((40, 40, 3), np.uint8))
     with pytest.raises(GraftError, match=r"rgb\.png: it has 3 channels, not the 4 of red, green, blue, nir"):
         predict_files([str(tmp_path / "rgb.png")], tiles[1] / "exported", tmp_path / "out")
+    with pytest.raises(GraftError, match=r"rgb\.tif: No such file or directory"):
+        predict_files([str(tmp_path / "rgb.png")], tiles[1] / "exported", tmp_path / "out", ["{dir}/{stem}.tif"])
+    with pytest.raises(GraftError, match=r"--beside: \{subdir\} is not known"):
+        predict_files([str(tmp_path / "rgb.png")], tiles[1] / "exported", tmp_path / "out", ["{subdir}/{stem}.tif"])
     data = base64.b64encode((tmp_path / "rgb.png").read_bytes()).decode()
     with pytest.raises(GraftError, match=r"image 0: it has 3 channels, not the 4"):
         Predictor(tiles[1] / "exported").answers([data])
@@ -222,7 +163,7 @@ def test_a_picture_of_three_channels_is_refused_by_a_model_of_four(
 def test_a_photograph_and_its_depth_are_one_image_to_the_end(tmp_path: Path) -> None:
     raw, work = tmp_path / "raw", tmp_path / "work"
     write_depths(raw)
-    metrics = run_all(raw, work, params(DEPTHS, **{"fine_tune.epochs": 4}), exported=False)
+    metrics = run_stages(raw, work, params(DEPTHS, 4), exported=False)
     assert metrics["mean_iou"] > 0.7
     row, classes = next(read_rows(work / "interim/val")), ClassMap.read(work / "interim/class_map.json")
     assert classes.channels == ("red", "green", "blue", "depth")

@@ -69,6 +69,9 @@ def predict(
     model: Annotated[
         str, typer.Option(help="A folder, or models:/NAME@ALIAS, or models:/NAME/VERSION.")
     ] = "models/exported",
+    beside: Annotated[
+        list[str] | None, typer.Option(help="A file that follows each image as channels: {dir}/../depth/{stem}.png")
+    ] = None,
 ) -> None:
     """Predict masks (index PNG and overlay) or labels (CSV) for images of any size."""
     from graft.prediction_files import predict_files
@@ -81,7 +84,7 @@ def predict(
             if tracking.store_uri() == tracking.DEFAULT_STORE:
                 check_project()
             folder = tracking.download_model(model, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        typer.echo(predict_files(images, folder, out))
+        typer.echo(predict_files(images, folder, out, beside or ()))
 
 
 @app.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import posixpath
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -60,17 +60,20 @@ class StackReader:
         assert isinstance(entry, StackEntry)
         image, mask = self.source(entry.own)
         read = FileReader(self.root)
-        more = [read(replace(entry.own, image=path, mask=None))[0] for path in entry.more]
-        endings = [posixpath.splitext(path)[1].lower() for path in (entry.id, *entry.more)]
-        names = [f"{number}{ending}" for number, ending in enumerate(endings)]
-        return zipped(dict(zip(names, [image, *more], strict=True))), mask
+        more = [(path, read(replace(entry.own, image=path, mask=None))[0]) for path in entry.more]
+        return zipped([(entry.id, image), *more]), mask
 
 
-def zipped(files: Mapping[str, bytes]) -> bytes:
-    """An archive of the files, not compressed, that is a function of its arguments alone."""
+def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
+    """An archive of files, not compressed, that is a function of their bytes, order and endings alone.
+
+    Args:
+        files: Path and content of each.
+    """
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as writing:
-        for name, data in files.items():
+        for number, (path, data) in enumerate(files):
+            name = f"{number}{posixpath.splitext(path)[1].lower()}"
             writing.writestr(zipfile.ZipInfo(name), data)  # its date is always that of 1980
     return archive.getvalue()
 
