@@ -38,17 +38,7 @@ def fine_tune(
     listen: Callable[[str, EpochReport], None] | None = None,
 ) -> dict[str, float]:
     """Writes the best weights of the run (and of the from-scratch baseline), which images were seen, and the curves."""
-    beginning = begin(
-        task=task,
-        seed=seed,
-        model=model,
-        preprocess=preprocess,
-        runtime=runtime,
-        fine_tune=fine_tune,
-        augmented=augmented,
-        class_map=class_map,
-        pretrained=pretrained,
-    )
+    beginning = begin(task, seed, model, preprocess, runtime, fine_tune, augmented, class_map, pretrained)
     spec, views = beginning.spec, beginning.bench.views
     on_device = beginning.loss.to(beginning.bench.device())
     strategy = resolve(STRATEGIES, fine_tune.strategy, where="fine_tune.strategy")

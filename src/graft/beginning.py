@@ -53,7 +53,6 @@ class Beginning:
 
 
 def begin(
-    *,
     task: str,
     seed: int,
     model: str | dict[str, Any],

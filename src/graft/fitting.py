@@ -14,7 +14,7 @@ from torch import Tensor
 
 from graft.assembling import Bench
 from graft.freezing import frozen_table, group_table
-from graft.held_out import HeldOut
+from graft.held_out import HeldOut, collapse_warning
 from graft.models import Model
 from graft.outcomes import SCORE_NAMES, Outcome
 from graft.predicting_torch import torch_runner
@@ -95,10 +95,8 @@ class Fitting:
         state, best = self._finished(training)
         collapsed = None if best.collapsed_to is None else self.bench.spec.class_names[best.collapsed_to]
         if collapsed is not None:
-            say(
-                f"graft: warning: the model predicts {collapsed} for all of val: it has collapsed to one class. Lower "
-                "fine_tune.learning_rate, train longer, or set fine_tune.class_weights: median_frequency."
-            )
+            held = self._validate(trainee.model, lambda _: None)
+            say(collapse_warning(held.confusion, self.bench.spec.class_names))
         kept = {key: value for key, value in asdict(best).items() if key not in ("seconds", "is_best", "collapsed_to")}
         summary = {
             "best": kept,

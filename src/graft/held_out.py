@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from graft.datasets.stacks import decode
 from graft.errors import GraftError
 from graft.losses import WeightedSum
 from graft.metrics.confusion import confusion_matrix, scores
+from graft.metrics.histogram import prediction_histogram
 from graft.predicting import Preparation, Runner, most_likely, predict_batch
 from graft.progress import progress
 from graft.trainee import Held
@@ -27,6 +28,7 @@ MAX_PIXELS, OVERLAP_PX = 2_000_000, 64
 CACHE_BYTES = 1 << 30
 # All of val predicted as one class, which is not all of the truth: the model has collapsed.
 COLLAPSED_FRACTION, WHOLE_TRUTH_FRACTION = 0.995, 0.95
+MOST_CLASSES_SHOWN = 12
 
 Decoded = tuple[np.ndarray, np.ndarray]
 SCORES = {"segmentation": "mean_iou", "classification": "accuracy"}
@@ -89,7 +91,7 @@ class HeldOut:
                 confusion += confusion_matrix(most_likely(logits), target, self.num_classes, **ignored)
             tick(len(images))
         score = scores(confusion)[SCORES[self.spec.task]]
-        return Held(math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion))
+        return Held(math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion), confusion)
 
     def _loss(self, logits: np.ndarray, target: np.ndarray) -> float:
         tensor = torch.from_numpy(np.ascontiguousarray(logits))[None]
@@ -122,3 +124,22 @@ def collapsed_class(confusion: np.ndarray) -> int | None:
     if predicted.max() >= COLLAPSED_FRACTION and truth.max() < WHOLE_TRUTH_FRACTION:
         return int(predicted.argmax())
     return None
+
+
+def collapse_warning(confusion: np.ndarray, names: Sequence[str]) -> str:
+    """What to say of a model that predicts one class for everything: a histogram of predictions and truth.
+
+    Args:
+        confusion: int64 [K, K], rows truth, columns prediction.
+        names: The K classes; of more than a dozen those that are most of either are shown.
+    """
+    lines = prediction_histogram(confusion, names)
+    largest = np.argsort(-np.maximum(confusion.sum(0), confusion.sum(1)), kind="stable")[:MOST_CLASSES_SHOWN]
+    shown = [line for number in sorted(largest) for line in lines[2 * number : 2 * number + 2]]
+    name = names[confusion.sum(0).argmax()]
+    warning = (
+        f"graft: warning: the model predicts {name} for all of val: it has collapsed to one class. Lower "
+        "fine_tune.learning_rate (graft find-rate suggests one), train longer, or set "
+        "fine_tune.class_weights: median_frequency."
+    )
+    return "\n".join([warning, *shown])

@@ -6,6 +6,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,11 +17,19 @@ from graft.gradients import Gradients
 
 @dataclass(frozen=True)
 class Held:
-    """What a validation found: mean loss, score (a fraction of one), and the class all is predicted as, if it is so."""
+    """What a validation found.
+
+    Attributes:
+        loss: Mean over the images.
+        score: A fraction of one; the larger the better.
+        collapsed_to: The class all is predicted as, or None.
+        confusion: int64 [K, K], rows truth, columns prediction; None where nobody counted.
+    """
 
     loss: float
     score: float
     collapsed_to: int | None
+    confusion: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

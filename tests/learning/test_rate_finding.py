@@ -30,15 +30,15 @@ def photographs(tmp_path_factory):
 
 def beginning_of(folder, **changes):
     return begin(
-        task=TASK,
-        seed=7,
-        model=tiny_training.MODELS[TASK],
-        preprocess=Preprocess(resize="none"),
-        runtime=tiny_training.runtime(),
-        fine_tune=tiny_training.section(batch_size=4, **changes),
-        augmented=folder / "augmented",
-        class_map=folder / "class_map.json",
-        pretrained=folder / "pretrained",
+        TASK,
+        7,
+        tiny_training.MODELS[TASK],
+        Preprocess(resize="none"),
+        tiny_training.runtime(),
+        tiny_training.section(batch_size=4, **changes),
+        folder / "augmented",
+        folder / "class_map.json",
+        folder / "pretrained",
     )
 
 

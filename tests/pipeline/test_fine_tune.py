@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from graft.checkpoints import load_model, load_state, save_state
 from graft.class_weights import class_weights
 from graft.errors import GraftError
-from graft.held_out import collapsed_class
+from graft.held_out import collapse_warning, collapsed_class
 from graft.models import fresh
 from graft.predicting import most_likely, predict_logits
 from graft.predicting_torch import torch_runner
@@ -223,7 +224,9 @@ def test_a_collapsed_model_is_called_out(streets, tmp_path, capsys):
     summary = read_json(tmp_path / "out/curves/summary.json")["runs"]["fine_tuned"]
     name = ClassMap.read(streets / "class_map.json").names[3]
     assert summary["collapsed_to"] == name
-    assert f"predicts {name} for all of val" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"predicts {name} for all of val" in said
+    assert re.search(rf"\n{name} +predicted 100\.0% █+\n +true +\d+\.\d% █*\n", said)
 
 
 @pytest.mark.parametrize(
@@ -238,6 +241,14 @@ def test_a_collapsed_model_is_called_out(streets, tmp_path, capsys):
 )
 def test_collapse_is_one_class_for_a_mixed_truth(confusion, expected):
     assert collapsed_class(np.array(confusion)) == expected
+
+
+def test_of_many_classes_the_warning_shows_those_that_matter():
+    confusion = np.zeros((100, 100), np.int64)
+    confusion[:, 70] = np.arange(100)
+    lines = collapse_warning(confusion, [f"class {number}" for number in range(100)]).splitlines()
+    assert "predicts class 70 for all of val" in lines[0]
+    assert [line.split("  ")[0] for line in lines[1::2]] == [f"class {n}" for n in (70, *range(89, 100))]
 
 
 def test_class_weights_worked_out_by_hand():

@@ -29,15 +29,15 @@ def find_rate(
     inputs = {Path(path).stem: Path(path) for path in records.declared("fine-tune", params).inputs}
     _check_inputs(inputs)
     beginning = begin(
-        task=params.task,
-        seed=params.seed,
-        model=params.model,
-        preprocess=params.preprocess,
-        runtime=params.runtime,
-        fine_tune=params.fine_tune,
-        augmented=inputs["augmented"],
-        class_map=inputs["class_map"],
-        pretrained=inputs["pretrained"],
+        params.task,
+        params.seed,
+        params.model,
+        params.preprocess,
+        params.runtime,
+        params.fine_tune,
+        inputs["augmented"],
+        inputs["class_map"],
+        inputs["pretrained"],
     )
     found = find_rate(beginning, lowest=lowest, highest=highest, num_steps=steps)
     write_range_test(found, FOLDER, params.fine_tune.learning_rate)
