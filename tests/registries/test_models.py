@@ -10,24 +10,44 @@ from graft import freezing
 from graft.checkpoints import tensor_digest
 from graft.errors import GraftError
 from graft.losses import cross_entropy
-from graft.models import MODELS, Model, build, fresh, resolve_model
+from graft.models import MODELS, Model, WithAuxiliary, build, fresh, resolve_model
 from graft.params import Runtime
 from graft.runtimes import use_runtime
 from graft.training import Forward
 
+TINY = "tu-tf_mobilenetv3_small_minimal_100"
 ROWS = {
     ("segmentation", "lraspp"): {},
-    ("segmentation", "deeplabv3"): {"backbone": "mobilenet_v3_large"},
-    ("segmentation", "fcn"): {"backbone": "resnet50"},
+    ("segmentation", "deeplabv3"): {"backbone": "mobilenet_v3_large", "auxiliary_weight": 0.4},
+    ("segmentation", "fcn"): {"backbone": "mobilenet_v3_large"},
     ("segmentation", "unet"): {"encoder": "mobilenet_v2"},
+    ("segmentation", "unetplusplus"): {"encoder": TINY},
+    ("segmentation", "fpn"): {"encoder": "resnet18"},
+    ("segmentation", "pspnet"): {"encoder": "mit_b0"},
+    ("segmentation", "deeplabv3plus"): {"encoder": TINY, "decoder_channels": 16},
+    ("segmentation", "upernet"): {"encoder": TINY, "decoder_channels": 16},
+    ("segmentation", "segformer"): {"encoder": "mit_b0", "decoder_channels": 32},
+    ("segmentation", "dpt"): {"encoder": "tu-vit_tiny_patch16_224", "decoder_channels": 16},
+    ("segmentation", "plain_fcn"): {"width": 8},
     ("classification", "resnet"): {"variant": "resnet18"},
     ("classification", "mobilenet_v3"): {"variant": "small"},
+    ("classification", "mobilenet_v2"): {"head": "mlp"},
     ("classification", "vgg"): {"variant": "vgg11_bn", "hidden_channels": 32},
+    ("classification", "inception_v3"): {},
+    ("classification", "efficientnet"): {},
+    ("classification", "convnext"): {},
+    ("classification", "vit"): {"variant": "vit_b_32"},
+    ("classification", "swin"): {},
+    ("classification", "timm"): {"variant": "vit_tiny_patch16_224"},
+    ("classification", "plain_cnn"): {"width": 8},
 }
+# Of these, a relative is small enough for every run, and their shapes, stages and stems are proven in every run too.
+HEAVY = ("unetplusplus", "deeplabv3plus", "inception_v3", "efficientnet", "convnext", "vit", "swin")
+PARAMETERS = [pytest.param(row, marks=pytest.mark.slow if row[1] in HEAVY else (), id="-".join(row)) for row in ROWS]
 NUM_CLASSES = 5
 
 
-@pytest.fixture(scope="module", params=list(ROWS), ids="-".join)
+@pytest.fixture(scope="module", params=PARAMETERS)
 def row(request: pytest.FixtureRequest) -> tuple[str, dict, Model]:
     task, name = request.param
     spec = {"name": name, **ROWS[task, name]}
@@ -50,7 +70,8 @@ def test_logits_have_the_size_of_the_image(row) -> None:
 
 def test_logits_do_not_depend_on_the_rest_of_the_batch_or_the_memory_format(row) -> None:
     _, _, model = row
-    images = torch.randn(2, 3, 64, 64)
+    side = max(64, model.min_side_px)
+    images = torch.randn(2, 3, side, side)
     logits = _logits(model, images)
     torch.testing.assert_close(_logits(model, images[1:]), logits[1:], atol=1e-4, rtol=1e-4)
     channels_last = images.to(memory_format=torch.channels_last)
@@ -61,7 +82,7 @@ def test_one_smallest_image_trains_every_parameter(row) -> None:
     _, spec, model = row
     freezing.apply(model, "all")
     side = model.min_side_px
-    model(torch.randn(1, 3, side, side)).square().mean().backward()
+    _loss(model(torch.randn(1, 3, side, side))).backward()
     without = [name for name, parameter in model.named_parameters() if parameter.grad is None]
     assert not without, f"{spec}: no gradient"
     assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
@@ -88,11 +109,12 @@ def test_on_a_gpu_two_equal_steps_give_equal_gradients(row, precision: str) -> N
 
 def test_backbone_and_head_hold_every_tensor_once(row) -> None:
     _, _, model = row
-    parts = [id(p) for part in (model.backbone, model.head) for p in [*part.parameters(), *part.buffers()]]
+    heads = [part for part in (model.head, model.auxiliary) if part is not None]
+    parts = [id(p) for part in (model.backbone, *heads) for p in [*part.parameters(), *part.buffers()]]
     whole = [id(p) for p in [*model.parameters(), *model.buffers()]]
     assert sorted(parts) == sorted(whole)
     assert len(set(parts)) == len(parts)
-    assert {name.split(".")[0] for name in model.state_dict()} == {"backbone", "head"}
+    assert {name.split(".")[0] for name in model.state_dict()} - {"auxiliary"} == {"backbone", "head"}
 
 
 def test_class_layers_have_a_channel_for_each_class(row) -> None:
@@ -115,7 +137,7 @@ def test_a_fresh_model_is_a_function_of_its_seed(row) -> None:
 
 def test_normalisation_keeps_up_with_short_training(row) -> None:
     _, _, model = row
-    assert {m.momentum for m in model.modules() if isinstance(m, nn.BatchNorm2d)} == {0.1}
+    assert {m.momentum for m in model.modules() if isinstance(m, nn.BatchNorm2d)} <= {0.1}
 
 
 @pytest.mark.parametrize("train", ["head", "frozen_backbone", "all"])
@@ -126,7 +148,8 @@ def test_what_is_frozen_keeps_every_bit(row, train: str) -> None:
     model.eval().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     optimizer = torch.optim.SGD(freezing.parameter_groups(model), lr=0.1, weight_decay=0.1)
-    model(torch.randn(2, 3, 64, 64)).square().mean().backward()
+    side = max(64, model.min_side_px)
+    _loss(model(torch.randn(2, 3, side, side))).backward()
     optimizer.step()
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     if train == "all":
@@ -170,7 +193,7 @@ def test_the_classifier_shares_the_backbone_of_lraspp() -> None:
     ("task", "spec", "message"),
     [
         ("segmentation", "lrasp", r"model has no choice named 'lrasp'.*did you mean 'lraspp'"),
-        ("segmentation", "resnet", r"the choices are deeplabv3, fcn, lraspp, unet"),
+        ("segmentation", "resnet", r"the choices are deeplabv3, deeplabv3plus, dpt, fcn, fpn, lraspp, "),
         ("segmentation", {"name": "fcn", "backbone": "resnet18"}, r"model\.backbone: 'resnet18'"),
         (
             "segmentation",
@@ -182,12 +205,22 @@ def test_the_classifier_shares_the_backbone_of_lraspp() -> None:
             {"name": "unet", "encoder": "tu-mobilenetv3_smal_100"},
             r"did you mean 'tu-mobilenetv3_small_100'",
         ),
+        (
+            "classification",
+            {"name": "timm", "variant": "resnet19"},
+            r"(?s)timm has no such model; did you mean 'resnet18'",
+        ),
         ("classification", {"name": "vgg", "dropout": 1.5}, r"model\.dropout: 1\.5"),
     ],
 )
 def test_a_choice_that_does_not_exist_is_answered(task: str, spec, message: str) -> None:
     with pytest.raises(GraftError, match=message):
         resolve_model(task, spec)
+
+
+def _loss(outputs: torch.Tensor | WithAuxiliary) -> torch.Tensor:
+    tensors = outputs[:2] if isinstance(outputs, WithAuxiliary) else [outputs]
+    return sum(tensor.square().mean() for tensor in tensors)
 
 
 def _logits(model: Model, images: torch.Tensor) -> torch.Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Annotated
 
 from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from graft.models.model import Model
 from graft.models.segmentation_models import Encoder, on_encoder
@@ -29,4 +31,19 @@ def pspnet(
     """
     import segmentation_models_pytorch as smp
 
-    return on_encoder(smp.PSPNet, encoder, num_classes, num_channels, psp_dropout=dropout)
+    model = on_encoder(smp.PSPNet, encoder, num_classes, num_channels, psp_dropout=dropout)
+    blocks = model.head.get_submodule("decoder.psp.blocks")
+    for name, block in list(blocks.named_children()):
+        setattr(blocks, name, PyramidLevel(block.get_submodule("pool")))
+    return model
+
+
+class PyramidLevel(nn.Module):
+    """The library's `PSPBlock` without its other way for export, which is right only at the traced image's size."""
+
+    def __init__(self, pool: nn.Module) -> None:
+        super().__init__()
+        self.pool = pool
+
+    def forward(self, features: Tensor) -> Tensor:
+        return F.interpolate(self.pool(features), size=features.shape[2:], mode="bilinear", align_corners=True)

@@ -2,37 +2,34 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 
-def without_unreached(network: nn.Module, forward: Callable[[nn.Module, Tensor], Tensor], image: Tensor) -> nn.Module:
-    """The network without the modules none of whose parameters has a share in the output; changed in place.
-
-    It is tried out on a copy without values, on torch's meta device, which takes a fraction of a second.
+def without_unreached(network: nn.Module, forward: Callable[[Tensor], Tensor], num_channels: int, side_px: int) -> None:
+    """Takes out of the network each module none of whose parameters has a share in the output.
 
     Args:
-        network: In whatever mode; it is tried in evaluation mode.
-        forward: Calls a copy of the network with an image.
-        image: Float [1, C, H, W], of the smallest size; only its shape counts.
+        network: Comes back in training mode, changed in place.
+        forward: Calls the network.
+        num_channels: Of the image on which that is tried.
+        side_px: Of the same, in evaluation mode, so that no statistic changes and nothing random is drawn.
     """
-    outline = copy.deepcopy(network).to("meta").eval().requires_grad_(True)
+    network.eval()
+    parameters = dict(network.named_parameters())
+    image = next(iter(parameters.values())).new_zeros(1, num_channels, side_px, side_px)
     with torch.enable_grad():
-        total = forward(outline, image.to("meta")).sum()
-        parameters = dict(outline.named_parameters())
-        gradients = torch.autograd.grad(total, list(parameters.values()), allow_unused=True)
-    reached = {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
-    _prune(network, "", reached)
-    return network
+        gradients = torch.autograd.grad(forward(image).sum(), list(parameters.values()), allow_unused=True)
+    _prune(network, "", {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None})
+    network.train()
 
 
 def _prune(module: nn.Module, prefix: str, reached: set[str]) -> None:
     for name, child in list(module.named_children()):
         names = [f"{prefix}{name}.{parameter}" for parameter, _ in child.named_parameters()]
         if names and reached.isdisjoint(names):
-            del module._modules[name]  # not delattr on a Sequential, which would renumber the others
+            del module._modules[name]  # `del` of a Sequential's item would renumber the others
         else:
             _prune(child, f"{prefix}{name}.", reached)

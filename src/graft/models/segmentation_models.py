@@ -15,6 +15,7 @@ from graft.errors import GraftError
 from graft.models.model import Model
 from graft.models.pooling import MatrixPool, PooledBatchNorm
 from graft.models.reaching import without_unreached
+from graft.models.same_padding import fix_same_padding
 from graft.models.timm_library import input_options, stride_of, timm_names
 
 PATCHES_PX = (8, 16, 32)
@@ -72,12 +73,14 @@ def on_encoder(
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # names that begin with timm-
             network = architecture(encoder, encoder_weights=None, **supplied)
         _mend_pools(network)
-        without_unreached(network, _decoded, torch.empty(1, num_channels, side, side, device="meta"))
+        fix_same_padding(network)
+        decoding = Decoding(network.decoder, network.segmentation_head)
+        without_unreached(network, lambda images: decoding(network.encoder(images)), num_channels, side)
     except Exception as error:  # the library raises seven kinds of exception for encoders that do not fit
         raise _unfit(architecture, encoder, str(error)) from None
     return Model(
         network.encoder,
-        Decoding(network.decoder, network.segmentation_head),
+        decoding,
         class_layers=("head.segmentation_head.0",),
         padding_multiple=fixed_size_px or stride,
         min_side_px=side,
@@ -134,10 +137,6 @@ def _unfit(architecture: Callable[..., nn.Module], encoder: str, reason: str) ->
         where="model.encoder",
         remedy="choose another encoder: graft models lists them",
     )
-
-
-def _decoded(network: nn.Module, images: Tensor) -> Tensor:
-    return network.segmentation_head(network.decoder(network.encoder(images)))
 
 
 class Decoding(nn.Module):

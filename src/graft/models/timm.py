@@ -10,6 +10,7 @@ from torch import nn
 from graft.errors import GraftError
 from graft.models.heads import Dropout, dense_layers
 from graft.models.model import Model
+from graft.models.same_padding import fix_same_padding, has_same_padding
 from graft.models.timm_library import input_options, known_variant, stride_of
 
 
@@ -44,7 +45,8 @@ def timm(
         ) from None
     num_features = getattr(backbone, "head_hidden_size", None) or backbone.num_features
     layers, class_layer = dense_layers(head, num_features, num_classes, dropout=dropout)
-    multiple = fixed_size_px or (stride_of(backbone) if adapting else 1)
+    multiple = fixed_size_px or (stride_of(backbone) if adapting or has_same_padding(backbone) else 1)
+    fix_same_padding(backbone)
     return Model(
         backbone,
         nn.Sequential(layers),
