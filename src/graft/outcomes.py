@@ -12,6 +12,7 @@ from torch import Tensor
 from graft.checkpoints import ModelSpec, save_model
 from graft.curves import write_curves
 from graft.held_out import SCORES
+from graft.parameter_groups import write_parameter_groups
 from graft.sample import write_json
 from graft.trainee import EpochReport
 
@@ -44,9 +45,10 @@ def write_models(out: Path, outcomes: Mapping[str, Outcome], spec: ModelSpec) ->
 
 
 def write_learning(folder: Path, outcomes: Mapping[str, Outcome], task: str, made_of: Mapping[str, Any]) -> None:
-    """Writes the curves and `summary.json`: what the runs were made of in common, and what each came to."""
+    """Writes the curves, what moved, and `summary.json`: what the runs were made of and what each came to."""
     write_curves(folder, {name: outcome.reports for name, outcome in outcomes.items()}, SCORE_NAMES[task])
     runs = {name: outcome.summary for name, outcome in outcomes.items()}
+    write_parameter_groups(folder / "parameter_groups.csv", runs)
     write_json(folder / "summary.json", {**made_of, "score": SCORES[task], "runs": runs})
 
 

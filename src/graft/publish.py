@@ -35,6 +35,7 @@ ARTIFACTS = {
     "fine-tune": (
         "reports/fine_tuning/curves.png",
         "reports/fine_tuning/curves.csv",
+        "reports/fine_tuning/parameter_groups.csv",
         "reports/fine_tuning/summary.json",
     ),
     "evaluate": ("reports/evaluation/report.html", "reports/evaluation/metrics.json"),

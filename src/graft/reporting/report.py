@@ -14,6 +14,7 @@ from graft.metrics.confusion import HEADLINES
 from graft.reporting.charts import Axis, Line, line_chart
 from graft.reporting.curves import loss_chart, read_curves, score_chart
 from graft.reporting.evidence import Evidence
+from graft.reporting.groups import read_groups
 from graft.reporting.results import CLASS_SCORE_SHOWN, MODEL_NAMES
 from graft.reporting.tables import shares_of_truth
 
@@ -42,7 +43,7 @@ def write_report(
     Args:
         path: Of the page.
         evidence: What evaluate found.
-        curves: The folder with `curves.csv` of fine-tune.
+        curves: The folder with `curves.csv` and `parameter_groups.csv` of fine-tune.
         validation: `validation.json` of validate.
         statistics: `statistics.json` of augment.
     """
@@ -66,6 +67,7 @@ def write_report(
             class_score=CLASS_SCORE_SHOWN[evidence.task],
             matrix=_matrix(evidence),
             losses=loss_chart(learning),
+            groups=read_groups(curves),
             scores=score_chart(learning, WORDS[headline]),
             reliability=_reliability(evidence),
             best=best,
