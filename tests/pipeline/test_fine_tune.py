@@ -47,7 +47,7 @@ def test_writes_what_it_declares(trained):
     out, metrics, heard = trained
     names = ["baseline/model.safetensors", "baseline/spec.json", "model.safetensors", "seen.json", "spec.json"]
     assert list(digests(out / "model")) == names
-    assert list(digests(out / "curves")) == ["curves.csv", "curves.png", "summary.json"]
+    assert list(digests(out / "curves")) == ["curves.csv", "curves.png", "parameter_groups.csv", "summary.json"]
     assert [(run, report.epoch) for run, report in heard] == [
         (r, e) for r in ("fine_tuned", "baseline") for e in (1, 2)
     ]
