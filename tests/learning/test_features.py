@@ -14,8 +14,9 @@ import torch
 from graft.adaptation import supervised
 from graft.errors import GraftError
 from graft.feature_files import Column, columns_for
-from graft.features import FeatureForward, Remembering, rebuilt, tensors_of
+from graft.features import FeatureForward, Features, Remembering, rebuilt, tensors_of
 from graft.losses import WeightedSum, resolve_losses
+from graft.models import WithAuxiliary
 from graft.predicting_torch import torch_runner
 from graft.resuming import Checkpoint
 from graft.sample import read_json
@@ -28,8 +29,13 @@ SPECS = [
     ("classification", None, "frozen_backbone"),
     ("segmentation", None, "head"),
     ("segmentation", None, "frozen_backbone"),
+]
+OTHERS = [
+    ("classification", {"name": "resnet"}, "head"),
     ("segmentation", {"name": "unet"}, "frozen_backbone"),
     ("segmentation", {"name": "fcn", "backbone": "mobilenet_v3_large"}, "head"),
+    ("segmentation", {"name": "fcn", "backbone": "mobilenet_v3_large", "auxiliary_weight": 0.4}, "head"),
+    ("segmentation", {"name": "deeplabv3"}, "head"),
 ]
 DEVICE = torch.device("cpu")
 
@@ -52,6 +58,23 @@ def test_the_same_curve_and_weights_as_without_reuse(folders, task, spec, train)
         run(training)
         ends.append(digests(training))
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize(("task", "spec", "train"), OTHERS)
+def test_a_batch_is_answered_in_the_same_bits(folders, task, spec, train):
+    """Nests of features of other kinds, cuts at other depths, an auxiliary head; images that are padded."""
+    model = small_model(task, spec)
+    training = training_of(folders[task], model, task=task, train=train, reuse_features=True)
+    images = torch.arange(2 * 66 * 70 * 3).reshape(2, 66, 70, 3).to(torch.uint8).permute(0, 3, 1, 2)
+    features = Features(training.forward.features(images), images.shape[-2:])
+    answers = []
+    for forward, given in ((training.forward, features), (training.forward.whole, images)):
+        model.train()
+        torch.manual_seed(3)
+        answer = forward(given)
+        answers.append(list(answer[:2]) if isinstance(answer, WithAuxiliary) else [answer])
+    assert len(answers[0]) == 2 if "auxiliary_weight" in spec else 1
+    assert all(torch.equal(one, other) for one, other in zip(*answers, strict=True))
 
 
 def test_bf16_features_come_back_as_they_were(folders):

@@ -26,7 +26,7 @@ from tests.tiny_strategy import CROSS_ENTROPY, KilledError, digests, run, small_
 L2 = {"l2_sp_alpha": 0.1, "l2_sp_beta": 0.01}
 ROWS = {
     "frozen_backbone": {"train": "frozen_backbone"},
-    "head_first": {"unfreeze": "head_first", "head_epochs": 4},
+    "head_first": {"unfreeze": "head_first", "head_epochs": 3},
     "gradual": {"unfreeze": "gradual"},
     "rates": {"backbone_rate_factor": 0.5, "layer_decay": 0.9},
     "l2_sp": {"l2_sp_alpha": 0.01, "l2_sp_beta": 0.001, "learning_rate": 1e-3},
@@ -71,20 +71,20 @@ def moved(before, model):
 def test_every_way_of_moving_learns_four_streets_by_heart(four, measured, name):
     model = small_model()
     model.backbone.load_state_dict(measured)
-    reports = run(training_of(four, model, epochs=20, batch_size=4, **ROWS[name]))
-    assert reports[-1].step == 20
-    assert reports[-1].train_loss < 0.3 * reports[0].train_loss
+    reports = run(training_of(four, model, epochs=15, batch_size=4, **ROWS[name]))
+    assert reports[-1].step == 15
+    assert reports[-1].train_loss < 0.4 * reports[0].train_loss
 
 
 @pytest.mark.parametrize("name", ["head_first", "gradual", "l2_sp", "reuse_features"])
 def test_a_killed_training_ends_in_the_same_bits(photographs, tmp_path, name):
     changes = {"head_first": {"unfreeze": "head_first"}, "gradual": {"unfreeze": "gradual"}, "l2_sp": L2}
-    chosen = {"epochs": 6 if name == "gradual" else 3, "ema_decay": 0.9, **changes.get(name, ROWS[name])}
+    chosen = {"epochs": 6 if name == "gradual" else 2, "ema_decay": 0.9, **changes.get(name, ROWS[name])}
     undisturbed = training_of(photographs, small_model(), **chosen)
     run(undisturbed)
     path = tmp_path / "run.checkpoint"
     with pytest.raises(KilledError):
-        run(training_of(photographs, small_model(), **chosen), Checkpoint(path, "run", seconds_between=0), 3)
+        run(training_of(photographs, small_model(), **chosen), Checkpoint(path, "run", seconds_between=0), 1)
     resumed = training_of(photographs, small_model(), **chosen)
     run(resumed, Checkpoint(path, "run", seconds_between=0))
     assert digests(resumed) == digests(undisturbed)
