@@ -15,12 +15,13 @@ import torch
 from torch import nn
 
 from graft.checkpoints import ModelSpec
+from graft.predicting import padding
 from graft.predicting_torch import Deployable
 
 if TYPE_CHECKING:
     import onnx
 
-# The exporter only traces: any size that every model takes, with no two numbers alike.
+# The exporter only traces: batch, height and width of any size that the model takes, with no two numbers alike.
 TRACED_SIZE = (2, 64, 96)
 
 
@@ -41,22 +42,33 @@ class Exported(nn.Module):
 
 
 def write_onnx(path: Path, model: nn.Module, spec: ModelSpec, *, opset: int) -> None:
-    """Writes `model` with input `images` and outputs `logits` and `class_ids`; batch, height and width are free."""
+    """Writes `model` with input `images` and outputs `logits` and `class_ids`.
+
+    Batch, height and width are free; height and width are not in a model whose `fixed_size_px` says so.
+    """
+    is_fixed = getattr(model, "fixed_size_px", None) is not None
+    free = {0: "batch"} if is_fixed else {0: "batch", 1: "height", 2: "width"}
     model = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)
     exported = Exported(Deployable(model, spec.mean, spec.std), spec.task).eval()
     with _silence(), torch.no_grad():
         program = torch.onnx.export(
             exported,
-            (torch.zeros((*TRACED_SIZE, len(spec.mean)), dtype=torch.uint8),),
+            (torch.zeros((*_traced_size(spec, is_fixed), len(spec.mean)), dtype=torch.uint8),),
             dynamo=True,
             opset_version=opset,
             input_names=["images"],
             output_names=["logits", "class_ids"],
-            dynamic_shapes={"images": {0: "batch", 1: "height", 2: "width"}},
+            dynamic_shapes={"images": free},
         )
     proto = program.model_proto
     strip(proto)
     path.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def _traced_size(spec: ModelSpec, is_fixed: bool) -> tuple[int, int, int]:
+    batch, *sides = TRACED_SIZE
+    height, width = (side + padding(side, spec.padding_multiple, spec.min_side_px) for side in sides)
+    return batch, height, width + (spec.padding_multiple if width == height and not is_fixed else 0)
 
 
 def strip(proto: onnx.ModelProto) -> None:

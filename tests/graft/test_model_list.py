@@ -1,0 +1,80 @@
+"""`graft models` says what there is, without a network and without torch for its help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from graft.cli import with_commands
+from graft.errors import GraftError
+from graft.model_list import MOST_OUTLINED, listed
+from graft.models import MODELS
+
+
+def printed(*arguments: str) -> list[str]:
+    result = CliRunner().invoke(with_commands(), ["models", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output.splitlines()
+
+
+def test_without_a_pattern_every_entry_is_a_line() -> None:
+    rows = listed(None, "classification")
+    assert [row.name for row in rows] == list(MODELS["classification"])
+    counts = {row.name: row.num_parameters for row in rows}
+    assert all(counts.values())
+    # torchvision's published counts (1000 classes) less the rows of 979 classes.
+    assert counts["resnet"] == 11_689_512 - 979 * 513
+    assert counts["mobilenet_v2"] == 3_504_872 - 979 * 1281
+    assert counts["vit"] == 86_567_656 - 979 * 769
+
+
+def test_a_pattern_also_finds_variants_and_encoders() -> None:
+    rows = listed("mit_b0", None)
+    assert [(row.name, row.variant) for row in rows] == [("segformer", "mit_b0"), ("encoder", "mit_b0")]
+    assert rows[1].num_parameters == 3_319_392  # table 6 of the paper says 3.3 M and more for the decoder
+    assert rows[1].weights == ("imagenet",)
+    assert rows[1].licence == "unknown"
+    assert {row.variant for row in listed("efficientnet_b[01]", "classification")} == {
+        "efficientnet_b0",
+        "efficientnet_b1",
+    }
+
+
+def test_licences_and_fixed_sizes_are_those_timm_states() -> None:
+    (row,) = [row for row in listed("mixer_s16_224", "classification") if row.name == "timm"]
+    assert row.input_rule == "exactly 224 px"
+    assert row.weights == ()
+    (small,) = listed("hiera_tiny_224", "classification")
+    assert "cc-by-nc-4.0" in small.licence
+
+
+def test_the_table_has_a_line_for_each_and_says_what_it_left_out() -> None:
+    lines = printed("*resnet1*", "--task", "segmentation")
+    assert lines[0].split() == ["NAME", "TASK", "VARIANT", "PARAMETERS", "IMAGE", "SIDES", "LICENCE", "WEIGHTS"]
+    (row,) = [line for line in lines if line.split()[2] == "resnet18"]
+    assert row.split()[:5] == ["encoder", "segmentation", "resnet18", "11.18", "M"]
+    assert f"found; parameters and sizes are shown for the first {MOST_OUTLINED}: narrow the pattern" in lines[-1]
+    (bundled,) = [line for line in printed("lraspp") if line.startswith("lraspp")]
+    assert bundled.split()[-2:] == ["Apache-2.0", "bundled"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nothing_of_this_name"], "no model, variant or encoder is called 'nothing_of_this_name'"),
+        (["--task", "detection"], "no task named 'detection'.*the tasks are"),
+    ],
+)
+def test_what_is_not_there_is_answered(arguments: list[str], message: str) -> None:
+    with pytest.raises(GraftError, match=message):
+        printed(*arguments)
+
+
+def test_its_help_does_not_import_torch() -> None:
+    code = "import sys\nfrom typer.testing import CliRunner\nfrom graft.cli import with_commands\n"
+    code += "print(CliRunner().invoke(with_commands(), ['models', '--help']).exit_code, 'torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.split() == ["0", "False"]
