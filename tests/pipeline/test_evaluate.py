@@ -14,10 +14,13 @@ from sklearn.metrics import confusion_matrix as slow_confusion_matrix
 from graft.checkpoints import load_model
 from graft.datasets.images import decode_image, decode_mask
 from graft.errors import GraftError
-from graft.metrics.confusion import scores
-from graft.predicting import predict_logits
+from graft.metrics.boundary import BoundaryIou
+from graft.metrics.confusion import confusion_matrix, scores
+from graft.params import Evaluate, Predict
+from graft.predicting import predict_class_ids, predict_logits
 from graft.predicting_torch import torch_runner
 from graft.sample import read_json, sha256_of, write_json
+from graft.test_time import averaged
 from tests.evaluable import NAMES, rows_of, run_evaluate, write_inputs
 
 OUTPUTS = (
@@ -68,8 +71,47 @@ def test_metrics_have_the_promised_keys(evaluated: Path) -> None:
         low, high = part["interval"]["mean_iou"]
         assert 0 <= low <= part["mean_iou"] <= high <= 1
         assert 0 <= part["calibration_error"] <= 1
+        assert 0 <= part["classwise_calibration_error"] <= 1
+        for by_class in ("boundary_iou", "predicted_share", "true_share"):
+            assert sorted(part[by_class]) == sorted(NAMES)
+        assert part["mean_boundary_iou"] == pytest.approx(
+            np.mean([v for v in part["boundary_iou"].values() if v is not None])
+        )
+        assert sum(part["true_share"].values()) == sum(part["predicted_share"].values()) == pytest.approx(1)
         assert {name: domain["num_images"] for name, domain in part["per_domain"].items()} == {"day": 3, "night": 3}
+    assert metrics["test_time"] == {"scales": [1.0], "flip": False}
     assert metrics["gain"]["mean_iou"] == pytest.approx(metrics["mean_iou"] - metrics["baseline"]["mean_iou"])
+
+
+def test_outlines_are_those_of_the_predictions_beside_the_masks(evaluated: Path) -> None:
+    model, spec = load_model(evaluated / "models/fine_tuned")
+    runner, counted = torch_runner(model, spec), BoundaryIou(3, 0.02)
+    for row in rows_of("segmentation"):
+        logits = predict_logits(runner, decode_image(row.image), spec, max_pixels=65536, overlap_px=16)
+        counted.add(logits.argmax(0).astype(np.uint8), decode_mask(row.mask))
+    metrics = read_json(evaluated / "reports/evaluation/metrics.json")
+    assert [metrics["boundary_iou"][name] for name in NAMES] == pytest.approx(counted.by_class.tolist(), abs=1e-2)
+
+
+def test_both_models_are_averaged_over_scales_and_flips(evaluated: Path, tmp_path: Path) -> None:
+    write_inputs(tmp_path)
+    settings = {"scales": [1.0, 1.5], "flip": True}
+    headlines = run_evaluate(tmp_path, test_time=settings)
+    plain, metrics = (read_json(root / "reports/evaluation/metrics.json") for root in (evaluated, tmp_path))
+    assert metrics["test_time"] == settings
+    assert headlines["mean_boundary_iou"] == metrics["mean_boundary_iou"]
+    expected = np.zeros((3, 3), np.int64)
+    model, spec = load_model(tmp_path / "models/fine_tuned/baseline")
+    predict = Predict(max_pixels=65536, overlap_px=16)
+    runner = averaged(
+        torch_runner(model, spec), spec, Evaluate.model_fields["test_time"].annotation(**settings), predict
+    )
+    for row in rows_of("segmentation"):
+        class_ids = predict_class_ids(runner, decode_image(row.image), spec, max_pixels=65536, overlap_px=16)
+        expected += confusion_matrix(class_ids, decode_mask(row.mask), 3)
+    assert metrics["baseline"]["mean_iou"] == pytest.approx(scores(expected)["mean_iou"], abs=1e-3)
+    for part, of_plain in ((metrics, plain), (metrics["baseline"], plain["baseline"])):
+        assert part["calibration_error"] != of_plain["calibration_error"]
 
 
 def test_tables_add_up_to_the_same_counts(evaluated: Path) -> None:

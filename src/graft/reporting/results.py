@@ -47,11 +47,11 @@ def results(
             num_samples=evaluate.bootstrap_samples,
             seed=seed,
         )
-        found[name]["calibration_error"] = contender.calibration.error if contender.calibration else None
-        found[name]["num_images"] = len(tally.domains)
+        found[name] |= contender.findings() | {"num_images": len(tally.domains)}
     metrics = found["fine_tuned"] | {
         "split": evaluate.split,
         "selected_on_this_split": evaluate.split == "val",
+        "test_time": evaluate.test_time.model_dump(),
         "synthetic": classes.synthetic,
     }
     if "baseline" in found:
@@ -66,7 +66,7 @@ def headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]:
     """The headline scores as one flat dict: `mean_iou`, `baseline_mean_iou`, `gain_mean_iou` and so on."""
     flat: dict[str, float] = {}
     for prefix, part in (("", metrics), ("baseline_", metrics.get("baseline")), ("gain_", metrics.get("gain"))):
-        for name in (*HEADLINES[task], "calibration_error"):
+        for name in (*HEADLINES[task], "mean_boundary_iou", "calibration_error"):
             value = part.get(name) if part else None
             flat |= {} if value is None else {prefix + name: value}
     return flat
