@@ -155,7 +155,7 @@ def _blocks(
 
 
 def _forward(runner: Runner, images: list[np.ndarray], spec: Preparation) -> np.ndarray:
-    """Logits [B, K, H, W] or [B, K] of images [H, W, 3] of one size, padded for the model and cropped again."""
+    """Logits [B, K, H, W] or [B, K] of images [H, W, C] of one size, padded for the model and cropped again."""
     height, width = images[0].shape[:2]
     images = [_padded(image, spec) for image in images]
     logits = np.asarray(runner(images[0][None] if len(images) == 1 else np.stack(images)))

@@ -1,4 +1,4 @@
-"""A torch model as a runner of `predicting`: uint8 RGB in, float32 logits out, normalisation inside."""
+"""A torch model as a runner of `predicting`: uint8 in, float32 logits out, normalisation inside."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Normalisation(Protocol):
 
 
 class Deployable(nn.Module):
-    """A model with its normalisation: uint8 RGB [B, H, W, 3] to float32 logits [B, K, H, W] or [B, K]."""
+    """A model with its normalisation: uint8 [B, H, W, C] to float32 logits [B, K, H, W] or [B, K]."""
 
     def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def torch_runner(
     """A runner around `model`, which is moved to `device` and put into evaluation mode at each call that needs it.
 
     Args:
-        model: From normalised float [B, 3, H, W] to logits.
+        model: From normalised float [B, C, H, W] to logits.
         spec: Mean and deviation, as a `checkpoints.ModelSpec` has them.
         device: Where it runs.
         precision: `float32`, or `bf16` or `fp16` for autocast (the logits are float32 all the same).

@@ -7,6 +7,7 @@ import io
 import struct
 import zipfile
 import zlib
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -21,7 +22,7 @@ from graft.datasets.resizing import resize_image
 from graft.datasets.stacks import composite, decode
 from graft.errors import GraftError
 from graft.predicting import predict_logits
-from graft.sample import RGB, ClassMap
+from graft.sample import RGB, ClassMap, read_json, write_json
 from graft.starting import normalisation_of
 
 FOUR = (*RGB, "nir")
@@ -248,6 +249,18 @@ def test_measurements_only_move_with_the_view(name: str, channels: tuple[str, ..
             assert (view[..., :3] == colours).all()
             changed += int((view[..., 0] != view[..., 3])[known].any())
     assert channels[:3] != RGB or name != "street" or changed > 2
+
+
+def test_a_class_map_of_before_is_one_of_pictures(tmp_path: Path) -> None:
+    kind().write(tmp_path / "class_map.json")
+    assert ClassMap.read(tmp_path / "class_map.json") == kind()
+    stored = read_json(tmp_path / "class_map.json")
+    write_json(tmp_path / "old.json", {key: stored[key] for key in stored if key not in ("channels", "max_value")})
+    assert ClassMap.read(tmp_path / "old.json") == kind(RGB, None)
+    for broken in ({**stored, "chanels": ["red"]}, {key: stored[key] for key in stored if key != "names"}):
+        write_json(tmp_path / "broken.json", broken)
+        with pytest.raises(GraftError, match=r"broken\.json: not a class map"):
+            ClassMap.read(tmp_path / "broken.json")
 
 
 def test_pretrained_colours_and_measured_channels_are_normalised_by_their_own() -> None:

@@ -31,7 +31,7 @@ def batches(
         device: Where the tensors shall be.
 
     Yields:
-        Images uint8 [B, 3, H, W] in channels-last memory; targets int64, masks [B, H, W] or labels [B].
+        Images uint8 [B, C, H, W] in channels-last memory; targets int64, masks [B, H, W] or labels [B].
     """
     reader = ThreadPoolExecutor(1, thread_name_prefix="graft-batches")
 

@@ -14,9 +14,9 @@ from PIL import Image, ImageDraw, ImageFont
 from graft.datasets.images import overlay
 from graft.datasets.resizing import resize_image, resize_mask
 from graft.datasets.shards import Row
-from graft.datasets.stacks import composite
+from graft.datasets.stacks import channels_shown, composite
 from graft.datasets.views import Recipe
-from graft.sample import IGNORE_INDEX, ClassMap
+from graft.sample import IGNORE_INDEX, RGB, ClassMap
 
 NUM_SAMPLES = 5
 NUM_VIEWS_SHOWN = 4
@@ -89,6 +89,8 @@ def font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
 def _title(draw: ImageDraw.ImageDraw, recipe: Recipe, class_map: ClassMap, num_columns: int) -> None:
     draw.text((MARGIN_PX, 24), "What the model trains on", INK, font(26, bold=True))
     kind = "synthetic images · " if class_map.synthetic else ""
+    if class_map.channels != RGB:
+        kind += f"{', '.join(channels_shown(class_map.channels))} of {len(class_map.channels)} channels · "
     draw.text((MARGIN_PX, 60), _beginning(kind + _about(recipe.policy), num_columns * 42), FAINT, font(14))
     for column in range(num_columns):
         left = MARGIN_PX + column * (CELL_WIDTH_PX + GAP_PX)

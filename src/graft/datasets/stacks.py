@@ -67,8 +67,15 @@ def composite(image: np.ndarray, channels: Sequence[str]) -> np.ndarray:
     names = list(channels)
     if names == list(RGB):
         return image
-    shown = [names.index(name) for name in RGB] if set(RGB) <= set(names) else [0, 1, 2] if len(names) > 2 else [0] * 3
-    return np.ascontiguousarray(image[..., shown])
+    places = [names.index(name) for name in channels_shown(names)]
+    return np.ascontiguousarray(image[..., places * (3 // len(places))])
+
+
+def channels_shown(channels: Sequence[str]) -> list[str]:
+    """The names of the channels that `composite` takes: three, or one that is shown as grey."""
+    if set(RGB) <= set(channels):
+        return list(RGB)
+    return list(channels[:3] if len(channels) > 2 else channels[:1])
 
 
 def parts(data: bytes, kind: ImageKind, *, where: object = "image", max_pixels: int | None = None) -> list[Part]:
