@@ -99,6 +99,8 @@ def test_both_models_are_averaged_over_scales_and_flips(evaluated: Path, tmp_pat
     headlines = run_evaluate(tmp_path, test_time=settings)
     plain, metrics = (read_json(root / "reports/evaluation/metrics.json") for root in (evaluated, tmp_path))
     assert metrics["test_time"] == settings
+    pages = [(root / "reports/evaluation/report.html").read_text("utf-8") for root in (evaluated, tmp_path)]
+    assert ["averaged over the scales 1.0, 1.5, each also mirrored" in page for page in pages] == [False, True]
     assert headlines["mean_boundary_iou"] == metrics["mean_boundary_iou"]
     expected = np.zeros((3, 3), np.int64)
     model, spec = load_model(tmp_path / "models/fine_tuned/baseline")

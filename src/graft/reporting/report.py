@@ -30,6 +30,8 @@ WORDS = {
     "precision": "Precision",
     "recall": "Recall",
     "calibration_error": "Calibration error",
+    "mean_boundary_iou": "Mean boundary IoU",
+    "boundary_iou": "Boundary IoU",
 }
 MAX_CLASSES_IN_MATRIX = 40
 MAX_CLASSES_WITH_NUMBERS = 20
@@ -127,7 +129,8 @@ def _classes(evidence: Evidence) -> list[dict[str, Any]]:
     truth = evidence.tally.confusion["fine_tuned"].sum(axis=1)
     baseline = evidence.metrics.get("baseline")
     shown = CLASS_SCORE_SHOWN[evidence.task]
-    columns = [name for name in ("iou", "recall", "precision", "dice", "f1") if name in evidence.metrics]
+    known = ("iou", "boundary_iou", "recall", "precision", "dice", "f1")
+    columns = [name for name in known if name in evidence.metrics]
     return [
         {
             "name": name,
