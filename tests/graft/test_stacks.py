@@ -137,6 +137,14 @@ def tiff_with_a_bomb() -> bytes:
     return bytes(data) + bomb
 
 
+def lzw_of_five_channels() -> bytes:
+    """A compression that only OpenCV reads, of more channels than it reads."""
+    data = bytearray(as_tiff(GENERATOR.integers(0, 9, (30, 40, 5), np.uint16)))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        struct.pack_into("<H", data, file.pages.first.tags["Compression"].valueoffset, 5)
+    return bytes(data)
+
+
 PICKLED = as_npy(np.array([{"a": 1}], dtype=object))
 REFUSED = {
     "empty": (b"", r"x: the file is empty \(zero bytes\)"),
@@ -249,6 +257,19 @@ def test_measurements_only_move_with_the_view(name: str, channels: tuple[str, ..
             assert (view[..., :3] == colours).all()
             changed += int((view[..., 0] != view[..., 3])[known].any())
     assert channels[:3] != RGB or name != "street" or changed > 2
+
+
+def test_a_compression_that_cannot_be_read_is_named_with_the_remedy() -> None:
+    message = r"x: its compression \(LZW\) cannot be read.*Remedy: save it with deflate: gdal_translate -co COMPRESS"
+    with pytest.raises(GraftError, match=message):
+        decode(lzw_of_five_channels(), kind((*FOUR, "swir")), where="x")
+
+
+def test_samples_of_32_bits_are_refused() -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.full((30, 40), 1 << 20, np.int32)).save(file, "TIFF")
+    with pytest.raises(GraftError, match=r"x: samples are int32; only uint8 and uint16.*save it with 8 or 16 bits"):
+        decode(file.getvalue(), kind(("depth",)), where="x")
 
 
 def test_a_class_map_of_before_is_one_of_pictures(tmp_path: Path) -> None:
