@@ -11,6 +11,7 @@ from torch import nn
 from graft.checkpoints import ModelSpec, load_model, save_model, tensor_digest
 from graft.errors import GraftError
 from graft.models import MODELS, Model, WithAuxiliary, build, fresh
+from graft.models.pooling import bicubic
 from graft.predicting import padding
 from tests.registries.test_models import NUM_CLASSES, ROWS, TINY
 
@@ -88,6 +89,30 @@ def test_position_embeddings_are_those_of_torchvision_where_the_grid_is_theirs(s
         torch.testing.assert_close(ours(images), expected)
     else:
         assert ours(images).shape == (1, 32)
+
+
+@pytest.mark.parametrize("size", [(14, 14), (7, 20), (31, 3)])
+def test_bicubic_resampling_is_that_of_torch(size: tuple[int, int]) -> None:
+    maps = torch.randn(1, 2, 14, 14)
+    expected = nn.functional.interpolate(maps, size, mode="bicubic", align_corners=False)
+    torch.testing.assert_close(bicubic(maps, *size), expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("version", ["", "V2"])
+@pytest.mark.parametrize("size", [(64, 96), (128, 32), (16, 100)])
+def test_windows_attend_as_those_of_torchvision(version: str, size: tuple[int, int]) -> None:
+    from torchvision.models import swin_transformer
+
+    from graft.models.swin_windows import use_exportable_windows
+
+    block = getattr(swin_transformer, f"SwinTransformerBlock{version}")
+    merging = getattr(swin_transformer, f"PatchMerging{version}")
+    facts = {"window_size": [4, 4], "num_classes": 2, "block": block, "downsample_layer": merging}
+    network = swin_transformer.SwinTransformer([4, 4], 8, [2, 2], [2, 4], **facts).eval()
+    images = torch.randn(2, 3, *size)
+    expected = network(images)
+    use_exportable_windows(network)
+    torch.testing.assert_close(network(images), expected)
 
 
 def test_an_auxiliary_head_answers_only_in_training() -> None:

@@ -1,4 +1,4 @@
-"""Adaptive average pooling that exports, and whose gradient has the same bits on every device.
+"""Adaptive average pooling and bicubic resampling that export, and whose gradients have the same bits on every device.
 
 torch's exporter writes the window sizes of the traced image into the file: VGG's logits were wrong by a tenth at every
 size whose features are no multiple of seven, without a word. And torch's own gradient of it refuses to run on CUDA
@@ -50,3 +50,27 @@ def _windows(num_inputs: int, num_outputs: int, like: torch.Tensor) -> torch.Ten
     end = torch.div((outputs + 1) * num_inputs + num_outputs - 1, num_outputs, rounding_mode="floor")
     inside = ((inputs >= first) & (inputs < end)).to(like.dtype)
     return inside / inside.sum(1, keepdim=True)
+
+
+def bicubic(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
+    """torch's bicubic interpolation as P_h · X · P_wᵀ: float [B, C, H, W] to [B, C, height, width].
+
+    Keys 1981, "Cubic Convolution Interpolation for Digital Image Processing", with a = -0.75 as in torch, whose own
+    gradient refuses to run on CUDA under deterministic algorithms.
+    """
+    return _cubic(maps.shape[2], height, maps) @ maps @ _cubic(maps.shape[3], width, maps).T
+
+
+def _cubic(num_inputs: int, num_outputs: int, like: torch.Tensor) -> torch.Tensor:
+    """Weights [num_outputs, num_inputs]; what lies beyond the border repeats it."""
+    place = (torch.arange(num_outputs, device=like.device, dtype=like.dtype) + 0.5) * (num_inputs / num_outputs) - 0.5
+    inputs = torch.arange(num_inputs, device=like.device)
+    weights = torch.zeros(1, device=like.device, dtype=like.dtype)
+    for offset in (-1, 0, 1, 2):
+        tap = place.floor() + offset
+        away = (place - tap).abs()
+        near = (1.25 * away - 2.25) * away**2 + 1
+        far = ((-0.75 * away + 3.75) * away - 6) * away + 3
+        is_tap = inputs == tap.clamp(0, num_inputs - 1).long()[:, None]
+        weights = weights + is_tap * torch.where(away <= 1, near, far)[:, None]
+    return weights

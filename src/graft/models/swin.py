@@ -34,7 +34,10 @@ def swin(
     """
     from torchvision import models
 
+    from graft.models.swin_windows import use_exportable_windows
+
     network = models.get_model(variant, weights=None, num_classes=num_classes)
+    use_exportable_windows(network)
     return classifier_on(
         Windows(network),
         Layers(pool=network.avgpool, flatten=nn.Flatten(1), dropout=nn.Dropout(dropout), head=network.head),

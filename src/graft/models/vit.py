@@ -6,10 +6,10 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from graft.models.heads import Dropout, HeadKind, Layers, dense_layers
 from graft.models.model import Model, with_dropout
+from graft.models.pooling import bicubic
 from graft.models.stem import with_channels
 
 
@@ -67,5 +67,5 @@ class Patches(nn.Module):
         """Embeddings [1, 1 + rows x columns, D], bicubic between those of the grid that was pretrained."""
         embedding = self.encoder.pos_embedding
         grid = embedding[:, 1:].transpose(1, 2).unflatten(2, (self.grid, self.grid))
-        resampled = F.interpolate(grid, size=(rows, columns), mode="bicubic", align_corners=False)
+        resampled = bicubic(grid, rows, columns)
         return torch.cat([embedding[:, :1], resampled.flatten(2).transpose(1, 2)], 1)

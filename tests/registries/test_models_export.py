@@ -1,0 +1,51 @@
+"""The ONNX file of every architecture computes what torch computes, at sizes other than the one it was traced at."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+
+from graft.checkpoints import ModelSpec
+from graft.exporting.onnx_file import write_onnx
+from graft.models import fresh
+from graft.predicting import padding
+from graft.predicting_torch import Deployable
+from tests.registries.test_models import NUM_CLASSES, ROWS
+
+# Tracing takes some seconds (the larger networks half a minute), so one of each kind is tried in every run; LR-ASPP,
+# VGG and MobileNetV3 are in tests/pipeline/test_export.py.
+LIGHT = (("segmentation", "plain_fcn"), ("classification", "timm"))
+SPECS = [
+    pytest.param(task, {"name": name, **options}, marks=() if (task, name) in LIGHT else pytest.mark.slow, id=name)
+    for (task, name), options in ROWS.items()
+]
+SPECS.append(
+    pytest.param(
+        "classification", {"name": "timm", "variant": "mixer_s16_224"}, marks=pytest.mark.slow, id="fixed-size"
+    )
+)
+
+
+@pytest.mark.parametrize(("task", "choice"), SPECS)
+def test_onnx_equals_torch(tmp_path, task: str, choice: dict) -> None:
+    model = fresh(task, choice, NUM_CLASSES, 3).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.01)
+    names = tuple("abcde")
+    facts = model.padding_multiple, False, model.min_side_px
+    spec = ModelSpec(task, choice, NUM_CLASSES, names, (0.5,) * 3, (0.25,) * 3, {"name": "none"}, *facts)
+    write_onnx(tmp_path / "model.onnx", model, spec, opset=18)
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    deployable = Deployable(model, spec.mean, spec.std)
+    for size in ((64, 64), (150, 230)):
+        height, width = (side + padding(side, spec.padding_multiple, spec.min_side_px) for side in size)
+        if model.fixed_size_px:
+            height = width = model.fixed_size_px
+        images = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+        with torch.no_grad():
+            expected = deployable(torch.from_numpy(images)).numpy()
+        found = session.run(["logits"], {"images": images})[0]
+        np.testing.assert_allclose(found, expected, atol=2e-4 * float(np.abs(expected).max()), rtol=0)
