@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,9 @@ def check_file(path: Path) -> None:
         except GraftError as error:
             error.where = f"{path}:{_line(tree, loc)}"
             problems.append(error)
-    if not problems:
-        problems = _refused_class_weights(path, tree, values["fine_tune"])
+    for place, error in _disagreements(values) if not problems else ():
+        error.where = f"{path}:{_line(tree, place)}"
+        problems.append(error)
     if problems:
         raise GraftError.of_all(f"{path} breaks the rules", problems)
 
@@ -151,13 +152,10 @@ def _refuse_other_task(choice: Choice, served: Any, task: Any, key: str) -> None
         )
 
 
-def _refused_class_weights(path: Path, tree: CommentedMap, fine_tune: Mapping[str, Any]) -> list[GraftError]:
-    from graft.losses import refused_class_weights
+def _disagreements(values: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], GraftError]]:
+    from graft.compatibility import disagreements  # builds the model's outline, and so imports torch
 
-    names = [loss["name"] for loss in fine_tune["losses"]]
-    where = f"{path}:{_line(tree, ('fine_tune', 'class_weights'))}"
-    refused = refused_class_weights(names) if fine_tune["class_weights"] != "none" else []
-    return [GraftError(problem, where=where, remedy="set class_weights: none, or another loss") for problem in refused]
+    return disagreements(Params.model_validate(values))
 
 
 def _written_specs(values: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], Any]]:
