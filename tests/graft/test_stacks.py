@@ -137,11 +137,19 @@ def tiff_with_a_bomb() -> bytes:
     return bytes(data) + bomb
 
 
-def lzw_of_five_channels() -> bytes:
-    """A compression that only OpenCV reads, of more channels than it reads."""
-    data = bytearray(as_tiff(GENERATOR.integers(0, 9, (30, 40, 5), np.uint16)))
+def with_compression(data: bytes, compression: int) -> bytes:
+    changed = bytearray(data)
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        struct.pack_into("<H", changed, file.pages.first.tags["Compression"].valueoffset, compression)
+    return bytes(changed)
+
+
+def tiff_with_a_tile() -> bytes:
+    data = bytearray(with_compression(as_tiff(BYTES, tile=(16, 16)), 5))
     with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
-        struct.pack_into("<H", data, file.pages.first.tags["Compression"].valueoffset, 5)
+        for name in ("TileWidth", "TileLength"):
+            tag = file.pages.first.tags[name]
+            struct.pack_into("<HII", data, tag.offset + 2, 4, 1, 102_400)
     return bytes(data)
 
 
@@ -161,6 +169,7 @@ REFUSED = {
     "cut off npy": (STACKS["npy"][:-1], r"x: the stack is damaged or cut off \(9599 of 9600 bytes are there\)"),
     "cut off npz": (STACKS["npz"][:-30], r"x: the stack is damaged or cut off"),
     "cut off LZW": (LZW[:2000], r"x: the stack is damaged or cut off"),
+    "cut off PNG of 16 bits": (STACKS["PNG of 16 bits"][:-500], r"x: the image is damaged or cut off"),
     "pickled": (PICKLED, r"x: it holds pickled Python objects, which are never opened"),
     "pickled in an npz": (as_zip(a_npy=PICKLED), r"x: it holds pickled Python objects, which are never opened"),
     "floats": (as_npy(np.zeros((4, 4, 4), np.float32)), r"x: samples are float32; only uint8 and uint16"),
@@ -178,6 +187,7 @@ REFUSED = {
     "an empty zip": (as_zip(a_npy=b"")[:0] + as_zip(), r"x: "),
     "too many files": (as_zip(**{f"{n}_npy": as_npy(BYTES[..., 0]) for n in "abcde"}), r"x: 5 files in one stack of 4"),
     "a zip in a zip": (as_zip(a_zip=STACKS["npz"]), r"x: not an image of a known kind"),
+    "a tile of ten billion pixels": (tiff_with_a_tile(), r"x: its tiles are many times larger than the image"),
     "a bomb in a TIFF": (tiff_with_a_bomb(), r"x: its strips unfold to more than the image has room for"),
 }
 
@@ -191,7 +201,7 @@ def test_what_is_no_stack_is_refused_by_name(name: str) -> None:
 
 @pytest.mark.parametrize("start", range(0, 400, 7))
 def test_a_damaged_stack_never_raises_anything_else(start: int) -> None:
-    for whole in (STACKS["TIFF, deflated tiles"], STACKS["npz"], STACKS["npy"]):
+    for whole in (STACKS["TIFF, deflated tiles"], LZW, STACKS["npz"], STACKS["npy"]):
         data = bytearray(whole)
         for place in range(start, min(start + 3, len(data))):
             data[place] ^= 0xA5
@@ -260,9 +270,46 @@ def test_measurements_only_move_with_the_view(name: str, channels: tuple[str, ..
 
 
 def test_a_compression_that_cannot_be_read_is_named_with_the_remedy() -> None:
-    message = r"x: its compression \(LZW\) cannot be read.*Remedy: save it with deflate: gdal_translate -co COMPRESS"
+    message = r"x: its compression \(ZSTD\) cannot be read.*Remedy: save it with deflate: gdal_translate -co COMPRESS"
     with pytest.raises(GraftError, match=message):
-        decode(lzw_of_five_channels(), kind((*FOUR, "swir")), where="x")
+        decode(with_compression(as_tiff(WIDE), 50000), kind(), where="x")
+
+
+def lzw(segment: np.ndarray) -> bytes:
+    """The samples of a strip, [rows, columns, bands], as libtiff compresses their bytes."""
+    file, rows = io.BytesIO(), np.ascontiguousarray(segment).reshape(len(segment), -1).view(np.uint8)
+    Image.fromarray(rows).save(file, "TIFF", compression="tiff_lzw")
+    data = file.getvalue()
+    with tifffile.TiffFile(io.BytesIO(data)) as written:
+        ((offset, count),) = zip(written.pages.first.dataoffsets, written.pages.first.databytecounts, strict=True)
+    return data[offset : offset + count]
+
+
+@pytest.mark.parametrize("predictor", [1, 2])
+@pytest.mark.parametrize(("height", "width"), [(16, 32), (8, 40)], ids=["tiles", "strips"])
+def test_lzw_of_any_number_of_bands_is_read(height: int, width: int, predictor: int) -> None:
+    """As Google Earth Engine exports; tifffile writes the places, libtiff what stands there."""
+    values = GENERATOR.integers(0, 10000, (30, 40, 7), np.uint16)
+    way: dict[str, Any] = {"tile": (height, width)} if width < 40 else {"rowsperstrip": height}
+    data = bytearray(as_tiff(values, **way, extratags=[(316, 3, 1, predictor, True)]))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        tags = file.pages.first.tags
+        places, sizes = (tags[name] for name in (("TileOffsets", "TileByteCounts") if "tile" in way else (273, 279)))
+        struct.pack_into("<H", data, tags[316].offset, 317)  # the predictor, which tifffile would not write here
+    for number in range(places.count):
+        row, column = divmod(number, -(-40 // width))
+        strip = values[row * height :, column * width :][:height, :width]
+        if "tile" in way:
+            strip = np.pad(strip, ((0, height - strip.shape[0]), (0, width - strip.shape[1]), (0, 0)))
+        if predictor == 2:
+            strip = np.diff(strip, axis=1, prepend=np.zeros_like(strip[:, :1]))
+        compressed = lzw(strip)
+        for tag, value in ((places, len(data)), (sizes, len(compressed))):
+            kind_of_tag, size = {3: ("<H", 2), 4: ("<I", 4)}[int(tag.dtype)]
+            struct.pack_into(kind_of_tag, data, tag.valueoffset + size * number, value)
+        data += compressed
+    image = decode(with_compression(bytes(data), 5), kind(tuple("abcdefg")), max_pixels=1200)
+    assert (image == (values.astype(int) * 255 + 5000) // 10000).all()
 
 
 def test_samples_of_32_bits_are_refused() -> None:

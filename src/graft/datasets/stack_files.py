@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import ImageOps
 
 from graft.datasets.images import as_rgb, check_size, opened
+from graft.datasets.lzw import LZW, PLAIN, lzw_values
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ def _of_npy(file: Any, reading: Reading) -> np.ndarray:
     read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
     shape, fortran, dtype = read_header(file)
     reading.check_array(shape, dtype)
-    num_bytes = int(np.prod(shape)) * dtype.itemsize
+    num_bytes = math.prod(shape) * dtype.itemsize
     data = file.read(num_bytes)
     if len(data) != num_bytes:
         raise GraftError(f"the stack is damaged or cut off ({len(data)} of {num_bytes} bytes are there)")
@@ -124,37 +126,26 @@ def _of_npy(file: Any, reading: Reading) -> np.ndarray:
 
 
 def _of_tiff(data: bytes, reading: Reading) -> np.ndarray:
-    """The first series of a TIFF. tifffile alone reads plain ones and deflate; OpenCV and Pillow read others."""
+    """The first series of a TIFF. tifffile alone reads plain ones and deflate, Pillow other pictures."""
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         series, page = file.series[0], file.pages.first
         reading.check_array(series.shape, np.dtype(series.dtype))
-        if page.compression not in (1, *DEFLATE):
+        if page.compression not in (PLAIN, LZW, *DEFLATE):
             return _of_other_tiff(data, np.dtype(series.dtype), page, reading)
         unfold = page.compression in DEFLATE and reading.max_pixels is not None
         _check_segments(series, len(data), unfold=unfold)
-        return _channels_last(series.asarray())
+        return _channels_last(lzw_values(series, data) if page.compression == LZW else series.asarray())
 
 
 def _of_other_tiff(data: bytes, dtype: np.dtype[Any], page: Any, reading: Reading) -> np.ndarray:
-    if dtype == np.uint8:  # OpenCV would multiply the colours of 8-bit RGBA by its fourth channel
-        return _of_picture(data, reading).values
-    values = _by_opencv(data)
-    if values is None or values.dtype != dtype:
+    if dtype != np.uint8:
         raise GraftError(
             f"its compression ({getattr(page.compression, 'name', page.compression)}) cannot be read",
             remedy="save it with deflate: gdal_translate -co COMPRESS=DEFLATE",
         )
-    return values
-
-
-def _by_opencv(data: bytes) -> np.ndarray | None:
-    """Four channels at most, of 8 or 16 bits; None where it cannot."""
-    values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if values is None or values.ndim == 2:
-        return values if values is None else values[..., None]
-    return values[..., [2, 1, 0, 3][: values.shape[2]]]
+    return _of_picture(data, reading).values
 
 
 def _check_segments(series: tifffile.TiffPageSeries, num_bytes: int, *, unfold: bool) -> None:
@@ -167,9 +158,11 @@ def _check_segments(series: tifffile.TiffPageSeries, num_bytes: int, *, unfold: 
         # Nothing at place zero is a tile that was never written, which GDAL allows.
         if any(offset + count > num_bytes or (offset and not count) for offset, count in segments):
             raise GraftError("the stack is damaged or cut off (strips lie beyond its end)")
+        most_bytes = math.prod(page.chunks) * page.dtype.itemsize
+        if most_bytes > max(math.prod(page.shape) * page.dtype.itemsize, MOST_PART_BYTES):
+            raise GraftError("its tiles are many times larger than the image: a decompression bomb?")
         if not unfold:
             continue
-        most_bytes = int(np.prod(page.chunks)) * page.dtype.itemsize
         for offset, count in segments:
             page.parent.filehandle.seek(offset)
             unfolding = zlib.decompressobj()
@@ -181,14 +174,12 @@ def _check_segments(series: tifffile.TiffPageSeries, num_bytes: int, *, unfold: 
 def _of_picture(data: bytes, reading: Reading) -> Part:
     with opened(data, where=reading.where, max_pixels=reading.max_pixels) as image:
         if image.format == "PNG" and data[24] == 16 and image.mode in ("RGB", "RGBA"):  # Pillow would halve the bits
-            if (values := _by_opencv(data)) is None:
-                raise GraftError("the image is damaged or cut off", where=reading.where)
-            return Part("PNG", values)
+            image.load()  # says what is damaged, where OpenCV would leave it black
+            values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            return Part("PNG", values[..., [2, 1, 0, 3][: values.shape[2]]])
         wide = image.mode.startswith("I")
         upright = ImageOps.exif_transpose(image if wide or image.mode in BANDS_AS_THEY_ARE else as_rgb(image))
         values, format = np.asarray(upright), image.format or ""
-    if wide and (values.min() < 0 or values.max() > 65535):
-        raise GraftError(f"samples from {values.min()} to {values.max()} need more than 16 bits", where=reading.where)
     values = values.astype(np.uint16) if wide else values
     return Part(format, values[..., None] if values.ndim == 2 else values)
 
