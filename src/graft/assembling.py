@@ -63,13 +63,23 @@ class Bench:
         trainee = Trainee(model, optimizer, self.params.ema_decay, self.runtime.precision)
         plan = self.plan(learning_rate)
         views, forward = strategy.prepare(model, self.views, self.forward(model, compiled=self.runtime.compile))
-        if plan.mix is not None and views is not self.views:
+        if views is not self.views:
+            self._check_reuse(plan)
+        return Training(trainee, plan, views, strategy, forward)
+
+    def _check_reuse(self, plan: Plan) -> None:
+        if plan.mix is not None:
             raise GraftError(
                 f"fine_tune.mixing is {self.params.mixing!r}, and this strategy reuses features",
                 rule="features are computed once, from images as they are; mixed images would need new ones",
                 remedy="set fine_tune.mixing: none, or reuse no features",
             )
-        return Training(trainee, plan, views, strategy, forward)
+        if self.runtime.compile:
+            raise GraftError(
+                "runtime.compile is true, and this strategy reuses features",
+                rule="what is left of the model is not compiled: it costs little",
+                remedy="set runtime.compile: false, or reuse no features",
+            )
 
     def device(self) -> torch.device:
         """The device of the runtime, which this process uses from now on as the params say.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -56,8 +55,7 @@ class Fitting:
         seen = trainee.epoch * (num_samples + len(self.held_out)) + trainee.batch * params.batch_size
         total = params.epochs * (num_samples + len(self.held_out)) - seen
         tick = ticker(f"Training {name.replace('_', ' ')}", total)
-        take = first_step_said(tick) if self.bench.runtime.compile else tick
-        yield from fit(training, partial(self._validate, tick=tick), checkpoint, take)
+        yield from fit(training, partial(self._validate, tick=tick), checkpoint, tick)
         tick(total)
 
     def _validate(self, model: torch.nn.Module, tick: Callable[[int], None]) -> Held:
@@ -156,17 +154,3 @@ def ticker(doing: str, total: int) -> Callable[[int], None]:
                 break
 
     return tick
-
-
-def first_step_said(tick: Callable[[int], None]) -> Callable[[int], None]:
-    """A tick that says how long its first step took: what compiling costs before anything is gained."""
-    started, is_said = time.perf_counter(), False
-
-    def first(number: int) -> None:
-        nonlocal is_said
-        if not is_said:
-            is_said = True
-            say(f"runtime.compile: the first step took {time.perf_counter() - started:.1f} s, compiling included")
-        tick(number)
-
-    return first

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch import Tensor, nn
 from graft.models.model import WithAuxiliary
 from graft.predicting import padding
 from graft.predicting_torch import autocast
+from graft.progress import say
+from graft.trainee import batch_norms
 
 
 class Forward:
@@ -24,7 +27,9 @@ class Forward:
         normalisation: Scale and shift, [1, C, 1, 1] each, on the model's device.
         precision: `float32`, `bf16` or `fp16`: what autocast computes in.
         channels_last: Whether images lie in memory channels last.
-        compiled: Whether the model runs through torch.compile; its weights stay where they are.
+        compiled: Whether the model runs through torch.compile, once the momentum of its normalisation layers is what it
+            was at first: it changes in each of the first batches (`Trainee.set_normalisation`), which would compile
+            anew each time. The first compiled batch says what it cost.
     """
 
     def __init__(
@@ -38,14 +43,26 @@ class Forward:
         self.model, self.precision = model, precision
         self.scale, self.shift = normalisation
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
-        self._run = torch.compile(model) if compiled else model
+        self._compiled = torch.compile(model) if compiled else None
+        self._momenta = [(norm, norm.momentum) for norm in batch_norms(model)]
+        self._is_started = False
 
     def __call__(self, images: Tensor) -> Tensor | WithAuxiliary:
         """Logits [B, K, H, W] or [B, K] of images, uint8 [B, C, H, W]."""
         pixels = self.pixels(images)
         with autocast(pixels.device.type, self.precision):
-            output = self._run(pixels)
+            output = self._output(pixels)
         return cut(output, images.shape[-2:])
+
+    def _output(self, pixels: Tensor) -> Tensor | WithAuxiliary:
+        if self._compiled is None or any(norm.momentum != momentum for norm, momentum in self._momenta):
+            return self.model(pixels)
+        if self._is_started:
+            return self._compiled(pixels)
+        started, self._is_started = time.perf_counter(), True
+        output = self._compiled(pixels)
+        say(f"runtime.compile: the first compiled batch took {time.perf_counter() - started:.1f} s to compile and run")
+        return output
 
     def pixels(self, images: Tensor) -> Tensor:
         """Images as the model wants them: padded, float32 and normalised."""

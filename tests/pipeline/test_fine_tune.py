@@ -206,6 +206,14 @@ def test_the_last_word_of_a_strategy_is_kept_and_scored(trained, streets, tmp_pa
     assert not [name for name in moved if name.endswith(".weight")]
 
 
+def test_compiling_is_refused_where_features_are_reused(streets, tmp_path):
+    strategy = {"name": "supervised", "train": "head", "reuse_features": True}
+    with pytest.raises(
+        GraftError, match=r"runtime\.compile is true, and this strategy reuses features.*compile: false"
+    ):
+        tiny_training.run(streets, tmp_path, strategy=strategy, runtime_changes={"compile": True})
+
+
 def test_weights_of_another_model_are_refused(streets, tmp_path):
     with pytest.raises(GraftError, match=r"(?s)not the weights of the model.*dvc repro"):
         tiny_training.run(streets, tmp_path, model={"name": "unet", "encoder": "resnet18"})
