@@ -7,10 +7,10 @@ import re
 from torch import nn
 
 NORMALISATIONS = (nn.modules.batchnorm._NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-# As torchvision, timm and transformers name them: position embeddings and tables, tokens, scales of residual branches.
+# As torchvision and timm name them: position embeddings, tables and networks, tokens, scales of residual branches.
 POSITION = re.compile(
     r"pos(ition)?(al)?_?(embed|enc)|rel(ative)?_(pos|coords)|(cls|class|dist|reg|register|mask)_tokens?$"
-    r"|layer_?scale|logit_scale"
+    r"|cpb_mlp|layer_?scale|logit_scale"
 )
 
 
@@ -42,5 +42,5 @@ def exempt_from_decay(model: nn.Module) -> set[str]:
     return {
         name
         for name, parameter in model.named_parameters()
-        if parameter.ndim <= 1 or name in exempt or POSITION.search(".".join(name.split(".")[-2:]))
+        if parameter.ndim <= 1 or name in exempt or POSITION.search(name)
     }

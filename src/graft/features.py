@@ -79,7 +79,9 @@ class FeatureForward:
         """What the other layers make of that, as the whole model answers for images of this size."""
         if not self.num_frozen:
             return model.on_features(features, size)
-        return model.at_size(model.head[self.num_frozen :](features), size)
+        for layer in list(model.head.children())[self.num_frozen :]:
+            features = layer(features)
+        return model.at_size(features, size)
 
 
 class Remembering(nn.Module):
@@ -94,10 +96,10 @@ class Remembering(nn.Module):
         super().__init__()
         self.model, self.forward_in_two = model, forward
 
-    def forward(self, pixels: Tensor) -> Tensor:
+    def forward(self, pixels: Tensor) -> Tensor | WithAuxiliary:
         """As the model's own."""
         both, content = self.forward_in_two, pixels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-        key = hashlib.sha256(content).digest() + bytes(str(content.shape), "ascii")
+        key = hashlib.sha256(content.data).digest() + bytes(str(content.shape), "ascii")
         features = both.remembered.get(key)
         if features is None:
             features = both.frozen(self.model, pixels)

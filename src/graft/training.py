@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from graft.forward import Forward
 from graft.mixed import MixedTargets
-from graft.models import WithAuxiliary
+from graft.models import Model, WithAuxiliary
 from graft.plan import Plan
 from graft.resuming import Checkpoint
 from graft.sample import content_seed
@@ -38,7 +38,7 @@ class Views(Protocol):
 
     def batches(
         self, order: np.ndarray, view: int, batch_size: int, device: torch.device
-    ) -> Iterator[tuple[Tensor, Tensor]]:
+    ) -> Iterator[tuple[Any, Tensor]]:
         """Inputs and targets of one view of the samples `order`, in that order; the last batch may be smaller."""
 
 
@@ -48,20 +48,20 @@ class Strategy(Protocol):
     Whoever inherits has to say what is trained and what a step computes; the rest does nothing unless it is overridden.
     """
 
-    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+    def parameter_groups(self, model: Model) -> list[dict[str, Any]]:
         """Every parameter that will ever be trained, as groups for an optimizer; freezes the others.
 
         A group has a `name`, `params`, and may have a `weight_decay` and a `rate_factor` of its own.
         """
 
-    def prepare(self, model: nn.Module, views: Views, forward: Forward) -> tuple[Views, Callable[[Any], Any]]:
+    def prepare(self, model: Model, views: Views, forward: Forward) -> tuple[Views, Callable[[Any], Any]]:
         """The views and the forward that training uses.
 
         Called once, with the weights that training starts from, also where a training is resumed.
         """
         return views, forward
 
-    def begin_epoch(self, model: nn.Module, epoch: int, epochs: int) -> None:
+    def begin_epoch(self, model: Model, epoch: int, epochs: int) -> None:
         """Freezes and unfreezes: called before each epoch (from 0), and again where one is resumed half-way.
 
         The loop puts the model into training mode afterwards, where frozen parts stay in evaluation mode.
@@ -72,11 +72,11 @@ class Strategy(Protocol):
     ) -> dict[str, Tensor]:
         """The losses of a batch; `loss` is what is made small."""
 
-    def judged(self, model: nn.Module) -> nn.Module:
+    def judged(self, model: Model) -> nn.Module:
         """What is validated after an epoch in place of `model`; it answers in the same bits."""
         return model
 
-    def finish(self, model: nn.Module, views: Views, forward: Forward, plan: Plan) -> None:
+    def finish(self, model: Model, views: Views, forward: Forward, plan: Plan) -> None:
         """What is left to do on the best weights, which `model` holds; on pixels, whatever training used."""
 
 

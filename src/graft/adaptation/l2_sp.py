@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 
@@ -31,4 +32,5 @@ class L2SP:
         """The penalty, a scalar; what is frozen at the moment lies at its start and adds nothing."""
         away = [(w - start).square().sum() for w, start in self.pulled if w.requires_grad]
         size = [v.square().sum() for v in self.head if v.requires_grad]
-        return 0.5 * (self.alpha * sum(away) + self.beta * sum(size))
+        terms = [self.alpha / 2 * distance for distance in away] + [self.beta / 2 * distance for distance in size]
+        return torch.stack(terms).sum()

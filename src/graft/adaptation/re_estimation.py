@@ -31,8 +31,9 @@ class Moments:
         """Writes mean and unbiased variance into the layer's running statistics."""
         mean = self.sum / self.count
         variance = (self.squares / self.count - mean.square()).clamp_min(0) * (self.count / max(self.count - 1, 1))
-        norm.running_mean.copy_(mean)
-        norm.running_var.copy_(variance)
+        for running, measured in ((norm.running_mean, mean), (norm.running_var, variance)):
+            assert running is not None
+            running.copy_(measured)
 
 
 def trained_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:

@@ -70,7 +70,7 @@ class Supervised(Strategy):
         self.rest = FeatureForward(forward, model)
         return FeatureViews(views, self.rest), self.rest
 
-    def judged(self, model: nn.Module) -> nn.Module:
+    def judged(self, model: Model) -> nn.Module:
         """With `reuse_features` the features of val images are remembered too."""
         return model if self.rest is None else Remembering(model, self.rest)
 
