@@ -70,7 +70,7 @@ def run_stages(raw: Path, work: Path, params: Params, *, exported: bool = True) 
         curves=at["curves"],
     )
     judged = {"runtime": params.runtime, "predict": params.predict, "evaluate": params.evaluate}
-    judged |= {"images": at["interim"] / "test", "class_map": class_map, "model": at["model"]}
+    judged |= {"images": at["interim"] / params.evaluate.split, "class_map": class_map, "model": at["model"]}
     statistics = at["augmented"] / "statistics.json"
     evaluate(**both, **judged, curves=at["curves"], validation=report, statistics=statistics, out=at["scores"])
     metrics, card = at["scores"] / "metrics.json", at["pretrained"] / "card.json"

@@ -36,6 +36,9 @@ def geometric(
 ) -> Steps:
     """Flips, turns, perspective and a crop at a random scale: for images whose colours are measurements.
 
+    Microscopes, thermal and depth cameras, inspection under fixed light: there a changed colour would be another thing.
+    The defaults are wider than those of `street`, because no horizon forbids a turn.
+
     Args:
         flip_probability: Of a horizontal flip.
         vertical_flip_probability: Of a vertical flip: where up and down mean nothing (microscope, camera drone).

@@ -15,6 +15,9 @@ SizePx = Annotated[int, Field(ge=16)]
 def none(height: int, width: int) -> tuple[int, int]:
     """The size it has.
 
+    Nothing is lost and nothing is made up: for images that are about as large as what the model was trained on. Larger
+    ones than `predict.max_pixels` are tiled. There is nothing to set.
+
     Args:
         height: Of the image, in pixels.
         width: Of the image, in pixels.
@@ -23,13 +26,31 @@ def none(height: int, width: int) -> tuple[int, int]:
 
 
 def short_side(height: int, width: int, *, size_px: SizePx) -> tuple[int, int]:
-    """The shorter side becomes `size_px`, the longer keeps the aspect (rounded to whole pixels)."""
+    """The shorter side becomes `size_px`, the longer keeps the aspect (rounded to whole pixels).
+
+    Things come to about the size they had in pretraining, whatever the camera: the usual rule for photographs, 256 for
+    crops of 224 (He et al. 2016, "Deep Residual Learning for Image Recognition", section 3.4).
+
+    Args:
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+        size_px: The shorter side afterwards.
+    """
     scale = size_px / min(height, width)
     return max(round(height * scale), 1), max(round(width * scale), 1)
 
 
 def fit(height: int, width: int, *, size_px: SizePx) -> tuple[int, int]:
-    """The longer side becomes `size_px`, the shorter keeps the aspect (rounded to whole pixels, at least one)."""
+    """The longer side becomes `size_px`, the shorter keeps the aspect (rounded to whole pixels, at least one).
+
+    No image is larger than the square of that side: for bounded memory and time, and for models that take one size
+    only, which see the rest mirrored.
+
+    Args:
+        height: Of the image, in pixels.
+        width: Of the image, in pixels.
+        size_px: The longer side afterwards.
+    """
     scale = size_px / max(height, width)
     return max(round(height * scale), 1), max(round(width * scale), 1)
 

@@ -31,6 +31,9 @@ def file(
 ) -> Source:
     """Weights from a file; class names and normalisation come along if Graft wrote it.
 
+    For what a colleague trained, or what you fetched where there is a network. Names are mapped from the spellings of
+    torchvision, segmentation-models-pytorch and timm; the card lists what became of each tensor.
+
     Args:
         task: Not used: whatever fits is taken.
         model: Not used: whatever fits is taken.

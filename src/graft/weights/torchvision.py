@@ -17,6 +17,10 @@ def torchvision(
 ) -> Source:
     """Weights that torchvision publishes for this model, or for its backbone.
 
+    Trained on ImageNet (backbones, classifiers) or on COCO with the labels of Pascal VOC (whole segmenters): the usual
+    start for photographs. Downloaded once, verified, and kept where torch keeps its own; offline the answer is which
+    file to put where.
+
     Args:
         task: Not used: the model says it.
         model: Its options name the enums, for example `deeplabv3_resnet50` and `resnet50`.
