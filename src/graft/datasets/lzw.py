@@ -7,25 +7,22 @@ whatever they mean: each strip goes to Pillow as a grey picture of its own, and 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from graft.datasets.images import opened
-
-if TYPE_CHECKING:
-    import tifffile
 
 LZW = 5
 PLAIN = 1
 SHORT, LONG = 3, 4
 
 
-def lzw_values(series: tifffile.TiffPageSeries, data: bytes) -> np.ndarray:
+def lzw_values(series: Any, data: bytes) -> np.ndarray:
     """The samples of a series, in its shape.
 
     Args:
-        series: Of LZW pages; it is good for nothing else afterwards.
+        series: A `tifffile.TiffPageSeries` of LZW pages; it is good for nothing else afterwards.
         data: The file it is of.
 
     Raises:
@@ -36,7 +33,7 @@ def lzw_values(series: tifffile.TiffPageSeries, data: bytes) -> np.ndarray:
     return np.stack(pages).reshape(series.shape)
 
 
-def _page(page: Any, keyframe: tifffile.TiffPage, data: bytes) -> np.ndarray:
+def _page(page: Any, keyframe: Any, data: bytes) -> np.ndarray:
     values = np.zeros(keyframe.shaped, keyframe.dtype)
     limits = (keyframe.imagedepth, keyframe.imagelength, keyframe.imagewidth)
     for number, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import cv2
 import numpy as np
@@ -18,9 +18,6 @@ from PIL import ImageOps
 from graft.datasets.images import as_rgb, check_size, opened
 from graft.datasets.lzw import LZW, PLAIN, lzw_values
 from graft.errors import GraftError
-
-if TYPE_CHECKING:
-    import tifffile
 
 MOST_PART_BYTES = 120_000_000  # as the formats allow for a file
 DEFLATE = (8, 32946)
@@ -148,7 +145,7 @@ def _of_other_tiff(data: bytes, dtype: np.dtype[Any], page: Any, reading: Readin
     return _of_picture(data, reading).values
 
 
-def _check_segments(series: tifffile.TiffPageSeries, num_bytes: int, *, unfold: bool) -> None:
+def _check_segments(series: Any, num_bytes: int, *, unfold: bool) -> None:
     """Refuses strips and tiles that lie beyond the file, or would unfold to more than the image has room for.
 
     tifffile fills what is missing with zeros, and unfolds a strip without a limit. `unfold` unfolds each once more.
@@ -175,7 +172,7 @@ def _of_picture(data: bytes, reading: Reading) -> Part:
     with opened(data, where=reading.where, max_pixels=reading.max_pixels) as image:
         if image.format == "PNG" and data[24] == 16 and image.mode in ("RGB", "RGBA"):  # Pillow would halve the bits
             image.load()  # says what is damaged, where OpenCV would leave it black
-            values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            values: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
             return Part("PNG", values[..., [2, 1, 0, 3][: values.shape[2]]])
         wide = image.mode.startswith("I")
         upright = ImageOps.exif_transpose(image if wide or image.mode in BANDS_AS_THEY_ARE else as_rgb(image))
