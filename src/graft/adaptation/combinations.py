@@ -7,7 +7,7 @@ from typing import Any
 
 from graft.adaptation.re_estimation import trained_norms
 from graft.errors import GraftError
-from graft.freezing import Movement, apply
+from graft.freezing import Movement, Part, apply
 from graft.models import Model
 
 WHERE = "fine_tune.strategy"
@@ -44,7 +44,9 @@ def refusals(
     if options["normalisation"] == "re_estimated":
         found += _of_re_estimation(movement, model)
     if epochs is not None and (movement.unfreeze == "head_first" or model is not None):
-        parts = movement.parts(model) if model is not None else _two_parts(movement)
+        parts = [Part("the backbone", [], first_epoch=movement.head_epochs)]
+        if model is not None:
+            parts = movement.parts(model)
         found += filter(None, [movement.too_late(parts, epochs)])
     return found
 
@@ -107,9 +109,3 @@ def _of_re_estimation(movement: Movement, model: Model | None) -> Iterator[Graft
         if not trained_norms(model):
             what = "normalisation: re_estimated, and what trains of this model has no batch normalisation"
             yield GraftError(what, where=WHERE, rule=rule, remedy=remedy)
-
-
-def _two_parts(movement: Movement) -> list[Any]:
-    from graft.freezing import Part
-
-    return [Part("the backbone", [], first_epoch=movement.head_epochs)]
