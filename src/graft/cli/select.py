@@ -1,0 +1,54 @@
+"""The command `graft select`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graft.cli import app, check_project
+
+FOLDER = Path("reports/selection")
+
+
+@app.command()
+def select(
+    candidates: Annotated[
+        Path | None, typer.Argument(help="A YAML file, or a folder with candidates.yaml; pipeline/candidates.yaml.")
+    ] = None,
+    verify: Annotated[int, typer.Option(min=0, help="Fine-tune so many of the best, and compare.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="Of each such fine-tuning.")] = 3,
+    scores: Annotated[str, typer.Option(help="Names with commas; all of them if left out.")] = "",
+    images: Annotated[int, typer.Option(min=2, help="Training images to look at, at most.")] = 512,
+    pixels: Annotated[int, typer.Option(min=1, help="Pixels of each class in an image.")] = 2,
+) -> None:
+    """Rank pretrained models on the training data that is here, without fine-tuning, and recommend one."""
+    check_project()
+    from graft.params_file import load_params
+    from graft.selection import candidates as listing
+    from graft.selection import logged, page, verifying
+    from graft.selection.selecting import resolved_scores
+    from graft.selection.selecting import select as score
+
+    params = load_params()
+    chosen = resolved_scores([name.strip() for name in scores.split(",") if name.strip()])
+    listed = listing.read_candidates(candidates or listing.DOCUMENTED, params.task)
+    workspace = verifying.Workspace()
+    if verify:
+        workspace.check()
+    from graft.cli.stages import _download
+
+    selection = score(listed, chosen, params, _download, num_images=images, pixels_per_class=pixels)
+    if verify:
+        from pipeline.fine_tune import fine_tune
+        from pipeline.pretrain_load import pretrain_load
+
+        best = selection.ordered[:verify]
+        stages = verifying.Stages(pretrain_load, fine_tune)
+        verifying.verify(best, params, epochs, stages, workspace, download=_download)
+        selection.compare()
+    page.write_page(selection, FOLDER)
+    logged.log_or_warn(selection, FOLDER)
+    typer.echo(page.as_text(selection))
+    typer.echo(f"{FOLDER / 'selection.md'} says the same, selection.json as data")

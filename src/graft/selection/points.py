@@ -1,0 +1,174 @@
+"""Which pixels of which training images the candidates are asked about: the same for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graft.choices import Choice, resolve
+from graft.datasets.images import decode_mask
+from graft.datasets.resizing import RESIZES, resize_image, resize_mask
+from graft.datasets.shards import Row, num_rows, read_rows
+from graft.datasets.stacks import decode
+from graft.errors import GraftError
+from graft.progress import progress
+from graft.records import content_digest, digest_of
+from graft.sample import IGNORE_INDEX, ClassMap, content_seed
+
+if TYPE_CHECKING:
+    from graft.params import Params
+
+# Masks are reduced to this stride, the finest that the heads of small segmenters read. One for all candidates: with a
+# stride of their own, those of coarse features would be asked an easier question.
+STRIDE_PX = 8
+
+
+@dataclass(frozen=True)
+class Points:
+    """Where features are taken, and what is there.
+
+    Attributes:
+        train: The shards.
+        rows: Numbers of the images, in order.
+        places: For each image, (y, x) of its points in pixels of the resized image, float32 `[P, 2]`; none for
+            classification, where the whole image is one point.
+        labels: Class ids of all points in order, int64 `[N]`.
+        classes: The class map.
+        resize: The resize rule.
+        max_pixels: Of a larger image a piece is looked at.
+        seed: Of the pipeline.
+    """
+
+    train: Path
+    rows: list[int]
+    places: list[np.ndarray]
+    labels: np.ndarray
+    classes: ClassMap
+    resize: Choice
+    max_pixels: int
+    seed: int
+
+    def images(self) -> Iterator[np.ndarray]:
+        """The images the points are in, uint8 `[H, W, C]`, resized."""
+        for row in _chosen(self.train, self.rows):
+            yield _piece(row, self.classes, self.resize, self.max_pixels, self.seed)[0]
+
+    @property
+    def digest(self) -> str:
+        """Of all that features of one model may differ by."""
+        facts: dict[str, Any] = {"train": digest_of(self.train), "rows": self.rows, "max_pixels": self.max_pixels}
+        facts |= {"labels": self.labels.tolist(), "places": [place.tolist() for place in self.places]}
+        return content_digest(facts | {"resize": self.resize.as_dict(), "seed": self.seed})
+
+
+def sample_points(train: Path, classes: ClassMap, params: Params, *, num_images: int, pixels_per_class: int) -> Points:
+    """Points in the training images, their number of each class as equal as the images allow.
+
+    Images are taken evenly over the shards. Of a mask, reduced to `STRIDE_PX`, a fixed number of cells is drawn for
+    each class that an image shows, as a function of (seed, id); cells without a clear majority of labelled pixels are
+    left out.
+
+    Args:
+        train: `data/interim/train`.
+        classes: The class map.
+        params: Of the project.
+        num_images: At most so many images.
+        pixels_per_class: Drawn of each class in each image.
+
+    Raises:
+        GraftError: There are no shards, or fewer than two classes in them.
+    """
+    total = num_rows(train)
+    rows = sorted({int(number) for number in np.linspace(0, total - 1, min(num_images, total))})
+    resize = resolve(RESIZES, params.preprocess.resize, where="preprocess.resize")
+    places: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    for row in progress(_chosen(train, rows), "Choosing pixels", total=len(rows), unit="image"):
+        if classes.task == "classification":
+            labels.append(np.asarray([_labelled(row, row.label)], np.int64))
+            continue
+        _labelled(row, row.mask)
+        _, mask = _piece(row, classes, resize, params.predict.max_pixels, params.seed)
+        generator = np.random.default_rng(content_seed(params.seed, "select", row.id))
+        place, label = drawn(reduced(mask, classes.num_classes), pixels_per_class, generator)
+        places.append(place)
+        labels.append(label)
+    found = np.concatenate(labels)
+    if len(np.unique(found)) < 2:
+        raise GraftError(
+            "the training images show fewer than two classes",
+            where=train,
+            rule="candidates are scored by how well they tell classes apart",
+            remedy="add images, or raise --images",
+        )
+    return Points(train, rows, places, found, classes, resize, params.predict.max_pixels, params.seed)
+
+
+def reduced(mask: np.ndarray, num_classes: int) -> np.ndarray:
+    """A mask at `STRIDE_PX`: the class that most labelled pixels of a cell have.
+
+    Args:
+        mask: uint8 `[H, W]`.
+        num_classes: K.
+
+    Returns:
+        uint8 `[H // 8, W // 8]`; 255 where less than half of a cell is labelled.
+    """
+    height, width = (side // STRIDE_PX for side in mask.shape)
+    cells = mask[: height * STRIDE_PX, : width * STRIDE_PX].reshape(height, STRIDE_PX, width, STRIDE_PX)
+    values = cells.transpose(0, 2, 1, 3).reshape(height * width, STRIDE_PX**2).astype(np.int64)
+    numbered = values + 256 * np.arange(height * width)[:, None]
+    counts = np.bincount(numbered.ravel(), minlength=256 * height * width).reshape(-1, 256)[:, :num_classes]
+    is_clear = counts.sum(axis=1) * 2 >= STRIDE_PX**2
+    return np.where(is_clear, counts.argmax(axis=1), IGNORE_INDEX).astype(np.uint8).reshape(height, width)
+
+
+def drawn(cells: np.ndarray, per_class: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Up to `per_class` cells of each class: their centres (y, x) in pixels, float32 `[P, 2]`, and classes `[P]`."""
+    chosen = [
+        generator.permutation(np.flatnonzero(cells == label))[:per_class]
+        for label in np.unique(cells)
+        if label != IGNORE_INDEX
+    ]
+    numbers = np.concatenate([np.empty(0, np.int64), *chosen]).astype(np.int64)
+    centres = np.stack(np.divmod(numbers, cells.shape[1]), axis=1) * STRIDE_PX + STRIDE_PX / 2
+    return centres.astype(np.float32), cells.ravel()[numbers].astype(np.int64)
+
+
+def _chosen(train: Path, rows: list[int]) -> Iterator[Row]:
+    wanted = set(rows)
+    return (row for number, row in enumerate(read_rows(train)) if number in wanted)
+
+
+def _labelled(row: Row, target: Any) -> Any:
+    if target is None:
+        raise GraftError(
+            "a training row has no target",
+            where=row.id,
+            rule="candidates are scored on labelled images",
+            remedy="give it a mask or label, or take it out of the train split",
+        )
+    return target
+
+
+def _piece(
+    row: Row, classes: ClassMap, resize: Choice, max_pixels: int, seed: int
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The resized image and mask; of an image with too many pixels a window, the same each time."""
+    image = decode(row.image, classes, where=row.id)
+    size = resize(*image.shape[:2])
+    image = resize_image(image, size)
+    if classes.task == "classification":
+        return image, None
+    mask = resize_mask(decode_mask(row.mask or b"", where=row.id), size)
+    if size[0] * size[1] <= max_pixels:
+        return image, mask
+    generator, share = np.random.default_rng(content_seed(seed, "window", row.id)), (max_pixels / size[0] / size[1])
+    sides = [max(int(side * share**0.5), 1) for side in size]
+    top, left = (int(generator.integers(side - part + 1)) for side, part in zip(size, sides, strict=True))
+    window = np.s_[top : top + sides[0], left : left + sides[1]]
+    return np.ascontiguousarray(image[window]), np.ascontiguousarray(mask[window])

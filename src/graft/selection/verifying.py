@@ -1,0 +1,128 @@
+"""The proof of a ranking: the best candidates fine-tuned briefly on the data that is here."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.errors import GraftError
+from graft.held_out import SCORES
+from graft.params import FineTune, Params
+from graft.progress import progress
+from graft.records import content_digest, digest_of
+from graft.sample import read_json, write_json
+from graft.selection.candidates import Candidate
+from graft.selection.ranking import Scored
+
+FOLDER = Path("reports/selection/verified")
+RESUME = Path(".resume")
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The two stages that fine-tuning takes, as functions."""
+
+    pretrain_load: Callable[..., dict[str, float]]
+    fine_tune: Callable[..., dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where the project keeps what training reads."""
+
+    augmented: Path = Path("data/augmented")
+    val: Path = Path("data/interim/val")
+    class_map: Path = Path("data/interim/class_map.json")
+
+    def check(self) -> None:
+        """Refuses to start where a stage has not written its part."""
+        needed = [self.augmented / "index.json", self.class_map, self.val]
+        if missing := [str(path) for path in needed if not path.exists()]:
+            raise GraftError(
+                f"not here: {', '.join(missing)}",
+                rule="--verify fine-tunes on the views and val images that fine-tune would use",
+                remedy="dvc repro augment",
+            )
+
+
+def verify(
+    best: Sequence[Scored],
+    params: Params,
+    epochs: int,
+    stages: Stages,
+    workspace: Workspace,
+    *,
+    folder: Path = FOLDER,
+    **downloads: Any,
+) -> None:
+    """Fine-tunes candidates for a few epochs and notes each one's best val score in `verified`.
+
+    What fine_tune in `params.yaml` says holds, epochs and the baseline apart. Results are kept by the digest of all
+    they depend on, and an interrupted training goes on where it was.
+
+    Args:
+        best: The candidates.
+        params: Of the project.
+        epochs: Of each.
+        stages: The stage functions.
+        workspace: What they read.
+        folder: Where the results are kept.
+        downloads: `download`, for registered models.
+    """
+    brief = params.fine_tune.model_copy(
+        update={
+            "epochs": epochs,
+            "warmup_epochs": min(params.fine_tune.warmup_epochs, epochs - 1),
+            "early_stopping_epochs": None,
+            "baseline": False,
+        }
+    )
+    data = {"augmented": digest_of(workspace.augmented), "val": digest_of(workspace.val)}
+    for one in progress(best, "Fine-tuning candidates", unit="candidate"):
+        facts = {"fine_tune": brief.model_dump(), "preprocess": params.preprocess.model_dump(), "seed": params.seed}
+        facts |= {"candidate": one.candidate.as_dict(), "runtime": params.runtime.model_dump(), **data}
+        digest = content_digest(facts)
+        file = folder / f"{digest}.json"
+        if not file.is_file():
+            score = _trained(one.candidate, params, brief, stages, workspace, RESUME / digest, downloads)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(file, facts | {"score": score})
+            shutil.rmtree(RESUME / digest, ignore_errors=True)
+        one.verified = read_json(file)["score"]
+
+
+def _trained(
+    candidate: Candidate,
+    params: Params,
+    brief: FineTune,
+    stages: Stages,
+    workspace: Workspace,
+    resume: Path,
+    downloads: dict[str, Any],
+) -> float:
+    """The best val score of a brief fine-tuning."""
+    model = candidate.model.as_dict()
+    loading = params.pretrain_load.model_copy(update={"source": candidate.source.as_dict()})
+    both = {"task": params.task, "seed": params.seed, "model": model, "class_map": workspace.class_map}
+    with tempfile.TemporaryDirectory() as name:
+        places = {part: Path(name) / part for part in ("pretrained", "model", "curves")}
+        for place in places.values():
+            place.mkdir()
+        stages.pretrain_load(**both, pretrain_load=loading, out=places["pretrained"], **downloads)
+        found = stages.fine_tune(
+            **both,
+            preprocess=params.preprocess,
+            runtime=params.runtime,
+            fine_tune=brief,
+            augmented=workspace.augmented,
+            val=workspace.val,
+            pretrained=places["pretrained"],
+            out=places["model"],
+            curves=places["curves"],
+            resume=resume,
+        )
+    return found[f"fine_tuned.val_{SCORES[params.task]}"]
