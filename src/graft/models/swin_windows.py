@@ -60,8 +60,7 @@ def _attended(
     batch, height, width, channels = maps.shape
     (size_h, size_w), heads = attention.window_size, attention.num_heads
     rows, columns = (height + size_h - 1) // size_h, (width + size_w - 1) // size_w
-    shift_h = attention.shift_size[0] * torch.sym_min(rows - 1, 1)
-    shift_w = attention.shift_size[1] * torch.sym_min(columns - 1, 1)
+    shift_h, shift_w = (_shift(*pair, maps) for pair in zip(attention.shift_size, (rows, columns), strict=True))
     padded = F.pad(maps, (0, 0, 0, columns * size_w - width, 0, rows * size_h - height))
     padded = _rolled(_rolled(padded, 1, shift_h), 2, shift_w)
 
@@ -85,14 +84,20 @@ def _attended(
     return _rolled(_rolled(whole, 1, -shift_h), 2, -shift_w)[:, :height, :width].contiguous()
 
 
-def _rolled(maps: Tensor, axis: int, shift: int) -> Tensor:
+def _shift(shift: int, num_windows: int, like: Tensor) -> Tensor:
+    """The shift, or zero where there is one window: int64 [], for the exporter has no smaller of two sizes."""
+    return shift * torch.arange(num_windows, device=like.device).sum().clamp(max=1)
+
+
+def _rolled(maps: Tensor, axis: int, shift: Tensor) -> Tensor:
     """`torch.roll` by minus `shift`."""
-    length = maps.shape[axis]
-    return maps.index_select(axis, (torch.arange(length, device=maps.device) + shift + length) % length)
+    place = torch.arange(maps.shape[axis], device=maps.device)
+    length, origin = place[-1] + 1, place + shift
+    return maps.index_select(axis, origin + length * (origin < 0).long() - length * (origin >= length).long())
 
 
-def _origin(num_windows: int, size: int, shift: int, like: Tensor) -> Tensor:
+def _origin(num_windows: int, size: int, shift: Tensor, like: Tensor) -> Tensor:
     """For each place of a rolled axis, which of the three parts it is from that were no neighbours before."""
     place = torch.arange(num_windows * size, device=like.device)
-    end = num_windows * size
+    end = place[-1] + 1
     return (place >= end - size).long() + (place >= end - shift).long()
