@@ -19,6 +19,7 @@ SECTION = {
     "class_weights": "none",
     "sampling": "shuffled",
     "mixing": "none",
+    "log_prior_bias": False,
     "optimizer": {"name": "adamw"},
     "learning_rate": 3e-3,
     "schedule": "cosine",
@@ -43,7 +44,7 @@ def prepare(folder: Path, task: str = "segmentation", *, num_samples: int = 6, *
     (folder / "pretrained").mkdir()
     num_classes = ClassMap.read(folder / "class_map.json").num_classes
     save_state(folder / "pretrained/weights.safetensors", fresh(task, MODELS[task], num_classes, 5).state_dict(), {})
-    card = {"name": "none", "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    card = {"name": "none", "reinitialised": [], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     write_json(folder / "pretrained/card.json", card)
     return folder
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from graft.datasets.views import open_views
 from graft.losses import WeightedSum
 from graft.models import Model, fresh, resolve_model
 from graft.sample import ClassMap, content_seed, read_json
-from graft.starting import loss_of, spec_of, with_weights
+from graft.starting import loss_of, spec_of, with_log_prior, with_weights
 
 if TYPE_CHECKING:
     from graft.params import FineTune, Preprocess, Runtime
@@ -49,7 +49,17 @@ class Beginning:
         Raises:
             GraftError: They are those of another model.
         """
-        return with_weights(copy.deepcopy(self.scratch), self.pretrained / "weights.safetensors")
+        network = with_weights(copy.deepcopy(self.scratch), self.pretrained / "weights.safetensors")
+        return self._begun(network, self.card["reinitialised"])
+
+    def from_scratch(self) -> Model:
+        """The model before any weights are loaded."""
+        return self._begun(self.scratch, self.scratch.state_dict())
+
+    def _begun(self, network: Model, new: Collection[str]) -> Model:
+        if not self.bench.params.log_prior_bias:
+            return network
+        return with_log_prior(network, self.bench.views.class_counts.sum(axis=0), new)
 
 
 def begin(

@@ -90,6 +90,7 @@ class FineTune(Section):
     optimizer: Spec
     learning_rate: Rate
     schedule: Spec
+    log_prior_bias: bool
     warmup_epochs: Count
     warmup: Literal["linear", "constant", "exponential"]
     epochs: Positive

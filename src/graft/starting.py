@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
 
 from graft.checkpoints import ModelSpec, disagreements, load_state
 from graft.choices import Choice, resolve
@@ -73,6 +76,27 @@ def normalisation_of(
     seen = zip(statistics["mean"], [max(value, 1 / 255) for value in statistics["std"]], strict=True)
     chosen = [known.get(name, of_training) for name, of_training in zip(channels, seen, strict=True)]
     return tuple(value for value, _ in chosen), tuple(value for _, value in chosen)
+
+
+def with_log_prior(network: Model, counts: np.ndarray, new: Collection[str]) -> Model:
+    """The network, its new class layers changed so that it begins by predicting each class as often as it occurs.
+
+    The bias of class k becomes log p_k, that of further class layers, which are added, zero: the first steps are not
+    spent on learning what is rare (Lin et al. 2017, "Focal Loss for Dense Object Detection", section 4.1, with the
+    softmax for its sigmoid). Layers whose values came from a source stay as they are.
+
+    Args:
+        network: Changed in place.
+        counts: Pixels (or images) of each class in the training data, int64 [K]; a class without any counts as one.
+        new: Names of the tensors that no source provided.
+    """
+    shares = torch.from_numpy(counts).double().clamp(min=1)
+    log_prior = (shares / shares.sum()).log()
+    biases = [network.get_submodule(name).bias for name in network.class_layers if f"{name}.bias" in new]
+    with torch.no_grad():
+        for bias, value in zip(biases, [log_prior, *[torch.zeros_like(log_prior)] * len(biases)], strict=False):
+            bias.copy_(value)
+    return network
 
 
 def with_weights(network: Model, path: Path) -> Model:

@@ -13,12 +13,13 @@ from torch.nn import functional as F
 
 from graft.errors import GraftError
 from graft.forward import Forward
-from graft.models import WithAuxiliary
+from graft.models import WithAuxiliary, fresh
 from graft.plan import Plan
 from graft.resuming import Checkpoint
 from graft.runtimes import use_runtime
 from graft.sampling import SAMPLINGS
 from graft.schedules import SCHEDULES
+from graft.starting import with_log_prior
 from graft.trainee import Held, Trainee
 from graft.training import Strategy, Training, fit
 from tests import tiny_training
@@ -275,3 +276,20 @@ def test_compiled_steps_are_the_same_to_rounding(model, num_eager, capsys):
 def test_what_is_not_tested_on_mps_is_refused_by_name(changes):
     with pytest.raises(GraftError, match="fp16 and compile are not for the device mps"):
         use_runtime(tiny_training.runtime(device="mps", **changes))
+
+
+def test_with_the_log_prior_an_untrained_head_predicts_the_shares_of_the_classes() -> None:
+    model = fresh("segmentation", "lraspp", 3, 1)
+    with torch.no_grad():
+        for name in model.class_layers:
+            model.get_submodule(name).weight.zero_()
+    with_log_prior(model, np.array([700, 300, 0]), set(model.state_dict()))
+    probabilities = model.eval()(torch.randn(1, 3, 32, 32)).softmax(1)[0, :, 5, 5]
+    torch.testing.assert_close(probabilities, torch.tensor([0.699301, 0.299700, 0.000999]), atol=1e-5, rtol=0)
+
+
+def test_the_log_prior_leaves_class_layers_that_came_from_a_source() -> None:
+    model = fresh("segmentation", "lraspp", 3, 1)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    with_log_prior(model, np.array([7, 3, 1]), {"head.cbr.0.weight"})
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
