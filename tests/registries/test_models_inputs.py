@@ -13,6 +13,8 @@ from graft.errors import GraftError
 from graft.models import MODELS, Model, WithAuxiliary, build, fresh
 from graft.models.pooling import bicubic
 from graft.predicting import padding
+from graft.weights.match import load_into
+from graft.weights.source import Source
 from tests.registries.test_models import NUM_CLASSES, ROWS, TINY
 
 NUM_CHANNELS = 4
@@ -239,6 +241,29 @@ def test_what_is_saved_is_what_is_loaded(tmp_path, row: tuple[str, str]) -> None
     save_model(tmp_path, model, spec)
     again, _ = load_model(tmp_path)
     assert tensor_digest(again.state_dict()) == tensor_digest(model.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("theirs", "spec"),
+    [
+        ("mobilenet_v2", "mobilenet_v2"),
+        pytest.param("efficientnet_b0", "efficientnet", marks=pytest.mark.slow),
+        pytest.param("convnext_tiny", "convnext", marks=pytest.mark.slow),
+        pytest.param("swin_t", "swin", marks=pytest.mark.slow),
+        pytest.param("vit_b_32", {"name": "vit", "variant": "vit_b_32"}, marks=pytest.mark.slow),
+        pytest.param("inception_v3", "inception_v3", marks=pytest.mark.slow),
+        pytest.param("vgg11", {"name": "vgg", "variant": "vgg11", "hidden_channels": 8}, marks=pytest.mark.slow),
+    ],
+)
+def test_checkpoints_of_torchvision_fit_the_whole_backbone(theirs: str, spec) -> None:
+    from torchvision import models
+
+    with torch.device("meta"):
+        network = models.get_model(theirs, weights=None, **({"init_weights": False} if "inception" in theirs else {}))
+    state = {name: torch.ones(tensor.shape, dtype=tensor.dtype) for name, tensor in network.state_dict().items()}
+    match = load_into(build("classification", spec, 3), Source(state, "theirs", "here", "unknown"), ("a", "b", "c"))
+    assert match.backbone_fraction == 1.0
+    assert not [name for name in match.reinitialised if name.startswith("backbone.")]
 
 
 def test_every_option_of_every_entry_is_explained() -> None:

@@ -36,7 +36,9 @@ def deeplabv3(
     network = make(weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=auxiliary_weight > 0)
     pooling = network.classifier[0].convs[-1]
     pooling[2] = PooledBatchNorm(pooling[2].num_features)
-    head, layers, auxiliary = with_dropout(on_feature("out", network.classifier), dropout), ("head.4",), None
+    head = with_dropout(on_feature("out", network.classifier), dropout)
+    layers: tuple[str, ...] = ("head.4",)
+    auxiliary = None
     if auxiliary_weight > 0:
         auxiliary, layers = on_feature("aux", network.aux_classifier), ("head.4", "auxiliary.4")
     backbone_with_stem = with_channels(network.backbone, num_channels)

@@ -37,7 +37,7 @@ def fcn(
     network = make(weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=auxiliary_weight > 0)
     classifier = FCNHead(network.classifier[0].convs[0][0].in_channels, num_classes) if mobile else network.classifier
     head = with_dropout(on_feature("out", classifier), dropout)
-    layers = ("head.4",)
+    layers: tuple[str, ...] = ("head.4",)
     auxiliary = None
     if auxiliary_weight > 0:
         auxiliary, layers = on_feature("aux", network.aux_classifier), (*layers, "auxiliary.4")

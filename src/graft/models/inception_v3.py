@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -46,7 +46,8 @@ def inception_v3(
     network = models.inception_v3(
         weights=None, num_classes=num_classes, aux_logits=auxiliary_weight > 0, init_weights=True
     )
-    facts, auxiliary = {"min_side_px": MIN_SIDE_PX}, network.AuxLogits
+    facts: dict[str, Any] = {"min_side_px": MIN_SIDE_PX}
+    auxiliary = network.AuxLogits
     if auxiliary is not None:
         auxiliary.conv1.bn = PooledBatchNorm(auxiliary.conv1.bn.num_features, eps=auxiliary.conv1.bn.eps)
         facts = {
