@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test test-all lint bench docs bundled setup clean
+.PHONY: repro test test-all lint bench docs bundled zoo setup clean
 
 repro: setup
 	@.venv/bin/graft mend >&2
@@ -36,6 +36,9 @@ docs: setup
 
 bundled: setup
 	./pipeline/recipes/bundled.sh
+
+zoo: setup
+	.venv/bin/python pipeline/recipes/zoo.py
 
 setup: .venv/installed
 
