@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-# Name, and whether it is run when none is named: the last takes an hour and needs the data.
+# Name, and whether it is run when none is named: the last two take an hour each and want the data.
 BENCHMARKS = {
     "startup": True,
     "export": True,
@@ -19,6 +19,7 @@ BENCHMARKS = {
     "ingest": True,
     "overhead": True,
     "camvid": False,
+    "transfer": False,
 }
 
 
@@ -56,7 +57,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="of torch, where a benchmark trains or scores")
     parser.add_argument("--quick", action="store_true", help="little work: shows that they run, not how fast")
     parser.add_argument("--images", type=int, default=20_000, help="of the benchmark ingest")
-    parser.add_argument("--camvid", type=Path, help="folder of CamVid in the layout of SegNet, for camvid")
+    parser.add_argument("--camvid", type=Path, help="folder of CamVid in the layout of SegNet, for camvid, transfer")
     parser.add_argument("--epochs", type=int, default=24, help="of the benchmark camvid")
     options = parser.parse_args()
     if options.quick:

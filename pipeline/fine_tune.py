@@ -49,7 +49,8 @@ def fine_tune(
     outcomes = {"fine_tuned": fitting.run("fine_tuned", start, strategy(on_device), fine_tune.learning_rate)}
     if fine_tune.baseline:
         everything = supervised(on_device, train="all")
-        outcomes["baseline"] = fitting.run("baseline", beginning.from_scratch(), everything, fine_tune.baseline_learning_rate)
+        rate = fine_tune.baseline_learning_rate
+        outcomes["baseline"] = fitting.run("baseline", beginning.from_scratch(), everything, rate)
 
     write_models(out, outcomes, spec)
     write_json(out / "seen.json", {"train": sorted(set(views.image_sha256)), "val": sorted(set(held_out.image_sha256))})

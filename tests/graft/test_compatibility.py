@@ -33,7 +33,7 @@ CROP_64 = {"augment.crop": {"height_px": 64, "width_px": 64}}
 REFUSED = {
     "inception below its smallest size": (
         CLASSIFICATION | CROP_64 | {"model": {"name": "inception_v3"}},
-        r"views of 64×64 px for inception_v3. Rule: its smallest height and width are \d+ px. Remedy: enlarge augment.crop",
+        r"views of 64×64 px for inception_v3. Rule: its smallest height and width are \d+ px. Remedy: enlarge",
     ),
     "one value a channel in a batch of one": (
         {"model": {"name": "deeplabv3"}, "fine_tune.batch_size": 1},

@@ -16,8 +16,8 @@ def light(
 ) -> Steps:
     """Flip and crop at the image's own scale, colours hardly changed: for data that varies enough, or fine detail.
 
-    Where thousands of labelled images show the variety themselves, or where what is to be found is a few pixels wide, strong
-    changes cost more than they give. A quarter of the strength of `street` is the default.
+    Where thousands of labelled images show the variety themselves, or where what is to be found is a few pixels wide,
+    strong changes cost more than they give. A quarter of the strength of `street` is the default.
 
     Args:
         flip_probability: Of a horizontal flip.

@@ -15,8 +15,8 @@ def photometric(
 ) -> Steps:
     """A crop at the image's own scale and orientation, with colour, tone, haze, blur, noise and compression.
 
-    For a camera that never moves under light that does, and for domains that differ in light and weather alone. One, the
-    default strength, is the variety that one place sees in a year.
+    For a camera that never moves under light that does, and for domains that differ in light and weather alone. One,
+    the default strength, is the variety that one place sees in a year.
 
     Args:
         max_class_fraction: A crop of which one class fills more is drawn again, 10 times at most.
