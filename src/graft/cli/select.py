@@ -21,7 +21,9 @@ def select(
     epochs: Annotated[int, typer.Option(min=1, help="Of each such fine-tuning.")] = 3,
     scores: Annotated[str, typer.Option(help="Names with commas; all of them if left out.")] = "",
     images: Annotated[int, typer.Option(min=2, help="Training images to look at, at most.")] = 512,
-    pixels: Annotated[int, typer.Option(min=1, help="Pixels of each class in an image.")] = 2,
+    pixels: Annotated[
+        int | None, typer.Option(min=1, help="Pixels of each class in an image; so many that there are 8,000 in all.")
+    ] = None,
 ) -> None:
     """Rank pretrained models on the training data that is here, without fine-tuning, and recommend one."""
     check_project()

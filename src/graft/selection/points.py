@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 # Masks are reduced to this stride, the finest that the heads of small segmenters read. One for all candidates: with a
 # stride of their own, those of coarse features would be asked an easier question.
 STRIDE_PX = 8
+# Pixels in all: several for each of the thousand or two features that the maps of a small network have together.
+NUM_PIXELS = 8000
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,9 @@ class Points:
         return content_digest(facts | {"resize": self.resize.as_dict(), "seed": self.seed})
 
 
-def sample_points(train: Path, classes: ClassMap, params: Params, *, num_images: int, pixels_per_class: int) -> Points:
+def sample_points(
+    train: Path, classes: ClassMap, params: Params, *, num_images: int, pixels_per_class: int | None
+) -> Points:
     """Points in the training images, their number of each class as equal as the images allow.
 
     Images are taken evenly over the shards. Of a mask, reduced to `STRIDE_PX`, a fixed number of cells is drawn for
@@ -77,7 +82,7 @@ def sample_points(train: Path, classes: ClassMap, params: Params, *, num_images:
         classes: The class map.
         params: Of the project.
         num_images: At most so many images.
-        pixels_per_class: Drawn of each class in each image.
+        pixels_per_class: Drawn of each class in each image; None for as many as make `NUM_PIXELS` in all.
 
     Raises:
         GraftError: There are no shards, or fewer than two classes in them.
@@ -85,6 +90,7 @@ def sample_points(train: Path, classes: ClassMap, params: Params, *, num_images:
     total = num_rows(train)
     rows = sorted({int(number) for number in np.linspace(0, total - 1, min(num_images, total))})
     resize = resolve(RESIZES, params.preprocess.resize, where="preprocess.resize")
+    per_class = pixels_per_class or math.ceil(NUM_PIXELS / (len(rows) * classes.num_classes))
     places: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for row in progress(_chosen(train, rows), "Choosing pixels", total=len(rows), unit="image"):
@@ -94,7 +100,7 @@ def sample_points(train: Path, classes: ClassMap, params: Params, *, num_images:
         _labelled(row, row.mask)
         _, mask = _piece(row, classes, resize, params.predict.max_pixels, params.seed)
         generator = np.random.default_rng(content_seed(params.seed, "select", row.id))
-        place, label = drawn(reduced(mask, classes.num_classes), pixels_per_class, generator)
+        place, label = drawn(reduced(mask, classes.num_classes), per_class, generator)
         places.append(place)
         labels.append(label)
     found = np.concatenate(labels)

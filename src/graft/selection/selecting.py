@@ -76,7 +76,7 @@ def select(
     interim: Path = INTERIM,
     cache: Path = CACHE,
     num_images: int = 512,
-    pixels_per_class: int = 2,
+    pixels_per_class: int | None = None,
 ) -> Selection:
     """Scores every candidate whose weights are here.
 
@@ -88,7 +88,7 @@ def select(
         interim: What ingest wrote.
         cache: Folder that keeps features.
         num_images: At most so many training images are looked at.
-        pixels_per_class: Segmentation: drawn of each class in each image.
+        pixels_per_class: Segmentation: drawn of each class in each image; by default as many as make 8,000.
 
     Raises:
         GraftError: There is no data yet, or no candidate whose weights are here.

@@ -1,0 +1,375 @@
+"""graft select: who is a candidate, what is measured, how it is ranked, and what it says."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from graft.errors import GraftError
+from graft.models import resolve_model
+from graft.sample import ClassMap
+from graft.selection import page, verifying
+from graft.selection.absence import absence, published_score
+from graft.selection.candidates import DOCUMENTED, Candidate, read_candidates
+from graft.selection.cost import Cost, LiveBytes
+from graft.selection.features import _sampled, evidence, load
+from graft.selection.points import drawn, reduced, sample_points
+from graft.selection.ranking import Scored, agreement, agreements, rank, recommendation
+from graft.selection.selecting import resolved_scores, select
+from graft.weights.source import no_download
+from pipeline.fine_tune import fine_tune
+from pipeline.pretrain_load import pretrain_load
+from tests.augmented_samples import write_train
+from tests.seven_stages import small_params
+from tests.tiny_training import prepare
+
+SCENES = {
+    "name": "scenes",
+    "domain": "day",
+    "num_train": 4,
+    "num_val": 2,
+    "num_test": 2,
+    "width_px": 96,
+    "height_px": 72,
+}
+# Accuracy after fine-tuning and scores of ten networks as printed by thuml, Transfer-Learning-Library,
+# examples/model_selection/README.md (commit 56ccfd7), and below them the weighted Kendall correlation printed there.
+# GoogleNet, Inception V3, ResNet 50, 101, 152, DenseNet 121, 169, 201, MobileNet V2, MNasNet.
+CIFAR10 = [96.2, 97.5, 96.8, 97.7, 97.9, 97.2, 97.4, 97.4, 95.7, 96.8]
+CALTECH101 = [91.7, 94.3, 91.8, 93.1, 93.2, 91.9, 92.5, 93.4, 89.1, 91.5]
+SUN397 = [62.0, 65.7, 64.7, 64.8, 66.0, 62.3, 63.0, 64.7, 60.5, 60.7]
+PUBLISHED = {
+    "CIFAR10 H-score": (CIFAR10, [5.911, 6.363, 6.567, 6.901, 6.945, 6.210, 6.547, 6.706, 5.928, 6.018], 0.800),
+    "CIFAR10 LEEP": (
+        CIFAR10,
+        [-1.385, -1.259, -1.010, -0.829, -0.838, -1.035, -0.934, -0.888, -1.100, -1.066],
+        0.638,
+    ),
+    "CIFAR10 LogME": (CIFAR10, [0.293, 0.349, 0.388, 0.463, 0.469, 0.302, 0.343, 0.369, 0.291, 0.304], 0.785),
+    "Caltech101 H-score": (
+        CALTECH101,
+        [75.88, 93.73, 91.65, 92.54, 92.91, 75.02, 86.37, 89.90, 75.82, 77.00],
+        0.721,
+    ),
+    "Caltech101 LEEP": (
+        CALTECH101,
+        [-1.462, -1.119, -1.020, -0.899, -0.875, -0.979, -0.864, -0.914, -1.115, -1.043],
+        0.127,
+    ),
+    "SUN397 H-score": (SUN397, [71.35, 114.21, 110.39, 113.63, 116.51, 72.16, 95.80, 103.09, 75.90, 80.91], 0.918),
+    "SUN397 LogME": (SUN397, [1.621, 1.648, 1.638, 1.642, 1.646, 1.614, 1.623, 1.624, 1.617, 1.625], 0.748),
+}
+
+
+@pytest.mark.parametrize("table", PUBLISHED)
+def test_the_weighted_kendall_is_the_one_published_for_printed_tables(table):
+    accuracies, scores, printed = PUBLISHED[table]
+    assert agreement(scores, accuracies) == pytest.approx(printed, abs=5e-4)
+
+
+def test_the_weighted_kendall_needs_two_that_differ():
+    assert agreement([1.0], [0.5]) is None
+    assert agreement([1.0, 1.0, 1.0], [0.5, 0.6, 0.7]) is None
+    assert agreement([1.0, 2.0, 3.0], [0.1, 0.2, 0.3]) == pytest.approx(1.0)
+    assert agreement([3.0, 2.0, 1.0], [0.1, 0.2, 0.3]) == pytest.approx(-1.0)
+
+
+def write_list(folder: Path, text: str) -> Path:
+    file = folder / "candidates.yaml"
+    file.write_text(text)
+    return file
+
+
+def listed(folder: Path, *entries: str, task: str = "segmentation") -> list[Candidate]:
+    return read_candidates(write_list(folder, f"{task}:\n" + "".join(f"  - {entry}\n" for entry in entries)), task)
+
+
+def test_a_folder_and_a_file_are_read_alike(tmp_path):
+    found = listed(tmp_path, "{name: a, model: lraspp, source: none}")
+    assert [one.as_dict() for one in read_candidates(tmp_path, "segmentation")] == [one.as_dict() for one in found]
+    assert found[0].is_random
+
+
+def test_all_that_is_wrong_with_a_list_is_said_at_once(tmp_path):
+    entries = [
+        "{name: a, model: {name: lrasp}, source: none}",
+        "{name: b, model: lraspp, source: {name: torchvison, weights: X}}",
+        "{name: c, model: lraspp}",
+        "{name: d, model: lraspp, source: none}",
+        "{name: d, model: fpn, source: none}",
+    ]
+    with pytest.raises(GraftError) as raised:
+        listed(tmp_path, *entries)
+    message = str(raised.value)
+    assert "candidates.yaml:2: model has no choice named 'lrasp'" in message
+    assert "did you mean 'lraspp'?" in message
+    assert "did you mean 'torchvision'?" in message
+    assert "candidates.yaml:4: not a candidate (source: Field required)" in message
+    assert "two candidates are named d" in message
+
+
+def test_a_list_that_is_missing_or_of_the_other_task_is_refused(tmp_path):
+    with pytest.raises(GraftError, match=r"there is no list of candidates.*make zoo writes one"):
+        read_candidates(tmp_path, "segmentation")
+    with pytest.raises(GraftError, match="lists no candidates under 'classification'"):
+        read_candidates(write_list(tmp_path, "segmentation: []\n"), "classification")
+
+
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+def test_of_every_documented_candidate_it_is_known_where_its_weights_belong(task, monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    for candidate in read_candidates(DOCUMENTED, task):
+        missing = absence(candidate)
+        if candidate.source.name == "torchvision":
+            assert missing.startswith("not here: put ")
+            assert f"at {tmp_path}/hub/checkpoints/" in missing
+            assert 0 < published_score(candidate).value < 1
+        else:
+            assert missing is None
+
+
+def test_weights_that_are_absent_say_file_digest_and_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    found = listed(
+        tmp_path,
+        f"{{name: file, model: lraspp, source: {{name: file, path: {tmp_path}/a.safetensors, sha256: {'ab' * 32}}}}}",
+        "{name: coco, model: lraspp, source: {name: torchvision, weights: COCO_WITH_VOC_LABELS_V1}}",
+        f"{{name: hub, model: lraspp, source: {{name: timm, weights: resnet18.a1_in1k, revision: {'a' * 40}}}}}",
+        "{name: loose, model: lraspp, source: {name: timm, weights: resnet18.a1_in1k}}",
+    )
+    lines = [absence(candidate) for candidate in found]
+    assert lines[0] == f"not here: put a.safetensors (sha256 {'ab' * 32}) at {tmp_path}/a.safetensors"
+    assert lines[1].startswith("not here: put lraspp_mobilenet_v3_large-d234d4ea.pth (sha256 d234d4ea…) at ")
+    assert lines[2].startswith("not here: put model.safetensors of timm/resnet18.a1_in1k (sha256 unknown) at ")
+    assert lines[3] == "not here: pin revision and sha256 of timm/resnet18.a1_in1k first (graft pin writes them)"
+
+
+def test_a_mask_is_reduced_to_what_most_labelled_pixels_of_a_cell_have():
+    mask = np.zeros((17, 24), np.uint8)
+    mask[:8, 8:16] = 2
+    mask[0:2, 8:16] = 255  # a quarter of the cell
+    mask[:8, 16:21] = 255  # most of the cell
+    mask[8:16, 0:8] = np.where(np.arange(8) < 5, 1, 0)
+    assert reduced(mask, 3).tolist() == [[0, 2, 255], [1, 0, 0]]
+
+
+def test_pixels_are_drawn_evenly_over_the_classes_of_an_image():
+    cells = np.array([[0] * 10, [1] * 10, [2] + [255] * 9], np.uint8)
+    places, labels = drawn(cells, 3, np.random.default_rng(0))
+    assert np.bincount(labels).tolist() == [3, 3, 1]
+    assert places[-1].tolist() == [20.0, 4.0]
+    rows, columns = (places // 8).astype(int).T
+    assert np.array_equal(cells[rows, columns], labels)
+
+
+@pytest.mark.parametrize(("stride", "padding"), [(8, 0), (8, 16), (4, 0)])
+def test_features_are_those_of_the_cell_whatever_the_stride_and_padding(stride, padding):
+    height, width = 32, 48
+    ramp_y, ramp_x = np.mgrid[0 : (height + padding) // stride, 0 : width // stride]
+    layer = torch.from_numpy(np.stack([(ramp_y + 0.5) * stride, (ramp_x + 0.5) * stride])).float()[None]
+    place = torch.tensor([[12.0, 20.0], [4.0, 44.0]])
+    found = _sampled(layer, place, (height + padding, width))
+    assert torch.allclose(found, place, atol=1e-4)
+
+
+def test_live_bytes_are_those_alive_at_once():
+    first = torch.zeros(1000)
+    with LiveBytes() as live:
+        second = first + 1
+        third = second + 1
+        view = third[:10]
+        del second
+        third.add_(1)
+        fourth = third * 2
+    assert (live.most, live.now) == (8000, 8000)
+    assert view is not fourth
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> Path:
+    """Shards, views and a class map of a few streets, laid out as a project has them."""
+    folder = prepare(tmp_path_factory.mktemp("streets"), num_samples=8, views=1)
+    (folder / "broken.safetensors").write_bytes(b"nothing")
+    return folder
+
+
+def scored(workspace: Path, cache: Path, *entries: str, scores: tuple[str, ...] = ("logme", "leep")):
+    found = listed(cache.parent, *entries)
+    params = small_params(SCENES)
+    return select(found, resolved_scores(scores), params, no_download, interim=workspace, cache=cache)
+
+
+RANDOM = "{name: random, model: {name: lraspp}, source: {name: none}}"
+BUNDLED = "{name: bundled, model: {name: lraspp}, source: {name: bundled}}"
+
+
+def test_weights_that_know_streets_come_first_and_none_last(workspace, tmp_path):
+    absent = f"{{name: absent, model: lraspp, source: {{name: file, path: {tmp_path}/no.safetensors}}}}"
+    broken = (
+        f"{{name: broken, model: lraspp, source: {{name: file, path: {workspace}/broken.safetensors, "
+        f"sha256: {'a' * 64}}}}}"
+    )
+    found = scored(workspace, tmp_path / "features", RANDOM, BUNDLED, absent, broken)
+    assert [one.candidate.name for one in found.ordered] == ["bundled", "random"]
+    bundled, random = found.ordered
+    assert bundled.scores["logme"] > random.scores["logme"]
+    assert bundled.scores["leep"] < 0
+    assert "leep" not in random.scores
+    assert bundled.cost == random.cost
+    assert bundled.cost.memory_bytes > bundled.cost.num_parameters * 4
+    assert set(found.unusable) == {"absent", "broken"}
+    assert found.unusable["absent"].startswith("not here: put no.safetensors (sha256 unknown) at ")
+    assert "cannot be used" in found.unusable["broken"]
+    assert "Take bundled: it is the best by logme, with" in found.recommendation
+
+
+def test_features_are_computed_once_and_kept(workspace, tmp_path):
+    first = scored(workspace, tmp_path / "features", BUNDLED, RANDOM)
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "features").iterdir()}
+    assert len(kept) == 2
+    second = scored(workspace, tmp_path / "features", BUNDLED, RANDOM)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "features").iterdir()} == kept
+    assert [one.scores for one in first.ordered] == [one.scores for one in second.ordered]
+
+
+def test_what_cannot_be_scored_is_refused(workspace, tmp_path):
+    with pytest.raises(GraftError, match=r"no training images yet.*dvc repro ingest"):
+        scored(tmp_path, tmp_path / "features", RANDOM)
+    with pytest.raises(GraftError, match=r"no candidate can be scored \(1\):\n  - a: not here: put no.pth"):
+        scored(workspace, tmp_path / "features", "{name: a, model: lraspp, source: {name: file, path: no.pth}}")
+    with pytest.raises(GraftError, match=r"not every candidate has one of these scores: random come"):
+        scored(workspace, tmp_path / "features", RANDOM, BUNDLED, scores=("leep",))
+    with pytest.raises(GraftError, match="did you mean 'logme'"):
+        resolved_scores(["logm"])
+
+
+def test_one_class_alone_and_images_without_target_are_refused(tmp_path):
+    params, classes = small_params(SCENES), ClassMap
+    write_train(tmp_path / "one", task="classification", num_samples=2, label=0)
+    write_train(tmp_path / "none", task="classification", num_samples=2, label=None)
+    for folder, message in (("one", "fewer than two classes"), ("none", "a training row has no target")):
+        known = classes.read(tmp_path / folder / "class_map.json")
+        with pytest.raises(GraftError, match=message):
+            sample_points(tmp_path / folder / "train", known, params, num_images=9, pixels_per_class=1)
+
+
+def test_whole_images_are_the_points_of_a_classifier(tmp_path):
+    write_train(tmp_path, task="classification", num_samples=4)
+    params = small_params(SCENES).model_copy(update={"task": "classification"})
+    points = sample_points(
+        tmp_path / "train", ClassMap.read(tmp_path / "class_map.json"), params, num_images=3, pixels_per_class=2
+    )
+    assert points.labels.tolist() == [0, 1, 1]
+    found = listed(
+        tmp_path,
+        "{name: tokens, model: {name: timm, variant: mobilenetv3_small_050}, source: none}",
+        "{name: maps, model: {name: mobilenet_v3, variant: small}, source: none}",
+        "{name: named, model: {name: resnet, variant: resnet18}, source: none}",
+        task="classification",
+    )
+    widths = {}
+    for one in found:
+        loaded = load(one, points, no_download)
+        widths[one.name] = evidence(loaded, points, one.name, params.runtime, cache=tmp_path / "kept").features.shape
+    assert widths == {"tokens": (3, 1024), "maps": (3, 576), "named": (3, 512)}
+
+
+@pytest.mark.parametrize(
+    ("model", "width"),
+    [
+        ({"name": "plain_fcn", "width": 8, "depth": 2}, 16),
+        ({"name": "fpn", "encoder": "tu-mobilenetv3_small_050"}, None),
+    ],
+)
+def test_every_map_of_a_segmenter_but_the_image_counts_and_alike(workspace, tmp_path, model, width):
+    params = small_params(SCENES)
+    classes = ClassMap.read(workspace / "class_map.json")
+    points = sample_points(workspace / "train", classes, params, num_images=2, pixels_per_class=1)
+    one = Candidate("a", resolve_model("segmentation", model), listed(tmp_path, RANDOM)[0].source)
+    found = evidence(load(one, points, no_download), points, "a", params.runtime, cache=tmp_path / "kept").features
+    assert found.shape == (len(points.labels), width or found.shape[1])
+    assert math.isclose(float(np.mean(found[:, :16] ** 2)), 1.0, rel_tol=1e-3) or width is None
+    assert np.isfinite(found).all()
+
+
+def test_the_best_are_fine_tuned_briefly_and_compared(workspace, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    params = small_params(SCENES, **{"fine_tune.warmup_epochs": 1})
+    found = scored(workspace, tmp_path / "features", RANDOM, BUNDLED)
+    place = verifying.Workspace(workspace / "augmented", workspace / "train", workspace / "class_map.json")
+    place.check()
+    stages = verifying.Stages(pretrain_load, fine_tune)
+    verifying.verify(found.ordered, params, 1, stages, place, folder=tmp_path / "verified")
+    found.compare()
+    bundled, random = found.ordered
+    assert bundled.verified > random.verified
+    assert set(found.agreements) == {"logme", "mean rank", "baseline"}
+    assert list(found.agreements.values()) == pytest.approx([1, 1, 1])
+    assert "The brief fine-tuning agrees." in found.recommendation
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "verified").iterdir()}
+    verifying.verify(found.ordered, params, 1, stages, place, folder=tmp_path / "verified")
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "verified").iterdir()} == kept
+    page.write_page(found, tmp_path / "page")
+    text = (tmp_path / "page/selection.md").read_text()
+    assert "Weighted Kendall correlation with fine-tuning: logme 1.00, mean rank 1.00" in text
+    assert json.loads((tmp_path / "page/selection.json").read_text())["candidates"][0]["name"] == "bundled"
+    assert (tmp_path / "page/selection.png").stat().st_size > 1000
+    assert "FINE-TUNED" in page.as_text(found)
+
+
+def test_verifying_without_views_names_what_to_run(tmp_path):
+    with pytest.raises(GraftError, match=r"not here: .*index.json.*dvc repro augment"):
+        verifying.Workspace(tmp_path, tmp_path, tmp_path / "class_map.json").check()
+
+
+def made_up(tmp_path: Path, **rows: tuple[dict[str, float], float, float | None]) -> list[Scored]:
+    """Candidates with these scores, latencies and verified values; a name with `random` has no weights."""
+    found = []
+    for name, (scores, latency_ms, verified) in rows.items():
+        source = "none" if "random" in name else "bundled"
+        one = listed(tmp_path, f"{{name: {name}, model: lraspp, source: {source}}}")[0]
+        found.append(Scored(one, Cost(1000, 10, latency_ms, 100), None, scores, verified=verified))
+    return found
+
+
+def test_the_order_is_that_of_the_mean_rank_over_what_all_have(tmp_path):
+    names = ["logme", "h_score", "leep"]
+    rows = made_up(
+        tmp_path,
+        a=({"logme": 1.0, "h_score": 5.0, "leep": -1.0}, 10.0, 0.5),
+        b=({"logme": 3.0, "h_score": 4.0}, 30.0, 0.7),
+        random=({"logme": 0.0, "h_score": 1.0}, 1.0, None),
+        c=({"logme": 4.0, "h_score": 3.0, "leep": -0.1}, 30.0, 0.6),
+    )
+    ordered = rank(rows, names)
+    assert [(one.candidate.name, one.mean_rank) for one in ordered] == [
+        ("a", 2.0),
+        ("b", 2.0),
+        ("c", 2.0),
+        ("random", 4.0),
+    ]
+    assert ordered[-1].baseline_rank == 4
+    text = recommendation(ordered, names)
+    assert "Take a: it is the best by h_score, with a mean rank of 2.0 over 2 scores of 4 candidates." in text
+    assert "fine-tuned briefly, b came out best (0.700 against 0.500): prefer it." in text
+    assert set(agreements(ordered, names)) == {"logme", "h_score", "mean rank", "baseline"}
+
+
+def test_a_faster_one_is_mentioned_and_a_random_best_is_called_by_its_name(tmp_path):
+    rows = made_up(
+        tmp_path,
+        slow=({"logme": 3.0}, 90.0, None),
+        fast=({"logme": 2.0}, 30.0, None),
+        third=({"logme": 1.0}, 10.0, None),
+        fourth=({"logme": 0.5}, 10.0, None),
+    )
+    assert "Where time counts, fast (number 2) is 3.0 times as fast." in recommendation(
+        rank(rows, ["logme"]), ["logme"]
+    )
+    rows = made_up(tmp_path, random=({"logme": 3.0}, 90.0, None), other=({"logme": 2.0}, 90.0, None))
+    assert "none of the others here knows anything" in recommendation(rank(rows, ["logme"]), ["logme"])
