@@ -30,8 +30,6 @@ SPECS.append(
 
 @pytest.mark.parametrize(("task", "choice"), SPECS)
 def test_onnx_equals_torch(tmp_path, task: str, choice: dict) -> None:
-    if choice["name"] == "swin":
-        pytest.xfail("ONNX Runtime 1.31 plans one buffer for attention masks of two sizes and refuses to run the file")
     model = fresh(task, choice, NUM_CLASSES, 3).eval()
     with torch.no_grad():
         for parameter in model.parameters():

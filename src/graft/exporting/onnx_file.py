@@ -62,6 +62,9 @@ def write_onnx(path: Path, model: nn.Module, spec: ModelSpec, *, opset: int) -> 
         )
     proto = program.model_proto
     strip(proto)
+    # The exporter calls two sizes by one name (Swin's masks), and ONNX Runtime then plans one buffer for both;
+    # it infers the shapes between the layers by itself.
+    del proto.graph.value_info[:]
     path.write_bytes(proto.SerializeToString(deterministic=True))
 
 
