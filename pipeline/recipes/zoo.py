@@ -22,7 +22,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from graft.errors import GraftError
-from graft.params_file import load_params, read_tree
+from graft.params_file import check_file, read_tree
 from graft.params_writing import write_tree
 from graft.progress import progress, say
 from graft.records import content_digest
@@ -56,14 +56,7 @@ KEPT = {
 
 def main(pattern: str = "*") -> None:
     """Makes the candidates whose name fits the pattern, and the list of all that are there."""
-    scale = os.environ.get("GRAFT_ZOO_SCALE", "full")
-    if scale not in SCALES:
-        raise GraftError(f"GRAFT_ZOO_SCALE is {scale!r}", rule=f"it is one of {', '.join(SCALES)}")
-    plans = {
-        f"{architecture}-{schooling}": changes(architecture, schooling, scale)
-        for schooling in SCHOOLINGS
-        for architecture in ARCHITECTURES
-    }
+    plans = planned(os.environ.get("GRAFT_ZOO_SCALE", "full"))
     ZOO.mkdir(exist_ok=True)
     wanted = {name: plan for name, plan in plans.items() if fnmatch(name, pattern)}
     for name, plan in progress(wanted.items(), "Making the zoo", total=len(wanted), unit="candidate"):
@@ -75,6 +68,17 @@ def main(pattern: str = "*") -> None:
     print(
         f"zoo: {len(list(ZOO.glob('*/card.json')))} models in {ZOO}; next: graft select zoo/candidates.yaml --verify 4"
     )
+
+
+def planned(scale: str) -> dict[str, dict[str, Any]]:
+    """What each candidate's params are, by name."""
+    if scale not in SCALES:
+        raise GraftError(f"GRAFT_ZOO_SCALE is {scale!r}", rule=f"it is one of {', '.join(SCALES)}")
+    return {
+        f"{architecture}-{schooling}": changes(architecture, schooling, scale)
+        for schooling in SCHOOLINGS
+        for architecture in ARCHITECTURES
+    }
 
 
 def changes(architecture: str, schooling: str, scale: str) -> dict[str, Any]:
@@ -94,12 +98,8 @@ def changes(architecture: str, schooling: str, scale: str) -> dict[str, Any]:
     }
 
 
-def make(name: str, plan: dict[str, Any]) -> None:
-    """Pretrains a candidate in a clone of the last commit, so that its record names code that can be found."""
-    if not (WORK / ".git").is_dir():
-        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(WORK)], check=True)
-    git("fetch", "--quiet", "origin")
-    git("reset", "--quiet", "--hard", "origin/HEAD")
+def write_params(plan: dict[str, Any], path: Path) -> None:
+    """Writes the whole params file of a candidate."""
     tree = read_tree(ROOT / BASE)
     for key, value in plan.items():
         *sections, last = key.split(".")
@@ -107,8 +107,17 @@ def make(name: str, plan: dict[str, Any]) -> None:
         for section in sections:
             node = node[section]
         node[last] = value
-    write_tree(WORK / "params.yaml", tree)
-    load_params(WORK / "params.yaml")
+    write_tree(path, tree)
+    check_file(path)
+
+
+def make(name: str, plan: dict[str, Any]) -> None:
+    """Pretrains a candidate in a clone of the last commit, so that its record names code that can be found."""
+    if not (WORK / ".git").is_dir():
+        subprocess.run(["git", "clone", "--quiet", str(ROOT), str(WORK)], check=True)
+    git("fetch", "--quiet", "origin")
+    git("reset", "--quiet", "--hard", "origin/HEAD")
+    write_params(plan, WORK / "params.yaml")
     if git("status", "--porcelain", "--untracked-files=no"):
         identity = ("-c", "user.name=make zoo", "-c", "user.email=zoo@localhost")
         git(*identity, "commit", "--quiet", "--all", "--message", f"Params of {name}")
@@ -154,7 +163,7 @@ def write_candidates(made: list[str]) -> None:
     entries: list[dict[str, Any]] = []
     for name in made:
         known = read_json(ZOO / name / "card.json")
-        path = (ZOO / name / "weights.safetensors").relative_to(ROOT).as_posix()
+        path = f"{ZOO.name}/{name}/weights.safetensors"
         source = {"name": "file", "path": path, "sha256": known["sha256"], "licence": known["licence"]}
         published = {"metric": "mean_iou", "value": known["mean_iou"], "on": known["trained_on"]}
         entries.append({"name": name, "model": known["model"], "source": source, "published": published})

@@ -9,21 +9,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from graft import tracking
+from graft.cli import with_commands
 from graft.errors import GraftError
 from graft.models import resolve_model
+from graft.params_file import load_params
 from graft.sample import ClassMap
-from graft.selection import page, verifying
+from graft.selection import logged, page, verifying
 from graft.selection.absence import absence, published_score
 from graft.selection.candidates import DOCUMENTED, Candidate, read_candidates
 from graft.selection.cost import Cost, LiveBytes
 from graft.selection.features import _sampled, evidence, load
 from graft.selection.points import drawn, reduced, sample_points
 from graft.selection.ranking import Scored, agreement, agreements, rank, recommendation
-from graft.selection.selecting import resolved_scores, select
+from graft.selection.selecting import Selection, resolved_scores, select
 from graft.weights.source import no_download
 from pipeline.fine_tune import fine_tune
 from pipeline.pretrain_load import pretrain_load
+from pipeline.recipes import zoo
 from tests.augmented_samples import write_train
 from tests.seven_stages import small_params
 from tests.tiny_training import prepare
@@ -373,3 +378,90 @@ def test_a_faster_one_is_mentioned_and_a_random_best_is_called_by_its_name(tmp_p
     )
     rows = made_up(tmp_path, random=({"logme": 3.0}, 90.0, None), other=({"logme": 2.0}, 90.0, None))
     assert "none of the others here knows anything" in recommendation(rank(rows, ["logme"]), ["logme"])
+
+
+def test_the_command_ranks_what_a_project_has(workspace, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRAFT_TRACKING", "off")
+    for name in ("train", "class_map.json"):
+        (tmp_path / "data/interim").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data/interim" / name).symlink_to(workspace / name)
+    (tmp_path / "dvc.yaml").touch()
+    repository = Path(__file__).resolve().parents[2]
+    text = (repository / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(text.replace("num_threads: 2", "num_threads: 1"))
+    file = write_list(tmp_path, f"segmentation:\n  - {RANDOM}\n  - {BUNDLED}\n")
+    done = CliRunner().invoke(with_commands(), ["select", str(file), "--scores", "logme", "--images", "4"])
+    assert done.exit_code == 0, done.output
+    lines = done.stdout.splitlines()
+    assert lines[0].split()[:3] == ["RANK", "CANDIDATE", "MEAN"]
+    assert lines[1].split()[:2] == ["1", "bundled"]
+    assert "Take bundled: it is the best by logme" in done.stdout
+    assert (tmp_path / "reports/selection/selection.json").is_file()
+    with pytest.raises(GraftError, match=r"not here: data/augmented/index.json.*dvc repro augment"):
+        CliRunner().invoke(with_commands(), ["select", str(file), "--verify", "1"], catch_exceptions=False)
+
+
+def test_a_selection_is_logged_once_and_a_silent_server_is_a_warning(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GRAFT_TRACKING", raising=False)
+    rows = made_up(tmp_path, a=({"logme": 3.0}, 90.0, 0.5), b=({"logme": 2.0}, 30.0, 0.4))
+    facts = {"task": "segmentation", "num_points": 9, "num_images": 3, "height_px": 4, "width_px": 5}
+    found = Selection(rank(rows, ["logme"]), {}, ["logme"], facts | {"device": "cpu", "num_threads": 1})
+    found.compare()
+    page.write_page(found, tmp_path / "page")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    logged.log_or_warn(found, tmp_path / "page")
+    assert "graft: warning: " in capsys.readouterr().err
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    for _ in range(2):
+        logged.log_or_warn(found, tmp_path / "page")
+    client = tracking.client()
+    runs = client.search_runs([tracking.experiment_id(client)])
+    assert len(runs) == 1
+    assert runs[0].data.params["recommended"] == "a"
+    assert runs[0].data.metrics["a.logme"] == 3.0
+    assert runs[0].data.metrics["weighted_kendall.logme"] == 1.0
+    assert {item.path for item in client.list_artifacts(runs[0].info.run_id)} == {
+        "selection.json",
+        "selection.md",
+        "selection.png",
+    }
+
+
+def test_the_zoo_plans_nine_candidates_whose_params_hold(tmp_path):
+    plans = zoo.planned("full")
+    assert len(plans) == len(zoo.planned("tiny")) == 9
+    for name in ("lraspp-day", "unet-mobilenetv3-small-day-quarter", "fpn-mobilenetv3-small-mixed"):
+        zoo.write_params(plans[name], tmp_path / f"{name}.yaml")
+    whole = load_params(tmp_path / "lraspp-day.yaml")
+    quarter = load_params(tmp_path / "unet-mobilenetv3-small-day-quarter.yaml")
+    mixed = load_params(tmp_path / "fpn-mobilenetv3-small-mixed.yaml")
+    assert quarter.fine_tune.epochs * 4 == whole.fine_tune.epochs
+    assert quarter.ingest == whole.ingest != mixed.ingest
+    assert whole.pretrain_load.source == {"name": "none"}
+    with pytest.raises(GraftError, match=r"GRAFT_ZOO_SCALE is 'huge'. Rule: it is one of full, tiny"):
+        zoo.planned("huge")
+
+
+def test_the_list_of_the_zoo_holds_what_is_whole_and_the_controls(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(zoo, "ZOO", tmp_path / "zoo")
+    plans = zoo.planned("tiny")
+    folder = tmp_path / "zoo/lraspp-day"
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").write_bytes(b"weights")
+    (folder / "metrics.json").write_text('{"mean_iou": 0.5}')
+    monkeypatch.setattr(zoo, "WORK", Path(__file__).resolve().parents[2])
+    zoo.write_json(folder / "card.json", zoo.card("lraspp-day", plans["lraspp-day"], folder))
+    assert zoo.is_made("lraspp-day", plans["lraspp-day"])
+    assert not zoo.is_made("lraspp-day", zoo.planned("full")["lraspp-day"])
+    zoo.write_candidates(["lraspp-day"])
+    found = read_candidates(tmp_path / "zoo", "segmentation")
+    assert [one.name for one in found] == ["lraspp-day", *(f"{name}-random" for name in zoo.ARCHITECTURES)]
+    assert published_score(found[0]).value == 0.5
+    assert absence(found[0]) is None
+    (folder / "weights.safetensors").write_bytes(b"other")
+    assert not zoo.is_made("lraspp-day", plans["lraspp-day"])
+    (folder / "weights.safetensors").unlink()
+    assert absence(found[0]).endswith(" at zoo/lraspp-day/weights.safetensors")

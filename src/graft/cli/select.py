@@ -36,9 +36,8 @@ def select(
     params = load_params()
     chosen = resolved_scores([name.strip() for name in scores.split(",") if name.strip()])
     listed = listing.read_candidates(candidates or listing.DOCUMENTED, params.task)
-    workspace = verifying.Workspace()
     if verify:
-        workspace.check()
+        verifying.Workspace().check()
     from graft.cli.stages import _download
 
     selection = score(listed, chosen, params, _download, num_images=images, pixels_per_class=pixels)
@@ -46,9 +45,9 @@ def select(
         from pipeline.fine_tune import fine_tune
         from pipeline.pretrain_load import pretrain_load
 
-        best = selection.ordered[:verify]
         stages = verifying.Stages(pretrain_load, fine_tune)
-        verifying.verify(best, params, epochs, stages, workspace, download=_download)
+        best = selection.ordered[:verify]
+        verifying.verify(best, params, epochs, stages, verifying.Workspace(), download=_download)
         selection.compare()
     page.write_page(selection, FOLDER)
     logged.log_or_warn(selection, FOLDER)

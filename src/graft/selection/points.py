@@ -104,14 +104,18 @@ def sample_points(
         places.append(place)
         labels.append(label)
     found = np.concatenate(labels)
-    if len(np.unique(found)) < 2:
+    _check_classes(found, train)
+    return Points(train, rows, places, found, classes, resize, params.predict.max_pixels, params.seed)
+
+
+def _check_classes(labels: np.ndarray, train: Path) -> None:
+    if len(np.unique(labels)) < 2:
         raise GraftError(
             "the training images show fewer than two classes",
             where=train,
             rule="candidates are scored by how well they tell classes apart",
             remedy="add images, or raise --images",
         )
-    return Points(train, rows, places, found, classes, resize, params.predict.max_pixels, params.seed)
 
 
 def reduced(mask: np.ndarray, num_classes: int) -> np.ndarray:

@@ -100,6 +100,24 @@ def select(
     if not present:
         raise _nothing_to_score(unusable)
     points = sample_points(interim / "train", classes, params, num_images=num_images, pixels_per_class=pixels_per_class)
+    found = _scored(present, scores, points, params, download, cache, unusable)
+    names = [score.name for score in scores]
+    if not found:
+        raise _nothing_to_score(unusable)
+    _check_common(found, names)
+    return Selection(rank(found, names), unusable, names, _facts(points, params))
+
+
+def _scored(
+    present: Sequence[Candidate],
+    scores: Sequence[Choice],
+    points: Points,
+    params: Params,
+    download: Downloader,
+    cache: Path,
+    unusable: dict[str, str],
+) -> list[Scored]:
+    """Every candidate that can be loaded with its scores and cost; why another cannot goes to `unusable`."""
     found: list[Scored] = []
     costs: dict[str, Cost] = {}
     for candidate in progress(present, "Scoring candidates", unit="candidate"):
@@ -109,17 +127,12 @@ def select(
             unusable[candidate.name] = f"cannot be used: {error}"
             continue
         architecture = str(candidate.model.as_dict())
-        if architecture not in costs:
+        if architecture not in costs:  # one for all of its weights, so that noise tells none of them apart
             costs[architecture] = _cost(loaded, points, params)
-        one = Scored(candidate, costs[architecture], published_score(candidate))
         known = evidence(loaded, points, candidate.name, params.runtime, cache=cache)
-        one.scores = _scores(known, points, scores, candidate.name)
-        found.append(one)
-    names = [score.name for score in scores]
-    if not found:
-        raise _nothing_to_score(unusable)
-    _check_common(found, names)
-    return Selection(rank(found, names), unusable, names, _facts(points, params))
+        values = _scores(known, points, scores, candidate.name)
+        found.append(Scored(candidate, costs[architecture], published_score(candidate), values))
+    return found
 
 
 def _classes(interim: Path) -> ClassMap:

@@ -73,14 +73,7 @@ def verify(
         folder: Where the results are kept.
         downloads: `download`, for registered models.
     """
-    brief = params.fine_tune.model_copy(
-        update={
-            "epochs": epochs,
-            "warmup_epochs": min(params.fine_tune.warmup_epochs, epochs - 1),
-            "early_stopping_epochs": None,
-            "baseline": False,
-        }
-    )
+    brief = _shortened(params.fine_tune, epochs)
     data = {"augmented": digest_of(workspace.augmented), "val": digest_of(workspace.val)}
     for one in progress(best, "Fine-tuning candidates", unit="candidate"):
         facts = {"fine_tune": brief.model_dump(), "preprocess": params.preprocess.model_dump(), "seed": params.seed}
@@ -93,6 +86,16 @@ def verify(
             write_json(file, facts | {"score": score})
             shutil.rmtree(RESUME / digest, ignore_errors=True)
         one.verified = read_json(file)["score"]
+
+
+def _shortened(fine_tune: FineTune, epochs: int) -> FineTune:
+    changes = {
+        "epochs": epochs,
+        "warmup_epochs": min(fine_tune.warmup_epochs, epochs - 1),
+        "early_stopping_epochs": None,
+        "baseline": False,
+    }
+    return fine_tune.model_copy(update=changes)
 
 
 def _trained(
