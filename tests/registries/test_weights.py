@@ -174,6 +174,31 @@ def test_torchvision_classifiers_fit_their_family(theirs: str, task: str, spec: 
     assert not [name for name in match.reinitialised if name.startswith("backbone.")]
 
 
+@pytest.mark.parametrize(
+    ("task", "spec"),
+    [
+        ("classification", {"name": "timm", "variant": "resnet18"}),
+        ("segmentation", {"name": "unet", "encoder": "tu-resnet18"}),
+        ("segmentation", {"name": "unet", "encoder": "resnet18"}),
+    ],
+)
+def test_timms_names_fit_as_classifier_and_as_encoder(task: str, spec: dict) -> None:
+    import timm
+
+    match = load_into(fresh(task, spec, 3, 1), source_of(timm.create_model("resnet18").state_dict()), NAMES)
+    assert match.backbone_fraction == 1.0
+    assert match.left_out == ["fc.bias", "fc.weight"]
+
+
+def test_an_auxiliary_head_is_taken_over_but_for_its_class_layer() -> None:
+    from torchvision import models
+
+    theirs = models.get_model("fcn_resnet50", weights=None, weights_backbone=None, aux_loss=True, num_classes=7)
+    model = fresh("segmentation", {"name": "fcn", "backbone": "resnet50", "auxiliary_weight": 0.4}, 3, 1)
+    match = load_into(model, source_of(theirs.state_dict()), NAMES)
+    assert match.reinitialised == ["auxiliary.4.bias", "auxiliary.4.weight", "head.4.bias", "head.4.weight"]
+
+
 def test_a_unet_of_segmentation_models_fits_ours() -> None:
     import segmentation_models_pytorch as smp
 

@@ -19,11 +19,16 @@ from graft.weights.stem import spread
 # How other programs call what is `backbone.` and `head.` here. Of these spellings the one that fits best is taken.
 SPELLINGS: dict[str, tuple[tuple[str, str], ...]] = {
     "Graft": (("", ""),),
-    "torchvision segmenter": (("classifier.", "head."), ("", "")),
+    "torchvision segmenter": (("aux_classifier.", "auxiliary."), ("classifier.", "head."), ("", "")),
     "torchvision classifier with features": (("features.", "backbone."), ("classifier.", "head.classifier.")),
     "segmentation-models-pytorch": (("encoder.", "backbone."), ("", "head.")),
-    "torchvision ResNet": (("fc.", "head.fc."), ("", "backbone.")),
+    "torchvision ResNet": (
+        ("fc.", "head.fc."),
+        ("AuxLogits.", "auxiliary.AuxLogits."),
+        ("", "backbone."),
+    ),
     "backbone alone": (("", "backbone."),),
+    "timm's model as encoder": (("", "backbone.model."),),
     "Graft, backbone below features": (("backbone.", "backbone.features."),),
     "Graft, features as backbone": (("backbone.features.", "backbone."),),
 }

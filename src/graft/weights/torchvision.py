@@ -70,7 +70,7 @@ def published_weights(model: Choice) -> dict[str, Any]:
     from torchvision import models
 
     values = [value for value in model.options.values() if isinstance(value, str)]
-    architectures = [f"{model.name}_{value}" for value in values] + values
+    architectures = [model.name, *(f"{model.name}_{value}" for value in values), *values]
     known = set(models.list_models())
     members: dict[str, Any] = {}
     for architecture in architectures:
