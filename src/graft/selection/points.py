@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,7 @@ class Points:
         for row in _chosen(self.train, self.rows):
             yield _piece(row, self.classes, self.resize, self.max_pixels, self.seed)[0]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Of all that features of one model may differ by."""
         facts: dict[str, Any] = {"train": digest_of(self.train), "rows": self.rows, "max_pixels": self.max_pixels}

@@ -75,7 +75,7 @@ def agreement(predicted: Sequence[float], measured: Sequence[float]) -> float | 
     """Weighted Kendall correlation: the share of pairs in the same order less the others, the best counting most.
 
     From -1 to 1; a pair weighs 1 / (r + 1) + 1 / (s + 1) by the ranks of its members, averaged over the order by
-    `predicted` and that by `measured` (Vigna 2015, "A Weighted Correlation Index for Rankings with Ties", section 4.2).
+    `predicted` and that by `measured` (Vigna 2015, "A Weighted Correlation Index for Rankings with Ties").
 
     Args:
         predicted: A score of each candidate, larger is better.

@@ -14,8 +14,8 @@ def h_score(features: np.ndarray, labels: np.ndarray) -> float:
 
     where S is the covariance of the features, B that of the class means (each as often as its class), and a the
     shrinkage of Ledoit and Wolf (Bao et al. 2019, "An Information-Theoretic Approach to Transferability in Task
-    Transfer Learning", definition 2; Ibrahim et al. 2022, "Newer is not always better: Rethinking transferability
-    metrics, their peculiarities, stability and performance", section 3, the shrinkage). At most the number of classes
+    Transfer Learning", the H-score; Ibrahim et al. 2022, "Newer is not always better: Rethinking transferability
+    metrics, their peculiarities, stability and performance", the shrinkage). At most the number of classes
     less one; without shrinkage, features of more dimensions than samples reach it by chance.
 
     Args:

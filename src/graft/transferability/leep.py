@@ -12,8 +12,8 @@ def leep(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
         LEEP = 1/N sum_i ln sum_z P(y_i | z) p_i(z),  P(y | z) = sum_(i: y_i = y) p_i(z) / sum_i p_i(z)
 
-    (Nguyen et al. 2020, "LEEP: A New Measure to Evaluate Transferability of Learned Representations", equations 1
-    and 2). At most 0.
+    (Nguyen et al. 2020, "LEEP: A New Measure to Evaluate Transferability of Learned Representations", the
+    definition of LEEP). At most 0.
 
     Args:
         probabilities: p `[N, Z]`, of the Z source classes.

@@ -22,8 +22,8 @@ def nleep(
     """LEEP for backbones without a head: a Gaussian mixture of the features takes the place of the source classes.
 
     Features are reduced to the principal components that hold 80% of their variance; the probabilities of a mixture's
-    components are what LEEP reads (Li et al. 2021, "Ranking Neural Checkpoints", section 4.2). Variances are diagonal:
-    full ones have more values than a component has samples.
+    components are what LEEP reads (Li et al. 2021, "Ranking Neural Checkpoints", the measure N-LEEP). Variances are
+    diagonal: full ones have more values than a component has samples.
 
     Args:
         features: `[N, D]`.

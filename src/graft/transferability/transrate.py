@@ -16,7 +16,7 @@ def transrate(features: np.ndarray, labels: np.ndarray, *, epsilon: Annotated[fl
 
         T = R(Z) - sum_c n_c / n R(Z_c),  R(Z) = 1/2 ln det(I + Z'Z / (n epsilon)),
 
-    Z centred over all samples (Huang et al. 2022, "Frustratingly Easy Transferability Estimation", section 3, and its
+    Z centred over all samples (Huang et al. 2022, "Frustratingly Easy Transferability Estimation", and its
     epsilon). A rate depends on the unit of the features, so here they are scaled to a covariance of trace one first:
     otherwise a network that merely multiplied its features by ten would be preferred.
 
