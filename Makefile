@@ -9,7 +9,7 @@ export DVC_NO_ANALYTICS := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: repro test test-all lint bench docs bundled zoo setup clean
+.PHONY: repro test test-all lint types workflows bench docs bundled zoo setup clean
 
 repro: setup
 	@.venv/bin/graft mend >&2
@@ -27,6 +27,12 @@ lint: setup
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports
+
+types: setup
+	.venv/bin/mypy src/graft pipeline
+
+workflows: setup
+	ci/workflows.sh
 
 bench: setup
 	.venv/bin/python -m benchmarks

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# attest.sh BUNDLE: an in-toto statement for each stage and the model card, checked as a stranger would check it.
+. "$(dirname "$0")/environment.sh"
+mkdir -p "$(dirname "$1")"
+graft attest --out "$1"
+graft verify "$1"

@@ -1,0 +1,43 @@
+"""Recomputes every digest that the records of this workspace state, and follows them from stage to stage."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from graft.progress import progress
+from graft.publish import STAGES
+from graft.records import RECORDS, digest_of
+from graft.sample import read_json
+
+
+def problems(records: dict[str, dict[str, Any]]) -> list[str]:
+    """What does not agree: a file here with a record, or what one stage wrote with what the next one read."""
+    written = {path: digest for record in records.values() for path, digest in record["outputs"].items()}
+    lines = [f"no record of {stage}" for stage in STAGES if stage not in records]
+    for stage, record in progress(records.items(), "Verifying", total=len(records), unit="stage"):
+        stated = record["outputs"] | record["files"] | record["code"]
+        for path, digest in stated.items():
+            if not Path(path).exists():
+                lines.append(f"{stage}: {path}: missing")
+            elif digest_of(Path(path)) != digest:
+                lines.append(f"{stage}: {path}: is not what the record says")
+        for path, digest in record["inputs"].items():
+            if written.get(path, digest) != digest:
+                lines.append(f"{stage}: {path}: read something else than was written")
+    return lines
+
+
+def main() -> int:
+    records = {stage: read_json(path) for stage in STAGES if (path := RECORDS / f"{stage}.json").is_file()}
+    found = problems(records)
+    for line in found:
+        print(line)
+    if not found:
+        print(f"{len(records)} records: every digest holds")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

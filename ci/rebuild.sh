@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# rebuild.sh MODEL: every link of its lineage verified, then the pipeline again from the recorded commit, without a cache.
+. "$(dirname "$0")/environment.sh"
+answer=$(mktemp)
+trap 'rm -f "$answer"' EXIT
+
+status=0
+graft audit "$1" --rebuild | tee "$answer" || status=${PIPESTATUS[0]}
+if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then { echo '```'; cat "$answer"; echo '```'; } >>"$GITHUB_STEP_SUMMARY"; fi
+exit "$status"

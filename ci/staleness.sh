@@ -1,0 +1,9 @@
+#!/usr/bin/env bash
+# Whether the committed dvc.lock speaks of the committed code and params; needs no data.
+. "$(dirname "$0")/environment.sh"
+
+if ! is_committed dvc.lock; then
+    notice "dvc.lock is not in git: no result has been published from this branch, so there is nothing that could be stale"
+    exit 0
+fi
+dvc status --json | python ci/staleness.py

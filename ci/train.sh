@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# All stages that are stale, the GPU stages included; MLflow gets the curves while they are drawn.
+. "$(dirname "$0")/environment.sh"
+
+graft mend >&2
+if [ -n "$(ls -A .resume/ 2>/dev/null)" ]; then notice "an interrupted training is here: it goes on where it was"; fi
+dvc repro
