@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,14 @@ def test_layers_hold(monkeypatch):
 
     monkeypatch.chdir(REPOSITORY)
     assert lint_imports(config_filename="pyproject.toml", no_cache=True) == EXIT_STATUS_SUCCESS
+
+
+def test_the_design_names_every_module_of_the_layers():
+    layers = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
+    modules = {name.strip() for layer in layers[0]["layers"] for name in layer.split("|")}
+    page = (REPOSITORY / "docs/design.md").read_text("utf-8").split("## 2.")[1].split("```")[1]
+    named = set(re.findall(r"[a-z_]+", page))
+    assert {name.removeprefix("graft.") for name in modules} <= named
 
 
 @pytest.mark.parametrize("vendor", DOORS)
