@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft import tracking
+from graft.digests import digest_of
 from graft.progress import progress, say
-from graft.records import MEASURED, RECORDS, digest_of
+from graft.records import MEASURED, RECORDS
 from graft.sample import read_json, sha256_of
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ CURVES = Path("reports/fine_tuning/curves.csv")
 
 # What a person wants to see beside the record in the MLflow UI.
 ARTIFACTS = {
-    "ingest": ("data/interim/class_map.json",),
+    "ingest": ("data/interim/class_map.json", "data/interim/manifest.parquet"),
     "validate": ("reports/validation/validation.md", "reports/validation/validation.json"),
     "augment": ("data/augmented/preview.png", "data/augmented/statistics.json", "data/augmented/policy.json"),
     "pretrain-load": ("models/pretrained/card.json",),
@@ -37,6 +38,7 @@ ARTIFACTS = {
         "reports/fine_tuning/curves.csv",
         "reports/fine_tuning/parameter_groups.csv",
         "reports/fine_tuning/summary.json",
+        "models/fine_tuned/seen.json",
     ),
     "evaluate": ("reports/evaluation/report.html", "reports/evaluation/metrics.json"),
     "export": ("models/exported/model_card.md", "models/exported/parity.json"),
@@ -118,14 +120,15 @@ def _publish_record(client: MlflowClient, stage: str) -> str:
     run = found or _streamed(client, stage, record["fingerprint"])
     run = run or tracking.create_run(client, stage, {tracking.STAGE: stage, tracking.RECORD: digest})
     run_id = str(run.info.run_id)
-    tracking.tag(client, run_id, {tracking.RECORD: digest, **_tags(record)})
+    tracking.tag(client, run_id, {tracking.RECORD: digest, **tags_of(record)})
     tracking.log_params(client, run_id, dict(_flat(record["params"])))
     tracking.log_curves(client, run_id, [(name, value, 0) for name, value in record["metrics"].items()])
     if stage == "fine-tune" and not any("/" in name for name in run.data.metrics):
         tracking.log_curves(client, run_id, list(_recorded_curves()))
-    for artifact in (str(path), *ARTIFACTS[stage], str(MEASURED / f"{stage}.json")):
+    measured = MEASURED / f"{stage}.json"  # both files are named after the stage: each gets a folder
+    for artifact, folder in ((path, "record"), (measured, "measured"), *((name, None) for name in ARTIFACTS[stage])):
         if Path(artifact).is_file():
-            client.log_artifact(run_id, artifact)
+            client.log_artifact(run_id, str(artifact), folder)
     client.set_terminated(run_id)
     tracking.tag(client, run_id, {tracking.COMPLETE: "true"})
     return run_id
@@ -137,7 +140,7 @@ def _streamed(client: MlflowClient, stage: str, fingerprint: str) -> Any | None:
     return None if run is None or tracking.RECORD in run.data.tags else run
 
 
-def _tags(record: Mapping[str, Any]) -> dict[str, str]:
+def tags_of(record: Mapping[str, Any]) -> dict[str, str]:
     """Everything a search may start from: stage, fingerprint, commit, what was consumed and produced."""
     tags = {tracking.STAGE: record["stage"], tracking.FINGERPRINT: record["fingerprint"]}
     inputs = {posixpath.normpath(path): digest for path, digest in record["inputs"].items()}

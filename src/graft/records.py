@@ -15,6 +15,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from graft.digests import digest_of, digest_of_listing
 from graft.errors import GraftError
 from graft.sample import sha256_of, write_json
 from graft.workers import num_usable_cores
@@ -69,23 +70,6 @@ def digests(paths: tuple[str, ...]) -> dict[str, str]:
         raise GraftError(f"not found: {', '.join(missing)}", remedy=remedy)
     with ThreadPoolExecutor(num_usable_cores()) as pool:
         return {path: digest_of(Path(path), pool) for path in paths}
-
-
-def digest_of(path: Path, pool: ThreadPoolExecutor | None = None) -> str:
-    """The content digest of a file or folder; names count relative to the folder, so it is the same anywhere."""
-    return sha256_of(path) if path.is_file() else digest_of_listing(listing(path, pool))
-
-
-def listing(folder: Path, pool: ThreadPoolExecutor | None = None) -> dict[str, str]:
-    """The sha256 of every file below a folder, by its path relative to the folder."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and not _is_bytecode(file))
-    hashes = pool.map(sha256_of, files) if pool else map(sha256_of, files)
-    return {file.relative_to(folder).as_posix(): digest for file, digest in zip(files, hashes, strict=True)}
-
-
-def digest_of_listing(files: Mapping[str, str]) -> str:
-    """The digest of a folder from the digests of its files."""
-    return hashlib.sha256("".join(f"{name}\0{files[name]}\n" for name in sorted(files)).encode()).hexdigest()
 
 
 def environment(runtime: Any | None) -> dict[str, Any]:
@@ -185,10 +169,6 @@ def _interpolated(text: str, params: Any) -> str:
         return str(getattr(params.section(section), field))
 
     return re.sub(r"\$\{([a-z_.]+)\}", value, text)
-
-
-def _is_bytecode(path: Path) -> bool:
-    return path.suffix == ".pyc" or "__pycache__" in path.parts
 
 
 def _device_name(device: str) -> str:

@@ -13,6 +13,7 @@ import math
 import os
 import re
 import socket
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
+from graft.digests import digest_of, digest_of_listing, listing
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ ALIAS = "candidate"
 SECONDS_TO_ANSWER = 3.0
 MOST_PARAMS_A_BATCH = 100  # MLflow refuses more
 STAGE, FINGERPRINT, RECORD, COMPLETE = "graft.stage", "graft.fingerprint", "graft.record", "graft.complete"
-MODEL_DIGEST = "graft.model_digest"
+MODEL_DIGEST, SERVED_DIGEST = "graft.model_digest", "graft.served_digest"
 NOTE = "mlflow.note.content"  # what the UI shows as the description of a run or an experiment
 
 
@@ -136,7 +138,11 @@ def find_version(mlflow_client: MlflowClient, name: str, model_digest: str) -> M
 
 
 def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, tags: Mapping[str, str]) -> ModelVersion:
-    """Logs the exported model as a pyfunc of this run and registers it as a new version of `name`."""
+    """Logs the exported model as a pyfunc of this run and registers it as a new version of `name`.
+
+    The served model is told the digest of the exported files, which it compares before it opens them; the version is
+    tagged with the digest of all that was logged.
+    """
     import mlflow
 
     from graft.serving import signature
@@ -150,8 +156,17 @@ def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, t
             signature=mlflow.models.infer_signature(inputs, outputs),
             input_example=example,
             pip_requirements=signature.requirements(),
+            model_config={MODEL_DIGEST: tags[MODEL_DIGEST]},
         )
-        return mlflow.register_model(logged.model_uri, name, tags=dict(tags))
+        with tempfile.TemporaryDirectory() as folder:
+            mlflow.artifacts.download_artifacts(artifact_uri=logged.model_uri, dst_path=folder)
+            served = {SERVED_DIGEST: served_digest(Path(folder))}
+        return mlflow.register_model(logged.model_uri, name, tags={**tags, **served})
+
+
+def served_digest(folder: Path) -> str:
+    """The digest of a logged model: all files but the one that MLflow adds to each download of a version."""
+    return digest_of_listing({name: sha for name, sha in listing(folder).items() if name != "registered_model_meta"})
 
 
 def describe(mlflow_client: MlflowClient, name: str, version: str, text: str) -> None:
@@ -196,19 +211,37 @@ def download_model(uri: str, into: Path) -> Path:
         into: An existing folder to download to.
 
     Raises:
-        GraftError: There is no such model, version or alias, or the store does not answer.
+        GraftError: There is no such model, version or alias, the store does not answer, or the bytes that came are not
+            those that were registered.
     """
-    with answers_explained():
-        client()
+    uri = version_behind(uri)
+    name, _, version = uri.removeprefix("models:/").rpartition("/")
+    tags = client().get_model_version(name, version).tags
+    exported = download_version(uri, into) / "artifacts" / "exported"
+    if tags.get(MODEL_DIGEST) not in (None, digest_of(exported)):
+        raise GraftError(
+            "the files in the artifact store are not those that were registered",
+            where=uri,
+            rule=f"their digest is {tags[MODEL_DIGEST]}",
+            remedy="do not use this model; graft audit names what was changed",
+        )
+    return exported
+
+
+def download_version(uri: str, into: Path) -> Path:
+    """The whole logged model behind `models:/NAME/VERSION`, as the artifact store has it: nothing is compared.
+
+    Raises:
+        GraftError: There is no such version, its files are gone, or the store does not answer.
+    """
     import mlflow
     from mlflow.exceptions import MlflowException
 
     try:
-        folder = mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into))
-    except MlflowException as error:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into)))
+    except (MlflowException, OSError) as error:
         remedy = "look at the versions and aliases in the MLflow UI, or run graft publish"
-        raise GraftError(f"no such model: {error.message}", where=uri, remedy=remedy) from None
-    return Path(folder) / "artifacts" / "exported"
+        raise GraftError(f"no such model: {error}", where=uri, remedy=remedy) from None
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graft import records
+from graft.digests import listing
 from graft.errors import GraftError
 from graft.params_file import as_recorded, load_params
 from graft.progress import say, seconds_in_loops
@@ -48,7 +49,7 @@ def run_stage(
             metrics = load()(**arguments)
             sealed.verify()
             _check_params_stayed(sealed)
-            written = {path.as_posix(): records.listing(folders[name]) for name, path in outputs.items()}
+            written = {path.as_posix(): listing(folders[name]) for name, path in outputs.items()}
         write_record(sealed, written, metrics)
         if "resume" in arguments:  # dvc repro --force would find a finished checkpoint and train nothing
             shutil.rmtree(arguments["resume"], ignore_errors=True)

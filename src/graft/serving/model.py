@@ -8,6 +8,7 @@ from typing import Any
 import mlflow
 from mlflow.exceptions import MlflowException
 
+from graft.digests import digest_of
 from graft.errors import GraftError
 from graft.serving.predictor import Predictor
 
@@ -16,8 +17,12 @@ class ServedModel(mlflow.pyfunc.PythonModel):
     """A table with a column `image` in, a table of answers out."""
 
     def load_context(self, context: Any) -> None:
-        """Opens the exported folder among the model's artifacts."""
-        self.predictor = Predictor(Path(context.artifacts["model"]))
+        """Opens the exported folder among the model's artifacts, if it is what was registered."""
+        folder = Path(context.artifacts["model"])
+        registered = (context.model_config or {}).get("graft.model_digest")
+        if registered not in (None, digest_of(folder)):
+            raise MlflowException(f"{folder}: not the files that were registered, whose digest is {registered}")
+        self.predictor = Predictor(folder)
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow reads hints as a schema
         """Answers for the images in column `image`: encoded files as base64 text or bytes."""
