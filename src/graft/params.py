@@ -146,6 +146,20 @@ class Export(Section):
     max_score_difference: Rate
 
 
+class Promotion(Section):
+    """What `graft promote` asks of a model; no stage reads it."""
+
+    min_score: Fraction
+    margin: Fraction
+    confidence: Annotated[float, Field(ge=0.5, lt=1)]
+    bootstrap_samples: Annotated[int, Field(ge=100)]
+    class_floors: dict[str, Fraction]
+    domain_floors: dict[str, Fraction]
+    max_bytes: Positive
+    max_latency_ms: Rate | None
+    max_latency_ratio: Rate | None
+
+
 class Params(Section):
     """The whole of `params.yaml`."""
 
@@ -162,6 +176,7 @@ class Params(Section):
     predict: Predict
     evaluate: Evaluate
     export: Export
+    promotion: Promotion
 
     def section(self, name: str) -> Any:
         """The value of a top-level key, by the name it has in the file."""

@@ -27,6 +27,7 @@ INTENT = {
     "predict": {"evaluate", "export"},
     "evaluate": {"evaluate", "export"},
     "export": {"export"},
+    "promotion": set(),
 }
 
 
