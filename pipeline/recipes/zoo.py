@@ -7,7 +7,7 @@ finished candidate is not made again, DVC brings back stages that are done, and 
 At full size: 1,500 scenes of 192 × 128 px, 8 epochs. Sides are multiples of 32, so that no architecture pads. A step of
 16 images takes 0.7 to 1.4 s of one core: 50 minutes for the 9 trainings on two idle cores, and about 15 for drawing,
 augmenting, scoring and starting up; build/zoo takes 2 GB meanwhile. GRAFT_ZOO_SCALE=tiny makes worthless ones of a few
-scenes, to try the way.
+scenes, to try the way; `python pipeline/recipes/zoo.py 'lraspp-*'` makes those whose name fits.
 """
 
 from __future__ import annotations

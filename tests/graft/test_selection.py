@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from pathlib import Path
@@ -12,7 +13,10 @@ import torch
 from typer.testing import CliRunner
 
 from graft import tracking
+from graft.choices import resolve
 from graft.cli import with_commands
+from graft.datasets.resizing import RESIZES
+from graft.datasets.shards import read_rows
 from graft.errors import GraftError
 from graft.models import resolve_model
 from graft.params_file import load_params
@@ -22,7 +26,7 @@ from graft.selection.absence import absence, published_score
 from graft.selection.candidates import DOCUMENTED, Candidate, read_candidates
 from graft.selection.cost import Cost, LiveBytes
 from graft.selection.features import _sampled, evidence, load
-from graft.selection.points import drawn, reduced, sample_points
+from graft.selection.points import _piece, drawn, reduced, sample_points
 from graft.selection.ranking import Scored, agreement, agreements, rank, recommendation
 from graft.selection.selecting import Selection, resolved_scores, select
 from graft.weights.source import no_download
@@ -172,6 +176,24 @@ def test_pixels_are_drawn_evenly_over_the_classes_of_an_image():
     assert np.array_equal(cells[rows, columns], labels)
 
 
+def test_of_an_image_with_too_many_pixels_a_window_is_looked_at(workspace):
+    row, classes = next(read_rows(workspace / "train")), ClassMap.read(workspace / "class_map.json")
+    resize = resolve(RESIZES, {"name": "short_side", "size_px": 144}, where="preprocess.resize")
+    whole, mask = _piece(row, classes, resize, 10**6, 7)
+    assert whole.shape == (144, 192, 3)
+    window, part = _piece(row, classes, resize, 5000, 7)
+    assert window.shape[:2] == part.shape
+    assert 4000 < part.size <= 5000
+    assert np.array_equal(_piece(row, classes, resize, 5000, 7)[0], window)
+    height, width = part.shape
+    corners = [(y, x) for y in range(145 - height) for x in range(193 - width) if mask[y, x] == part[0, 0]]
+    assert any(
+        np.array_equal(whole[y : y + height, x : x + width], window)
+        and np.array_equal(mask[y : y + height, x : x + width], part)
+        for y, x in corners
+    )
+
+
 @pytest.mark.parametrize(("stride", "padding"), [(8, 0), (8, 16), (4, 0)])
 def test_features_are_those_of_the_cell_whatever_the_stride_and_padding(stride, padding):
     height, width = 32, 48
@@ -213,13 +235,18 @@ RANDOM = "{name: random, model: {name: lraspp}, source: {name: none}}"
 BUNDLED = "{name: bundled, model: {name: lraspp}, source: {name: bundled}}"
 
 
-def test_weights_that_know_streets_come_first_and_none_last(workspace, tmp_path):
-    absent = f"{{name: absent, model: lraspp, source: {{name: file, path: {tmp_path}/no.safetensors}}}}"
-    broken = (
-        f"{{name: broken, model: lraspp, source: {{name: file, path: {workspace}/broken.safetensors, "
-        f"sha256: {'a' * 64}}}}}"
-    )
-    found = scored(workspace, tmp_path / "features", RANDOM, BUNDLED, absent, broken)
+@pytest.fixture(scope="module")
+def ranked(workspace, tmp_path_factory) -> tuple[Path, Selection]:
+    """A cache of features, and what became of candidates that can be scored and of two that cannot."""
+    folder = tmp_path_factory.mktemp("ranked")
+    absent = f"{{name: absent, model: lraspp, source: {{name: file, path: {folder}/no.safetensors}}}}"
+    path = workspace / "broken.safetensors"
+    broken = f"{{name: broken, model: lraspp, source: {{name: file, path: {path}, sha256: {'a' * 64}}}}}"
+    return folder / "features", scored(workspace, folder / "features", RANDOM, BUNDLED, absent, broken)
+
+
+def test_weights_that_know_streets_come_first_and_none_last(ranked):
+    _, found = ranked
     assert [one.candidate.name for one in found.ordered] == ["bundled", "random"]
     bundled, random = found.ordered
     assert bundled.scores["logme"] > random.scores["logme"]
@@ -233,12 +260,12 @@ def test_weights_that_know_streets_come_first_and_none_last(workspace, tmp_path)
     assert "Take bundled: it is the best by logme, with" in found.recommendation
 
 
-def test_features_are_computed_once_and_kept(workspace, tmp_path):
-    first = scored(workspace, tmp_path / "features", BUNDLED, RANDOM)
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "features").iterdir()}
+def test_features_are_computed_once_and_kept(workspace, ranked):
+    folder, first = ranked
+    kept = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert len(kept) == 2
-    second = scored(workspace, tmp_path / "features", BUNDLED, RANDOM)
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "features").iterdir()} == kept
+    second = scored(workspace, folder, BUNDLED, RANDOM)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == kept
     assert [one.scores for one in first.ordered] == [one.scores for one in second.ordered]
 
 
@@ -302,10 +329,10 @@ def test_every_map_of_a_segmenter_but_the_image_counts_and_alike(workspace, tmp_
     assert np.isfinite(found).all()
 
 
-def test_the_best_are_fine_tuned_briefly_and_compared(workspace, tmp_path, monkeypatch):
+def test_the_best_are_fine_tuned_briefly_and_compared(workspace, ranked, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     params = small_params(SCENES, **{"fine_tune.warmup_epochs": 1})
-    found = scored(workspace, tmp_path / "features", RANDOM, BUNDLED)
+    found = copy.deepcopy(ranked[1])
     place = verifying.Workspace(workspace / "augmented", workspace / "train", workspace / "class_map.json")
     place.check()
     stages = verifying.Stages(pretrain_load, fine_tune)

@@ -124,7 +124,7 @@ def recommendation(ordered: Sequence[Scored], names: Sequence[str]) -> str:
     if without_data is not best:
         said.append(f"Who ignores the data would take {without_data.candidate.name}, here number {without_data.rank}.")
     verified = [one for one in ordered if one.verified is not None]
-    if verified:
+    if len(verified) > 1:
         winner = max(verified, key=lambda one: one.verified or 0.0)
         said.append(
             "The brief fine-tuning agrees."
