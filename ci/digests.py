@@ -6,9 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from graft.digests import digest_of
 from graft.progress import progress
 from graft.publish import STAGES
-from graft.records import RECORDS, digest_of
+from graft.records import RECORDS
 from graft.sample import read_json
 
 

@@ -25,7 +25,7 @@ def page(metrics: dict[str, Any], names: list[str], records: dict[str, dict[str,
     for name, value, other in [*rows, (f"**{headline}**", metrics[headline], baseline and baseline[headline])]:
         lines += _row([name, _percent(value), *([_percent(other), _points(value, other)] if baseline else [])])
     trained = records["fine-tune"]
-    facts = ", ".join(f"{key} {value}" for key, value in trained["environment"].items() if key != "lock")
+    facts = ", ".join(f"{key} {value}" for key, value in trained["environment"].items() if value and key != "lock")
     lines += ["", f"Model `{records['export']['outputs'][EXPORTED.as_posix()]}`", "", f"Trained with {facts}.", ""]
     if trained["git"]["commit"]:
         holds = "which holds" if trained["git"]["holds_code_and_params"] else "which does **not** hold"

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 
 from graft.digests import digest_of, digest_of_listing
 from graft.errors import GraftError
+from graft.machine import nvidia_driver
 from graft.sample import sha256_of, write_json
 from graft.workers import num_usable_cores
 
@@ -73,15 +74,22 @@ def digests(paths: tuple[str, ...]) -> dict[str, str]:
 
 
 def environment(runtime: Any | None) -> dict[str, Any]:
-    """What the result may depend on besides code and data; no host names, no times."""
+    """What the result may depend on besides code and data; no host names, no times.
+
+    What a stage does not use is None: without `runtime` it computes on no device and in no threads of torch's.
+    """
     lock = Path("requirements.lock")
     facts: dict[str, Any] = {
         "lock": sha256_of(lock) if lock.is_file() else None,
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
+        "device": None,
+        "driver": None,
+        "num_threads": None,
     }
     if runtime is not None:
         facts |= {"device": _device_name(runtime.device), "num_threads": runtime.num_threads}
+        facts["driver"] = nvidia_driver() if runtime.device == "cuda" else None
     return facts
 
 
@@ -89,7 +97,8 @@ def fingerprint(
     stage: str, params: Mapping[str, Any], inputs: Mapping[str, str], code: Mapping[str, str], env: Any
 ) -> str:
     """The digest of everything a result is a function of. The commit is left out: a README changes no model."""
-    return content_digest({"stage": stage, "params": params, "inputs": inputs, "code": code, "environment": env})
+    used = {fact: value for fact, value in env.items() if value is not None}
+    return content_digest({"stage": stage, "params": params, "inputs": inputs, "code": code, "environment": used})
 
 
 def content_digest(content: Any) -> str:
