@@ -1,0 +1,62 @@
+"""`graft lineage`, `audit`, `attest`, `verify`: where a model comes from, and whether all of it still holds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graft.cli import app, check_project
+
+BROKEN = 4
+
+
+@app.command()
+def lineage(
+    model: Annotated[
+        str | None, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder of exported files.")
+    ] = None,
+    of: Annotated[
+        str | None, typer.Option(help="The reverse: an image (file or id), a sha256, or a delivery (ingest.batch).")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with a picture to this file.")] = None,
+    refresh: Annotated[bool, typer.Option("--refresh", help="Read the MLflow server again first.")] = False,
+) -> None:
+    """Where a model comes from, step by step; or with --of, which models saw an image or a delivery."""
+    from graft.errors import GraftError
+    from graft.lineage.filling import READ_AT, up_to_date
+
+    check_project()
+    if (model is None) == (of is None):
+        raise GraftError("name a model, or an image or delivery with --of", remedy="graft lineage models/exported")
+    index = up_to_date(refresh)
+    if of is not None:
+        from graft.lineage.recall import who_saw
+        from graft.lineage.text import told
+
+        answer = who_saw(index, of)
+        typer.echo(json.dumps(answer.as_dict(), indent=2, sort_keys=True) if as_json else told(answer))
+    else:
+        _show(index, model, as_json, html)
+    if read_at := index.fact(READ_AT):
+        typer.echo(f"what MLflow held: {read_at}; --refresh reads it again", err=True)
+
+
+def _show(index, model: str, as_json: bool, html: Path | None) -> None:  # type: ignore[no-untyped-def]  # imported late
+    from graft.lineage.walking import chain_of
+
+    chain = chain_of(index, model)
+    if html is not None:
+        from graft.lineage.page import page
+
+        html.write_text(page(chain), encoding="utf-8")
+        typer.echo(f"written: {html}", err=True)
+    if as_json:
+        typer.echo(json.dumps(chain.as_dict(), indent=2, sort_keys=True))
+    elif html is None:
+        from graft.lineage.text import tree
+
+        typer.echo(tree(chain))

@@ -1,0 +1,169 @@
+"""Filling the index: from the records of the workspace, and from the runs and versions of the MLflow store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from graft.lineage.index import INDEX, Index
+from graft.progress import progress
+from graft.records import RECORDS
+from graft.sample import read_json, sha256_of
+
+CARD, MANIFEST, SEEN = "models/pretrained/card.json", "data/interim/manifest.parquet", "models/fine_tuned/seen.json"
+BESIDE_RECORD = {"pretrain-load": CARD, "ingest": MANIFEST, "fine-tune": SEEN}
+READ_AT = "server read at"
+
+
+def up_to_date(refresh: bool = False, path: Path = INDEX) -> Index:
+    """The index with all that the workspace holds; the store is read where it changed, or when asked to.
+
+    A change of a database beside the project shows in its file. A server is read the first time and on `refresh`.
+
+    Raises:
+        tracking.Unreachable: `refresh` was asked for, or it is the first time, and the server does not answer.
+    """
+    from filelock import FileLock
+
+    from graft import tracking
+
+    Path(".locks").mkdir(exist_ok=True)
+    with FileLock(".locks/lineage.lock"):
+        index = Index(path)
+        workspace, store = _state_of_workspace(), None if tracking.is_off() else _state_of_store(tracking.store_uri())
+        if refresh or index.fact("workspace") != workspace:
+            fill_from_workspace(index)
+            index.note("workspace", workspace)
+        if store is not None and (refresh or index.fact("store") != store):
+            fill_from_server(index)
+            index.note("store", _state_of_store(tracking.store_uri()) or "")
+            index.note(READ_AT, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
+        index.database.commit()
+    return index
+
+
+def fill_from_workspace(index: Index) -> None:
+    """Takes every record in `reports/records` with the files beside the stages that say what was seen."""
+    for file in sorted(RECORDS.glob("*.json")):
+        digest = index.add_record(file.read_bytes())
+        record = index.record(digest) or {}
+        beside = Path(BESIDE_RECORD.get(record["stage"], ""))
+        if beside.is_file() and record["files"].get(beside.as_posix()) == sha256_of(beside):
+            take_beside(index, digest, record["stage"], beside)
+
+
+def fill_from_server(index: Index) -> None:
+    """Takes every published record that the index does not have, and every registered version.
+
+    Raises:
+        tracking.Unreachable: No server answers, or it refuses.
+    """
+    from graft import tracking
+
+    with tracking.answers_explained():
+        client = tracking.client()
+        runs = [run for run in _published_runs(client) if _is_new(index, run)]
+        for run in progress(runs, "Reading records from MLflow", total=len(runs), unit="run") if runs else ():
+            _take_run(index, client, run)
+            index.database.commit()
+        index.replace_versions(list(_registered(client)))
+
+
+def take_beside(index: Index, record: str, stage: str, file: Path) -> None:
+    """Takes the file that says more than the record of its stage."""
+    if stage == "pretrain-load":
+        index.add_card(record, read_json(file))
+    elif stage == "fine-tune":
+        index.add_seen(record, read_json(file))
+    elif not index.is_listed(record):
+        index.add_samples(record, _samples(file))
+
+
+def _samples(manifest: Path) -> Iterator[tuple[str, str, str]]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(manifest, columns=["id", "batch", "image_sha256"])
+    return zip(*(table.column(name).to_pylist() for name in ("id", "batch", "image_sha256")), strict=True)
+
+
+def _published_runs(client: Any) -> Iterator[Any]:
+    from graft import tracking
+
+    identity, token = tracking.experiment_id(client), None
+    while True:
+        page = client.search_runs([identity], f"tags.`{tracking.COMPLETE}` = 'true'", max_results=500, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _is_new(index: Index, run: Any) -> bool:
+    from graft import tracking
+
+    digest = run.data.tags.get(tracking.RECORD)
+    return digest is not None and index.run_of(digest) is None
+
+
+def _take_run(index: Index, client: Any, run: Any) -> None:
+    """A run that was published before records were kept as artifacts has none: lineage then says it is missing."""
+    from graft import tracking
+
+    stage = run.data.tags.get(tracking.STAGE, "")
+    with tempfile.TemporaryDirectory() as folder:
+        there = {item.path for item in client.list_artifacts(run.info.run_id, "record")}
+        if f"record/{stage}.json" not in there:
+            return
+        data = Path(client.download_artifacts(run.info.run_id, f"record/{stage}.json", folder)).read_bytes()
+        if hashlib.sha256(data).hexdigest() != run.data.tags[tracking.RECORD]:
+            return
+        digest = index.add_record(data, run.info.run_id)
+        name = BESIDE_RECORD.get(stage)
+        if name is None:
+            return
+        file = Path(client.download_artifacts(run.info.run_id, Path(name).name, folder))
+        if sha256_of(file) == json.loads(data)["files"].get(name):
+            take_beside(index, digest, stage, file)
+
+
+def _registered(client: Any) -> Iterator[dict[str, Any]]:
+    from graft import tracking
+
+    for model in client.search_registered_models():
+        for version in client.search_model_versions(f"name = '{model.name}'"):
+            if tracking.MODEL_DIGEST in version.tags:
+                yield _described(version, model.aliases)
+
+
+def _described(version: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
+    from graft import tracking
+
+    return {
+        "name": version.name,
+        "number": int(version.version),
+        "record": version.tags.get(tracking.RECORD),
+        "model": version.tags[tracking.MODEL_DIGEST],
+        "run": version.run_id,
+        "commit": version.tags.get("mlflow.source.git.commit"),
+        "created": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(version.creation_timestamp / 1000)),
+        "aliases": sorted(alias for alias, number in aliases.items() if int(number) == int(version.version)),
+    }
+
+
+def _state_of_workspace() -> str:
+    files = sorted(RECORDS.glob("*.json"))
+    return json.dumps([[file.name, file.stat().st_mtime_ns, file.stat().st_size] for file in files])
+
+
+def _state_of_store(uri: str) -> str | None:
+    """What changes when the store does, as far as that shows without asking it; None where there is no store yet."""
+    if not uri.startswith("sqlite:///"):
+        return uri
+    file = Path(uri.removeprefix("sqlite:///"))
+    beside = [path for path in (file, Path(f"{file}-wal")) if path.is_file()]
+    return json.dumps([[uri, path.stat().st_mtime_ns, path.stat().st_size] for path in beside]) if beside else None
