@@ -16,6 +16,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -60,15 +62,29 @@ def main(pattern: str = "*") -> None:
     plans = planned(os.environ.get("GRAFT_ZOO_SCALE", "full"))
     ZOO.mkdir(exist_ok=True)
     wanted = {name: plan for name, plan in plans.items() if fnmatch(name, pattern)}
-    for name, plan in progress(wanted.items(), "Making the zoo", total=len(wanted), unit="candidate"):
-        if is_made(name, plan):
-            say(f"{name}: is here already")
-        else:
-            make(name, plan)
-    write_candidates([name for name, plan in plans.items() if is_made(name, plan)])
+    with alone():
+        for name, plan in progress(wanted.items(), "Making the zoo", total=len(wanted), unit="candidate"):
+            if is_made(name, plan):
+                say(f"{name}: is here already")
+            else:
+                make(name, plan)
+        write_candidates([name for name, plan in plans.items() if is_made(name, plan)])
     print(
         f"zoo: {len(list(ZOO.glob('*/card.json')))} models in {ZOO}; next: graft select zoo/candidates.yaml --verify 4"
     )
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Refuses to work beside another make zoo, whose params it would change."""
+    from filelock import FileLock, Timeout
+
+    WORK.parent.mkdir(exist_ok=True)
+    try:
+        with FileLock(WORK.with_suffix(".lock"), timeout=0):
+            yield
+    except Timeout:
+        raise GraftError("another make zoo is under way", where=WORK, remedy="wait for it to end") from None
 
 
 def planned(scale: str) -> dict[str, dict[str, Any]]:

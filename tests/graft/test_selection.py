@@ -471,6 +471,12 @@ def test_the_zoo_plans_nine_candidates_whose_params_hold(tmp_path):
         zoo.planned("huge")
 
 
+def test_two_zoos_are_not_made_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(zoo, "WORK", tmp_path / "build/zoo")
+    with zoo.alone(), pytest.raises(GraftError, match="another make zoo is under way"), zoo.alone():
+        pass
+
+
 def test_the_list_of_the_zoo_holds_what_is_whole_and_the_controls(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(zoo, "ZOO", tmp_path / "zoo")
