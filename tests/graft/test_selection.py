@@ -388,6 +388,7 @@ def test_the_order_is_that_of_the_mean_rank_over_what_all_have(tmp_path):
     assert ordered[-1].baseline_rank == 4
     text = recommendation(ordered, names)
     assert "Take a: it is the best by h_score, with a mean rank of 2.0 over 2 scores of 4 candidates." in text
+    assert "The scores do not tell it from b (2.0)." in text
     assert "fine-tuned briefly, b came out best (0.700 against 0.500): prefer it." in text
     assert set(agreements(ordered, names)) == {"logme", "h_score", "mean rank", "baseline"}
 

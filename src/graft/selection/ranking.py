@@ -118,7 +118,9 @@ def recommendation(ordered: Sequence[Scored], names: Sequence[str]) -> str:
     if best.candidate.is_random:
         said.append("It has no weights: none of the others here knows anything that helps with your images.")
     if len(ordered) > 1:
-        said.append(f"Next is {ordered[1].candidate.name} ({ordered[1].mean_rank:.1f}).")
+        second = ordered[1]
+        tells = "Next is" if second.mean_rank > best.mean_rank else "The scores do not tell it from"
+        said.append(f"{tells} {second.candidate.name} ({second.mean_rank:.1f}).")
         said += _cheaper(ordered)
     without_data = next(one for one in ordered if one.baseline_rank == 1)
     if without_data is not best:
