@@ -112,7 +112,7 @@ def log_params(mlflow_client: MlflowClient, run_id: str, params: Mapping[str, st
     """Logs parameters, shortened to what MLflow takes (6,000 characters)."""
     from mlflow.entities import Param
 
-    entities = [Param(_allowed(key), value[:6000]) for key, value in params.items()]
+    entities = [Param(allowed(key), value[:6000]) for key, value in params.items()]
     for start in range(0, len(entities), MOST_PARAMS_A_BATCH):
         mlflow_client.log_batch(run_id, params=entities[start : start + MOST_PARAMS_A_BATCH])
 
@@ -121,7 +121,7 @@ def tag(mlflow_client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> No
     """Sets tags of a run."""
     from mlflow.entities import RunTag
 
-    mlflow_client.log_batch(run_id, tags=[RunTag(_allowed(key), value) for key, value in tags.items()])
+    mlflow_client.log_batch(run_id, tags=[RunTag(allowed(key), value) for key, value in tags.items()])
 
 
 def describe_experiment(mlflow_client: MlflowClient) -> None:
@@ -259,7 +259,7 @@ def answers_explained() -> Iterator[None]:
         raise Unreachable(f"MLflow refuses ({reason})", where=store_uri(), remedy=remedy) from None
 
 
-def _allowed(key: str) -> str:
+def allowed(key: str) -> str:
     """A key with the characters MLflow takes; a folder of images may be called anything."""
     return re.sub(r"[^/\w.\- :]", "_", key)[:250]
 

@@ -60,3 +60,23 @@ def _show(index, model: str, as_json: bool, html: Path | None) -> None:  # type:
         from graft.lineage.text import tree
 
         typer.echo(tree(chain))
+
+
+@app.command()
+def audit(
+    model: Annotated[
+        str, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder.")
+    ] = "models/exported",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check every link of a model's lineage again: files, records, dvc.lock, commits, MLflow, ledger; 4 if broken."""
+    from dataclasses import asdict
+
+    from graft.audit.auditing import audit as audited
+    from graft.audit.links import as_text, worst
+
+    check_project()
+    links = audited(model)
+    typer.echo(json.dumps([asdict(link) for link in links], indent=2) if as_json else as_text(links))
+    if worst(links) == "broken":
+        raise typer.Exit(BROKEN)

@@ -99,11 +99,12 @@ def chain_of(index: Index, model: str) -> Chain:
     """
     if model.startswith("models:/"):
         version = version_named(index, model)
-        digest, record = version["model"], version["record"]
+        digest, record = version["model"], version["record"] or ""
+        record = record if index.has_record(record) else _maker(index, EXPORTED, digest)
     else:
         digest, record = _digest_of_folder(index, Path(model))
     steps: dict[str, Step] = {}
-    _walk(index, record or digest, {EXPORTED: digest}, steps)
+    _walk(index, record, {EXPORTED: digest}, steps)
     versions = tuple(version for version in index.versions() if version["model"] == digest)
     return Chain(digest, versions, steps)
 
@@ -126,19 +127,19 @@ def version_named(index: Index, uri: str) -> dict[str, Any]:
     return version
 
 
-def _digest_of_folder(index: Index, folder: Path) -> tuple[str, str | None]:
+def _digest_of_folder(index: Index, folder: Path) -> tuple[str, str]:
     if not folder.is_dir():
         raise GraftError("no such folder", where=folder, remedy="name one, or models:/NAME@ALIAS, or models:/NAME/1")
     digest = digest_of(folder)
-    makers = [record for record, path in index.producers(digest) if (index.record(record) or {})["stage"] == "export"]
-    if not makers:
+    record = _maker(index, EXPORTED, digest)
+    if record == digest:
         raise GraftError(
             "no record speaks of these files",
             where=folder,
             rule="the digest of a model is what its record says",
             remedy="dvc repro export makes both; graft lineage --refresh reads the records of the server",
         )
-    return digest, makers[0]
+    return digest, record
 
 
 def _walk(index: Index, key: str, made: Mapping[str, str], steps: dict[str, Step]) -> str:

@@ -1,0 +1,51 @@
+"""`graft audit`: every link of a model's lineage, checked again from the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from graft import tracking
+from graft.audit.commits import check_commits
+from graft.audit.files import check_ends, check_records
+from graft.audit.ledgers import check_ledger
+from graft.audit.links import MISSING, Checked
+from graft.audit.server import check_runs, check_versions
+from graft.errors import GraftError
+from graft.lineage.filling import up_to_date
+from graft.lineage.index import Index
+from graft.lineage.walking import Chain, chain_of
+
+
+def audit(model: str) -> list[Checked]:
+    """Every link behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
+
+    Raises:
+        GraftError: There is no such model.
+        tracking.Unreachable: The model is named by the registry, and no server answers.
+    """
+    index = up_to_date(refresh=not tracking.is_off())
+    try:
+        chain = chain_of(index, model)
+        return [
+            *check_records(index, chain),
+            *check_ends(index, chain),
+            *check_commits(index, chain),
+            *_store(index, chain),
+        ]
+    finally:
+        index.close()
+
+
+def _store(index: Index, chain: Chain) -> Iterator[Checked]:
+    if tracking.is_off():
+        yield Checked(MISSING, "MLflow", "GRAFT_TRACKING=off: runs, versions and ledger were not looked at")
+        return
+    try:
+        with tracking.answers_explained():
+            client = tracking.client()
+            yield from check_versions(index, chain, client)
+            yield from check_runs(index, chain, client)
+            for name in sorted({version["name"] for version in chain.versions}):
+                yield from check_ledger(client, name)
+    except tracking.Unreachable as error:
+        raise GraftError(error.what, where=error.where, remedy="mend this and audit again") from None

@@ -1,0 +1,119 @@
+"""What DVC keeps: which entry of `dvc.lock`, of its history or of the run cache goes with a record, and its files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from graft.mending import LOCK_FILE
+from graft.records import RECORDS
+from graft.sample import read_json, sha256_of
+
+Outs = dict[str, str]  # md5 as DVC writes it, by path
+
+
+class Kept:
+    """The lock file of the workspace, and what DVC's cache and git's history hold beside it."""
+
+    @cached_property
+    def locked(self) -> dict[str, Outs]:
+        """What `dvc.lock` says of each stage; empty where there is none or it cannot be read."""
+        return outs_of_lock(LOCK_FILE.read_text(encoding="utf-8", errors="replace")) if LOCK_FILE.is_file() else {}
+
+    @cached_property
+    def cache(self) -> Path:
+        """The folder of DVC's cache."""
+        from dvc.repo import Repo
+
+        with Repo() as repo:
+            return Path(repo.cache.local.path)
+
+    def outs_with(self, stage: str, record_md5: str) -> Outs | None:
+        """The outputs that were written together with a record."""
+        record = (RECORDS / f"{stage}.json").as_posix()
+        for outs in (self.locked.get(stage, {}), *self._runs(record_md5), *self._history(stage, record_md5)):
+            if outs.get(record) == record_md5:
+                return outs
+        return None
+
+    def files(self, outs: Mapping[str, str], output: str) -> dict[str, str] | None:
+        """The sha256 of each file of an output, from the bytes in the cache; None where the cache lacks them."""
+        md5 = outs.get(output)
+        if md5 is None:
+            return None
+        if not md5.endswith(".dir"):
+            file = self._object(md5)
+            return {output: sha256_of(file)} if file.is_file() else None
+        if not self._object(md5).is_file():
+            return None
+        entries = read_json(self._object(md5))
+        there = {entry["relpath"]: self._object(entry["md5"]) for entry in entries}
+        found = {f"{output}/{name}": sha256_of(file) for name, file in there.items() if file.is_file()}
+        return found if found else None
+
+    def _object(self, md5: str) -> Path:
+        return (
+            self.cache / "files/md5" / md5[:2] / md5[2:]
+            if (self.cache.name != "md5")
+            else self.cache / md5[:2] / md5[2:]
+        )
+
+    def _runs(self, record_md5: str) -> Iterator[Outs]:
+        folder = self.cache.parent.parent / "runs" if self.cache.name == "md5" else self.cache / "runs"
+        for file in sorted(folder.glob("*/*/*")):
+            text = file.read_text(encoding="utf-8", errors="replace")
+            if record_md5 in text:
+                yield _outs(_yaml(text))
+
+    def _history(self, stage: str, record_md5: str) -> Iterator[Outs]:
+        for commit in _git("log", "--all", "--format=%H", f"-S{record_md5}", "--", str(LOCK_FILE)).split():
+            yield outs_of_lock(_git("show", f"{commit}:{LOCK_FILE}")).get(stage, {})
+
+
+def md5_in_workspace(output: Path) -> str | None:
+    """The md5 that DVC gives a file or folder; None where it is absent."""
+    if output.is_file():
+        return _md5(output)
+    if not output.is_dir():
+        return None
+    files = sorted(file for file in output.rglob("*") if file.is_file())
+    entries = [{"md5": _md5(file), "relpath": file.relative_to(output).as_posix()} for file in files]
+    entries.sort(key=lambda entry: entry["relpath"].split("/"))
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def outs_of_lock(text: str) -> dict[str, Outs]:
+    """The outputs of each stage of a lock file; empty where it is damaged."""
+    tree = _yaml(text)
+    stages = tree.get("stages") if isinstance(tree, dict) else None
+    return {name: _outs(stage) for name, stage in stages.items()} if isinstance(stages, dict) else {}
+
+
+def _outs(entry: Any) -> Outs:
+    outs = entry.get("outs", []) if isinstance(entry, dict) else []
+    return {str(out["path"]): str(out.get("md5")) for out in outs if isinstance(out, dict) and "path" in out}
+
+
+def _yaml(text: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe").load(text)
+    except (YAMLError, ValueError):
+        return {}
+
+
+def _md5(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
+    return done.stdout if done.returncode == 0 else ""

@@ -1,0 +1,157 @@
+"""Records and the files they speak of: in the workspace where it still holds them, else in DVC's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from graft.audit.cached import Kept, md5_in_workspace
+from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
+from graft.digests import digest_of, digest_of_listing, listing
+from graft.lineage.index import Index
+from graft.lineage.walking import Chain, Step
+from graft.mending import LOCK_FILE, is_whole
+from graft.records import RECORDS, fingerprint
+
+
+def check_records(index: Index, chain: Chain) -> Iterator[Checked]:
+    """Each record, whether it agrees with itself, and every file it says was written."""
+    kept = Kept()
+    if LOCK_FILE.is_file() and not is_whole(LOCK_FILE):
+        yield Checked(BROKEN, str(LOCK_FILE), "cannot be read; git has it as it was committed")
+    for gap in chain.of_stage("missing"):
+        yield Checked(MISSING, f"record of {', '.join(gap.made)}", f"none speaks of {gap.key[:12]}")
+        yield from _changed_records(kept)
+    for step in chain.steps.values():
+        if record := index.record(step.key):
+            yield from _check_step(step, record, kept)
+
+
+def check_ends(index: Index, chain: Chain) -> Iterator[Checked]:
+    """Raw files and weights sources."""
+    for step in chain.of_stage("raw"):
+        for path, digest in step.made.items():
+            yield _check_raw(index, Path(path), digest)
+    for step in chain.of_stage("source"):
+        yield _check_source(index, chain, step)
+
+
+def bytes_of(record: Mapping[str, Any]) -> bytes:
+    """A record as it stands in its file: the same content is the same bytes."""
+    text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
+
+
+def _changed_records(kept: Kept) -> Iterator[Checked]:
+    """Records that are not what `dvc.lock` says: where one is looked for in vain it was perhaps one of these."""
+    for stage, outs in kept.locked.items():
+        path = RECORDS / f"{stage}.json"
+        locked = outs.get(path.as_posix())
+        if locked is not None and md5_in_workspace(path) not in (None, locked):
+            yield Checked(BROKEN, str(path), f"is not the file {LOCK_FILE} speaks of")
+
+
+def _check_step(step: Step, record: dict[str, Any], kept: Kept) -> Iterator[Checked]:
+    stage, data = step.stage, bytes_of(record)
+    path = RECORDS / f"{stage}.json"
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    yield compared(f"record {stage}", step.key, hashlib.sha256(data).hexdigest(), "the link to it")
+    yield from _agrees_with_itself(stage, record)
+    here = path.is_file() and path.read_bytes() == data
+    if here or kept.locked.get(stage, {}).get(path.as_posix()) == md5:
+        yield from _check_workspace(stage, record, path, here, kept.locked.get(stage, {}), md5)
+    else:
+        yield from _check_cache(stage, record, kept, md5)
+
+
+def _agrees_with_itself(stage: str, record: Mapping[str, Any]) -> Iterator[Checked]:
+    facts = [record[name] for name in ("params", "inputs", "code", "environment")]
+    yield compared(f"record {stage}, fingerprint", record["fingerprint"], fingerprint(stage, *facts), "the record")
+    for output, digest in record["outputs"].items():
+        files = _inside(record["files"], output)
+        found = digest_of_listing({name.removeprefix(f"{output}/"): sha for name, sha in files.items()})
+        yield compared(f"record {stage}, digest of {output}", digest, found, "the record")
+
+
+def _check_workspace(
+    stage: str, record: Mapping[str, Any], path: Path, here: bool, locked: Mapping[str, str], md5: str
+) -> Iterator[Checked]:
+    if here:
+        yield Checked(VERIFIED, str(path), "as recorded")
+    else:
+        status = BROKEN if path.is_file() else MISSING
+        yield Checked(status, str(path), "is not the record that dvc.lock and the chain speak of")
+    for output in record["outputs"]:
+        yield compared_files(output, _inside(record["files"], output), _found(output), "workspace")
+        if Path(output).exists():
+            yield _against_lock(stage, output, locked.get(output), md5_in_workspace(Path(output)))
+    yield _against_lock(stage, path.as_posix(), locked.get(path.as_posix()), md5)
+
+
+def _against_lock(stage: str, path: str, locked: str | None, found: str | None) -> Checked:
+    what = f"{LOCK_FILE}, {stage}, {path}"
+    if locked is None:
+        return Checked(MISSING, what, f"{LOCK_FILE} does not name it")
+    return compared(what, found, locked, "its content")
+
+
+def _check_cache(stage: str, record: Mapping[str, Any], kept: Kept, md5: str) -> Iterator[Checked]:
+    outs = kept.outs_with(stage, md5)
+    for output in record["outputs"]:
+        found = None if outs is None else kept.files(outs, output)
+        if found is None:
+            reason = "the workspace has moved on and DVC's cache does not have it; dvc fetch --run-cache may"
+            yield Checked(MISSING, output, reason)
+        else:
+            yield compared_files(output, _inside(record["files"], output), found, "DVC cache")
+
+
+def _check_raw(index: Index, root: Path, digest: str) -> Checked:
+    what = f"raw files {root}"
+    if not root.exists():
+        return Checked(MISSING, what, "not on this machine")
+    found = {root.name: digest_of(root)} if root.is_file() else listing(root)
+    if digest == (digest_of_listing(found) if root.is_dir() else found[root.name]):
+        return Checked(VERIFIED, what, f"{len(found)} files as recorded")
+    changed = [name for name, sha in found.items() if _known_otherwise(index, name, sha)]
+    if changed:
+        return Checked(BROKEN, what, f"{', '.join(changed[:5])}: not the image that was ingested under this name")
+    return Checked(MISSING, what, "files were added, removed or changed since; every image still there is what it was")
+
+
+def _known_otherwise(index: Index, name: str, sha256: str) -> bool:
+    numbers = index.images("id", name)
+    return bool(numbers) and not set(numbers) & set(index.images("digest", sha256))
+
+
+def _check_source(index: Index, chain: Chain, step: Step) -> Checked:
+    what = f"weights source {', '.join(step.made)}"
+    expected = step.facts.get("sha256")
+    if expected is None:
+        return Checked(VERIFIED, what, "no file: the weights are a function of the seed")
+    params = [index.record(load.key)["params"] for load in chain.of_stage("pretrain-load")]  # type: ignore[index]
+    named = [value for each in params for value in each["pretrain_load"]["source"].values() if isinstance(value, str)]
+    bundled = Path(__file__).parents[1] / "weights"
+    for file in (*map(Path, named), *sorted(bundled.rglob("*.safetensors"))):
+        if file.is_file() and os.access(file, os.R_OK):
+            found = digest_of(file)
+            if found == expected:
+                return Checked(VERIFIED, what, f"{file.name} has the sha256 of the card")
+            if file in map(Path, named):
+                return Checked(BROKEN, what, f"{file} is not the file of the card ({expected[:12]})")
+    return Checked(MISSING, what, f"the file is not kept here; the card says sha256 {expected[:12]}")
+
+
+def _inside(files: Mapping[str, str], output: str) -> dict[str, str]:
+    return {name: sha for name, sha in files.items() if name.startswith(f"{output}/") or name == output}
+
+
+def _found(output: str) -> dict[str, str]:
+    path = Path(output)
+    if path.is_dir():
+        return {f"{output}/{name}": sha for name, sha in listing(path).items()}
+    return {output: digest_of(path)} if path.is_file() else {}

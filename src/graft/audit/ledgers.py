@@ -1,0 +1,60 @@
+"""The ledger of promotions: the server's chain, its copy in git, and where the alias points."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from graft import ledger
+from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked
+from graft.errors import GraftError
+from graft.registry_store import CHAMPION, version_at, version_numbered
+
+
+def check_ledger(client: Any, name: str, copy: Path = ledger.COPY) -> Iterator[Checked]:
+    """Whether the ledger of a registered model is whole, its copy agrees, and the champion is the one it names."""
+    try:
+        entries = ledger.read(client, name)
+    except GraftError as error:
+        yield Checked(BROKEN, f"ledger of {name}", error.what)
+        return
+    problems = ledger.verify(entries)
+    yield from (Checked(BROKEN, f"ledger of {name}", problem) for problem in problems)
+    if not entries:
+        yield Checked(MISSING, f"ledger of {name}", "nothing was promoted yet")
+    elif not problems:
+        yield Checked(VERIFIED, f"ledger of {name}", f"{len(entries)} entries, each follows the one before")
+    yield from _check_copy(entries, name, copy)
+    yield _check_champion(client, entries, name)
+
+
+def _check_copy(entries: list[ledger.Entry], name: str, copy: Path) -> Iterator[Checked]:
+    what = f"{copy}, {name}"
+    try:
+        ours = [entry for entry in ledger.read_copy(copy) if entry.name == name]
+    except (GraftError, UnicodeDecodeError) as error:
+        yield Checked(BROKEN, what, error.what if isinstance(error, GraftError) else "not UTF-8 text")
+        return
+    if problems := ledger.missing_on_server(entries, ours, name):
+        yield Checked(BROKEN, what, problems[0])
+    elif len(ours) < len(entries):
+        yield Checked(MISSING, what, f"{len(entries) - len(ours)} entries of the server are not in it; graft champion")
+    elif entries:
+        yield Checked(VERIFIED, what, "as on the server")
+
+
+def _check_champion(client: Any, entries: list[ledger.Entry], name: str) -> Checked:
+    confirmed = [entry for entry in entries if entry.phase == "confirmed"]
+    live, what = version_at(client, name, CHAMPION), f"models:/{name}@{CHAMPION}"
+    if not confirmed:
+        status = BROKEN if live else MISSING
+        reason = f"version {live.version}, which nobody promoted" if live else "no champion yet"
+        return Checked(status, what, reason)
+    number = confirmed[-1].version
+    if version_numbered(client, name, number) is None:
+        return Checked(BROKEN, what, f"version {number} is the champion of the ledger, and was deleted")
+    if live is None or int(live.version) != number:
+        found = "nowhere" if live is None else f"at version {live.version}"
+        return Checked(BROKEN, what, f"points {found}, but the ledger says version {number}: moved without graft")
+    return Checked(VERIFIED, what, f"version {number}, as the ledger says")

@@ -1,0 +1,70 @@
+"""A link of the chain and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+VERIFIED, MISSING, BROKEN = "verified", "missing", "broken"
+SHORT = 12
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One link.
+
+    Attributes:
+        status: `verified`, `missing` (nothing to compare with) or `broken` (it is not what it was).
+        what: The link, in words.
+        reason: What was compared, or what is wrong.
+    """
+
+    status: str
+    what: str
+    reason: str
+
+
+def compared(what: str, expected: str | None, found: str | None, said_by: str) -> Checked:
+    """A digest or value against the one that was noted."""
+    if found is None:
+        return Checked(MISSING, what, f"not found; {said_by} says {_short(expected)}")
+    if expected != found:
+        return Checked(BROKEN, what, f"is {_short(found)}, but {said_by} says {_short(expected)}")
+    return Checked(VERIFIED, what, _short(found))
+
+
+def compared_files(what: str, expected: Mapping[str, str], found: Mapping[str, str], place: str) -> Checked:
+    """A folder's files against the record, by name; every difference is named."""
+    changed = [name for name in expected if name in found and found[name] != expected[name]]
+    problems = [f"{name} was changed" for name in changed]
+    problems += [f"{name} is gone" for name in expected if name not in found]
+    problems += [f"{name} was added" for name in found if name not in expected]
+    if not found:
+        return Checked(MISSING, what, f"not in the {place}")
+    if problems:
+        more = f" and {len(problems) - MOST_NAMED} more" if len(problems) > MOST_NAMED else ""
+        return Checked(BROKEN, what, f"{', '.join(problems[:MOST_NAMED])}{more} ({place})")
+    return Checked(VERIFIED, what, f"{len(expected)} files as recorded ({place})")
+
+
+def worst(links: Iterable[Checked]) -> str:
+    """`broken` where anything is, else `missing` where anything is."""
+    found = {link.status for link in links}
+    return next((status for status in (BROKEN, MISSING) if status in found), VERIFIED)
+
+
+def as_text(links: Iterable[Checked]) -> str:
+    """A line each, and the sum."""
+    links = list(links)
+    counts = ", ".join(f"{sum(link.status == status for link in links)} {status}" for status in STATUSES)
+    return "\n".join(
+        [*(f"{link.status:<8}  {link.what}: {link.reason}" for link in links), f"{len(links)} links: {counts}"]
+    )
+
+
+STATUSES = (VERIFIED, MISSING, BROKEN)
+
+
+def _short(value: str | None) -> str:
+    return "nothing" if value is None else value[:SHORT]

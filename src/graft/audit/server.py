@@ -1,0 +1,148 @@
+"""What the MLflow store says of a model: tags of its version and runs, the records, reports and model they keep."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from graft import tracking
+from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
+from graft.digests import listing
+from graft.errors import GraftError
+from graft.lineage.index import Index
+from graft.lineage.walking import EXPORTED, Chain, Step
+from graft.publish import ARTIFACTS, tags_of
+from graft.sample import sha256_of
+
+SERVED = Path("artifacts/exported")
+
+
+def check_versions(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
+    """Every registered version of these exported files, and its files in the artifact store."""
+    if not chain.versions:
+        yield Checked(MISSING, "registered version", "this model is not registered; graft publish registers it")
+    for version in chain.versions:
+        record = index.record(chain.first.key)
+        yield from _check_version(client, version, chain.first.key, record or {})
+
+
+def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
+    """The run of each record: tags, the copy of the record, the copies of reports."""
+    for step in chain.steps.values():
+        record = index.record(step.key)
+        if record is not None:
+            yield from _check_runs_of(client, step, record)
+        elif step.stage == "missing":
+            yield from _check_gap(client, step)
+
+
+def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Mapping[str, Any]) -> Iterator[Checked]:
+    uri = f"models:/{version['name']}/{version['number']}"
+    tags = client.get_model_version(version["name"], str(version["number"])).tags
+    model = record.get("outputs", {}).get(EXPORTED)
+    expected = {
+        tracking.MODEL_DIGEST: model,
+        tracking.RECORD: key,
+        tracking.FINGERPRINT: record.get("fingerprint"),
+        "mlflow.source.git.commit": str(record.get("git", {}).get("commit")),
+    }
+    for name, value in expected.items():
+        yield compared(f"{uri}, tag {name}", value, tags.get(name), "the record")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            whole = tracking.download_version(uri, Path(folder))
+        except GraftError as error:
+            yield Checked(BROKEN, f"{uri}, files in the artifact store", error.what)
+            return
+        yield _check_served(uri, record, whole)
+        yield compared(
+            f"{uri}, served model", tags.get(tracking.SERVED_DIGEST), tracking.served_digest(whole), "its tag"
+        )
+
+
+def _check_served(uri: str, record: Mapping[str, Any], whole: Path) -> Checked:
+    files = record.get("files", {})
+    expected = {name.removeprefix(f"{EXPORTED}/"): sha for name, sha in files.items() if name.startswith(EXPORTED)}
+    found = listing(whole / SERVED)
+    return compared_files(f"{uri}, files in the artifact store", expected, found, "artifact store")
+
+
+def _check_runs_of(client: Any, step: Step, record: Mapping[str, Any]) -> Iterator[Checked]:
+    runs = list(_runs_of(client, step, record))
+    if not runs:
+        yield Checked(MISSING, f"run of {step.stage}", "none has this record; graft publish makes it")
+    for run in runs:
+        what = f"run {run.info.run_id[:8]} of {step.stage}"
+        wrong = [name for name, value in _expected_tags(step, record).items() if run.data.tags.get(name) != value]
+        reason = f"not what the record says: {', '.join(wrong)}" if wrong else "as the record says"
+        yield Checked(BROKEN if wrong else VERIFIED, f"{what}, tags", reason)
+        wrong = [name for name, value in record["metrics"].items() if run.data.metrics.get(name) != value]
+        reason = f"not what the record says: {', '.join(wrong)}" if wrong else "as the record says"
+        yield Checked(BROKEN if wrong else VERIFIED, f"{what}, metrics", reason)
+        yield from _check_artifacts(client, run, step, record, what)
+
+
+def _runs_of(client: Any, step: Step, record: Mapping[str, Any]) -> Iterator[Any]:
+    """Runs whose tag names the record, and runs of its fingerprint that keep it although their tag names another."""
+    named = _search(client, tracking.RECORD, step.key)
+    yield from named
+    seen = {run.info.run_id for run in named}
+    for run in _search(client, tracking.FINGERPRINT, record["fingerprint"]):
+        if run.info.run_id not in seen and _record_kept(client, run, step.stage) in (None, step.key):
+            yield run
+
+
+def _search(client: Any, tag: str, value: str) -> list[Any]:
+    return list(client.search_runs([tracking.experiment_id(client)], f"tags.`{tag}` = '{value}'", max_results=100))
+
+
+def _record_kept(client: Any, run: Any, stage: str) -> str | None:
+    """The digest of the record among the artifacts of a run; None where there is none."""
+    data = _artifact(client, run, f"record/{stage}.json")
+    return None if data is None else hashlib.sha256(data).hexdigest()
+
+
+def _artifact(client: Any, run: Any, name: str) -> bytes | None:
+    folder, _, _ = name.rpartition("/")
+    if name not in {item.path for item in client.list_artifacts(run.info.run_id, folder or None)}:
+        return None
+    with tempfile.TemporaryDirectory() as into:
+        return Path(client.download_artifacts(run.info.run_id, name, into)).read_bytes()
+
+
+def _expected_tags(step: Step, record: Mapping[str, Any]) -> dict[str, str]:
+    """All but the description, which people may edit."""
+    tags = {**tags_of(record), tracking.RECORD: step.key, tracking.COMPLETE: "true"}
+    return {tracking.allowed(name): value for name, value in tags.items() if name != tracking.NOTE}
+
+
+def _check_artifacts(client: Any, run: Any, step: Step, record: Mapping[str, Any], what: str) -> Iterator[Checked]:
+    kept = _record_kept(client, run, step.stage)
+    yield compared(f"{what}, record", step.key, kept, "the chain")
+    names = {Path(name).name: record["files"][name] for name in ARTIFACTS[step.stage] if name in record["files"]}
+    with tempfile.TemporaryDirectory() as folder:
+        there = {item.path for item in client.list_artifacts(run.info.run_id)}
+        wrong = [
+            name
+            for name, sha in names.items()
+            if name in there and sha256_of(Path(client.download_artifacts(run.info.run_id, name, folder))) != sha
+        ]
+    if wrong:
+        yield Checked(BROKEN, f"{what}, files", f"{', '.join(wrong)} was changed in the artifact store")
+    elif gone := sorted(set(names) - there):
+        yield Checked(MISSING, f"{what}, files", f"{', '.join(gone)} is not in the artifact store")
+    else:
+        yield Checked(VERIFIED, f"{what}, files", f"{len(names)} files as recorded (artifact store)")
+
+
+def _check_gap(client: Any, gap: Step) -> Iterator[Checked]:
+    """Where nobody has a record although a run says it made these bytes, the copy it keeps was changed."""
+    claims = [(tracking.RECORD, gap.key), *((f"graft.produced.{path}", digest) for path, digest in gap.made.items())]
+    for tag, value in claims:
+        for run in _search(client, tag, value):
+            what = f"run {run.info.run_id[:8]} of {run.data.tags.get(tracking.STAGE)}, record"
+            stage = run.data.tags.get(tracking.STAGE, "")
+            yield compared(what, run.data.tags.get(tracking.RECORD), _record_kept(client, run, stage), "its tag")
