@@ -1,0 +1,95 @@
+"""One byte changed anywhere: `graft audit` names it, every time."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from graft.audit.auditing import audit
+from graft.audit.links import BROKEN, Checked
+from tests.end_to_end.tampering import FILES, NAME, copied, kinds
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
+
+KINDS = (*FILES, "params at the commit", "tag of a version", "tag of a run")
+# A word of what audit must name for each kind.
+NAMED = {
+    "shard": ("data/interim",),
+    "view": ("data/augmented",),
+    "weights": ("models/",),
+    "onnx": ("models/exported",),
+    "record": ("reports/records", "record"),
+    "report": ("reports/evaluation",),
+    "ledger": ("ledger",),
+    "model in the artifact store": ("models:/", "run"),
+    "params at the commit": ("code and params",),
+    "tag of a version": ("tag graft", "served model"),
+    "tag of a run": ("run", "tags"),
+}
+
+
+@pytest.fixture(scope="module")
+def project(finished, tmp_path_factory) -> Path:
+    """A copy in which version 1 is champion."""
+    from graft import ledger, tracking
+    from graft.registry_store import CHAMPION, point
+
+    root = copied(finished, tmp_path_factory.mktemp("tampered") / "project")
+    with pytest.MonkeyPatch.context() as patch:
+        at_home(patch, root)
+        client = tracking.client()
+        digest = client.get_model_version(NAME, "1").tags[tracking.MODEL_DIGEST]
+        for phase in ("intent", "confirmed"):
+            entries = ledger.read(client, NAME)
+            follows = entries[-1].digest if entries else ""
+            now = "2026-01-01T00:00:00+00:00"
+            entry = ledger.Entry("promote", phase, NAME, 1, digest, None, "the first", (), "t", now, follows)
+            ledger.append(client, NAME, entry)
+        point(client, NAME, CHAMPION, 1)
+        ledger.write_copy(ledger.COPY, ledger.read(client, NAME))
+    return root
+
+
+@pytest.fixture(autouse=True)
+def _at_home(project, monkeypatch) -> None:
+    at_home(monkeypatch, project)
+
+
+def at_home(patch: pytest.MonkeyPatch, root: Path) -> None:
+    patch.chdir(root)
+    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    patch.delenv("GRAFT_TRACKING", raising=False)
+
+
+def broken() -> list[Checked]:
+    shutil.rmtree("build", ignore_errors=True)  # an index of before must not be what notices
+    return [link for link in audit(f"models:/{NAME}/1") if link.status == BROKEN]
+
+
+def test_what_nobody_touched_is_verified() -> None:
+    links = audit(f"models:/{NAME}@champion")
+    assert [link for link in links if link.status != "verified"] == []
+    assert len(links) > 90
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_byte_of_each_kind_is_named(kind: str, project: Path) -> None:
+    with kinds(project)[kind](random.Random(f"1 {kind}")) as place:
+        found = broken()
+    assert any(word in link.what for link in found for word in NAMED[kind]), (place, found)
+
+
+@pytest.mark.slow
+def test_two_hundred_bytes_are_two_hundred_named(project: Path) -> None:
+    missed = []
+    for number in range(200):
+        kind = KINDS[number % len(KINDS)]
+        with kinds(project)[kind](random.Random(f"{number} of many")) as place:
+            found = broken()
+        if not any(word in link.what for link in found for word in NAMED[kind]):
+            missed.append((kind, place))
+    assert missed == []
+    assert broken() == []
