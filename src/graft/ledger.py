@@ -94,6 +94,10 @@ DAMAGED = (
 )
 
 
+class Late(GraftError):  # noqa: N818  (it reads as what it says)
+    """Another entry follows the same one already, and counts."""
+
+
 def ledger_name(name: str) -> str:
     """The registered model that holds the ledger of a model."""
     return f"graft-ledger-{name}"
@@ -112,7 +116,8 @@ def append(store: MlflowClient, name: str, entry: Entry) -> Entry:
     """Signs an entry and appends it where its `follows` says; returns it as it stands in the ledger.
 
     Raises:
-        GraftError: Another entry follows that one already (it is named); or the key cannot be used.
+        Late: Another entry follows that one already; it is named.
+        GraftError: The key cannot be used, or the store does not answer.
     """
     _refuse_late(entry, read(store, name))
     signed = replace(entry, signature=None)
@@ -122,7 +127,7 @@ def append(store: MlflowClient, name: str, entry: Entry) -> Entry:
     tags = {ENTRY_TAG if not number else f"{ENTRY_TAG}.{number}": part for number, part in enumerate(parts)}
     said = f"{signed.kind} version {signed.version} ({signed.phase}) by {signed.author}, {signed.time}: {signed.reason}"
     source = f"mlflow-artifacts:/{ledger_name(name)}/{signed.digest}"
-    registry_store.add_version(store, ledger_name(name), source, tags | {DIGEST_TAG: signed.digest}, said)
+    registry_store.add_version(store, ledger_name(name), source, tags | {DIGEST_TAG: signed.digest}, said[:1000])
     _refuse_late(signed, [other for other in read(store, name) if other != signed])
     return signed
 
@@ -221,7 +226,7 @@ def _refuse_late(entry: Entry, others: Sequence[Entry]) -> None:
     winner = next((other for other in others if other.follows == entry.follows), None)
     if winner is None or winner == entry:
         return
-    raise GraftError(
+    raise Late(
         f"{winner.author} was faster: {winner.kind} version {winner.version}, {winner.time} ({winner.reason}); "
         f"your {entry.kind} of version {entry.version} changed nothing",
         where=ledger_name(entry.name),

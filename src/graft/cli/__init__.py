@@ -47,7 +47,7 @@ def main() -> None:
 
 def with_commands() -> typer.Typer:
     """The app with every command in it: their modules add themselves."""
-    from graft.cli import commands, doctor, find_rate, lineage, models, recipe, select, stages  # noqa: F401
+    from graft.cli import commands, doctor, find_rate, lineage, models, promote, recipe, select, stages  # noqa: F401
 
     return app
 

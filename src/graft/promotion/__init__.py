@@ -1,0 +1,1 @@
+"""Which version is the champion: a gate that measures, a ledger that remembers, an alias that follows."""
