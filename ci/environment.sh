@@ -6,12 +6,13 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 [ ! -d .venv/bin ] || export PATH="$PWD/.venv/bin:$PATH"
 export DVC_NO_ANALYTICS=1 NO_ALBUMENTATIONS_UPDATE=1 MLFLOW_DISABLE_TELEMETRY=true
 
-if [ -n "${GRAFT_REMOTE:-}" ] && [ "$(dvc config --local remote.ci.url 2>/dev/null || true)" != "$GRAFT_REMOTE" ]; then
+local_config=.dvc/config.local # dvc takes a second to start: it is asked once
+if [ -n "${GRAFT_REMOTE:-}" ] && ! grep -qsxF "    url = $GRAFT_REMOTE" "$local_config"; then
     dvc remote add --quiet --local --force --default ci "$GRAFT_REMOTE"
 fi
 if [ -n "${GRAFT_STATE:-}" ]; then
     mkdir -p "$GRAFT_STATE/cache" "$GRAFT_STATE/resume"
-    dvc cache dir --quiet --local "$GRAFT_STATE/cache"
+    grep -qsxF "    dir = $GRAFT_STATE/cache" "$local_config" || dvc cache dir --quiet --local "$GRAFT_STATE/cache"
     [ -e .resume ] || ln -s "$GRAFT_STATE/resume" .resume # a checkout that git cleaned still finds what was trained
 fi
 
@@ -31,5 +32,5 @@ is_committed() {
 }
 
 has_remote() {
-    [ -n "$(dvc remote list)" ]
+    grep -qs "^ *remote = " .dvc/config "$local_config"
 }

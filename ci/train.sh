@@ -4,4 +4,6 @@
 
 graft mend >&2
 if [ -n "$(ls -A .resume/ 2>/dev/null)" ]; then notice "an interrupted training is here: it goes on where it was"; fi
-dvc repro
+pull=()
+if has_remote; then pull=(--pull); fi # of what the run cache knows, bring the files
+dvc repro "${pull[@]}"
