@@ -64,6 +64,7 @@ def predict_files(paths: Sequence[str], model_folder: Path, out: Path, beside: S
         GraftError: Nothing was found, the model cannot be opened, `out` cannot be written; or some of the images
             cannot be read, which is said at the end of the work, all at once.
     """
+    find_images(paths, EXTENSIONS_READ | STACK_EXTENSIONS)  # a misspelt path is said before a model is opened
     model = open_exported(model_folder)
     _check_beside(beside, model)
     found = find_images(paths, EXTENSIONS_READ | (set() if model.spec.max_value is None else STACK_EXTENSIONS))
