@@ -45,6 +45,7 @@ class Index:
 
     def __init__(self, path: Path = INDEX) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
+        self._numbers: dict[str, int] | None = None
         try:
             self.database = _opened(path)
         except sqlite3.DatabaseError:
@@ -83,17 +84,15 @@ class Index:
     def add_samples(self, record: str, samples: Iterable[tuple[str, str, str]]) -> None:
         """Takes the manifest of a record: (id, delivery, sha256 of the image) of each sample."""
         rows = list(samples)
-        self._add_images(digest for _, _, digest in rows)
-        self.database.executemany(
-            "INSERT OR IGNORE INTO samples SELECT ?, ?, number FROM images WHERE digest = ?", rows
-        )
+        numbers = self._numbered(digest for _, _, digest in rows)
+        rows = [(name, delivery, numbers[digest]) for name, delivery, digest in rows]
+        self.database.executemany("INSERT OR IGNORE INTO samples VALUES (?, ?, ?)", rows)
         self.database.execute("INSERT OR IGNORE INTO listed VALUES (?)", (record,))
 
     def add_seen(self, record: str, seen: Mapping[str, Sequence[str]]) -> None:
         """Takes which images a training saw: sha256 of images, by role (train, val)."""
         for role, digests in seen.items():
-            self._add_images(digests)
-            numbers = dict(self.database.execute("SELECT digest, number FROM images"))
+            numbers = self._numbered(digests)
             bits = _bits(numbers[digest] for digest in digests)
             self.database.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", (record, role, bits))
 
@@ -188,9 +187,16 @@ class Index:
         rows = [(digest, record, path) for path, digest in paths]
         self.database.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)
 
-    def _add_images(self, digests: Iterable[str]) -> None:
-        rows = ((digest,) for digest in digests)
-        self.database.executemany("INSERT OR IGNORE INTO images (digest) VALUES (?)", rows)
+    def _numbered(self, digests: Iterable[str]) -> dict[str, int]:
+        """The number of every image, after those that have none have got one; kept while the index is filled."""
+        if self._numbers is None:
+            self._numbers = dict(self.database.execute("SELECT digest, number FROM images"))
+        new = {digest: None for digest in digests if digest not in self._numbers}
+        first = max(self._numbers.values(), default=0) + 1 if new else 0
+        added = {digest: number for number, digest in enumerate(new, first)}
+        self.database.executemany("INSERT INTO images VALUES (?, ?)", [(n, digest) for digest, n in added.items()])
+        self._numbers |= added
+        return self._numbers
 
 
 def produced(record: Mapping[str, Any]) -> dict[str, str]:

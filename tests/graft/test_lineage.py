@@ -1,0 +1,164 @@
+"""Lineage both ways from the index alone, at the size of a team's history."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from graft.errors import GraftError
+from graft.lineage.index import Index, produced
+from graft.lineage.page import page
+from graft.lineage.recall import who_saw
+from graft.lineage.text import told, tree
+from graft.lineage.walking import chain_of
+from tests.synthetic_lineage import NAME, add, fill, seen, sha
+
+NUM_IMAGES, NUM_VERSIONS = 100_000, 50
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory) -> Path:
+    """The file of an index of 100,000 images and 50 versions."""
+    path = tmp_path_factory.mktemp("lineage") / "lineage.sqlite"
+    fill(path, NUM_IMAGES, NUM_VERSIONS).close()
+    return path
+
+
+def trained(index: Index, asked: str) -> dict[int, int]:
+    return {saw.version["number"]: saw.num_images for saw in who_saw(index, asked).saw if saw.how == "trained on"}
+
+
+@pytest.mark.parametrize("image", [0, 1, 4242, NUM_IMAGES - 1])
+def test_an_image_is_found_in_the_models_that_saw_it_by_id_and_by_digest(image, large):
+    index = Index(large)
+    expected = {version: 1 for version in range(1, NUM_VERSIONS + 1) if seen(version, image)}
+    assert trained(index, sha("image", image)) == expected
+    assert trained(index, f"clip{image % 97}/{image:06d}.jpg") == expected
+    index.close()
+
+
+def test_a_delivery_is_counted_in_every_model(large):
+    index = Index(large)
+    expected = {
+        version: count
+        for version in range(1, NUM_VERSIONS + 1)
+        if (count := sum(seen(version, image) for image in range(3, NUM_IMAGES, 10)))
+    }
+    assert trained(index, "delivery3") == expected
+    assert f"models:/{NAME}/50 (champion)" in told(who_saw(index, "delivery0"))
+    index.close()
+
+
+def test_an_image_in_a_file_is_known_by_its_bytes(tmp_path):
+    index = fill(tmp_path / "i.sqlite", 30, 3)
+    file = tmp_path / "image.jpg"
+    file.write_bytes(b"image/5")
+    assert trained(index, str(file)) == {version: 1 for version in (1, 2, 3) if seen(version, 5)}
+
+
+def test_the_chain_goes_back_to_the_raw_files(large):
+    index = Index(large)
+    chain = chain_of(index, f"models:/{NAME}@champion")
+    assert [step.stage for step in chain.steps.values()] == ["export", "fine-tune", "augment", "ingest", "raw"]
+    assert chain.missing == []
+    assert chain_of(index, f"models:/{NAME}/50") == chain
+    assert chain.of_stage("raw")[0].key == sha("raw", 50)
+    text = tree(chain)
+    for word in ("run-fine-tune-50", "data/raw", "commit: 000000000000", "lock", f"models:/{NAME}/50 (champion)"):
+        assert word in text
+    assert json.loads(json.dumps(chain.as_dict()))["missing"] == []
+    index.close()
+
+
+def test_the_page_loads_nothing_and_holds_every_step(large):
+    index = Index(large)
+    chain = chain_of(index, f"models:/{NAME}/7")
+    html = page(chain)
+    assert html.count("<rect") == 2 * len(chain.steps)
+    assert all(key in html for key in chain.steps)
+    assert "http" not in html
+    assert "<script" not in html
+    index.close()
+
+
+def test_a_model_grown_from_another_model_inherits_what_that_one_saw(tmp_path):
+    index = fill(tmp_path / "i.sqlite", 20, 1)
+    grown = add(index, "pretrain-load", 2, {}, "models/pretrained/weights.safetensors")
+    index.add_card(grown, {"name": "file", "sha256": sha("fine-tune", 1)})
+    pretrained = (index.record(grown) or {})["outputs"]
+    tuned = add(index, "fine-tune", 2, pretrained, "models/fine_tuned/model.safetensors")
+    export = add(index, "export", 2, (index.record(tuned) or {})["outputs"], "models/exported/model.onnx")
+    model = (index.record(export) or {})["outputs"]["models/exported"]
+    version = {"name": NAME, "number": 2, "record": export, "model": model, "run": "r", "aliases": []}
+    index.replace_versions([*index.versions(), version])
+    image = next(image for image in range(20) if seen(1, image))
+    assert [(found.version["number"], found.how) for found in who_saw(index, sha("image", image)).saw] == [
+        (1, "trained on"),
+        (2, "grown from weights: trained on"),
+    ]
+    stages = [step.stage for step in chain_of(index, f"models:/{NAME}/2").steps.values()]
+    assert stages == ["export", "fine-tune", "pretrain-load", "fine-tune", "augment", "ingest", "raw"]
+
+
+def test_any_other_digest_is_followed_to_the_models_made_with_it(tmp_path):
+    index = fill(tmp_path / "i.sqlite", 20, 3)
+    for digest in (sha("raw", 2), sha("ingest", 2), sha("fine-tune", 2), sha("export", 2)):
+        assert [(found.version["number"], found.how) for found in who_saw(index, digest).saw] == [(2, "made with")]
+
+
+def test_what_is_not_known_is_said(tmp_path):
+    index = fill(tmp_path / "i.sqlite", 5, 2)
+    with pytest.raises(GraftError, match="no image, delivery or digest of this name is known"):
+        who_saw(index, "nothing")
+    with pytest.raises(GraftError, match=r"no such model.*known are models:/graft-segmentation/1"):
+        chain_of(index, "models:/other@champion")
+    with pytest.raises(GraftError, match="no such folder"):
+        chain_of(index, str(tmp_path / "nowhere"))
+    (tmp_path / "model").mkdir()
+    with pytest.raises(GraftError, match="no record speaks of these files"):
+        chain_of(index, str(tmp_path / "model"))
+
+
+def test_a_gap_is_shown_and_named(tmp_path):
+    index = fill(tmp_path / "i.sqlite", 5, 1)
+    index.database.execute("DELETE FROM records WHERE stage = 'augment'")
+    index.database.execute("DELETE FROM produced WHERE path = 'data/augmented'")
+    chain = chain_of(index, f"models:/{NAME}/1")
+    assert len(chain.missing) == 1
+    assert "data/augmented" in chain.missing[0]
+    assert "missing: data/augmented" in tree(chain)
+    assert "Missing: data/augmented" in page(chain)
+
+
+def test_a_damaged_index_is_made_anew(tmp_path):
+    path = tmp_path / "i.sqlite"
+    path.write_bytes(b"not a database, only text that is long enough to be looked at" * 20)
+    assert Index(path).versions() == []
+
+
+def test_a_folder_inside_an_output_has_its_own_digest():
+    record = {"outputs": {"data/interim": "a"}, "files": {"data/interim/train/x": "b", "data/interim/m": "c"}}
+    assert set(produced(record)) == {"data/interim", "data/interim/train/x", "data/interim/m", "data/interim/train"}
+
+
+def test_asking_imports_neither_mlflow_nor_pandas_nor_torch(large, tmp_path):
+    code = f"""
+import sys
+from pathlib import Path
+path = Path({str(large)!r})
+from graft.cli import with_commands
+with_commands()
+from graft.lineage.filling import up_to_date
+index = up_to_date(path=path)
+from graft.lineage.recall import who_saw
+from graft.lineage.walking import chain_of
+from graft.lineage.text import told, tree
+print(len(told(who_saw(index, "delivery3"))), len(tree(chain_of(index, "models:/{NAME}@champion"))))
+print(sorted({{"mlflow", "pandas", "torch", "pyarrow", "numpy"}} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
