@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from graft.choices import option_rules
-from graft.params_file import REGISTRIES
+from graft import params_file
 
+REGISTRIES = params_file.REGISTRIES | {"graft select --scores": ("graft.transferability", "SCORES")}
 PAGE = Path(__file__).with_name("toolbox.md")
 HEAD = """# The toolbox
 
@@ -31,6 +32,7 @@ TITLES = {
     "fine_tune.losses": "Losses",
     "fine_tune.optimizer": "Optimizers",
     "fine_tune.schedule": "Schedules",
+    "graft select --scores": "Scores that rank pretrained models",
 }
 
 
@@ -43,7 +45,8 @@ def registry_section(key: str) -> Iterator[str]:
     """Heading, table and cards of the registry behind a key of `params.yaml`."""
     module, name = REGISTRIES[key]
     registry = getattr(importlib.import_module(module), name)
-    yield f"## {TITLES[key]}\n\n`{key}` in `params.yaml`; `src/{module.replace('.', '/')}`.\n"
+    where = f"`{key}` in `params.yaml`" if key in params_file.REGISTRIES else f"`{key}`"
+    yield f"## {TITLES[key]}\n\n{where}; `src/{module.replace('.', '/')}`.\n"
     entries = by_name(registry)
     yield "| name | task | what it is |\n| --- | --- | --- |"
     for entry_name, (entry, tasks) in entries.items():

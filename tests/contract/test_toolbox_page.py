@@ -6,9 +6,8 @@ import importlib
 
 import pytest
 
-from docs.toolbox import PAGE, TITLES, by_name, page, parsed
+from docs.toolbox import PAGE, REGISTRIES, TITLES, by_name, page, parsed
 from graft.choices import option_rules
-from graft.params_file import REGISTRIES
 
 ENTRIES = {
     f"{key} {name}": entry

@@ -80,3 +80,40 @@ def audit(
     typer.echo(json.dumps([asdict(link) for link in links], indent=2) if as_json else as_text(links))
     if worst(links) == "broken":
         raise typer.Exit(BROKEN)
+
+
+@app.command()
+def attest(
+    model: Annotated[
+        str, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder.")
+    ] = "models/exported",
+    out: Annotated[Path, typer.Option(help="The bundle.")] = Path("attestation.json"),
+) -> None:
+    """Write an in-toto statement of each stage and the model card as one file, signed if GRAFT_SIGNING_KEY is set."""
+    from graft.attest.bundle import attested
+    from graft.lineage.filling import up_to_date
+    from graft.lineage.walking import chain_of
+
+    check_project()
+    index = up_to_date()
+    out.write_bytes(attested(index, chain_of(index, model)))
+    typer.echo(f"{out}: graft verify {out} checks it anywhere")
+
+
+@app.command()
+def verify(
+    bundle: Annotated[Path, typer.Argument(help="A file that graft attest wrote.")],
+    model: Annotated[Path | None, typer.Option(help="A folder of exported files to compare with it.")] = None,
+    signers: Annotated[Path, typer.Option(help="The public keys you trust, as in signers.pub.")] = Path("signers.pub"),
+) -> None:
+    """Check a bundle of graft attest, and a model against it, without a repository and offline; 4 if broken."""
+    from graft.attest.bundle import verified
+    from graft.audit.links import as_text, worst
+    from graft.errors import GraftError
+
+    if not bundle.is_file():
+        raise GraftError("no such file", where=bundle)
+    links = verified(bundle.read_bytes(), signers, model)
+    typer.echo(as_text(links))
+    if worst(links) == "broken":
+        raise typer.Exit(BROKEN)

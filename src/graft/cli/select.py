@@ -38,16 +38,16 @@ def select(
     listed = listing.read_candidates(candidates or listing.DOCUMENTED, params.task)
     if verify:
         verifying.Workspace().check()
-    from graft.cli.stages import _download
+    from graft.cli.downloading import downloaded
 
-    selection = score(listed, chosen, params, _download, num_images=images, pixels_per_class=pixels)
+    selection = score(listed, chosen, params, downloaded, num_images=images, pixels_per_class=pixels)
     if verify:
         from pipeline.fine_tune import fine_tune
         from pipeline.pretrain_load import pretrain_load
 
         stages = verifying.Stages(pretrain_load, fine_tune)
         best = selection.ordered[:verify]
-        verifying.verify(best, params, epochs, stages, verifying.Workspace(), download=_download)
+        verifying.verify(best, params, epochs, stages, verifying.Workspace(), download=downloaded)
         selection.compare()
     page.write_page(selection, FOLDER)
     logged.log_or_warn(selection, FOLDER)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from graft.cli import app, check_project
+from graft.cli.downloading import downloaded
 
 PANEL = "Stages (run by dvc repro)"
 Out = Annotated[Path, typer.Option(help="Folder this stage writes.")]
@@ -51,7 +50,7 @@ def augment(
 @app.command("pretrain-load", rich_help_panel=PANEL)
 def pretrain_load(class_map: ClassMapFile, out: Out) -> None:
     """Load pretrained weights into the model and say what was taken."""
-    _run("pretrain-load", {"class_map": class_map}, {"out": out}, lambda _: {"download": _download})
+    _run("pretrain-load", {"class_map": class_map}, {"out": out}, lambda _: {"download": downloaded})
 
 
 @app.command("fine-tune", rich_help_panel=PANEL)
@@ -115,17 +114,6 @@ def _run(
 
     name = stage.replace("-", "_")
     run_stage(stage, lambda: getattr(importlib.import_module(f"pipeline.{name}"), name), inputs, outputs, extras)
-
-
-def _download(model_uri: str) -> Path:
-    """The files of a registered model, in a folder that goes when the stage ends."""
-    import tempfile
-
-    from graft import tracking
-
-    folder = Path(tempfile.mkdtemp(prefix="graft-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return tracking.download_model(model_uri, folder)
 
 
 def _resume_and_listen(fingerprint: str) -> dict[str, Any]:
