@@ -100,3 +100,20 @@ def test_every_step_is_a_script_or_a_target_that_exists(file):
 @pytest.mark.parametrize("script", sorted((REPOSITORY / "ci").glob("*.sh")), ids=lambda path: path.name)
 def test_every_script_parses(script):
     assert subprocess.run(["bash", "-n", script]).returncode == 0
+
+
+def test_compose_holds_no_password_and_the_versions_of_the_lock_file():
+    compose = (REPOSITORY / "compose.yaml").read_text("utf-8")
+    locked = (REPOSITORY / "requirements.lock").read_text("utf-8")
+    lock = dict(re.findall(r"^([a-z0-9-]+)==([^ ]+)", locked, re.MULTILINE))
+    assert re.findall(r"mlflow/mlflow:v(\S+)", compose) == [lock["mlflow"]]
+    for package in ("psycopg2-binary", "flask-wtf"):
+        assert re.findall(rf"{package}==(\S+)", compose) == [lock[package]]
+    given = re.findall(r"^ +\w*(?:PASSWORD|SECRET)\w*: (.*)$", compose, re.MULTILINE)
+    assert len(given) == 3
+    assert all(value.startswith("${GRAFT_") and ":?" in value for value in given)
+    tool = Path(sys.executable).with_name("check-jsonschema")
+    done = subprocess.run(
+        [tool, "--builtin-schema", "vendor.compose-spec", REPOSITORY / "compose.yaml"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout
