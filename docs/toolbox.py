@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from graft.choices import option_rules
 from graft import params_file
+from graft.choices import option_rules
 
 REGISTRIES = params_file.REGISTRIES | {"graft select --scores": ("graft.transferability", "SCORES")}
 PAGE = Path(__file__).with_name("toolbox.md")
