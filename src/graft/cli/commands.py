@@ -74,6 +74,7 @@ def predict(
     ] = None,
 ) -> None:
     """Predict masks (index PNG and overlay) or labels (CSV) for images of any size."""
+    from graft.audit.loading import refuse_changed
     from graft.prediction_files import predict_files
 
     with contextlib.ExitStack() as stack:
@@ -84,6 +85,7 @@ def predict(
             if tracking.store_uri() == tracking.DEFAULT_STORE:
                 check_project()
             folder = tracking.download_model(model, Path(stack.enter_context(tempfile.TemporaryDirectory())))
+        refuse_changed(folder)
         typer.echo(predict_files(images, folder, out, beside or ()))
 
 

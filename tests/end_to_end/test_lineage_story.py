@@ -1,0 +1,150 @@
+"""Lineage, audit and attestation of a finished project: in its workspace, from the server alone, from one file."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from graft.attest.bundle import attested, verified
+from graft.audit.auditing import audit
+from graft.audit.links import BROKEN, worst
+from graft.audit.loading import refuse_changed
+from graft.errors import GraftError
+from graft.lineage.filling import up_to_date
+from graft.lineage.recall import who_saw
+from graft.lineage.walking import Chain, chain_of
+from tests.end_to_end.tampering import NAME, another, copied
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
+STAGES = ["export", "fine-tune", "augment", "ingest", "raw", "validate", "pretrain-load", "source", "evaluate"]
+
+
+@pytest.fixture
+def workspace(finished, tmp_path, monkeypatch) -> Path:
+    root = copied(finished, tmp_path / "project")
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{root}/mlflow.db")
+    monkeypatch.delenv("GRAFT_TRACKING", raising=False)
+    return root
+
+
+def chain(model: str) -> Chain:
+    return chain_of(up_to_date(), model)
+
+
+def verdict(bundle: bytes) -> str:
+    try:
+        return worst(verified(bundle, Path("none")))
+    except GraftError:  # damaged beyond reading
+        return BROKEN
+
+
+def test_the_chain_is_whole_in_the_workspace_and_from_the_server_alone(workspace) -> None:
+    whole = chain(f"models:/{NAME}@candidate")
+    assert [step.stage for step in whole.steps.values()] == STAGES
+    assert whole.missing == []
+    assert whole.of_stage("fine-tune")[0].facts["seen"] == {"train": 16, "val": 6}
+    assert whole.of_stage("source")[0].facts["licence"] == "Apache-2.0"
+    assert chain("models/exported") == whole
+    ids = json.loads((workspace / "models/fine_tuned/seen.json").read_text())
+    for folder in ("build", "data", "models", "reports"):
+        shutil.rmtree(folder)
+    assert chain(f"models:/{NAME}@candidate") == whole
+    answer = who_saw(up_to_date(), ids["train"][0])
+    assert [(saw.version["number"], saw.how) for saw in answer.saw] == [(1, "trained on")]
+    assert {saw.how: saw.num_images for saw in who_saw(up_to_date(), "first").saw} == {
+        "trained on": 16,
+        "best epoch chosen on": 6,
+    }
+
+
+def test_without_a_server_the_workspace_is_enough(workspace, monkeypatch) -> None:
+    monkeypatch.setenv("GRAFT_TRACKING", "off")
+    alone = chain("models/exported")
+    assert [step.stage for step in alone.steps.values()] == STAGES
+    assert (alone.missing, alone.versions) == ([], ())
+    assert worst(audit("models/exported")) == "missing"
+
+
+def test_where_the_workspace_has_moved_on_the_cache_of_dvc_is_audited(workspace, finished) -> None:
+    shutil.copytree(finished.root / ".dvc/cache", workspace / ".dvc/cache")
+    for folder in ("data/interim", "data/augmented", "models", "reports"):
+        shutil.rmtree(folder)
+    Path("dvc.lock").unlink()
+    links = audit(f"models:/{NAME}/1")
+    assert {link.reason.rpartition("(")[2] for link in links if link.what in ("models/exported", "data/interim")} == {
+        "DVC cache)"
+    }
+    assert [link for link in links if link.status == BROKEN] == []
+    largest = max(Path(".dvc/cache/files").rglob("*"), key=lambda file: file.stat().st_size)
+    data = bytearray(largest.read_bytes())
+    data[1000] ^= 1
+    largest.chmod(0o644)
+    largest.write_bytes(bytes(data))
+    assert [link.status for link in audit(f"models:/{NAME}/1") if "DVC cache" in link.reason].count(BROKEN) >= 1
+
+
+def test_a_changed_model_is_not_loaded(workspace) -> None:
+    import mlflow
+
+    from graft import tracking
+
+    refuse_changed(Path("models/exported"))
+    with Path("models/exported/model.onnx").open("r+b") as file:
+        file.seek(1000)
+        file.write(b"\x55\xaa")
+    with pytest.raises(GraftError, match="these files are not what export wrote"):
+        refuse_changed(Path("models/exported"))
+    (workspace / "downloads").mkdir()
+    assert tracking.download_model(f"models:/{NAME}@candidate", workspace / "downloads").is_dir()
+    (kept,) = (workspace / "mlruns").rglob("artifacts/exported/model.onnx")
+    with kept.open("r+b") as file:
+        file.seek(1000)
+        file.write(b"\x55\xaa")
+    with pytest.raises(GraftError, match="are not those that were registered"):
+        tracking.download_model(f"models:/{NAME}@candidate", workspace / "downloads")
+    with pytest.raises(Exception, match="not the files that were registered"):
+        mlflow.pyfunc.load_model(f"models:/{NAME}/1")
+
+
+def test_a_bundle_is_checked_from_itself_alone(workspace, monkeypatch, tmp_path) -> None:
+    data = attested(up_to_date(), chain("models/exported"))
+    assert data == attested(up_to_date(), chain(f"models:/{NAME}/1"))
+    exported = workspace / "models/exported"
+    monkeypatch.chdir(tmp_path)
+    assert [link for link in verified(data, Path("none"), exported) if link.status == BROKEN] == []
+    card = next(link for link in verified(data, Path("none")) if link.what == "model card")
+    assert "measured" in card.reason
+    assert "4 fields missing" in card.reason
+    rng = random.Random(5)
+    for _ in range(50):
+        changed = bytearray(data)
+        place = rng.randrange(len(changed))
+        changed[place] = another(changed[place], rng)
+        assert verdict(bytes(changed)) == BROKEN, place
+    (exported / "model.onnx").write_bytes(b"another")
+    assert worst(verified(data, Path("none"), exported)) == BROKEN
+
+
+def test_a_signed_bundle_names_its_signer(workspace, monkeypatch) -> None:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    from graft.signing import public_line
+
+    keys = [Ed25519PrivateKey.generate() for _ in range(2)]
+    pem = keys[0].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    Path("key.pem").write_bytes(pem)
+    for number, key in enumerate(keys):
+        Path(f"signer{number}.pub").write_text(f"{public_line(key)} person{number}\n")
+    monkeypatch.setenv("GRAFT_SIGNING_KEY", "key.pem")
+    data = attested(up_to_date(), chain("models/exported"))
+    links = verified(data, Path("signer0.pub"))
+    assert {link.reason for link in links if link.what.startswith("signature")} == {"person0"}
+    assert worst(links) == "verified"
+    strangers = [link for link in verified(data, Path("signer1.pub")) if link.what.startswith("signature")]
+    assert {link.status for link in strangers} == {BROKEN}
