@@ -3,6 +3,8 @@ SHELL := /bin/bash
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	"$$p" -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
+# A process a core, four at most: each holds torch, which is a gigabyte. What a file prepares is prepared once.
+PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
@@ -18,10 +20,10 @@ repro: setup
 	@.venv/bin/graft summary
 
 test: setup
-	.venv/bin/pytest -q
+	.venv/bin/pytest -q $(PARALLEL)
 
 test-all: setup
-	.venv/bin/pytest -q -m ""
+	.venv/bin/pytest -q $(PARALLEL) -m ""
 
 lint: setup
 	.venv/bin/ruff check .
