@@ -30,7 +30,7 @@ def commits_of(records: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str 
         By stage the commit, or None with what the nearest commit lacks.
     """
     history = History()
-    found: dict[str, tuple[str | None, list[str]]] = {stage: (None, ["a commit"]) for stage in records}
+    found: dict[str, tuple[str | None, list[str]]] = {stage: (None, ["there is none"]) for stage in records}
     hints = [str(record["git"]["commit"]) for record in records.values()]
     for number, commit in enumerate(progress(list(history.commits(hints)), "Looking through commits", unit="commit")):
         for stage in [stage for stage, (there, _) in found.items() if there is None]:

@@ -1,0 +1,124 @@
+"""The story of a champion, told through the command line on a real project and a real registry."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import time
+
+import pytest
+
+from tests.end_to_end.project import Project
+
+NAME = "graft-segmentation"
+LENIENT = {"promotion.min_score": 0.02, "promotion.margin": 0.1, "promotion.max_latency_ratio": 20.0}
+
+
+def copy_of(finished: Project, folder) -> Project:
+    """With a registry of its own, so that the project others look at stays as it is."""
+    project = Project(folder / "project", **finished.environment)
+    shutil.copytree(finished.root, project.root, symlinks=True)
+    for name in ("mlflow.db", "mlruns", "mlartifacts"):
+        path = project.root / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+    project.run("graft", "publish")
+    return project
+
+
+def champion(project: Project) -> int:
+    return int(project.store().get_model_version_by_alias(NAME, "champion").version)
+
+
+def ledger_of(project: Project) -> list[dict]:
+    return [json.loads(line) for line in (project.root / "ledger.jsonl").read_text("utf-8").splitlines()]
+
+
+def test_the_first_model_is_promoted_by_absolute_floors(finished, tmp_path):
+    project = copy_of(finished, tmp_path)
+    assert "has no champion yet" in project.run("graft", "champion").stdout
+    project.set(LENIENT | {"promotion.min_score": 0.99, "promotion.class_floors": {"ghost": 0.5}})
+    refused = project.run("graft", "promote", check=False)
+    assert refused.returncode == 3, refused.stderr
+    rows = [line for line in refused.stdout.splitlines() if "FAILS" in line]
+    assert len(rows) == 2
+    assert "≥ 0.99" in rows[0]
+    assert "IoU of ghost" in rows[1]
+    assert "no champion yet" in refused.stdout
+    assert "| mean IoU |" in project.store().get_model_version(NAME, "1").description
+    assert project.store().get_model_version(NAME, "1").tags["graft.promotion.verdict"].startswith("refused ")
+    assert not (project.root / "ledger.jsonl").exists()
+
+    project.set(LENIENT | {"promotion.class_floors": {}})
+    assert "is version 1; commit ledger.jsonl" in project.run("graft", "promote").stdout
+    assert champion(project) == 1
+    assert [(entry["kind"], entry["phase"]) for entry in ledger_of(project)] == [
+        ("promote", "intent"),
+        ("promote", "confirmed"),
+    ]
+    assert all(rule["verdict"] != "FAILS" for rule in ledger_of(project)[0]["rules"])
+    again = project.run("graft", "promote", check=False)
+    assert again.returncode == 2
+    assert "version 1 is the champion already" in again.stderr
+    project.store().delete_registered_model_alias(NAME, "champion")
+    shown = project.run("graft", "champion", check=False)
+    assert shown.returncode == 4
+    assert "moved behind the ledger's back" in shown.stderr
+    assert "every rule of the gate holds" in shown.stdout
+
+
+@pytest.mark.slow
+def test_a_worse_second_is_refused_a_better_third_accepted_and_rolled_back(finished, tmp_path):
+    project = copy_of(finished, tmp_path)
+    project.set(LENIENT)
+    project.run("graft", "promote", NAME)
+    project.set({"fine_tune.learning_rate": 1e-6, "fine_tune.baseline": False})
+    project.run("dvc", "repro")
+    refused = project.run("graft", "promote", check=False)
+    assert refused.returncode == 3
+    failing = [line for line in refused.stdout.splitlines() if "FAILS" in line]
+    assert any("mean IoU less the champion's" in line for line in failing)
+    assert any("in no commit" in line for line in failing)  # trained, never committed
+    assert "params.yaml: fine_tune.learning_rate" in refused.stdout.replace("\n", " ")
+    assert champion(project) == 1
+    overridden = project.run("graft", "promote", "--override", check=False)
+    assert overridden.returncode == 2
+    assert "--override needs --reason" in overridden.stderr
+
+    project.set({"fine_tune.learning_rate": 1e-3, "fine_tune.epochs": 5})
+    project.run("dvc", "repro")
+    project.commit("Committed after the training, which is fine")
+    promoted = project.run("graft", "promote")
+    assert "FAILS" not in promoted.stdout
+    assert champion(project) == 3
+    project.run("graft", "promote", "--version", "2", "--override", "--reason", "a demonstration")
+    assert champion(project) == 2
+    shown = project.run("graft", "champion").stdout
+    assert "IN SPITE OF" in shown
+    assert "override: version 2" in shown
+    project.run("graft", "rollback", "--reason", "enough")
+    assert champion(project) == 3
+    project.run("graft", "rollback")
+    assert champion(project) == 1
+    shown = project.run("graft", "champion").stdout
+    assert "rollback by" in shown
+    assert "override: version 2" in shown  # shown for ever
+    kinds = [entry["kind"] for entry in ledger_of(project) if entry["phase"] == "confirmed"]
+    assert kinds == ["promote", "promote", "override", "rollback", "rollback"]
+
+    kill_at_any_time(project, 3)
+
+
+def kill_at_any_time(project: Project, number: int) -> None:
+    """Kills real promotions after ever longer; each time the old or the new champion is fully in force."""
+    for seconds in (2, 5, 7, 8, 9, 10):
+        before = champion(project)
+        process = project.start("graft", "promote", "--version", str(number))
+        time.sleep(seconds)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        project.run("graft", "champion")  # exits 4 where alias and ledger disagree
+        assert champion(project) in (before, number)
+        if champion(project) == number:
+            project.run("graft", "rollback")

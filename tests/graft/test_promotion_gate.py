@@ -1,0 +1,255 @@
+"""The gate: what is measured, what each rule says of it, and whether code and params are in a commit."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from graft.datasets.images import encode_png
+from graft.datasets.shards import ShardWriter
+from graft.digests import digest_of
+from graft.metrics.confusion import Marginals
+from graft.params_file import as_recorded, load_params
+from graft.promotion.chain import STAGES, Chain, digest_in
+from graft.promotion.committed import commits_of, differing_params
+from graft.promotion.gate import Evidence, Rule, holds, rules_of
+from graft.promotion.measuring import CANDIDATE, CHAMPION, Comparison, Measured, compare, lower_bound
+from graft.recipes import recipes
+from graft.sample import ClassMap, write_json
+from tests.graft.small_export import bands, flag, small_export
+
+PARITY = {"equal_fraction": 1.0, "max_logit_difference": 1e-6, "score_difference": 0.0, "score": "mean_iou"}
+SECTIONS = ("task", "seed", "model", "preprocess", "runtime", "ingest", "validate", "augment", "pretrain_load")
+SECTIONS += ("fine_tune", "predict", "evaluate", "export")
+
+
+def params_with(**changes):
+    params = load_params(recipes()["scenes-night-rain"])
+    floors = {"min_score": 0.5, "max_latency_ratio": 1.5, "max_latency_ms": None, "bootstrap_samples": 200}
+    return params.model_copy(update={"promotion": params.promotion.model_copy(update=floors | changes)})
+
+
+def exported(folder: Path, planes: tuple[int, int, int] = (0, 1, 2)) -> Path:
+    """The small export, complete; other planes make it a model that takes classes for each other."""
+    path = small_export(folder) / "model.onnx"
+    model = onnx.load(path)
+    graph = model.graph
+    graph.initializer.append(onnx.numpy_helper.from_array(np.array(planes, np.int64), "order"))
+    del graph.node[-1]
+    graph.node.extend(
+        [
+            helper.make_node("Gather", ["planes", "order"], ["logits"], axis=1),
+            helper.make_node("ArgMax", ["logits"], ["class_ids"], axis=1, keepdims=0),
+        ]
+    )
+    graph.output.append(helper.make_tensor_value_info("class_ids", TensorProto.INT64, ["batch", "height", "width"]))
+    onnx.save(model, str(path))
+    write_json(folder / "parity.json", PARITY | {"relative_difference_at_odd_sizes": 0.0})
+    return folder
+
+
+def frozen_split(folder: Path, num_images: int = 6) -> Path:
+    writer = ShardWriter(folder, "first")
+    for index in range(num_images):
+        image = flag(48, 60 + index)
+        row = {"id": f"{index}.png", "split": "test", "batch": "first", "domain": "night" if index % 2 else "day"}
+        row |= {"group": str(index), "image": cv2.imencode(".png", image[..., ::-1])[1].tobytes(), "image_sha256": "0"}
+        writer.add(row | {"mask": encode_png(bands(48, 60 + index)), "mask_sha256": "0", "label": None})
+    writer.close()
+    return folder / "test"
+
+
+def measured(score: float = 0.8, **changes) -> Measured:
+    found = Measured(score, {"road": score, "sky": None}, {"day": score}, 1000, 10.0)
+    return replace(found, **changes)
+
+
+def evidence(folder: Path, comparison: Comparison | None, **changes) -> Evidence:
+    if not (folder / "parity.json").exists():
+        write_json(folder / "parity.json", PARITY | {"relative_difference_at_odd_sizes": 0.0})
+    chain = Chain({stage: {} for stage in STAGES}, [], "passed")
+    found = Evidence(chain, {stage: ("c" * 40, []) for stage in STAGES}, "", comparison, folder, False)
+    return replace(found, **changes)
+
+
+def compared(candidate: Measured, champion: Measured | None = None, lower: float | None = None) -> Comparison:
+    models = {CANDIDATE: candidate} | ({CHAMPION: champion} if champion else {})
+    return Comparison("mean_iou", "IoU", 6, models, lower, None, "")
+
+
+def failing(rules: list[Rule]) -> list[str]:
+    return [rule.rule for rule in rules if rule.verdict == "FAILS"]
+
+
+def test_a_champion_and_a_candidate_are_scored_and_timed_on_the_same_images(tmp_path):
+    images, params = frozen_split(tmp_path / "interim"), params_with()
+    good, bad = exported(tmp_path / "good"), exported(tmp_path / "bad", (1, 0, 2))
+    found = compare(good, bad, images, params)
+    ours, champion = found.models[CANDIDATE], found.models[CHAMPION]
+    assert (ours.score, found.num_images) == (1.0, 6)
+    assert ours.by_class == {"red": 1.0, "green": 1.0, "blue": 1.0}
+    assert ours.by_domain == {"day": 1.0, "night": 1.0}
+    assert champion.by_class == {"red": 0.0, "green": 0.0, "blue": 1.0}
+    assert found.difference == pytest.approx(2 / 3)
+    assert found.lower_bound == pytest.approx(2 / 3)
+    assert ours.num_bytes == (tmp_path / "good/model.onnx").stat().st_size
+    assert min(ours.latency_ms, champion.latency_ms) > 0
+    assert compare(bad, good, images, params).lower_bound == pytest.approx(-2 / 3)
+
+
+def test_a_champion_of_other_classes_is_not_compared(tmp_path):
+    images, good, other = frozen_split(tmp_path / "interim"), exported(tmp_path / "a"), exported(tmp_path / "b")
+    classes = ClassMap.read(other / "class_map.json")
+    replace(classes, names=("red", "green", "violet")).write(other / "class_map.json")
+    found = compare(good, other, images, params_with())
+    assert found.not_comparable == "the champion has other classes"
+    assert set(found.models) == {CANDIDATE}
+    rules = rules_of(evidence(good, found, has_champion=True), params_with())
+    assert failing(rules) == ["mean IoU less the champion's, 95% lower bound over 6 images"]
+
+
+def test_the_lower_bound_is_that_of_paired_draws():
+    """Against a loop over the same draws; where every image gains as much, there is no doubt at all."""
+    generator = np.random.default_rng(1)
+    truth = np.full((40, 1), 100)
+    hits = generator.integers(20, 80, (40, 1))
+    champion, candidate = Marginals(hits, truth, truth), Marginals(hits + 10, truth, truth)
+    assert lower_bound(candidate, champion, "accuracy", params_with()) == pytest.approx(0.1)
+    noisy = Marginals(generator.integers(20, 80, (40, 1)), truth, truth)
+    params = params_with(bootstrap_samples=4000)
+    draws = np.random.default_rng(5).integers(0, 40, (4000, 40))
+    by_hand = np.quantile(((noisy.hits - hits)[draws, 0].sum(axis=1)) / 4000, 0.05)
+    assert lower_bound(noisy, champion, "accuracy", params) == pytest.approx(by_hand, abs=0.01)
+    surer = params_with(bootstrap_samples=4000, confidence=0.99)
+    assert lower_bound(noisy, champion, "accuracy", surer) < lower_bound(noisy, champion, "accuracy", params)
+
+
+def test_what_is_in_order_holds(tmp_path):
+    rules = rules_of(
+        evidence(tmp_path, compared(measured(0.8), measured(0.8), -0.005), has_champion=True), params_with()
+    )
+    assert holds(rules)
+    assert {rule.verdict for rule in rules} == {"holds"}
+    first = rules_of(evidence(tmp_path, compared(measured(0.8))), params_with())
+    assert holds(first)
+    assert [rule.rule.split()[0] for rule in first if rule.verdict == "not asked"] == ["mean", "latency"]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "lower", "asked", "rule"),
+    [
+        (measured(0.4), 0.0, {}, "mean IoU"),
+        (measured(None), 0.0, {}, "mean IoU"),
+        (measured(), -0.02, {}, "mean IoU less the champion's, 95% lower bound over 6 images"),
+        (measured(), -0.01, {"margin": 0.01}, "mean IoU less the champion's, 95% lower bound over 6 images"),
+        (measured(), None, {}, "mean IoU less the champion's, 95% lower bound over 6 images"),
+        (measured(), 0.0, {"class_floors": {"road": 0.9}}, "IoU of road"),
+        (measured(), 0.0, {"class_floors": {"sky": 0.1}}, "IoU of sky"),  # named, and absent from the split
+        (measured(), 0.0, {"class_floors": {"*": 0.9}}, "IoU of road"),
+        (measured(), 0.0, {"class_floors": {"ghost": 0.1}}, "IoU of ghost"),
+        (measured(), 0.0, {"domain_floors": {"day": 0.9}}, "mean IoU on day"),
+        (measured(), 0.0, {"max_bytes": 999}, "size"),
+        (measured(), 0.0, {"max_latency_ms": 9.0}, "latency"),
+        (measured(latency_ms=15.1), 0.0, {}, "latency to the champion's"),
+    ],
+)
+def test_each_measured_rule_fails_alone(tmp_path, candidate, lower, asked, rule):
+    found = compared(candidate, measured(), lower)
+    assert failing(rules_of(evidence(tmp_path, found, has_champion=True), params_with(**asked))) == [rule]
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"chain": Chain({stage: {} for stage in STAGES}, [], "failed")}, "validation"),
+        ({"chain": Chain({}, ["no record of augment"], "passed")}, "lineage"),
+        ({"commits": {"ingest": (None, ["pipeline/ingest.py"])}}, "code and params of every stage"),
+        ({"commits": {}}, "code and params of every stage"),
+    ],
+)
+def test_each_rule_of_evidence_fails_alone(tmp_path, changes, rule):
+    assert failing(rules_of(evidence(tmp_path, compared(measured()), **changes), params_with())) == [rule]
+
+
+def test_parity_and_the_frozen_split_are_asked_for(tmp_path):
+    write_json(tmp_path / "parity.json", PARITY | {"equal_fraction": 0.9, "relative_difference_at_odd_sizes": 0.0})
+    rules = rules_of(evidence(tmp_path, None, split="another"), params_with())
+    asked = ["test split is the frozen one", "scores, size and latency", "export equals the original"]
+    assert failing(rules) == asked
+
+
+def test_the_digest_of_what_lies_in_an_output_follows_from_the_listing(tmp_path):
+    for name in ("test/a", "test/b", "class_map.json"):
+        (tmp_path / "data/interim" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data/interim" / name).write_text(name)
+    files = {f"data/interim/{name}": digest_of(tmp_path / "data/interim" / name) for name in ("test/a", "test/b")}
+    record = {"outputs": {"data/interim": "0"}, "files": files}
+    assert digest_in(record, "data/interim/test") == digest_of(tmp_path / "data/interim/test")
+    assert digest_in(record, "data/interim/test/a") == files["data/interim/test/a"]
+    assert digest_in(record, "data/interim") == "0"
+    assert digest_in(record, "data/other") is None
+
+
+@pytest.mark.parametrize("name", recipes())
+def test_the_params_of_a_record_are_found_in_the_file_they_came_from(name):
+    file = recipes()[name]
+    recorded = json.loads(json.dumps(as_recorded(load_params(file), SECTIONS)))
+    assert differing_params(file.read_bytes(), recorded) == []
+    recorded["fine_tune"]["learning_rate"] *= 2
+    recorded["augment"]["policy"]["name"] += "x"
+    assert differing_params(file.read_bytes(), recorded) == ["augment.policy", "fine_tune.learning_rate"]
+    assert differing_params(b"- not a mapping: [", {"seed": 7}) == ["seed"]
+
+
+def git(*arguments: str) -> None:
+    who = ("-c", "user.name=t", "-c", "user.email=t@example.org")
+    subprocess.run(["git", *who, *arguments], check=True, capture_output=True)
+
+
+def test_code_and_params_are_looked_for_by_content_in_every_reachable_commit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert commits_of({"ingest": record_of()})["ingest"] == (None, ["there is none"])
+    for name in ("pipeline/ingest.py", "src/losses/dice.py", "src/losses/größe.py"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(f"# {name}\n")
+    Path("params.yaml").write_text("seed: 7\n")
+    git("init", "-q", "-b", "main")
+    git("add", "-A")
+    git("commit", "-qm", "first")
+    trained = record_of()
+    head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
+    Path("src/losses/dice.py").write_text("# changed, trained with, not committed yet\n")
+    later = record_of()
+    assert commits_of({"ingest": trained, "augment": later}) == {
+        "ingest": (head, []),
+        "augment": (None, ["src/losses"]),
+    }
+    git("checkout", "-qb", "side")
+    git("commit", "-qam", "after the training")
+    assert commits_of({"augment": later})["augment"][0] not in (None, head)
+    git("checkout", "-q", "main")
+    assert commits_of({"augment": later})["augment"][0] is None  # not reachable from this branch
+    git("merge", "-q", "--no-ff", "side", "-m", "merged")
+    shutil.rmtree("src")
+    git("commit", "-qam", "gone, yet in the history")
+    assert all(commit for commit, _ in commits_of({"ingest": trained, "augment": later}).values())
+    assert commits_of({"ingest": trained | {"params": {"seed": 8}}})["ingest"] == (None, ["params.yaml: seed"])
+
+
+def record_of() -> dict:
+    paths = ("pipeline/ingest.py", "src/losses")
+    code = {path: digest_of(Path(path)) if Path(path).exists() else "absent" for path in paths}
+    return {"code": code, "params": {"seed": 7}, "environment": {"lock": None}, "git": {"commit": None}}
+
+
+def test_a_rule_is_plain_data():
+    assert asdict(Rule("size", "1", "2", "holds")) == Rule("size", "1", "2", "holds").as_dict()
