@@ -188,12 +188,21 @@ def read_copy(path: Path) -> list[Entry]:
     """Every entry of the copy, of all models, in order of lines; none where there is no file.
 
     Raises:
-        GraftError: A line was edited.
+        GraftError: A line was edited, dropped or moved.
     """
     if not path.is_file():
         return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [Entry.of(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
+    try:
+        lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")  # a reason may hold U+2028
+    except UnicodeDecodeError:
+        raise GraftError("not UTF-8 text", where=path, remedy=DAMAGED) from None
+    entries = [Entry.of(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
+    last: dict[str, str] = {}
+    for number, entry in enumerate(entries, 1):
+        if entry.follows != last.get(entry.name, ""):
+            raise GraftError("follows another entry than stands before it", where=f"{path}:{number}", remedy=DAMAGED)
+        last[entry.name] = entry.digest
+    return entries
 
 
 def missing_on_server(entries: Sequence[Entry], copy: Sequence[Entry], name: str) -> list[str]:

@@ -18,7 +18,7 @@ from graft.tracking import store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
+    from mlflow.entities.model_registry import ModelVersion as ModelVersion
 
 CHAMPION, CANDIDATE = "champion", "candidate"
 NUM_ATTEMPTS = 8  # MLflow itself tries three times to number a version while others write

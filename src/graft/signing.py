@@ -39,7 +39,7 @@ def signers(file: Path = SIGNERS) -> list[Signer]:
     if not file.is_file():
         return []
     found = []
-    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(file.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         try:

@@ -177,6 +177,24 @@ def test_the_copy_holds_every_model_and_is_refused_when_edited(tmp_path):
         ledger.read_copy(copy)
 
 
+def test_every_changed_byte_of_the_copy_is_noticed(tmp_path):
+    copy = tmp_path / "ledger.jsonl"
+    whole = [entry(1, "intent", reason="line\u2028separator, größer")]
+    whole.append(entry(1, "confirmed", whole[0]))
+    ledger.write_copy(copy, whole)
+    data = copy.read_bytes()
+    assert ledger.read_copy(copy) == whole
+    for place in range(len(data) - 1):  # the last byte only ends the file
+        copy.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        with pytest.raises(GraftError, match="ledger"):
+            raise_problems(ledger.missing_on_server(whole, ledger.read_copy(copy), "m"))
+
+
+def raise_problems(problems: list[str]) -> None:
+    if problems:
+        raise GraftError.of_all("the ledger's copy", problems)
+
+
 def test_entries_are_signed_by_a_listed_key_and_forgeries_are_named(store, folder, monkeypatch):
     line = make_key(folder / "ada.pem", "Ada Lovelace", monkeypatch)
     signing.SIGNERS.write_text(f"# who may sign\n{line}", "utf-8")

@@ -14,8 +14,7 @@ from graft.digests import digest_of_listing
 from graft.sample import read_json, sha256_of
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-
+    from graft.registry_store import ModelVersion
     from graft.tracking import MlflowClient
 
 STAGES = ("ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export")

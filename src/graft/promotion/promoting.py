@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,8 @@ from graft.promotion.committed import commits_of
 from graft.promotion.gate import FAILS, Evidence, Rule, holds, rules_of
 
 if TYPE_CHECKING:
-    from mlflow.entities.model_registry import ModelVersion
-
     from graft.params import Params
+    from graft.registry_store import ModelVersion
     from graft.tracking import MlflowClient
 
 RULES_TAG, VERDICT_TAG, OVERRIDE_TAG = "graft.promotion.rules", "graft.promotion.verdict", "graft.promotion.override"
@@ -85,15 +84,18 @@ def promote(
 def gather(
     store: MlflowClient, version: ModelVersion, standing: history.Champion | None, params: Params, folder: Path
 ) -> Evidence:
-    """Downloads, verifies and measures; see `Evidence`."""
+    """Downloads, verifies and measures; see `Evidence`. A champion whose files are lost or changed is not compared."""
     places = [folder / name for name in ("candidate", "champion", "records")]
     for place in places:
         place.mkdir()
     name, number = version.name, int(version.version)
     candidate = moving.verified(name, number, version.tags.get(tracking.MODEL_DIGEST, "unknown"), places[0])
-    champion = None
+    champion, lost = None, ""
     if standing:
-        champion = moving.verified(name, standing.version, standing.promoted.model_digest, places[1])
+        try:
+            champion = moving.verified(name, standing.version, standing.promoted.model_digest, places[1])
+        except GraftError as error:
+            lost = f"the champion cannot be had: {error.what}"
     chain = chain_of(store, version, places[2])
     images, differs = _frozen_split(chain)
     comparison = None
@@ -101,6 +103,7 @@ def gather(
         from graft.promotion.measuring import compare
 
         comparison = compare(candidate, champion, images, params)
+        comparison = replace(comparison, not_comparable=lost or comparison.not_comparable)
     return Evidence(chain, commits_of(chain.records), differs, comparison, candidate, standing is not None)
 
 
