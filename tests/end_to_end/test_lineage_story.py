@@ -13,6 +13,7 @@ from graft.attest.bundle import attested, verified
 from graft.audit.auditing import audit
 from graft.audit.links import BROKEN, worst
 from graft.audit.loading import refuse_changed
+from graft.audit.rebuilding import rebuilt
 from graft.errors import GraftError
 from graft.lineage.filling import up_to_date
 from graft.lineage.recall import who_saw
@@ -148,3 +149,19 @@ def test_a_signed_bundle_names_its_signer(workspace, monkeypatch) -> None:
     assert worst(links) == "verified"
     strangers = [link for link in verified(data, Path("signer1.pub")) if link.what.startswith("signature")]
     assert {link.status for link in strangers} == {BROKEN}
+
+
+def test_what_was_edited_and_never_committed_is_not_rebuilt(workspace) -> None:
+    record = json.loads(Path("reports/records/export.json").read_text())
+    index = up_to_date()
+    whole = chain("models/exported")
+    index.database.execute("UPDATE records SET content = replace(content, ?, ?)", (record["git"]["commit"], "0" * 40))
+    with pytest.raises(GraftError, match="no commit holds all of what this model was made with"):
+        list(rebuilt(index, whole))
+
+
+@pytest.mark.slow
+def test_the_pipeline_of_the_recorded_commit_gives_the_same_bytes_again(workspace) -> None:
+    whole = list(rebuilt(up_to_date(), chain(f"models:/{NAME}/1")))
+    assert whole[-1].reason == "bitwise: every file of every stage has the same bytes"
+    assert worst(whole) == "verified"

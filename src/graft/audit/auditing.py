@@ -9,6 +9,7 @@ from graft.audit.commits import check_commits
 from graft.audit.files import check_ends, check_records
 from graft.audit.ledgers import check_ledger
 from graft.audit.links import MISSING, Checked
+from graft.audit.rebuilding import rebuilt
 from graft.audit.server import check_runs, check_versions
 from graft.errors import GraftError
 from graft.lineage.filling import up_to_date
@@ -16,8 +17,12 @@ from graft.lineage.index import Index
 from graft.lineage.walking import Chain, chain_of
 
 
-def audit(model: str) -> list[Checked]:
+def audit(model: str, rebuild: bool = False) -> list[Checked]:
     """Every link behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
+
+    Args:
+        model: Which.
+        rebuild: Also re-execute the pipeline, and compare what it makes.
 
     Raises:
         GraftError: There is no such model.
@@ -26,12 +31,9 @@ def audit(model: str) -> list[Checked]:
     index = up_to_date(refresh=not tracking.is_off())
     try:
         chain = chain_of(index, model)
-        return [
-            *check_records(index, chain),
-            *check_ends(index, chain),
-            *check_commits(index, chain),
-            *_store(index, chain),
-        ]
+        links = [*check_records(index, chain), *check_ends(index, chain)]
+        links += [*check_commits(index, chain), *_store(index, chain)]
+        return [*links, *rebuilt(index, chain)] if rebuild else links
     finally:
         index.close()
 

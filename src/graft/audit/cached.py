@@ -83,7 +83,7 @@ def md5_in_workspace(output: Path) -> str | None:
         return None
     files = sorted(file for file in output.rglob("*") if file.is_file())
     entries = [{"md5": _md5(file), "relpath": file.relative_to(output).as_posix()} for file in files]
-    entries.sort(key=lambda entry: entry["relpath"].split("/"))
+    entries.sort(key=lambda entry: entry["relpath"])
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 

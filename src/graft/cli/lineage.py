@@ -67,6 +67,9 @@ def audit(
     model: Annotated[
         str, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder.")
     ] = "models/exported",
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Also run the pipeline of the recorded commit again and compare.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Check every link of a model's lineage again: files, records, dvc.lock, commits, MLflow, ledger; 4 if broken."""
@@ -76,7 +79,7 @@ def audit(
     from graft.audit.links import as_text, worst
 
     check_project()
-    links = audited(model)
+    links = audited(model, rebuild)
     typer.echo(json.dumps([asdict(link) for link in links], indent=2) if as_json else as_text(links))
     if worst(links) == "broken":
         raise typer.Exit(BROKEN)

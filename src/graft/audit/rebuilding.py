@@ -1,0 +1,171 @@
+"""`graft audit --rebuild`: the pipeline once more, in a clean checkout of the recorded commit, and how near it came."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from graft.audit.commits import Damaged, Objects, differences
+from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked
+from graft.digests import digest_of
+from graft.errors import GraftError
+from graft.lineage.index import Index
+from graft.lineage.walking import Chain
+from graft.progress import say
+from graft.records import RECORDS
+from graft.sample import read_json, sha256_of
+
+WEIGHTS = "models/fine_tuned/model.safetensors"
+NUM_LINES = 12
+Records = dict[str, dict[str, Any]]
+
+
+def rebuilt(index: Index, chain: Chain) -> Iterator[Checked]:
+    """Re-executes every stage without run cache and tracking; says which level was reached, and what stood against it.
+
+    Raises:
+        GraftError: The code, the parameters or the raw files of the model are not here, or a stage fails.
+    """
+    records = {record["stage"]: record for step in chain.steps.values() if (record := index.record(step.key))}
+    commit = _commit_of(records)
+    yield from _machine(records)
+    with tempfile.TemporaryDirectory(prefix="graft-rebuild-") as folder:
+        checkout = Path(folder) / "checkout"
+        _check_out(commit, checkout)
+        _bring_raw(records["ingest"], checkout)
+        say(f"graft audit: rebuilding commit {commit[:12]} in {checkout}")
+        _repro(checkout)
+        again = {stage: read_json(checkout / RECORDS / f"{stage}.json") for stage in records}
+        yield from levels(records, again, checkout)
+
+
+def _commit_of(records: Records) -> str:
+    """The one commit that holds the code and parameters of every stage."""
+    objects = Objects()
+    problems = []
+    try:
+        for commit in dict.fromkeys(str(record["git"]["commit"]) for record in records.values()):
+            wrong = {stage for stage, record in records.items() if differences(objects, commit, record)}
+            if not wrong:
+                return commit
+            problems.append(f"{commit[:12]} holds other code or params of {', '.join(sorted(wrong))}")
+    except Damaged as damage:
+        problems.append(str(damage))
+    finally:
+        objects.close()
+    remedy = "commit before training, and fetch the whole history"
+    raise GraftError.of_all("no commit holds all of what this model was made with", problems, remedy=remedy)
+
+
+def _machine(records: Records) -> Iterator[Checked]:
+    """What this machine has otherwise than the one that made the model."""
+    for stage, record in records.items():
+        then = record["environment"]
+        here = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
+        other = [f"{name} {then[name]} (here {value})" for name, value in here.items() if then.get(name) != value]
+        device = then.get("device")
+        if device not in (None, "cpu") and device != _gpu():
+            other.append(f"device {device} (here {_gpu() or 'no GPU'})")
+        if (then.get("num_threads") or 0) > (os.cpu_count() or 1):
+            other.append(f"{then['num_threads']} threads (here {os.cpu_count()} cores)")
+        if record["params"].get("runtime", {}).get("deterministic") is False:
+            other.append("runtime.deterministic was false: torch was free to choose operations that are not")
+        if other:
+            yield Checked(MISSING, f"machine of {stage}", f"not offered here: {'; '.join(other)}")
+
+
+def _gpu() -> str | None:
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+
+
+def _check_out(commit: str, checkout: Path) -> None:
+    clone = ["git", "clone", "--quiet", "--shared", "--no-checkout", str(Path.cwd()), str(checkout)]
+    for command in (clone, ["git", "-C", str(checkout), "checkout", "--quiet", "--detach", commit]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise GraftError(f"git cannot check out {commit[:12]}: {done.stderr.strip()}")
+    (checkout / "dvc.lock").unlink(missing_ok=True)  # nothing is taken as done
+
+
+def _bring_raw(ingest: Mapping[str, Any], checkout: Path) -> None:
+    """The raw files, where the commit does not hold them: from where they were, if they are still the same."""
+    for path, digest in ingest["inputs"].items():
+        there = checkout / path
+        if there.exists() and digest_of(there) == digest:
+            continue
+        if not Path(path).exists() or digest_of(Path(path)) != digest:
+            raise GraftError(
+                "the raw files are not those the model was made from", where=path, rule=f"their digest is {digest}"
+            )
+        if not Path(path).is_absolute():
+            shutil.rmtree(there, ignore_errors=True)
+            shutil.copytree(path, there)
+
+
+def _repro(checkout: Path) -> None:
+    folder = str(Path(sys.executable).parent)
+    hidden = ("PYTHONPATH", "MLFLOW_TRACKING_URI")
+    environment = {key: value for key, value in os.environ.items() if key not in hidden}
+    environment |= {"GRAFT_TRACKING": "off", "DVC_NO_ANALYTICS": "1", "PATH": f"{folder}:{environment['PATH']}"}
+    command = [f"{folder}/dvc", "repro", "--force", "--no-run-cache"]
+    done = subprocess.run(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if done.returncode != 0:
+        last = "\n".join(done.stdout.decode(errors="replace").splitlines()[-NUM_LINES:])
+        raise GraftError(f"the pipeline of the recorded commit does not run here:\n{last}")
+
+
+def levels(records: Records, again: Records, checkout: Path) -> Iterator[Checked]:
+    """For each stage and in all: bitwise, numerical (with the largest differences) or not."""
+    differing = {}
+    for stage, record in records.items():
+        files = [name for name, sha in record["files"].items() if again[stage]["files"].get(name) != sha]
+        gained = sorted(set(again[stage]["files"]) - set(record["files"]))
+        if files or gained:
+            differing[stage] = files + gained
+        reason = f"other bytes: {', '.join((files + gained)[:5])}" if files or gained else "bitwise"
+        yield Checked(MISSING if files or gained else VERIFIED, f"rebuilt {stage}", reason)
+    if not differing:
+        yield Checked(VERIFIED, "rebuild", "bitwise: every file of every stage has the same bytes")
+        return
+    first = next(stage for stage in again if stage in differing)
+    metrics, weights = _largest_metric(records, again), _largest_weight(records["fine-tune"], checkout)
+    if metrics is None or weights is None:
+        yield Checked(
+            BROKEN, "rebuild", f"not: {first} gives something else; the originals cannot be compared value by value"
+        )
+        return
+    said = f"numerical: the largest difference of a weight is {weights:.2e}, of a metric {metrics:.2e}; {first} differs"
+    yield Checked(VERIFIED, "rebuild", said)
+
+
+def _largest_metric(records: Records, again: Records) -> float | None:
+    if any(set(record["metrics"]) != set(again[stage]["metrics"]) for stage, record in records.items()):
+        return None
+    pairs = [
+        abs(value - again[stage]["metrics"][name])
+        for stage, record in records.items()
+        for name, value in record["metrics"].items()
+    ]
+    return max(pairs, default=0.0)
+
+
+def _largest_weight(tuned: Mapping[str, Any], checkout: Path) -> float | None:
+    """None where the original weights are not in the workspace, or are of another shape."""
+    from safetensors.numpy import load_file
+
+    if not Path(WEIGHTS).is_file() or sha256_of(Path(WEIGHTS)) != tuned["files"].get(WEIGHTS):
+        return None
+    ours, theirs = load_file(WEIGHTS), load_file(checkout / WEIGHTS)
+    if {name: value.shape for name, value in ours.items()} != {name: value.shape for name, value in theirs.items()}:
+        return None
+    differences = (abs(ours[name].astype("float64") - theirs[name].astype("float64")).max(initial=0) for name in ours)
+    return float(max(differences, default=0.0))

@@ -1,0 +1,122 @@
+"""What audit compares: DVC's digests, git's objects, params as written and as recorded, levels of a rebuild."""
+
+from __future__ import annotations
+
+import subprocess
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from graft.audit.cached import md5_in_workspace, outs_of_lock
+from graft.audit.commits import Damaged, Objects, differences
+from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, as_text, compared, compared_files, worst
+from graft.audit.rebuilding import WEIGHTS, levels
+from graft.digests import digest_of
+from graft.sample import sha256_of
+
+
+def test_a_value_is_verified_missing_or_broken():
+    assert compared("x", "a", "a", "the record").status == VERIFIED
+    assert compared("x", "a", None, "the record").status == MISSING
+    assert compared("x", "a", "b", "the record") == Checked(BROKEN, "x", "is b, but the record says a")
+    files = {"one": "1", "two": "2"}
+    found = compared_files("folder", files, {"one": "9", "three": "3"}, "workspace")
+    assert found.status == BROKEN
+    assert found.reason == "one was changed, two is gone, three was added (workspace)"
+    assert compared_files("folder", files, {}, "workspace").status == MISSING
+    links = [found, compared("x", "a", "a", "it")]
+    assert worst(links) == BROKEN
+    assert as_text(links).endswith("2 links: 1 verified, 0 missing, 1 broken")
+
+
+def test_a_folder_gets_the_md5_that_dvc_gives_it(tmp_path):
+    from dvc_data.hashfile.build import build
+    from dvc_data.hashfile.db.local import LocalHashFileDB
+    from dvc_objects.fs.local import LocalFileSystem
+
+    for name in ("b.txt", "a/z.txt", "a.b/c.txt", "a/ü.txt"):
+        (tmp_path / "folder" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "folder" / name).write_text(name)
+    files = LocalFileSystem()
+    database = LocalHashFileDB(files, str(tmp_path / "cache"))
+    _, _, built = build(database, str(tmp_path / "folder"), files, "md5", dry_run=True)
+    assert md5_in_workspace(tmp_path / "folder") == built.hash_info.value
+    assert md5_in_workspace(tmp_path / "nothing") is None
+
+
+def test_a_damaged_lock_file_has_no_outputs():
+    assert outs_of_lock("stages: [") == {}
+    text = "stages:\n  a:\n    outs:\n    - path: p\n      md5: 12\n"
+    assert outs_of_lock(text) == {"a": {"p": "12"}}
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/code.py").write_text("answer = 42\n")
+    (tmp_path / "params.yaml").write_text("seed: 7\nmodel: unet\nfine_tune:\n  optimizer: {name: adam}\n")
+    git("init", "-q")
+    git("add", "-A")
+    git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-m", "one")
+    return tmp_path
+
+
+def git(*arguments: str) -> str:
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
+def record(**changes) -> dict:
+    params = {
+        "seed": 7,
+        "model": {"name": "unet", "depth": 4},
+        "fine_tune": {"optimizer": {"name": "adam", "beta1": 0.9}},
+    }
+    whole = {"code": {"src": digest_of(Path("src"))}, "params": params, "environment": {"lock": None}}
+    return whole | changes
+
+
+def test_code_and_params_are_found_in_the_commit(repository):
+    commit, objects = git("rev-parse", "HEAD"), Objects()
+    assert differences(objects, commit, record()) == []
+    assert differences(objects, commit, record(code={"src": "0" * 64, "gone.py": "1"})) == ["src", "gone.py"]
+    assert differences(objects, commit, record(params={"seed": 8})) == ["params.yaml (seed)"]
+    assert differences(objects, commit, record(params={"model": {"name": "fpn"}})) == ["params.yaml (model)"]
+    assert differences(objects, commit, record(environment={"lock": "0"})) == ["requirements.lock"]
+    objects.close()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_object_of_git_that_was_changed_is_named(packed, repository):
+    name = git("rev-parse", "HEAD:params.yaml")
+    path = repository / ".git/objects" / name[:2] / name[2:]
+    data = zlib.decompress(path.read_bytes()).replace(b"unet", b"Unet")
+    path.chmod(0o644)
+    path.write_bytes(zlib.compress(data) if packed else path.read_bytes()[:-3])
+    objects = Objects()
+    with pytest.raises(Damaged, match="was changed" if packed else "cannot be"):
+        differences(objects, git("rev-parse", "HEAD"), record())
+    objects.close()
+
+
+def made(root: Path, value: float, metric: float) -> dict:
+    path = root / WEIGHTS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({"weight": np.array([1.0, value], np.float32)}, path)
+    return {"fine-tune": {"files": {WEIGHTS: sha256_of(path)}, "metrics": {"score": metric}}}
+
+
+def test_a_rebuild_is_bitwise_numerical_or_not(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    first = made(Path(), 2.0, 0.5)
+    checkout = tmp_path / "checkout"
+    assert "bitwise" in list(levels(first, made(checkout, 2.0, 0.5), checkout))[-1].reason
+    near = list(levels(first, made(checkout, 2.25, 0.625), checkout))
+    assert near[0].status == MISSING
+    assert near[-1].status == VERIFIED
+    assert "a weight is 2.50e-01, of a metric 1.25e-01" in near[-1].reason
+    Path(WEIGHTS).unlink()
+    assert list(levels(first, made(checkout, 2.25, 0.5), checkout))[-1].status == BROKEN
