@@ -12,6 +12,7 @@ from pathlib import Path
 # Name, and whether it is run when none is named: the last two take an hour each and want the data.
 BENCHMARKS = {
     "startup": True,
+    "lineage": True,
     "export": True,
     "metrics": True,
     "training": True,
