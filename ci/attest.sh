@@ -3,4 +3,4 @@
 . "$(dirname "$0")/environment.sh"
 mkdir -p "$(dirname "$1")"
 graft attest --out "$1"
-graft verify "$1"
+graft verify "$1" --model models/exported

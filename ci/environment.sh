@@ -16,9 +16,9 @@ if [ -n "${GRAFT_STATE:-}" ]; then
     [ -e .resume ] || ln -s "$GRAFT_STATE/resume" .resume # a checkout that git cleaned still finds what was trained
 fi
 
-# Says something where a person looks for it: as an annotation of the job, or on stderr.
+# Says something where a person looks for it: as an annotation of the job.
 notice() {
-    if [ -n "${GITHUB_ACTIONS:-}" ]; then echo "::notice::$*"; else echo "ci: $*" >&2; fi
+    if [ -n "${GITHUB_ACTIONS:-}" ]; then echo "::notice::$*"; else echo "ci: $*"; fi
 }
 
 # Appends a file to the summary page of the job, or prints it.

@@ -33,12 +33,23 @@ ROWS_AT_A_TIME = 256
 class Preparation(Protocol):
     """What `predicting` needs to know of a model; `checkpoints.ModelSpec` is one."""
 
-    task: str
-    resize: Mapping[str, Any]
-    padding_multiple: int
-    min_side_px: int
-    channels: Sequence[str]
-    max_value: int | None
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def resize(self) -> Mapping[str, Any]: ...
+
+    @property
+    def padding_multiple(self) -> int: ...
+
+    @property
+    def min_side_px(self) -> int: ...
+
+    @property
+    def channels(self) -> Sequence[str]: ...
+
+    @property
+    def max_value(self) -> int | None: ...
 
 
 def predict_logits(

@@ -15,8 +15,11 @@ from graft.predicting import Runner
 class Normalisation(Protocol):
     """Mean and deviation of the channels in fractions of one; `checkpoints.ModelSpec` has them."""
 
-    mean: Sequence[float]
-    std: Sequence[float]
+    @property
+    def mean(self) -> Sequence[float]: ...
+
+    @property
+    def std(self) -> Sequence[float]: ...
 
 
 class Deployable(nn.Module):

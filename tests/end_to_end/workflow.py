@@ -27,9 +27,8 @@ class Runner:
     """
 
     def __init__(self, origin: Path, place: Path, values: Mapping[str, str], **environment: str) -> None:
-        self.origin, self.place, self.values, self.environment = origin, place, values, environment
+        self.origin, self.place, self.values, self.environment = origin, place, dict(values), environment
         self.ran: list[str] = []  # what each step printed
-        self.errors: list[str] = []
         self.summary = place / "summary.md"
 
     def run(self, workflow: str, job: str, skip: tuple[str, ...] = (), **environment: str) -> Project:
@@ -62,7 +61,6 @@ class Runner:
             own = Project(clone.root, **clone.environment, **self._resolved(step.get("env", {})))
             done = own.run("bash", "-e", "-c", step["run"])
             self.ran.append(done.stdout)
-            self.errors.append(done.stderr)
 
     def _upload(self, clone: Project, name: str, paths: list[str]) -> None:
         folder = self.place / "artifacts" / name

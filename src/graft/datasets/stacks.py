@@ -31,8 +31,11 @@ class ImageKind(Protocol):
     None where images are pictures.
     """
 
-    channels: Sequence[str]
-    max_value: int | None
+    @property
+    def channels(self) -> Sequence[str]: ...
+
+    @property
+    def max_value(self) -> int | None: ...
 
 
 def decode(data: bytes, kind: ImageKind, *, where: object = "image", max_pixels: int | None = None) -> np.ndarray:
