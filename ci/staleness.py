@@ -31,7 +31,8 @@ def stale(status: dict[str, list[Any]], own_images: str, absent: frozenset[str] 
                 lines += [
                     f"{stage}: {kind}: {path}: {state}"
                     for path, state in paths.items()
-                    if state not in absent and not (path == own_images and state in OF_OWN_IMAGES)
+                    if isinstance(state, dict)  # of params.yaml: the values that changed
+                    or not (state in absent or (path == own_images and state in OF_OWN_IMAGES))
                 ]
     return lines
 
