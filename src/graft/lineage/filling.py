@@ -10,8 +10,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from graft.lineage.freshness import state_of_store, state_of_workspace
 from graft.lineage.index import INDEX, Index
-from graft.progress import progress
+from graft.progress import progress, say
 from graft.records import RECORDS
 from graft.sample import read_json, sha256_of
 
@@ -23,10 +24,10 @@ READ_AT = "server read at"
 def up_to_date(refresh: bool = False, path: Path = INDEX) -> Index:
     """The index with all that the workspace holds; the store is read where it changed, or when asked to.
 
-    A change of a database beside the project shows in its file. A server is read the first time and on `refresh`.
+    A server that does not answer is a warning, for the index may know enough.
 
     Raises:
-        tracking.Unreachable: `refresh` was asked for, or it is the first time, and the server does not answer.
+        tracking.Unreachable: The store refuses, or `refresh` was asked for and the server does not answer.
     """
     from filelock import FileLock
 
@@ -35,16 +36,26 @@ def up_to_date(refresh: bool = False, path: Path = INDEX) -> Index:
     Path(".locks").mkdir(exist_ok=True)
     with FileLock(".locks/lineage.lock"):
         index = Index(path)
-        workspace, store = _state_of_workspace(), None if tracking.is_off() else _state_of_store(tracking.store_uri())
+        workspace = state_of_workspace()
         if refresh or index.fact("workspace") != workspace:
             fill_from_workspace(index)
             index.note("workspace", workspace)
-        if store is not None and (refresh or index.fact("store") != store):
-            fill_from_server(index)
-            index.note("store", _state_of_store(tracking.store_uri()) or "")
-            index.note(READ_AT, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
+        if not tracking.is_off():
+            _read_store(index, tracking.store_uri(), refresh)
         index.database.commit()
     return index
+
+
+def _read_store(index: Index, uri: str, refresh: bool) -> None:
+    """Reads the store where it changed since it was read, or when asked to."""
+    state, server = state_of_store(uri), uri.startswith(("http://", "https://"))
+    if state is None and server and not refresh:
+        say(f"graft: warning: {uri} does not answer; what it held was read: {index.fact(READ_AT) or 'never'}")
+        return
+    if (refresh and server) or (state is not None and (refresh or index.fact("store") != state)):
+        fill_from_server(index)
+        index.note("store", state_of_store(uri) or "")
+        index.note(READ_AT, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
 
 
 def fill_from_workspace(index: Index) -> None:
@@ -137,7 +148,7 @@ def _take_run(index: Index, client: Any, run: Any) -> None:
 def _registered(client: Any) -> Iterator[dict[str, Any]]:
     from graft import tracking
 
-    for model in client.search_registered_models():
+    for model in client.search_registered_models(max_results=1000):
         for version in client.search_model_versions(f"name = '{model.name}'"):
             if tracking.MODEL_DIGEST in version.tags:
                 yield _described(version, model.aliases)
@@ -156,17 +167,3 @@ def _described(version: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
         "created": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(version.creation_timestamp / 1000)),
         "aliases": sorted(alias for alias, number in aliases.items() if int(number) == int(version.version)),
     }
-
-
-def _state_of_workspace() -> str:
-    files = sorted(RECORDS.glob("*.json"))
-    return json.dumps([[file.name, file.stat().st_mtime_ns, file.stat().st_size] for file in files])
-
-
-def _state_of_store(uri: str) -> str | None:
-    """What changes when the store does, as far as that shows without asking it; None where there is no store yet."""
-    if not uri.startswith("sqlite:///"):
-        return uri
-    file = Path(uri.removeprefix("sqlite:///"))
-    beside = [path for path in (file, Path(f"{file}-wal")) if path.is_file()]
-    return json.dumps([[uri, path.stat().st_mtime_ns, path.stat().st_size] for path in beside]) if beside else None

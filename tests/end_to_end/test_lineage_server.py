@@ -1,0 +1,72 @@
+"""Lineage with a real `mlflow server`: read once, and again only where a version or an alias has changed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from graft.errors import GraftError
+from graft.lineage.filling import up_to_date
+from graft.lineage.freshness import state_of_store
+from graft.lineage.walking import chain_of
+from tests.end_to_end.tampering import NAME, copied
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
+
+
+@pytest.fixture(scope="module")
+def server(finished, tmp_path_factory) -> Iterator[tuple[Path, str]]:
+    """A copy of the project, and the address of a server in front of its store."""
+    root = copied(finished, tmp_path_factory.mktemp("served") / "project")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("mlflow")), "server", "--workers", "1", "--port", str(port)]
+    command += ["--backend-store-uri", f"sqlite:///{root}/mlflow.db", "--default-artifact-root", str(root / "mlruns")]
+    quiet = subprocess.DEVNULL
+    started = subprocess.Popen(command, cwd=root, stdout=quiet, stderr=quiet, start_new_session=True)
+    uri = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(240):
+            try:
+                urllib.request.urlopen(f"{uri}/health", timeout=2)
+                break
+            except OSError:
+                time.sleep(0.5)
+        yield root, uri
+    finally:
+        os.killpg(started.pid, signal.SIGKILL)
+        started.wait()
+
+
+def test_a_moved_alias_is_noticed_and_a_silent_server_is_not_needed(server, monkeypatch, capsys) -> None:
+    from graft import tracking
+    from graft.registry_store import point
+
+    root, uri = server
+    monkeypatch.chdir(root)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.delenv("GRAFT_TRACKING", raising=False)
+    whole = chain_of(up_to_date(), f"models:/{NAME}@candidate")
+    assert whole.missing == []
+    read = state_of_store(uri)
+    assert read == state_of_store(uri) == up_to_date().fact("store")
+    with pytest.raises(GraftError, match="no such model"):
+        chain_of(up_to_date(), f"models:/{NAME}@champion")
+    point(tracking.client(), NAME, "champion", 1)
+    assert state_of_store(uri) != read
+    assert chain_of(up_to_date(), f"models:/{NAME}@champion").model == whole.model
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    assert chain_of(up_to_date(), f"models:/{NAME}@champion").model == whole.model
+    assert "does not answer" in capsys.readouterr().err
+    with pytest.raises(tracking.Unreachable, match="no MLflow server answers"):
+        up_to_date(refresh=True)
