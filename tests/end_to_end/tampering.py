@@ -50,6 +50,7 @@ def kinds(root: Path) -> dict[str, Callable[[random.Random], contextlib.Abstract
         "params at the commit": lambda rng: _in_git(root, rng),
         "tag of a version": lambda rng: _in_a_tag(root, rng, "model_version_tags"),
         "tag of a run": lambda rng: _in_a_tag(root, rng, "tags"),
+        "ledger on the server": lambda rng: _in_a_tag(root, rng, "model_version_tags", f"graft-ledger-{NAME}"),
     }
 
 
@@ -93,11 +94,11 @@ def _in_git(root: Path, rng: random.Random) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _in_a_tag(root: Path, rng: random.Random, table: str) -> Iterator[str]:
+def _in_a_tag(root: Path, rng: random.Random, table: str, name: str = NAME) -> Iterator[str]:
     with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as database, database:
         keys = "key, value, rowid"
         condition = "key LIKE 'graft.%' AND length(value) > 0"
-        condition += f" AND name = '{NAME}'" if table == "model_version_tags" else ""
+        condition += f" AND name = '{name}'" if table == "model_version_tags" else ""
         rows = sorted(database.execute(f"SELECT {keys} FROM {table} WHERE {condition}").fetchall())
         key, value, row = rng.choice(rows)
         place = rng.randrange(len(value))

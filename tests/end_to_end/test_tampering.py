@@ -14,7 +14,7 @@ from tests.end_to_end.tampering import FILES, NAME, copied, kinds
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
 
-KINDS = (*FILES, "params at the commit", "tag of a version", "tag of a run")
+KINDS = (*FILES, "params at the commit", "tag of a version", "tag of a run", "ledger on the server")
 # A word of what audit must name for each kind.
 NAMED = {
     "shard": ("data/interim",),
@@ -28,6 +28,7 @@ NAMED = {
     "params at the commit": ("code and params",),
     "tag of a version": ("tag graft", "served model"),
     "tag of a run": ("run", "tags"),
+    "ledger on the server": ("ledger",),
 }
 
 
@@ -93,3 +94,41 @@ def test_two_hundred_bytes_are_two_hundred_named(project: Path) -> None:
             missed.append((kind, place))
     assert missed == []
     assert broken() == []
+
+
+def test_what_was_done_to_the_champion_and_the_ledger_without_graft_is_noticed(project: Path, tmp_path) -> None:
+    import sqlite3
+
+    from graft import tracking
+    from graft.audit.ledgers import check_ledger
+
+    client = tracking.client()
+    kept = (project / "ledger.jsonl").read_text()
+
+    def found(statement: str) -> str:
+        """What audit says after a statement was executed on the store, which then is as before."""
+        shutil.copy2("mlflow.db", tmp_path / "kept.db")
+        with sqlite3.connect("mlflow.db") as database:
+            database.execute(statement)
+        try:
+            return " ".join(
+                f"{link.what}: {link.reason}" for link in check_ledger(client, NAME) if link.status == BROKEN
+            )
+        finally:
+            with sqlite3.connect(tmp_path / "kept.db") as source, sqlite3.connect("mlflow.db") as database:
+                source.backup(database)
+
+    assert found("SELECT 1") == ""
+    assert "points nowhere, but the ledger says version 1" in found(
+        "DELETE FROM registered_model_aliases WHERE alias = 'champion'"
+    )
+    assert "was deleted" in found(f"UPDATE model_versions SET current_stage = 'Deleted_Internal' WHERE name = '{NAME}'")
+    entries = f"WHERE name = 'graft-ledger-{NAME}'"
+    gone = f"UPDATE model_versions SET current_stage = 'Deleted_Internal' {entries}"
+    assert "ledger.jsonl" in found(f"{gone} AND version = 2")
+    assert "does not follow" in found(f"{gone} AND version = 1")
+    first, second = kept.splitlines()
+    for changed in (second, f"{second}\n{first}", first.replace("the first", "another"), f"{first}\nnothing"):
+        (project / "ledger.jsonl").write_text(f"{changed}\n")
+        assert "ledger.jsonl" in found("SELECT 1"), changed
+    (project / "ledger.jsonl").write_text(kept)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections.abc import Iterator, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked
@@ -140,6 +140,8 @@ def differences(objects: Objects, commit: str, record: Mapping[str, Any]) -> lis
 
 def _check_step(objects: Objects, stage: str, record: Mapping[str, Any]) -> Checked:
     commit, what = record["git"]["commit"], f"code and params of {stage}"
+    if commit is not None and not _is_here(commit) and _is_loose(commit):
+        return Checked(BROKEN, what, f"in git's own store, commit {commit[:12]} cannot be read")
     if commit is None or not _is_here(commit):
         return Checked(MISSING, what, f"commit {str(commit)[:12]} is not in this repository; git fetch may bring it")
     try:
@@ -194,6 +196,12 @@ def _parsed(tree: bytes, digest_bytes: int) -> Iterator[tuple[str, str, str]]:
 def _is_here(commit: str) -> bool:
     command = ["git", "rev-parse", "--quiet", "--verify", f"{commit}^{{commit}}"]
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def _is_loose(commit: str) -> bool:
+    """Whether git has a file for this object, readable or not."""
+    command = ["git", "rev-parse", "--git-path", f"objects/{commit[:2]}/{commit[2:]}"]
+    return Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()).is_file()
 
 
 def _commits() -> list[str]:
