@@ -126,7 +126,7 @@ def append(store: MlflowClient, name: str, entry: Entry) -> Entry:
     parts = [text[start : start + MOST_TAG_CHARACTERS] for start in range(0, len(text), MOST_TAG_CHARACTERS)]
     tags = {ENTRY_TAG if not number else f"{ENTRY_TAG}.{number}": part for number, part in enumerate(parts)}
     said = f"{signed.kind} version {signed.version} ({signed.phase}) by {signed.author}, {signed.time}: {signed.reason}"
-    source = f"mlflow-artifacts:/{ledger_name(name)}/{signed.digest}"
+    source = f"graft-ledger:/{signed.digest}"  # a server takes no other address without files behind it
     registry_store.add_version(store, ledger_name(name), source, tags | {DIGEST_TAG: signed.digest}, said[:1000])
     _refuse_late(signed, [other for other in read(store, name) if other != signed])
     return signed

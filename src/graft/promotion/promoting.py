@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from graft.tracking import MlflowClient
 
 RULES_TAG, VERDICT_TAG, OVERRIDE_TAG = "graft.promotion.rules", "graft.promotion.verdict", "graft.promotion.override"
+PASSED, REFUSED, OVERRIDDEN = "passed the gate", "refused by the gate", "gate overridden"
 HEADING = "## Promotion"
 MOST_CHARACTERS = 5000  # of a description on PostgreSQL
 CLASS_MAP = "data/interim/class_map.json"
@@ -71,7 +72,7 @@ def promote(
         rules = rules_of(evidence, params)
     passed = holds(rules)
     kind = "promote" if passed else "override"
-    _write_down(store, version, rules, "accepted" if passed else "overridden" if override else "refused", reason)
+    _write_down(store, version, rules, PASSED if passed else OVERRIDDEN if override else REFUSED, reason)
     if not passed and not override:
         return Outcome(number, rules, None)
     said = reason or "every rule of the gate holds"
@@ -142,7 +143,7 @@ def _write_down(store: MlflowClient, version: ModelVersion, rules: Sequence[Rule
     about = (version.description or "").partition(HEADING)[0].strip()
     registry_store.describe_version(store, name, number, f"{about}\n\n{table}"[:MOST_CHARACTERS])
     tags = {RULES_TAG: json.dumps([rule.as_dict() for rule in rules], ensure_ascii=False), VERDICT_TAG: when}
-    if verdict == "overridden":
+    if verdict == OVERRIDDEN:
         tags[OVERRIDE_TAG] = when
     registry_store.tag_version(store, name, number, tags)
 

@@ -1,0 +1,105 @@
+"""Promotion on a team's server: MLflow on PostgreSQL with passwords, several people at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from graft import ledger, registry_store, tracking
+from graft.digests import digest_of
+from graft.errors import GraftError
+from graft.promotion import history, moving
+from tests.end_to_end.team_server import team_server
+from tests.graft.small_export import small_export
+
+pytestmark = pytest.mark.slow
+NAME, NUM_PEOPLE = "team", 4
+
+
+@pytest.fixture(scope="module")
+def team():
+    with team_server() as variables:
+        yield variables
+
+
+@pytest.fixture(autouse=True)
+def member(team, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for key, value in team.items():
+        monkeypatch.setenv(key, value)
+
+
+def register(store, number: int) -> str:
+    """A version whose files the server keeps; returns their digest."""
+    exported = small_export(Path(f"exported-{number}"), source_values=(number, 100, 200))
+    run_id = tracking.create_run(store, "export", {}).info.run_id
+    store.log_artifacts(run_id, str(exported), "model/artifacts/exported")
+    digest = digest_of(exported)
+    if number == 1:
+        store.create_registered_model(NAME)
+    store.create_model_version(NAME, f"runs:/{run_id}/model", run_id, tags={tracking.MODEL_DIGEST: digest})
+    return digest
+
+
+def promote_at_once(folder: Path, variables: dict[str, str], number: int, digest: str, barrier, answers) -> None:
+    folder.mkdir()
+    os.chdir(folder)
+    os.environ.update(variables)
+    store = tracking.client()
+    intent = moving.intent_to("promote", (number, digest), moving.settled(store, NAME), name=NAME, reason=str(number))
+    barrier.wait()
+    try:
+        moving.move(store, intent)
+        answers.put((number, ""))
+    except GraftError as error:
+        answers.put((number, str(error)))
+
+
+def test_four_people_promote_at_once_from_four_clones_and_one_wins(team, tmp_path):
+    store = tracking.client()
+    digests = [register(store, number) for number in range(1, NUM_PEOPLE + 1)]
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(NUM_PEOPLE), context.Queue()
+    processes = [
+        context.Process(
+            target=promote_at_once, args=(tmp_path / f"clone {number}", team, number, digest, barrier, answers)
+        )
+        for number, digest in enumerate(digests, 1)
+    ]
+    for process in processes:
+        process.start()
+    found = dict(answers.get(timeout=300) for _ in processes)
+    for process in processes:
+        process.join()
+    winners = [number for number, said in found.items() if not said]
+    assert len(winners) == 1, found
+    winner = winners[0]
+    assert all(f"promote version {winner}" in said for said in found.values() if said)
+    assert_in_force(store, winner)
+
+    other = next(number for number in found if number != winner)
+    entries = moving.settled(store, NAME)
+    rules = [{"rule": f"rule {number}", "value": "ü" * 100, "bound": "", "verdict": "holds"} for number in range(100)]
+    intent = moving.intent_to(
+        "promote", (other, digests[other - 1]), entries, name=NAME, reason="x" * 6000, rules=rules
+    )
+    moving.move(store, intent)
+    assert_in_force(store, other)
+    moving.rollback(store, NAME, "back")
+    assert_in_force(store, winner)
+
+
+def assert_in_force(store, number: int) -> None:
+    entries = moving.settled(store, NAME)
+    assert ledger.verify(entries) == []
+    assert history.champion(entries).version == number
+    assert int(registry_store.version_at(store, NAME, registry_store.CHAMPION).version) == number
+
+
+def test_without_the_password_nothing_is_promoted_and_the_answer_says_so(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
+    with pytest.raises(GraftError, match="MLflow refuses"), tracking.answers_explained():
+        moving.settled(tracking.client(), NAME)
