@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 
@@ -106,11 +107,15 @@ def made(root: Path, value: float, metric: float) -> dict:
     path = root / WEIGHTS
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({"weight": np.array([1.0, value], np.float32)}, path)
-    return {"fine-tune": {"files": {WEIGHTS: sha256_of(path)}, "metrics": {"score": metric}}}
+    outputs = {"models/fine_tuned": "the folder"}
+    record = {"stage": "fine-tune", "files": {WEIGHTS: sha256_of(path)}, "outputs": outputs}
+    return {"fine-tune": record | {"metrics": {"score": metric}}}
 
 
 def test_a_rebuild_is_bitwise_numerical_or_not(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    git("init", "-q")
+    subprocess.run([Path(sys.executable).with_name("dvc"), "init", "-q"], check=True, capture_output=True)
     first = made(Path(), 2.0, 0.5)
     checkout = tmp_path / "checkout"
     assert "bitwise" in list(levels(first, made(checkout, 2.0, 0.5), checkout))[-1].reason

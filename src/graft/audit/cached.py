@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from graft.errors import GraftError
 from graft.mending import LOCK_FILE
 from graft.records import RECORDS
 from graft.sample import read_json, sha256_of
@@ -43,18 +44,21 @@ class Kept:
 
     def files(self, outs: Mapping[str, str], output: str) -> dict[str, str] | None:
         """The sha256 of each file of an output, from the bytes in the cache; None where the cache lacks them."""
-        md5 = outs.get(output)
-        if md5 is None:
-            return None
-        if not md5.endswith(".dir"):
-            file = self._object(md5)
-            return {output: sha256_of(file)} if file.is_file() else None
-        if not self._object(md5).is_file():
-            return None
-        entries = read_json(self._object(md5))
-        there = {entry["relpath"]: self._object(entry["md5"]) for entry in entries}
-        found = {f"{output}/{name}": sha256_of(file) for name, file in there.items() if file.is_file()}
-        return found if found else None
+        return {name: sha256_of(file) for name, file in self.paths(outs, output).items()} or None
+
+    def paths(self, outs: Mapping[str, str], output: str) -> dict[str, Path]:
+        """Where the cache keeps each file of an output; only those that it does keep.
+
+        Raises:
+            GraftError: The cache's own list of the files of a folder was changed.
+        """
+        md5 = outs.get(output, "")
+        found = {output: md5} if md5 and not md5.endswith(".dir") else {}
+        if md5.endswith(".dir") and self._object(md5).is_file():
+            if f"{_md5(self._object(md5))}.dir" != md5:
+                raise GraftError(f"the list of its files, {md5}, was changed")
+            found = {f"{output}/{entry['relpath']}": entry["md5"] for entry in read_json(self._object(md5))}
+        return {name: self._object(each) for name, each in found.items() if self._object(each).is_file()}
 
     def _object(self, md5: str) -> Path:
         return (

@@ -12,6 +12,7 @@ from typing import Any
 from graft.audit.cached import Kept, md5_in_workspace
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
 from graft.digests import digest_of, digest_of_listing, listing
+from graft.errors import GraftError
 from graft.lineage.index import Index
 from graft.lineage.walking import Chain, Step
 from graft.mending import LOCK_FILE, is_whole
@@ -38,6 +39,16 @@ def check_ends(index: Index, chain: Chain) -> Iterator[Checked]:
             yield _check_raw(index, Path(path), digest)
     for step in chain.of_stage("source"):
         yield _check_source(index, chain, step)
+
+
+def file_of(record: Mapping[str, Any], name: str) -> Path | None:
+    """A file that a record names, as it was written, from the workspace or DVC's cache; None where it is gone."""
+    if Path(name).is_file() and digest_of(Path(name)) == record["files"].get(name):
+        return Path(name)
+    kept, output = Kept(), next(output for output in record["outputs"] if name.startswith(f"{output}/"))
+    outs = kept.outs_with(record["stage"], hashlib.md5(bytes_of(record), usedforsecurity=False).hexdigest())
+    file = kept.paths(outs or {}, output).get(name)
+    return file if file is not None and digest_of(file) == record["files"].get(name) else None
 
 
 def bytes_of(record: Mapping[str, Any]) -> bytes:
@@ -102,12 +113,19 @@ def _against_lock(stage: str, path: str, locked: str | None, found: str | None) 
 def _check_cache(stage: str, record: Mapping[str, Any], kept: Kept, md5: str) -> Iterator[Checked]:
     outs = kept.outs_with(stage, md5)
     for output in record["outputs"]:
-        found = None if outs is None else kept.files(outs, output)
-        if found is None:
+        try:
+            found = None if outs is None else kept.files(outs, output)
+        except GraftError as error:
+            yield Checked(BROKEN, output, f"{error.what} (DVC cache)")
+            continue
+        expected = _inside(record["files"], output)
+        lacking = sorted(set(expected) - set(found or {}))
+        if found is None or lacking:
             reason = "the workspace has moved on and DVC's cache does not have it; dvc fetch --run-cache may"
-            yield Checked(MISSING, output, reason)
-        else:
-            yield compared_files(output, _inside(record["files"], output), found, "DVC cache")
+            yield Checked(MISSING, output, f"{reason} ({', '.join(lacking[:5])})" if found else reason)
+        if found is not None:
+            here = {name: sha for name, sha in expected.items() if name in found}
+            yield compared_files(output, here, found, "DVC cache")
 
 
 def _check_raw(index: Index, root: Path, digest: str) -> Checked:

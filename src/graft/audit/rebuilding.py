@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.audit.commits import Damaged, Objects, differences
+from graft.audit.files import file_of
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked
 from graft.digests import digest_of
 from graft.errors import GraftError
@@ -20,7 +21,7 @@ from graft.lineage.index import Index
 from graft.lineage.walking import Chain
 from graft.progress import say
 from graft.records import RECORDS
-from graft.sample import read_json, sha256_of
+from graft.sample import read_json
 
 WEIGHTS = "models/fine_tuned/model.safetensors"
 NUM_LINES = 12
@@ -104,7 +105,10 @@ def _bring_raw(ingest: Mapping[str, Any], checkout: Path) -> None:
             continue
         if not Path(path).exists() or digest_of(Path(path)) != digest:
             raise GraftError(
-                "the raw files are not those the model was made from", where=path, rule=f"their digest is {digest}"
+                "the raw files are not those the model was made from",
+                where=path,
+                rule=f"their digest is {digest}",
+                remedy="bring the delivery back to where ingest.root says",
             )
         if not Path(path).is_absolute():
             shutil.rmtree(there, ignore_errors=True)
@@ -159,12 +163,13 @@ def _largest_metric(records: Records, again: Records) -> float | None:
 
 
 def _largest_weight(tuned: Mapping[str, Any], checkout: Path) -> float | None:
-    """None where the original weights are not in the workspace, or are of another shape."""
+    """None where the original weights are nowhere to be found, or are of another shape."""
     from safetensors.numpy import load_file
 
-    if not Path(WEIGHTS).is_file() or sha256_of(Path(WEIGHTS)) != tuned["files"].get(WEIGHTS):
+    original = file_of(tuned, WEIGHTS)
+    if original is None:
         return None
-    ours, theirs = load_file(WEIGHTS), load_file(checkout / WEIGHTS)
+    ours, theirs = load_file(original), load_file(checkout / WEIGHTS)
     if {name: value.shape for name, value in ours.items()} != {name: value.shape for name, value in theirs.items()}:
         return None
     differences = (abs(ours[name].astype("float64") - theirs[name].astype("float64")).max(initial=0) for name in ours)
