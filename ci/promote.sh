@@ -5,12 +5,13 @@
 table=$(mktemp)
 trap 'rm -f "$table"' EXIT
 
-version=()
-[ -z "${MODEL_VERSION:-}" ] || version=(--version "$MODEL_VERSION")
+name=(${MODEL_NAME:+"$MODEL_NAME"})
+version=(${MODEL_VERSION:+--version "$MODEL_VERSION"})
+reason=(${REASON:+--reason "$REASON"})
 case $1 in
-promote) command=(graft promote ${MODEL_NAME:+"$MODEL_NAME"} "${version[@]}") ;;
-override) command=(graft promote ${MODEL_NAME:+"$MODEL_NAME"} "${version[@]}" --override --reason "${REASON:?a reason is needed}") ;;
-rollback) command=(graft rollback ${MODEL_NAME:+"$MODEL_NAME"}) ;;
+promote) command=(graft promote "${name[@]}" "${version[@]}" "${reason[@]}") ;;
+override) command=(graft promote "${name[@]}" "${version[@]}" --override "${reason[@]}") ;; # it refuses without a reason
+rollback) command=(graft rollback "${name[@]}" "${reason[@]}") ;;
 *) echo "ci: $1 is none of promote, override, rollback" >&2 && exit 2 ;;
 esac
 
