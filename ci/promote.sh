@@ -5,13 +5,13 @@
 table=$(mktemp)
 trap 'rm -f "$table"' EXIT
 
-name=(${MODEL_NAME:+"$MODEL_NAME"})
+name=(${MODEL_NAME:+-- "$MODEL_NAME"}) # behind --, what was typed is a name and never an option
 version=(${MODEL_VERSION:+--version "$MODEL_VERSION"})
 reason=(${REASON:+--reason "$REASON"})
 case $1 in
-promote) command=(graft promote "${name[@]}" "${version[@]}" "${reason[@]}") ;;
-override) command=(graft promote "${name[@]}" "${version[@]}" --override "${reason[@]}") ;; # it refuses without a reason
-rollback) command=(graft rollback "${name[@]}" "${reason[@]}") ;;
+promote) command=(graft promote "${version[@]}" "${reason[@]}" "${name[@]}") ;;
+override) command=(graft promote "${version[@]}" --override "${reason[@]}" "${name[@]}") ;; # it refuses without a reason
+rollback) command=(graft rollback "${reason[@]}" "${name[@]}") ;;
 *) echo "ci: $1 is none of promote, override, rollback" >&2 && exit 2 ;;
 esac
 

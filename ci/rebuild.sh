@@ -5,6 +5,6 @@ answer=$(mktemp)
 trap 'rm -f "$answer"' EXIT
 
 status=0
-graft audit "$1" --rebuild | tee "$answer" || status=${PIPESTATUS[0]}
+graft audit --rebuild -- "$1" | tee "$answer" || status=${PIPESTATUS[0]}
 if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then { echo '```'; cat "$answer"; echo '```'; } >>"$GITHUB_STEP_SUMMARY"; fi
 exit "$status"
