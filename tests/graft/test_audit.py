@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from graft.audit.cached import md5_in_workspace, outs_of_lock
 from graft.audit.commits import Damaged, Objects, differences
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, as_text, compared, compared_files, worst
-from graft.audit.rebuilding import WEIGHTS, levels
+from graft.audit.rebuilding import WEIGHTS, levels, offered
 from graft.digests import digest_of
 from graft.sample import sha256_of
 
@@ -125,3 +125,30 @@ def test_a_rebuild_is_bitwise_numerical_or_not(tmp_path, monkeypatch):
     assert "a weight is 2.50e-01, of a metric 1.25e-01" in near[-1].reason
     Path(WEIGHTS).unlink()
     assert list(levels(first, made(checkout, 2.25, 0.5), checkout))[-1].status == BROKEN
+
+
+def test_what_this_machine_cannot_offer_is_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "requirements.lock").write_text("here\n")
+    then = {
+        "device": "NVIDIA Z",
+        "driver": "1.2",
+        "num_threads": 10_000,
+        "lock": "0" * 64,
+        "python": "2.7",
+        "system": "?",
+    }
+    made_with = {"fine-tune": {"environment": then, "params": {"runtime": {"deterministic": False}}}}
+    (found,) = offered(made_with)
+    assert found.status == MISSING
+    for word in (
+        "python 2.7",
+        "lock 0000",
+        "device NVIDIA Z",
+        "driver 1.2",
+        "10000 threads",
+        "deterministic was false",
+    ):
+        assert word in found.reason
+    made_with["fine-tune"] = {"environment": {"device": "cpu", "num_threads": 1}, "params": {}}
+    assert list(offered(made_with)) == []

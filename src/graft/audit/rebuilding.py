@@ -12,16 +12,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from graft.audit.commits import Damaged, Objects, differences
+from graft.audit.commits import LOCK, Damaged, Objects, differences
 from graft.audit.files import file_of
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked
 from graft.digests import digest_of
 from graft.errors import GraftError
 from graft.lineage.index import Index
 from graft.lineage.walking import Chain
+from graft.machine import nvidia_driver
 from graft.progress import say
 from graft.records import RECORDS
-from graft.sample import read_json
+from graft.sample import read_json, sha256_of
 
 WEIGHTS = "models/fine_tuned/model.safetensors"
 NUM_LINES = 12
@@ -36,7 +37,7 @@ def rebuilt(index: Index, chain: Chain) -> Iterator[Checked]:
     """
     records = {record["stage"]: record for step in chain.steps.values() if (record := index.record(step.key))}
     commit = _commit_of(records)
-    yield from _machine(records)
+    yield from offered(records)
     with tempfile.TemporaryDirectory(prefix="graft-rebuild-") as folder:
         checkout = Path(folder) / "checkout"
         _check_out(commit, checkout)
@@ -65,15 +66,20 @@ def _commit_of(records: Records) -> str:
     raise GraftError.of_all("no commit holds all of what this model was made with", problems, remedy=remedy)
 
 
-def _machine(records: Records) -> Iterator[Checked]:
+def offered(records: Records) -> Iterator[Checked]:
     """What this machine has otherwise than the one that made the model."""
+    lock = sha256_of(Path(LOCK)) if Path(LOCK).is_file() else None
     for stage, record in records.items():
         then = record["environment"]
         here = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-        other = [f"{name} {then[name]} (here {value})" for name, value in here.items() if then.get(name) != value]
-        device = then.get("device")
-        if device not in (None, "cpu") and device != _gpu():
-            other.append(f"device {device} (here {_gpu() or 'no GPU'})")
+        other = [
+            f"{name} {then[name]} (here {value})" for name, value in here.items() if then.get(name) not in (None, value)
+        ]
+        other += [] if then.get("lock") in (None, lock) else [f"the packages of lock {then['lock'][:12]}"]
+        if then.get("device") not in (None, "cpu", _gpu()):
+            other.append(f"device {then['device']} (here {_gpu() or 'no GPU'})")
+        if then.get("driver") not in (None, nvidia_driver()):
+            other.append(f"driver {then['driver']} (here {nvidia_driver()})")
         if (then.get("num_threads") or 0) > (os.cpu_count() or 1):
             other.append(f"{then['num_threads']} threads (here {os.cpu_count()} cores)")
         if record["params"].get("runtime", {}).get("deterministic") is False:

@@ -83,4 +83,6 @@ def _lines(chain: Chain, link: Link, indent: str, last: bool, described: set[str
 def _environment(environment: dict[str, Any]) -> str:
     lock = environment.get("lock")
     facts = [f"lock {lock[:SHORT]}" if lock else "no lock", f"Python {environment['python']}", environment["system"]]
-    return ", ".join([*facts, *([str(environment["device"])] if "device" in environment else [])])
+    facts += [environment["device"]] if environment.get("device") else []
+    facts += [f"driver {environment['driver']}"] if environment.get("driver") else []
+    return ", ".join(facts)
