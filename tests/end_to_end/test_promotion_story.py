@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from graft.sample import sha256_of
 from tests.end_to_end.project import Project
 
 NAME = "graft-segmentation"
@@ -37,7 +38,6 @@ def ledger_of(project: Project) -> list[dict]:
 
 def test_the_first_model_is_promoted_by_absolute_floors(finished, tmp_path):
     project = copy_of(finished, tmp_path)
-    assert "has no champion yet" in project.run("graft", "champion").stdout
     project.set(LENIENT | {"promotion.min_score": 0.99, "promotion.class_floors": {"ghost": 0.5}})
     refused = project.run("graft", "promote", check=False)
     assert refused.returncode == 3, refused.stderr
@@ -58,9 +58,6 @@ def test_the_first_model_is_promoted_by_absolute_floors(finished, tmp_path):
         ("promote", "confirmed"),
     ]
     assert all(rule["verdict"] != "FAILS" for rule in ledger_of(project)[0]["rules"])
-    again = project.run("graft", "promote", check=False)
-    assert again.returncode == 2
-    assert "version 1 is the champion already" in again.stderr
     project.store().delete_registered_model_alias(NAME, "champion")
     shown = project.run("graft", "champion", check=False)
     assert shown.returncode == 4
@@ -72,7 +69,11 @@ def test_the_first_model_is_promoted_by_absolute_floors(finished, tmp_path):
 def test_a_worse_second_is_refused_a_better_third_accepted_and_rolled_back(finished, tmp_path):
     project = copy_of(finished, tmp_path)
     project.set(LENIENT)
+    assert "has no champion yet" in project.run("graft", "champion").stdout
     project.run("graft", "promote", NAME)
+    again = project.run("graft", "promote", check=False)
+    assert again.returncode == 2
+    assert "version 1 is the champion already" in again.stderr
     project.set({"fine_tune.learning_rate": 1e-6, "fine_tune.baseline": False})
     project.run("dvc", "repro")
     refused = project.run("graft", "promote", check=False)
@@ -86,6 +87,12 @@ def test_a_worse_second_is_refused_a_better_third_accepted_and_rolled_back(finis
     assert overridden.returncode == 2
     assert "--override needs --reason" in overridden.stderr
 
+    a_better_third_is_promoted_and_rolled_back(project)
+    kill_at_any_time(project, 3)
+    what_cannot_be_compared_is_refused(project, 3)
+
+
+def a_better_third_is_promoted_and_rolled_back(project: Project) -> None:
     project.set({"fine_tune.learning_rate": 1e-3, "fine_tune.epochs": 5})
     project.run("dvc", "repro")
     project.commit("Committed after the training, which is fine")
@@ -107,7 +114,24 @@ def test_a_worse_second_is_refused_a_better_third_accepted_and_rolled_back(finis
     kinds = [entry["kind"] for entry in ledger_of(project) if entry["phase"] == "confirmed"]
     assert kinds == ["promote", "promote", "override", "rollback", "rollback"]
 
-    kill_at_any_time(project, 3)
+
+def what_cannot_be_compared_is_refused(project: Project, number: int) -> None:
+    split = project.root / "data/interim/test"
+    split.rename(split.with_name("elsewhere"))
+    refused = project.run("graft", "promote", "--version", str(number), check=False)
+    assert refused.returncode == 3, refused.stderr
+    assert "data/interim/test is not here" in refused.stdout.replace("\n", " ")
+    split.with_name("elsewhere").rename(split)
+    folder = project.root / "mlruns"
+    digest = sha256_of(project.root / "models/exported/model.onnx")
+    models = [path for path in folder.rglob("exported/model.onnx") if sha256_of(path) != digest]
+    for path in models:  # of the champion, among others
+        path.write_bytes(path.read_bytes() + b"x")
+    refused = project.run("graft", "promote", "--version", str(number), check=False)
+    assert refused.returncode == 3, refused.stderr
+    failing = [line for line in refused.stdout.splitlines() if "FAILS" in line]
+    assert len(failing) == 1
+    assert "the champion cannot be" in failing[0]
 
 
 def kill_at_any_time(project: Project, number: int) -> None:

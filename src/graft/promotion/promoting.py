@@ -71,14 +71,12 @@ def promote(
         model_digest = digest_of(evidence.candidate)
         rules = rules_of(evidence, params)
     passed = holds(rules)
-    kind = "promote" if passed else "override"
     _write_down(store, version, rules, PASSED if passed else OVERRIDDEN if override else REFUSED, reason)
     if not passed and not override:
         return Outcome(number, rules, None)
-    said = reason or "every rule of the gate holds"
-    intent = moving.intent_to(
-        kind, (number, model_digest), entries, name=name, reason=said, rules=[rule.as_dict() for rule in rules]
-    )
+    kind, said = ("promote", reason or "every rule of the gate holds") if passed else ("override", reason)
+    stated = [rule.as_dict() for rule in rules]
+    intent = moving.intent_to(kind, (number, model_digest), entries, name=name, reason=said, rules=stated)
     return Outcome(number, rules, moving.move(store, intent))
 
 
