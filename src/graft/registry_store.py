@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from graft.errors import GraftError
 from graft.tracking import store_uri
@@ -22,19 +23,21 @@ if TYPE_CHECKING:
 
 CHAMPION, CANDIDATE = "champion", "candidate"
 NUM_ATTEMPTS = 8  # MLflow itself tries three times to number a version while others write
+BUSY = ("creation error", "database is locked")
+T = TypeVar("T")
 
 
 def version_numbered(store: MlflowClient, name: str, number: int | str) -> ModelVersion | None:
     """A version of a registered model; None where there is none."""
     with _none_if_absent():
-        return store.get_model_version(name, str(number))
+        return _patiently(partial(store.get_model_version, name, str(number)))
     return None
 
 
 def version_at(store: MlflowClient, name: str, alias: str) -> ModelVersion | None:
     """The version an alias points at; None where there is no such model or alias."""
     with _none_if_absent():
-        return store.get_model_version_by_alias(name, alias)
+        return _patiently(partial(store.get_model_version_by_alias, name, alias))
     return None
 
 
@@ -44,7 +47,9 @@ def versions_of(store: MlflowClient, name: str) -> list[ModelVersion]:
     token = None
     with _explained():
         while True:
-            page = store.search_model_versions(f"name = '{name}'", max_results=1000, page_token=token)
+            page = _patiently(
+                partial(store.search_model_versions, f"name = '{name}'", max_results=1000, page_token=token)
+            )
             found.extend(page)
             token = page.token
             if not token:
@@ -53,37 +58,30 @@ def versions_of(store: MlflowClient, name: str) -> list[ModelVersion]:
 
 def add_version(store: MlflowClient, name: str, source: str, tags: Mapping[str, str], description: str) -> int:
     """A new version with its tags, in one transaction of the server, which numbers it; returns the number."""
-    from mlflow.exceptions import MlflowException
-
     _create_model(store, name)
-    for attempt in range(NUM_ATTEMPTS):
-        try:
-            return int(store.create_model_version(name, source, tags=dict(tags), description=description).version)
-        except MlflowException as error:
-            busy = any(words in str(error).lower() for words in ("creation error", "database is locked"))
-            if not busy or attempt + 1 == NUM_ATTEMPTS:
-                raise _refused(error) from None
-            time.sleep(random.uniform(0.05, 0.3))
+    new = partial(store.create_model_version, name, source, tags=dict(tags), description=description)
+    with _explained():
+        return int(_patiently(new).version)
     raise AssertionError("unreachable")
 
 
 def point(store: MlflowClient, name: str, alias: str, number: int) -> None:
     """Points an alias at a version."""
     with _explained():
-        store.set_registered_model_alias(name, alias, str(number))
+        _patiently(partial(store.set_registered_model_alias, name, alias, str(number)))
 
 
 def tag_version(store: MlflowClient, name: str, number: int, tags: Mapping[str, str]) -> None:
     """Sets tags of a version."""
     with _explained():
         for key, value in tags.items():
-            store.set_model_version_tag(name, str(number), key, value)
+            _patiently(partial(store.set_model_version_tag, name, str(number), key, value))
 
 
 def describe_version(store: MlflowClient, name: str, number: int, text: str) -> None:
     """Replaces what the page of a version says, in Markdown."""
     with _explained():
-        store.update_model_version(name, str(number), description=text)
+        _patiently(partial(store.update_model_version, name, str(number), description=text))
 
 
 def runs_of_stage(store: MlflowClient, experiment_id: str, condition: str) -> Iterator[Any]:
@@ -91,7 +89,7 @@ def runs_of_stage(store: MlflowClient, experiment_id: str, condition: str) -> It
     token = None
     while True:
         with _explained():
-            page = store.search_runs([experiment_id], condition, max_results=100, page_token=token)
+            page = _patiently(partial(store.search_runs, [experiment_id], condition, max_results=100, page_token=token))
         yield from page
         token = page.token
         if not token:
@@ -120,6 +118,21 @@ def _create_model(store: MlflowClient, name: str) -> None:
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":  # another process was faster
             raise _refused(error) from None
+
+
+def _patiently(ask: Callable[[], T]) -> T:
+    """What the store answers, asked again while somebody else writes to it."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    for attempt in range(1, NUM_ATTEMPTS + 1):
+        try:
+            return ask()
+        except (MlflowException, SQLAlchemyError) as error:
+            if attempt == NUM_ATTEMPTS or not any(words in str(error).lower() for words in BUSY):
+                raise
+            time.sleep(random.uniform(0.05, 0.3))
+    raise AssertionError("unreachable")
 
 
 @contextlib.contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -101,6 +103,8 @@ class Project:
     def start(self, *command: str, log: Path | None = None) -> subprocess.Popen[str]:
         """Starts a command in a process group of its own; what it leaves running may go on writing to `log`."""
         options = {"cwd": self.root, "env": self.variables(), "stderr": subprocess.STDOUT, "text": True}
+        # A shell lets what it runs in the background ignore Ctrl-C, and so would all that is started from there.
+        options["preexec_fn"] = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
         if log is None:
             return subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True, **options)
         with log.open("w", encoding="utf-8") as file:
