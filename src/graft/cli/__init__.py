@@ -30,8 +30,6 @@ def main() -> None:
     """Runs a command; what a person can fix is one message on stderr and exit status 2."""
     whole = with_commands()
     run_the_code_of_this_folder()
-    # Threads that wait for their turn sleep: spinning, training ran at 0.4 images/s beside other work, asleep at 6.7.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
