@@ -70,7 +70,8 @@ def client() -> MlflowClient:
 
     for name in ("mlflow", "mlflow.store", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    mlflow.set_tracking_uri(uri)
+    with _environment_kept():
+        mlflow.set_tracking_uri(_absolute(uri))
     Path(".locks").mkdir(exist_ok=True)
     with FileLock(".locks/mlflow.lock"):
         mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
@@ -262,6 +263,22 @@ def answers_explained() -> Iterator[None]:
 def allowed(key: str) -> str:
     """A key with the characters MLflow takes; a folder of images may be called anything."""
     return re.sub(r"[^/\w.\- :]", "_", key)[:250]
+
+
+def _absolute(uri: str) -> str:
+    """MLflow keeps a database open by its address, and a relative one names another in another folder."""
+    prefix = "sqlite:///"
+    return f"{prefix}{Path(uri.removeprefix(prefix)).absolute()}" if uri.startswith(prefix) else uri
+
+
+@contextlib.contextmanager
+def _environment_kept() -> Iterator[None]:
+    """MLflow writes the address into the environment, where `store_uri` would find it in the next folder."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    yield
+    os.environ.pop("MLFLOW_TRACKING_URI", None)
+    if before is not None:
+        os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 def _refuse_a_silent_server(uri: str) -> None:

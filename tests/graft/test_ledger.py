@@ -30,27 +30,12 @@ def chain(length: int) -> list[Entry]:
     return made
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("project")
-
-
 @pytest.fixture(autouse=True)
 def project(folder, monkeypatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv(signing.KEY_VARIABLE, raising=False)
     (folder / signing.SIGNERS).unlink(missing_ok=True)
-
-
-@pytest.fixture(scope="module")
-def store(folder):
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        return tracking.client()
-    finally:
-        os.chdir(before)
 
 
 def make_key(path: Path, name: str, monkeypatch) -> str:

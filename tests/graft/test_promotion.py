@@ -21,27 +21,12 @@ pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")
 STEPS = ("before the intent", "after the intent", "after the alias", "after the confirmation", "after the copy")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("project")
-
-
 @pytest.fixture(autouse=True)
 def project(folder, monkeypatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("GRAFT_SIGNING_KEY", raising=False)
     ledger.COPY.unlink(missing_ok=True)
-
-
-@pytest.fixture(scope="module")
-def store(folder):
-    before = Path.cwd()
-    os.chdir(folder)
-    try:
-        return tracking.client()
-    finally:
-        os.chdir(before)
 
 
 def register(store, name: str, number: int) -> str:

@@ -77,3 +77,14 @@ def test_a_store_that_refuses_is_one_warning_and_the_work_goes_on(uri: str, monk
     warnings = capsys.readouterr().err
     assert warnings.count("graft: warning:") == 2
     assert "run graft publish: it completes the record" in warnings
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+def test_the_store_beside_a_project_is_its_own_in_one_process_too(tmp_path, monkeypatch) -> None:
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        client = tracking.client()
+        client.create_registered_model(name)
+        assert [model.name for model in client.search_registered_models()] == [name]
+        assert tracking.store_uri() == tracking.DEFAULT_STORE
