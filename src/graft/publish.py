@@ -26,6 +26,7 @@ STAGES = ("ingest", "validate", "augment", "pretrain-load", "fine-tune", "evalua
 EXPORTED = Path("models/exported")
 MODEL_CARD = EXPORTED / "model_card.md"
 CURVES = Path("reports/fine_tuning/curves.csv")
+NUM_ATTEMPTS = 8
 
 # What a person wants to see beside the record in the MLflow UI.
 ARTIFACTS = {
@@ -111,27 +112,43 @@ def listener(stage: str, fingerprint: str) -> Callable[[str, Any], None] | None:
 
 
 def _publish_record(client: MlflowClient, stage: str) -> str:
-    """Finds or makes the run of a record and completes it; returns its id."""
+    """Finds or makes the run of a record and completes it; returns its id.
+
+    Several people may publish the same record at once: all complete the run that stays, and what is logged twice is
+    logged once.
+    """
     path = RECORDS / f"{stage}.json"
     record, digest = read_json(path), sha256_of(path)
-    found = tracking.find_run(client, {tracking.RECORD: digest})
-    if found and found.data.tags.get(tracking.COMPLETE) == "true":
-        return str(found.info.run_id)
-    run = found or _streamed(client, stage, record["fingerprint"])
-    run = run or tracking.create_run(client, stage, {tracking.STAGE: stage, tracking.RECORD: digest})
-    run_id = str(run.info.run_id)
-    tracking.tag(client, run_id, {tracking.RECORD: digest, **tags_of(record)})
+    for _ in range(NUM_ATTEMPTS):
+        run = tracking.only_run(client, digest)
+        if run and run.data.tags.get(tracking.COMPLETE) == "true":
+            return str(run.info.run_id)
+        run = run or _streamed(client, stage, record["fingerprint"])
+        run = run or tracking.create_run(client, stage, {tracking.STAGE: stage, tracking.RECORD: digest})
+        with tracking.raced():
+            _complete(client, run, record, {tracking.RECORD: digest, **tags_of(record)})
+    raise tracking.Unreachable(f"others are publishing {path} too", remedy="run graft publish again when they are done")
+
+
+def _complete(client: MlflowClient, run: Any, record: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+    """Logs all that a record says, and says so last."""
+    stage, run_id = record["stage"], str(run.info.run_id)
+    tracking.tag(client, run_id, tags)
     tracking.log_params(client, run_id, dict(_flat(record["params"])))
-    tracking.log_curves(client, run_id, [(name, value, 0) for name, value in record["metrics"].items()])
+    points = [(name, value, 0) for name, value in record["metrics"].items()]
     if stage == "fine-tune" and not any("/" in name for name in run.data.metrics):
-        tracking.log_curves(client, run_id, list(_recorded_curves()))
-    measured = MEASURED / f"{stage}.json"  # both files are named after the stage: each gets a folder
-    for artifact, folder in ((path, "record"), (measured, "measured"), *((name, None) for name in ARTIFACTS[stage])):
+        points += _recorded_curves()
+    tracking.log_curves(client, run_id, points, run.info.start_time)
+    record_file, measured = RECORDS / f"{stage}.json", MEASURED / f"{stage}.json"  # of one name: each gets a folder
+    for artifact, folder in (
+        (record_file, "record"),
+        (measured, "measured"),
+        *((name, None) for name in ARTIFACTS[stage]),
+    ):
         if Path(artifact).is_file():
             client.log_artifact(run_id, str(artifact), folder)
     client.set_terminated(run_id)
     tracking.tag(client, run_id, {tracking.COMPLETE: "true"})
-    return run_id
 
 
 def _streamed(client: MlflowClient, stage: str, fingerprint: str) -> Any | None:

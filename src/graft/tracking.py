@@ -11,6 +11,7 @@ import io
 import logging
 import math
 import os
+import random
 import re
 import socket
 import tempfile
@@ -32,6 +33,7 @@ DEFAULT_STORE = "sqlite:///mlflow.db"
 EXPERIMENT = "graft"
 ALIAS = "candidate"
 SECONDS_TO_ANSWER = 3.0
+RACED = ("must be in the 'active' state", "unique constraint", "duplicate entry")
 MOST_PARAMS_A_BATCH = 100  # MLflow refuses more
 STAGE, FINGERPRINT, RECORD, COMPLETE = "graft.stage", "graft.fingerprint", "graft.record", "graft.complete"
 MODEL_DIGEST, SERVED_DIGEST = "graft.model_digest", "graft.served_digest"
@@ -85,6 +87,34 @@ def find_run(mlflow_client: MlflowClient, tags: Mapping[str, str]) -> Any | None
     return runs[0] if runs else None
 
 
+def only_run(mlflow_client: MlflowClient, record_digest: str) -> Any | None:
+    """The run of a record; of several, made at once by several people, the earliest stays and the others go."""
+    condition = f"tags.`{RECORD}` = '{record_digest}'"
+    runs = mlflow_client.search_runs([experiment_id(mlflow_client)], condition)
+    if not runs:
+        return None
+    first, *doubles = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+    for double in doubles:
+        with raced():
+            tag(mlflow_client, double.info.run_id, {RECORD: f"double of run {first.info.run_id}"})
+        with _refusal_ignored():  # deleting takes more rights than writing
+            mlflow_client.delete_run(double.info.run_id)
+    return first
+
+
+@contextlib.contextmanager
+def raced() -> Iterator[None]:
+    """Ends quietly where somebody else wrote the same, or put the run away as a double, at the same moment."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        if not any(words in str(error).lower() for words in RACED):
+            raise
+        time.sleep(random.uniform(0.05, 0.3))
+
+
 def create_run(mlflow_client: MlflowClient, name: str, tags: Mapping[str, str]) -> Any:
     """A new run."""
     return mlflow_client.create_run(experiment_id(mlflow_client), tags=dict(tags), run_name=name)
@@ -99,12 +129,17 @@ def experiment_id(mlflow_client: MlflowClient) -> str:
     return str(experiment.experiment_id)
 
 
-def log_curves(mlflow_client: MlflowClient, run_id: str, points: Sequence[tuple[str, float, int]]) -> None:
-    """Logs (name, value, step) triples in batches; what is not finite is left out."""
+def log_curves(
+    mlflow_client: MlflowClient, run_id: str, points: Sequence[tuple[str, float, int]], time_ms: int | None = None
+) -> None:
+    """Logs (name, value, step) triples in batches; what is not finite is left out.
+
+    A point logged twice with the same time is one point; the time is now unless it is given.
+    """
     from mlflow.entities import Metric
 
-    now = int(time.time() * 1000)
-    metrics = [Metric(name, value, now, step) for name, value, step in points if math.isfinite(value)]
+    time_ms = int(time.time() * 1000) if time_ms is None else time_ms
+    metrics = [Metric(name, value, time_ms, step) for name, value, step in points if math.isfinite(value)]
     for start in range(0, len(metrics), 900):
         mlflow_client.log_batch(run_id, metrics=metrics[start : start + 900])
 
@@ -134,9 +169,10 @@ def describe_experiment(mlflow_client: MlflowClient) -> None:
 
 
 def find_version(mlflow_client: MlflowClient, name: str, model_digest: str) -> ModelVersion | None:
-    """The registered version that holds the model of this digest."""
+    """The registered version that holds the model of this digest: the first, where several people registered it."""
     versions = mlflow_client.search_model_versions(f"name = '{name}'")
-    return next((version for version in versions if version.tags.get(MODEL_DIGEST) == model_digest), None)
+    holding = [version for version in versions if version.tags.get(MODEL_DIGEST) == model_digest]
+    return min(holding, key=lambda version: int(version.version), default=None)
 
 
 def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, tags: Mapping[str, str]) -> ModelVersion:
@@ -163,7 +199,19 @@ def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, t
         with tempfile.TemporaryDirectory() as folder:
             mlflow.artifacts.download_artifacts(artifact_uri=logged.model_uri, dst_path=folder)
             served = {SERVED_DIGEST: served_digest(Path(folder))}
-        return mlflow.register_model(logged.model_uri, name, tags={**tags, **served})
+        made = mlflow.register_model(logged.model_uri, name, tags={**tags, **served})
+    return _first_of_its_digest(mlflow_client, made)
+
+
+def _first_of_its_digest(mlflow_client: MlflowClient, made: ModelVersion) -> ModelVersion:
+    """The server numbers versions, so that of several people who register a model at once all name the same first."""
+    first = find_version(mlflow_client, made.name, made.tags[MODEL_DIGEST]) or made
+    if first.version != made.version:
+        double = f"double of version {first.version}"
+        mlflow_client.set_model_version_tag(made.name, made.version, MODEL_DIGEST, double)
+        with _refusal_ignored():  # deleting takes more rights than writing
+            mlflow_client.delete_model_version(made.name, made.version)
+    return first
 
 
 def served_digest(folder: Path) -> str:
@@ -292,6 +340,14 @@ def _refuse_a_silent_server(uri: str) -> None:
     except (OSError, ValueError) as error:
         remedy = "start it or mend MLFLOW_TRACKING_URI, then run graft publish: it completes the record"
         raise Unreachable(f"no MLflow server answers ({error})", where=uri, remedy=remedy) from None
+
+
+@contextlib.contextmanager
+def _refusal_ignored() -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    with contextlib.suppress(MlflowException):
+        yield
 
 
 @contextlib.contextmanager

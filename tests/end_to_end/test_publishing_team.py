@@ -1,0 +1,106 @@
+"""Publishing on a team's server: the same records from several clones at the same moment."""
+
+from __future__ import annotations
+
+import csv
+import multiprocessing
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from graft import publish, tracking
+from graft.digests import digest_of
+from graft.errors import GraftError
+from graft.records import RECORDS
+from graft.sample import sha256_of, write_json
+from tests.end_to_end.team_server import team_server
+from tests.graft.small_export import small_export
+
+pytestmark = pytest.mark.slow
+NUM_PEOPLE, NUM_EPOCHS, STAGES = 4, 5, ("ingest", "fine-tune", "export")
+NAME = "graft-segmentation"
+
+
+@pytest.fixture(scope="module")
+def team() -> Iterator[dict[str, str]]:
+    with team_server() as variables:
+        yield variables
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch) -> Path:
+    """What three stages leave behind, with an exported model."""
+    root = tmp_path / "first"
+    root.mkdir()
+    monkeypatch.chdir(root)
+    small_export(publish.EXPORTED)
+    publish.MODEL_CARD.write_text("# A model\nof three colours\n\n## More\n", encoding="utf-8")
+    RECORDS.mkdir(parents=True)
+    outputs = {"ingest": {}, "fine-tune": {}, "export": {publish.EXPORTED.as_posix(): digest_of(publish.EXPORTED)}}
+    for stage in STAGES:
+        write_json(RECORDS / f"{stage}.json", record(stage, outputs[stage]))
+    publish.CURVES.parent.mkdir(parents=True)
+    with publish.CURVES.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["run", "epoch", "train_loss"])
+        rows.writerows(["fine_tuned", epoch, 1 / epoch] for epoch in range(1, NUM_EPOCHS + 1))
+    return root
+
+
+def record(stage: str, outputs: dict[str, str]) -> dict[str, object]:
+    return {
+        "stage": stage,
+        "fingerprint": "f" * 64,
+        "params": {"task": "segmentation", "seed": 7},
+        "inputs": {},
+        "outputs": outputs,
+        "environment": {"lock": None},
+        "git": {"commit": None, "holds_code_and_params": False},
+        "metrics": {"num_images": 3.0},
+    }
+
+
+def publish_at_once(folder: Path, variables: dict[str, str], barrier, answers) -> None:
+    os.chdir(folder)
+    os.environ.update(variables)
+    tracking.client()
+    barrier.wait()
+    try:
+        answers.put(publish.publish())
+    except GraftError as error:
+        answers.put(f"failed: {error}")
+
+
+def test_four_clones_publish_at_once_and_nothing_is_lost_or_doubled(team, workspace, tmp_path, monkeypatch):
+    clones = [workspace, *(tmp_path / f"clone {number}" for number in range(1, NUM_PEOPLE))]
+    for clone in clones[1:]:
+        shutil.copytree(workspace, clone)
+    context = multiprocessing.get_context("spawn")
+    barrier, answers = context.Barrier(NUM_PEOPLE), context.Queue()
+    processes = [context.Process(target=publish_at_once, args=(clone, team, barrier, answers)) for clone in clones]
+    for process in processes:
+        process.start()
+    found = [answers.get(timeout=300) for _ in processes]
+    for process in processes:
+        process.join()
+    assert all(said.endswith(f"models:/{NAME}@candidate is version {found[0].split()[-1]}") for said in found), found
+
+    for key, value in team.items():
+        monkeypatch.setenv(key, value)
+    store = tracking.client()
+    runs = {run.data.tags[tracking.STAGE]: run for run in store.search_runs([tracking.experiment_id(store)])}
+    assert len(store.search_runs([tracking.experiment_id(store)])) == len(runs) == len(STAGES)
+    for stage, run in runs.items():
+        assert run.data.tags[tracking.RECORD] == sha256_of(RECORDS / f"{stage}.json")
+        assert run.data.tags[tracking.COMPLETE] == "true"
+        assert [point.value for point in store.get_metric_history(run.info.run_id, "num_images")] == [3.0]
+        assert [item.path for item in store.list_artifacts(run.info.run_id, "record")] == [f"record/{stage}.json"]
+    curve = store.get_metric_history(runs["fine-tune"].info.run_id, "fine_tuned/train_loss")
+    assert sorted((point.step, point.value) for point in curve) == [(step, 1 / step) for step in range(1, 6)]
+    (version,) = store.search_model_versions(f"name = '{NAME}'")
+    assert version.run_id == runs["export"].info.run_id
+    assert version.tags[tracking.MODEL_DIGEST] == digest_of(publish.EXPORTED)
+    assert store.get_model_version_by_alias(NAME, tracking.ALIAS).version == version.version
