@@ -17,8 +17,9 @@ from torch import Tensor, nn
 
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, Skipped
-from benchmarks.training import BATCH_SIZE, graft_reports
+from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, graft_reports
 from benchmarks.usual_recipe import UsualRecipe
+from graft.adaptation import supervised
 from graft.checkpoints import ModelSpec
 from graft.class_weights import class_weights
 from graft.datasets.views import open_views
@@ -36,7 +37,6 @@ from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
 SIZE = (288, 352)
 NUM_VIEWS = 6
 USUAL_RATE = 2e-3  # as fine_tune.baseline_learning_rate of the recipe
-CROSS_ENTROPY = [{"name": "cross_entropy", "weight": 1.0}]
 Curve = list[tuple[float, float]]  # seconds of training so far, and val mean IoU, after each epoch
 
 
@@ -112,7 +112,7 @@ def graft_curve(data: Path, augmented: Path, num_epochs: int, mark: float) -> Cu
         return held
 
     seconds, views = 0.0, open_views(augmented, spec.task)
-    for report in graft_reports(views, model, loss, (spec.mean, spec.std), num_epochs, timed):
+    for report in graft_reports(views, model, supervised(loss), (spec.mean, spec.std), num_epochs, timed):
         seconds += report.seconds - scoring[0]
         curve.append((seconds, report.val_score))
         say(f"Graft, epoch {report.epoch}/{num_epochs}: {seconds:.0f} s, val mean IoU {report.val_score:.3f}")

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import torch
 
+from benchmarks import prepared
 from benchmarks.figures import Figure, Options, interleaved, median, ratio
 from graft.checkpoints import ModelSpec
 from graft.exporting.onnx_file import write_onnx
@@ -20,7 +21,6 @@ from graft.models import Model, fresh
 from graft.predicting_torch import Deployable
 from graft.scenes import CLASSES, render
 from graft.weights.bundled import FOLDER, read_bundle
-from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
 
 LEAST_TIMES_EAGER = 1.3
 WIDTH_PX, HEIGHT_PX = 256, 192
@@ -70,15 +70,4 @@ def bundled() -> tuple[Model, ModelSpec]:
 def untrained() -> tuple[Model, ModelSpec]:
     """The same architecture as the architecture begins."""
     model = fresh("segmentation", {"name": "lraspp"}, len(CLASSES), 0).eval()
-    spec = ModelSpec(
-        task="segmentation",
-        model={"name": "lraspp"},
-        num_classes=len(CLASSES),
-        class_names=CLASSES,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        resize={"name": "none"},
-        padding_multiple=model.padding_multiple,
-        synthetic=True,
-    )
-    return model, spec
+    return model, prepared.untrained_spec("segmentation", {"name": "lraspp"}, CLASSES, model)

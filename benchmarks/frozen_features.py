@@ -17,30 +17,19 @@ from torch import nn
 
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, interleaved, median, ratio
-from benchmarks.training import deterministic
+from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, deterministic, graft_reports
 from graft.adaptation import supervised
-from graft.checkpoints import ModelSpec
-from graft.choices import resolve
 from graft.datasets.views import open_views
-from graft.forward import Forward
 from graft.held_out import HeldOut
 from graft.losses import WeightedSum, resolve_losses
-from graft.models import fresh, resolve_model
-from graft.optimizers import OPTIMIZERS
-from graft.plan import Plan
-from graft.predicting_torch import normalisation, torch_runner
-from graft.resuming import Checkpoint
+from graft.models import fresh
+from graft.predicting_torch import torch_runner
 from graft.sample import ClassMap
-from graft.sampling import shuffled
-from graft.schedules import SCHEDULES
-from graft.trainee import EpochReport, Held, Trainee
-from graft.training import Training, fit
-from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
+from graft.trainee import EpochReport, Held
 
 HEIGHT, WIDTH = 192, 256
-NUM_TRAIN, NUM_VAL, BATCH_SIZE = 48, 16, 8
+NUM_TRAIN, NUM_VAL = 48, 16
 NUM_QUICK = 8
-LEARNING_RATE = 1e-3
 LEAST_SPEED_UP = 8.0
 
 
@@ -118,43 +107,15 @@ def one_epoch(epochs: Iterator[EpochReport], keep: Callable[[tuple[float, float]
 
 def reports(job: Job, folder: Path, reuse: bool, num_epochs: int) -> Iterator[EpochReport]:
     """The training of a job, validation included; each report is an epoch."""
-    num_classes = ClassMap.read(folder / "class_map.json").num_classes
-    model = fresh(job.task, job.model, num_classes, prepared.SEED).to(memory_format=torch.channels_last)
-    spec = ModelSpec(
-        task=job.task,
-        model=resolve_model(job.task, job.model).as_dict(),
-        num_classes=num_classes,
-        class_names=tuple(map(str, range(num_classes))),
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        resize={"name": "none"},
-        padding_multiple=model.padding_multiple,
-        synthetic=True,
-        min_side_px=model.min_side_px,
-    )
-    loss = WeightedSum(resolve_losses([{"name": "cross_entropy", "weight": 1.0}]))
-    held_out = HeldOut(folder / "val", spec, num_classes, loss, BATCH_SIZE)
+    classes = ClassMap.read(folder / "class_map.json")
+    model = fresh(job.task, job.model, classes.num_classes, prepared.SEED)
+    spec = prepared.untrained_spec(job.task, job.model, classes.names, model)
+    loss = WeightedSum(resolve_losses(CROSS_ENTROPY))
+    held_out = HeldOut(folder / "val", spec, classes.num_classes, loss, BATCH_SIZE)
 
     def validate(judged: nn.Module) -> Held:
         return held_out.score(torch_runner(judged, spec), lambda _: None)
 
     strategy = supervised(loss, train=job.train, reuse_features=reuse)
-    optimizer = resolve(OPTIMIZERS, {"name": "adamw"}, where="benchmark")
-    trainee = Trainee(model, optimizer(strategy.parameter_groups(model), LEARNING_RATE), ema_decay=None)
-    pixels = open_views(folder / "augmented", job.task)
-    views, forward = strategy.prepare(
-        model, pixels, Forward(model, normalisation(spec.mean, spec.std), "float32", channels_last=True)
-    )
-    plan = Plan(
-        seed=prepared.SEED,
-        epochs=num_epochs,
-        batch_size=BATCH_SIZE,
-        learning_rate=LEARNING_RATE,
-        schedule=resolve(SCHEDULES, "constant", where="benchmark"),
-        warmup_epochs=0,
-        clip_norm=1.0,
-        early_stopping_epochs=None,
-        sampling=shuffled(pixels.class_counts),
-    )
-    training = Training(trainee, plan, views, strategy, forward)
-    return fit(training, validate, Checkpoint(None, ""), lambda _: None)
+    views = open_views(folder / "augmented", job.task)
+    return graft_reports(views, model, strategy, (spec.mean, spec.std), num_epochs, validate, "constant")

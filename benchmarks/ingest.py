@@ -1,6 +1,6 @@
 """Ingest and validate of many small images against reading, decoding and hashing them bare, on the same processes.
 
-Each way runs in a process of its own, on the first twentieth of the images and on all of them. What is compared is
+Each way runs in a process of its own, on a twentieth of the images and on all of them. What is compared is
 the rate between the two, so that imports and starting processes fall out of both sides; so does the peak of memory.
 """
 
@@ -57,7 +57,7 @@ def run(options: Options) -> list[Figure]:
 
 
 def part_of(whole: Path, part: Path, num_images: int) -> None:
-    """Links the first images and masks of `whole`, spread evenly, into another folder."""
+    """Links the first and the last images of `whole`, with their masks, into another folder."""
     images = sorted(path for path in whole.rglob("*") if path.suffix in (".png", ".jpg") and ".mask" not in path.name)
     for image in images[: num_images // 2] + images[-(num_images - num_images // 2) :]:
         for path in (image, image.with_name(f"{image.stem}.mask.png")):

@@ -15,7 +15,6 @@ import torch
 
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, interleaved, rate, ratio
-from graft.checkpoints import ModelSpec
 from graft.datasets.shards import Row, read_rows
 from graft.models import Model, fresh
 from graft.params import Predict
@@ -51,17 +50,7 @@ def run(options: Options) -> list[Figure]:
 
 def graft_pass(rows: list[Row], model: Model, classes: ClassMap) -> Callable[[], None]:
     """What evaluate does with each row, less calibration, tables and report."""
-    spec = ModelSpec(
-        task="segmentation",
-        model={"name": "lraspp"},
-        num_classes=classes.num_classes,
-        class_names=classes.names,
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-        resize={"name": "none"},
-        padding_multiple=model.padding_multiple,
-        synthetic=True,
-    )
+    spec = prepared.untrained_spec("segmentation", {"name": "lraspp"}, classes.names, model)
     contenders = {"model": Contender(torch_runner(model, spec), spec)}
     limits = Predict(max_pixels=2_000_000, overlap_px=64)
 

@@ -1,14 +1,18 @@
-"""Data sets the benchmarks learn from, made by the stages themselves, and the same images as plain files."""
+"""Data sets the benchmarks learn from, made by the stages themselves or as plain files, and the spec of a model."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from graft.checkpoints import ModelSpec
 from graft.datasets.shards import read_rows
+from graft.models import Model, resolve_model
 from graft.params import Augment, Crop, Ingest, Preprocess
 from graft.sample import write_json
+from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
 from pipeline.augment import augment
 from pipeline.ingest import ingest
 
@@ -58,6 +62,22 @@ def materialised(
         out=out,
     )
     return time.perf_counter() - start
+
+
+def untrained_spec(task: str, choice: dict[str, Any], class_names: Sequence[str], model: Model) -> ModelSpec:
+    """What stands beside the weights of a model that nobody trained, for images as they are."""
+    return ModelSpec(
+        task=task,
+        model=resolve_model(task, choice).as_dict(),
+        num_classes=len(class_names),
+        class_names=tuple(class_names),
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        resize={"name": "none"},
+        padding_multiple=model.padding_multiple,
+        synthetic=True,
+        min_side_px=model.min_side_px,
+    )
 
 
 def as_files(shards: Path, out: Path) -> list[tuple[Path, Path]]:

@@ -29,13 +29,14 @@ from graft.sample import ClassMap
 from graft.sampling import shuffled
 from graft.schedules import SCHEDULES
 from graft.trainee import EpochReport, Trainee
-from graft.training import Forward, Held, Plan, Training, fit
+from graft.training import Forward, Held, Plan, Strategy, Training, fit
 from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
 
 SIZE = (256, 256)
 BATCH_SIZE, NUM_VIEWS = 8, 8
 NUM_IMAGES, NUM_IMAGES_QUICK = 96, 16
 LEARNING_RATE = 1e-3
+CROSS_ENTROPY = [{"name": "cross_entropy", "weight": 1.0}]
 LEAST_OF_BARE = 0.9
 
 
@@ -90,33 +91,34 @@ def figures(seconds: dict[str, list[float]], making: float, num_images: int) -> 
 def graft_epoch(views: Views, num_classes: int, num_epochs: int) -> Callable[[], None]:
     """`graft.training.fit` over the views as fine-tune calls it, with a validation that costs nothing."""
     model = fresh("segmentation", {"name": "lraspp"}, num_classes, 0)
-    loss = WeightedSum(resolve_losses([{"name": "cross_entropy", "weight": 1.0}]))
+    strategy = supervised(WeightedSum(resolve_losses(CROSS_ENTROPY)))
     means = (IMAGENET_MEAN, IMAGENET_STD)
     nothing = Held(loss=0.0, score=0.0, collapsed_to=None)
-    reports = graft_reports(views, model, loss, means, num_epochs, lambda _: nothing)
+    reports = graft_reports(views, model, strategy, means, num_epochs, lambda _: nothing)
     return lambda: next(reports)
 
 
 def graft_reports(
     views: Views,
     model: Model,
-    loss: WeightedSum,
+    strategy: Strategy,
     means: tuple[Sequence[float], Sequence[float]],
     num_epochs: int,
     validate: Callable[[nn.Module], Held],
+    schedule: str = "cosine",
 ) -> Iterator[EpochReport]:
     """A training as the default job has it; each report is an epoch.
 
     Args:
         views: Training views.
         model: Changed in place.
-        loss: What is made small.
+        strategy: What a step computes, and what moves.
         means: Mean and deviation of the normalisation.
         num_epochs: How many there will be at most.
         validate: Called after each epoch.
+        schedule: Of the learning rate; `constant` has no warm-up.
     """
     model.to(memory_format=torch.channels_last)
-    strategy = supervised(loss)
     optimizer = resolve(OPTIMIZERS, {"name": "adamw"}, where="benchmark")
     trainee = Trainee(model, optimizer(strategy.parameter_groups(model), LEARNING_RATE), ema_decay=None)
     plan = Plan(
@@ -124,15 +126,16 @@ def graft_reports(
         epochs=num_epochs,
         batch_size=BATCH_SIZE,
         learning_rate=LEARNING_RATE,
-        schedule=resolve(SCHEDULES, "cosine", where="benchmark"),
-        warmup_epochs=min(1, num_epochs - 1),
+        schedule=resolve(SCHEDULES, schedule, where="benchmark"),
+        warmup_epochs=0 if schedule == "constant" else min(1, num_epochs - 1),
         clip_norm=1.0,
         early_stopping_epochs=None,
         sampling=shuffled(views.class_counts),
     )
     forward = Forward(model, normalisation(*means), "float32", channels_last=True)
-    checkpoint = Checkpoint(None, "")
-    return fit(Training(trainee, plan, views, strategy, forward), validate, checkpoint, tick=lambda _: None)
+    prepared_views, prepared_forward = strategy.prepare(model, views, forward)
+    training = Training(trainee, plan, prepared_views, strategy, prepared_forward)
+    return fit(training, validate, Checkpoint(None, ""), tick=lambda _: None)
 
 
 def bare_epoch(views: Views, num_classes: int) -> Callable[[], None]:

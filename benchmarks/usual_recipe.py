@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -44,15 +45,9 @@ class Files(Dataset):
 
     def __getitem__(self, number: int) -> tuple[Tensor, Tensor]:
         image_path, mask_path = self.pairs[number]
-        mask = tv_tensors.Mask(torch.from_numpy(_as_array(mask_path)))
+        mask = tv_tensors.Mask(torch.from_numpy(np.array(Image.open(mask_path))))
         image, mask = self.transforms(Image.open(image_path).convert("RGB"), mask)
         return image, mask.long()
-
-
-def _as_array(path: Path):
-    import numpy as np
-
-    return np.array(Image.open(path))
 
 
 class UsualRecipe:

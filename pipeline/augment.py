@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.augmentations import POLICIES, contradictions, seeks_rare_classes, serialise
 from graft.choices import resolve
-from graft.datasets.materialising import disk_full_explained, make_views, need_room
-from graft.datasets.preview import chosen, preview
+from graft.datasets.materialising import disk_full_explained, make_views, training_rows
+from graft.datasets.preview import keeping, preview
 from graft.datasets.resizing import RESIZES
-from graft.datasets.rows import write_rows
 from graft.datasets.shards import Row, num_rows, read_rows
-from graft.datasets.statistics import class_shares, nothing, statistics
+from graft.datasets.statistics import class_shares, nothing, statistics, void_fraction
 from graft.datasets.views import Recipe, index_of
 from graft.errors import GraftError
 from graft.progress import progress
@@ -40,7 +38,7 @@ def augment(
     classes, total = ClassMap.read(class_map), num_rows(train)
     recipe = with_class_shares(recipe_of(task, seed, preprocess, augment, classes), train, total, classes.num_classes)
     shown: list[Row] = []
-    rows = keeping(rows_of(train, recipe, out), chosen(total), shown)
+    rows = keeping(training_rows(recipe, train, out), total, shown)
     ids, sha256, counts = [], [], nothing(classes.num_classes, len(classes.channels))
     made = make_views(recipe, rows, total, classes.num_classes, out)
     for item in progress(made, "Making training views", total=total, unit="image"):
@@ -88,24 +86,3 @@ def refuse_unless_passed(validation: Path) -> None:
             [f"{e['name']}: {e['count']} (rule: {e['rule']})" for e in failed],
             remedy=f"read {validation.with_suffix('.md')}, mend the data or allow it in params.yaml with a reason",
         )
-
-
-def rows_of(train: Path, recipe: Recipe, out: Path) -> Iterator[Row]:
-    """The training rows; online, each is copied to `out` as it passes."""
-    if recipe.storage == "materialised":
-        return read_rows(train)
-    need_room(out, sum(shard.stat().st_size for shard in train.rglob("*.parquet")))
-    return write_rows(out / "rows.arrow", read_rows(train))
-
-
-def keeping(rows: Iterator[Row], numbers: set[int], kept: list[Row]) -> Iterator[Row]:
-    """Passes rows on, keeping those with the given numbers."""
-    for number, row in enumerate(rows):
-        if number in numbers:
-            kept.append(row)
-        yield row
-
-
-def void_fraction(stats: dict[str, int]) -> float:
-    """Share of the views' pixels that is ignored."""
-    return stats["void_after"] / max(stats["void_after"] + sum(stats["class_pixels_after"]), 1)

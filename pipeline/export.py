@@ -46,7 +46,7 @@ def export(
     same, file = torch_runner(stored, spec), onnx_runner(session(out / ONNX_FILE, runtime.num_threads))
 
     parity = compare(same, file, spec, images, classes.num_classes, export.parity_images, predict)
-    parity["relative_difference_at_odd_sizes"] = compare_sizes(same, file, spec)
+    parity["relative_difference_at_odd_sizes"] = compare_sizes(same, file, spec, original.fixed_size_px)
     rescoring = Rescoring(task, images, classes.names, content_seed(seed, "bootstrap"), evaluate, predict)
     before = None if export.weights_dtype == "float32" else torch_runner(original, spec)
     scored, rounding = rescoring.of_file(file, before, spec, read_json(metrics), runtime.precision)

@@ -16,6 +16,7 @@ from pipeline.fine_tune import fine_tune
 from pipeline.ingest import ingest
 from pipeline.pretrain_load import pretrain_load
 from pipeline.validate import validate
+from tests.dotted_keys import put
 
 FILE = Path(__file__).resolve().parents[1] / "params.yaml"
 SMALL = {
@@ -33,12 +34,7 @@ FOLDERS = ("interim", "checked", "augmented", "pretrained", "model", "curves", "
 def small_params(source: dict[str, Any] | str, **changes: Any) -> Params:
     """`params.yaml` with a source, small values, and changes by dotted key."""
     tree = YAML(typ="safe").load(FILE)
-    for key, value in (SMALL | {"ingest.source": source} | changes).items():
-        *sections, last = key.split(".")
-        node = tree
-        for section in sections:
-            node = node[section]
-        node[last] = value
+    put(tree, SMALL | {"ingest.source": source} | changes)
     return Params(**tree)
 
 

@@ -6,9 +6,10 @@ cd "$(dirname "$0")/../.."
 work=build/bundled
 installed=src/graft/weights/bundled_lraspp
 [ -d "$work/.git" ] || git clone --quiet . "$work"
-git -C "$work" pull --quiet --rebase
+as_nobody=(-c user.name="make bundled" -c user.email="bundled@localhost") # git may not know who runs this
+git -C "$work" "${as_nobody[@]}" pull --quiet --rebase
 cp pipeline/recipes/pretrain-scenes.yaml "$work/params.yaml"
-git -C "$work" diff --quiet || git -C "$work" commit --quiet --all --message "The pretraining recipe"
+git -C "$work" diff --quiet || git -C "$work" "${as_nobody[@]}" commit --quiet --all --message "The pretraining recipe"
 (cd "$work" && GRAFT_TRACKING=off dvc repro)
 mkdir -p "$installed"
 cp "$work"/models/exported/{weights.safetensors,spec.json,metrics.json,model_card.md} "$installed/"

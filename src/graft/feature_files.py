@@ -43,9 +43,11 @@ class Column:
         for row, values in zip(rows, self._stored(tensor), strict=True):
             self._file.seek(int(row) * self.row_bytes)
             try:
-                self._file.write(values.data)
+                num_written = self._file.write(values.data)
             except OSError as error:
                 raise no_room(f"features cannot be written ({error.strerror})") from None
+            if num_written < values.nbytes:  # what filled the disk was written in part
+                raise no_room("features cannot be written (only in part)")
 
     def read(self, rows: np.ndarray, device: torch.device) -> Tensor:
         """The rows as one batch on a device."""
@@ -65,7 +67,7 @@ def columns_for(tensors: Sequence[Tensor], num_rows: int) -> list[Column]:
         GraftError: The disk has less room than all rows need.
     """
     sizes = [
-        tensor[0].numel() * max(4 if tensor.is_floating_point() else 0, tensor.element_size()) for tensor in tensors
+        tensor[0].numel() * (FLOAT_BYTES if tensor.is_floating_point() else tensor.element_size()) for tensor in tensors
     ]
     needed, free = num_rows * sum(sizes), shutil.disk_usage(tempfile.gettempdir()).free
     if needed > free:

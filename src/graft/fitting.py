@@ -82,7 +82,7 @@ class Fitting:
         best = trainee.best_report
         model.load_state_dict(trainee.best)
         training.strategy.finish(model, self.bench.views, self.bench.forward(model), training.plan)
-        state = {name: tensor.detach().cpu().clone() for name, tensor in model.state_dict().items()}
+        state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
         if any(not torch.equal(tensor, trainee.best[name]) for name, tensor in state.items()):
             held = self._validate(model, lambda _: None)
             best = replace(best, val_loss=held.loss, val_score=held.score, collapsed_to=held.collapsed_to)
@@ -108,10 +108,9 @@ class Fitting:
 
     def _made_of(self, training: Training) -> dict[str, Any]:
         """How it was trained, nothing left to a default."""
-        params, plan = self.bench.params, training.plan
+        bench, params, plan = self.bench, self.bench.params, training.plan
         table = table_of(training.trainee, plan.learning_rate)
         frozen = frozen_table(training.trainee.model, training.trainee.optimizer.param_groups)
-        bench = self.bench
         choices = {
             "optimizer": bench.optimizer(),
             "schedule": bench.schedule(),

@@ -16,7 +16,7 @@ from graft.datasets.shards import Row, num_rows, read_rows
 from graft.datasets.stacks import decode
 from graft.errors import GraftError
 from graft.losses import WeightedSum
-from graft.metrics.confusion import confusion_matrix, scores
+from graft.metrics.confusion import HEADLINE, confusion_matrix, scores
 from graft.metrics.histogram import prediction_histogram
 from graft.predicting import Preparation, Runner, most_likely, predict_batch
 from graft.progress import progress
@@ -31,7 +31,6 @@ COLLAPSED_FRACTION, WHOLE_TRUTH_FRACTION = 0.995, 0.95
 MOST_CLASSES_SHOWN = 12
 
 Decoded = tuple[np.ndarray, np.ndarray]
-SCORES = {"segmentation": "mean_iou", "classification": "accuracy"}
 
 
 @dataclass
@@ -90,7 +89,7 @@ class HeldOut:
                 losses.append(self._loss(logits, target))
                 confusion += confusion_matrix(most_likely(logits), target, self.num_classes, **ignored)
             tick(len(images))
-        score = scores(confusion)[SCORES[self.spec.task]]
+        score = scores(confusion)[HEADLINE[self.spec.task]]
         return Held(math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion), confusion)
 
     def _loss(self, logits: np.ndarray, target: np.ndarray) -> float:
@@ -104,7 +103,7 @@ class HeldOut:
 
     def _decoded(self, row: Row) -> Decoded:
         image = decode(row.image, self.spec, where=row.id)
-        target = row.label if self.spec.task == "classification" else row.mask and decode_mask(row.mask)
+        target = row.label if self.spec.task == "classification" else row.mask and decode_mask(row.mask, where=row.id)
         if target is None:
             what = "label" if self.spec.task == "classification" else "mask"
             raise GraftError(

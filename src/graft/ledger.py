@@ -162,7 +162,8 @@ def verify(entries: Sequence[Entry], signers: Path = signing.SIGNERS) -> list[st
             problems.append(f"{here} speaks of something else than the intent before it")
         if entry.signature is None and known and signed_before:
             problems.append(f"{here} is not signed, though earlier ones are")
-        if entry.signature and known and not signing.signer_of(entry.signed_bytes, entry.signature, known):
+        signature = entry.signature
+        if signature is not None and known and not signing.signer_of(entry.signed_bytes, signature, known):
             problems.append(f"{here} is signed by nobody whom {signers} lists")
         signed_before |= entry.signature is not None
         before = entry

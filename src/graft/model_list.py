@@ -8,11 +8,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from graft.choices import option_rules
+from graft.choices import Choice, option_rules
 from graft.errors import GraftError
 from graft.models import MODELS, build
 from graft.models.segmentation_models import UNIVERSAL
 from graft.models.timm_library import timm_names
+from graft.weights.torchvision import published_weights
 
 NUM_CLASSES = 21
 UNKNOWN = "unknown"
@@ -128,15 +129,8 @@ def _with_weights(row: Listed) -> Listed:
         import segmentation_models_pytorch as smp
 
         return replace(row, weights=tuple(smp.encoders.encoders[name]["pretrained_settings"]))
-    return replace(row, weights=tuple(_of_torchvision([row.name, f"{row.name}_{name}", name])))
-
-
-def _of_torchvision(architectures: list[str]) -> dict[str, None]:
-    from torchvision import models
-
-    known = set(models.list_models())
-    found = [architecture for architecture in architectures if architecture in known]
-    return dict.fromkeys(member.name for name in found for member in models.get_model_weights(name))
+    choice = Choice(row.name, MODELS[row.task][row.name], {"variant": name})
+    return replace(row, weights=tuple(published_weights(choice)))
 
 
 def _of_timm(name: str) -> tuple[tuple[str, ...], str]:

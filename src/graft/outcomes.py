@@ -11,7 +11,7 @@ from torch import Tensor
 
 from graft.checkpoints import ModelSpec, save_model
 from graft.curves import write_curves
-from graft.held_out import SCORES
+from graft.metrics.confusion import HEADLINE
 from graft.parameter_groups import write_parameter_groups
 from graft.sample import write_json
 from graft.trainee import EpochReport
@@ -49,10 +49,10 @@ def write_learning(folder: Path, outcomes: Mapping[str, Outcome], task: str, mad
     write_curves(folder, {name: outcome.reports for name, outcome in outcomes.items()}, SCORE_NAMES[task])
     runs = {name: outcome.summary for name, outcome in outcomes.items()}
     write_parameter_groups(folder / "parameter_groups.csv", runs)
-    write_json(folder / "summary.json", {**made_of, "score": SCORES[task], "runs": runs})
+    write_json(folder / "summary.json", {**made_of, "score": HEADLINE[task], "runs": runs})
 
 
 def headline(task: str, outcomes: Mapping[str, Outcome]) -> dict[str, float]:
     """The best val score of each run and the epoch it was reached in."""
-    scores = {f"{name}.val_{SCORES[task]}": outcome.best.val_score for name, outcome in outcomes.items()}
+    scores = {f"{name}.val_{HEADLINE[task]}": outcome.best.val_score for name, outcome in outcomes.items()}
     return scores | {f"{name}.best_epoch": float(outcome.best.epoch) for name, outcome in outcomes.items()}

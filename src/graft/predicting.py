@@ -11,15 +11,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
 from graft import tiling
-from graft.choices import Choice, resolve
-from graft.datasets.resizing import RESIZES, resize_image
+from graft.datasets.resizing import resize_image, rule_of
 
 # Takes uint8 [B, H, W, C], gives float32 logits [B, K, H, W] (segmentation) or [B, K] (classification).
 Runner = Callable[[np.ndarray], np.ndarray]
@@ -187,17 +185,12 @@ def _num_pixels(size: tuple[int, int], spec: Preparation) -> int:
 
 
 def _prepared_size(image: np.ndarray, spec: Preparation, max_pixels: int) -> tuple[int, int]:
-    height, width = _rule(tuple(sorted(spec.resize.items())))(*image.shape[:2])
+    height, width = rule_of(spec.resize)(*image.shape[:2])
     if spec.task == "classification" and (num_pixels := _num_pixels((height, width), spec)) > max_pixels:
         shrink = math.sqrt(max_pixels / num_pixels)
         longest = max_pixels // max(min(height, width) * shrink, spec.min_side_px)
         height, width = (int(min(max(side * shrink, 1), longest)) for side in (height, width))
     return height, width
-
-
-@lru_cache
-def _rule(resize: tuple[tuple[str, Any], ...]) -> Choice:
-    return resolve(RESIZES, dict(resize), where="preprocess.resize")
 
 
 def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import csv
 import glob
+import hashlib
+import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -126,16 +129,17 @@ def _before_wildcards(parts: Sequence[str]) -> Iterator[str]:
 
 
 def _distinct(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
-    """No place twice, also where letters differ only in case (as on macOS)."""
+    """No place twice, also where letters differ only in case (as on macOS); what then is left gets a digest."""
     distinct: dict[Path, PurePosixPath] = {}
     for candidates in (
         lambda file, place: place.with_suffix(""),
         lambda file, place: place,
         lambda file, place: PurePosixPath(*(part for part in file.absolute().parts if part != file.anchor)),
+        lambda file, place: PurePosixPath(f"{place}-{hashlib.sha256(os.fsencode(file)).hexdigest()[:16]}"),
     ):
         remaining = {file: candidates(file, place) for file, place in places.items() if file not in distinct}
-        taken = [str(place).casefold() for place in [*distinct.values(), *remaining.values()]]
-        distinct |= {file: place for file, place in remaining.items() if taken.count(str(place).casefold()) == 1}
+        taken = Counter(str(place).casefold() for place in [*distinct.values(), *remaining.values()])
+        distinct |= {file: place for file, place in remaining.items() if taken[str(place).casefold()] == 1}
     return {file: distinct[file] for file in places}
 
 

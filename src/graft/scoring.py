@@ -115,7 +115,7 @@ def _targets(row: Row, image: np.ndarray) -> np.ndarray:
         return np.asarray(row.label, np.int64)
     if row.mask is None:
         raise GraftError("an image without mask or label cannot be scored", where=row.id, remedy="run dvc repro ingest")
-    mask = decode_mask(row.mask)
+    mask = decode_mask(row.mask, where=row.id)
     if mask.shape != image.shape[:2]:
         sizes = f"the mask has {mask.shape[1]}×{mask.shape[0]} pixels, the image {image.shape[1]}×{image.shape[0]}"
         raise GraftError(sizes, where=row.id, rule="an image and its mask have one size")

@@ -105,7 +105,7 @@ def signer_of(data: bytes, signature: str, known: Sequence[Signer]) -> Signer | 
     for signer in known:
         try:
             signer.key.verify(base64.b64decode(signature, validate=True), data)
-        except (InvalidSignature, ValueError):
+        except (InvalidSignature, ValueError, TypeError):  # TypeError: what stands there is no text
             continue
         return signer
     return None

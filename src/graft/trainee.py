@@ -173,7 +173,9 @@ class Trainee:
             raise self._not_finite("validation loss", held.loss, self.step)
         is_best = all(held.score > report.val_score for report in self.history)
         if is_best:
-            self.best = {name: tensor.detach().cpu().clone() for name, tensor in self.judged.state_dict().items()}
+            self.best = {
+                name: tensor.detach().to("cpu", copy=True) for name, tensor in self.judged.state_dict().items()
+            }
         train_loss = math.fsum(self._losses) / len(self._losses)
         report = EpochReport(
             epoch=self.epoch + 1,

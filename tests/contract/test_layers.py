@@ -25,9 +25,19 @@ def test_layers_hold(monkeypatch):
     assert lint_imports(config_filename="pyproject.toml", no_cache=True) == EXIT_STATUS_SUCCESS
 
 
-def test_the_design_names_every_module_of_the_layers():
+def modules_of_the_layers() -> set[str]:
     layers = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["tool"]["importlinter"]["contracts"]
-    modules = {name.strip() for layer in layers[0]["layers"] for name in layer.split("|")}
+    return {name.strip() for layer in layers[0]["layers"] for name in layer.split("|")}
+
+
+def test_every_module_is_in_a_layer():
+    children = [path for path in (REPOSITORY / "src/graft").iterdir() if not path.name.startswith("__")]
+    modules = {path.stem for path in children if path.suffix == ".py" or (path / "__init__.py").is_file()}
+    assert {f"graft.{name}" for name in modules} | {"pipeline"} == modules_of_the_layers()
+
+
+def test_the_design_names_every_module_of_the_layers():
+    modules = modules_of_the_layers()
     page = (REPOSITORY / "docs/design.md").read_text("utf-8").split("## 2.")[1].split("```")[1]
     named = set(re.findall(r"[a-z_]+", page))
     assert {name.removeprefix("graft.") for name in modules} <= named

@@ -14,6 +14,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from graft.sample import read_json
+from tests.dotted_keys import put
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 STAGES = ("ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export")
@@ -70,12 +71,7 @@ class Project:
         """Sets keys such as `fine_tune.epochs` in a params file."""
         yaml = YAML()
         tree = yaml.load(self.root / file)
-        for key, value in values.items():
-            *sections, last = key.split(".")
-            node = tree
-            for section in sections:
-                node = node[section]
-            node[last] = value
+        put(tree, values)
         yaml.dump(tree, self.root / file)
 
     def commit(self, message: str) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from graft.errors import GraftError
 from graft.lineage.filling import up_to_date
 from graft.lineage.freshness import state_of_store
 from graft.lineage.walking import chain_of
+from tests.end_to_end.served import free_port, wait_for
 from tests.end_to_end.tampering import NAME, copied
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
@@ -27,24 +26,18 @@ pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports 
 def server(finished, tmp_path_factory) -> Iterator[tuple[Path, str]]:
     """A copy of the project, and the address of a server in front of its store."""
     root = copied(finished, tmp_path_factory.mktemp("served") / "project")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [str(Path(sys.executable).with_name("mlflow")), "server", "--workers", "1", "--port", str(port)]
     command += ["--backend-store-uri", f"sqlite:///{root}/mlflow.db", "--default-artifact-root", str(root / "mlruns")]
     quiet = subprocess.DEVNULL
     started = subprocess.Popen(command, cwd=root, stdout=quiet, stderr=quiet, start_new_session=True)
     uri = f"http://127.0.0.1:{port}"
     try:
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{uri}/health", timeout=2)
-                break
-            except OSError:
-                time.sleep(0.5)
+        wait_for(f"{uri}/health", started)
         yield root, uri
     finally:
-        os.killpg(started.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGKILL)
         started.wait()
 
 

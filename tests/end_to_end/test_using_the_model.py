@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import os
 import shutil
 import signal
-import socket
-import time
 import urllib.request
 from pathlib import Path
 
@@ -19,8 +18,7 @@ from graft.datasets.images import decode_mask, encode_png
 from graft.sample import read_json, sha256_of
 from graft.scenes import render
 from tests.end_to_end.project import Project
-
-SECONDS_TO_START = 120
+from tests.end_to_end.served import free_port, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +32,7 @@ def test_predict_takes_the_candidate_from_the_registry(finished, photograph, tmp
     model = "models:/graft-segmentation@candidate"
     out = tmp_path / "predictions"
     finished.run("graft", "predict", str(photograph.parent / "*.png"), "--model", model, "--out", str(out))
-    masks = [path for path in out.rglob("*.png") if decode_size(path) == (120, 200)]
+    masks = [path for path in out.rglob("*.png") if read_mask(path).shape[:2] == (120, 200)]
     assert any("straße 1" in path.name for path in masks)
     local = tmp_path / "local"
     finished.run("graft", "predict", str(photograph), "--out", str(local))
@@ -69,15 +67,15 @@ def test_an_alias_that_does_not_exist_is_answered(finished, photograph, tmp_path
 def test_mlflow_serves_the_candidate(finished, photograph, tmp_path):
     port = free_port()
     command = ("mlflow", "models", "serve", "-m", "models:/graft-segmentation@candidate", "-p", str(port))
-    finished.environment["MLFLOW_TRACKING_URI"] = "sqlite:///mlflow.db"
-    server = finished.start(*command, "--env-manager", "local")
+    project = Project(finished.root, MLFLOW_TRACKING_URI="sqlite:///mlflow.db")
+    server = project.start(*command, "--env-manager", "local")
     try:
-        wait_for(port, server)
+        wait_for(f"http://127.0.0.1:{port}/ping", server, server.stdout.read)
         image = base64.b64encode(photograph.read_bytes()).decode()
         answer = ask(port, {"dataframe_split": {"columns": ["image"], "data": [[image]]}})
     finally:
-        del finished.environment["MLFLOW_TRACKING_URI"]
-        os.killpg(server.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGKILL)
         server.communicate()
     prediction = answer["predictions"][0]
     mask = decode_mask(base64.b64decode(prediction["mask"]))
@@ -87,34 +85,10 @@ def test_mlflow_serves_the_candidate(finished, photograph, tmp_path):
     assert any(np.array_equal(mask, read_mask(path)) for path in (tmp_path / "out").rglob("*.png"))
 
 
-def decode_size(path: Path) -> tuple[int, ...]:
-    import cv2
-
-    return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED).shape[:2]
-
-
 def read_mask(path: Path) -> np.ndarray:
     import cv2
 
     return cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_for(port: int, server) -> None:
-    deadline = time.monotonic() + SECONDS_TO_START
-    while time.monotonic() < deadline:
-        assert server.poll() is None, server.communicate()[0]
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=2):
-                return
-        except OSError:
-            time.sleep(0.5)
-    raise AssertionError("the server never answered")
 
 
 def ask(port: int, content: dict) -> dict:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +16,13 @@ from safetensors.numpy import save_file
 from graft.audit.cached import md5_in_workspace, outs_of_lock
 from graft.audit.commits import Damaged, Objects, differences
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, as_text, compared, compared_files, worst
-from graft.audit.rebuilding import WEIGHTS, levels, offered
-from graft.digests import digest_of
+from graft.audit.rebuilding import WEIGHTS, _bring_raw, levels, offered, own_records, place_for_checkout
+from graft.audit.server import check_versions
+from graft.digests import digest_of, digest_of_listing
+from graft.errors import GraftError
+from graft.lineage.walking import Chain, Step, chain_of
 from graft.sample import sha256_of
+from tests.synthetic_lineage import NAME, add, fill, sha
 
 
 def test_a_value_is_verified_missing_or_broken():
@@ -90,6 +96,15 @@ def test_code_and_params_are_found_in_the_commit(repository):
     objects.close()
 
 
+@pytest.mark.parametrize("text", ["", "- a list\n", "seed: [\n"])
+def test_params_that_are_none_are_not_those_of_a_record(text, repository):
+    Path("params.yaml").write_text(text)
+    git("-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-q", "-a", "-m", "two")
+    objects = Objects()
+    assert differences(objects, git("rev-parse", "HEAD"), record(params={"seed": 7})) == ["params.yaml (seed)"]
+    objects.close()
+
+
 @pytest.mark.parametrize("packed", [True, False])
 def test_an_object_of_git_that_was_changed_is_named(packed, repository):
     name = git("rev-parse", "HEAD:params.yaml")
@@ -152,3 +167,59 @@ def test_what_this_machine_cannot_offer_is_said(tmp_path, monkeypatch):
         assert word in found.reason
     made_with["fine-tune"] = {"environment": {"device": "cpu", "num_threads": 1}, "params": {}}
     assert list(offered(made_with)) == []
+
+
+def test_a_rebuild_is_of_the_model_and_not_of_the_one_it_grew_from(tmp_path):
+    index = fill(tmp_path / "i.sqlite", 5, 1)
+    add(index, "ingest", 2, {"data/raw": sha("raw", 2)}, "data/interim/train/a.parquet")
+    interim = {"data/interim/train": digest_of_listing({"a.parquet": sha("ingest", 2)})}
+    views = index.record(add(index, "augment", 2, interim, "data/augmented/images.npy"))["outputs"]
+    loaded = add(index, "pretrain-load", 2, {}, "models/pretrained/weights.safetensors")
+    index.add_card(loaded, {"name": "file", "sha256": sha("fine-tune", 1)})
+    read = views | index.record(loaded)["outputs"]
+    tuned = index.record(add(index, "fine-tune", 2, read, "models/fine_tuned/model.safetensors"))["outputs"]
+    export = add(index, "export", 2, tuned, "models/exported/model.onnx")
+    model = index.record(export)["outputs"]["models/exported"]
+    version = {"name": NAME, "number": 2, "record": export, "model": model, "run": "r", "aliases": []}
+    index.replace_versions([*index.versions(), version])
+    records = own_records(index, chain_of(index, f"models:/{NAME}/2"))
+    assert list(records) == ["ingest", "augment", "pretrain-load", "fine-tune", "export"]
+    assert all(record["fingerprint"] == sha(stage, 2, "fingerprint") for stage, record in records.items())
+    index.close()
+
+
+def test_raw_files_above_the_repository_stay_inside_the_folder_of_a_rebuild(tmp_path, monkeypatch):
+    for name in ("team/project", "elsewhere/rebuild", "elsewhere/photos", "photos"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "photos/one.png").write_bytes(b"one")
+    monkeypatch.chdir(tmp_path / "team/project")
+    ingest = {"inputs": {"../../photos": digest_of(Path("../../photos"))}}
+    folder = tmp_path / "elsewhere/rebuild"
+    checkout = place_for_checkout(folder, ingest)
+    checkout.mkdir()
+    _bring_raw(ingest, checkout)
+    assert (checkout / "../../photos/one.png").resolve().is_relative_to(folder)
+    assert (checkout / "../../photos/one.png").read_bytes() == b"one"
+    assert list((tmp_path / "elsewhere/photos").iterdir()) == []
+    assert place_for_checkout(folder, {"inputs": {"data/raw": ""}}) == folder / "checkout"
+
+
+def test_a_version_is_compared_with_the_record_it_was_registered_from(tmp_path, monkeypatch):
+    def gone(*_: object) -> Path:
+        raise GraftError("gone")
+
+    index = fill(tmp_path / "i.sqlite", 5, 1)
+    monkeypatch.setattr("graft.tracking.download_version", gone)
+    (version,) = index.versions()
+    first = index.record(version["record"])
+    commit = {"commit": "1" * 40, "holds_code_and_params": True}
+    again = index.add_record(json.dumps(first | {"git": commit}).encode())  # the same files, made at another commit
+    tags = {"graft.model_digest": version["model"], "graft.record": version["record"]}
+    tags |= {"graft.fingerprint": first["fingerprint"], "mlflow.source.git.commit": "0" * 40}
+    client = SimpleNamespace(get_model_version=lambda *_: SimpleNamespace(tags=tags))
+    chain = Chain(version["model"], (version,), {again: Step(again, "export", {})})
+    *links, _ = check_versions(index, chain, client)
+    assert {link.status for link in links} == {VERIFIED}
+    tags["graft.record"] = again
+    assert BROKEN in {link.status for link in check_versions(index, chain, client)}
+    index.close()

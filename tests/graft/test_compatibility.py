@@ -12,6 +12,7 @@ from graft.errors import GraftError
 from graft.params_file import check_file
 from graft.params_writing import DOCUMENTED
 from graft.recipes import recipes
+from tests.dotted_keys import put
 
 CLASSIFICATION = {"task": "classification", "pretrain_load.source": "none"}
 
@@ -19,12 +20,7 @@ CLASSIFICATION = {"task": "classification", "pretrain_load.source": "none"}
 def file(folder: Path, changes: dict[str, Any]) -> Path:
     yaml, path = YAML(), folder / "params.yaml"
     tree = yaml.load(DOCUMENTED)
-    for key, value in changes.items():
-        *sections, last = key.split(".")
-        node = tree
-        for section in sections:
-            node = node[section]
-        node[last] = value
+    put(tree, changes)
     yaml.dump(tree, path)
     return path
 

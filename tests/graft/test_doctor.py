@@ -170,6 +170,14 @@ def test_a_remote_is_looked_for(here):
     assert {finding.name: finding.state for finding in services.dvc()}["DVC remote"] == "wrong"
 
 
+def test_a_configuration_of_dvc_that_cannot_be_read_is_said(here):
+    Path(".dvc/config").write_text("remote = team\n", encoding="utf-8")
+    finding = one(services.dvc)
+    assert (finding.state, finding.remedy) == ("wrong", "mend .dvc/config or config.local")
+    Path(".dvc/config").write_text("[core]\n    remote = team\n['remote \"team\"']\n    jobs = 2\n", encoding="utf-8")
+    assert "has no address" in list(services.dvc())[-1].fact
+
+
 def test_changed_code_is_a_warning(here):
     Path("pipeline").mkdir()
     Path("pipeline/mine.py").write_text("print()\n", encoding="utf-8")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from graft.datasets.facts import image_facts, mask_facts, perceptual_hash
 from graft.datasets.images import FORMATS_READ, decode_image, decode_mask, encode_png, overlay
@@ -44,6 +46,23 @@ def test_orientation_is_applied_and_the_facts_say_so(kind: str, orientation: int
     assert image.shape == expected.shape == (facts["height"], facts["width"], 3)
     assert np.abs(image.astype(int) - expected).mean() < 6
     assert facts["exif_orientation"] == orientation
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "AVIF", "PNG of ImageMagick"])
+def test_orientation_beside_exif_turns_the_facts_too(kind: str) -> None:
+    exif, texts = Image.Exif(), PngInfo()
+    exif[0x0112] = 6
+    xmp = '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+    if kind == "PNG of ImageMagick":
+        raw = exif.tobytes()
+        texts.add_text("Raw profile type exif", f"\nexif\n{len(raw):8}\n{raw.hex()}\n", zip=True)
+    else:
+        texts.add_itxt("XML:com.adobe.xmp", xmp)
+    options = {"pnginfo": texts} if kind.startswith("PNG") else {"xmp": xmp.encode()}
+    data = encoded(photograph(), kind.split()[0], **options)
+    facts = image_facts(data, "x", LIMIT)
+    assert decode_image(data).shape == (facts["height"], facts["width"], 3) == (40, 24, 3)
+    assert facts["exif_orientation"] == 6
 
 
 @pytest.mark.parametrize("mode", ["L", "P", "RGBA", "1", "I;16"])
@@ -145,8 +164,10 @@ def test_decompression_bomb_is_refused_by_its_header() -> None:
 
 def test_floating_point_samples_are_refused() -> None:
     data = encoded(Image.fromarray(np.ones((4, 4), np.float32)), "TIFF")
-    with pytest.raises(GraftError, match="no agreed range"):
-        decode_image(data)
+    with pytest.raises(GraftError, match=r"^a.tif: .*no agreed range"):
+        decode_image(data, where="a.tif")
+    with pytest.raises(GraftError, match=r"^m.tif: floating point values are no class ids"):
+        mask_facts(data, identity(2), "m.tif", LIMIT)
     with pytest.raises(GraftError, match="more than 16 bits"):
         decode_image(encoded(Image.fromarray(np.full((4, 4), 10**6, np.int32)), "TIFF"))
 
@@ -177,6 +198,16 @@ def test_mask_facts_count_what_is_there() -> None:
     assert (facts["mask_width"], facts["mask_height"], facts["mask_lossy"]) == (3, 2, False)
     clean = encoded(Image.fromarray(np.zeros((3, 3), np.uint8)))
     assert mask_facts(clean, identity(3), "m", LIMIT)["mask"] == clean
+
+
+def test_values_no_grey_image_can_hold_are_unknown_and_no_class() -> None:
+    data = encoded(Image.fromarray(np.array([[-9999, -1, 0], [1, 65535, 70000]], np.int32)), "TIFF")
+    ends = Translation((((0, 0),), ((1, 1),), ((65535, 65535),)), ((),) * 3)
+    facts = mask_facts(data, ends, "m", LIMIT)
+    assert decode_mask(facts["mask"]).tolist() == [[255, 255, 0], [1, 2, 255]]
+    assert (facts["mask_unknown"], facts["mask_unknown_values"]) == (3, ["-9999", "-1", "70000"])
+    facts = mask_facts(data, replace(ends, rest=1), "m", LIMIT)
+    assert (decode_mask(facts["mask"]).tolist(), facts["mask_unknown"]) == ([[1, 1, 0], [1, 2, 1]], 0)
 
 
 def test_masks_of_every_kind_are_read() -> None:

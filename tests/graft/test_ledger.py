@@ -190,6 +190,8 @@ def test_entries_are_signed_by_a_listed_key_and_forgeries_are_named(store, folde
     assert "signed by nobody" in ledger.verify([replace(first, reason="forged")])[0]
     unsigned = entry(1, "confirmed", first, name="signed")
     assert "is not signed" in ledger.verify([first, unsigned])[0]
+    for nothing in ("", 0):  # neither None nor anybody's
+        assert "signed by nobody" in ledger.verify([first, replace(unsigned, signature=nothing)])[0]
     make_key(folder / "eve.pem", "Eve", monkeypatch)
     with pytest.raises(GraftError, match=r"signers.pub: the key of GRAFT_SIGNING_KEY is not listed.*ssh-ed25519"):
         ledger.append(store, "signed", unsigned)

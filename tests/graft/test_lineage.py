@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from graft import tracking
 from graft.errors import GraftError
+from graft.lineage.filling import fill_from_server
+from graft.lineage.freshness import authorization
 from graft.lineage.index import Index, produced
 from graft.lineage.page import page
 from graft.lineage.recall import who_saw
@@ -162,3 +165,45 @@ print(sorted({{"mlflow", "pandas", "torch", "pyarrow", "numpy"}} & set(sys.modul
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_a_run_that_was_published_without_its_manifest_gives_its_record(store, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (folder / "made").mkdir()
+    source = Index(tmp_path / "source.sqlite")
+    digest = add(source, "ingest", 1, {"data/raw": sha("raw", 1)}, "data/interim/manifest.parquet")
+    data = json.dumps(source.record(digest)).encode()
+    source.close()
+    (folder / "made/ingest.json").write_bytes(data)
+    tags = {tracking.STAGE: "ingest", tracking.RECORD: digest, tracking.COMPLETE: "true"}
+    run = tracking.create_run(store, "ingest", tags)
+    store.log_artifact(run.info.run_id, str(folder / "made/ingest.json"), "record")
+    index = Index(tmp_path / "index.sqlite")
+    fill_from_server(index)
+    assert index.run_of(digest) == run.info.run_id
+    assert not index.is_listed(digest)
+    index.close()
+
+
+def test_a_user_with_a_password_comes_before_a_token_as_in_mlflow(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD", raising=False)
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "token")
+    assert authorization() == {"Authorization": "Bearer token"}
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    assert authorization() == {"Authorization": "Basic YWRhOnNlY3JldA=="}
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME")
+    monkeypatch.delenv("MLFLOW_TRACKING_TOKEN")
+    assert authorization() == {}
+
+
+def test_a_model_that_is_not_there_is_not_taken_for_verified(tmp_path):
+    from graft.cli.lineage import verify
+
+    bundle = tmp_path / "attestation.json"
+    with pytest.raises(GraftError, match=r"no such file.*graft attest --out"):
+        verify(bundle, None, tmp_path / "signers.pub")
+    bundle.write_bytes(b"{}")
+    with pytest.raises(GraftError, match="no such folder"):
+        verify(bundle, tmp_path / "exprted", tmp_path / "signers.pub")

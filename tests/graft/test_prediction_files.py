@@ -10,7 +10,6 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from small_export import bands, flag, small_export
 
 from graft.datasets.images import encode_png
 from graft.errors import GraftError
@@ -18,6 +17,7 @@ from graft.formats.translation import Translation, identity
 from graft.prediction_files import find_images, predict_files
 from graft.sample import ClassMap
 from graft.serving.translating import in_source_values
+from tests.graft.small_export import bands, flag, small_export
 
 
 def save(path: Path, image: np.ndarray) -> Path:
@@ -55,6 +55,16 @@ def test_keeps_folders_apart_and_never_writes_two_images_to_one_place(tmp_path: 
     model = small_export(tmp_path / "model")
     assert predict_files([root], model, tmp_path / "out").num_written == 5
     assert len(list((tmp_path / "out" / "masks").rglob("*.png"))) == 5
+
+
+def test_names_that_differ_only_in_case_get_places_that_differ_everywhere(tmp_path: Path) -> None:
+    for name in ("one.png", "One.png", "two.png"):
+        (tmp_path / name).touch()
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("the disk takes both names for one")
+    places = [str(place).casefold() for place in find_images([str(tmp_path)]).values()]
+    assert len(set(places)) == 3
+    assert "two" in places
 
 
 def test_the_orientation_of_a_photograph_is_that_of_its_mask(tmp_path: Path) -> None:

@@ -222,6 +222,15 @@ def test_a_command_that_slept_between_two_steps_does_not_bring_its_version_back(
     assert_in_force(store, "slept", 2)
 
 
+def test_somebody_without_a_name_is_named_by_number(monkeypatch):
+    def nobody() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr(moving, "_git", lambda *_: "")
+    monkeypatch.setattr(moving.getpass, "getuser", nobody)
+    assert moving.author() == f"user {os.getuid()}"
+
+
 def test_a_damaged_ledger_stops_every_command(store):
     digest = register(store, "damaged", 1)
     promote(store, "damaged", 1, digest)

@@ -10,12 +10,12 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from small_export import bands, flag, small_export
 
 from graft.datasets.images import encode_png
 from graft.errors import GraftError
 from graft.serving import signature
 from graft.serving.predictor import Predictor
+from tests.graft.small_export import bands, flag, small_export
 
 PNG = encode_png(flag(30, 45))
 

@@ -37,6 +37,18 @@ def test_rows_come_back_as_written(tmp_path: Path) -> None:
     assert pq.read_schema(tmp_path / "train/b-00000.parquet").equals(SHARD_SCHEMA)
 
 
+def test_rows_by_number_are_read_from_their_row_groups_alone(tmp_path: Path) -> None:
+    write(tmp_path, [row(n, size=8_000_000) for n in range(7)], most_bytes=40_000_000)
+    assert [r.label for r in read_rows(tmp_path / "train", {1, 4, 6})] == [1, 4, 6]
+    path = tmp_path / "train/b-00000.parquet"
+    damaged = bytearray(path.read_bytes())
+    damaged[12_000_000] ^= 1  # in the second row of the first group
+    path.write_bytes(damaged)
+    assert [r.label for r in read_rows(tmp_path / "train", {3, 5})] == [3, 5]
+    with pytest.raises(GraftError, match="the shard is damaged"):
+        list(read_rows(tmp_path / "train", {0}))
+
+
 def test_a_shard_stays_below_its_limit(tmp_path: Path) -> None:
     write(tmp_path, [row(n, size=20_000) for n in range(20)], most_bytes=100_000)
     shards = sorted((tmp_path / "train").iterdir())

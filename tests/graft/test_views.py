@@ -129,6 +129,8 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path):
         run_augment(tmp_path, tmp_path / "out", views=10**10)
     assert list((tmp_path / "out").iterdir()) == []
     need_room(tmp_path, 1)
+    with pytest.raises(GraftError, match=r"the training rows need .* online keeps a copy .* Remedy: free some space"):
+        need_room(tmp_path, 10**18, "online")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full is Linux's")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import resource
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,7 +74,7 @@ def test_a_batch_is_answered_in_the_same_bits(folders, task, spec, train):
         torch.manual_seed(3)
         answer = forward(given)
         answers.append(list(answer[:2]) if isinstance(answer, WithAuxiliary) else [answer])
-    assert len(answers[0]) == 2 if "auxiliary_weight" in spec else 1
+    assert len(answers[0]) == (2 if "auxiliary_weight" in spec else 1)
     assert all(torch.equal(one, other) for one, other in zip(*answers, strict=True))
 
 
@@ -209,6 +210,16 @@ def test_a_disk_that_fills_up_is_an_error_and_no_crash():
         column._file = full
         with pytest.raises(GraftError, match="features cannot be written"):
             column.write(np.array([0]), torch.ones(1, 4))
+
+
+def test_a_row_that_the_disk_took_in_part_is_an_error():
+    column, (soft, hard) = Column(torch.zeros(1, 4), 3), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40, hard))  # the last of three rows of 16 bytes has room for half of it
+    try:
+        with pytest.raises(GraftError, match="features cannot be written"):
+            column.write(np.array([2]), torch.ones(1, 4))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_mixing_is_refused_with_reuse(folders, tmp_path):

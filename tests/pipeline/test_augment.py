@@ -93,6 +93,18 @@ def test_the_sheet_is_drawn_for_one_sample_and_for_more_classes_than_fit_a_line(
     assert cv2.imread(str(tmp_path / "more/preview.png")).shape[0] > few.shape[0]
 
 
+def test_the_256th_class_of_a_classifier_is_drawn_in_its_colour_and_not_as_ignored(tmp_path):
+    write_train(tmp_path, task="classification", num_samples=1, label=255)
+    names = tuple(f"class {k}" for k in range(257))
+    for shade in (40, 220):
+        colors = tuple((shade if k == 255 else 0, 0, k % 200) for k in range(257))
+        classes = ClassMap("classification", names, colors, names, False, False, "image_folder")
+        classes.write(tmp_path / "class_map.json")
+        run_augment(tmp_path, tmp_path / str(shade), task="classification", views=1)
+    one, other = ((tmp_path / shade / "preview.png").read_bytes() for shade in ("40", "220"))
+    assert one != other
+
+
 def test_crops_that_seek_rare_classes_are_told_the_shares_of_all_classes(tmp_path):
     write_train(tmp_path, num_samples=4)
     policy = {"name": "light", "strength": 0.0, "rare_class_pixels": 200, "rare_class_share": 0.05}

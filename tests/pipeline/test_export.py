@@ -317,6 +317,31 @@ assert "torch" not in sys.modules
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.parametrize(
+    ("multiple", "min_side_px", "fixed_size_px", "sizes"),
+    [
+        (1, 32, None, [(33, 65), (224, 288), (95, 47)]),
+        (32, 64, None, [(64, 96), (224, 288), (96, 64)]),
+        (1, 107, None, [(107, 107), (224, 288), (107, 107)]),  # Inception does not work below 75 px
+        (224, 224, 224, [(224, 224)] * 3),  # a mixer takes one size
+    ],
+)
+def test_odd_sizes_are_sizes_that_the_model_takes(
+    multiple: int, min_side_px: int, fixed_size_px: int | None, sizes: list[tuple[int, int]]
+) -> None:
+    asked = []
+
+    def runner(images: np.ndarray) -> np.ndarray:
+        asked.append(images.shape)
+        return np.ones((len(images), 3), np.float32)
+
+    model = {"name": "any"}
+    facts = multiple, False, min_side_px
+    spec = ModelSpec("classification", model, 3, NAMES, (0.5,) * 3, (0.2,) * 3, {"name": "none"}, *facts)
+    assert parity.compare_sizes(runner, runner, spec, fixed_size_px) == 0
+    assert asked[::2] == asked[1::2] == [(number, *size, 3) for number, size in zip((1, 3, 1), sizes, strict=True)]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "model"),

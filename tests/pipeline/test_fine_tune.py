@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from graft.checkpoints import load_model, load_state, save_state
-from graft.class_weights import class_weights
 from graft.errors import GraftError
 from graft.held_out import collapse_warning, collapsed_class
 from graft.models import fresh
@@ -257,19 +256,6 @@ def test_of_many_classes_the_warning_shows_those_that_matter():
     lines = collapse_warning(confusion, [f"class {number}" for number in range(100)]).splitlines()
     assert "predicts class 70 for all of val" in lines[0]
     assert [line.split("  ")[0] for line in lines[1::2]] == [f"class {n}" for n in (70, *range(89, 100))]
-
-
-def test_class_weights_worked_out_by_hand():
-    counts = [100, 50, 0, 10]
-    assert class_weights("none", counts) is None
-    torch.testing.assert_close(class_weights("inverse", counts), torch.tensor([160 / 300, 160 / 150, 0, 160 / 30]))
-    torch.testing.assert_close(class_weights("median_frequency", counts), torch.tensor([0.5, 1.0, 0, 5.0]))
-    effective = class_weights("effective", counts).numpy()
-    beta = 1 - 3 / 160
-    expected = np.array([(1 - beta) / (1 - beta**n) if n else 0 for n in counts])
-    np.testing.assert_allclose(effective, expected * 160 / (expected * counts).sum(), rtol=1e-6)
-    with pytest.raises(GraftError, match="class_weights: none"):
-        class_weights("inverse", [0, 0])
 
 
 def test_an_epoch_is_a_permutation_that_depends_on_seed_and_epoch_alone():

@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 from graft.params import Params
 from graft.recipes import recipes
 from graft.sample import read_json
+from tests.dotted_keys import put
 from tests.formats_layouts.pictures import stripes, write_image, write_mask
 from tests.formats_layouts.published import make_cityscapes
 from tests.seven_stages import SMALL, run_stages
@@ -106,12 +107,7 @@ def miniature(name: str, changes: dict[str, Any]) -> Params:
         changes = {}
     if tree["fine_tune"]["strategy"].get("unfreeze") == "head_first":
         changes = changes | {"fine_tune.epochs": 2}
-    for key, value in (MINIATURE | changes).items():
-        *sections, last = key.split(".")
-        node = tree
-        for section in sections:
-            node = node[section]
-        node[last] = value
+    put(tree, MINIATURE | changes)
     return Params(**tree)
 
 

@@ -232,6 +232,7 @@ def test_mask_folder_finds_pairs_and_leaves_masks_aside(tmp_path: Path) -> None:
         ("tiles/**/*.jpg", "{dir}/{stem}.png", "tiles/a/b/1.jpg", "tiles/a/b/1.png"),
         ("images/**/*.jpg", "masks/{subdir}/{stem}.png", "images/a/b/1.jpg", "masks/a/b/1.png"),
         ("images/**/*.jpg", "masks/{subdir}/{stem}.png", "images/1.jpg", "masks/1.png"),
+        ("subdir/**/*.jpg", "masks/{subdir}/{stem}.png", "subdir/a/1.jpg", "masks/a/1.png"),
         ("*/images/*", "{dir}/../labels/{name}.png", "a/images/1.v2.jpg", "a/labels/1.v2.jpg.png"),
         ("*.jpg", "{dir}/{stem}.png", "1.jpg", "1.png"),
         ("case?/image[0-9].png", "{dir}/mask.png", "case7/image3.png", "case7/mask.png"),
@@ -334,6 +335,7 @@ def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     [
         ({"a": [0], "b": [0]}, "b: 0 is claimed by a too"),
         ({"a": ["0-9"], "b": [5]}, "b: 5 is claimed by a too"),
+        ({"a": [0], "void": [0]}, "void: 0 is claimed by a too"),
         ({"a": [7], "b": [[7, 7, 7]]}, "b: 7 is claimed by a too"),
         ({"a": [[1, 2, 3]], "b": [[1, 2, 3]]}, r"b: \(1, 2, 3\) is claimed by a too"),
         ({"a": "rest", "b": "rest"}, "b: only one class can be the rest, and a is"),

@@ -107,23 +107,25 @@ def test_a_wrong_layout_is_answered_with_what_is_expected_and_what_is_there(tmp_
         run_ingest(tmp_path / "raw", tmp_path / "out", "coco")
 
 
-def test_everything_wrong_in_annotations_is_listed_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    wrong = [
-        ([[1, 1, 5, 5]], "a polygon needs x and y of three points or more"),
-        ([], "no polygon"),
-        (box(0, 0, 90, 5), "a polygon lies far outside of 32 x 24 pixels"),
-        ([[1, 1, "a", 1, 5, 5]], "a polygon holds what is no number"),
-        ({**compressed(pixels(0, 0, 3, 3)), "size": [9, 9]}, r"its size [9, 9] is not [24, 32]"),
-        ({"size": list(SIZE), "counts": "0123456789"}, "its run lengths are not of 24 x 32 pixels"),
-        ({"size": list(SIZE), "counts": [3, 4]}, "its run lengths are not of 24 x 32 pixels"),
-        ({"size": list(SIZE), "counts": [-32, 800]}, "its run lengths are not of 24 x 32 pixels"),
-        ({"size": list(SIZE), "counts": None}, "AttributeError"),
-        ("none", "indices must be"),
-    ]
+# Segmentations that cannot be painted, and why.
+WRONG: list[tuple[Any, str]] = [
+    ([[1, 1, 5, 5]], "a polygon needs x and y of three points or more"),
+    ([], "no polygon"),
+    (box(0, 0, 90, 5), "a polygon lies far outside of 32 x 24 pixels"),
+    ([[1, 1, "a", 1, 5, 5]], "a polygon holds what is no number"),
+    ({**compressed(pixels(0, 0, 3, 3)), "size": [9, 9]}, r"its size [9, 9] is not [24, 32]"),
+    ({"size": list(SIZE), "counts": "0123456789"}, "its run lengths are not of 24 x 32 pixels"),
+    ({"size": list(SIZE), "counts": [3, 4]}, "its run lengths are not of 24 x 32 pixels"),
+    ({"size": list(SIZE), "counts": [-32, 800]}, "its run lengths are not of 24 x 32 pixels"),
+    ({"size": list(SIZE), "counts": None}, "AttributeError"),
+    ("none", "indices must be"),
+]
 
+
+def test_everything_wrong_in_annotations_is_listed_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def change(content: dict[str, Any]) -> None:
         if len(content["images"]) == 12:
-            for number, (segmentation, _) in enumerate(wrong):
+            for number, (segmentation, _) in enumerate(WRONG):
                 content["annotations"].append(
                     {"id": 900 + number, "image_id": number, "category_id": 1, "segmentation": segmentation}
                 )
@@ -140,7 +142,7 @@ def test_everything_wrong_in_annotations_is_listed_at_once(tmp_path: Path, capfd
     with pytest.raises(GraftError) as refused:
         run_ingest(tmp_path / "raw", tmp_path / "out", OFFICIAL)
     message = str(refused.value)
-    for number, (_, reason) in enumerate(wrong):
+    for number, (_, reason) in enumerate(WRONG):
         line = next(line for line in message.splitlines() if f"annotation {900 + number}:" in line)
         assert f"train2017/{number:012d}.jpg: segmentations that cannot be painted" in line
         assert reason in line

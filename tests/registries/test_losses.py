@@ -423,6 +423,7 @@ def test_class_weights_worked_out_by_hand():
     assert weights_of("none", counts) is None
     torch.testing.assert_close(weights_of("inverse", counts), torch.tensor([160 / 300, 160 / 150, 0, 160 / 30]))
     torch.testing.assert_close(weights_of("median_frequency", counts), torch.tensor([0.5, 1.0, 0, 5.0]))
+    torch.testing.assert_close(weights_of("median_frequency", counts), torch.tensor([0.5, 1.0, 0, 5.0]))
     # 1 / ln(1.02 + 0.625), 1 / ln(1.02 + 0.3125), 1 / ln(1.02 + 0.0625)
     torch.testing.assert_close(
         weights_of("enet", counts), torch.tensor([2.0090, 3.4836, 0, 12.6148]), atol=1e-3, rtol=0

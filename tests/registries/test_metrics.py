@@ -170,9 +170,16 @@ def test_bootstrap_in_pieces_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     np.testing.assert_array_equal(resampled(images_of(2), 50, seed=1).mean_iou, whole.mean_iou)
 
 
+def test_marginals_let_their_confusion_matrix_go() -> None:
+    confusion = confusion_matrix(*example(0), NUM_CLASSES)
+    marginals = Marginals.of(confusion)
+    assert not any(np.shares_memory(confusion, part) for part in (marginals.hits, marginals.truth, marginals.predicted))
+
+
 def test_interval_covers_the_score_and_closes_on_equal_images() -> None:
-    low, high = interval(resampled(images_of(4, 60), 500, seed=0).accuracy)
-    assert low < float(np.mean([low, high])) < high
+    images = images_of(4, 60)
+    low, high = interval(resampled(images, 500, seed=0).accuracy)
+    assert low < images.hits.sum() / images.truth.sum() < high
     assert high - low < 0.1
     same = images_of(5, 1)
     low, high = interval(resampled(same, 10, seed=0).mean_iou)

@@ -17,12 +17,14 @@ from graft.checkpoints import ModelSpec, save_model, save_state
 from graft.choices import resolve
 from graft.errors import GraftError
 from graft.models import Model, fresh, resolve_model
+from graft.models.heads import Layers, dense_layers
 from graft.sample import ClassMap, read_json, sha256_of, write_json
 from graft.weights import WEIGHTS, Source
 from graft.weights.bundled import FOLDER, read_bundle
 from graft.weights.match import load_into
 from graft.weights.source import no_download
 from graft.weights.stem import spread
+from graft.weights.timm import fetched
 from graft.weights.torchvision import fetch, published_weights
 
 LRASPP = resolve_model("segmentation", "lraspp")
@@ -522,6 +524,52 @@ def test_a_download_of_another_digest_leaves_nothing(server: tuple[str, Path], t
     with pytest.raises(GraftError, match=r"sha256 is .* not 00000000"):
         fetch(f"{address}/model-00000000.pth", path, None)
     assert list(path.parent.iterdir()) == []
+
+
+class CutOff(http.server.BaseHTTPRequestHandler):
+    """Promises a chunk of 255 bytes and sends three."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"ff\r\nabc")
+        self.close_connection = True
+
+
+def test_a_download_that_breaks_off_leaves_nothing_and_says_what_to_do(tmp_path: Path) -> None:
+    path = tmp_path / "cache/model.pth"
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), CutOff) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(GraftError, match=r"cannot download http.*download it elsewhere and put it at"):
+                fetch(f"http://127.0.0.1:{running.server_address[1]}/model.pth", path, None)
+        finally:
+            running.shutdown()
+            thread.join()
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_revision_in_the_name_of_a_file_is_no_digest_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    revision = "0123456789abcdef0123456789abcdef01234567"
+    path = tmp_path / f"hub/checkpoints/timm--no_model--{revision}.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"weights")
+    assert fetched("timm/no_model", revision, None) == (path, hashlib.sha256(b"weights").hexdigest())
+
+
+def test_a_backbone_without_convolutions_takes_what_fits() -> None:
+    head, class_layer = dense_layers("linear", 4, 2, dropout=0.0)
+    backbone = torch.nn.Sequential(Layers(wide=torch.nn.Linear(8, 4), last=torch.nn.Linear(4, 1)))
+    model = Model(backbone, torch.nn.Sequential(head), class_layers=(f"head.{class_layer}",))
+    state = {"backbone.wide.weight": torch.ones(4, 8), "backbone.last.weight": torch.ones(3, 4)}
+    match = load_into(model, source_of(state), ("a", "b"))
+    assert match.matched == ["backbone.wide.weight"]
+    assert match.left_out == ["backbone.last.weight"]
 
 
 def test_a_file_that_is_not_pinned_is_answered_with_its_digest(tmp_path):

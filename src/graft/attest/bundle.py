@@ -11,13 +11,12 @@ from typing import Any
 
 from graft.attest.card import EVIDENCE, fields
 from graft.attest.statements import CARD, RECORD, canonical, enveloped, opened, signer_of, statement
-from graft.audit.files import bytes_of
+from graft.audit.files import bytes_of, check_itself
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files, worst
-from graft.digests import digest_of_listing, listing
+from graft.digests import listing
 from graft.errors import GraftError
 from graft.lineage.index import Index, produced
 from graft.lineage.walking import EXPORTED, Chain
-from graft.records import fingerprint
 from graft.sample import sha256_of
 
 FORMAT = "graft attestation 1"
@@ -147,14 +146,8 @@ def _title(content: Mapping[str, Any]) -> str:
 
 
 def _record(key: str, record: Mapping[str, Any]) -> Iterator[Checked]:
-    stage = record["stage"]
-    yield compared(f"record {stage}", key, hashlib.sha256(bytes_of(record)).hexdigest(), "the bundle")
-    facts = [record[name] for name in ("params", "inputs", "code", "environment")]
-    yield compared(f"record {stage}, fingerprint", record["fingerprint"], fingerprint(stage, *facts), "the record")
-    for output, digest in record["outputs"].items():
-        inside = {name: sha for name, sha in record["files"].items() if name.startswith(f"{output}/")}
-        found = digest_of_listing({name.removeprefix(f"{output}/"): sha for name, sha in inside.items()})
-        yield compared(f"record {stage}, digest of {output}", digest, found, "the record")
+    yield compared(f"record {record['stage']}", key, hashlib.sha256(bytes_of(record)).hexdigest(), "the bundle")
+    yield from check_itself(record)
 
 
 def _chain(content: Mapping[str, Any], records: list[dict[str, Any]]) -> Iterator[Checked]:

@@ -26,7 +26,7 @@ def audit(model: str, rebuild: bool = False) -> list[Checked]:
 
     Raises:
         GraftError: There is no such model.
-        tracking.Unreachable: The model is named by the registry, and no server answers.
+        tracking.Unreachable: No server answers, or it refuses.
     """
     index = up_to_date(refresh=not tracking.is_off())
     try:

@@ -28,7 +28,7 @@ class Kept:
 
     @cached_property
     def cache(self) -> Path:
-        """The folder of DVC's cache."""
+        """The folder of DVC's cache that holds files by their md5; DVC adds `files/md5` to the one it is given."""
         from dvc.repo import Repo
 
         with Repo() as repo:
@@ -61,15 +61,10 @@ class Kept:
         return {name: self._object(each) for name, each in found.items() if self._object(each).is_file()}
 
     def _object(self, md5: str) -> Path:
-        return (
-            self.cache / "files/md5" / md5[:2] / md5[2:]
-            if (self.cache.name != "md5")
-            else self.cache / md5[:2] / md5[2:]
-        )
+        return self.cache / md5[:2] / md5[2:]
 
     def _runs(self, record_md5: str) -> Iterator[Outs]:
-        folder = self.cache.parent.parent / "runs" if self.cache.name == "md5" else self.cache / "runs"
-        for file in sorted(folder.glob("*/*/*")):
+        for file in sorted(self.cache.parents[1].glob("runs/*/*/*")):
             text = file.read_text(encoding="utf-8", errors="replace")
             if record_md5 in text:
                 yield _outs(_yaml(text))

@@ -12,8 +12,8 @@ from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked
 from graft.digests import digest_of_listing
 from graft.lineage.index import Index
 from graft.lineage.walking import Chain
+from graft.promotion.committed import LOCK, PARAMS, WATCHED, differing_params
 
-PARAMS, LOCK = "params.yaml", "requirements.lock"
 MOST_COMMITS = 200  # of the newest that touch code or params, where what ran was committed later
 FOLDER_MODE, LINK_MODE, MODULE_MODE = "40000", "120000", "160000"
 
@@ -135,7 +135,8 @@ def differences(objects: Objects, commit: str, record: Mapping[str, Any]) -> lis
     lock = record["environment"].get("lock")
     found += [LOCK] if lock is not None and objects.digest(root, LOCK) != lock else []
     params = objects.find(root, PARAMS)
-    return found + (_params_differ(objects.read(params[1], "blob"), record["params"]) if params else [PARAMS])
+    text = objects.read(params[1], "blob") if params else b""
+    return found + [f"{PARAMS} ({key})" for key in differing_params(text, record["params"])]
 
 
 def _check_step(objects: Objects, stage: str, record: Mapping[str, Any]) -> Checked:
@@ -158,33 +159,6 @@ def _check_step(objects: Objects, stage: str, record: Mapping[str, Any]) -> Chec
     return Checked(MISSING, what, f"never committed: {', '.join(wrong[:5])} of commit {commit[:12]} were edited")
 
 
-def _params_differ(data: bytes, recorded: Mapping[str, Any]) -> list[str]:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import YAMLError
-
-    try:
-        written = YAML(typ="safe").load(data.decode("utf-8"))
-    except (YAMLError, UnicodeDecodeError):
-        return [PARAMS]
-    return [f"{PARAMS} ({key})" for key, value in recorded.items() if not _agrees(written.get(key), value)]
-
-
-def _agrees(written: Any, recorded: Any) -> bool:
-    """Whether every value written is the one recorded; a record holds more: the defaults of choices."""
-    if isinstance(recorded, dict):
-        written = {"name": written} if isinstance(written, str) else written
-        return isinstance(written, dict) and all(
-            key in recorded and _agrees(value, recorded[key]) for key, value in written.items()
-        )
-    if isinstance(recorded, list):
-        return (
-            isinstance(written, list)
-            and len(written) == len(recorded)
-            and all(_agrees(*pair) for pair in zip(written, recorded, strict=True))
-        )
-    return bool(written == recorded)
-
-
 def _parsed(tree: bytes, digest_bytes: int) -> Iterator[tuple[str, str, str]]:
     while tree:
         head, _, rest = tree.partition(b"\0")
@@ -205,5 +179,5 @@ def _is_loose(commit: str) -> bool:
 
 
 def _commits() -> list[str]:
-    command = ["git", "rev-list", f"--max-count={MOST_COMMITS}", "HEAD", "--", PARAMS, LOCK, "src", "pipeline"]
+    command = ["git", "rev-list", f"--max-count={MOST_COMMITS}", "HEAD", "--", *WATCHED]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()

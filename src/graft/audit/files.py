@@ -26,6 +26,7 @@ def check_records(index: Index, chain: Chain) -> Iterator[Checked]:
         yield Checked(BROKEN, str(LOCK_FILE), "cannot be read; git has it as it was committed")
     for gap in chain.of_stage("missing"):
         yield Checked(MISSING, f"record of {', '.join(gap.made)}", f"none speaks of {gap.key[:12]}")
+    if chain.missing:
         yield from _changed_records(kept)
     for step in chain.steps.values():
         if record := index.record(step.key):
@@ -71,7 +72,7 @@ def _check_step(step: Step, record: dict[str, Any], kept: Kept) -> Iterator[Chec
     path = RECORDS / f"{stage}.json"
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
     yield compared(f"record {stage}", step.key, hashlib.sha256(data).hexdigest(), "the link to it")
-    yield from _agrees_with_itself(stage, record)
+    yield from check_itself(record)
     here = path.is_file() and path.read_bytes() == data
     if here or kept.locked.get(stage, {}).get(path.as_posix()) == md5:
         yield from _check_workspace(stage, record, path, here, kept.locked.get(stage, {}), md5)
@@ -79,7 +80,9 @@ def _check_step(step: Step, record: dict[str, Any], kept: Kept) -> Iterator[Chec
         yield from _check_cache(stage, record, kept, md5)
 
 
-def _agrees_with_itself(stage: str, record: Mapping[str, Any]) -> Iterator[Checked]:
+def check_itself(record: Mapping[str, Any]) -> Iterator[Checked]:
+    """Whether the digests in a record follow from each other."""
+    stage = record["stage"]
     facts = [record[name] for name in ("params", "inputs", "code", "environment")]
     yield compared(f"record {stage}, fingerprint", record["fingerprint"], fingerprint(stage, *facts), "the record")
     for output, digest in record["outputs"].items():

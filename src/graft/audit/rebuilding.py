@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import posixpath
 import shutil
 import subprocess
 import sys
@@ -21,8 +22,10 @@ from graft.lineage.index import Index
 from graft.lineage.walking import Chain
 from graft.machine import nvidia_driver
 from graft.progress import say
+from graft.publish import STAGES
 from graft.records import RECORDS
 from graft.sample import read_json, sha256_of
+from graft.workers import num_usable_cores
 
 WEIGHTS = "models/fine_tuned/model.safetensors"
 NUM_LINES = 12
@@ -35,17 +38,36 @@ def rebuilt(index: Index, chain: Chain) -> Iterator[Checked]:
     Raises:
         GraftError: The code, the parameters or the raw files of the model are not here, or a stage fails.
     """
-    records = {record["stage"]: record for step in chain.steps.values() if (record := index.record(step.key))}
+    records = own_records(index, chain)
     commit = _commit_of(records)
     yield from offered(records)
     with tempfile.TemporaryDirectory(prefix="graft-rebuild-") as folder:
-        checkout = Path(folder) / "checkout"
+        checkout = place_for_checkout(Path(folder), records["ingest"])
         _check_out(commit, checkout)
         _bring_raw(records["ingest"], checkout)
         say(f"graft audit: rebuilding commit {commit[:12]} in {checkout}")
         _repro(checkout)
         again = {stage: read_json(checkout / RECORDS / f"{stage}.json") for stage in records}
         yield from levels(records, again, checkout)
+
+
+def own_records(index: Index, chain: Chain) -> Records:
+    """The record of each stage of this model, in the order they run in; not those of a model that it grew from."""
+    nearest = [chain.first.key]
+    for key in nearest:  # grows on the way: what stands nearer to the model comes first
+        nearest += [link.to for link in chain.steps[key].links if link.to not in nearest]
+    found: Records = {}
+    for record in filter(None, map(index.record, nearest)):
+        found.setdefault(record["stage"], record)
+    return {stage: found[stage] for stage in STAGES if stage in found}
+
+
+def place_for_checkout(folder: Path, ingest: Mapping[str, Any]) -> Path:
+    """A folder in `folder`, so deep that raw files beside or above the repository get a place inside it as well."""
+    above = max((posixpath.normpath(path).split("/").count("..") for path in ingest["inputs"]), default=0)
+    place = folder.joinpath(*["above"] * above, "checkout")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def _commit_of(records: Records) -> str:
@@ -80,8 +102,8 @@ def offered(records: Records) -> Iterator[Checked]:
             other.append(f"device {then['device']} (here {_gpu() or 'no GPU'})")
         if then.get("driver") not in (None, nvidia_driver()):
             other.append(f"driver {then['driver']} (here {nvidia_driver()})")
-        if (then.get("num_threads") or 0) > (os.cpu_count() or 1):
-            other.append(f"{then['num_threads']} threads (here {os.cpu_count()} cores)")
+        if (then.get("num_threads") or 0) > num_usable_cores():
+            other.append(f"{then['num_threads']} threads (here {num_usable_cores()} cores)")
         if record["params"].get("runtime", {}).get("deterministic") is False:
             other.append("runtime.deterministic was false: torch was free to choose operations that are not")
         if other:
@@ -99,7 +121,8 @@ def _check_out(commit: str, checkout: Path) -> None:
     for command in (clone, ["git", "-C", str(checkout), "checkout", "--quiet", "--detach", commit]):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
-            raise GraftError(f"git cannot check out {commit[:12]}: {done.stderr.strip()}")
+            remedy = "git fsck, or git fetch, brings what is lacking"
+            raise GraftError(f"git cannot check out {commit[:12]}: {done.stderr.strip()}", remedy=remedy)
     (checkout / "dvc.lock").unlink(missing_ok=True)  # nothing is taken as done
 
 
@@ -146,7 +169,7 @@ def levels(records: Records, again: Records, checkout: Path) -> Iterator[Checked
     if not differing:
         yield Checked(VERIFIED, "rebuild", "bitwise: every file of every stage has the same bytes")
         return
-    first = next(stage for stage in again if stage in differing)
+    first = next(iter(differing))
     metrics, weights = _largest_metric(records, again), _largest_weight(records["fine-tune"], checkout)
     if metrics is None or weights is None:
         yield Checked(

@@ -25,8 +25,8 @@ def check_versions(index: Index, chain: Chain, client: Any) -> Iterator[Checked]
     if not chain.versions:
         yield Checked(MISSING, "registered version", "this model is not registered; graft publish registers it")
     for version in chain.versions:
-        record = index.record(chain.first.key)
-        yield from _check_version(client, version, chain.first.key, record or {})
+        key = _record_of(index, chain, version)
+        yield from _check_version(client, version, key, index.record(key) or {})
 
 
 def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
@@ -37,6 +37,13 @@ def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
             yield from _check_runs_of(client, step, record)
         elif step.stage == "missing":
             yield from _check_gap(client, step)
+
+
+def _record_of(index: Index, chain: Chain, version: Mapping[str, Any]) -> str:
+    """The record that a version was registered from, where it made these files too; else that of the chain."""
+    record = index.record(version["record"] or "")
+    made = record is not None and record["outputs"].get(EXPORTED) == chain.model
+    return version["record"] if made else chain.first.key
 
 
 def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Mapping[str, Any]) -> Iterator[Checked]:

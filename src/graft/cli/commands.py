@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from graft.cli import app, check_project
+from graft.cli.downloading import downloaded
 
 
 @app.command()
@@ -77,16 +76,15 @@ def predict(
     from graft.audit.loading import refuse_changed
     from graft.prediction_files import predict_files
 
-    with contextlib.ExitStack() as stack:
-        folder = Path(model)
-        if model.startswith("models:/"):
-            from graft import tracking
+    folder = Path(model)
+    if model.startswith("models:/"):
+        from graft import tracking
 
-            if tracking.store_uri() == tracking.DEFAULT_STORE:
-                check_project()
-            folder = tracking.download_model(model, Path(stack.enter_context(tempfile.TemporaryDirectory())))
-        refuse_changed(folder)
-        typer.echo(predict_files(images, folder, out, beside or ()))
+        if tracking.store_uri() == tracking.DEFAULT_STORE:
+            check_project()
+        folder = downloaded(model)
+    refuse_changed(folder)
+    typer.echo(predict_files(images, folder, out, beside or ()))
 
 
 @app.command()

@@ -115,7 +115,9 @@ def verify(
     from graft.errors import GraftError
 
     if not bundle.is_file():
-        raise GraftError("no such file", where=bundle)
+        raise GraftError("no such file", where=bundle, remedy="name the file that graft attest --out wrote")
+    if model is not None and not model.is_dir():
+        raise GraftError("no such folder", where=model, remedy="name the folder of exported files")
     links = verified(bundle.read_bytes(), signers, model)
     typer.echo(as_text(links))
     if worst(links) == "broken":

@@ -18,6 +18,9 @@ from graft.formats.translation import Translated, Translation, Translations
 
 THUMBNAIL_PX = 32
 ORIENTATION_TAG = 0x0112
+# Where Pillow looks for the orientation, and what in a PNG announces it.
+ORIENTED_BY = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+PNG_ORIENTED_BY = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type exif")
 STACK_MODE = "stack"  # beside what Pillow calls modes
 BITS_PER_SAMPLE_TAG = 258
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "AVIF"})
@@ -201,9 +204,9 @@ def is_plain_png(image: Image.Image, data: bytes) -> bool:
 
 
 def _orientation(image: Image.Image, data: bytes) -> int:
-    if image.format == "PNG" and b"eXIf" in data:
-        image.load()  # the tag may stand behind the pixels
-    if image.format in ("JPEG", "MPO", "PNG", "WEBP", "AVIF") and "exif" not in image.info:
+    if image.format == "PNG" and any(name in data for name in PNG_ORIENTED_BY):
+        image.load()  # it may stand behind the pixels
+    if image.format in ("JPEG", "MPO", "PNG", "WEBP", "AVIF") and image.info.keys().isdisjoint(ORIENTED_BY):
         return 1
     value = image.getexif().get(ORIENTATION_TAG, 1)
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
@@ -225,7 +228,9 @@ def _mask_values(image: Image.Image, translation: Translation, data: bytes) -> n
         return np.asarray(image)
     if image.mode == "1":
         return np.asarray(image.convert("L"))
-    if image.mode in ("L", "I", "F") or image.mode.startswith("I;16"):
+    if image.mode == "F":
+        raise GraftError("floating point values are no class ids; save it with 8 or 16 bits")
+    if image.mode == "L" or image.mode.startswith("I"):
         return np.asarray(image)
     if image.mode == "LA":
         return np.asarray(image.getchannel(0))

@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from graft.datasets.shards import Row
+from graft.datasets.rows import write_rows
+from graft.datasets.shards import Row, read_rows
 from graft.datasets.statistics import MOST_VIEWS_COUNTED, Counts, class_counts_file, counts_of
 from graft.datasets.views import Recipe
 from graft.errors import GraftError
@@ -31,6 +32,18 @@ class Made:
     id: str
     image_sha256: str
     counts: Counts
+
+
+def training_rows(recipe: Recipe, train: Path, out: Path) -> Iterator[Row]:
+    """The rows of the shards in `train`; online, each is copied to `out` as it passes.
+
+    Raises:
+        GraftError: The disk has no room for the copy.
+    """
+    if recipe.storage == "materialised":
+        return read_rows(train)
+    need_room(out, sum(shard.stat().st_size for shard in train.rglob("*.parquet")), recipe.storage)
+    return write_rows(out / "rows.arrow", read_rows(train))
 
 
 def make_views(
@@ -130,20 +143,29 @@ def _reserve(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
-def need_room(folder: Path, num_bytes: int) -> None:
+def need_room(folder: Path, num_bytes: int, storage: str = "materialised") -> None:
     """Refuses what the disk under `folder` has no room for.
 
     Raises:
         GraftError: Fewer bytes are free.
     """
     free_bytes = shutil.disk_usage(folder).free
-    if num_bytes > free_bytes:
-        raise GraftError(
-            f"the training views need {_gigabytes(num_bytes)}, the disk has {_gigabytes(free_bytes)} left",
-            where=folder,
-            rule="augment.storage: materialised keeps num_images × views × height × width × (channels + 1) bytes",
-            remedy="set augment.storage: online, fewer augment.views, a smaller augment.crop, or free some space",
-        )
+    if num_bytes <= free_bytes:
+        return
+    what, kept, smaller = {
+        "materialised": (
+            "views",
+            "num_images × views × height × width × (channels + 1) bytes",
+            "set augment.storage: online, fewer augment.views, a smaller augment.crop, or ",
+        ),
+        "online": ("rows", "a copy of the training shards", ""),
+    }[storage]
+    raise GraftError(
+        f"the training {what} need {_gigabytes(num_bytes)}, the disk has {_gigabytes(free_bytes)} left",
+        where=folder,
+        rule=f"augment.storage: {storage} keeps {kept}",
+        remedy=f"{smaller}free some space",
+    )
 
 
 @contextlib.contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from graft.datasets.resizing import resize_image, resize_mask
 from graft.datasets.shards import Row
 from graft.datasets.stacks import channels_shown, composite
 from graft.datasets.views import Recipe
-from graft.sample import IGNORE_INDEX, RGB, ClassMap
+from graft.sample import IGNORE_INDEX, RGB, ClassMap, ignored_target
 
 NUM_SAMPLES = 5
 NUM_VIEWS_SHOWN = 4
@@ -75,9 +75,13 @@ def cells(recipe: Recipe, row: Row, class_map: ClassMap) -> list[Cell]:
     return [first, *(Cell(composite(view, recipe.channels), target, name or "") for view, target in views)]
 
 
-def chosen(num_rows: int) -> set[int]:
-    """Numbers of the rows to show, spread evenly over the training split."""
-    return set(np.linspace(0, num_rows - 1, min(NUM_SAMPLES, num_rows)).round().astype(int).tolist())
+def keeping(rows: Iterable[Row], num_rows: int, kept: list[Row]) -> Iterator[Row]:
+    """Passes rows on, keeping those that the sheet shows: a few, spread evenly over the training split."""
+    shown = set(np.linspace(0, num_rows - 1, min(NUM_SAMPLES, num_rows)).round().astype(int).tolist())
+    for number, row in enumerate(rows):
+        if number in shown:
+            kept.append(row)
+        yield row
 
 
 def font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
@@ -137,17 +141,19 @@ def _legend(
     draw: ImageDraw.ImageDraw, top: int, rows: list[list[int]], class_map: ClassMap, stats: dict[str, Any]
 ) -> None:
     before, after = (_shares(stats, when) for when in ("before", "after"))
+    ignored = ignored_target(class_map.num_classes)
     for number, row in enumerate(rows):
         for column, k in enumerate(row):
             x, y = MARGIN_PX + column * 250, top + 34 * number
-            name = "ignored" if k == IGNORE_INDEX else class_map.names[k]
-            draw.rectangle((x, y + 2, x + 20, y + 22), VOID if k == IGNORE_INDEX else class_map.colors[k], FAINT)
+            name = "ignored" if k == ignored else class_map.names[k]
+            draw.rectangle((x, y + 2, x + 20, y + 22), VOID if k == ignored else class_map.colors[k], FAINT)
             draw.text((x + 28, y), _beginning(name, 24), INK, font(13, bold=True))
             draw.text((x + 28, y + 15), f"{before[k]:.1%} of images, {after[k]:.1%} of views", FAINT, font(10))
 
 
 def _shares(stats: dict[str, Any], when: str) -> dict[int, float]:
-    counted = {**dict(enumerate(stats[f"class_pixels_{when}"])), IGNORE_INDEX: stats[f"void_{when}"]}
+    pixels = stats[f"class_pixels_{when}"]
+    counted = {**dict(enumerate(pixels)), ignored_target(len(pixels)): stats[f"void_{when}"]}
     total = max(sum(counted.values()), 1)
     return {k: pixels / total for k, pixels in counted.items()}
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Annotated, Any
 
 import cv2
 import numpy as np
 from pydantic import Field
+
+from graft.choices import Choice, resolve
 
 SizePx = Annotated[int, Field(ge=16)]
 
@@ -56,6 +59,16 @@ def fit(height: int, width: int, *, size_px: SizePx) -> tuple[int, int]:
 
 
 RESIZES: dict[str, Callable[..., tuple[int, int]]] = {"none": none, "short_side": short_side, "fit": fit}
+
+
+def rule_of(resize: Mapping[str, Any]) -> Choice:
+    """The rule that `{"name": …}` with its options names; checked once a process, for images ask one by one."""
+    return _rule(tuple(sorted(resize.items())))
+
+
+@lru_cache
+def _rule(resize: tuple[tuple[str, Any], ...]) -> Choice:
+    return resolve(RESIZES, dict(resize), where="preprocess.resize")
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 
 import pyarrow as pa
@@ -16,21 +16,20 @@ ROWS_A_BATCH = 16
 
 def write_rows(path: Path, rows: Iterable[Row]) -> Iterator[Row]:
     """Writes rows as they pass through, in order; Parquet would have to decode a whole group for one row."""
-    schema = pa.schema([SHARD_SCHEMA.field(field.name) for field in fields(Row) if field.name in SHARD_SCHEMA.names])
-    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema) as writer:
+    with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, SHARD_SCHEMA) as writer:
         waiting: list[Row] = []
         for row in rows:
             waiting.append(row)
             if len(waiting) == ROWS_A_BATCH:
-                writer.write_batch(_batch(waiting, schema))
+                writer.write_batch(_batch(waiting))
                 waiting = []
             yield row
         if waiting:
-            writer.write_batch(_batch(waiting, schema))
+            writer.write_batch(_batch(waiting))
 
 
-def _batch(rows: list[Row], schema: pa.Schema) -> pa.RecordBatch:
-    return pa.RecordBatch.from_pylist([asdict(row) for row in rows], schema=schema)
+def _batch(rows: list[Row]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist([asdict(row) for row in rows], schema=SHARD_SCHEMA)
 
 
 class RowFile:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -143,17 +143,28 @@ class ShardWriter:
         self._split, self._number, self._num_bytes = split, number, 0
 
 
-def read_rows(folder: Path) -> Iterator[Row]:
+def read_rows(folder: Path, numbers: Set[int] | None = None) -> Iterator[Row]:
     """Every row of `data/interim/<split>`, shard by shard in order of name, a row group in memory at a time.
+
+    Args:
+        folder: Of the split.
+        numbers: Which rows, counted from 0; row groups that hold none of them are not read. None gives all.
 
     Raises:
         GraftError: There is no shard, or one is damaged (pages carry checksums) or lacks a column.
     """
+    num_passed = 0
     for path in _shards(folder):
         with _reading(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
             _check_columns(path, file.schema_arrow)
             for group in range(file.num_row_groups):
+                here = range(num_passed, num_passed + file.metadata.row_group(group).num_rows)
+                num_passed = here.stop
+                if numbers is not None and numbers.isdisjoint(here):
+                    continue
                 table = file.read_row_group(group, columns=SHARD_SCHEMA.names)
+                if numbers is not None:
+                    table = table.take([number - here.start for number in here if number in numbers])
                 yield from (Row(**row) for batch in table.to_batches(max_chunksize=32) for row in batch.to_pylist())
 
 

@@ -110,3 +110,8 @@ def statistics(
         "std": np.sqrt(variance).tolist(),
         "image_sha256": list(image_sha256),
     }
+
+
+def void_fraction(stats: dict[str, Any]) -> float:
+    """Share of the views' pixels that is ignored."""
+    return stats["void_after"] / max(stats["void_after"] + sum(stats["class_pixels_after"]), 1)

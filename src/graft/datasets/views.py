@@ -16,7 +16,7 @@ import numpy as np
 from graft.augmentations import POLICIES, Policy, apply, build, carrying, num_carried
 from graft.choices import resolve
 from graft.datasets.images import decode_mask
-from graft.datasets.resizing import RESIZES, resize_image, resize_mask
+from graft.datasets.resizing import resize_image, resize_mask, rule_of
 from graft.datasets.rows import RowFile
 from graft.datasets.shards import Row
 from graft.datasets.stacks import decode
@@ -77,8 +77,8 @@ class Recipe:
                 remedy="give it one, or take the image out of the train split",
             )
         image = decode(row.image, self, where=row.id)
-        size = resolve(RESIZES, self.resize, where="preprocess.resize")(*image.shape[:2])
-        mask = decode_mask(row.mask) if self.task == "segmentation" else None
+        size = rule_of(self.resize)(*image.shape[:2])
+        mask = decode_mask(row.mask, where=row.id) if self.task == "segmentation" else None
         return resize_image(image, size), None if mask is None else resize_mask(mask, size)
 
     def view(self, sample_id: str, image: np.ndarray, mask: np.ndarray | None, k: int) -> tuple[np.ndarray, Any]:

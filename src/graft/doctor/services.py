@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import configparser
 import json
 import os
@@ -14,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from graft.doctor.finding import Finding
+from graft.lineage.freshness import authorization
 from graft.tracking import is_off, store_uri
 
 SECONDS_TO_ANSWER = 3.0
@@ -24,7 +24,12 @@ PORTS = {"http": 80, "https": 443, "ssh": 22, "webdav": 80, "webdavs": 443, "pos
 def dvc() -> Iterable[Finding]:
     """Where DVC keeps what stages wrote, and whether the remote can be reached."""
     config = configparser.ConfigParser(interpolation=None)
-    config.read(CONFIGS, encoding="utf-8")
+    try:
+        config.read(CONFIGS, encoding="utf-8")
+    except (configparser.Error, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        yield Finding("DVC", "wrong", f"its configuration cannot be read: {reason}", "mend .dvc/config or config.local")
+        return
     cache = Path(".dvc") / config.get("cache", "dir", fallback="cache")
     place = cache if cache.exists() else cache.parent
     if os.access(place, os.W_OK):
@@ -35,7 +40,7 @@ def dvc() -> Iterable[Finding]:
     if not name:
         yield Finding("DVC remote", "ok", "none is configured: results stay on this machine")
         return
-    url = next((config[section]["url"] for section in config.sections() if f'remote "{name}"' in section), "")
+    url = next((config.get(section, "url", fallback="") for section in config if f'remote "{name}"' in section), "")
     problem = _unreachable(url)
     remedy = f"mend the connection, or: dvc remote modify --local {name} url ADDRESS"
     yield (
@@ -98,7 +103,7 @@ def _silent(url: str) -> str:
 def _refusal(uri: str) -> str:
     """Why an MLflow server does not serve us, or nothing."""
     address = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search"
-    headers = {"Content-Type": "application/json"} | _authorization()
+    headers = {"Content-Type": "application/json"} | authorization()
     request = urllib.request.Request(address, data=json.dumps({"max_results": 1}).encode(), headers=headers)
     try:
         urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER).close()
@@ -107,15 +112,6 @@ def _refusal(uri: str) -> str:
     except (OSError, ValueError) as error:
         return f"does not answer ({error})"
     return ""
-
-
-def _authorization() -> dict[str, str]:
-    """As MLflow's own client: a user with a password, else a token."""
-    user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
-    if user and password:
-        return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
-    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
-    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def _shown(url: str) -> str:

@@ -15,7 +15,7 @@ def near_partners(hashes: np.ndarray, splits: np.ndarray, contents: np.ndarray, 
 
     Two hashes at most `max_bits` apart agree on at least one of `max_bits + 1` bands (pigeonhole), so only hashes that
     share a band are compared, in sorted order, a vectorised pass for each distance within the order. 20,000 images take
-    0.01 s at 3 bits and 4 s at 16.
+    0.02 s at 3 bits and 0.8 s at 16.
 
     Args:
         hashes: uint64 [N], 64-bit perceptual hashes.
@@ -52,15 +52,16 @@ def _banded_partners(hashes: np.ndarray, splits: np.ndarray, max_bits: int) -> n
     for low, high in pairwise(edges) if max_bits else ():
         band = (hashes >> np.uint64(low)) & np.uint64((1 << int(high - low)) - 1)
         order = np.argsort(band, kind="stable")
-        band, left = band[order], np.arange(len(order) - 1)
-        for distance in range(1, len(order)):
-            left = left[left + distance < len(order)]
-            left = left[band[left] == band[left + distance]]
-            if not len(left):
-                break
-            one, other = order[left], order[left + distance]
-            close = (np.bitwise_count(hashes[one] ^ hashes[other]) <= max_bits) & (hashes[one] != hashes[other])
-            hit = close & (splits[one] != splits[other])
+        band, ordered = band[order], hashes[order]
+        room = np.searchsorted(band, band, side="right") - np.arange(len(order))  # to the end of a hash's band
+        left = np.argsort(-room, kind="stable")  # those that reach farthest come first
+        of_left = ordered[left]
+        for distance in range(1, room.max(initial=0)):
+            num = np.count_nonzero(room > distance)
+            apart = np.bitwise_count(of_left[:num] ^ ordered[left[:num] + distance])
+            near = left[:num][(apart > 0) & (apart <= max_bits)]
+            one, other = order[near], order[near + distance]
+            hit = splits[one] != splits[other]
             for here, there in ((one[hit], other[hit]), (other[hit], one[hit])):
                 new = partners[here] < 0
                 partners[here[new]] = there[new]

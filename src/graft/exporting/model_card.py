@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graft.exporting.parity import HEADLINE
-from graft.metrics.confusion import HEADLINES
+from graft.metrics.confusion import HEADLINE, HEADLINES
 from graft.sample import RGB, ClassMap, read_json, sha256_of
 
 BY_CLASS = {"segmentation": ("iou", "precision", "recall"), "classification": ("precision", "recall", "f1")}
@@ -47,6 +46,7 @@ def model_card(folder: Path, model: Path, pretrained: Mapping[str, Any]) -> str:
 
 def _head(spec: Mapping[str, Any], classes: ClassMap, metrics: Mapping[str, Any]) -> str:
     task, headline = spec["task"], HEADLINE[spec["task"]]
+    title = _title(headline)
     parts = [f"# {spec['model']['name']} for {task} of {classes.num_classes} classes"]
     if classes.synthetic:
         parts.append(
@@ -54,7 +54,7 @@ def _head(spec: Mapping[str, Any], classes: ClassMap, metrics: Mapping[str, Any]
             "The scores below say nothing about photographs."
         )
     parts.append(
-        f"{_title(headline).capitalize() if headline == 'accuracy' else 'Mean IoU'} **{_percent(metrics[headline])}**"
+        f"{title[0].upper()}{title[1:]} **{_percent(metrics[headline])}**"
         f"{_interval(metrics, headline)} on the {metrics['split']} images. "
         + ("One class for each pixel of an image." if task == "segmentation" else "One class for each image.")
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,15 +13,14 @@ from graft.datasets.images import decode_mask
 from graft.datasets.shards import Row, num_rows, read_rows
 from graft.datasets.stacks import decode
 from graft.errors import GraftError
-from graft.metrics.confusion import confusion_matrix, scores
-from graft.predicting import Preparation, Runner, most_likely, predict_logits
+from graft.metrics.confusion import HEADLINE, confusion_matrix, scores
+from graft.predicting import Preparation, Runner, most_likely, padding, predict_logits
 from graft.progress import progress
 
 if TYPE_CHECKING:
     from graft.params import Export, Predict
 
-HEADLINE = {"segmentation": "mean_iou", "classification": "accuracy"}
-# Height and width in multiples of the padding, none of them that of the traced image.
+# Height and width before padding.
 ODD_SIZES = ((33, 65), (224, 288), (95, 47))
 
 
@@ -49,14 +49,10 @@ class Parity:
 
     def as_dict(self) -> dict[str, Any]:
         """Differences and both scores, as `parity.json` holds them."""
-        original, exported = (scores(confusion)[HEADLINE[self.task]] or 0.0 for confusion in self.confusions)
         return {
             "equal_fraction": self.num_equal / self.num_decisions,
             "max_logit_difference": self.max_logit_difference,
-            "score": HEADLINE[self.task],
-            "original_score": original,
-            "exported_score": exported,
-            "score_difference": abs(original - exported),
+            **score_difference(self.task, *map(scores, self.confusions)),
         }
 
 
@@ -73,8 +69,7 @@ def compare(
     """
     limits = {"max_pixels": predict.max_pixels, "overlap_px": predict.overlap_px}
     parity, ids = Parity(num_classes, spec.task), []
-    rows = list(spread(images, limit))
-    for row in progress(rows, "Comparing the exported model with the original", unit="image"):
+    for row in progress(spread(images, limit), "Comparing the exported model with the original", unit="image"):
         image = decode(row.image, spec, where=row.id)
         targets = decode_mask(row.mask, where=row.id) if row.mask is not None else np.asarray(row.label, np.int64)
         logits = [predict_logits(runner, image, spec, **limits) for runner in (original, exported)]
@@ -83,19 +78,32 @@ def compare(
     return {**parity.as_dict(), "images": ids}
 
 
-def compare_sizes(original: Runner, exported: Runner, spec: Preparation, largest_side: int = 512) -> float:
+def compare_sizes(original: Runner, exported: Runner, spec: Preparation, fixed_size_px: int | None = None) -> float:
     """The largest difference, as a share of the largest logit, at sizes the exporter never saw, in batches of 1 and 3.
 
-    The images are noise, on which logits may be a hundred times larger than on photographs: hence a share.
+    The images are noise, on which logits may be a hundred times larger than on photographs: hence a share. They are
+    padded as the model wants it; one that works with a single size gets only that.
     """
-    generator, multiple, difference = np.random.default_rng(0), spec.padding_multiple, 0.0
+    generator, difference = np.random.default_rng(0), 0.0
     for num_images, size in zip((1, 3, 1), ODD_SIZES, strict=True):
-        height, width = (min(-(-side // multiple) * multiple, largest_side) for side in size)
+        padded = (side + padding(side, spec.padding_multiple, spec.min_side_px) for side in size)
+        height, width = padded if fixed_size_px is None else (fixed_size_px, fixed_size_px)
         images = generator.integers(0, 256, (num_images, height, width, len(spec.channels)), np.uint8)
         logits = original(images)
         scale = max(float(np.abs(logits).max()), float(np.finfo(np.float32).tiny))
         difference = max(difference, largest_difference(logits, exported(images)) / scale)
     return difference
+
+
+def score_difference(task: str, original: Mapping[str, Any], exported: Mapping[str, Any]) -> dict[str, Any]:
+    """The headline of two sets of scores and how far they lie apart, as `parity.json` holds them."""
+    before, after = (found[HEADLINE[task]] or 0.0 for found in (original, exported))
+    return {
+        "score": HEADLINE[task],
+        "original_score": before,
+        "exported_score": after,
+        "score_difference": abs(before - after),
+    }
 
 
 def largest_difference(one: np.ndarray, other: np.ndarray) -> float:
@@ -110,7 +118,7 @@ def spread(images: Path, limit: int) -> list[Row]:
     if not total:
         raise GraftError("the split holds no images", where=images, remedy="choose another evaluate.split")
     chosen = {index * total // min(limit, total) for index in range(min(limit, total))}
-    return [row for index, row in enumerate(read_rows(images)) if index in chosen]
+    return list(read_rows(images, chosen))
 
 
 def refuse_disagreement(parity: dict[str, Any], export: Export) -> None:

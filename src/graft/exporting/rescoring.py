@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.checkpoints import ModelSpec
 from graft.datasets.shards import num_rows, read_rows
-from graft.exporting.parity import HEADLINE
+from graft.exporting.parity import score_difference
 from graft.metrics.summaries import stacked, summarise
 from graft.predicting import Runner
 from graft.progress import progress
@@ -66,7 +66,10 @@ class Rescoring:
         found = self._scores_of(runners, spec)
         left_out = ("gain",) if comparable else ("gain", "baseline")
         metrics = {name: value for name, value in evaluated.items() if name not in left_out} | found["exported"]
-        return metrics | {"test_time": PLAIN}, {} if original is None else {"rounding": rounding_of(found, self.task)}
+        if original is None:
+            return metrics | {"test_time": PLAIN}, {}
+        rounding = score_difference(self.task, found["original"], found["exported"])
+        return metrics | {"test_time": PLAIN}, {"rounding": rounding}
 
     def _scores_of(self, runners: Mapping[str, Runner], spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """Of each runner every score with its interval and what else is counted, as metrics.json has them."""
@@ -81,14 +84,3 @@ class Rescoring:
             scored = summarise(stacked(counted), tally.domains, task=self.task, names=self.names, **settings)
             found[name] = scored | contenders[name].findings()
         return found
-
-
-def rounding_of(found: Mapping[str, Mapping[str, Any]], task: str) -> dict[str, Any]:
-    """What rounding cost on the whole split, for `parity.json`."""
-    original, exported = (found[name][HEADLINE[task]] or 0.0 for name in ("original", "exported"))
-    return {
-        "score": HEADLINE[task],
-        "original_score": original,
-        "exported_score": exported,
-        "score_difference": abs(original - exported),
-    }

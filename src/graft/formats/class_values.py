@@ -30,7 +30,7 @@ def translation_of(classes: Mapping[str, Sequence[Value] | str], void: Sequence[
     ignored = _values("void", void, problems) if void else ([], [])
     rest = [name for name, values in classes.items() if values == "rest"]
     problems += [f"{name}: only one class can be the rest, and {rest[0]} is" for name in rest[1:]]
-    problems += _claimed_twice({**read, "void": ignored})
+    problems += _claimed_twice([*read.items(), ("void", ignored)])
     if not 2 <= len(classes) <= MOST_CLASSES:
         problems.append(f"{len(classes)} classes; there must be 2 to {MOST_CLASSES}")
     if problems:
@@ -88,12 +88,12 @@ def _is_byte(value: object) -> bool:
     return isinstance(value, int) and 0 <= value <= 255
 
 
-def _claimed_twice(read: Mapping[str, tuple[list[Range], list[Color]]]) -> list[str]:
+def _claimed_twice(read: Sequence[tuple[str, tuple[list[Range], list[Color]]]]) -> list[str]:
     """Problems of values in two classes; the colour (v, v, v) and the grey value v are the same."""
     problems = []
     claims: list[tuple[int, int, str]] = []
     owner: dict[Color, str] = {}
-    for name, (ranges, colors) in read.items():
+    for name, (ranges, colors) in read:
         claims += [(first, last, name) for first, last in ranges]
         for color in colors:
             if len(set(color)) == 1:

@@ -78,7 +78,8 @@ def csv(
     if split_column is None:
         lines = [line | {"split": hashed_split(seed, line["group"], val_fraction, test_fraction)} for line in lines]
     class_map, translation = _classes(task, lines, classes, void, official_splits=split_column is not None)
-    entries = [_entry(line, found, task, class_map) for line in lines]
+    number_of = {name: number for number, name in enumerate(class_map.names)}
+    entries = [_entry(line, found, task, number_of) for line in lines]
     problems = sorted(found.problems) + rows.problems
     if not problems and split_column is None:
         check_not_empty(entries, ["train", "val"] + ["test"] * (test_fraction > 0))
@@ -187,10 +188,10 @@ def _classes(
     return ClassMap("classification", names, colors, names, official_splits, False, "csv"), None
 
 
-def _entry(line: Mapping[str, str], found: Found, task: str, class_map: ClassMap) -> Entry:
+def _entry(line: Mapping[str, str], found: Found, task: str, number_of: Mapping[str, int]) -> Entry:
     mask = label = None
     if task == "segmentation" and line["target"]:
         mask = found.paths[line["target"]]
     elif line["target"]:
-        label = class_map.names.index(line["target"])
+        label = number_of[line["target"]]
     return Entry(line["image"], line["split"], line["domain"], line["group"], found.paths[line["image"]], mask, label)

@@ -50,9 +50,9 @@ def with_test(entries: Sequence[Entry], test_from: TestFrom, held_out_fraction: 
 
 
 def _held_out(sizes: Counter[str], fraction: float, seed: int) -> set[str]:
-    taken, num_taken = set(), 0
+    taken, num_taken, num_wanted = set(), 0, fraction * sizes.total()
     for group in sorted(sizes, key=lambda group: content_seed(seed, "held out", group)):
-        if num_taken >= fraction * sizes.total():
+        if num_taken >= num_wanted:
             break
         taken.add(group)
         num_taken += sizes[group]

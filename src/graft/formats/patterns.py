@@ -20,7 +20,7 @@ def glob_regex(pattern: str) -> re.Pattern[str]:
     parts, position = [], 0
     for token in re.finditer(r"\*\*/|\*\*|\*|\?|\[!?[^\]/]+\]", pattern):
         parts.append(re.escape(pattern[position : token.start()]))
-        parts.append(_of_token(token[0], first=not any("subdir" in part for part in parts)))
+        parts.append(_of_token(token[0], first=not any("(?P<subdir>" in part for part in parts)))
         position = token.end()
     return re.compile("".join([*parts, re.escape(pattern[position:])]), re.DOTALL)
 

@@ -63,9 +63,9 @@ def scenes(
         )
     counts = dict(zip(SPLITS, (num_train, num_val, num_test, num_unlabelled), strict=True))
     entries = [_entry(domains, split, i, classify) for split, count in counts.items() for i in range(count)]
-    num_classes, class_map = _class_map(task, domains)
+    class_map = _class_map(task, domains)
     read = partial(_drawn, _Drawing(seed, width_px, height_px, with_mask=not classify))
-    return Listing(class_map, entries, read, translation=None if classify else identity(num_classes))
+    return Listing(class_map, entries, read, translation=None if classify else identity(class_map.num_classes))
 
 
 def _entry(domains: list[str], split: str, i: int, classify: bool) -> Entry:
@@ -117,11 +117,11 @@ def _known(domains: Sequence[str]) -> list[str]:
     return names
 
 
-def _class_map(task: str, domains: list[str]) -> tuple[int, ClassMap]:
+def _class_map(task: str, domains: list[str]) -> ClassMap:
     from graft.scenes import CLASS_COLORS, CLASSES
 
     names = tuple(domains) if task == "classification" else tuple(CLASSES)
-    class_map = ClassMap(
+    return ClassMap(
         task=task,
         names=names,
         colors=distinct_colors(len(names)) if task == "classification" else tuple(CLASS_COLORS),
@@ -131,4 +131,3 @@ def _class_map(task: str, domains: list[str]) -> tuple[int, ClassMap]:
         source="scenes",
         licence="Apache-2.0",
     )
-    return len(names), class_map

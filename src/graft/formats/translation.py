@@ -81,6 +81,7 @@ class Translation:
         else:
             codes = values.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32) if is_rgb else values
             ids = np.take(table, codes, mode="clip")
+            ids[(codes < 0) | (codes >= len(table))] = UNKNOWN if self.rest is None else self.rest
             counts, strange = np.bincount(ids.ravel(), minlength=256), np.unique(codes[ids == UNKNOWN])
             ids[ids == UNKNOWN] = VOID
         return Translated(

@@ -137,10 +137,11 @@ def _take_run(index: Index, client: Any, run: Any) -> None:
         if hashlib.sha256(data).hexdigest() != run.data.tags[tracking.RECORD]:
             return
         digest = index.add_record(data, run.info.run_id)
-        name = BESIDE_RECORD.get(stage)
-        if name is None:
-            return
-        file = Path(client.download_artifacts(run.info.run_id, Path(name).name, folder))
+        name = BESIDE_RECORD.get(stage, "")
+        beside = Path(name).name
+        if not beside or beside not in {item.path for item in client.list_artifacts(run.info.run_id)}:
+            return  # published where the workspace no longer had it
+        file = Path(client.download_artifacts(run.info.run_id, beside, folder))
         if sha256_of(file) == json.loads(data)["files"].get(name):
             take_beside(index, digest, stage, file)
 

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import os
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -37,19 +36,18 @@ def state_of_store(uri: str) -> str | None:
 
 
 def _digest_of_registered(uri: str) -> str | None:
-    request = urllib.request.Request(uri.rstrip("/") + REGISTERED, headers=_credentials())
+    request = urllib.request.Request(uri.rstrip("/") + REGISTERED, headers=authorization())
     try:
         with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER) as answer:
             return f"{uri} {hashlib.sha256(answer.read()).hexdigest()}"
-    except (urllib.error.URLError, OSError, ValueError):
+    except (OSError, ValueError):
         return None
 
 
-def _credentials() -> dict[str, str]:
-    """What MLflow itself reads from the environment."""
-    if token := os.environ.get("MLFLOW_TRACKING_TOKEN"):
-        return {"Authorization": f"Bearer {token}"}
-    if name := os.environ.get("MLFLOW_TRACKING_USERNAME"):
-        both = f"{name}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
-        return {"Authorization": f"Basic {base64.b64encode(both.encode()).decode()}"}
-    return {}
+def authorization() -> dict[str, str]:
+    """The header of MLflow's own client: a user with a password, else a token."""
+    user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    if user and password:
+        return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from graft.losses.pixelwise import weighted_mean
+from graft.losses.pixelwise import one_hot, weighted_mean
 
 
 def mse(logits: Tensor, targets: Tensor, class_weights: Tensor | None) -> Tensor:
@@ -25,8 +24,5 @@ def mse(logits: Tensor, targets: Tensor, class_weights: Tensor | None) -> Tensor
     Returns:
         A scalar in [0, 2]. A batch in which everything is ignored gives zero with zero gradients.
     """
-    num_classes = logits.shape[1]
-    ids = torch.arange(num_classes, device=logits.device).view(1, -1, *[1] * (targets.ndim - 1))
-    truth = (targets.unsqueeze(1) == ids).to(logits.dtype)
-    errors = (logits.softmax(1) - truth).square().sum(1)
-    return weighted_mean(errors, targets, class_weights, num_classes)
+    errors = (logits.softmax(1) - one_hot(targets, logits)).square().sum(1)
+    return weighted_mean(errors, targets, class_weights, logits.shape[1])

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from graft.losses.pixelwise import one_hot
 from graft.sample import ignored_target
 
 
@@ -27,9 +28,7 @@ class SoftCounts(NamedTuple):
 def soft_counts(logits: Tensor, targets: Tensor) -> SoftCounts:
     """The soft counts of logits [B, K, …] against targets [B, …]."""
     counted = (targets != ignored_target(logits.shape[1])).unsqueeze(1)
-    ids = torch.arange(logits.shape[1], device=logits.device).view(1, -1, *[1] * (targets.ndim - 1))
-    truth = (targets.unsqueeze(1) == ids).to(logits.dtype)
-    probabilities = logits.softmax(1) * counted
+    truth, probabilities = one_hot(targets, logits), logits.softmax(1) * counted
     over = [axis for axis in range(logits.ndim) if axis != 1]
     return SoftCounts((probabilities * truth).sum(over), probabilities.sum(over), truth.sum(over))
 

@@ -25,6 +25,12 @@ def true_class_losses(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return losses.reshape(-1), targets.reshape(-1)
 
 
+def one_hot(targets: Tensor, logits: Tensor) -> Tensor:
+    """Targets [B, …] as ones and zeros [B, K, …], in the type of logits [B, K, …]; nothing but zeros where ignored."""
+    ids = torch.arange(logits.shape[1], device=logits.device).view(1, -1, *[1] * (targets.ndim - 1))
+    return (targets.unsqueeze(1) == ids).to(logits.dtype)
+
+
 def weighted_mean(
     losses: Tensor, targets: Tensor, class_weights: Tensor | None, num_classes: int, extra_weights: Tensor | None = None
 ) -> Tensor:

@@ -103,7 +103,8 @@ class Marginals:
     @classmethod
     def of(cls, confusion: np.ndarray) -> Marginals:
         """From confusion matrices [..., K, K]."""
-        return cls(np.diagonal(confusion, axis1=-2, axis2=-1), confusion.sum(axis=-1), confusion.sum(axis=-2))
+        hits = np.diagonal(confusion, axis1=-2, axis2=-1).copy()  # a view would keep the matrix of every image
+        return cls(hits, confusion.sum(axis=-1), confusion.sum(axis=-2))
 
     @property
     def iou(self) -> np.ndarray:
@@ -177,6 +178,7 @@ HEADLINES: Mapping[str, Mapping[str, str]] = {
     },
     "classification": {"accuracy": "accuracy", "macro_f1": "macro_f1"},
 }
+HEADLINE: Mapping[str, str] = {task: next(iter(names)) for task, names in HEADLINES.items()}
 
 
 BY_CLASS = ("iou", "dice", "precision", "recall")

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graft.models.model import Model, Segmenter, on_feature, with_dropout
+from graft.models.model import Model
 from graft.models.pooling import PooledBatchNorm
-from graft.models.stem import with_channels
+from graft.models.torchvision_segmenters import segmenter_on
 
 
 def deeplabv3(
@@ -36,12 +36,4 @@ def deeplabv3(
     network = make(weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=auxiliary_weight > 0)
     pooling = network.classifier[0].convs[-1]
     pooling[2] = PooledBatchNorm(pooling[2].num_features)
-    head = with_dropout(on_feature("out", network.classifier), dropout)
-    layers: tuple[str, ...] = ("head.4",)
-    auxiliary = None
-    if auxiliary_weight > 0:
-        auxiliary, layers = on_feature("aux", network.aux_classifier), ("head.4", "auxiliary.4")
-    backbone_with_stem = with_channels(network.backbone, num_channels)
-    return Segmenter(
-        backbone_with_stem, head, class_layers=layers, auxiliary=auxiliary, auxiliary_weight=auxiliary_weight
-    )
+    return segmenter_on(network, network.classifier, num_channels, dropout=dropout, auxiliary_weight=auxiliary_weight)

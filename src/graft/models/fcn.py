@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graft.models.model import Model, Segmenter, on_feature, with_dropout
-from graft.models.stem import with_channels
+from graft.models.model import Model
+from graft.models.torchvision_segmenters import segmenter_on
 
 
 def fcn(
@@ -36,12 +36,4 @@ def fcn(
     make = getattr(segmentation, f"{'deeplabv3' if mobile else 'fcn'}_{backbone}")
     network = make(weights=None, weights_backbone=None, num_classes=num_classes, aux_loss=auxiliary_weight > 0)
     classifier = FCNHead(network.classifier[0].convs[0][0].in_channels, num_classes) if mobile else network.classifier
-    head = with_dropout(on_feature("out", classifier), dropout)
-    layers: tuple[str, ...] = ("head.4",)
-    auxiliary = None
-    if auxiliary_weight > 0:
-        auxiliary, layers = on_feature("aux", network.aux_classifier), (*layers, "auxiliary.4")
-    backbone_with_stem = with_channels(network.backbone, num_channels)
-    return Segmenter(
-        backbone_with_stem, head, class_layers=layers, auxiliary=auxiliary, auxiliary_weight=auxiliary_weight
-    )
+    return segmenter_on(network, classifier, num_channels, dropout=dropout, auxiliary_weight=auxiliary_weight)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -108,11 +107,18 @@ class Model(nn.Module):
         Its normalisation statistics and dropout then rest as its weights do, whoever calls `train` and how often.
         """
         super().train(mode)
-        for module in self.modules() if mode else ():
-            parameters = list(module.parameters())
-            if parameters and not any(parameter.requires_grad for parameter in parameters):
-                module.eval()
+        if mode:
+            _rest_frozen(self)
         return self
+
+
+def _rest_frozen(module: nn.Module) -> set[bool]:
+    """Puts each part with frozen parameters only into evaluation mode; returns what their `requires_grad` are."""
+    own = {parameter.requires_grad for parameter in module.parameters(recurse=False)}
+    found = own.union(*map(_rest_frozen, module.children()))
+    if found == {False}:
+        module.eval()
+    return found
 
 
 class Segmenter(Model):
@@ -139,11 +145,3 @@ def with_dropout(head: nn.Module, dropout: float) -> nn.Module:
         if isinstance(module, nn.Dropout):
             module.p = dropout
     return head
-
-
-def on_feature(name: str, head: nn.Sequential) -> nn.Sequential:
-    """The head behind a `Feature`, its layers keeping the names they have in torchvision's checkpoints."""
-    chained = nn.Sequential(OrderedDict(feature=Feature(name)))
-    for layer, module in head.named_children():
-        chained.add_module(layer, module)
-    return chained

@@ -53,10 +53,10 @@ class History:
 
     def commits(self, hints: Iterable[str]) -> Iterator[str]:
         """Every commit that may differ in what is watched, the hinted ones first, then newest first."""
-        heads = _git("rev-list", "--max-count=1", "HEAD").decode().split()
         known = _git("rev-list", "--full-history", "HEAD", "--", *WATCHED).decode().split()
-        everything = set(_git("rev-list", "HEAD").decode().split())
-        yield from dict.fromkeys([*(hint for hint in hints if hint in everything), *heads, *known])
+        everything = dict.fromkeys(_git("rev-list", "HEAD").decode().split())
+        head = list(everything)[:1]
+        yield from dict.fromkeys([*(hint for hint in hints if hint in everything), *head, *known])
 
     def lacking(self, commit: str, record: Mapping[str, Any]) -> list[str]:
         """What of a record this commit does not hold with the same content."""
@@ -105,9 +105,10 @@ def differing_params(text: bytes, recorded: Mapping[str, Any]) -> list[str]:
     which the code decides; all else must stand there.
     """
     try:
-        written = YAML(typ="safe").load(text) or {}
+        written = YAML(typ="safe").load(text)
     except YAMLError:
-        written = {}
+        written = None
+    written = written if isinstance(written, dict) else {}
     return [place for key, value in recorded.items() for place in _places(key, written.get(key, _ABSENT), value)]
 
 

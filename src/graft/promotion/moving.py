@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import getpass
+import os
 import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
@@ -174,7 +175,12 @@ def author() -> str:
     found = [_git("config", key) for key in ("user.name", "user.email")]
     if found[0] and found[1]:
         return f"{found[0]} <{found[1]}>"
-    return found[0] or found[1] or getpass.getuser()
+    if said := found[0] or found[1]:
+        return said
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # the user of a container need not have a name
+        return f"user {os.getuid()}"
 
 
 def now() -> str:

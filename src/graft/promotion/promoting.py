@@ -68,7 +68,6 @@ def promote(
         raise GraftError(f"version {number} is the champion already", where=name, remedy="look at graft champion")
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
         evidence = gather(store, version, standing, params, Path(folder))
-        model_digest = digest_of(evidence.candidate)
         rules = rules_of(evidence, params)
     passed = holds(rules)
     _write_down(store, version, rules, PASSED if passed else OVERRIDDEN if override else REFUSED, reason)
@@ -76,7 +75,9 @@ def promote(
         return Outcome(number, rules, None)
     kind, said = ("promote", reason or "every rule of the gate holds") if passed else ("override", reason)
     stated = [rule.as_dict() for rule in rules]
-    intent = moving.intent_to(kind, (number, model_digest), entries, name=name, reason=said, rules=stated)
+    intent = moving.intent_to(
+        kind, (number, version.tags[tracking.MODEL_DIGEST]), entries, name=name, reason=said, rules=stated
+    )
     return Outcome(number, rules, moving.move(store, intent))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from pathlib import Path
 
@@ -10,11 +9,12 @@ from markupsafe import Markup
 
 from graft.errors import GraftError
 from graft.reporting.charts import Axis, Line, line_chart
+from graft.reporting.results import MODEL_NAMES
+from graft.reporting.tables import read_table
 
 COLUMNS = ("run", "epoch", "train_loss", "val_loss", "val_score")
 STYLES = {"fine_tuned": "ours", "baseline": "other"}
 STEEP = 30  # from this ratio on small losses would lie on the axis: it goes up in powers of ten
-NAMES = {"fine_tuned": "fine-tuned", "baseline": "from scratch"}
 
 
 def read_curves(folder: Path) -> list[dict[str, str]]:
@@ -26,20 +26,15 @@ def read_curves(folder: Path) -> list[dict[str, str]]:
     path = folder / "curves.csv"
     if not path.is_file():
         raise GraftError("file not found", where=path, remedy="run the stage that writes it: dvc repro")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    missing = [column for column in COLUMNS if rows and column not in rows[0]]
-    if missing:
-        raise GraftError(f"columns are missing: {', '.join(missing)}", where=path, remedy="run dvc repro fine-tune")
-    return rows
+    return read_table(path, COLUMNS)
 
 
 def loss_chart(rows: list[dict[str, str]]) -> Markup:
     """Training and validation loss by epoch, of each run."""
     lines = []
     for run, style in STYLES.items():
-        lines.append(Line(f"{NAMES[run]}, val", style, _points(rows, run, "val_loss")))
-        lines.append(Line(f"{NAMES[run]}, train", f"{style} dashed", _points(rows, run, "train_loss")))
+        lines.append(Line(f"{MODEL_NAMES[run]}, val", style, _points(rows, run, "val_loss")))
+        lines.append(Line(f"{MODEL_NAMES[run]}, train", f"{style} dashed", _points(rows, run, "train_loss")))
     return _chart(lines, "loss", "Loss by epoch", percent=False)
 
 
@@ -49,16 +44,12 @@ def score_chart(rows: list[dict[str, str]], title: str) -> Markup:
     for run, style in STYLES.items():
         points = _points(rows, run, "val_score")
         best = [max(range(len(points)), key=lambda i: points[i][1])] if points else []
-        lines.append(Line(NAMES[run], style, points, best))
+        lines.append(Line(MODEL_NAMES[run], style, points, best))
     return _chart(lines, title, f"Validation {title} by epoch", percent=True)
 
 
-def _of(rows: list[dict[str, str]], run: str) -> list[dict[str, str]]:
-    return [row for row in rows if row["run"] == run]
-
-
 def _points(rows: list[dict[str, str]], run: str, column: str) -> list[tuple[float, float]]:
-    pairs = [(float(row["epoch"]), float(row[column])) for row in _of(rows, run) if row[column]]
+    pairs = [(float(row["epoch"]), float(row[column])) for row in rows if row["run"] == run and row[column]]
     return [pair for pair in pairs if math.isfinite(pair[1])]
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 from typing import Any
 
-from graft.errors import GraftError
 from graft.reporting.results import MODEL_NAMES
+from graft.reporting.tables import read_table
 
 COLUMNS = ("run", "group", "parameters", "trains_from_epoch", "learning_rate", "weight_decay")
 
@@ -25,11 +24,7 @@ def read_groups(folder: Path) -> list[dict[str, Any]]:
     path = folder / "parameter_groups.csv"
     if not path.is_file():
         return []
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    missing = [column for column in COLUMNS if rows and column not in rows[0]]
-    if missing:
-        raise GraftError(f"columns are missing: {', '.join(missing)}", where=path, remedy="run dvc repro fine-tune")
+    rows = read_table(path, COLUMNS)
     firsts = [number == 0 or row["run"] != rows[number - 1]["run"] for number, row in enumerate(rows)]
     return [
         {

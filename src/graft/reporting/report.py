@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from graft.metrics.bootstrap import LEVEL_PERCENT
-from graft.metrics.confusion import HEADLINES
+from graft.metrics.confusion import HEADLINES, plain
 from graft.reporting.charts import Axis, Line, line_chart
 from graft.reporting.curves import loss_chart, read_curves, score_chart
 from graft.reporting.evidence import Evidence
@@ -149,16 +149,12 @@ def _matrix(evidence: Evidence) -> dict[str, Any] | None:
     names = evidence.class_map.names
     if len(names) > MAX_CLASSES_IN_MATRIX:
         return None
-    rows = [[None if share != share else float(share) for share in row] for row in _shares_of(evidence)]
+    rows = [[plain(share) for share in row] for row in shares_of_truth(evidence.tally.confusion["fine_tuned"])]
     return {
         "names": names,
         "rows": list(zip(names, rows, strict=True)),
         "numbers": len(names) <= MAX_CLASSES_WITH_NUMBERS,
     }
-
-
-def _shares_of(evidence: Evidence) -> Any:
-    return shares_of_truth(evidence.tally.confusion["fine_tuned"])
 
 
 def _reliability(evidence: Evidence) -> Markup:
@@ -188,4 +184,5 @@ def _shares(evidence: Evidence, statistics: Mapping[str, Any]) -> list[dict[str,
 
 
 def _fractions(counts: Sequence[int]) -> list[float]:
-    return [count / max(1, sum(counts)) for count in counts]
+    whole = max(1, sum(counts))
+    return [count / whole for count in counts]

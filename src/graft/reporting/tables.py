@@ -1,4 +1,4 @@
-"""The files of numbers evaluate writes: a row for each image, a row for each cell of the confusion matrix."""
+"""Tables of numbers: those evaluate writes, by image, class and cell of the confusion matrix; and one way to read."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from graft.errors import GraftError
 from graft.scoring import Scored
 
 PER_IMAGE_SCHEMA = pa.schema(
@@ -60,6 +61,20 @@ class PerImageTable:
         if self.waiting:
             self.writer.write_table(pa.Table.from_pylist(self.waiting, schema=PER_IMAGE_SCHEMA))
             self.waiting = []
+
+
+def read_table(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a table that fine-tune wrote, text as it stands there.
+
+    Raises:
+        GraftError: One of `columns` is missing.
+    """
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    missing = [column for column in columns if rows and column not in rows[0]]
+    if missing:
+        raise GraftError(f"columns are missing: {', '.join(missing)}", where=path, remedy="run dvc repro fine-tune")
+    return rows
 
 
 def write_confusion(path: Path, confusion: np.ndarray, names: Sequence[str]) -> None:

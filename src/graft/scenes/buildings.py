@@ -8,7 +8,7 @@ from graft.scenes.canvas import BUILDING, LIT, Canvas, shaded
 from graft.scenes.ground import strip
 from graft.scenes.layout import END_M, Front, Street
 from graft.scenes.lighting import Lighting
-from graft.scenes.textures import NUM_FACADES, facade
+from graft.scenes.textures import NUM_FACADES, PIXELS_PER_METRE, facade
 
 SNOW = (236.0, 240.0, 246.0)
 
@@ -25,7 +25,7 @@ def _paint_house(canvas: Canvas, front: Front, lighting: Lighting) -> None:
     """The front, the gable that faces the camera, and the roof."""
     camera = canvas.camera
     levels, _, wall, roof = facade(front.variant % NUM_FACADES, lighting.night)
-    height = levels[0].shape[0] / 22 * front.height_scale
+    height = levels[0].shape[0] / PIXELS_PER_METRE * front.height_scale
     z0 = max(front.z0, camera.first_visible_z(front.x) + 0.02)
     if z0 >= front.z1 - 0.1:
         return

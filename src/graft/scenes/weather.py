@@ -157,7 +157,7 @@ def add_fog(image: np.ndarray, depth: np.ndarray, lighting: Lighting, rng: np.ra
     )
     visibility = visibility or rng.uniform(250, 1500)
     clear = cv2.exp(np.minimum(depth, np.float32(400.0)) * np.float32(-1.0 / visibility))
-    if lighting.weather not in ("fog",):
+    if lighting.weather != "fog":
         clear = np.where(depth >= SKY_DEPTH_M * 0.99, np.maximum(clear, np.float32(0.85)), clear)
     air = (lighting.sky_low * (1.25 if lighting.night else 0.96)).astype(np.float32)
     airlight = (*air.tolist(), 0.0)
@@ -179,10 +179,8 @@ def falling(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> 
         veil = cv2.blur(veil, (1, max(1, int(5 * unit))))
         opacity = rng.uniform(0.12, 0.38)
     else:
-        flakes = np.concatenate(
-            [rng.uniform(0, 1, (int(rng.integers(140, 520)), 2)) * (width, height), np.zeros((1, 2))]
-        )
-        for x, y in (flakes[:-1] * 16).astype(int).tolist():
+        flakes = rng.uniform(0, 1, (int(rng.integers(140, 520)), 2)) * (width, height)
+        for x, y in (flakes * 16).astype(int).tolist():
             cv2.circle(veil, (x, y), int((5 + (x * 7919 + y) % 17) * unit), 255, -1, cv2.LINE_8, 4)
         veil = cv2.GaussianBlur(veil, (3, 3), 0)
         opacity = rng.uniform(0.55, 0.9)

@@ -7,7 +7,7 @@ from pathlib import Path
 from graft.selection.candidates import Candidate, Published
 from graft.weights.bundled import FOLDER as BUNDLED
 from graft.weights.fetching import cache_folder
-from graft.weights.timm import FILE, published
+from graft.weights.timm import FILE, place_of, published
 from graft.weights.torchvision import member
 
 # What counts as the score of published weights, in order of preference.
@@ -44,15 +44,10 @@ def _missing(path: Path, file: str, sha256: str | None) -> str | None:
 
 
 def _missing_of_hub(options: dict) -> str | None:
-    from huggingface_hub import try_to_load_from_cache
-
     repository, revision = published(options["weights"]).hf_hub_id, options["revision"]
     if revision is None:
         return f"not here: pin revision and sha256 of {repository} first (graft pin writes them)"
-    if isinstance(try_to_load_from_cache(repository, FILE, revision=revision), str):
-        return None
-    path = cache_folder() / f"{repository.replace('/', '--')}--{revision}.safetensors"
-    return _missing(path, f"{FILE} of {repository}", options["sha256"])
+    return _missing(place_of(repository, revision), f"{FILE} of {repository}", options["sha256"])
 
 
 def published_score(candidate: Candidate) -> Published | None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.errors import GraftError
-from graft.held_out import SCORES
+from graft.metrics.confusion import HEADLINE
 from graft.params import FineTune, Params
 from graft.progress import progress
 from graft.records import content_digest, digest_of
@@ -128,4 +128,4 @@ def _trained(
             curves=places["curves"],
             resume=resume,
         )
-    return found[f"fine_tuned.val_{SCORES[params.task]}"]
+    return found[f"fine_tuned.val_{HEADLINE[params.task]}"]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import re
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -26,13 +26,14 @@ def cache_folder() -> Path:
 def fetch(url: str, path: Path, sha256: str | None) -> str:
     """Makes sure that `path` holds the file of `url`, and returns its sha256.
 
-    The cached file is checked as well: torch itself uses whatever lies there. A download becomes visible only when it
-    is complete and verified.
+    Where no digest is given, the digits count that torchvision writes into the names of its files. The cached file is
+    checked as well: torch itself uses whatever lies there. A download becomes visible only when it is complete and
+    verified.
 
     Raises:
         GraftError: The digest differs, or the download failed.
     """
-    in_name = re.search(r"-([0-9a-f]{8,})\.", path.name)
+    in_name = re.search(r"-([0-9a-f]{8,})\.", Path(url).name)
     expected = sha256 or (in_name[1] if in_name else None)
     if path.is_file():
         return verified_sha256(path, expected)
@@ -42,7 +43,7 @@ def fetch(url: str, path: Path, sha256: str | None) -> str:
         _download(url, partial)
         digest = verified_sha256(partial, expected)
         partial.replace(path)
-    except (OSError, urllib.error.URLError) as error:
+    except (OSError, http.client.HTTPException) as error:
         raise GraftError(
             f"cannot download {url} ({error})", where=path, remedy=f"download it elsewhere and put it at {path}"
         ) from None

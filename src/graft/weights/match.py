@@ -151,7 +151,8 @@ def _plain(name: str) -> str:
 
 
 def _stem(model: Model) -> str:
-    return next(f"backbone.{name}" for name, parameter in model.backbone.named_parameters() if parameter.ndim == 4)
+    """The name of the first convolution's weights, empty where there is none."""
+    return next((f"backbone.{name}" for name, tensor in model.backbone.named_parameters() if tensor.ndim == 4), "")
 
 
 def _backbone_fraction(model: Model, new: Mapping[str, Tensor]) -> float:

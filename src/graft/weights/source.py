@@ -43,8 +43,8 @@ class Source:
         licence: Of the weights.
         sha256: Of the file, in hex; None without a file.
         class_names: Of the class layers, in order of channel; None where unknown.
-        mean: Normalisation the weights expect: RGB, in 0..1.
-        std: Normalisation the weights expect: RGB, in 0..1.
+        mean: Normalisation the weights expect: of each channel, RGB unless they say otherwise, in 0..1.
+        std: Likewise.
         metrics: How good they were where they come from, name to fraction.
     """
 

@@ -79,12 +79,9 @@ def fetched(repository: str, revision: str, sha256: str | None) -> tuple[Path, s
     Raises:
         GraftError: The digest differs, or the file is neither cached nor to be had.
     """
-    from huggingface_hub import hf_hub_url, try_to_load_from_cache
+    from huggingface_hub import hf_hub_url
 
-    cached = try_to_load_from_cache(repository, FILE, revision=revision)
-    ours = cache_folder() / f"{repository.replace('/', '--')}--{revision}.safetensors"
-    path = Path(cached) if isinstance(cached, str) else ours
-    address = hf_hub_url(repository, FILE, revision=revision)
+    path, address = place_of(repository, revision), hf_hub_url(repository, FILE, revision=revision)
     if not path.is_file() and os.environ.get("HF_HUB_OFFLINE", "0").upper() in ("1", "TRUE", "YES", "ON"):
         raise GraftError(
             f"{address} is not here, and HF_HUB_OFFLINE forbids to download it",
@@ -92,6 +89,15 @@ def fetched(repository: str, revision: str, sha256: str | None) -> tuple[Path, s
             remedy=f"download it elsewhere and put it at {path}{f' (sha256 {sha256})' if sha256 else ''}",
         )
     return path, fetch(address, path, sha256)
+
+
+def place_of(repository: str, revision: str) -> Path:
+    """Where the file of a revision lies: in the hub's own cache, or else in ours, where it may be missing."""
+    from huggingface_hub import try_to_load_from_cache
+
+    cached = try_to_load_from_cache(repository, FILE, revision=revision)
+    ours = cache_folder() / f"{repository.replace('/', '--')}--{revision}.safetensors"
+    return Path(cached) if isinstance(cached, str) else ours
 
 
 def newest_revision(repository: str) -> str:
