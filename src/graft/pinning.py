@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graft import tracking
+from graft import model_versions
 from graft.errors import GraftError
 from graft.models import resolve_model
 from graft.params_file import PARAMS_FILE, load_params, read_tree
@@ -74,9 +74,9 @@ def _pins_of_hub(weights: str) -> dict[str, str]:
 
 def _pins_of_version(uri: str) -> dict[str, str]:
     """The version an alias points at, and the digest of its weights."""
-    version = tracking.version_behind(uri)
+    version = model_versions.version_behind(uri)
     with tempfile.TemporaryDirectory() as folder:
         return {
             "model_uri": version,
-            "sha256": sha256_of(tracking.download_model(version, Path(folder)) / FILE),
+            "sha256": sha256_of(model_versions.download_model(version, Path(folder)) / FILE),
         }

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft import tracking
+from graft import model_versions, tracking
 from graft.digests import digest_of
 from graft.progress import progress, say
 from graft.records import MEASURED, RECORDS
@@ -42,7 +42,7 @@ ARTIFACTS = {
         "models/fine_tuned/seen.json",
     ),
     "evaluate": ("reports/evaluation/report.html", "reports/evaluation/metrics.json"),
-    "export": ("models/exported/model_card.md", "models/exported/parity.json"),
+    "export": ("models/exported/model_card.md", "models/exported/parity.json", "models/exported/metrics.json"),
 }
 
 WHAT_STAGES_DO = {
@@ -183,14 +183,14 @@ def _publish_model(client: MlflowClient, run_id: str) -> str:
     digest = digest_of(EXPORTED)
     if digest != record["outputs"][EXPORTED.as_posix()]:
         return f"{EXPORTED} is not what its record says: not registered; run dvc repro"
-    version = tracking.find_version(client, name, digest)
+    version = model_versions.find_version(client, name, digest)
     if version is None:
         tags = {tracking.MODEL_DIGEST: digest, tracking.RECORD: sha256_of(RECORDS / "export.json")}
         tags |= {tracking.FINGERPRINT: record["fingerprint"], "mlflow.source.git.commit": str(record["git"]["commit"])}
-        version = tracking.register(client, name, run_id, EXPORTED, tags)
+        version = model_versions.register(client, name, run_id, EXPORTED, tags)
         opening = MODEL_CARD.read_text("utf-8").split("\n## ", 1)[0]
-        tracking.describe(client, name, version.version, opening.removeprefix("# ").strip())
-    tracking.point_candidate(client, name, version.version)
+        model_versions.describe(client, name, version.version, opening.removeprefix("# ").strip())
+    model_versions.point_candidate(client, name, version.version)
     return f"models:/{name}@{tracking.ALIAS} is version {version.version}"
 
 

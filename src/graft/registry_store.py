@@ -1,6 +1,6 @@
 """The registry as the ledger and the gate need it: versions, aliases, and entries that the server numbers.
 
-A second door to MLflow beside `tracking`, which opens the store. What the store refuses is a `GraftError`; what is not
+A door to MLflow beside `tracking`, which opens the store. What the store refuses is a `GraftError`; what is not
 there is None.
 """
 

@@ -1,4 +1,4 @@
-"""The one door to MLflow: where the store is, runs by digest, curves, registered versions.
+"""The door to MLflow: where the store is, runs by digest, curves.
 
 Content digests are the foreign keys: a run is found by the sha256 of its record, a version by the digest of the model
 it holds, so lineage survives another machine, a second clone or a lost cache.
@@ -7,27 +7,22 @@ it holds, so lineage survives another machine, a second clone or a lost cache.
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import math
 import os
 import random
 import re
 import socket
-import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from graft.digests import digest_of, digest_of_listing, listing
 from graft.errors import GraftError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient as MlflowClient
-    from mlflow.entities.model_registry import ModelVersion
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 EXPERIMENT = "graft"
@@ -97,7 +92,7 @@ def only_run(mlflow_client: MlflowClient, record_digest: str) -> Any | None:
     for double in doubles:
         with raced():
             tag(mlflow_client, double.info.run_id, {RECORD: f"double of run {first.info.run_id}"})
-        with _refusal_ignored():  # deleting takes more rights than writing
+        with refusal_ignored():
             mlflow_client.delete_run(double.info.run_id)
     return first
 
@@ -168,130 +163,13 @@ def describe_experiment(mlflow_client: MlflowClient) -> None:
         mlflow_client.set_experiment_tag(identity, NOTE, about)
 
 
-def find_version(mlflow_client: MlflowClient, name: str, model_digest: str) -> ModelVersion | None:
-    """The registered version that holds the model of this digest: the first, where several people registered it."""
-    versions = mlflow_client.search_model_versions(f"name = '{name}'")
-    holding = [version for version in versions if version.tags.get(MODEL_DIGEST) == model_digest]
-    return min(holding, key=lambda version: int(version.version), default=None)
-
-
-def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, tags: Mapping[str, str]) -> ModelVersion:
-    """Logs the exported model as a pyfunc of this run and registers it as a new version of `name`.
-
-    The served model is told the digest of the exported files, which it compares before it opens them; the version is
-    tagged with the digest of all that was logged.
-    """
-    import mlflow
-
-    from graft.serving import signature
-
-    inputs, outputs, example = signature.described(model)
-    with _quiet(), mlflow.start_run(run_id=run_id):
-        logged = mlflow.pyfunc.log_model(
-            name="model",
-            python_model=str(Path(signature.__file__).with_name("model.py")),
-            artifacts={"model": str(model)},
-            signature=mlflow.models.infer_signature(inputs, outputs),
-            input_example=example,
-            pip_requirements=signature.requirements(),
-            model_config={MODEL_DIGEST: tags[MODEL_DIGEST]},
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            mlflow.artifacts.download_artifacts(artifact_uri=logged.model_uri, dst_path=folder)
-            served = {SERVED_DIGEST: served_digest(Path(folder))}
-        made = mlflow.register_model(logged.model_uri, name, tags={**tags, **served})
-    return _first_of_its_digest(mlflow_client, made)
-
-
-def _first_of_its_digest(mlflow_client: MlflowClient, made: ModelVersion) -> ModelVersion:
-    """The server numbers versions, so that of several people who register a model at once all name the same first."""
-    first = find_version(mlflow_client, made.name, made.tags[MODEL_DIGEST]) or made
-    if first.version != made.version:
-        double = f"double of version {first.version}"
-        mlflow_client.set_model_version_tag(made.name, made.version, MODEL_DIGEST, double)
-        with _refusal_ignored():  # deleting takes more rights than writing
-            mlflow_client.delete_model_version(made.name, made.version)
-    return first
-
-
-def served_digest(folder: Path) -> str:
-    """The digest of a logged model: all files but the one that MLflow adds to each download of a version."""
-    return digest_of_listing({name: sha for name, sha in listing(folder).items() if name != "registered_model_meta"})
-
-
-def describe(mlflow_client: MlflowClient, name: str, version: str, text: str) -> None:
-    """Describes a new version in Markdown, and the model where nobody has."""
-    mlflow_client.update_model_version(name, version, description=text)
-    if not mlflow_client.get_registered_model(name).description:
-        about = f"Exported by Graft. `{ALIAS}` is the version the workspace holds; `champion` is yours to point."
-        mlflow_client.update_registered_model(name, description=about)
-
-
-def point_candidate(mlflow_client: MlflowClient, name: str, version: str) -> None:
-    """Points the alias `candidate` at a version."""
-    mlflow_client.set_registered_model_alias(name, ALIAS, version)
-
-
-def version_behind(uri: str) -> str:
-    """`models:/NAME/VERSION` for such an address, or for one with an alias as it stands now.
-
-    Raises:
-        GraftError: There is no such model, version or alias, or the store does not answer.
-    """
+@contextlib.contextmanager
+def refusal_ignored() -> Iterator[None]:
+    """For what may be refused without harm: deleting takes more rights than writing."""
     from mlflow.exceptions import MlflowException
 
-    name, _, alias = uri.removeprefix("models:/").partition("@")
-    with answers_explained():
-        store = client()
-    try:
-        if alias:
-            return f"models:/{name}/{store.get_model_version_by_alias(name, alias).version}"
-        name, _, version = name.rpartition("/")
-        return f"models:/{name}/{store.get_model_version(name, version).version}"
-    except MlflowException as error:
-        remedy = "look at the versions and aliases in the MLflow UI, or run graft publish"
-        raise GraftError(f"no such model: {error.message}", where=uri, remedy=remedy) from None
-
-
-def download_model(uri: str, into: Path) -> Path:
-    """The folder of exported files inside a registered model such as `models:/graft-segmentation@candidate`.
-
-    Args:
-        uri: Of the model.
-        into: An existing folder to download to.
-
-    Raises:
-        GraftError: There is no such model, version or alias, the store does not answer, or the bytes that came are not
-            those that were registered.
-    """
-    uri = version_behind(uri)
-    name, _, version = uri.removeprefix("models:/").rpartition("/")
-    tags = client().get_model_version(name, version).tags
-    exported = download_version(uri, into) / "artifacts" / "exported"
-    if tags.get(MODEL_DIGEST) not in (None, digest_of(exported)):
-        raise GraftError(
-            "the files in the artifact store are not those that were registered",
-            where=uri,
-            rule=f"their digest is {tags[MODEL_DIGEST]}",
-            remedy="do not use this model; graft audit names what was changed",
-        )
-    return exported
-
-
-def download_version(uri: str, into: Path) -> Path:
-    """The whole logged model behind `models:/NAME/VERSION`, as the artifact store has it: nothing is compared.
-
-    Raises:
-        GraftError: There is no such version, its files are gone, or the store does not answer.
-    """
-    import mlflow
-    from mlflow.exceptions import MlflowException
-
-    try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into)))
-    except (MlflowException, OSError) as error:
-        remedy = "look at the versions and aliases in the MLflow UI, or run graft publish"
-        raise GraftError(f"no such model: {error}", where=uri, remedy=remedy) from None
+    with contextlib.suppress(MlflowException):
+        yield
 
 
 @contextlib.contextmanager
@@ -340,20 +218,3 @@ def _refuse_a_silent_server(uri: str) -> None:
     except (OSError, ValueError) as error:
         remedy = "start it or mend MLFLOW_TRACKING_URI, then run graft publish: it completes the record"
         raise Unreachable(f"no MLflow server answers ({error})", where=uri, remedy=remedy) from None
-
-
-@contextlib.contextmanager
-def _refusal_ignored() -> Iterator[None]:
-    from mlflow.exceptions import MlflowException
-
-    with contextlib.suppress(MlflowException):
-        yield
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """MLflow greets every registration on stdout and stderr."""
-    silence = io.StringIO()
-    with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

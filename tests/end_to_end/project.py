@@ -114,7 +114,7 @@ class Project:
         return {path: digest for stage in STAGES for path, digest in self.record(stage)["outputs"].items()}
 
     def store(self) -> Any:
-        """A client of the project's own MLflow store."""
+        """A client of the MLflow store the project's environment names, or else of its own."""
         import mlflow
 
-        return mlflow.MlflowClient(f"sqlite:///{self.root / 'mlflow.db'}")
+        return mlflow.MlflowClient(self.environment.get("MLFLOW_TRACKING_URI", f"sqlite:///{self.root / 'mlflow.db'}"))

@@ -97,7 +97,7 @@ def test_where_the_workspace_has_moved_on_the_cache_of_dvc_is_audited(workspace,
 def test_a_changed_model_is_not_loaded(workspace) -> None:
     import mlflow
 
-    from graft import tracking
+    from graft import model_versions
 
     refuse_changed(Path("models/exported"))
     with Path("models/exported/model.onnx").open("r+b") as file:
@@ -106,13 +106,13 @@ def test_a_changed_model_is_not_loaded(workspace) -> None:
     with pytest.raises(GraftError, match="these files are not what export wrote"):
         refuse_changed(Path("models/exported"))
     (workspace / "downloads").mkdir()
-    assert tracking.download_model(f"models:/{NAME}@candidate", workspace / "downloads").is_dir()
+    assert model_versions.download_model(f"models:/{NAME}@candidate", workspace / "downloads").is_dir()
     for kept in (workspace / "mlruns").rglob("artifacts/exported/model.onnx"):
         with kept.open("r+b") as file:
             file.seek(1000)
             file.write(b"\x55\xaa")
     with pytest.raises(GraftError, match="are not those that were registered"):
-        tracking.download_model(f"models:/{NAME}@candidate", workspace / "downloads")
+        model_versions.download_model(f"models:/{NAME}@candidate", workspace / "downloads")
     with pytest.raises(Exception, match="not the files that were registered"):
         mlflow.pyfunc.load_model(f"models:/{NAME}/1")
 

@@ -12,14 +12,15 @@ import pytest
 
 from graft.sample import sha256_of
 from tests.end_to_end.project import Project
+from tests.end_to_end.team_server import team_server
 
 NAME = "graft-segmentation"
 LENIENT = {"promotion.min_score": 0.02, "promotion.margin": 0.1, "promotion.max_latency_ratio": 20.0}
 
 
-def copy_of(finished: Project, folder) -> Project:
+def copy_of(finished: Project, folder, **environment: str) -> Project:
     """With a registry of its own, so that the project others look at stays as it is."""
-    project = Project(folder / "project", **finished.environment)
+    project = Project(folder / "project", **finished.environment, **environment)
     shutil.copytree(finished.root, project.root, symlinks=True)
     for name in ("mlflow.db", "mlruns", "mlartifacts"):
         path = project.root / name
@@ -68,6 +69,26 @@ def test_the_first_model_is_promoted_by_absolute_floors(finished, tmp_path):
 @pytest.mark.slow
 def test_a_worse_second_is_refused_a_better_third_accepted_and_rolled_back(finished, tmp_path):
     project = copy_of(finished, tmp_path)
+    a_worse_second_is_refused(project)
+    a_better_third_is_promoted_and_rolled_back(project)
+    kill_at_any_time(project, 3)
+    what_cannot_be_compared_is_refused(project, 3)
+
+
+@pytest.mark.slow
+def test_the_same_story_on_a_teams_server(finished, tmp_path, monkeypatch):
+    """MLflow on PostgreSQL, with passwords."""
+    with team_server() as variables:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        project = copy_of(finished, tmp_path, **variables)
+        a_worse_second_is_refused(project)
+        a_better_third_is_promoted_and_rolled_back(project)
+        kill_at_any_time(project, 3)
+        assert project.run("graft", "audit", f"models:/{NAME}@champion").returncode == 0
+
+
+def a_worse_second_is_refused(project: Project) -> None:
     project.set(LENIENT)
     assert "has no champion yet" in project.run("graft", "champion").stdout
     project.run("graft", "promote", NAME)
@@ -86,10 +107,6 @@ def test_a_worse_second_is_refused_a_better_third_accepted_and_rolled_back(finis
     overridden = project.run("graft", "promote", "--override", check=False)
     assert overridden.returncode == 2
     assert "--override needs --reason" in overridden.stderr
-
-    a_better_third_is_promoted_and_rolled_back(project)
-    kill_at_any_time(project, 3)
-    what_cannot_be_compared_is_refused(project, 3)
 
 
 def a_better_third_is_promoted_and_rolled_back(project: Project) -> None:

@@ -209,7 +209,7 @@ def test_a_version_is_compared_with_the_record_it_was_registered_from(tmp_path, 
         raise GraftError("gone")
 
     index = fill(tmp_path / "i.sqlite", 5, 1)
-    monkeypatch.setattr("graft.tracking.download_version", gone)
+    monkeypatch.setattr("graft.model_versions.download_version", gone)
     (version,) = index.versions()
     first = index.record(version["record"])
     commit = {"commit": "1" * 40, "holds_code_and_params": True}

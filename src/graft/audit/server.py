@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from graft import tracking
+from graft import model_versions, tracking
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
 from graft.digests import listing
 from graft.errors import GraftError
@@ -60,13 +60,13 @@ def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Ma
         yield compared(f"{uri}, tag {name}", value, tags.get(name), "the record")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            whole = tracking.download_version(uri, Path(folder))
+            whole = model_versions.download_version(uri, Path(folder))
         except GraftError as error:
             yield Checked(BROKEN, f"{uri}, files in the artifact store", error.what)
             return
         yield _check_served(uri, record, whole)
         yield compared(
-            f"{uri}, served model", tags.get(tracking.SERVED_DIGEST), tracking.served_digest(whole), "its tag"
+            f"{uri}, served model", tags.get(tracking.SERVED_DIGEST), model_versions.served_digest(whole), "its tag"
         )
 
 

@@ -14,8 +14,8 @@ def downloaded(model_uri: str) -> Path:
     Raises:
         GraftError: There is no such model, or the store does not answer.
     """
-    from graft import tracking
+    from graft import model_versions
 
     folder = Path(tempfile.mkdtemp(prefix="graft-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return tracking.download_model(model_uri, folder)
+    return model_versions.download_model(model_uri, folder)

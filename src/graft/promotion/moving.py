@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft import ledger, registry_store, tracking
+from graft import ledger, model_versions, registry_store, tracking
 from graft.errors import GraftError
 from graft.ledger import Entry
 from graft.promotion import history
@@ -149,7 +149,7 @@ def verified(name: str, number: int, model_digest: str, into: Path) -> Path:
     """
     from graft.digests import digest_of
 
-    folder = tracking.download_model(f"models:/{name}/{number}", into)
+    folder = model_versions.download_model(f"models:/{name}/{number}", into)
     found = digest_of(folder)
     if found != model_digest:
         raise GraftError(
