@@ -87,7 +87,7 @@ class Project:
         inherited["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), inherited["PATH"]])
         return inherited | {"DVC_NO_ANALYTICS": "1"} | self.environment
 
-    def run(self, *command: str, check: bool = True, timeout: float = 300) -> subprocess.CompletedProcess[str]:
+    def run(self, *command: str, check: bool = True, timeout: float = 900) -> subprocess.CompletedProcess[str]:
         """Runs a command in the project; a failure shows all it printed."""
         done = subprocess.run(
             command, cwd=self.root, env=self.variables(), capture_output=True, text=True, timeout=timeout

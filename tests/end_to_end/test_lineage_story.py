@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from graft.attest.bundle import attested, verified
+from graft.attest.statements import canonical
 from graft.audit.auditing import audit
 from graft.audit.links import BROKEN, worst
 from graft.audit.loading import refuse_changed
@@ -134,6 +137,22 @@ def test_a_bundle_is_checked_from_itself_alone(workspace, monkeypatch, tmp_path)
         assert verdict(bytes(changed)) == BROKEN, place
     (exported / "model.onnx").write_bytes(b"another")
     assert worst(verified(data, Path("none"), exported)) == BROKEN
+
+
+def test_what_people_declare_is_on_the_card_and_cannot_be_forged(workspace) -> None:
+    Path("model_card.yaml").write_text("owner: Ada <ada@example.org>\nintended_use: Streets at night\n", "utf-8")
+    bundle = json.loads(attested(up_to_date(), chain("models/exported")))
+    card = next(link for link in verified(repacked(bundle), Path("none")) if link.what == "model card")
+    assert "2 fields missing" in card.reason
+    bundle["files"]["model_card.yaml"] = "owner: Eve\nintended_use: Streets at night\n"
+    broken = [link.what for link in verified(repacked(bundle), Path("none")) if link.status == BROKEN]
+    assert broken == ["model card"]
+
+
+def repacked(bundle: dict[str, Any]) -> bytes:
+    """As a forger would write it: the bundle's own digest is right."""
+    content = {name: value for name, value in bundle.items() if name != "digest"}
+    return canonical({**content, "digest": hashlib.sha256(canonical(content)).hexdigest()}) + b"\n"
 
 
 def test_a_signed_bundle_names_its_signer(workspace, monkeypatch) -> None:

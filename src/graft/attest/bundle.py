@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from graft.attest.card import EVIDENCE, fields
+from graft.attest.card import DECLARATION, EVIDENCE, fields
 from graft.attest.statements import CARD, RECORD, canonical, enveloped, opened, signer_of, statement
 from graft.audit.files import bytes_of, check_itself
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files, worst
@@ -24,7 +24,7 @@ Statements = list[tuple[dict[str, Any], dict[str, Any]]]  # envelope, statement
 
 
 def attested(index: Index, chain: Chain) -> bytes:
-    """The bundle of a model: a pure function of its records, the files they name and the key.
+    """The bundle of a model: a pure function of its records, the files they name, what people declare and the key.
 
     Raises:
         GraftError: The lineage has gaps.
@@ -35,6 +35,8 @@ def attested(index: Index, chain: Chain) -> bytes:
     records = {step.key: record for step in chain.steps.values() if (record := index.record(step.key))}
     by_stage = {record["stage"]: record for record in reversed(records.values())}
     files = {path: text for path in EVIDENCE if (text := _text_of(index, records, path)) is not None}
+    if Path(DECLARATION).is_file():
+        files[DECLARATION] = Path(DECLARATION).read_text(encoding="utf-8")
     statements = [statement(RECORD, record["files"], record) for record in records.values()]
     statements.append(statement(CARD, by_stage["export"]["files"], fields(by_stage, files)))
     content = {
@@ -164,6 +166,8 @@ def _chain(content: Mapping[str, Any], records: list[dict[str, Any]]) -> Iterato
 def _evidence(content: Mapping[str, Any], records: list[dict[str, Any]]) -> Iterator[Checked]:
     known = {path: sha for record in reversed(records) for path, sha in record["files"].items()}
     for path, text in content["files"].items():
+        if path == DECLARATION:  # a person's word, which no record holds: the card repeats it, and is signed
+            continue
         yield compared(f"evidence {path}", known.get(path), hashlib.sha256(text.encode()).hexdigest(), "the record")
 
 

@@ -6,22 +6,55 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from graft.errors import GraftError
+
 MEASURED, DECLARED, MISSING = "measured", "declared", "missing"
 METRICS, PARITY, WEIGHTS = "models/exported/metrics.json", "models/exported/parity.json", "models/pretrained/card.json"
 CLASSES, VALIDATION = (
     "data/interim/class_map.json",
     "reports/validation/validation.json",
 )
+DECLARATION = "model_card.yaml"
 EVIDENCE = (METRICS, PARITY, WEIGHTS, CLASSES, VALIDATION)
-# What only a person can say, and Graft has no place for yet: shown, so that nobody takes silence for an answer.
-ONLY_PEOPLE_KNOW = {
-    "intended use": "what it was made for, and by whom it may be used",
-    "out of scope": "what it must not be used for",
-    "personal data": "whether people can be recognised in the images, and on what ground they were processed",
-    "owner": "who answers for it",
-}
-
 Field = dict[str, Any]
+
+
+class Declared(BaseModel):
+    """What only people can say, in `model_card.yaml`; what they leave out is shown as missing.
+
+    Attributes:
+        intended_use: What the model was made for, and by whom it may be used.
+        out_of_scope: What it must not be used for.
+        personal_data: Whether people can be recognised in the images, and on what ground they were processed.
+        owner: Who answers for it.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    intended_use: str | None = None
+    out_of_scope: str | None = None
+    personal_data: str | None = None
+    owner: str | None = None
+
+
+def declared(text: str) -> Declared:
+    """The content of `model_card.yaml`.
+
+    Raises:
+        GraftError: It is not YAML, or says something else than these four things.
+    """
+    remedy = f"say {', '.join(Declared.model_fields)}, each a text or null"
+    try:
+        return Declared.model_validate(YAML(typ="safe").load(text) or {})
+    except YAMLError as error:
+        raise GraftError(f"not valid YAML: {str(error).splitlines()[0]}", where=DECLARATION, remedy=remedy) from None
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, each['loc'])) or 'all of it'}: {each['msg']}" for each in error.errors()]
+        raise GraftError.of_all(f"{DECLARATION} breaks the rules", problems, remedy=remedy) from None
 
 
 def fields(records: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> list[Field]:
@@ -29,11 +62,15 @@ def fields(records: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -
 
     Args:
         records: By stage.
-        files: The text of those files of EVIDENCE that are at hand, by path.
+        files: The text of DECLARATION and of those files of EVIDENCE that are at hand, by path.
+
+    Raises:
+        GraftError: The declaration breaks its rules.
     """
-    read = {path: json.loads(text) for path, text in files.items()}
+    read = {path: json.loads(text) for path, text in files.items() if path != DECLARATION}
+    said = declared(files.get(DECLARATION, ""))
     rows = [*_model(records), *_data(records, read), *_weights(read), *_scores(read), *_made(records)]
-    rows += [(name, None, MISSING, hint) for name, hint in ONLY_PEOPLE_KNOW.items()]
+    rows += [_declared(name.replace("_", " "), value, DECLARATION) for name, value in said]
     return [{"field": name, "value": value, "known": known, "source": source} for name, value, known, source in rows]
 
 
