@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from graft.records import MEASURED
 from graft.sample import ClassMap, read_json
@@ -25,7 +26,14 @@ def print_summary() -> None:
     for note in _notes(metrics):
         console.print(note)
     console.print(f"Report     {REPORT}   (open it in a browser)")
-    console.print(f"MLflow UI  .venv/bin/mlflow ui --backend-store-uri {store_uri()}   then http://127.0.0.1:5000")
+    console.print(f"MLflow UI  {_where_to_look(store_uri())}")
+
+
+def _where_to_look(store: str) -> str:
+    """The address of a server is that of its pages; a store without one is shown by a server of one's own."""
+    if urlsplit(store).scheme in ("http", "https"):
+        return store
+    return f".venv/bin/mlflow ui --backend-store-uri {store}   then http://127.0.0.1:5000"
 
 
 def _table(metrics: dict[str, Any]) -> Any:

@@ -1,0 +1,30 @@
+"""What `make repro` ends with."""
+
+from __future__ import annotations
+
+import pytest
+
+from graft.sample import ClassMap, write_json
+from graft.summary import CLASS_MAP, METRICS, print_summary
+
+SCORES = {"num_images": 3, "split": "test", "synthetic": True, "accuracy": 0.5, "recall": {"ant": 0.25, "bee": 0.75}}
+
+
+@pytest.mark.parametrize(
+    ("store", "shown"),
+    [
+        ("https://mlflow.example.org:8443", "MLflow UI  https://mlflow.example.org:8443\n"),
+        ("", "MLflow UI  .venv/bin/mlflow ui --backend-store-uri sqlite:///mlflow.db   then http://127.0.0.1:5000\n"),
+    ],
+)
+def test_it_says_where_to_look(store, shown, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store)
+    METRICS.parent.mkdir(parents=True)
+    CLASS_MAP.parent.mkdir(parents=True)
+    write_json(METRICS, SCORES)
+    ClassMap("classification", ("ant", "bee"), ((0, 0, 0),) * 2, (0, 1), False, True, "image_folder").write(CLASS_MAP)
+    print_summary()
+    printed = capsys.readouterr().out
+    assert shown in printed
+    assert "50.0%" in printed
