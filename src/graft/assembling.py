@@ -58,7 +58,8 @@ class Bench:
             GraftError: An option cannot be used, or the device is not there.
         """
         device = self.device()
-        model.to(device, memory_format=torch.channels_last if self.runtime.channels_last else torch.contiguous_format)
+        layout = torch.channels_last if self.runtime.channels_last else torch.contiguous_format
+        model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch takes both at once
         optimizer = self.optimizer()(strategy.parameter_groups(model), learning_rate)
         trainee = Trainee(model, optimizer, self.params.ema_decay, self.runtime.precision)
         plan = self.plan(learning_rate)

@@ -79,7 +79,8 @@ class ModelSpec:
         if not isinstance(stored, dict) or not needed <= set(stored) <= set(fields):
             rule = f"a spec has exactly the fields {', '.join(sorted(fields))}"
             raise GraftError("not the spec of a model", where=where, rule=rule, remedy="rebuild the model: dvc repro")
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in stored.items()})
+        read: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
+        return cls(**read)
 
 
 def save_model(folder: Path, model: nn.Module | Mapping[str, Tensor], spec: ModelSpec) -> None:
@@ -157,5 +158,5 @@ def tensor_digest(state: Mapping[str, Tensor]) -> str:
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name}\x1f{tensor.dtype}\x1f{tuple(tensor.shape)}\x1f".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()

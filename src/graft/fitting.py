@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
@@ -21,6 +21,9 @@ from graft.progress import progress, say
 from graft.resuming import Checkpoint
 from graft.trainee import EpochReport, Held, Trainee
 from graft.training import Strategy, Training, fit
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ class Fitting:
         collapsed = None if best.collapsed_to is None else self.bench.spec.class_names[best.collapsed_to]
         if collapsed is not None:
             held = self._validate(trainee.model, lambda _: None)
-            say(collapse_warning(held.confusion, self.bench.spec.class_names))
+            say(collapse_warning(cast("np.ndarray", held.confusion), self.bench.spec.class_names))
         kept = {key: value for key, value in asdict(best).items() if key not in ("seconds", "is_best", "collapsed_to")}
         summary = {
             "best": kept,

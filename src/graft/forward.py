@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from graft.models.model import WithAuxiliary
+from graft.models.model import Model, WithAuxiliary
 from graft.predicting import padding
 from graft.predicting_torch import autocast
 from graft.progress import say
@@ -34,7 +35,7 @@ class Forward:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         normalisation: tuple[Tensor, Tensor],
         precision: str,
         channels_last: bool,
@@ -87,6 +88,7 @@ class Forward:
 def cut(output: Tensor | WithAuxiliary, size: Sequence[int]) -> Tensor | WithAuxiliary:
     """What a model answered, float32 and at the images' own size."""
     if isinstance(output, WithAuxiliary):
-        return output._replace(logits=cut(output.logits, size), auxiliary=cut(output.auxiliary, size))
+        logits, auxiliary = (cast(Tensor, cut(each, size)) for each in (output.logits, output.auxiliary))
+        return output._replace(logits=logits, auxiliary=auxiliary)
     logits = output.float()
     return logits[..., : size[0], : size[1]] if logits.ndim == 4 else logits

@@ -70,9 +70,9 @@ def check_file(path: Path) -> None:
         except GraftError as error:
             error.where = f"{path}:{_line(tree, loc)}"
             problems.append(error)
-    for place, error in _disagreements(values) if not problems else ():
-        error.where = f"{path}:{_line(tree, place)}"
-        problems.append(error)
+    for place, disagreement in _disagreements(values) if not problems else ():
+        disagreement.where = f"{path}:{_line(tree, place)}"
+        problems.append(disagreement)
     if problems:
         raise GraftError.of_all(f"{path} breaks the rules", problems)
 

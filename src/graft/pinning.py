@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from graft import model_versions
 from graft.errors import GraftError
@@ -67,7 +67,7 @@ def _existing(path: Path) -> Path:
 
 def _pins_of_hub(weights: str) -> dict[str, str]:
     """The newest revision of timm's weights and the digest of their file."""
-    repository = published(weights).hf_hub_id
+    repository = cast(str, published(weights).hf_hub_id)
     revision = newest_revision(repository)
     return {"revision": revision, "sha256": fetched(repository, revision, None)[1]}
 

@@ -25,6 +25,9 @@ class Normalisation(Protocol):
 class Deployable(nn.Module):
     """A model with its normalisation: uint8 [B, H, W, C] to float32 logits [B, K, H, W] or [B, K]."""
 
+    scale: torch.Tensor
+    shift: torch.Tensor
+
     def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
         self.model = model
@@ -74,7 +77,7 @@ def torch_runner(
     """
     device = torch.device(device)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    model.to(device, memory_format=layout)
+    model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch takes both at once
     deployable = Deployable(model, spec.mean, spec.std).to(device)
 
     def run(images: np.ndarray) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -14,9 +14,9 @@ T = TypeVar("T")
 SECONDS_BETWEEN_PLAIN_LINES = 10.0
 
 
-def progress(items: Iterable[T], doing: str, *, total: int | None = None, unit: str = "it") -> Iterator[T]:
+def progress(items: Iterable[T], doing: str, *, total: int | None = None, unit: str = "it") -> Generator[T, None, None]:
     """Yields the items, showing on stderr how far the loop is, its rate and the time left."""
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     with _clock.running():
         if sys.stderr.isatty():

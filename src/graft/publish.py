@@ -140,11 +140,12 @@ def _complete(client: MlflowClient, run: Any, record: Mapping[str, Any], tags: M
         points += _recorded_curves()
     tracking.log_curves(client, run_id, points, run.info.start_time)
     record_file, measured = RECORDS / f"{stage}.json", MEASURED / f"{stage}.json"  # of one name: each gets a folder
-    for artifact, folder in (
+    artifacts: list[tuple[Path | str, str | None]] = [
         (record_file, "record"),
         (measured, "measured"),
         *((name, None) for name in ARTIFACTS[stage]),
-    ):
+    ]
+    for artifact, folder in artifacts:
         if Path(artifact).is_file():
             client.log_artifact(run_id, str(artifact), folder)
     client.set_terminated(run_id)

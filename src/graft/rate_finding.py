@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -74,7 +74,9 @@ def find_rate(beginning: Beginning, *, lowest: float, highest: float, num_steps:
             rule="0 < lowest < highest, in at least 10 steps",
             remedy="graft find-rate --lowest 1e-6 --highest 1 --steps 100",
         )
-    rates, losses, has_diverged = [], [], False
+    rates: list[float] = []
+    losses: list[float] = []
+    has_diverged = False
     steps = progress(_swept(_training(beginning, lowest, highest, num_steps), num_steps), "Sweeping", total=num_steps)
     with closing(steps):
         for rate, loss in steps:
@@ -107,7 +109,7 @@ def _training(beginning: Beginning, lowest: float, highest: float, num_steps: in
     return replace(training, plan=replace(training.plan, schedule=rising, warmup_epochs=0))
 
 
-def _swept(training: Training, num_steps: int) -> Iterator[tuple[float, float]]:
+def _swept(training: Training, num_steps: int) -> Generator[tuple[float, float], None, None]:
     """Yields the rate and the loss of each step, over as many epochs as it takes."""
     trainee = training.trainee
     while trainee.step < num_steps:
@@ -122,7 +124,9 @@ def _swept(training: Training, num_steps: int) -> Iterator[tuple[float, float]]:
 def _diverges(losses: Sequence[float]) -> bool:
     if not math.isfinite(losses[-1]):
         return True
-    means = np.convolve(losses, np.full(LAST_LOSSES, 1 / LAST_LOSSES), "valid") if len(losses) >= LAST_LOSSES else []
+    means: Sequence[float] | np.ndarray = (
+        np.convolve(losses, np.full(LAST_LOSSES, 1 / LAST_LOSSES), "valid") if len(losses) >= LAST_LOSSES else []
+    )
     return len(means) > 0 and means[-1] > DIVERGED_TIMES * min(means)
 
 

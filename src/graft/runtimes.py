@@ -42,9 +42,8 @@ def use_runtime(runtime: Runtime) -> torch.device:
     if runtime.deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA matrix products refuse to run
     torch.use_deterministic_algorithms(runtime.deterministic)
-    torch.utils.deterministic.fill_uninitialized_memory = (
-        False  # costs a pass over every new tensor; none is read unwritten
-    )
+    # Costs a pass over every new tensor; none is read unwritten.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # its class has it
     torch.backends.cudnn.benchmark = False  # nothing is chosen by timing
     return torch.device(runtime.device)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -95,7 +95,7 @@ def with_log_prior(network: Model, counts: np.ndarray, new: Collection[str]) -> 
     biases = [network.get_submodule(name).bias for name in network.class_layers if f"{name}.bias" in new]
     with torch.no_grad():
         for bias, value in zip(biases, [log_prior, *[torch.zeros_like(log_prior)] * len(biases)], strict=False):
-            bias.copy_(value)
+            cast(torch.Tensor, bias).copy_(value)
     return network
 
 

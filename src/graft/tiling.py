@@ -49,12 +49,12 @@ def cross_faded(
         overlap_px: By how much neighbours overlap at least (half a tile at most).
     """
     height, width = image.shape[:2]
-    padded = (max(side, min_side_px) for side in (height, width))
-    sides = zip(tile_size(*padded, multiple, max_pixels, overlap_px), (height, width), strict=True)
+    rows, columns = (max(side, min_side_px) for side in (height, width))
+    sides = zip(tile_size(rows, columns, multiple, max_pixels, overlap_px), (height, width), strict=True)
     tile_height, tile_width = (min(pair) for pair in sides)
     down = fading(height, tile_height, overlap_px)
     across = fading(width, tile_width, overlap_px)
-    carried_down = np.zeros((1, 0, width), np.float32)
+    carried_down: np.ndarray = np.zeros((1, 0, width), np.float32)
     for (top, fade_down), next_top in zip(down, [*(start for start, _ in down[1:]), height], strict=True):
         carried_right, below = np.zeros((1, 1, 0), np.float32), np.empty(0)
         for (left, fade_across), next_left in zip(across, [*(start for start, _ in across[1:]), width], strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from graft.ema import Ema
 from graft.errors import GraftError
 from graft.gradients import Gradients
+
+if TYPE_CHECKING:
+    from graft.models.model import Model
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Trainee:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         optimizer: torch.optim.Optimizer,
         ema_decay: float | None,
         precision: str = "float32",
@@ -106,7 +109,7 @@ class Trainee:
         return self.gradients.parameters[0].device
 
     @property
-    def judged(self) -> nn.Module:
+    def judged(self) -> Model:
         """The model that is validated and kept: the average where there is one."""
         return self.model if self.ema is None else self.ema.model
 

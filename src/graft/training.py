@@ -9,7 +9,7 @@ needs.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -135,7 +135,7 @@ def fit(
     checkpoint.write(trainee.state())
 
 
-def epoch_steps(training: Training) -> Iterator[int]:
+def epoch_steps(training: Training) -> Generator[int, None, None]:
     """Takes the steps of an epoch that are left; yields the number of images of each when it is taken."""
     trainee, plan, views = training.trainee, training.plan, training.views
     training.strategy.begin_epoch(trainee.model, trainee.epoch, plan.epochs)
@@ -146,6 +146,7 @@ def epoch_steps(training: Training) -> Iterator[int]:
     scores = [report.val_score for report in trainee.history]
     left, view = order[trainee.batch * plan.batch_size :], trainee.epoch % views.num_views
     num_images, first = 0, trainee.epoch * num_batches + trainee.batch
+    targets: Tensor | MixedTargets
     for batch, (images, targets) in enumerate(views.batches(left, view, plan.batch_size, trainee.device), first):
         torch.manual_seed(content_seed(plan.seed, "step", batch))
         trainee.set_normalisation(batch)

@@ -69,7 +69,8 @@ def verified(data: bytes, signers: Path, model: Path | None = None) -> list[Chec
     links += _evidence(content, records)
     links += [_card(content, records, each) for _, each in statements if each["predicateType"] == CARD]
     if model is not None:
-        exported = next((record for record in records if EXPORTED in record["outputs"]), {"files": {}})
+        made = (record for record in records if EXPORTED in record["outputs"])
+        exported: Mapping[str, Any] = next(made, {"files": {}})
         expected = {posixpath.relpath(name, EXPORTED): sha for name, sha in exported["files"].items()}
         links.append(compared_files(str(model), expected, listing(model), "folder"))
     return links

@@ -54,7 +54,7 @@ def _colors(m: float) -> list[Any]:
 
 def _moves(m: float) -> list[Any]:
     A = library()
-    amounts = [{"rotate": 30 * m}]
+    amounts: list[dict[str, float | dict[str, float]]] = [{"rotate": 30 * m}]
     amounts += [{"shear": {axis: 16.7 * m}} for axis in "xy"]  # degrees: a tangent of 0.3
     amounts += [{"translate_percent": {axis: 0.45 * m}} for axis in "xy"]
     return [_either(*(A.Affine(**_signed(amount, sign), p=1.0, **filling()) for sign in (-1, 1))) for amount in amounts]
@@ -64,7 +64,7 @@ def _either(one: Any, other: Any) -> Any:
     return library().OneOf([one, other], p=1.0)
 
 
-def _signed(amount: dict[str, Any], sign: int) -> dict[str, Any]:
+def _signed(amount: dict[str, float | dict[str, float]], sign: int) -> dict[str, Any]:
     """A range of one value for each argument of Affine; the axis that is not named stays."""
 
     def exact(value: Any) -> Any:

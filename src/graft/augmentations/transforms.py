@@ -126,11 +126,12 @@ class Elastic(DualTransform):
         return {"places": places}
 
     def apply(self, img: np.ndarray, places: np.ndarray, **params: Any) -> np.ndarray:
-        return cv2.remap(img, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=PADDING_RGB)
+        border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": PADDING_RGB}
+        return cv2.remap(img, places, None, cv2.INTER_LINEAR, **border)  # type: ignore[call-overload]  # None will do
 
     def apply_to_mask(self, mask: np.ndarray, places: np.ndarray, **params: Any) -> np.ndarray:
         border = {"borderMode": cv2.BORDER_CONSTANT, "borderValue": IGNORE_INDEX}
-        return cv2.remap(mask, places, None, cv2.INTER_NEAREST, **border)
+        return cv2.remap(mask, places, None, cv2.INTER_NEAREST, **border)  # type: ignore[call-overload]  # None will do
 
 
 class Sharpness(ImageOnlyTransform):

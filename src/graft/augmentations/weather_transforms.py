@@ -81,7 +81,7 @@ class Shadow(ImageOnlyTransform):
         self, img: np.ndarray, corners: np.ndarray, darkness: float, softness: float, **params: Any
     ) -> np.ndarray:
         height, width = img.shape[:2]
-        covered = np.zeros((height, width), np.uint8)
+        covered: np.ndarray = np.zeros((height, width), np.uint8)
         cv2.fillPoly(covered, [np.round(corners * (width, height)).astype(np.int32)], 255)
         covered = cv2.GaussianBlur(covered, (0, 0), max(softness * width, 0.8))
         light = np.rint(255 - covered * np.float32(darkness)).astype(np.uint8)

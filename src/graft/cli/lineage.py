@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
@@ -40,12 +40,12 @@ def lineage(
         answer = who_saw(index, of)
         typer.echo(json.dumps(answer.as_dict(), indent=2, sort_keys=True) if as_json else told(answer))
     else:
-        _show(index, model, as_json, html)
+        _show(index, cast(str, model), as_json, html)
     if read_at := index.fact(READ_AT):
         typer.echo(f"what MLflow held: {read_at}; --refresh reads it again", err=True)
 
 
-def _show(index, model: str, as_json: bool, html: Path | None) -> None:  # type: ignore[no-untyped-def]  # imported late
+def _show(index, model: str, as_json: bool, html: Path | None) -> None:
     from graft.lineage.walking import chain_of
 
     chain = chain_of(index, model)

@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -83,8 +83,9 @@ def _make_row(recipe: Recipe, num_classes: int, out: Path, item: tuple[int, Row]
             if writer is not None:
                 writer.write(view, view_mask)
         if writer is not None and mask is None:
-            writer.write_label(row.label)
-    return Made(row.id, row.image_sha256, counts_of(image, row.label if mask is None else mask, counted, num_classes))
+            writer.write_label(cast(int, row.label))
+    target = cast(int, row.label) if mask is None else mask
+    return Made(row.id, row.image_sha256, counts_of(image, target, counted, num_classes))
 
 
 class ViewWriter(contextlib.ExitStack):

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -17,6 +17,9 @@ from graft.datasets.shards import Row
 from graft.datasets.stacks import channels_shown, composite
 from graft.datasets.views import Recipe
 from graft.sample import IGNORE_INDEX, RGB, ClassMap, ignored_target
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
 
 NUM_SAMPLES = 5
 NUM_VIEWS_SHOWN = 4
@@ -68,7 +71,7 @@ def preview(recipe: Recipe, rows: Sequence[Row], class_map: ClassMap, stats: dic
 def cells(recipe: Recipe, row: Row, class_map: ClassMap) -> list[Cell]:
     """The image of a row, then its first views."""
     image, mask = recipe.prepared(row)
-    name = class_map.names[row.label] if mask is None else None
+    name = class_map.names[cast(int, row.label)] if mask is None else None
     first = Cell(composite(image, recipe.channels), mask, _ending(f"{row.id} · {name}" if name else row.id, 46))
     shown = range(min(recipe.num_views, NUM_VIEWS_SHOWN))
     views = [recipe.view(row.id, image, mask, k) for k in shown]
@@ -86,7 +89,8 @@ def keeping(rows: Iterable[Row], num_rows: int, kept: list[Row]) -> Iterator[Row
 
 def font(size_px: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which matplotlib carries: the same glyphs on every machine, far beyond Latin."""
-    folder = Path(importlib.util.find_spec("matplotlib").origin).parent / "mpl-data/fonts/ttf"
+    spec = cast("ModuleSpec", importlib.util.find_spec("matplotlib"))
+    folder = Path(cast(str, spec.origin)).parent / "mpl-data/fonts/ttf"
     return ImageFont.truetype(str(folder / f"DejaVuSans{'-Bold' if bold else ''}.ttf"), size_px)
 
 

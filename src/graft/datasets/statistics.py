@@ -72,7 +72,7 @@ def class_shares(masks: Iterable[bytes | None], num_classes: int) -> tuple[float
 
 
 @contextlib.contextmanager
-def class_counts_file(path: Path, num_samples: int, num_classes: int) -> Iterator[Callable[[np.ndarray], None]]:
+def class_counts_file(path: Path, num_samples: int, num_classes: int) -> Iterator[Callable[[np.ndarray], object]]:
     """A .npy of int64 [N, K], written a sample at a time so that thousands of classes need no memory.
 
     Yields:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import numpy as np
 
@@ -78,7 +78,7 @@ class Recipe:
             )
         image = decode(row.image, self, where=row.id)
         size = rule_of(self.resize)(*image.shape[:2])
-        mask = decode_mask(row.mask, where=row.id) if self.task == "segmentation" else None
+        mask = decode_mask(cast(bytes, row.mask), where=row.id) if self.task == "segmentation" else None
         return resize_image(image, size), None if mask is None else resize_mask(mask, size)
 
     def view(self, sample_id: str, image: np.ndarray, mask: np.ndarray | None, k: int) -> tuple[np.ndarray, Any]:
@@ -98,7 +98,7 @@ def _composed(policy: str, size: tuple[int, int], class_shares: tuple[float, ...
 def view_of(recipe: Recipe, row: Row, k: int) -> tuple[np.ndarray, np.ndarray | int]:
     """View k of a row: image uint8 [height, width, C] with its mask uint8 [height, width], or with its label."""
     image, mask = recipe.view(row.id, *recipe.prepared(row), k)
-    return image, row.label if mask is None else mask
+    return image, cast(int, row.label) if mask is None else mask
 
 
 class Views(Protocol):

@@ -107,7 +107,8 @@ def _nullable(column: pd.Series) -> pd.Series:
 def _label_problem(rows: pd.DataFrame, task: str) -> pd.Series:
     missing = rows["mask_sha256" if task == "segmentation" else "label"].isna()
     needed = rows["split"] != "unlabelled"
-    return pd.Series(np.where(missing & needed, "no mask" if task == "segmentation" else "no label", None), rows.index)
+    what = "no mask" if task == "segmentation" else "no label"
+    return pd.Series(np.where(missing & needed, what, None), rows.index)  # type: ignore[call-overload]  # None will do
 
 
 def _size_difference(rows: pd.DataFrame) -> pd.Series:

@@ -92,7 +92,11 @@ def _expectation(rule: Rule, column: str) -> Any:
     """The rule as Great Expectations knows it; `column` is where the values of the rows that count stand."""
     import great_expectations.expectations as gxe
 
-    shown = {"severity": rule.severity, "meta": {"name": rule.name}, "description": f"{rule.name}: {rule.rule}"}
+    shown: dict[str, Any] = {
+        "severity": rule.severity,
+        "meta": {"name": rule.name},
+        "description": f"{rule.name}: {rule.rule}",
+    }
     if rule.kind == "columns":
         return gxe.ExpectTableColumnsToMatchSet(**rule.bounds, exact_match=False, **shown)
     if rule.kind == "num_rows":

@@ -9,7 +9,7 @@ import logging
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -48,7 +48,8 @@ def write_onnx(path: Path, model: nn.Module, spec: ModelSpec, *, opset: int) -> 
     """
     is_fixed = getattr(model, "fixed_size_px", None) is not None
     free = {0: "batch"} if is_fixed else {0: "batch", 1: "height", 2: "width"}
-    model = copy.deepcopy(model).to("cpu", memory_format=torch.contiguous_format)
+    model = copy.deepcopy(model)
+    model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch takes both at once
     exported = Exported(Deployable(model, spec.mean, spec.std), spec.task).eval()
     with _silence(), torch.no_grad():
         program = torch.onnx.export(
@@ -60,7 +61,7 @@ def write_onnx(path: Path, model: nn.Module, spec: ModelSpec, *, opset: int) -> 
             output_names=["logits", "class_ids"],
             dynamic_shapes={"images": free},
         )
-    proto = program.model_proto
+    proto = cast("torch.onnx.ONNXProgram", program).model_proto
     strip(proto)
     # The exporter calls two sizes by one name (Swin's masks), and ONNX Runtime then plans one buffer for both;
     # it infers the shapes between the layers by itself.

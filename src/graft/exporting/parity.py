@@ -72,8 +72,8 @@ def compare(
     for row in progress(spread(images, limit), "Comparing the exported model with the original", unit="image"):
         image = decode(row.image, spec, where=row.id)
         targets = decode_mask(row.mask, where=row.id) if row.mask is not None else np.asarray(row.label, np.int64)
-        logits = [predict_logits(runner, image, spec, **limits) for runner in (original, exported)]
-        parity.add(*logits, targets)
+        expected, found = (predict_logits(runner, image, spec, **limits) for runner in (original, exported))
+        parity.add(expected, found, targets)
         ids.append(row.id)
     return {**parity.as_dict(), "images": ids}
 

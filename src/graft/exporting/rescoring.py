@@ -81,6 +81,6 @@ class Rescoring:
             tally.add(scored)
         found = {}
         for name, counted in tally.images.items():
-            scored = summarise(stacked(counted), tally.domains, task=self.task, names=self.names, **settings)
-            found[name] = scored | contenders[name].findings()
+            summary = summarise(stacked(counted), tally.domains, task=self.task, names=self.names, **settings)
+            found[name] = summary | contenders[name].findings()
         return found

@@ -65,7 +65,7 @@ def class_map_of(
     )
 
 
-def _values(name: str, values: Sequence[Any] | str, problems: list[str]) -> tuple[list[Range], list[Color]]:
+def _values(name: str, values: Sequence[Any], problems: list[str]) -> tuple[list[Range], list[Color]]:
     ranges: list[Range] = []
     colors: list[Color] = []
     for value in values:

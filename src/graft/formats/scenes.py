@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -14,6 +14,9 @@ from graft.errors import GraftError
 from graft.formats.listing import Entry, Listing, distinct_colors
 from graft.formats.translation import identity
 from graft.sample import SPLITS, ClassMap
+
+if TYPE_CHECKING:
+    import numpy as np
 
 # Far apart, so that no split can grow into another and a longer split keeps the images it had.
 FIRST_INDEX = {split: number * 10_000_000 for number, split in enumerate(SPLITS)}
@@ -97,7 +100,7 @@ def _drawn(drawing: _Drawing, entry: Entry) -> tuple[bytes, bytes | None]:
     return _png(scene.image[..., ::-1]), _png(scene.mask) if with_mask else None
 
 
-def _png(array: object) -> bytes:
+def _png(array: np.ndarray) -> bytes:
     """PNG of a grey or BGR array; level 1, since sensor noise does not compress and higher levels only cost time."""
     import cv2
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from graft.initialisations.applying import Initialise, apply
 from graft.initialisations.he_normal import he_normal
 from graft.initialisations.he_uniform import he_uniform
@@ -9,7 +11,7 @@ from graft.initialisations.library import library
 from graft.initialisations.xavier_normal import xavier_normal
 from graft.initialisations.xavier_uniform import xavier_uniform
 
-INITIALISATIONS = {
+INITIALISATIONS: dict[str, Callable[..., Initialise | None]] = {
     "library": library,
     "xavier_uniform": xavier_uniform,
     "xavier_normal": xavier_normal,

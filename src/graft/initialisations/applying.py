@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,6 @@ def apply(initialise: Initialise, model: nn.Module, names: Collection[str], seed
                 initialise(layer.weight, generator)
                 filled.add(f"{name}.weight")
             if f"{name}.bias" in names:
-                nn.init.zeros_(layer.bias)
+                nn.init.zeros_(cast(Tensor, layer.bias))
                 filled.add(f"{name}.bias")
     return filled

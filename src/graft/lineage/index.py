@@ -85,8 +85,8 @@ class Index:
         """Takes the manifest of a record: (id, delivery, sha256 of the image) of each sample."""
         rows = list(samples)
         numbers = self._numbered(digest for _, _, digest in rows)
-        rows = [(name, delivery, numbers[digest]) for name, delivery, digest in rows]
-        self.database.executemany("INSERT OR IGNORE INTO samples VALUES (?, ?, ?)", rows)
+        numbered = [(name, delivery, numbers[digest]) for name, delivery, digest in rows]
+        self.database.executemany("INSERT OR IGNORE INTO samples VALUES (?, ?, ?)", numbered)
         self.database.execute("INSERT OR IGNORE INTO listed VALUES (?)", (record,))
 
     def add_seen(self, record: str, seen: Mapping[str, Sequence[str]]) -> None:
@@ -104,8 +104,8 @@ class Index:
             row = (version["name"], version["number"], json.dumps(version), version["record"], version["model"])
             self.database.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?)", row)
             for alias in version["aliases"]:
-                row = (version["name"], alias, version["number"])
-                self.database.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", row)
+                pointer = (version["name"], alias, version["number"])
+                self.database.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", pointer)
 
     def has_record(self, digest: str) -> bool:
         return self.record(digest) is not None

@@ -50,7 +50,8 @@ def who_saw(index: Index, asked: str) -> Answer:
         GraftError: Nothing of that name or digest is known.
     """
     digest = sha256_of(Path(asked)) if Path(asked).is_file() else asked.lower()
-    by_digest, by_id, of_delivery = index.images("digest", digest), index.images("id", asked), ()
+    by_digest, by_id = index.images("digest", digest), index.images("id", asked)
+    of_delivery: list[int] = []
     if not by_digest and not by_id:
         of_delivery = index.images("delivery", asked)
     images = sorted({*by_digest, *by_id, *of_delivery})

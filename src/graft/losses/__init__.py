@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from graft.losses.binary_cross_entropy import binary_cross_entropy
 from graft.losses.binary_dice import binary_dice
 from graft.losses.boundary import boundary
@@ -15,7 +17,12 @@ from graft.losses.ohem import ohem
 from graft.losses.tversky import tversky
 from graft.losses.weighted_sum import WeightedSum, refused_class_weights, resolve_losses
 
-LOSSES = {
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+LOSSES: dict[str, Callable[..., Tensor]] = {
     "binary_cross_entropy": binary_cross_entropy,
     "binary_dice": binary_dice,
     "boundary": boundary,

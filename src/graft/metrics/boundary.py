@@ -43,7 +43,7 @@ class BoundaryIou:
             mask: The truth, uint8 [H, W], 255 where ignored; what is predicted there counts nowhere.
         """
         distance = max(1, round(self.fraction * float(np.hypot(*mask.shape))))
-        ignored = cv2.compare(mask, IGNORE_INDEX, cv2.CMP_EQ)
+        ignored = cv2.compare(mask, IGNORE_INDEX, cv2.CMP_EQ)  # type: ignore[call-overload]  # scalars will do
         class_ids = cv2.bitwise_or(class_ids, ignored)
         truth, predicted = (near_outlines(ids, distance, ignored) for ids in (mask, class_ids))
         both = cv2.bitwise_and(truth, predicted, mask=cv2.compare(mask, class_ids, cv2.CMP_EQ))

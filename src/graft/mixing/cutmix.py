@@ -37,7 +37,8 @@ def cutmix(
         shift = partner_shift(len(images), generator)
         if generator.random() >= probability or not shift:
             return images, targets
-        top, bottom, left, right = box(*images.shape[2:], generator.beta(alpha, alpha), generator)
+        height, width = images.shape[2:]
+        top, bottom, left, right = box(height, width, generator.beta(alpha, alpha), generator)
         mixed = images.clone()
         mixed[..., top:bottom, left:right] = images.roll(shift, 0)[..., top:bottom, left:right]
         if targets.ndim == 1:

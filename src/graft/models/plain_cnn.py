@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, cast
 
 from pydantic import Field
 from torch import nn
@@ -41,7 +41,7 @@ def plain_blocks(num_channels: int, width: int, depth: int) -> nn.Sequential:
         wider = width * 2**number
         convolution = nn.Conv2d(channels, wider, 3, padding=1)
         nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-        nn.init.zeros_(convolution.bias)
+        nn.init.zeros_(cast(nn.Parameter, convolution.bias))
         block = Layers(convolution=convolution, relu=nn.ReLU(inplace=True), pool=nn.MaxPool2d(2))
         blocks.add_module(f"block{number + 1}", nn.Sequential(block))
         channels = wider

@@ -33,6 +33,6 @@ def fix_same_padding(network: nn.Module) -> None:
     """Lets each of these convolutions pad as this module does; nothing else changes."""
     from timm.layers import Conv2dSame
 
-    for module in network.modules():
-        if isinstance(module, Conv2dSame):
-            module.__class__ = SameConv2d
+    padded: list[nn.Module] = [module for module in network.modules() if isinstance(module, Conv2dSame)]
+    for module in padded:
+        module.__class__ = SameConv2d

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import torch
 from pydantic import AfterValidator, Field
@@ -17,6 +17,9 @@ from graft.models.pooling import MatrixPool, PooledBatchNorm
 from graft.models.reaching import without_unreached
 from graft.models.same_padding import fix_same_padding
 from graft.models.timm_library import input_options, stride_of, timm_names
+
+if TYPE_CHECKING:
+    from segmentation_models_pytorch.base import SegmentationModel
 
 PATCHES_PX = (8, 16, 32)
 UNIVERSAL = "tu-"  # how segmentation-models-pytorch marks an encoder that timm builds
@@ -44,7 +47,7 @@ Channels = Annotated[int, Field(gt=0)]
 
 
 def on_encoder(
-    architecture: Callable[..., nn.Module],
+    architecture: Callable[..., SegmentationModel],
     encoder: str,
     num_classes: int,
     num_channels: int,
@@ -158,7 +161,8 @@ def _mend_pools(network: nn.Module) -> None:
         for name, child in list(module.named_children()):
             if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size not in (1, (1, 1)):
                 size = child.output_size
-                setattr(module, name, MatrixPool(*(size if isinstance(size, tuple) else (size, size))))
+                sides = cast(tuple[int, int], size if isinstance(size, tuple) else (size, size))
+                setattr(module, name, MatrixPool(*sides))
         if isinstance(module, nn.Sequential) and len(module) > 1 and _is_global(module[0]):
             _mend_norms(module)
 

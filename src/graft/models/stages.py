@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import cast
 
 from torch import nn
 
@@ -39,7 +40,7 @@ def _blocks(module: nn.Module, prefix: str, largest: float) -> Iterator[tuple[st
     """Blocks and single layers with their names, what holds them opened up, in the order in which images pass."""
     children = list(module.named_children())
     if hasattr(module, "patch_embed2"):  # a Mix Transformer defines its four embeddings before its blocks
-        children.sort(key=lambda child: int(re.search(r"\d*$", child[0])[0] or 9))
+        children.sort(key=lambda child: int(cast(re.Match[str], re.search(r"\d*$", child[0]))[0] or 9))
     for name, child in children:
         is_holder = isinstance(child, nn.Sequential | nn.ModuleList | nn.ModuleDict) or _size(child) > largest
         if is_holder and _is_composed(child):

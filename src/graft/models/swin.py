@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
 from graft.models.heads import Dropout, HeadKind, Layers
 from graft.models.model import Model
 from graft.models.torchvision_classifiers import classifier_on
+
+if TYPE_CHECKING:
+    from torchvision.models import SwinTransformer
 
 
 def swin(
@@ -55,7 +58,7 @@ def swin(
 class Windows(nn.Module):
     """torchvision's transformer before its pooling, under its names: images to features [B, C, H / 32, W / 32]."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: SwinTransformer) -> None:
         super().__init__()
         self.features, self.norm = network.features, network.norm
 

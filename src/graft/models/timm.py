@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, cast
 
 from pydantic import AfterValidator
 from torch import nn
@@ -43,7 +43,7 @@ def timm(
             where="model.variant",
             remedy="choose another: graft models lists them",
         ) from None
-    num_features = getattr(backbone, "head_hidden_size", None) or backbone.num_features
+    num_features = cast(int, getattr(backbone, "head_hidden_size", None) or backbone.num_features)
     layers, class_layer = dense_layers(head, num_features, num_classes, dropout=dropout)
     multiple = fixed_size_px or (stride_of(backbone) if adapting or has_same_padding(backbone) else 1)
     fix_same_padding(backbone)

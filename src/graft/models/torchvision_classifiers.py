@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
@@ -40,7 +40,7 @@ def classifier_on(
     """
     layers = original
     if head != "original":
-        num_classes = nn.Sequential(original).get_submodule(class_layer).out_features
+        num_classes = cast(nn.Linear, nn.Sequential(original).get_submodule(class_layer)).out_features
         layers, class_layer = new_head(head, num_features, num_classes, dropout=dropout, flatten=flatten)
     chain = with_dropout(nn.Sequential((before or Layers()) | layers), dropout)
     facts["class_layers"] = (f"head.{class_layer}", *facts.get("class_layers", ()))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +11,9 @@ from graft.models.heads import Dropout, HeadKind, Layers, dense_layers
 from graft.models.model import Model, with_dropout
 from graft.models.pooling import bicubic
 from graft.models.stem import with_channels
+
+if TYPE_CHECKING:
+    from torchvision.models import VisionTransformer
 
 
 def vit(
@@ -51,7 +54,7 @@ def vit(
 class Patches(nn.Module):
     """torchvision's transformer without its head, under its names: images of any size to the class token [B, D]."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: VisionTransformer) -> None:
         super().__init__()
         self.class_token, self.conv_proj, self.encoder = network.class_token, network.conv_proj, network.encoder
         self.grid = network.image_size // network.patch_size

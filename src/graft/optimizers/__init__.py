@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from graft.optimizers.adam import adam
 from graft.optimizers.adamw import adamw
 from graft.optimizers.rmsprop import rmsprop
 from graft.optimizers.sgd import sgd
 from graft.optimizers.timm import timm
 
-OPTIMIZERS = {
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch.optim import Optimizer
+
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": adam,
     "adamw": adamw,
     "rmsprop": rmsprop,

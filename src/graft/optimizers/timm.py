@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import torch
 from pydantic import Field
@@ -61,4 +61,4 @@ def offered_algorithms() -> list[str]:
     """The names of timm's optimizers that can be used."""
     from timm.optim import list_optimizers
 
-    return [name for name in list_optimizers() if not name.startswith(tuple(LEFT_OUT))]
+    return [name for name in cast(list[str], list_optimizers()) if not name.startswith(tuple(LEFT_OUT))]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -115,7 +116,7 @@ def _paint_things(canvas: Canvas, street: layout.Street, lighting: Lighting) -> 
     things = list(street.things)
     for front in street.fronts:
         things += furniture.garden_things(front) if front.kind == "garden" else []
-    jobs = []
+    jobs: list[tuple[float, Callable[..., None], layout.Front | layout.Thing]] = []
     for front in street.fronts:
         if front.kind != "garden":
             jobs.append((camera.depth_of(front.x, front.z1) + 0.5, buildings.paint_front, front))

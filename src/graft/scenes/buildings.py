@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graft.scenes.canvas import BUILDING, LIT, Canvas, shaded
+from graft.scenes.canvas import BUILDING, LIT, Canvas, Colour, shaded
 from graft.scenes.ground import strip
 from graft.scenes.layout import END_M, Front, Street
 from graft.scenes.lighting import Lighting
@@ -56,12 +56,12 @@ def _paint_house(canvas: Canvas, front: Front, lighting: Lighting) -> None:
     canvas.texture(corners, levels, light)
 
 
-def _paint_gable(canvas: Canvas, front: Front, deep: float, height: float, colour: tuple[float, ...]) -> None:
+def _paint_gable(canvas: Canvas, front: Front, deep: float, height: float, colour: Colour) -> None:
     quad = [(front.x, height, front.z0), (deep, height, front.z0), (deep, 0, front.z0), (front.x, 0, front.z0)]
     canvas.fill3d(quad, colour, BUILDING)
 
 
-def _paint_chimney(canvas: Canvas, front: Front, x: float, y: float, colour: tuple[float, ...]) -> None:
+def _paint_chimney(canvas: Canvas, front: Front, x: float, y: float, colour: Colour) -> None:
     if front.variant % 4 == 1:
         return
     for at in (front.z0 + 0.4, front.z1 - 1.4):
@@ -113,8 +113,7 @@ def cast_shadows(canvas: Canvas, street: Street, lighting: Lighting) -> None:
             continue
         length = min(7.5 * front.height_scale / lighting.sun[1], 40.0)
         reach_x, reach_z = -lighting.sun[0] * length, -lighting.sun[2] * length
-        outline = strip(
-            canvas.camera, *sorted((front.x, front.x + reach_x)), front.z0 + reach_z * 0.5, front.z1 + reach_z * 0.5
-        )
+        left, right = sorted((front.x, front.x + reach_x))
+        outline = strip(canvas.camera, left, right, front.z0 + reach_z * 0.5, front.z1 + reach_z * 0.5)
         if outline is not None:
             canvas.shade_ground(outline)

@@ -131,10 +131,10 @@ class Canvas:
         matrix = cv2.getPerspectiveTransform(source, (pixels - low).astype(np.float32))
         size = tuple(int(s) for s in high - low)
         painted = cv2.warpPerspective(level, matrix, size, flags=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
-        inside = np.zeros(size[::-1], np.uint8)
+        inside: np.ndarray = np.zeros(size[::-1], np.uint8)
         cv2.fillConvexPoly(inside, np.rint((pixels - low) * _SCALE).astype(np.int32), 255, shift=_SHIFT)
         inside = cv2.min(inside, cv2.extractChannel(painted, 3))
-        painted = cv2.multiply(painted, (light, light, light, 1.0))
+        painted = cv2.multiply(painted, (light, light, light, 1.0))  # type: ignore[call-overload]  # scalars will do
         region = (slice(low[1], high[1]), slice(low[0], high[0]))
         cv2.copyTo(painted, inside, self.pixels[region])
         across = np.interp(np.arange(low[0], high[0]), *_sorted_pair(pixels[:2, 0], 1 / depth[:2])).astype(np.float32)
@@ -160,10 +160,11 @@ class Canvas:
         flags = cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP
         cut = cv2.warpAffine(picture, matrix, (x1 - x0, y1 - y0), flags=flags)
         alpha = cv2.extractChannel(cut, 3)
-        cut = cv2.multiply(cut, (light, light, light, 0.0))
+        cut = cv2.multiply(cut, (light, light, light, 0.0))  # type: ignore[call-overload]  # scalars will do
         region = (slice(y0, y1), slice(x0, x1))
-        opaque = cv2.compare(alpha, 255, cv2.CMP_EQ)
-        cv2.copyTo(cv2.add(cut, (0, 0, 0, code)), cv2.merge((opaque, opaque, opaque, alpha)), self.pixels[region])
+        opaque = cv2.compare(alpha, 255, cv2.CMP_EQ)  # type: ignore[call-overload]  # scalars will do
+        cut = cv2.add(cut, (0, 0, 0, code))  # type: ignore[call-overload]  # scalars will do
+        cv2.copyTo(cut, cv2.merge((opaque, opaque, opaque, alpha)), self.pixels[region])
         np.copyto(self.depth[region], np.float32(depth_m), where=alpha > 0)
 
 

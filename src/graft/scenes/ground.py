@@ -91,7 +91,8 @@ def _paint_strips(
             _lay(canvas, (min(0, outer), max(0, outer), front.z0 + 1.2, front.z1 - 1.2), shaded(tarmac, light), ROAD)
         elif front.kind == "garden" and front.variant % 3 == 0:
             lawn = shaded((86, 108, 52), light)
-            _lay(canvas, (*sorted((front.x, front.x + front.side * 14)), front.z0, front.z1), lawn, TREE)
+            left, right = sorted((front.x, front.x + front.side * 14))
+            _lay(canvas, (left, right, front.z0, front.z1), lawn, TREE)
     for _ in range(rng.integers(0, 4)):
         x, z = rng.uniform(-half, half - 1), rng.uniform(3, 40)
         patch = shaded(tarmac, light * rng.choice((0.8, 0.88, 1.12)))
@@ -101,8 +102,10 @@ def _paint_strips(
         gaps = [f for f in street.fronts if f.kind == "side_street" and f.side == side]
         bounds = [-8.0, *(z for f in gaps for z in (f.z0 + 1.2, f.z1 - 1.2)), far]
         for z0, z1 in zip(bounds[::2], bounds[1::2], strict=True):
-            _lay(canvas, (*sorted((inner, kerb)), z0, z1), shaded(slabs, light * 1.12), PAVEMENT)
-            _lay(canvas, (*sorted((inner - side * 0.35, inner)), z0, z1), shaded(tarmac, light * 0.8), ROAD)
+            left, right = sorted((inner, kerb))
+            _lay(canvas, (left, right, z0, z1), shaded(slabs, light * 1.12), PAVEMENT)
+            left, right = sorted((inner - side * 0.35, inner))
+            _lay(canvas, (left, right, z0, z1), shaded(tarmac, light * 0.8), ROAD)
 
 
 def _paint_marks(canvas: Canvas, street: Street, light: float, rng: np.random.Generator) -> None:

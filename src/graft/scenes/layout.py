@@ -166,6 +166,7 @@ def populate(rng: np.random.Generator, street: Street, camera: Camera) -> None:
 def _add_vehicles(rng: np.random.Generator, street: Street) -> None:
     """Rows of parked vehicles, and moving ones in both lanes or turning across."""
     things, lane = street.things, street.half_width * 0.5
+    side: float
     for side in (-1, 1):
         if rng.random() < 0.5:
             z = rng.uniform(4, 26)

@@ -38,7 +38,7 @@ class _Figure:
     """Maps body coordinates (sideways across the picture, up; metres) to pixels."""
 
     def __init__(self, canvas: Canvas, thing: Thing, code: int, light: float) -> None:
-        (foot,), (depth,) = canvas.camera.project([[thing.x, 0.0, thing.z]])
+        (foot,), (depth,) = canvas.camera.project([(thing.x, 0.0, thing.z)])
         self.canvas, self.foot, self.depth, self.code, self.light = canvas, foot, float(depth), code, light
         self.scale = canvas.camera.focal_px / self.depth * thing.size_m
 

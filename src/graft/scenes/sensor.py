@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import cast
 
 import cv2
 import numpy as np
@@ -23,11 +24,11 @@ def expose(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> n
     vignette = np.float32(gain) * (1 - np.float32(rng.uniform(0.02, 0.14)) * (across + down))
     colour_strength = rng.uniform(0.45, 1.0) if lighting.light == "day" else rng.uniform(0.6, 1.0)
     mix = np.eye(3) * colour_strength + np.array((0.3, 0.59, 0.11)) * (1 - colour_strength)
-    image = cv2.transform(scaled(image, vignette), mix * lighting.tint[:, None])
+    image = cast(np.ndarray, cv2.transform(scaled(image, vignette), mix * lighting.tint[:, None]))
     sigma = rng.uniform(0.0, 0.75) * width / 256
     if sigma > 0.3:
         reach = 2 * max(1, width // 256) + 1
-        image = cv2.GaussianBlur(image, (reach, reach), sigma)
+        image = cast(np.ndarray, cv2.GaussianBlur(image, (reach, reach), sigma))
     contrast, pivot = rng.uniform(0.92, 1.22), 105.0 if lighting.light == "day" else 45.0
     image *= np.float32(contrast)
     image += np.float32(pivot * (1 - contrast) + rng.normal(0, 4))

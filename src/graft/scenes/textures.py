@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import cast
 
 import cv2
 import numpy as np
@@ -91,7 +92,7 @@ def _window(
 
 def shaded_down(colour: Colour) -> Colour:
     """A shadowed version of a colour."""
-    return tuple(c * 0.72 for c in colour)
+    return cast(Colour, tuple(c * 0.72 for c in colour))
 
 
 def _glow(rng: np.random.Generator, night: bool, share: float) -> Colour | None:
@@ -113,7 +114,7 @@ def _shop(front: np.ndarray, lit: np.ndarray, rng: np.random.Generator, night: b
     left = int(width * rng.uniform(0.1, 0.3))
     for x in range(left, int(width * rng.uniform(0.6, 0.9)), 7):
         if rng.random() < 0.85:
-            cv2.rectangle(front, (x, top + 5), (x + rng.integers(2, 5), board - 5), letter, -1)
+            cv2.rectangle(front, (x, top + 5), (x + int(rng.integers(2, 5)), board - 5), letter, -1)
     if night and rng.random() < 0.4:
         lit[top:board, 2 : width - 3] = LIT
     door = int(width * rng.uniform(0.1, 0.8))
@@ -179,7 +180,7 @@ def facade(index: int, night: bool) -> tuple[list[np.ndarray], tuple[float, floa
     width_m, height_m = rng.uniform(5, 15), rng.uniform(9, 17) if tall else rng.uniform(5.6, 10.5)
     height, width = int(height_m * PIXELS_PER_METRE), int(width_m * PIXELS_PER_METRE)
     front = _wall(rng, material, height, width)
-    wall = tuple(float(c) for c in front.mean((0, 1)))
+    wall = cast(Colour, tuple(float(c) for c in front.mean((0, 1))))
     lit = np.zeros((height, width), np.uint8)
     shop = rng.random() < 0.5
     _upper_floors(front, lit, rng, material, 3.9 if shop else 0.2, night)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import cv2
 import numpy as np
 
@@ -81,7 +83,7 @@ def darken(
         local = camera.to_camera(np.array([[x, y, z]]))[0].astype(np.float32)
         distance = (right - local[0]) ** 2 + ((up - np.float32(y)) * 0.7) ** 2 + (small - local[2]) ** 2
         pool = np.float32((0.55 if night else 0.22) * strength) / np.square(1 + distance * np.float32(1 / 45))
-        pools.append((pool, tuple(c / 255 for c in colour)))
+        pools.append((pool, cast(Colour, tuple(c / 255 for c in colour))))
     planes = [sum((pool * colour[c] for pool, colour in pools), start=base[c]) for c in range(3)]
     field = cv2.resize(np.minimum(cv2.merge(planes), 1.5), (width, height), interpolation=cv2.INTER_LINEAR)
     keep = np.maximum(lit, (depth >= SKY_DEPTH_M * 0.99).astype(np.float32))
@@ -161,13 +163,13 @@ def add_fog(image: np.ndarray, depth: np.ndarray, lighting: Lighting, rng: np.ra
         clear = np.where(depth >= SKY_DEPTH_M * 0.99, np.maximum(clear, np.float32(0.85)), clear)
     air = (lighting.sky_low * (1.25 if lighting.night else 0.96)).astype(np.float32)
     airlight = (*air.tolist(), 0.0)
-    return cv2.add(scaled(cv2.subtract(image, airlight), clear), airlight)
+    return cv2.add(scaled(cv2.subtract(image, airlight), clear), airlight)  # type: ignore[call-overload]  # a scalar
 
 
 def falling(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
     """Streaks of rain with drops on the lens, or flakes of snow."""
     height, width = image.shape[:2]
-    veil = np.zeros((height, width), np.uint8)
+    veil: np.ndarray = np.zeros((height, width), np.uint8)
     unit = width / 256
     if lighting.weather == "rain":
         slant = rng.normal(0, 0.16)

@@ -6,6 +6,8 @@ so in a `reason_against(epochs, warmup_epochs, *, options)` of its file, which s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from graft.choices import Choice
 from graft.errors import GraftError
 from graft.schedules.constant import constant
@@ -24,7 +26,7 @@ from graft.schedules.step import reason_against as reason_against_step
 from graft.schedules.step import step
 from graft.schedules.warming_up import warmed_up
 
-SCHEDULES = {
+SCHEDULES: dict[str, Callable[..., float]] = {
     "constant": constant,
     "cosine": cosine,
     "cosine_restarts": cosine_restarts,
@@ -36,7 +38,7 @@ SCHEDULES = {
     "step": step,
 }
 
-REASONS = {
+REASONS: dict[str, Callable[..., str | None]] = {
     "cosine_restarts": reason_against_cosine_restarts,
     "multi_step": reason_against_multi_step,
     "plateau": reason_against_plateau,

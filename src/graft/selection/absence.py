@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 from graft.selection.candidates import Candidate, Published
 from graft.weights.bundled import FOLDER as BUNDLED
@@ -43,8 +45,8 @@ def _missing(path: Path, file: str, sha256: str | None) -> str | None:
     return f"not here: put {file} (sha256 {sha256 or 'unknown'}) at {path}"
 
 
-def _missing_of_hub(options: dict) -> str | None:
-    repository, revision = published(options["weights"]).hf_hub_id, options["revision"]
+def _missing_of_hub(options: Mapping[str, Any]) -> str | None:
+    repository, revision = cast(str, published(options["weights"]).hf_hub_id), options["revision"]
     if revision is None:
         return f"not here: pin revision and sha256 of {repository} first (graft pin writes them)"
     return _missing(place_of(repository, revision), f"{FILE} of {repository}", options["sha256"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import Field, ValidationError
 
@@ -15,6 +15,9 @@ from graft.models import resolve_model
 from graft.params import Section, Spec
 from graft.params_file import read_tree
 from graft.weights import WEIGHTS
+
+if TYPE_CHECKING:
+    from ruamel.yaml.comments import CommentedSeq
 
 DOCUMENTED = Path(__file__).resolve().parents[3] / "pipeline/candidates.yaml"
 FILE = "candidates.yaml"
@@ -86,7 +89,8 @@ def read_candidates(path: Path, task: str) -> list[Candidate]:
         try:
             found.append(_candidate(entry, task))
         except GraftError as error:
-            error.where = f"{file}:{listed.lc.item(number)[0] + 1}"
+            line = cast("CommentedSeq", listed).lc.item(number)[0] + 1
+            error.where = f"{file}:{line}"
             problems.append(error)
     names = [candidate.name for candidate in found]
     problems += [f"{file}: two candidates are named {name}" for name in dict.fromkeys(names) if names.count(name) > 1]

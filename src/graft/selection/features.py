@@ -116,7 +116,7 @@ def evidence(loaded: Loaded, points: Points, name: str, runtime: Runtime, *, cac
             return Evidence(stored["features"], stored.get("probabilities"))
     found = _computed(loaded, points, name, runtime)
     cache.mkdir(parents=True, exist_ok=True)
-    arrays = {"features": found.features}
+    arrays: dict[str, Any] = {"features": found.features}
     if found.probabilities is not None:
         arrays["probabilities"] = found.probabilities
     buffer = io.BytesIO()
@@ -130,7 +130,7 @@ def evidence(loaded: Loaded, points: Points, name: str, runtime: Runtime, *, cac
 def _computed(loaded: Loaded, points: Points, name: str, runtime: Runtime) -> Evidence:
     device = torch.device(runtime.device)
     layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
-    model = loaded.model.to(device, memory_format=layout)
+    model = loaded.model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch takes both at once
     scale, shift = (values.to(device) for values in normalisation(loaded.spec.mean, loaded.spec.std))
     maps: list[list[np.ndarray]] = []
     probabilities: list[np.ndarray] = []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -101,7 +101,7 @@ def sample_points(
         _labelled(row, row.mask)
         _, mask = _piece(row, classes, resize, params.predict.max_pixels, params.seed)
         generator = np.random.default_rng(content_seed(params.seed, "select", row.id))
-        place, label = drawn(reduced(mask, classes.num_classes), per_class, generator)
+        place, label = drawn(reduced(cast(np.ndarray, mask), classes.num_classes), per_class, generator)
         places.append(place)
         labels.append(label)
     found = np.concatenate(labels)

@@ -13,7 +13,7 @@ from graft.errors import GraftError
 from graft.serving.predictor import Predictor
 
 
-class ServedModel(mlflow.pyfunc.PythonModel):
+class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]  # mlflow loads pyfunc lazily
     """A table with a column `image` in, a table of answers out."""
 
     def load_context(self, context: Any) -> None:
@@ -24,7 +24,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):
             raise MlflowException(f"{folder}: not the files that were registered, whose digest is {registered}")
         self.predictor = Predictor(folder)
 
-    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow reads hints as a schema
+    def predict(self, context, model_input, params=None):
         """Answers for the images in column `image`: encoded files as base64 text or bytes."""
         import pandas as pd
 

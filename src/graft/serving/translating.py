@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -31,7 +31,8 @@ def in_source_values(ids: np.ndarray, class_map: ClassMap) -> np.ndarray:
     if any(isinstance(value, tuple) for value in values):
         table = np.array([value if isinstance(value, tuple) else (value,) * 3 for value in values], np.uint8)
     else:
-        table = np.array(values, np.uint8 if max(values) <= 255 else np.uint16)
+        greys = cast(list[int], values)
+        table = np.array(greys, np.uint8 if max(greys) <= 255 else np.uint16)
     return table[ids]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from graft.weights.bundled import bundled
 from graft.weights.file import file
 from graft.weights.none import none
@@ -12,7 +14,7 @@ from graft.weights.torchvision import torchvision
 
 __all__ = ["WEIGHTS", "Downloader", "Source"]
 
-WEIGHTS = {
+WEIGHTS: dict[str, Callable[..., Source]] = {
     "bundled": bundled,
     "torchvision": torchvision,
     "timm": timm,

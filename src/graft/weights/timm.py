@@ -7,7 +7,7 @@ import json
 import os
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 from pydantic import Field
 
@@ -60,7 +60,7 @@ def timm(
             rule="params.yaml names revision and sha256 of weights from a hub, whose files can change",
             remedy="run graft pin, which asks the hub once and writes both",
         )
-    path, digest = fetched(known.hf_hub_id, revision, sha256)
+    path, digest = fetched(cast(str, known.hf_hub_id), revision, sha256)
     state, _ = load_state(path)
     return Source(
         state,
@@ -126,7 +126,8 @@ def published(weights: str) -> PretrainedCfg:
     """
     import timm as library
 
-    if library.is_model_pretrained(weights) and (known := library.get_pretrained_cfg(weights)).hf_hub_id:
+    known = library.get_pretrained_cfg(weights) if library.is_model_pretrained(weights) else None
+    if known is not None and known.hf_hub_id:
         return known
     close = difflib.get_close_matches(weights, library.list_pretrained(), n=1)
     raise GraftError(
