@@ -7,6 +7,8 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from graft.sample import read_json, sha256_of
 CARD, MANIFEST, SEEN = "models/pretrained/card.json", "data/interim/manifest.parquet", "models/fine_tuned/seen.json"
 BESIDE_RECORD = {"pretrain-load": CARD, "ingest": MANIFEST, "fine-tune": SEEN}
 READ_AT = "server read at"
+NUM_DOWNLOADS = 8
 
 
 def up_to_date(refresh: bool = False, path: Path = INDEX) -> Index:
@@ -82,10 +85,24 @@ def fill_from_server(index: Index) -> None:
     with tracking.answers_explained():
         client = tracking.client()
         runs = [run for run in _published_runs(client) if _is_new(index, run)]
-        for run in progress(runs, "Reading records from MLflow", total=len(runs), unit="run") if runs else ():
-            _take_run(index, client, run)
-            index.database.commit()
+        if runs:
+            _take_runs(index, client, runs)
         index.replace_versions(list(_registered(client)))
+
+
+def _take_runs(index: Index, client: Any, runs: list[Any]) -> None:
+    """Downloads side by side, for a server makes one wait; the index is written by this thread alone."""
+    pool = ThreadPoolExecutor(NUM_DOWNLOADS)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            fetched = pool.map(partial(_fetched, client=client, folder=Path(folder)), runs)
+            shown = progress(fetched, "Reading records from MLflow", total=len(runs), unit="run")
+            for run, found in zip(runs, shown, strict=True):
+                if found is not None:
+                    _take(index, run, *found)
+                    index.database.commit()
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def take_beside(index: Index, record: str, stage: str, file: Path) -> None:
@@ -124,26 +141,32 @@ def _is_new(index: Index, run: Any) -> bool:
     return digest is not None and index.run_of(digest) is None
 
 
-def _take_run(index: Index, client: Any, run: Any) -> None:
-    """A run that was published before records were kept as artifacts has none: lineage then says it is missing."""
+def _fetched(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] | None:
+    """The record of a run and the file beside it; None where it was published before records were artifacts."""
     from graft import tracking
 
-    stage = run.data.tags.get(tracking.STAGE, "")
-    with tempfile.TemporaryDirectory() as folder:
-        there = {item.path for item in client.list_artifacts(run.info.run_id, "record")}
-        if f"record/{stage}.json" not in there:
-            return
-        data = Path(client.download_artifacts(run.info.run_id, f"record/{stage}.json", folder)).read_bytes()
-        if hashlib.sha256(data).hexdigest() != run.data.tags[tracking.RECORD]:
-            return
-        digest = index.add_record(data, run.info.run_id)
-        name = BESIDE_RECORD.get(stage, "")
-        beside = Path(name).name
-        if not beside or beside not in {item.path for item in client.list_artifacts(run.info.run_id)}:
-            return  # published where the workspace no longer had it
-        file = Path(client.download_artifacts(run.info.run_id, beside, folder))
-        if sha256_of(file) == json.loads(data)["files"].get(name):
-            take_beside(index, digest, stage, file)
+    stage, run_id = run.data.tags.get(tracking.STAGE, ""), run.info.run_id
+    there = {item.path for item in client.list_artifacts(run_id)}
+    if "record" not in there:
+        return None
+    into = folder / run_id
+    into.mkdir()
+    data = Path(client.download_artifacts(run_id, f"record/{stage}.json", str(into))).read_bytes()
+    beside = Path(BESIDE_RECORD.get(stage, "")).name
+    # Published where the workspace no longer had it, the record stands alone.
+    return data, Path(client.download_artifacts(run_id, beside, str(into))) if beside in there else None
+
+
+def _take(index: Index, run: Any, data: bytes, beside: Path | None) -> None:
+    """Takes the record of a run, and the file beside it, if they are what their digests say."""
+    from graft import tracking
+
+    if hashlib.sha256(data).hexdigest() != run.data.tags[tracking.RECORD]:
+        return
+    digest, record = index.add_record(data, run.info.run_id), json.loads(data)
+    stage = record["stage"]
+    if beside is not None and sha256_of(beside) == record["files"].get(BESIDE_RECORD[stage]):
+        take_beside(index, digest, stage, beside)
 
 
 def _registered(client: Any) -> Iterator[dict[str, Any]]:
