@@ -59,6 +59,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="little work: shows that they run, not how fast")
     parser.add_argument("--images", type=int, default=20_000, help="of the benchmark ingest")
     parser.add_argument("--camvid", type=Path, help="folder of CamVid in the layout of SegNet, for camvid, transfer")
+    parser.add_argument(
+        "--labels", type=lambda text: text.split(","), help="of transfer: 10,40 does these two rows only"
+    )
     parser.add_argument("--epochs", type=int, default=24, help="of the benchmark camvid")
     options = parser.parse_args()
     if options.quick:

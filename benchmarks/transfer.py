@@ -79,7 +79,9 @@ def run(options: Options) -> list[Figure]:
 def cells(options: Options) -> Iterator[Cell]:
     """All of the experiment, the few labels first; CamVid where its folder is named."""
     domains = ["scenes"] + (["camvid"] if options.camvid else [])
-    for labels in list(LABELS)[: 1 if options.quick else None]:
+    for labels in list(LABELS)[:1] if options.quick else options.labels or LABELS:
+        if labels not in LABELS:
+            raise SystemExit(f"benchmarks: no row for {labels} labels; there are {', '.join(LABELS)}")
         for domain in domains:
             for strategy in STRATEGIES:
                 yield from (Cell(domain, labels, strategy, seed) for seed in SEEDS[: 1 if options.quick else None])
