@@ -167,21 +167,23 @@ print(sorted({{"mlflow", "pandas", "torch", "pyarrow", "numpy"}} & set(sys.modul
     assert done.stdout.splitlines()[-1] == "[]"
 
 
-def test_a_run_that_was_published_without_its_manifest_gives_its_record(store, folder, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("stage", "taken"), [("ingest", True), ("ingesu", False)])
+def test_a_run_without_its_manifest_gives_its_record_one_with_a_changed_tag_nothing(
+    stage, taken, store, folder, tmp_path, monkeypatch
+):
     monkeypatch.chdir(folder)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    (folder / "made").mkdir()
+    (folder / "made").mkdir(exist_ok=True)
     source = Index(tmp_path / "source.sqlite")
-    digest = add(source, "ingest", 1, {"data/raw": sha("raw", 1)}, "data/interim/manifest.parquet")
+    digest = add(source, "ingest", int(taken), {"data/raw": sha("raw", 1)}, "data/interim/manifest.parquet")
     data = json.dumps(source.record(digest)).encode()
     source.close()
     (folder / "made/ingest.json").write_bytes(data)
-    tags = {tracking.STAGE: "ingest", tracking.RECORD: digest, tracking.COMPLETE: "true"}
+    tags = {tracking.STAGE: stage, tracking.RECORD: digest, tracking.COMPLETE: "true"}
     run = tracking.create_run(store, "ingest", tags)
     store.log_artifact(run.info.run_id, str(folder / "made/ingest.json"), "record")
     index = Index(tmp_path / "index.sqlite")
     fill_from_server(index)
-    assert index.run_of(digest) == run.info.run_id
+    assert index.run_of(digest) == (run.info.run_id if taken else None)
     assert not index.is_listed(digest)
     index.close()
 

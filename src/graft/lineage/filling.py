@@ -146,15 +146,19 @@ def _fetched(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] |
     from graft import tracking
 
     stage, run_id = run.data.tags.get(tracking.STAGE, ""), run.info.run_id
-    there = {item.path for item in client.list_artifacts(run_id)}
-    if "record" not in there:
-        return None
     into = folder / run_id
     into.mkdir()
+    if f"record/{stage}.json" not in _names(client, run_id, "record"):
+        return None
     data = Path(client.download_artifacts(run_id, f"record/{stage}.json", str(into))).read_bytes()
     beside = Path(BESIDE_RECORD.get(stage, "")).name
-    # Published where the workspace no longer had it, the record stands alone.
-    return data, Path(client.download_artifacts(run_id, beside, str(into))) if beside in there else None
+    if not beside or beside not in _names(client, run_id):
+        return data, None  # published where the workspace no longer had it
+    return data, Path(client.download_artifacts(run_id, beside, str(into)))
+
+
+def _names(client: Any, run_id: str, folder: str | None = None) -> set[str]:
+    return {item.path for item in client.list_artifacts(run_id, folder)}
 
 
 def _take(index: Index, run: Any, data: bytes, beside: Path | None) -> None:
@@ -165,7 +169,7 @@ def _take(index: Index, run: Any, data: bytes, beside: Path | None) -> None:
         return
     digest, record = index.add_record(data, run.info.run_id), json.loads(data)
     stage = record["stage"]
-    if beside is not None and sha256_of(beside) == record["files"].get(BESIDE_RECORD[stage]):
+    if beside is not None and sha256_of(beside) == record["files"].get(BESIDE_RECORD.get(stage, "")):
         take_beside(index, digest, stage, beside)
 
 
