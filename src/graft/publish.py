@@ -139,15 +139,11 @@ def _complete(client: MlflowClient, run: Any, record: Mapping[str, Any], tags: M
     if stage == "fine-tune" and not any("/" in name for name in run.data.metrics):
         points += _recorded_curves()
     tracking.log_curves(client, run_id, points, run.info.start_time)
-    record_file, measured = RECORDS / f"{stage}.json", MEASURED / f"{stage}.json"  # of one name: each gets a folder
-    artifacts: list[tuple[Path | str, str | None]] = [
-        (record_file, "record"),
-        (measured, "measured"),
-        *((name, None) for name in ARTIFACTS[stage]),
-    ]
-    for artifact, folder in artifacts:
-        if Path(artifact).is_file():
-            client.log_artifact(run_id, str(artifact), folder)
+    # The first two are of one name: each gets a folder.
+    artifacts = {RECORDS / f"{stage}.json": "record", MEASURED / f"{stage}.json": "measured"}
+    for file, folder in (artifacts | dict.fromkeys(map(Path, ARTIFACTS[stage]))).items():
+        if file.is_file():
+            client.log_artifact(run_id, str(file), folder)
     client.set_terminated(run_id)
     tracking.tag(client, run_id, {tracking.COMPLETE: "true"})
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from graft import ledger, registry_store, tracking
 from graft.digests import digest_of
 from graft.errors import GraftError
 from graft.promotion import history, moving
+from tests.at_once import at_once
 from tests.end_to_end.team_server import team_server
 from tests.graft.small_export import small_export
 
@@ -44,36 +44,22 @@ def register(store, number: int) -> str:
     return digest
 
 
-def promote_at_once(folder: Path, variables: dict[str, str], number: int, digest: str, barrier, answers) -> None:
+def promote_at_once(folder: Path, variables: dict[str, str], number: int, digest: str, barrier) -> str:
     folder.mkdir()
     os.chdir(folder)
     os.environ.update(variables)
     store = tracking.client()
     intent = moving.intent_to("promote", (number, digest), moving.settled(store, NAME), name=NAME, reason=str(number))
     barrier.wait()
-    try:
-        moving.move(store, intent)
-        answers.put((number, ""))
-    except GraftError as error:
-        answers.put((number, str(error)))
+    moving.move(store, intent)
+    return ""
 
 
 def test_four_people_promote_at_once_from_four_clones_and_one_wins(team, tmp_path):
     store = tracking.client()
     digests = [register(store, number) for number in range(1, NUM_PEOPLE + 1)]
-    context = multiprocessing.get_context("spawn")
-    barrier, answers = context.Barrier(NUM_PEOPLE), context.Queue()
-    processes = [
-        context.Process(
-            target=promote_at_once, args=(tmp_path / f"clone {number}", team, number, digest, barrier, answers)
-        )
-        for number, digest in enumerate(digests, 1)
-    ]
-    for process in processes:
-        process.start()
-    found = dict(answers.get(timeout=300) for _ in processes)
-    for process in processes:
-        process.join()
+    people = [(tmp_path / f"clone {number}", team, number, digest) for number, digest in enumerate(digests, 1)]
+    found = at_once(promote_at_once, people)
     winners = [number for number, said in found.items() if not said]
     assert len(winners) == 1, found
     winner = winners[0]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import multiprocessing
 import os
 import shutil
 from collections.abc import Iterator
@@ -13,9 +12,9 @@ import pytest
 
 from graft import publish, tracking
 from graft.digests import digest_of
-from graft.errors import GraftError
 from graft.records import RECORDS
 from graft.sample import sha256_of, write_json
+from tests.at_once import at_once
 from tests.end_to_end.team_server import team_server
 from tests.graft.small_export import small_export
 
@@ -63,30 +62,21 @@ def record(stage: str, outputs: dict[str, str]) -> dict[str, object]:
     }
 
 
-def publish_at_once(folder: Path, variables: dict[str, str], barrier, answers) -> None:
+def publish_at_once(folder: Path, variables: dict[str, str], barrier) -> str:
     os.chdir(folder)
     os.environ.update(variables)
     tracking.client()
     barrier.wait()
-    try:
-        answers.put(publish.publish())
-    except GraftError as error:
-        answers.put(f"failed: {error}")
+    return publish.publish()
 
 
 def test_four_clones_publish_at_once_and_nothing_is_lost_or_doubled(team, workspace, tmp_path, monkeypatch):
     clones = [workspace, *(tmp_path / f"clone {number}" for number in range(1, NUM_PEOPLE))]
     for clone in clones[1:]:
         shutil.copytree(workspace, clone)
-    context = multiprocessing.get_context("spawn")
-    barrier, answers = context.Barrier(NUM_PEOPLE), context.Queue()
-    processes = [context.Process(target=publish_at_once, args=(clone, team, barrier, answers)) for clone in clones]
-    for process in processes:
-        process.start()
-    found = [answers.get(timeout=300) for _ in processes]
-    for process in processes:
-        process.join()
-    assert all(said.endswith(f"models:/{NAME}@candidate is version {found[0].split()[-1]}") for said in found), found
+    found = at_once(publish_at_once, [(clone, team) for clone in clones])
+    number = found[1].split()[-1]
+    assert all(said.endswith(f"models:/{NAME}@candidate is version {number}") for said in found.values()), found
 
     for key, value in team.items():
         monkeypatch.setenv(key, value)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from graft import ledger, registry_store, signing, tracking
 from graft.errors import GraftError
 from graft.ledger import Entry
+from tests.at_once import at_once
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
@@ -102,24 +102,16 @@ def test_the_second_of_two_that_follow_the_same_is_told_who_was_faster(store):
     assert ledger.read(store, "race") == [first]
 
 
-def append_one(folder: Path, version: int, answers) -> None:
+def append_one(folder: Path, version: int, barrier) -> str:
     os.chdir(folder)
-    try:
-        ledger.append(tracking.client(), "four", entry(version, "intent", name="four", author=f"author {version}"))
-        answers.put((version, "won"))
-    except GraftError as error:
-        answers.put((version, str(error)))
+    store = tracking.client()
+    barrier.wait()
+    ledger.append(store, "four", entry(version, "intent", name="four", author=f"author {version}"))
+    return "won"
 
 
 def test_of_four_processes_that_append_at_once_one_wins_and_three_are_told(store, folder):
-    context = multiprocessing.get_context("spawn")
-    answers = context.Queue()
-    processes = [context.Process(target=append_one, args=(folder, number, answers)) for number in (1, 2, 3, 4)]
-    for process in processes:
-        process.start()
-    found = dict(answers.get(timeout=120) for _ in processes)
-    for process in processes:
-        process.join()
+    found = at_once(append_one, [(folder, number) for number in (1, 2, 3, 4)])
     winners = [version for version, said in found.items() if said == "won"]
     assert len(winners) == 1
     told = [said for said in found.values() if said != "won"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from graft import ledger, registry_store, tracking
 from graft.digests import digest_of
 from graft.errors import GraftError
 from graft.promotion import history, moving
+from tests.at_once import at_once
 from tests.graft.small_export import small_export
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
@@ -133,30 +133,19 @@ def test_kill_9_between_two_steps_is_finished_by_the_next_command(step, store, r
     assert_in_force(store, "kill-9", 2)
 
 
-def move_at_once(folder: Path, number: int, digest: str, barrier, answers) -> None:
+def move_at_once(folder: Path, number: int, digest: str, barrier) -> str:
     os.chdir(folder)
     store = tracking.client()
     entries = moving.settled(store, "at-once")
     intent = moving.intent_to("promote", (number, digest), entries, name="at-once", reason=f"mine is {number}")
     barrier.wait()
-    try:
-        moving.move(store, intent)
-        answers.put((number, ""))
-    except GraftError as error:
-        answers.put((number, str(error)))
+    moving.move(store, intent)
+    return ""
 
 
 def test_of_two_that_promote_at_once_one_wins_and_the_other_is_told(store, folder):
     digests = [register(store, "at-once", number) for number in (1, 2)]
-    context = multiprocessing.get_context("spawn")
-    barrier, answers = context.Barrier(2), context.Queue()
-    arguments = [(folder, number, digests[number - 1], barrier, answers) for number in (1, 2)]
-    processes = [context.Process(target=move_at_once, args=each) for each in arguments]
-    for process in processes:
-        process.start()
-    found = dict(answers.get(timeout=120) for _ in processes)
-    for process in processes:
-        process.join()
+    found = at_once(move_at_once, [(folder, number, digests[number - 1]) for number in (1, 2)])
     winner = next((number for number, said in found.items() if not said), None)
     assert winner is not None, found
     assert f"was faster: promote version {winner}" in found[3 - winner]
