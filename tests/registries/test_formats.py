@@ -194,6 +194,28 @@ def test_fewer_labels_are_a_stable_part_of_more(tmp_path: Path) -> None:
         listing_of(tmp_path, {"name": "camvid", "num_train": 7})
 
 
+def test_clips_of_camvid_can_be_held_out_whole(tmp_path: Path) -> None:
+    make_camvid(tmp_path)
+    listing = listing_of(tmp_path, {"name": "camvid", "val_clips": ["c1"]})
+    assert {(entry.group, entry.split) for entry in listing.entries} == {("c0", "train"), ("c1", "val")}
+    assert len(listing.entries) == 12
+    assert not listing.class_map.official_splits  # so a torn group would be refused, not only mentioned
+    with pytest.raises(GraftError, match=r"is of clip c7; there are c0, c1"):
+        listing_of(tmp_path, {"name": "camvid", "val_clips": ["c0", "c7"]})
+    with pytest.raises(GraftError, match=r"all clips are held out"):
+        listing_of(tmp_path, {"name": "camvid", "val_clips": ["c1", "c0"]})
+
+
+def test_holding_out_a_clip_leaves_the_test_images_alone(tmp_path: Path) -> None:
+    make_camvid(tmp_path)
+    lines = (tmp_path / "val.txt").read_text().splitlines()
+    (tmp_path / "val.txt").write_text("\n".join(lines[:3]))
+    (tmp_path / "test.txt").write_text("\n".join(lines[3:]))
+    listing = listing_of(tmp_path, {"name": "camvid", "val_clips": ["c1"]})
+    assert Counter(entry.split for entry in listing.entries) == {"train": 5, "val": 4, "test": 3}
+    assert listing.class_map.official_splits  # test.txt is, and tears the clips
+
+
 def test_camvid_lists_every_line_that_is_wrong(tmp_path: Path) -> None:
     make_camvid(tmp_path)
     (tmp_path / "val/c0_0.png").unlink()
