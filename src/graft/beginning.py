@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.adaptation import STRATEGIES
 from graft.assembling import Bench
 from graft.checkpoints import ModelSpec
+from graft.choices import resolve
 from graft.datasets.views import open_views
 from graft.losses import WeightedSum
 from graft.models import Model, fresh, resolve_model
 from graft.sample import ClassMap, content_seed, read_json
 from graft.starting import loss_of, spec_of, with_log_prior, with_weights
+from graft.training import Training
 
 if TYPE_CHECKING:
     from graft.params import FineTune, Preprocess, Runtime
@@ -51,6 +54,15 @@ class Beginning:
         """
         network = with_weights(copy.deepcopy(self.scratch), self.pretrained / "weights.safetensors")
         return self._begun(network, self.card["reinitialised"])
+
+    def training(self, learning_rate: float) -> Training:
+        """The training of that model by the strategy of the params.
+
+        Raises:
+            GraftError: An option cannot be used, or the device is not there.
+        """
+        strategy = resolve(STRATEGIES, self.bench.params.strategy, where="fine_tune.strategy")
+        return self.bench.training(self.model(), strategy(self.loss.to(self.bench.device())), learning_rate)
 
     def from_scratch(self) -> Model:
         """The model before any weights are loaded."""

@@ -11,9 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from graft.adaptation import STRATEGIES
 from graft.beginning import Beginning
-from graft.choices import resolve
 from graft.errors import GraftError
 from graft.progress import progress
 from graft.schedules import Moment
@@ -98,10 +96,7 @@ def write_range_test(found: RangeTest, folder: Path, present_rate: float) -> Non
 
 
 def _training(beginning: Beginning, lowest: float, highest: float, num_steps: int) -> Training:
-    bench = beginning.bench
-    strategy = resolve(STRATEGIES, bench.params.strategy, where="fine_tune.strategy")
-    model = beginning.model()
-    training = bench.training(model, strategy(beginning.loss.to(bench.device())), lowest)
+    training = beginning.training(lowest)
 
     def rising(moment: Moment) -> float:
         return (highest / lowest) ** (moment.step / (num_steps - 1))

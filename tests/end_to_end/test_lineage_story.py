@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from graft.attest.statements import canonical
 from graft.audit.auditing import audit
 from graft.audit.links import BROKEN, worst
 from graft.audit.loading import refuse_changed
+from graft.audit.operations import operations
 from graft.audit.rebuilding import rebuilt
 from graft.errors import GraftError
 from graft.lineage.filling import up_to_date
@@ -182,6 +184,12 @@ def test_what_was_edited_and_never_committed_is_not_rebuilt(workspace) -> None:
     index.database.execute("UPDATE records SET content = replace(content, ?, ?)", (record["git"]["commit"], "0" * 40))
     with pytest.raises(GraftError, match="no commit holds all of what this model was made with"):
         list(rebuilt(index, whole))
+
+
+def test_the_operations_of_a_training_step_repeat_where_it_was_trained(workspace) -> None:
+    found = operations(workspace)
+    assert found.status == "verified", found.reason
+    assert re.search(r"all \d,\d{3} of a training step repeat here", found.reason)
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from graft.audit.cached import md5_in_workspace, outs_of_lock
 from graft.audit.commits import Damaged, Objects, differences
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, as_text, compared, compared_files, worst
+from graft.audit.operations import WHAT, judged
 from graft.audit.rebuilding import WEIGHTS, _bring_raw, levels, offered, own_records, place_for_checkout
 from graft.audit.server import check_versions
 from graft.digests import digest_of, digest_of_listing
@@ -136,10 +137,22 @@ def test_a_rebuild_is_bitwise_numerical_or_not(tmp_path, monkeypatch):
     assert "bitwise" in list(levels(first, made(checkout, 2.0, 0.5), checkout))[-1].reason
     near = list(levels(first, made(checkout, 2.25, 0.625), checkout))
     assert near[0].status == MISSING
+    assert (near[1].what, near[1].status) == (WHAT, MISSING)
+    assert "a step could not be repeated" in near[1].reason  # there is nothing but weights in that folder
     assert near[-1].status == VERIFIED
     assert "a weight is 2.50e-01, of a metric 1.25e-01" in near[-1].reason
     Path(WEIGHTS).unlink()
     assert list(levels(first, made(checkout, 2.25, 0.5), checkout))[-1].status == BROKEN
+
+
+def test_operations_that_do_not_repeat_are_named():
+    assert judged(2000, {}, []) == Checked(
+        VERIFIED, WHAT, "all 2,000 of a training step repeat here: the difference comes from the machine"
+    )
+    found = judged(2000, {"aten::index_add_": 3}, ["scatter_add_cuda_kernel"])
+    assert found.status == MISSING
+    assert "aten::index_add_ gave other bits for the same values (3 calls)" in found.reason
+    assert "torch has no deterministic scatter_add_cuda_kernel" in found.reason
 
 
 def test_what_this_machine_cannot_offer_is_said(tmp_path, monkeypatch):

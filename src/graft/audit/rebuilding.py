@@ -16,6 +16,7 @@ from typing import Any
 from graft.audit.commits import LOCK, Damaged, Objects, differences
 from graft.audit.files import file_of
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked
+from graft.audit.operations import operations
 from graft.digests import digest_of
 from graft.errors import GraftError
 from graft.lineage.index import Index
@@ -176,6 +177,8 @@ def levels(records: Records, again: Records, checkout: Path) -> Iterator[Checked
             BROKEN, "rebuild", f"not: {first} gives something else; the originals cannot be compared value by value"
         )
         return
+    if first == "fine-tune":
+        yield operations(checkout)
     said = f"numerical: the largest difference of a weight is {weights:.2e}, of a metric {metrics:.2e}; {first} differs"
     yield Checked(VERIFIED, "rebuild", said)
 

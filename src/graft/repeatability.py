@@ -1,0 +1,114 @@
+"""Which operations of torch do not give the same bits twice: each is done again on the same values and compared."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map_only
+
+# Sums in an order of chance agree now and then; so many trials in a row seldom do.
+NUM_TRIALS = 3
+# These hand out memory as it happens to be, or lay it out anew; nobody reads it before it is written.
+UNWRITTEN = ("aten::empty", "aten::new_empty", "aten::resize", "aten::as_strided_", "aten::set_")
+DECLARED = re.compile(r"(\S+) does not have a deterministic implementation")
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """What was found when every operation of a piece of work was repeated.
+
+    Attributes:
+        num_calls: Operations that were done, backward and optimizer included.
+        differing: Operation (torch's name, as `aten::index_add_`) to its calls that gave other bits for the same
+            values; empty where all of them repeat.
+        declared: What torch itself says has no deterministic implementation on this device.
+    """
+
+    num_calls: int
+    differing: dict[str, int]
+    declared: tuple[str, ...]
+
+
+def repeated(work: Callable[[], None]) -> Repetition:
+    """Does a piece of work twice: once repeating each of its operations, once under torch's own watch.
+
+    Args:
+        work: What is to be watched; whatever it changes, it changes twice.
+    """
+    with Repeating() as seen:
+        work()
+    with torch_says() as declared:
+        work()
+    return Repetition(seen.num_calls, dict(seen.differing), tuple(sorted(declared)))
+
+
+class Repeating(TorchDispatchMode):
+    """While it is entered, every operation is tried `NUM_TRIALS` times on copies before it is done.
+
+    Compared are trials with trials, not with the operation itself, which may choose another kernel for values that lie
+    otherwise in memory. Draws of random numbers begin from the same state of the generator.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.num_calls = 0
+        self.differing: Counter[str] = Counter()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        self.num_calls += 1
+        if not func.is_view and not func.name().startswith(UNWRITTEN):
+            first = _tried(func, args, kwargs)
+            if not all(_same_bits(first, _tried(func, args, kwargs)) for _ in range(NUM_TRIALS - 1)):
+                self.differing[func.name()] += 1
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def torch_says() -> Iterator[set[str]]:
+    """Collects the operations that torch warns about when it is asked for deterministic ones and has none."""
+    found: set[str] = set()
+    before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            yield found
+    finally:
+        torch.use_deterministic_algorithms(before[0], warn_only=before[1])
+    found.update(match[1] for warning in said if (match := DECLARED.match(str(warning.message))))
+
+
+def _tried(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
+    """All that the operation gives and all that it took: it may write there (batch normalisation does so unsaid)."""
+    devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+    args, kwargs = tree_map_only(Tensor, torch.clone, (args, kwargs))
+    args, kwargs = tree_map_only(torch.Generator, torch.Generator.clone_state, (args, kwargs))
+    with torch.random.fork_rng(devices, enabled=torch.Tag.nondeterministic_seeded in func.tags):
+        return _tensors((func(*args, **kwargs), args, kwargs))
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    """The tensors of values; bytes are left out, which are pixels or the work space of cuDNN."""
+    found = (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
+    return [leaf for leaf in found if leaf.layout == torch.strided and leaf.dtype != torch.uint8]
+
+
+def _same_bits(first: list[Tensor], second: list[Tensor]) -> bool:
+    return all(
+        one.shape == other.shape and torch.equal(_bits(one), _bits(other))
+        for one, other in zip(first, second, strict=True)
+    )
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    return tensor.detach().reshape(-1).view(torch.uint8)
