@@ -30,6 +30,7 @@ ALIAS = "candidate"
 SECONDS_TO_ANSWER = 3.0
 RACED = ("must be in the 'active' state", "unique constraint", "duplicate entry")
 MOST_PARAMS_A_BATCH = 100  # MLflow refuses more
+DOUBLE = "double of run "  # what stands in place of the record where somebody else's run stays
 STAGE, FINGERPRINT, RECORD, COMPLETE = "graft.stage", "graft.fingerprint", "graft.record", "graft.complete"
 MODEL_DIGEST, SERVED_DIGEST = "graft.model_digest", "graft.served_digest"
 NOTE = "mlflow.note.content"  # what the UI shows as the description of a run or an experiment
@@ -91,7 +92,7 @@ def only_run(mlflow_client: MlflowClient, record_digest: str) -> Any | None:
     first, *doubles = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
     for double in doubles:
         with raced():
-            tag(mlflow_client, double.info.run_id, {RECORD: f"double of run {first.info.run_id}"})
+            tag(mlflow_client, double.info.run_id, {RECORD: f"{DOUBLE}{first.info.run_id}"})
         with refusal_ignored():
             mlflow_client.delete_run(double.info.run_id)
     return first
@@ -113,6 +114,13 @@ def raced() -> Iterator[None]:
 def create_run(mlflow_client: MlflowClient, name: str, tags: Mapping[str, str]) -> Any:
     """A new run."""
     return mlflow_client.create_run(experiment_id(mlflow_client), tags=dict(tags), run_name=name)
+
+
+def artifacts(mlflow_client: MlflowClient, run: Any) -> Any:
+    """Where a run keeps its files; the client would ask the server for the run again before each of them."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(run.info.artifact_uri, tracking_uri=mlflow_client.tracking_uri)
 
 
 def experiment_id(mlflow_client: MlflowClient) -> str:

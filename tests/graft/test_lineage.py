@@ -188,6 +188,22 @@ def test_a_run_without_its_manifest_gives_its_record_one_with_a_changed_tag_noth
     index.close()
 
 
+def test_a_double_that_nobody_may_delete_is_not_asked_for_again_and_again(store, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    asked, artifacts = [], tracking.artifacts
+    monkeypatch.setattr(
+        tracking, "artifacts", lambda client, run: asked.append(run.info.run_id) or artifacts(client, run)
+    )
+    tags = {tracking.STAGE: "ingest", tracking.RECORD: f"{tracking.DOUBLE}other", tracking.COMPLETE: "true"}
+    double = tracking.create_run(store, "ingest", tags)
+    other = tracking.create_run(store, "ingest", {**tags, tracking.RECORD: "0" * 64})
+    index = Index(tmp_path / "index.sqlite")
+    fill_from_server(index)
+    index.close()
+    assert other.info.run_id in asked
+    assert double.info.run_id not in asked
+
+
 def test_a_user_with_a_password_comes_before_a_token_as_in_mlflow(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
     monkeypatch.delenv("MLFLOW_TRACKING_PASSWORD", raising=False)

@@ -138,27 +138,27 @@ def _is_new(index: Index, run: Any) -> bool:
     from graft import tracking
 
     digest = run.data.tags.get(tracking.RECORD)
-    return digest is not None and index.run_of(digest) is None
+    return digest is not None and not digest.startswith(tracking.DOUBLE) and index.run_of(digest) is None
 
 
 def _fetched(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] | None:
     """The record of a run and the file beside it; None where it was published before records were artifacts."""
     from graft import tracking
 
-    stage, run_id = run.data.tags.get(tracking.STAGE, ""), run.info.run_id
-    into = folder / run_id
+    stage, into = run.data.tags.get(tracking.STAGE, ""), folder / run.info.run_id
     into.mkdir()
-    if f"record/{stage}.json" not in _names(client, run_id, "record"):
+    kept = tracking.artifacts(client, run)
+    if f"record/{stage}.json" not in _names(kept, "record"):
         return None
-    data = Path(client.download_artifacts(run_id, f"record/{stage}.json", str(into))).read_bytes()
+    data = Path(kept.download_artifacts(f"record/{stage}.json", str(into))).read_bytes()
     beside = Path(BESIDE_RECORD.get(stage, "")).name
-    if not beside or beside not in _names(client, run_id):
+    if not beside or beside not in _names(kept):
         return data, None  # published where the workspace no longer had it
-    return data, Path(client.download_artifacts(run_id, beside, str(into)))
+    return data, Path(kept.download_artifacts(beside, str(into)))
 
 
-def _names(client: Any, run_id: str, folder: str | None = None) -> set[str]:
-    return {item.path for item in client.list_artifacts(run_id, folder)}
+def _names(kept: Any, folder: str | None = None) -> set[str]:
+    return {item.path for item in kept.list_artifacts(folder)}
 
 
 def _take(index: Index, run: Any, data: bytes, beside: Path | None) -> None:
