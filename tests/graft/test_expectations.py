@@ -142,6 +142,21 @@ def test_a_class_that_train_never_shows_stops_and_is_not_called_rare(task: str) 
     assert rare == (["sky"] if task == "segmentation" else [])
 
 
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+def test_a_class_that_a_split_never_shows_is_named_with_the_split(task: str) -> None:
+    rows = clean(task)
+    held_out = rows["split"].isin(["val", "test"])
+    if task == "segmentation":
+        rows["mask_counts"] = [np.array([2000, 0, 9] if out else [999, 999, 9]) for out in held_out]
+    else:
+        rows.loc[held_out, "label"] = [0, 0, 2, 2, 0, 2]
+    findings = findings_of(rows, class_map(task), thresholds())
+    assert [name for name, finding in findings.items() if not finding.success] == ["classes_scored"]
+    assert findings["classes_scored"].examples == (("car", "not in val and test"),)
+    no_test = findings_of(rows[rows["split"] != "test"], class_map(task), thresholds())["classes_scored"]
+    assert no_test.examples == (("car", "not in val"),)
+
+
 def test_a_split_that_must_hold_images_is_named() -> None:
     rows = clean()
     finding = findings_of(rows[rows["split"] != "val"], class_map(), thresholds())["splits_filled"]

@@ -19,7 +19,7 @@ ALPHA_MODES = ("LA", "La", "RGBA", "RGBa")
 PALETTE_MODES = ("P", "PA")
 PLAIN_MODES = ("L", "RGB")
 STACK_MODE = "stack"
-NEEDED_SPLITS = ("train", "val")
+NEEDED_SPLITS, SCORED_SPLITS = ("train", "val"), ("val", "test")
 
 
 def image_facts(manifest: pd.DataFrame, task: str, validate: Validate) -> pd.DataFrame:
@@ -71,33 +71,40 @@ def split_table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def class_table(rows: pd.DataFrame, class_map: ClassMap) -> pd.DataFrame:
-    """A row per class: `id` (its name), `train_amount` (labelled training pixels, or images) and `train_fraction`.
+    """A row per class: `id` (its name), `train_amount` (labelled training pixels, or images), `train_fraction`, and
+    `absent_from`, the splits to be scored that have images and none of the class, in words.
 
-    The fraction is null for a class that is absent: that has a rule of its own.
+    The fraction is null for a class that is absent from train: that has a rule of its own.
 
     Raises:
         GraftError: The manifest counts the pixels of another number of classes than the class map has.
     """
-    train = rows[rows["split"] == "train"]
-    if class_map.task == "segmentation":
-        counts = [np.asarray(count) for count in train["mask_counts"].dropna()]
-        if any(len(count) != class_map.num_classes for count in counts):
-            raise GraftError(
-                f"the manifest does not count the pixels of {class_map.num_classes} classes, which the class map has",
-                remedy="both come from ingest: run dvc repro ingest",
-            )
-        amounts = np.sum(counts, axis=0, dtype=np.int64) if counts else np.zeros(class_map.num_classes, np.int64)
-    else:
-        labels = train["label"].dropna().astype(int)
-        amounts = np.bincount(labels[labels.between(0, class_map.num_classes - 1)], minlength=class_map.num_classes)
-    fractions = amounts / max(int(amounts.sum()), 1)
+    amounts = {split: _amounts(rows[rows["split"] == split], class_map) for split in ("train", *SCORED_SPLITS)}
+    train, filled = amounts["train"], [split for split in SCORED_SPLITS if amounts[split].any()]
+    absent = [[split for split in filled if not amounts[split][number]] for number in range(class_map.num_classes)]
+    named = [f"not in {' and '.join(splits)}" if splits else None for splits in absent]
     return pd.DataFrame(
         {
             "id": list(class_map.names),
-            "train_amount": amounts,
-            "train_fraction": np.where(amounts > 0, fractions, np.nan),
+            "train_amount": train,
+            "train_fraction": np.where(train > 0, train / max(int(train.sum()), 1), np.nan),
+            "absent_from": pd.Series(named, dtype=object),
         }
     )
+
+
+def _amounts(rows: pd.DataFrame, class_map: ClassMap) -> np.ndarray:
+    """Labelled pixels, or images, of each class."""
+    if class_map.task == "classification":
+        labels = rows["label"].dropna().astype(int)
+        return np.bincount(labels[labels.between(0, class_map.num_classes - 1)], minlength=class_map.num_classes)
+    counts = [np.asarray(count) for count in rows["mask_counts"].dropna()]
+    if any(len(count) != class_map.num_classes for count in counts):
+        raise GraftError(
+            f"the manifest does not count the pixels of {class_map.num_classes} classes, which the class map has",
+            remedy="both come from ingest: run dvc repro ingest",
+        )
+    return np.asarray(np.sum([np.zeros(class_map.num_classes, np.int64), *counts], axis=0, dtype=np.int64))
 
 
 def _nullable(column: pd.Series) -> pd.Series:

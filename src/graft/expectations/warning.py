@@ -74,13 +74,19 @@ def balance_rules(task: str, validate: Validate) -> list[Rule]:
         "a very rare class is hardly learnt and its score hangs on a few examples",
         "add images of the class, or weigh it: fine_tune.class_weights, or dice in fine_tune.losses",
     )  # fmt: skip
+    scored = Rule(
+        "classes_scored", "warning", "classes", "absent_from", "absent", {},
+        "every class is shown in val, and in test where there is one",
+        "a class that a split never shows has no score there: the mean leaves it out, whatever the model does",
+        "move images of the class there, or read the scores of that split knowing it",
+    )  # fmt: skip
     void = Rule(
         "void_masks", "warning", "images", "void_fraction", "between", {"max_value": validate.max_void_fraction},
         f"at most {validate.max_void_fraction:g} of a mask is ignored",
         "an image that is almost all void teaches little, often because its annotation is unfinished",
         "finish the annotation, or remove the image",
     )  # fmt: skip
-    return [balance, void] if task == "segmentation" else [balance]
+    return [balance, scored, void] if task == "segmentation" else [balance, scored]
 
 
 def file_rules(rows: pd.DataFrame) -> list[Rule]:
