@@ -17,7 +17,11 @@ from graft.weights.torchvision import published_weights
 
 NUM_CLASSES = 21
 UNKNOWN = "unknown"
-BUNDLED = {("lraspp", "mobilenet_v3_large"): "Apache-2.0"}
+# Models that the bundled weights fit, all but the first by their backbone, and the licence of those weights.
+SEGMENTERS = ("lraspp", "deeplabv3", "fcn")
+BUNDLED = dict.fromkeys(
+    [*((name, "mobilenet_v3_large") for name in SEGMENTERS), ("mobilenet_v3", "large")], "Apache-2.0"
+)
 # Outlining a model takes a tenth of a second; the answer should take a few.
 MOST_OUTLINED = 20
 
@@ -119,8 +123,6 @@ def _rule(model: Any) -> str:
 
 
 def _with_weights(row: Listed) -> Listed:
-    if licence := BUNDLED.get((row.name, row.variant)):
-        return replace(row, weights=("bundled",), licence=licence)
     name = row.variant.removeprefix(UNIVERSAL)
     if row.name == "timm" or row.variant.startswith(UNIVERSAL):
         tags, licence = _of_timm(name)
@@ -130,7 +132,10 @@ def _with_weights(row: Listed) -> Listed:
 
         return replace(row, weights=tuple(smp.encoders.encoders[name]["pretrained_settings"]))
     choice = Choice(row.name, MODELS[row.task][row.name], {"variant": name})
-    return replace(row, weights=tuple(published_weights(choice)))
+    published = tuple(published_weights(choice))
+    if licence := BUNDLED.get((row.name, row.variant)):
+        return replace(row, weights=("bundled", *published), licence=f"{licence} (bundled)")
+    return replace(row, weights=published)
 
 
 def _of_timm(name: str) -> tuple[tuple[str, ...], str]:
