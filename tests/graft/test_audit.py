@@ -146,9 +146,8 @@ def test_a_rebuild_is_bitwise_numerical_or_not(tmp_path, monkeypatch):
 
 
 def test_operations_that_do_not_repeat_are_named():
-    assert judged(2000, {}, []) == Checked(
-        VERIFIED, WHAT, "all 2,000 of a training step repeat here: the difference comes from the machine"
-    )
+    repeats = "all 2,000 of a training step repeat here: another machine, not chance"
+    assert judged(2000, {}, []) == Checked(VERIFIED, WHAT, repeats)
     found = judged(2000, {"aten::index_add_": 3}, ["scatter_add_cuda_kernel"])
     assert found.status == MISSING
     assert "aten::index_add_ gave other bits for the same values (3 calls)" in found.reason

@@ -26,9 +26,7 @@ def operations(checkout: Path) -> Checked:
 def judged(num_calls: int, differing: dict[str, int], declared: list[str]) -> Checked:
     """What a repetition says, in words; the fields are those of `graft.repeatability.Repetition`."""
     if not differing and not declared:
-        return Checked(
-            VERIFIED, WHAT, f"all {num_calls:,} of a training step repeat here: the difference comes from the machine"
-        )
+        return Checked(VERIFIED, WHAT, f"all {num_calls:,} of a training step repeat here: another machine, not chance")
     said = [f"{name} gave other bits for the same values ({calls} calls)" for name, calls in differing.items()]
     said += [f"torch has no deterministic {name}" for name in declared]
     return Checked(MISSING, WHAT, f"not deterministic: {'; '.join(said)} (of {num_calls:,} calls in a training step)")

@@ -171,14 +171,14 @@ def levels(records: Records, again: Records, checkout: Path) -> Iterator[Checked
         yield Checked(VERIFIED, "rebuild", "bitwise: every file of every stage has the same bytes")
         return
     first = next(iter(differing))
+    if first == "fine-tune":
+        yield operations(checkout)
     metrics, weights = _largest_metric(records, again), _largest_weight(records["fine-tune"], checkout)
     if metrics is None or weights is None:
         yield Checked(
             BROKEN, "rebuild", f"not: {first} gives something else; the originals cannot be compared value by value"
         )
         return
-    if first == "fine-tune":
-        yield operations(checkout)
     said = f"numerical: the largest difference of a weight is {weights:.2e}, of a metric {metrics:.2e}; {first} differs"
     yield Checked(VERIFIED, "rebuild", said)
 
