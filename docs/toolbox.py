@@ -12,7 +12,11 @@ from typing import Any
 from graft import params_file
 from graft.choices import option_rules
 
-REGISTRIES = params_file.REGISTRIES | {"graft select --scores": ("graft.transferability", "SCORES")}
+REGISTRIES = params_file.REGISTRIES | {
+    "fine_tune.class_weights": ("graft.class_weights", "CLASS_WEIGHTS"),  # these two take no options: a name alone
+    "fine_tune.warmup": ("graft.schedules.warming_up", "WARM_UPS"),
+    "graft select --scores": ("graft.transferability", "SCORES"),
+}
 PAGE = Path(__file__).with_name("toolbox.md")
 HEAD = """# The toolbox
 
@@ -30,8 +34,10 @@ TITLES = {
     "fine_tune.mixing": "Mixing",
     "fine_tune.strategy": "Strategies",
     "fine_tune.losses": "Losses",
+    "fine_tune.class_weights": "Class weights",
     "fine_tune.optimizer": "Optimizers",
     "fine_tune.schedule": "Schedules",
+    "fine_tune.warmup": "Warm-up",
     "graft select --scores": "Scores that rank pretrained models",
 }
 
@@ -45,8 +51,10 @@ def registry_section(key: str) -> Iterator[str]:
     """Heading, table and cards of the registry behind a key of `params.yaml`."""
     module, name = REGISTRIES[key]
     registry = getattr(importlib.import_module(module), name)
-    where = f"`{key}` in `params.yaml`" if key in params_file.REGISTRIES else f"`{key}`"
-    yield f"## {TITLES[key]}\n\n{where}; `src/{module.replace('.', '/')}`.\n"
+    where = f"`{key}`" if key.startswith("graft ") else f"`{key}` in `params.yaml`"
+    folder = Path("src", *module.split("."))
+    source = folder if (PAGE.parents[1] / folder).is_dir() else folder.with_suffix(".py")
+    yield f"## {TITLES[key]}\n\n{where}; `{source}`.\n"
     entries = by_name(registry)
     yield "| name | task | what it is |\n| --- | --- | --- |"
     for entry_name, (entry, tasks) in entries.items():

@@ -16,7 +16,7 @@ from segmentation_models_pytorch import losses as library
 from sklearn.metrics import brier_score_loss, jaccard_score, log_loss
 
 from graft.choices import resolve
-from graft.class_weights import KINDS
+from graft.class_weights import CLASS_WEIGHTS
 from graft.class_weights import class_weights as weights_of
 from graft.errors import GraftError
 from graft.losses import LOSSES, TASKS, WITHOUT_CLASS_WEIGHTS, WeightedSum, resolve_losses
@@ -415,7 +415,7 @@ def test_graft_check_refuses_a_loss_of_masks_for_labels(tmp_path):
 
 
 def test_params_know_every_kind_of_class_weights():
-    assert get_args(FineTune.model_fields["class_weights"].annotation) == KINDS
+    assert get_args(FineTune.model_fields["class_weights"].annotation) == tuple(CLASS_WEIGHTS)
 
 
 def test_class_weights_worked_out_by_hand():

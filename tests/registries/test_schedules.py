@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import get_args
 
 import pytest
 
 from graft.choices import resolve
 from graft.errors import GraftError
+from graft.params import FineTune
 from graft.schedules import REASONS, SCHEDULES, Moment, refuse_too_long, warmed_up
+from graft.schedules.warming_up import WARM_UPS, Warmup
 
 LOW, HIGH = (1 - math.sqrt(0.5)) / 2, (1 + math.sqrt(0.5)) / 2
 # name: [(options, factors of steps 0 … 8 of 8, two steps an epoch)]
@@ -117,6 +120,10 @@ def test_the_schedule_starts_where_the_warm_up_ends(warmup, factors):
     found = [warmed_up(poly, n, epochs=4, steps_per_epoch=2, warmup_epochs=2, warmup=warmup) for n in range(8)]
     assert found == pytest.approx([*factors, 1.0, 0.75, 0.5, 0.25])
     assert warmed_up(poly, 0, epochs=4, steps_per_epoch=2, warmup_epochs=0, warmup=warmup) == 1
+
+
+def test_params_know_every_warm_up():
+    assert get_args(FineTune.model_fields["warmup"].annotation) == tuple(WARM_UPS) == get_args(Warmup)
 
 
 def test_epochs_of_a_schedule_count_the_warm_up_and_periods_do_not():
