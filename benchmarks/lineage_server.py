@@ -6,7 +6,6 @@ through the server. Deliveries are ten, so ten ingest runs serve fifty trainings
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -16,20 +15,30 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from benchmarks.figures import Figure, Options, median
+from graft import tracking
 from graft.lineage.filling import BESIDE_RECORD
 from graft.lineage.index import INDEX, Index
 from graft.progress import progress
 from graft.sample import sha256_of, write_json
 from tests.end_to_end.team_server import team_server
-from tests.synthetic_lineage import add, seen, sha
+from tests.synthetic_lineage import NAME, add, seen, sha
 
 NUM_IMAGES, NUM_VERSIONS, NUM_DELIVERIES = 100_000, 50, 10
-STAGES = ("ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export")
+OUTPUTS = {
+    "ingest": "data/interim/train.parquet",
+    "validate": "reports/validation/validation.json",
+    "augment": "data/augmented/images.npy",
+    "pretrain-load": "models/pretrained/weights.safetensors",
+    "fine-tune": "models/fine_tuned/model.safetensors",
+    "evaluate": "reports/evaluation/metrics.json",
+    "export": "models/exported/model.onnx",
+}
 NUM_WORKERS, NUM_PUBLISHING = 2, 4
 MOST_SECONDS = 60.0
 
@@ -54,42 +63,51 @@ def run(options: Options) -> list[Figure]:
 
 
 def publish_all(folder: Path, num_images: int, num_versions: int) -> int:
-    """Puts every run on the server as `graft publish` would, as far as lineage reads them; returns how many."""
-    from graft import tracking
-
-    client = tracking.client()
-
-    def publish(made: tuple[str, bytes, Path | None]) -> None:
-        stage, data, beside = made
-        into = folder / sha(data)
-        into.mkdir(parents=True)
-        (into / f"{stage}.json").write_bytes(data)
-        tags = {tracking.STAGE: stage, tracking.RECORD: sha256_of(into / f"{stage}.json"), tracking.COMPLETE: "true"}
-        identity = tracking.create_run(client, stage, tags).info.run_id
-        client.log_artifact(identity, str(into / f"{stage}.json"), "record")
-        if beside is not None:
-            client.log_artifact(identity, str(beside))
-
+    """Puts every run and version on the server as `graft publish` would, as far as lineage reads them; counts runs."""
     folder.mkdir()
     made = list(records(folder, num_images, num_versions))
+    client = tracking.client()
+    client.create_registered_model(NAME)
     with ThreadPoolExecutor(NUM_PUBLISHING) as pool:
-        return len(list(progress(pool.map(publish, made), "Publishing runs", total=len(made), unit="run")))
+        published = pool.map(partial(publish, client, folder), made)
+        return len(list(progress(published, "Publishing runs", total=len(made), unit="run")))
 
 
-def records(folder: Path, num_images: int, num_versions: int) -> Iterator[tuple[str, bytes, Path | None]]:
-    """Stage, record and the file beside it of every run."""
+def publish(client: Any, folder: Path, made: tuple[dict[str, Any], Path | None]) -> None:
+    """A run with its record and the file beside it; of an export also the version."""
+    record, beside = made
+    stage = record["stage"]
+    file = folder / record["fingerprint"] / f"{stage}.json"
+    file.parent.mkdir()
+    write_json(file, record)
+    digest = sha256_of(file)
+    tags = {tracking.STAGE: stage, tracking.RECORD: digest, tracking.COMPLETE: "true"}
+    run = tracking.create_run(client, stage, tags).info
+    client.log_artifact(run.run_id, str(file), "record")
+    if beside is not None:
+        client.log_artifact(run.run_id, str(beside))
+    if stage == "export":
+        about = {tracking.RECORD: digest, tracking.MODEL_DIGEST: record["outputs"]["models/exported"]}
+        client.create_model_version(NAME, f"{run.artifact_uri}/record", run.run_id, about)
+
+
+def records(folder: Path, num_images: int, num_versions: int) -> Iterator[tuple[dict[str, Any], Path | None]]:
+    """The record of every run and the file beside it: each stage read what the one before it wrote."""
     index = Index(folder / "source.sqlite")
     images = [sha("image", number) for number in range(num_images)]
     for number in range(1, num_versions + 1):
-        for stage in STAGES:
-            if stage == "ingest" and number > NUM_DELIVERIES:
-                continue
-            record = index.record(add(index, stage, number, {}, f"outputs/{stage}/file"))
+        inputs: dict[str, str] = {}
+        for stage in OUTPUTS:
+            of = min(number, NUM_DELIVERIES) if stage == "ingest" else number
+            record = index.record(add(index, stage, of, inputs, OUTPUTS[stage]))
             assert record is not None
+            inputs = record["outputs"]
+            if of != number:
+                continue
             beside = _beside(folder / f"{number}", stage, number, images)
             if beside is not None:
                 record["files"][BESIDE_RECORD[stage]] = sha256_of(beside)
-            yield stage, json.dumps(record).encode(), beside
+            yield record, beside
     index.close()
 
 
@@ -119,9 +137,11 @@ def _write_manifest(file: Path, images: list[str]) -> None:
 
 
 def seconds_to_read(root: Path) -> float:
-    """Of a whole process that asks the server."""
+    """Of a whole process that asks the server, and answers which versions saw a delivery."""
     graft = Path(sysconfig.get_path("scripts")) / "graft"
     command = [sys.executable, str(graft), "lineage", "--refresh", "--of", "delivery3"]
     start = time.perf_counter()
-    subprocess.run(command, cwd=root, check=True, stdout=subprocess.DEVNULL)
-    return time.perf_counter() - start
+    answer = subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout
+    seconds = time.perf_counter() - start
+    assert f"models:/{NAME}/3" in answer, answer
+    return seconds

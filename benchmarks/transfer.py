@@ -18,6 +18,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from benchmarks.figures import Figure, Options
+from benchmarks.page import PAGE
 from graft.params import Params
 from graft.params_writing import DOCUMENTED
 from graft.progress import progress
@@ -27,7 +28,7 @@ from pipeline.fine_tune import fine_tune
 from pipeline.ingest import ingest
 from pipeline.pretrain_load import pretrain_load
 
-KEPT = Path("build/transfer")
+KEPT, PICTURE = Path("build/transfer"), PAGE.with_name("transfer.png")
 NUM_ALL = 10**6
 LABELS = {"10": 10, "40": 40, "120": 120, "all": NUM_ALL}
 # As many epochs as make the number of images seen grow with the labels, but slower.
@@ -72,7 +73,7 @@ def run(options: Options) -> list[Figure]:
     with TemporaryDirectory(prefix="graft-transfer-") as name:
         for cell in progress(todo, "Trainings of the experiment", unit="training"):
             write_json(cell.kept, {"mean_iou": trained(cell, Path(name), options)})
-    draw(wanted, KEPT / "transfer.png")
+    draw(wanted, PICTURE if options.write else KEPT / PICTURE.name)
     return list(figures(wanted))
 
 

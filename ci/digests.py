@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.digests import digest_of
+from graft.lineage.index import produced
 from graft.progress import progress
 from graft.publish import STAGES
 from graft.records import RECORDS
@@ -15,7 +16,7 @@ from graft.sample import read_json
 
 def problems(records: dict[str, dict[str, Any]]) -> list[str]:
     """What does not agree: a file here with a record, or what one stage wrote with what the next one read."""
-    written = {path: digest for record in records.values() for path, digest in record["outputs"].items()}
+    written = {path: digest for record in records.values() for path, digest in produced(record).items()}
     lines = [f"no record of {stage}" for stage in STAGES if stage not in records]
     for stage, record in progress(records.items(), "Verifying", total=len(records), unit="stage"):
         stated = record["outputs"] | record["files"] | record["code"]
