@@ -6,6 +6,7 @@ import functools
 import hashlib
 import http.server
 import pickle
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -199,6 +200,45 @@ def test_an_auxiliary_head_is_taken_over_but_for_its_class_layer() -> None:
     model = fresh("segmentation", {"name": "fcn", "backbone": "resnet50", "auxiliary_weight": 0.4}, 3, 1)
     match = load_into(model, source_of(theirs.state_dict()), NAMES)
     assert match.reinitialised == ["auxiliary.4.bias", "auxiliary.4.weight", "head.4.bias", "head.4.weight"]
+
+
+def test_the_dotted_names_of_densenet_files_fit_its_encoder() -> None:
+    from torchvision import models
+
+    with torch.device("meta"):
+        shapes = models.densenet121(weights=None).state_dict()
+    state = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name): torch.ones(tensor.shape, dtype=tensor.dtype)
+        for name, tensor in shapes.items()
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in state
+    model = fresh("segmentation", {"name": "unet", "encoder": "densenet121"}, 3, 1)
+    match = load_into(model, source_of(state), NAMES)
+    assert match.backbone_fraction == 1.0
+    assert match.left_out == ["classifier.bias", "classifier.weight"]
+
+
+@pytest.fixture(scope="module")
+def transformer() -> Model:
+    return fresh("classification", {"name": "vit", "variant": "vit_b_32"}, 3, 1)
+
+
+def test_position_embeddings_of_another_size_are_resampled(transformer: Model) -> None:
+    name, embedding = "backbone.encoder.pos_embedding", torch.randn(1, 1 + 12 * 12, 768)
+    state = {**transformer.state_dict(), name: embedding.half()}
+    match = load_into(transformer, source_of(state), NAMES)
+    assert (match.resized, match.backbone_fraction) == ([f"{name}: positions of 12 x 12 patches to 7 x 7"], 1.0)
+    grid = embedding[:, 1:].transpose(1, 2).unflatten(2, (12, 12))
+    expected = torch.nn.functional.interpolate(grid, size=(7, 7), mode="bicubic").flatten(2).transpose(1, 2)
+    taken = transformer.state_dict()[name]
+    torch.testing.assert_close(taken, torch.cat([embedding[:, :1], expected], 1), atol=5e-3, rtol=0)
+
+
+def test_what_is_no_grid_of_positions_is_not_resampled(transformer: Model) -> None:
+    for shape in ((1, 4, 768), (1, 50, 8), (50, 768), (1, 0, 768)):
+        state = {**transformer.state_dict(), "backbone.encoder.pos_embedding": torch.zeros(shape)}
+        match = load_into(transformer, source_of(state), NAMES)
+        assert (match.resized, match.reinitialised) == ([], ["backbone.encoder.pos_embedding"])
 
 
 def test_a_unet_of_segmentation_models_fits_ours() -> None:
