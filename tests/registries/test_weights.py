@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import importlib
 import pickle
 import re
 import threading
@@ -388,6 +389,70 @@ def test_a_cached_file_of_another_digest_is_refused(tmp_path: Path, monkeypatch:
     place.write_bytes(b"something else")
     with pytest.raises(GraftError, match=r"sha256 is [0-9a-f]{64}, not d234d4ea"):
         WEIGHTS["torchvision"]("segmentation", LRASPP, no_download, weights="COCO_WITH_VOC_LABELS_V1")
+
+
+def published_by_torchvision(
+    monkeypatch: pytest.MonkeyPatch, state: dict[str, torch.Tensor], model: dict[str, str], weights: str
+) -> Source:
+    """The source of weights whose file holds `state`."""
+    module = importlib.import_module("graft.weights.torchvision")
+    monkeypatch.setattr(module, "fetch", lambda url, path, sha256: "0" * 64)
+    monkeypatch.setattr(module, "read_checkpoint", lambda path: state)
+    choice = resolve_model("classification", model)
+    return WEIGHTS["torchvision"]("classification", choice, no_download, weights=weights)
+
+
+def test_inception_gets_the_images_that_torchvisions_own_model_makes_of_its_input(monkeypatch) -> None:
+    from torchvision import models, transforms
+
+    torch.manual_seed(1)
+    theirs = models.inception_v3(weights=None, init_weights=False, transform_input=True, aux_logits=False)
+    for layer in theirs.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0
+    pixels, published = torch.rand(2, 3, 128, 128), models.Inception_V3_Weights.IMAGENET1K_V1.transforms()
+    given = transforms.functional.normalize(pixels, published.mean, published.std)
+    with torch.no_grad():
+        theirs(given)  # its statistics are now of such images, and its answers differ between them
+    spec = {"name": "inception_v3"}
+    source = published_by_torchvision(monkeypatch, theirs.state_dict(), spec, "IMAGENET1K_V1")
+    ours = fresh("classification", spec, 1000, 2).eval()
+    assert load_into(ours, source_of(theirs.state_dict()), ()).reinitialised == []
+    with torch.no_grad():
+        expected = theirs.eval()(given)
+        answer = ours(transforms.functional.normalize(pixels, source.mean, source.std))
+        assert (answer - expected).norm() < 1e-3 * expected.norm()
+        assert (ours(given) - expected).norm() > 0.1 * expected.norm()
+
+
+def test_weights_made_for_their_features_alone_load(monkeypatch) -> None:
+    from torchvision import models
+
+    with torch.device("meta"):
+        shapes = models.vgg16(weights=None).features.state_dict()
+    state = {f"features.{name}": torch.ones(tensor.shape) for name, tensor in shapes.items()}
+    state["classifier.6.bias"] = torch.full((1000,), torch.nan)
+    spec = {"name": "vgg", "variant": "vgg16", "hidden_channels": 8}
+    source = published_by_torchvision(monkeypatch, state, spec, "IMAGENET1K_FEATURES")
+    assert (source.class_names, dict(source.metrics)) == (None, {})
+    assert source.description == "VGG16_Weights.IMAGENET1K_FEATURES of torchvision, without scores"
+    match = load_into(fresh("classification", spec, 3, 1), source, NAMES)
+    assert match.backbone_fraction == 1.0
+    assert all(name.startswith("head.") for name in match.reinitialised)
+
+
+@pytest.mark.parametrize(
+    ("spec", "weights", "licence"),
+    [
+        ({"name": "resnet"}, "IMAGENET1K_V1", "unknown (torchvision does not say"),
+        ({"name": "vit"}, "IMAGENET1K_V1", "unknown (torchvision does not say"),
+        ({"name": "vit"}, "IMAGENET1K_SWAG_E2E_V1", "https://github.com/facebookresearch/SWAG/blob/main/LICENSE"),
+    ],
+)
+def test_the_licence_is_what_torchvision_says_or_unknown(monkeypatch, spec, weights: str, licence: str) -> None:
+    source = published_by_torchvision(monkeypatch, {}, spec, weights)
+    assert source.licence.startswith(licence)
+    assert source.metrics
 
 
 # timm
