@@ -36,7 +36,7 @@ class Listed:
         variant: Value of its option `variant`, `backbone` or `encoder`.
         num_parameters: For 21 classes; None where it was not counted or the library cannot build it.
         input_rule: Sizes it takes, in words.
-        weights: Names of the weights that its library publishes.
+        weights: Names of the weights that a source can load into it.
         licence: Of these weights.
     """
 
@@ -127,15 +127,17 @@ def _with_weights(row: Listed) -> Listed:
     if row.name == "timm" or row.variant.startswith(UNIVERSAL):
         tags, licence = _of_timm(name)
         return replace(row, weights=tags, licence=licence)
-    if row.name == "encoder" or _variants(MODELS[row.task][row.name])[0] == "encoder":
-        import segmentation_models_pytorch as smp
+    published, licence = _of_torchvision(row)
+    if bundled := BUNDLED.get((row.name, row.variant)):
+        return replace(row, weights=("bundled", *published), licence=f"{bundled} (bundled), {licence}")
+    return replace(row, weights=published, licence=licence)
 
-        return replace(row, weights=tuple(smp.encoders.encoders[name]["pretrained_settings"]))
-    choice = Choice(row.name, MODELS[row.task][row.name], {"variant": name})
-    published = tuple(published_weights(choice))
-    if licence := BUNDLED.get((row.name, row.variant)):
-        return replace(row, weights=("bundled", *published), licence=f"{licence} (bundled)")
-    return replace(row, weights=published)
+
+def _of_torchvision(row: Listed) -> tuple[tuple[str, ...], str]:
+    name = "fpn" if row.name == "encoder" else row.name
+    members = published_weights(Choice(name, MODELS[row.task][name], {"variant": row.variant}))
+    licences = {member.meta.get("license", UNKNOWN) for member in members.values()} or {UNKNOWN}
+    return tuple(members), ", ".join(sorted(licences))
 
 
 def _of_timm(name: str) -> tuple[tuple[str, ...], str]:

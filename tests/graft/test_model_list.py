@@ -35,12 +35,32 @@ def test_a_pattern_also_finds_variants_and_encoders() -> None:
     rows = listed("mit_b0", None)
     assert [(row.name, row.variant) for row in rows] == [("segformer", "mit_b0"), ("encoder", "mit_b0")]
     assert rows[1].num_parameters == 3_319_392  # table 6 of the paper says 3.3 M and more for the decoder
-    assert rows[1].weights == ("imagenet",)
-    assert rows[1].licence == "unknown"
+    assert (rows[0].weights, rows[1].weights) == ((), ())
     assert {row.variant for row in listed("efficientnet_b[01]", "classification")} == {
         "efficientnet_b0",
         "efficientnet_b1",
     }
+
+
+@pytest.mark.parametrize(
+    ("encoder", "weights"),
+    [
+        ("resnet18", ("IMAGENET1K_V1",)),
+        ("vgg16", ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")),
+        ("densenet121", ("IMAGENET1K_V1",)),
+        ("mobilenet_v2", ("IMAGENET1K_V1", "IMAGENET1K_V2")),
+        ("resnext101_32x16d", ()),
+        ("efficientnet-b0", ()),
+    ],
+)
+def test_the_weights_of_an_encoder_are_those_a_source_can_load(encoder: str, weights: tuple[str, ...]) -> None:
+    (row,) = [row for row in listed(encoder, "segmentation") if (row.name, row.variant) == ("encoder", encoder)]
+    assert (row.weights, row.licence) == (weights, "unknown")
+
+
+def test_licences_are_those_torchvision_states() -> None:
+    (row,) = [row for row in listed("vit_b_16", "classification") if row.name == "vit"]
+    assert row.licence == "https://github.com/facebookresearch/SWAG/blob/main/LICENSE, unknown"
 
 
 def test_licences_and_fixed_sizes_are_those_timm_states() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import functools
 import hashlib
 import http.server
+import importlib
 import pickle
+import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,6 +203,45 @@ def test_an_auxiliary_head_is_taken_over_but_for_its_class_layer() -> None:
     assert match.reinitialised == ["auxiliary.4.bias", "auxiliary.4.weight", "head.4.bias", "head.4.weight"]
 
 
+def test_the_dotted_names_of_densenet_files_fit_its_encoder() -> None:
+    from torchvision import models
+
+    with torch.device("meta"):
+        shapes = models.densenet121(weights=None).state_dict()
+    state = {
+        re.sub(r"(denselayer\d+\.(?:norm|conv))([12])", r"\1.\2", name): torch.ones(tensor.shape, dtype=tensor.dtype)
+        for name, tensor in shapes.items()
+    }
+    assert "features.denseblock1.denselayer1.norm.1.weight" in state
+    model = fresh("segmentation", {"name": "unet", "encoder": "densenet121"}, 3, 1)
+    match = load_into(model, source_of(state), NAMES)
+    assert match.backbone_fraction == 1.0
+    assert match.left_out == ["classifier.bias", "classifier.weight"]
+
+
+@pytest.fixture(scope="module")
+def transformer() -> Model:
+    return fresh("classification", {"name": "vit", "variant": "vit_b_32"}, 3, 1)
+
+
+def test_position_embeddings_of_another_size_are_resampled(transformer: Model) -> None:
+    name, embedding = "backbone.encoder.pos_embedding", torch.randn(1, 1 + 12 * 12, 768)
+    state = {**transformer.state_dict(), name: embedding.half()}
+    match = load_into(transformer, source_of(state), NAMES)
+    assert (match.resized, match.backbone_fraction) == ([f"{name}: positions of 12 x 12 patches to 7 x 7"], 1.0)
+    grid = embedding[:, 1:].transpose(1, 2).unflatten(2, (12, 12))
+    expected = torch.nn.functional.interpolate(grid, size=(7, 7), mode="bicubic").flatten(2).transpose(1, 2)
+    taken = transformer.state_dict()[name]
+    torch.testing.assert_close(taken, torch.cat([embedding[:, :1], expected], 1), atol=5e-3, rtol=0)
+
+
+def test_what_is_no_grid_of_positions_is_not_resampled(transformer: Model) -> None:
+    for shape in ((1, 4, 768), (1, 50, 8), (50, 768), (1, 0, 768)):
+        state = {**transformer.state_dict(), "backbone.encoder.pos_embedding": torch.zeros(shape)}
+        match = load_into(transformer, source_of(state), NAMES)
+        assert (match.resized, match.reinitialised) == ([], ["backbone.encoder.pos_embedding"])
+
+
 def test_a_unet_of_segmentation_models_fits_ours() -> None:
     import segmentation_models_pytorch as smp
 
@@ -350,6 +391,70 @@ def test_a_cached_file_of_another_digest_is_refused(tmp_path: Path, monkeypatch:
         WEIGHTS["torchvision"]("segmentation", LRASPP, no_download, weights="COCO_WITH_VOC_LABELS_V1")
 
 
+def published_by_torchvision(
+    monkeypatch: pytest.MonkeyPatch, state: dict[str, torch.Tensor], model: dict[str, str], weights: str
+) -> Source:
+    """The source of weights whose file holds `state`."""
+    module = importlib.import_module("graft.weights.torchvision")
+    monkeypatch.setattr(module, "fetch", lambda url, path, sha256: "0" * 64)
+    monkeypatch.setattr(module, "read_checkpoint", lambda path: state)
+    choice = resolve_model("classification", model)
+    return WEIGHTS["torchvision"]("classification", choice, no_download, weights=weights)
+
+
+def test_inception_gets_the_images_that_torchvisions_own_model_makes_of_its_input(monkeypatch) -> None:
+    from torchvision import models, transforms
+
+    torch.manual_seed(1)
+    theirs = models.inception_v3(weights=None, init_weights=False, transform_input=True, aux_logits=False)
+    for layer in theirs.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = 1.0
+    pixels, published = torch.rand(2, 3, 128, 128), models.Inception_V3_Weights.IMAGENET1K_V1.transforms()
+    given = transforms.functional.normalize(pixels, published.mean, published.std)
+    with torch.no_grad():
+        theirs(given)  # its statistics are now of such images, and its answers differ between them
+    spec = {"name": "inception_v3"}
+    source = published_by_torchvision(monkeypatch, theirs.state_dict(), spec, "IMAGENET1K_V1")
+    ours = fresh("classification", spec, 1000, 2).eval()
+    assert load_into(ours, source_of(theirs.state_dict()), ()).reinitialised == []
+    with torch.no_grad():
+        expected = theirs.eval()(given)
+        answer = ours(transforms.functional.normalize(pixels, source.mean, source.std))
+        assert (answer - expected).norm() < 1e-3 * expected.norm()
+        assert (ours(given) - expected).norm() > 0.1 * expected.norm()
+
+
+def test_weights_made_for_their_features_alone_load(monkeypatch) -> None:
+    from torchvision import models
+
+    with torch.device("meta"):
+        shapes = models.vgg16(weights=None).features.state_dict()
+    state = {f"features.{name}": torch.ones(tensor.shape) for name, tensor in shapes.items()}
+    state["classifier.6.bias"] = torch.full((1000,), torch.nan)
+    spec = {"name": "vgg", "variant": "vgg16", "hidden_channels": 8}
+    source = published_by_torchvision(monkeypatch, state, spec, "IMAGENET1K_FEATURES")
+    assert (source.class_names, dict(source.metrics)) == (None, {})
+    assert source.description == "VGG16_Weights.IMAGENET1K_FEATURES of torchvision, without scores"
+    match = load_into(fresh("classification", spec, 3, 1), source, NAMES)
+    assert match.backbone_fraction == 1.0
+    assert all(name.startswith("head.") for name in match.reinitialised)
+
+
+@pytest.mark.parametrize(
+    ("spec", "weights", "licence"),
+    [
+        ({"name": "resnet"}, "IMAGENET1K_V1", "unknown (torchvision does not say"),
+        ({"name": "vit"}, "IMAGENET1K_V1", "unknown (torchvision does not say"),
+        ({"name": "vit"}, "IMAGENET1K_SWAG_E2E_V1", "https://github.com/facebookresearch/SWAG/blob/main/LICENSE"),
+    ],
+)
+def test_the_licence_is_what_torchvision_says_or_unknown(monkeypatch, spec, weights: str, licence: str) -> None:
+    source = published_by_torchvision(monkeypatch, {}, spec, weights)
+    assert source.licence.startswith(licence)
+    assert source.metrics
+
+
 # timm
 
 
@@ -477,17 +582,19 @@ def test_the_backbone_alone_leaves_the_head_fresh(bundle: Path) -> None:
     assert all(torch.equal(tensor, initial[name]) for name, tensor in model.head.state_dict().items())
 
 
-@pytest.mark.parametrize("num_channels", [1, 2, 4, 7])
+@pytest.mark.parametrize("num_channels", [1, 2, 4, 5, 7])
 def test_a_stem_is_spread_as_segmentation_models_pytorch_does(num_channels: int) -> None:
     from segmentation_models_pytorch.encoders._utils import patch_first_conv
 
     theirs = torch.nn.Sequential(torch.nn.Conv2d(3, 5, 3, bias=False))
     weight = theirs[0].weight.detach().clone()
     patch_first_conv(theirs, num_channels, pretrained=True)
-    if num_channels == 2:  # theirs gives two thirds of the sum of three, ours keeps red and green
-        assert torch.equal(spread(weight, 2), weight[:, :2])
-    else:
-        torch.testing.assert_close(spread(weight, num_channels), theirs[0].weight.detach())
+    torch.testing.assert_close(spread(weight, num_channels), theirs[0].weight.detach())
+
+
+def test_of_more_channels_than_rgb_wants_the_first_ones_stay() -> None:
+    weight = torch.randn(5, 4, 3, 3)
+    assert torch.equal(spread(weight, 3), weight[:, :3])
 
 
 @pytest.fixture

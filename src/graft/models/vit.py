@@ -63,12 +63,21 @@ class Patches(nn.Module):
         patches = self.conv_proj(images)
         tokens = torch.cat([self.class_token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)], 1)
         encoder = self.encoder
-        tokens = encoder.dropout(tokens + self._positions(patches.shape[-2], patches.shape[-1]))
-        return encoder.ln(encoder.layers(tokens))[:, 0]
+        positions = resampled(encoder.pos_embedding, self.grid, patches.shape[-2], patches.shape[-1])
+        return encoder.ln(encoder.layers(encoder.dropout(tokens + positions)))[:, 0]
 
-    def _positions(self, rows: int, columns: int) -> Tensor:
-        """Embeddings [1, 1 + rows x columns, D], bicubic between those of the grid that was pretrained."""
-        embedding = self.encoder.pos_embedding
-        grid = embedding[:, 1:].transpose(1, 2).unflatten(2, (self.grid, self.grid))
-        resampled = bicubic(grid, rows, columns)
-        return torch.cat([embedding[:, :1], resampled.flatten(2).transpose(1, 2)], 1)
+
+def resampled(embedding: Tensor, grid: int, rows: int, columns: int) -> Tensor:
+    """Position embeddings for another size of image, bicubic between those of a square grid.
+
+    Args:
+        embedding: `[1, 1 + grid², D]`, the class token's first; it stays as it is.
+        grid: Patches on a side of the images it was learnt on.
+        rows: Of patches wanted.
+        columns: Likewise.
+
+    Returns:
+        `[1, 1 + rows x columns, D]`.
+    """
+    patches = embedding[:, 1:].transpose(1, 2).unflatten(2, (grid, grid))
+    return torch.cat([embedding[:, :1], bicubic(patches, rows, columns).flatten(2).transpose(1, 2)], 1)

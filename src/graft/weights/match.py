@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,6 +15,7 @@ from graft.choices import Choice
 from graft.errors import GraftError
 from graft.initialisations import apply
 from graft.models import Model
+from graft.models.vit import resampled
 from graft.weights.source import Source
 from graft.weights.stem import spread
 
@@ -32,6 +35,8 @@ SPELLINGS: dict[str, tuple[tuple[str, str], ...]] = {
     "Graft, backbone below features": (("backbone.", "backbone.features."),),
     "Graft, features as backbone": (("backbone.features.", "backbone."),),
 }
+# torchvision's DenseNet files say `norm.1` where its models say `norm1` (torchvision.models.densenet._load_state_dict).
+DOTTED_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
 LEAST_BACKBONE_FRACTION = 0.5
 
 
@@ -41,7 +46,8 @@ class Match:
 
     Attributes:
         matched: Names (ours) that took their values as they were.
-        resized: Lines for those that took a part: class rows by name, or another number of input channels.
+        resized: Lines for those that took a part: class rows by name, another number of input channels, or position
+            embeddings of another grid.
         reinitialised: Names (ours) that kept their initialisation.
         left_out: Names (theirs) that found no place.
         backbone_fraction: Share of the backbone's values that were taken over.
@@ -61,13 +67,14 @@ def load_into(
 
     Names are mapped from the spelling that fits best. Rows of class layers go by class name where the source knows its
     classes; a source without class names is taken over only if it has as many. A first convolution for another number
-    of input channels is spread over ours (`stem.spread`).
+    of input channels is spread over ours (`stem.spread`); a vision transformer's position embeddings of another image
+    size are resampled to ours, as they are for an image of another size.
 
     Raises:
         GraftError: The source holds values that are not finite, or less than half of the backbone fits.
     """
     assert source.state is not None
-    state = {name.removeprefix("module."): tensor for name, tensor in source.state.items()}
+    state = {_todays_name(name): tensor for name, tensor in source.state.items()}
     _refuse_non_finite(state, source)
     ours = model.state_dict()
     mapped = max(
@@ -101,6 +108,10 @@ def initialised(model: Model, match: Match, initialisation: Choice, seed: int) -
     return {name: how[name in filled] for name in match.reinitialised}
 
 
+def _todays_name(name: str) -> str:
+    return DOTTED_DENSENET.sub(r"\1\2", name.removeprefix("module."))
+
+
 def _spelled(state: Mapping[str, Tensor], spelling: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Our name to theirs; the first prefix that fits a name maps it."""
     mapped = {}
@@ -124,10 +135,23 @@ def _taken(
         return _class_rows(theirs, ours, source.class_names, class_names)
     if theirs.shape == ours.shape:
         return theirs, ""
+    if name.endswith(".pos_embedding"):
+        return _positions(theirs, ours)
     is_stem = name == _stem(model)
     if is_stem and theirs.ndim == ours.ndim and theirs.shape[0] == ours.shape[0] and theirs.shape[2:] == ours.shape[2:]:
         return spread(theirs, ours.shape[1]), f"{theirs.shape[1]} input channels to {ours.shape[1]}"
     return None, ""
+
+
+def _positions(theirs: Tensor, ours: Tensor) -> tuple[Tensor | None, str]:
+    """Embeddings [1, 1 + wanted², D] of a class token and a square grid, out of [1, 1 + given², D]."""
+    if theirs.ndim != ours.ndim or theirs.shape[::2] != ours.shape[::2] or theirs.shape[1] < 2:
+        return None, ""
+    given, wanted = (math.isqrt(embedding.shape[1] - 1) for embedding in (theirs, ours))
+    if given**2 + 1 != theirs.shape[1]:
+        return None, ""
+    taken = resampled(theirs.to(ours.dtype), given, wanted, wanted)
+    return taken, f"positions of {given} x {given} patches to {wanted} x {wanted}"
 
 
 def _class_rows(

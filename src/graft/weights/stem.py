@@ -5,14 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from graft.models.stem import RGB
+
 
 def spread(weight: Tensor, num_channels: int) -> Tensor:
     """The weights of a first convolution, spread over another number of input channels.
 
     Channel i takes the weights of channel i mod C, all scaled by C / num_channels, so that an image whose channels are
-    equal gives the same answer as before; one channel takes the sum. It is what segmentation-models-pytorch does in
-    `patch_first_conv`. Of more channels than are wanted the first ones stay as they are: what RGBA or RGB with depth
-    learnt of red, green and blue is not theirs to share.
+    equal gives much the same answer as before; one channel takes the sum. It is what segmentation-models-pytorch does
+    to RGB in `patch_first_conv`. Where RGB or more is wanted of still more channels, the first ones stay as they are:
+    what RGBA or RGB with depth learnt of red, green and blue is not theirs to share.
 
     Args:
         weight: `[out, C, h, w]`.
@@ -24,6 +26,6 @@ def spread(weight: Tensor, num_channels: int) -> Tensor:
     given = weight.shape[1]
     if num_channels == 1:
         return weight.sum(dim=1, keepdim=True)
-    if given > num_channels:
+    if given > num_channels >= RGB:
         return weight[:, :num_channels]
     return weight[:, torch.arange(num_channels) % given] * (given / num_channels)

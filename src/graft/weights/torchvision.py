@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ from graft.errors import GraftError
 from graft.weights.fetching import cache_folder, fetch
 from graft.weights.file import Sha256, read_checkpoint
 from graft.weights.source import Downloader, Source
+
+# torchvision's own model rescales ImageNet-normalised images to this inside (`transform_input`), ours does not.
+INCEPTION_WEIGHTS, INCEPTION_MEAN, INCEPTION_STD = "Inception_V3_Weights", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
 def torchvision(
@@ -34,19 +38,31 @@ def torchvision(
     entry = member(model, weights)
     path = cache_folder() / Path(entry.url).name
     digest = fetch(entry.url, path, sha256)
-    transforms = entry.transforms()
-    measured = next(iter(entry.meta["_metrics"].items()))
+    state, class_names = read_checkpoint(path), entry.meta["categories"]
+    if class_names is None:  # made for its features alone: torchvision says that the classifier's values are missing
+        state = {name: tensor for name, tensor in state.items() if name.startswith("features.")}
+    mean, std = _normalisation(entry)
+    scored_on, scores = next(iter(entry.meta["_metrics"].items()))
+    metrics = {name: value / 100 for name, value in scores.items() if math.isfinite(value)}
     return Source(
-        read_checkpoint(path),
-        description=f"{type(entry).__name__}.{weights} of torchvision, scored on {measured[0]}",
+        state,
+        description=f"{type(entry).__name__}.{weights} of torchvision, "
+        + (f"scored on {scored_on}" if metrics else "without scores"),
         origin=entry.url,
-        licence="BSD-3-Clause (torchvision); the terms of its training images apply too",
+        licence=entry.meta.get("license", "unknown (torchvision does not say; the terms of its training images apply)"),
         sha256=digest,
-        class_names=tuple(entry.meta["categories"]),
-        mean=tuple(transforms.mean),
-        std=tuple(transforms.std),
-        metrics={name: value / 100 for name, value in measured[1].items()},
+        class_names=tuple(class_names) if class_names else None,
+        mean=mean,
+        std=std,
+        metrics=metrics,
     )
+
+
+def _normalisation(entry: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    if type(entry).__name__ == INCEPTION_WEIGHTS:
+        return INCEPTION_MEAN, INCEPTION_STD
+    transforms = entry.transforms()
+    return tuple(transforms.mean), tuple(transforms.std)
 
 
 def member(model: Choice, weights: str) -> Any:
