@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,7 @@ from graft.audit.levels import LARGEST_SCORE_DIFFERENCE, WEIGHTS, levels
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, as_text, compared, compared_files, worst
 from graft.audit.offering import offered
 from graft.audit.operations import WHAT, judged, operations
+from graft.audit.raw import check_raw
 from graft.audit.rebuilding import (
     bring,
     commit_of,
@@ -29,10 +32,12 @@ from graft.audit.rebuilding import (
     rebuilt,
 )
 from graft.audit.server import check_versions
-from graft.digests import digest_of, digest_of_listing
+from graft.digests import digest_of, digest_of_listing, listing
 from graft.errors import GraftError
+from graft.lineage.index import Index
 from graft.lineage.walking import Chain, Step, chain_of
 from graft.sample import sha256_of
+from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
 from tests.synthetic_lineage import NAME, add, fill, sha
 
 
@@ -327,6 +332,75 @@ def test_a_file_of_weights_is_brought_to_a_rebuild_if_it_is_still_the_same(tmp_p
     (checkout / weights).unlink()
     with pytest.raises(GraftError, match="not what the model was made from"):
         bring(read_from_outside(records), checkout)
+
+
+MASKS = {
+    "name": "mask_folder",
+    "images": "images/*.png",
+    "masks": "masks/{stem}.png",
+    "classes": {"a": [0], "b": [255]},
+}
+LABELS = {"name": "csv", "table": "table.csv"}
+
+
+@pytest.fixture
+def ingested(with_dvc) -> Callable[..., list[Checked]]:
+    """What is said of raw files that were ingested, after they were changed; called with the task."""
+    for number in range(12):
+        write_image(Path(f"raw/images/{number}.png"), number)
+        write_mask(Path(f"raw/masks/{number}.png"), stripes(0, 255))
+    rows = "".join(f"images/{n}.png,{('cat', 'dog')[n % 2]},{('train', 'val')[n % 3 == 0]}\n" for n in range(12))
+    Path("raw/table.csv").write_text(f"image,label,split\n{rows}")
+    index = Index(with_dvc / "i.sqlite")
+    before: dict[str, dict] = {}
+
+    def said(task: str, **changes: object) -> list[Checked]:
+        source = MASKS if task == "segmentation" else LABELS
+        if task not in before:
+            shutil.rmtree("data", ignore_errors=True)
+            run_ingest(Path("raw"), Path("data/interim"), source, task)
+            files = {f"data/interim/{name}": sha for name, sha in listing(Path("data/interim")).items()}
+            section = {"source": source, "max_pixels": 10**6, "batch": "first"}
+            before[task] = {
+                "stage": "ingest",
+                "inputs": {"raw": digest_of(Path("raw"))},
+                "params": {"task": task, "seed": 7, "ingest": section},
+                "outputs": {"data/interim": digest_of(Path("data/interim"))},
+                "files": files,
+                "code": {},
+                "environment": {},
+            }
+        key = index.add_record(json.dumps(before[task] | changes).encode())
+        return list(check_raw(index, Chain("m", (), {key: Step(key, "ingest", {})})))
+
+    return said
+
+
+def test_a_changed_mask_among_raw_files_is_broken_and_named(ingested):
+    assert [link.status for link in ingested("segmentation")] == [VERIFIED]
+    write_mask(Path("raw/masks/3.png"), stripes(255, 0))
+    (found,) = ingested("segmentation")
+    assert (found.status, found.reason) == (BROKEN, "masks/3.png: not what was ingested under this name")
+    write_image(Path("raw/images/4.png"), 99)
+    Path("raw/masks/5.png").unlink()
+    for folder in ("images", "masks"):
+        Path(f"raw/{folder}/6.png").unlink()
+    changed, gone = ingested("segmentation")
+    assert changed.reason == "masks/3.png, images/4.png: not what was ingested under this name"
+    assert (gone.status, gone.reason) == (MISSING, "gone: mask or label of images/5.png, images/6.png")
+    changed, _ = ingested("segmentation", code={"pipeline/ingest.py": "0" * 64})  # which may write masks otherwise
+    assert changed.reason == "images/4.png: not what was ingested under this name"
+
+
+def test_a_changed_label_is_broken_and_a_file_beside_the_images_is_not(ingested):
+    assert [link.status for link in ingested("classification")] == [VERIFIED]
+    table = Path("raw/table.csv")
+    Path("raw/notes.txt").write_text("of the photographer")
+    (found,) = ingested("classification")
+    assert (found.status, "every image, mask and label still there is what it was" in found.reason) == (MISSING, True)
+    table.write_text(table.read_text().replace("images/2.png,cat", "images/2.png,a newcomer"))
+    (found,) = ingested("classification")
+    assert (found.status, found.reason) == (BROKEN, "label of images/2.png: not what was ingested under this name")
 
 
 def test_a_version_is_compared_with_the_record_it_was_registered_from(tmp_path, monkeypatch):
