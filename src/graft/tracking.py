@@ -70,7 +70,7 @@ def client() -> MlflowClient:
     for name in ("mlflow", "mlflow.store", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with _environment_kept():
-        mlflow.set_tracking_uri(_absolute(uri))
+        mlflow.set_tracking_uri(absolute(uri))
     Path(".locks").mkdir(exist_ok=True)
     with FileLock(".locks/mlflow.lock"):
         mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
@@ -211,7 +211,7 @@ def allowed(key: str) -> str:
     return re.sub(r"[^/\w.\- :]", "_", key)[:250]
 
 
-def _absolute(uri: str) -> str:
+def absolute(uri: str) -> str:
     """MLflow keeps a database open by its address, and a relative one names another in another folder."""
     prefix = "sqlite:///"
     return f"{prefix}{Path(uri.removeprefix(prefix)).absolute()}" if uri.startswith(prefix) else uri

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import urllib.parse
@@ -135,3 +136,14 @@ def test_a_record_that_does_not_hold_is_named(tmp_path):
     assert "ingest: data/shard: is not what the record says" in done.stdout
     assert "validate: data/shard: read something else than was written" in done.stdout
     assert "validate: reports/validation: missing" in done.stdout
+
+
+@pytest.mark.parametrize(("said", "status"), [("rebuild: bitwise", 0), ("rebuild: could not be run: no raw files", 2)])
+def test_the_weekly_job_fails_where_nothing_could_be_rebuilt(said, status, tmp_path):
+    shutil.copytree(REPOSITORY / "ci", tmp_path / "ci")
+    graft = tmp_path / ".venv/bin/graft"
+    graft.parent.mkdir(parents=True)
+    graft.write_text(f"#!/bin/sh\necho 'missing   {said}'\n")
+    graft.chmod(0o755)
+    done = subprocess.run(["bash", "ci/rebuild.sh", "models:/m/1"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, said in done.stdout) == (status, True), done.stderr

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,14 +17,27 @@ from safetensors.numpy import save_file
 
 from graft.audit.cached import md5_in_workspace, outs_of_lock
 from graft.audit.commits import Damaged, Objects, differences
+from graft.audit.levels import LARGEST_SCORE_DIFFERENCE, WEIGHTS, levels
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, as_text, compared, compared_files, worst
-from graft.audit.operations import WHAT, judged
-from graft.audit.rebuilding import WEIGHTS, _bring_raw, levels, offered, own_records, place_for_checkout
+from graft.audit.offering import offered
+from graft.audit.operations import WHAT, judged, operations
+from graft.audit.raw import check_raw
+from graft.audit.rebuilding import (
+    bring,
+    commit_of,
+    environment_of_rebuild,
+    own_records,
+    place_for_checkout,
+    read_from_outside,
+    rebuilt,
+)
 from graft.audit.server import check_versions
-from graft.digests import digest_of, digest_of_listing
+from graft.digests import digest_of, digest_of_listing, listing
 from graft.errors import GraftError
+from graft.lineage.index import Index
 from graft.lineage.walking import Chain, Step, chain_of
 from graft.sample import sha256_of
+from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
 from tests.synthetic_lineage import NAME, add, fill, sha
 
 
@@ -119,39 +134,126 @@ def test_an_object_of_git_that_was_changed_is_named(packed, repository):
     objects.close()
 
 
-def made(root: Path, value: float, metric: float) -> dict:
+def made(root: Path, value: float, score: float, onnx: str = "onnx", **changes) -> dict:
+    """Records of three stages; the weights of fine-tune are written below `root`."""
     path = root / WEIGHTS
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file({"weight": np.array([1.0, value], np.float32)}, path)
-    outputs = {"models/fine_tuned": "the folder"}
-    record = {"stage": "fine-tune", "files": {WEIGHTS: sha256_of(path)}, "outputs": outputs}
-    return {"fine-tune": record | {"metrics": {"score": metric}}}
+    weights, about = sha256_of(path), {"environment": {}, "params": {}, "metrics": {}} | changes
+    tuned = {"models/fine_tuned": weights}
+    return {
+        "fine-tune": about
+        | {"stage": "fine-tune", "inputs": {"views": "v"}, "files": {WEIGHTS: weights}, "outputs": tuned},
+        "evaluate": about
+        | {"inputs": tuned, "files": {"metrics.json": f"{score} {weights}"}, "metrics": {"mean_iou": score}},
+        "export": about | {"inputs": tuned, "files": {"models/exported/model.onnx": f"{onnx} {weights}"}},
+    }
 
 
-def test_a_rebuild_is_bitwise_numerical_or_not(tmp_path, monkeypatch):
+@pytest.fixture
+def with_dvc(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
     git("init", "-q")
     subprocess.run([Path(sys.executable).with_name("dvc"), "init", "-q"], check=True, capture_output=True)
-    first = made(Path(), 2.0, 0.5)
-    checkout = tmp_path / "checkout"
+    return tmp_path
+
+
+def test_a_rebuild_is_bitwise_numerical_or_not(with_dvc):
+    first, checkout = made(Path(), 2.0, 0.5), with_dvc / "checkout"
     assert "bitwise" in list(levels(first, made(checkout, 2.0, 0.5), checkout))[-1].reason
-    near = list(levels(first, made(checkout, 2.25, 0.625), checkout))
-    assert near[0].status == MISSING
-    assert (near[1].what, near[1].status) == (WHAT, MISSING)
-    assert "a step could not be repeated" in near[1].reason  # there is nothing but weights in that folder
-    assert near[-1].status == VERIFIED
-    assert "a weight is 2.50e-01, of a metric 1.25e-01" in near[-1].reason
+    near = list(levels(first, made(checkout, 2.25, 0.515625), checkout))
+    assert [link.status for link in near] == [MISSING] * 4 + [VERIFIED]
+    assert (near[-2].what, near[-2].status) == (WHAT, MISSING)  # there is nothing but weights in that folder
+    assert (
+        "numerical: the largest difference of a weight is 2.50e-01, of a score 1.56e-02 (mean_iou)" in near[-1].reason
+    )
+    far = list(levels(first, made(checkout, 2.25, 0.5 + 2 * LARGEST_SCORE_DIFFERENCE), checkout))[-1]
+    assert (far.status, far.what) == (BROKEN, "rebuild")
+    assert "not: fine-tune differs, mean_iou was 0.5000 and is 0.5400; 0.02 is allowed" in far.reason
     Path(WEIGHTS).unlink()
-    assert list(levels(first, made(checkout, 2.25, 0.5), checkout))[-1].status == BROKEN
+    lost = list(levels(first, made(checkout, 2.25, 0.5), checkout))[-1]
+    assert (lost.status, "cannot be compared value by value" in lost.reason) == (MISSING, True)
+
+
+def test_an_exported_file_that_export_does_not_give_again_is_broken(with_dvc):
+    checkout = with_dvc / "checkout"
+    again = made(checkout, 2.0, 0.5)
+    found = list(levels(made(Path(), 2.0, 0.5, "forged"), again, checkout))
+    assert [link.status for link in found] == [VERIFIED, VERIFIED, MISSING, BROKEN]
+    assert found[-1].reason.startswith("not: export gives other bytes of models/exported/model.onnx")
+    elsewhere = made(Path(), 2.0, 0.5, "forged", environment={"python": "2.7"})
+    missing = list(levels(elsewhere, again, checkout))[-1]
+    assert (missing.status, missing.what) == (MISSING, "rebuild")
+    assert "not offered here: python 2.7" in missing.reason
+
+
+@pytest.mark.parametrize("file", ["models/fine_tuned/spec.json", "reports/fine_tuning/curves.csv"])
+def test_what_fine_tune_writes_beside_equal_weights_is_no_numerical_difference(file, with_dvc):
+    checkout = with_dvc / "checkout"
+    first, again = made(Path(), 2.0, 0.5), made(checkout, 2.0, 0.5)
+    first["fine-tune"]["files"][file], again["fine-tune"]["files"][file] = "1", "2"
+    assert list(levels(first, again, checkout))[-1].status == BROKEN
+
+
+def test_a_rebuild_that_cannot_run_is_a_link_after_what_was_said(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    index = fill(tmp_path / "i.sqlite", 5, 1)
+    found = list(rebuilt(index, chain_of(index, f"models:/{NAME}/1")))
+    index.close()
+    assert [link.what for link in found[:-1]] == [
+        f"machine of {stage}" for stage in ("ingest", "augment", "fine-tune", "export")
+    ]
+    assert (found[-1].status, found[-1].what) == (MISSING, "rebuild")
+    assert "could not be run: no record of validate, pretrain-load, evaluate" in found[-1].reason
+
+
+def test_the_commit_of_a_rebuild_is_any_reachable_one_that_holds_everything(repository):
+    whole, gone = record(), "0" * 40
+    commits = {"ingest": {"commit": gone}, "augment": {"commit": None}}
+    records = {stage: whole | {"git": git_state} for stage, git_state in commits.items()}
+    assert commit_of(records) == git("rev-parse", "HEAD")
+    records["augment"] = record(code={"src": "0" * 64}) | {"git": {"commit": git("rev-parse", "HEAD")}}
+    with pytest.raises(GraftError, match="no commit holds all") as refused:
+        commit_of(records)
+    assert "object 000000000000 cannot be read" in str(refused.value)
+    assert "holds other code or params of augment" in str(refused.value)
+
+
+def test_a_rebuild_reads_the_store_of_this_project_without_publishing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///ours.db")
+    found = environment_of_rebuild()
+    assert found["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/ours.db"
+    assert found["GRAFT_TRACKING"] == "off"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert environment_of_rebuild()["MLFLOW_TRACKING_URI"] == f"sqlite:///{tmp_path}/mlflow.db"
 
 
 def test_operations_that_do_not_repeat_are_named():
-    repeats = "all 2,000 of a training step repeat here: another machine, not chance"
+    repeats = "all 2,000 operations of a training step gave the same bits three times here"
     assert judged(2000, {}, []) == Checked(VERIFIED, WHAT, repeats)
     found = judged(2000, {"aten::index_add_": 3}, ["scatter_add_cuda_kernel"])
     assert found.status == MISSING
     assert "aten::index_add_ gave other bits for the same values (3 calls)" in found.reason
     assert "torch has no deterministic scatter_add_cuda_kernel" in found.reason
+
+
+def test_the_operations_are_those_of_the_code_that_was_checked_out(tmp_path):
+    assert "the code of the recorded commit cannot do that yet" in operations(tmp_path).reason
+    code = tmp_path / "src/graft/audit/operations.py"
+    code.parent.mkdir(parents=True)
+    for folder in (code.parent, code.parents[1]):
+        (folder / "__init__.py").write_text("")
+    code.write_text("""print('{"num_calls": 3, "differing": {}, "declared": []}')""")
+    assert operations(tmp_path).reason == "all 3 operations of a training step gave the same bits three times here"
+
+
+def test_an_accelerator_of_apple_is_offered_where_there_is_one(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert list(offered({"fine-tune": {"environment": {"device": "mps"}, "params": {}}})) == []
 
 
 def test_what_this_machine_cannot_offer_is_said(tmp_path, monkeypatch):
@@ -205,15 +307,100 @@ def test_raw_files_above_the_repository_stay_inside_the_folder_of_a_rebuild(tmp_
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "photos/one.png").write_bytes(b"one")
     monkeypatch.chdir(tmp_path / "team/project")
-    ingest = {"inputs": {"../../photos": digest_of(Path("../../photos"))}}
+    paths = {"../../photos": digest_of(Path("../../photos"))}
     folder = tmp_path / "elsewhere/rebuild"
-    checkout = place_for_checkout(folder, ingest)
+    checkout = place_for_checkout(folder, paths)
     checkout.mkdir()
-    _bring_raw(ingest, checkout)
+    bring(paths, checkout)
     assert (checkout / "../../photos/one.png").resolve().is_relative_to(folder)
     assert (checkout / "../../photos/one.png").read_bytes() == b"one"
     assert list((tmp_path / "elsewhere/photos").iterdir()) == []
-    assert place_for_checkout(folder, {"inputs": {"data/raw": ""}}) == folder / "checkout"
+    assert place_for_checkout(folder, {"data/raw": ""}) == folder / "checkout"
+
+
+def test_a_file_of_weights_is_brought_to_a_rebuild_if_it_is_still_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights, checkout = Path("zoo/ours.safetensors"), tmp_path / "checkout"
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    source = {"name": "file", "path": str(weights), "sha256": sha256_of(weights).upper()}
+    records = {"ingest": {"inputs": {}}, "pretrain-load": {"params": {"pretrain_load": {"source": source}}}}
+    checkout.mkdir()
+    bring(read_from_outside(records), checkout)
+    assert (checkout / weights).read_bytes() == b"weights"
+    weights.write_bytes(b"another")
+    (checkout / weights).unlink()
+    with pytest.raises(GraftError, match="not what the model was made from"):
+        bring(read_from_outside(records), checkout)
+
+
+MASKS = {
+    "name": "mask_folder",
+    "images": "images/*.png",
+    "masks": "masks/{stem}.png",
+    "classes": {"a": [0], "b": [255]},
+}
+LABELS = {"name": "csv", "table": "table.csv"}
+
+
+@pytest.fixture
+def ingested(with_dvc) -> Callable[..., list[Checked]]:
+    """What is said of raw files that were ingested, after they were changed; called with the task."""
+    for number in range(12):
+        write_image(Path(f"raw/images/{number}.png"), number)
+        write_mask(Path(f"raw/masks/{number}.png"), stripes(0, 255))
+    rows = "".join(f"images/{n}.png,{('cat', 'dog')[n % 2]},{('train', 'val')[n % 3 == 0]}\n" for n in range(12))
+    Path("raw/table.csv").write_text(f"image,label,split\n{rows}")
+    index = Index(with_dvc / "i.sqlite")
+    before: dict[str, dict] = {}
+
+    def said(task: str, **changes: object) -> list[Checked]:
+        source = MASKS if task == "segmentation" else LABELS
+        if task not in before:
+            shutil.rmtree("data", ignore_errors=True)
+            run_ingest(Path("raw"), Path("data/interim"), source, task)
+            files = {f"data/interim/{name}": sha for name, sha in listing(Path("data/interim")).items()}
+            section = {"source": source, "max_pixels": 10**6, "batch": "first"}
+            before[task] = {
+                "stage": "ingest",
+                "inputs": {"raw": digest_of(Path("raw"))},
+                "params": {"task": task, "seed": 7, "ingest": section},
+                "outputs": {"data/interim": digest_of(Path("data/interim"))},
+                "files": files,
+                "code": {},
+                "environment": {},
+            }
+        key = index.add_record(json.dumps(before[task] | changes).encode())
+        return list(check_raw(index, Chain("m", (), {key: Step(key, "ingest", {})})))
+
+    return said
+
+
+def test_a_changed_mask_among_raw_files_is_broken_and_named(ingested):
+    assert [link.status for link in ingested("segmentation")] == [VERIFIED]
+    write_mask(Path("raw/masks/3.png"), stripes(255, 0))
+    (found,) = ingested("segmentation")
+    assert (found.status, found.reason) == (BROKEN, "masks/3.png: not what was ingested under this name")
+    write_image(Path("raw/images/4.png"), 99)
+    Path("raw/masks/5.png").unlink()
+    for folder in ("images", "masks"):
+        Path(f"raw/{folder}/6.png").unlink()
+    changed, gone = ingested("segmentation")
+    assert changed.reason == "masks/3.png, images/4.png: not what was ingested under this name"
+    assert (gone.status, gone.reason) == (MISSING, "gone: mask or label of images/5.png, images/6.png")
+    changed, _ = ingested("segmentation", code={"pipeline/ingest.py": "0" * 64})  # which may write masks otherwise
+    assert changed.reason == "images/4.png: not what was ingested under this name"
+
+
+def test_a_changed_label_is_broken_and_a_file_beside_the_images_is_not(ingested):
+    assert [link.status for link in ingested("classification")] == [VERIFIED]
+    table = Path("raw/table.csv")
+    Path("raw/notes.txt").write_text("of the photographer")
+    (found,) = ingested("classification")
+    assert (found.status, "every image, mask and label still there is what it was" in found.reason) == (MISSING, True)
+    table.write_text(table.read_text().replace("images/2.png,cat", "images/2.png,a newcomer"))
+    (found,) = ingested("classification")
+    assert (found.status, found.reason) == (BROKEN, "label of images/2.png: not what was ingested under this name")
 
 
 def test_a_version_is_compared_with_the_record_it_was_registered_from(tmp_path, monkeypatch):

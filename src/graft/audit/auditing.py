@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from graft import tracking
 from graft.audit.commits import check_commits
-from graft.audit.files import check_ends, check_records
+from graft.audit.files import check_records, check_sources
 from graft.audit.ledgers import check_ledger
 from graft.audit.links import MISSING, Checked
+from graft.audit.raw import check_raw
 from graft.audit.rebuilding import rebuilt
 from graft.audit.server import check_runs, check_versions
 from graft.errors import GraftError
@@ -31,7 +32,7 @@ def audit(model: str, rebuild: bool = False) -> list[Checked]:
     index = up_to_date(refresh=not tracking.is_off())
     try:
         chain = chain_of(index, model)
-        links = [*check_records(index, chain), *check_ends(index, chain)]
+        links = [*check_records(index, chain), *check_raw(index, chain), *check_sources(index, chain)]
         links += [*check_commits(index, chain), *_store(index, chain)]
         return [*links, *rebuilt(index, chain)] if rebuild else links
     finally:

@@ -139,6 +139,12 @@ def differences(objects: Objects, commit: str, record: Mapping[str, Any]) -> lis
     return found + [f"{PARAMS} ({key})" for key in differing_params(text, record["params"])]
 
 
+def newest_commits() -> list[str]:
+    """Of the commits reachable from HEAD the newest that touch code or params, at most `MOST_COMMITS`."""
+    command = ["git", "rev-list", f"--max-count={MOST_COMMITS}", "HEAD", "--", *WATCHED]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+
+
 def _check_step(objects: Objects, stage: str, record: Mapping[str, Any]) -> Checked:
     commit, what = record["git"]["commit"], f"code and params of {stage}"
     if commit is not None and not _is_here(commit) and _is_loose(commit):
@@ -151,7 +157,7 @@ def _check_step(objects: Objects, stage: str, record: Mapping[str, Any]) -> Chec
             return Checked(VERIFIED, what, f"commit {commit[:12]} holds them")
         if record["git"]["holds_code_and_params"]:
             return Checked(BROKEN, what, f"commit {commit[:12]} holds other bytes of {', '.join(wrong[:5])}")
-        later = next((other for other in _commits() if not differences(objects, other, record)), None)
+        later = next((other for other in newest_commits() if not differences(objects, other, record)), None)
     except Damaged as damage:
         return Checked(BROKEN, what, f"in git's own store, {damage} (commit {commit[:12]})")
     if later:
@@ -176,8 +182,3 @@ def _is_loose(commit: str) -> bool:
     """Whether git has a file for this object, readable or not."""
     command = ["git", "rev-parse", "--git-path", f"objects/{commit[:2]}/{commit[2:]}"]
     return Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()).is_file()
-
-
-def _commits() -> list[str]:
-    command = ["git", "rev-list", f"--max-count={MOST_COMMITS}", "HEAD", "--", *WATCHED]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()

@@ -33,11 +33,8 @@ def check_records(index: Index, chain: Chain) -> Iterator[Checked]:
             yield from _check_step(step, record, kept)
 
 
-def check_ends(index: Index, chain: Chain) -> Iterator[Checked]:
-    """Raw files and weights sources."""
-    for step in chain.of_stage("raw"):
-        for path, digest in step.made.items():
-            yield _check_raw(index, Path(path), digest)
+def check_sources(index: Index, chain: Chain) -> Iterator[Checked]:
+    """Weights sources."""
     for step in chain.of_stage("source"):
         yield _check_source(index, chain, step)
 
@@ -129,24 +126,6 @@ def _check_cache(stage: str, record: Mapping[str, Any], kept: Kept, md5: str) ->
         if found is not None:
             here = {name: sha for name, sha in expected.items() if name in found}
             yield compared_files(output, here, found, "DVC cache")
-
-
-def _check_raw(index: Index, root: Path, digest: str) -> Checked:
-    what = f"raw files {root}"
-    if not root.exists():
-        return Checked(MISSING, what, "not on this machine")
-    found = {root.name: digest_of(root)} if root.is_file() else listing(root)
-    if digest == (digest_of_listing(found) if root.is_dir() else found[root.name]):
-        return Checked(VERIFIED, what, f"{len(found)} files as recorded")
-    changed = [name for name, sha in found.items() if _known_otherwise(index, name, sha)]
-    if changed:
-        return Checked(BROKEN, what, f"{', '.join(changed[:5])}: not the image that was ingested under this name")
-    return Checked(MISSING, what, "files were added, removed or changed since; every image still there is what it was")
-
-
-def _known_otherwise(index: Index, name: str, sha256: str) -> bool:
-    numbers = index.images("id", name)
-    return bool(numbers) and not set(numbers) & set(index.images("digest", sha256))
 
 
 def _check_source(index: Index, chain: Chain, step: Step) -> Checked:

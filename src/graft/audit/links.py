@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 VERIFIED, MISSING, BROKEN = "verified", "missing", "broken"
@@ -43,9 +43,14 @@ def compared_files(what: str, expected: Mapping[str, str], found: Mapping[str, s
     if not found:
         return Checked(MISSING, what, f"not in the {place}")
     if problems:
-        more = f" and {len(problems) - MOST_NAMED} more" if len(problems) > MOST_NAMED else ""
-        return Checked(BROKEN, what, f"{', '.join(problems[:MOST_NAMED])}{more} ({place})")
+        return Checked(BROKEN, what, f"{few(problems)} ({place})")
     return Checked(VERIFIED, what, f"{len(expected)} files as recorded ({place})")
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of the names, and how many more there are."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def worst(links: Iterable[Checked]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from contextlib import closing
@@ -15,9 +16,12 @@ WHAT = "operations of fine-tune"
 
 
 def operations(checkout: Path) -> Checked:
-    """Which operations of the first training step do not repeat on this machine, in a process of its own."""
+    """Which operations of the first training step do not repeat on this machine; the code of the checkout is run."""
+    if not (checkout / "src/graft/audit/operations.py").is_file():
+        return Checked(MISSING, WHAT, "were not watched: the code of the recorded commit cannot do that yet")
     command = [sys.executable, "-m", "graft.audit.operations"]
-    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=False)
+    code = os.environ | {"PYTHONPATH": os.pathsep.join([str(checkout / "src"), str(checkout)])}
+    done = subprocess.run(command, cwd=checkout, env=code, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         return Checked(MISSING, WHAT, f"a step could not be repeated: {(done.stderr.splitlines() or ['killed'])[-1]}")
     return judged(**json.loads(done.stdout.splitlines()[-1]))
@@ -26,7 +30,8 @@ def operations(checkout: Path) -> Checked:
 def judged(num_calls: int, differing: dict[str, int], declared: list[str]) -> Checked:
     """What a repetition says, in words; the fields are those of `graft.repeatability.Repetition`."""
     if not differing and not declared:
-        return Checked(VERIFIED, WHAT, f"all {num_calls:,} of a training step repeat here: another machine, not chance")
+        same = f"all {num_calls:,} operations of a training step gave the same bits three times here"
+        return Checked(VERIFIED, WHAT, same)
     said = [f"{name} gave other bits for the same values ({calls} calls)" for name, calls in differing.items()]
     said += [f"torch has no deterministic {name}" for name in declared]
     return Checked(MISSING, WHAT, f"not deterministic: {'; '.join(said)} (of {num_calls:,} calls in a training step)")

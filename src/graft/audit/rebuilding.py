@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import posixpath
 import shutil
 import subprocess
@@ -11,41 +10,47 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-from graft.audit.commits import LOCK, Damaged, Objects, differences
-from graft.audit.files import file_of
-from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked
-from graft.audit.operations import operations
+from graft import tracking
+from graft.audit.commits import MOST_COMMITS, Damaged, Objects, differences, newest_commits
+from graft.audit.levels import WHAT, Records, levels
+from graft.audit.links import MISSING, Checked
+from graft.audit.offering import offered
 from graft.digests import digest_of
 from graft.errors import GraftError
 from graft.lineage.index import Index
 from graft.lineage.walking import Chain
-from graft.machine import nvidia_driver
 from graft.progress import say
 from graft.publish import STAGES
 from graft.records import RECORDS
-from graft.sample import read_json, sha256_of
-from graft.workers import num_usable_cores
+from graft.sample import read_json
 
-WEIGHTS = "models/fine_tuned/model.safetensors"
 NUM_LINES = 12
-Records = dict[str, dict[str, Any]]
 
 
 def rebuilt(index: Index, chain: Chain) -> Iterator[Checked]:
     """Re-executes every stage without run cache and tracking; says which level was reached, and what stood against it.
 
-    Raises:
-        GraftError: The code, the parameters or the raw files of the model are not here, or a stage fails.
+    A rebuild that cannot run is missing, with the reason: the code, the parameters, the raw files or weights of the
+    model are not here, or a stage fails.
     """
-    records = own_records(index, chain)
-    commit = _commit_of(records)
-    yield from offered(records)
+    try:
+        records = own_records(index, chain)
+        yield from offered(records)
+        yield from _again(records)
+    except (GraftError, OSError) as error:
+        yield Checked(MISSING, WHAT, f"could not be run: {error}")
+
+
+def _again(records: Records) -> Iterator[Checked]:
+    if lacking := [stage for stage in STAGES if stage not in records]:
+        remedy = "graft lineage --refresh reads the records of the server again"
+        raise GraftError(f"no record of {', '.join(lacking)}, so nothing says what it read and made", remedy=remedy)
+    commit, paths = commit_of(records), read_from_outside(records)
     with tempfile.TemporaryDirectory(prefix="graft-rebuild-") as folder:
-        checkout = place_for_checkout(Path(folder), records["ingest"])
+        checkout = place_for_checkout(Path(folder), paths)
         _check_out(commit, checkout)
-        _bring_raw(records["ingest"], checkout)
+        bring(paths, checkout)
         say(f"graft audit: rebuilding commit {commit[:12]} in {checkout}")
         _repro(checkout)
         again = {stage: read_json(checkout / RECORDS / f"{stage}.json") for stage in records}
@@ -63,58 +68,48 @@ def own_records(index: Index, chain: Chain) -> Records:
     return {stage: found[stage] for stage in STAGES if stage in found}
 
 
-def place_for_checkout(folder: Path, ingest: Mapping[str, Any]) -> Path:
-    """A folder in `folder`, so deep that raw files beside or above the repository get a place inside it as well."""
-    above = max((posixpath.normpath(path).split("/").count("..") for path in ingest["inputs"]), default=0)
+def read_from_outside(records: Records) -> dict[str, str]:
+    """What the pipeline reads and no commit may hold: raw files, and a file of weights; the digest of each path."""
+    source = records["pretrain-load"]["params"]["pretrain_load"]["source"]
+    weights = {source["path"]: source["sha256"].lower()} if source["name"] == "file" else {}
+    return {**records["ingest"]["inputs"], **weights}
+
+
+def place_for_checkout(folder: Path, paths: Mapping[str, str]) -> Path:
+    """A folder in `folder`, so deep that files beside or above the repository get a place inside it as well."""
+    above = max((posixpath.normpath(path).split("/").count("..") for path in paths), default=0)
     place = folder.joinpath(*["above"] * above, "checkout")
     place.parent.mkdir(parents=True, exist_ok=True)
     return place
 
 
-def _commit_of(records: Records) -> str:
-    """The one commit that holds the code and parameters of every stage."""
-    objects = Objects()
-    problems = []
+def commit_of(records: Records) -> str:
+    """The one commit that holds the code and parameters of every stage: a recorded one, else one of the newest.
+
+    Raises:
+        GraftError: None does.
+    """
+    objects, problems = Objects(), []
+    recorded = dict.fromkeys(commit for record in records.values() if (commit := record["git"]["commit"]))
     try:
-        for commit in dict.fromkeys(str(record["git"]["commit"]) for record in records.values()):
-            wrong = {stage for stage, record in records.items() if differences(objects, commit, record)}
-            if not wrong:
+        for commit in dict.fromkeys([*recorded, *newest_commits()]):
+            problem = _lacking(objects, commit, records)
+            if problem is None:
                 return commit
-            problems.append(f"{commit[:12]} holds other code or params of {', '.join(sorted(wrong))}")
-    except Damaged as damage:
-        problems.append(str(damage))
+            problems += [problem] if commit in recorded else []
     finally:
         objects.close()
+    problems.append(f"nor does any of the newest {MOST_COMMITS} commits of the current branch that touch them")
     remedy = "commit before training, and fetch the whole history"
     raise GraftError.of_all("no commit holds all of what this model was made with", problems, remedy=remedy)
 
 
-def offered(records: Records) -> Iterator[Checked]:
-    """What this machine has otherwise than the one that made the model."""
-    lock = sha256_of(Path(LOCK)) if Path(LOCK).is_file() else None
-    for stage, record in records.items():
-        then = record["environment"]
-        here = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
-        other = [
-            f"{name} {then[name]} (here {value})" for name, value in here.items() if then.get(name) not in (None, value)
-        ]
-        other += [] if then.get("lock") in (None, lock) else [f"the packages of lock {then['lock'][:12]}"]
-        if then.get("device") not in (None, "cpu", _gpu()):
-            other.append(f"device {then['device']} (here {_gpu() or 'no GPU'})")
-        if then.get("driver") not in (None, nvidia_driver()):
-            other.append(f"driver {then['driver']} (here {nvidia_driver()})")
-        if (then.get("num_threads") or 0) > num_usable_cores():
-            other.append(f"{then['num_threads']} threads (here {num_usable_cores()} cores)")
-        if record["params"].get("runtime", {}).get("deterministic") is False:
-            other.append("runtime.deterministic was false: torch was free to choose operations that are not")
-        if other:
-            yield Checked(MISSING, f"machine of {stage}", f"not offered here: {'; '.join(other)}")
-
-
-def _gpu() -> str | None:
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
+def _lacking(objects: Objects, commit: str, records: Records) -> str | None:
+    try:
+        wrong = sorted(stage for stage, record in records.items() if differences(objects, commit, record))
+    except Damaged as damage:
+        return f"{commit[:12]}: {damage}"
+    return f"{commit[:12]} holds other code or params of {', '.join(wrong)}" if wrong else None
 
 
 def _check_out(commit: str, checkout: Path) -> None:
@@ -127,82 +122,48 @@ def _check_out(commit: str, checkout: Path) -> None:
     (checkout / "dvc.lock").unlink(missing_ok=True)  # nothing is taken as done
 
 
-def _bring_raw(ingest: Mapping[str, Any], checkout: Path) -> None:
-    """The raw files, where the commit does not hold them: from where they were, if they are still the same."""
-    for path, digest in ingest["inputs"].items():
+def bring(paths: Mapping[str, str], checkout: Path) -> None:
+    """Files from outside the repository to where the checkout reads them, where the commit does not hold them.
+
+    Args:
+        paths: The digest of each, by path; relative ones count from the repository.
+        checkout: A working tree.
+
+    Raises:
+        GraftError: A path holds other bytes by now, or nothing.
+    """
+    for path, digest in paths.items():
         there = checkout / path
         if there.exists() and digest_of(there) == digest:
             continue
         if not Path(path).exists() or digest_of(Path(path)) != digest:
             raise GraftError(
-                "the raw files are not those the model was made from",
+                "not what the model was made from",
                 where=path,
-                rule=f"their digest is {digest}",
-                remedy="bring the delivery back to where ingest.root says",
+                rule=f"its digest is {digest}",
+                remedy="bring it back to where ingest.root or pretrain_load.source.path says",
             )
-        if not Path(path).is_absolute():
+        if Path(path).is_file():
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(path, there)
+        else:
             shutil.rmtree(there, ignore_errors=True)
             shutil.copytree(path, there)
 
 
 def _repro(checkout: Path) -> None:
-    folder = str(Path(sys.executable).parent)
-    hidden = ("PYTHONPATH", "MLFLOW_TRACKING_URI")
-    environment = {key: value for key, value in os.environ.items() if key not in hidden}
-    environment |= {"GRAFT_TRACKING": "off", "DVC_NO_ANALYTICS": "1", "PATH": f"{folder}:{environment['PATH']}"}
-    command = [f"{folder}/dvc", "repro", "--force", "--no-run-cache"]
+    environment = environment_of_rebuild()
+    command = [f"{Path(sys.executable).parent}/dvc", "repro", "--force", "--no-run-cache"]
     done = subprocess.run(command, cwd=checkout, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if done.returncode != 0:
         last = "\n".join(done.stdout.decode(errors="replace").splitlines()[-NUM_LINES:])
         raise GraftError(f"the pipeline of the recorded commit does not run here:\n{last}")
 
 
-def levels(records: Records, again: Records, checkout: Path) -> Iterator[Checked]:
-    """For each stage and in all: bitwise, numerical (with the largest differences) or not."""
-    differing = {}
-    for stage, record in records.items():
-        files = [name for name, sha in record["files"].items() if again[stage]["files"].get(name) != sha]
-        gained = sorted(set(again[stage]["files"]) - set(record["files"]))
-        if files or gained:
-            differing[stage] = files + gained
-        reason = f"other bytes: {', '.join((files + gained)[:5])}" if files or gained else "bitwise"
-        yield Checked(MISSING if files or gained else VERIFIED, f"rebuilt {stage}", reason)
-    if not differing:
-        yield Checked(VERIFIED, "rebuild", "bitwise: every file of every stage has the same bytes")
-        return
-    first = next(iter(differing))
-    if first == "fine-tune":
-        yield operations(checkout)
-    metrics, weights = _largest_metric(records, again), _largest_weight(records["fine-tune"], checkout)
-    if metrics is None or weights is None:
-        yield Checked(
-            BROKEN, "rebuild", f"not: {first} gives something else; the originals cannot be compared value by value"
-        )
-        return
-    said = f"numerical: the largest difference of a weight is {weights:.2e}, of a metric {metrics:.2e}; {first} differs"
-    yield Checked(VERIFIED, "rebuild", said)
-
-
-def _largest_metric(records: Records, again: Records) -> float | None:
-    if any(set(record["metrics"]) != set(again[stage]["metrics"]) for stage, record in records.items()):
-        return None
-    pairs = [
-        abs(value - again[stage]["metrics"][name])
-        for stage, record in records.items()
-        for name, value in record["metrics"].items()
-    ]
-    return max(pairs, default=0.0)
-
-
-def _largest_weight(tuned: Mapping[str, Any], checkout: Path) -> float | None:
-    """None where the original weights are nowhere to be found, or are of another shape."""
-    from safetensors.numpy import load_file
-
-    original = file_of(tuned, WEIGHTS)
-    if original is None:
-        return None
-    ours, theirs = load_file(original), load_file(checkout / WEIGHTS)
-    if {name: value.shape for name, value in ours.items()} != {name: value.shape for name, value in theirs.items()}:
-        return None
-    differences = (abs(ours[name].astype("float64") - theirs[name].astype("float64")).max(initial=0) for name in ours)
-    return float(max(differences, default=0.0))
+def environment_of_rebuild() -> dict[str, str]:
+    """Tracking is off, but the store can be read, wherever the checkout lies: weights may come from the registry."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment |= {"GRAFT_TRACKING": "off", "DVC_NO_ANALYTICS": "1"}
+    environment["MLFLOW_TRACKING_URI"] = tracking.absolute(tracking.store_uri())
+    environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    return environment
