@@ -92,7 +92,7 @@ def publish(client: Any, folder: Path, made: tuple[dict[str, Any], Path | None])
 
 
 def records(folder: Path, num_images: int, num_versions: int) -> Iterator[tuple[dict[str, Any], Path | None]]:
-    """The record of every run and the file beside it: each stage read what the one before it wrote."""
+    """The record of every run and the file beside it: each stage read what those before it wrote."""
     index = Index(folder / "source.sqlite")
     images = [sha("image", number) for number in range(num_images)]
     for number in range(1, num_versions + 1):
@@ -101,7 +101,7 @@ def records(folder: Path, num_images: int, num_versions: int) -> Iterator[tuple[
             of = min(number, NUM_DELIVERIES) if stage == "ingest" else number
             record = index.record(add(index, stage, of, inputs, OUTPUTS[stage]))
             assert record is not None
-            inputs = record["outputs"]
+            inputs = inputs | record["outputs"]
             if of != number:
                 continue
             beside = _beside(folder / f"{number}", stage, number, images)
