@@ -46,7 +46,13 @@ class Strategy(Protocol):
     """What a training step computes and what of the model moves when; entries of STRATEGIES make one.
 
     Whoever inherits has to say what is trained and what a step computes; the rest does nothing unless it is overridden.
+
+    Attributes:
+        target_weights: What a target counts by its class in the mean that `loss` is, [K]; None where all count alike,
+            or the loss is no mean over targets.
     """
+
+    target_weights: Tensor | None = None
 
     def parameter_groups(self, model: Model) -> list[dict[str, Any]]:
         """Every parameter that will ever be trained, as groups for an optimizer; freezes the others.
@@ -152,7 +158,7 @@ def epoch_steps(training: Training) -> Generator[int, None, None]:
         trainee.set_normalisation(batch)
         images, targets = plan.mixed(images, targets, batch)
         losses = training.strategy.step(training.forward, images, targets)
-        trainee.gradients.add(losses["loss"], plan.weight(targets))
+        trainee.gradients.add(losses["loss"], plan.weight(targets, training.strategy.target_weights))
         num_images += len(images)
         taken = batch % num_batches + 1
         if taken == num_batches or taken % plan.accumulate_steps == 0:

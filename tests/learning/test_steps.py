@@ -11,8 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from graft.adaptation import supervised
 from graft.errors import GraftError
 from graft.forward import Forward
+from graft.losses import WeightedSum, resolve_losses
 from graft.models import WithAuxiliary, fresh
 from graft.plan import Plan
 from graft.resuming import Checkpoint
@@ -110,6 +112,24 @@ def test_two_batches_of_four_are_one_of_eight(num_samples, steps):
     for a, b, start in zip(whole, parts, Small().parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
         assert not torch.equal(a, start)
+    assert [r.train_loss for r in by_eight.history] == pytest.approx([r.train_loss for r in by_four.history], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [{"name": "cross_entropy", "weight": 1.0, "label_smoothing": 0.1}],
+        [{"name": "cross_entropy", "weight": 0.5}, {"name": "focal", "weight": 2.0}],
+    ],
+)
+def test_two_batches_are_one_with_class_weights_too_whatever_classes_each_shows(losses):
+    views = InMemory(16).ignoring()
+    views.targets[::3][views.targets[::3] != 255] = 0
+    strategy = supervised(WeightedSum(resolve_losses(losses), torch.tensor([0.1, 5.0, 30.0])))
+    whole, by_eight = trained(training_of(views, strategy))
+    parts, by_four = trained(training_of(views, strategy, batch_size=4, accumulate_steps=2))
+    for a, b in zip(whole, parts, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     assert [r.train_loss for r in by_eight.history] == pytest.approx([r.train_loss for r in by_four.history], rel=1e-4)
 
 
