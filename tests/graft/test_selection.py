@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from graft.datasets.shards import read_rows
 from graft.errors import GraftError
 from graft.models import resolve_model
 from graft.params_file import load_params
-from graft.sample import ClassMap
+from graft.sample import ClassMap, read_json
 from graft.selection import logged, page, verifying
 from graft.selection.absence import absence, published_score
 from graft.selection.candidates import DOCUMENTED, Candidate, read_candidates
@@ -155,7 +156,10 @@ def test_weights_that_are_absent_say_file_digest_and_place(tmp_path, monkeypatch
     assert lines[0] == f"not here: put a.safetensors (sha256 {'ab' * 32}) at {tmp_path}/a.safetensors"
     assert lines[1].startswith("not here: put lraspp_mobilenet_v3_large-d234d4ea.pth (sha256 d234d4ea…) at ")
     assert lines[2].startswith("not here: put model.safetensors of timm/resnet18.a1_in1k (sha256 unknown) at ")
-    assert lines[3] == "not here: pin revision and sha256 of timm/resnet18.a1_in1k first (graft pin writes them)"
+    assert lines[3] == (
+        "not here: its entry needs revision and sha256 of timm/resnet18.a1_in1k; graft pin finds both for the source "
+        "in params.yaml, to be copied from there"
+    )
 
 
 def test_a_mask_is_reduced_to_what_most_labelled_pixels_of_a_cell_have():
@@ -278,6 +282,24 @@ def test_what_cannot_be_scored_is_refused(workspace, tmp_path):
         scored(workspace, tmp_path / "features", RANDOM, BUNDLED, scores=("leep",))
     with pytest.raises(GraftError, match="did you mean 'logme'"):
         resolved_scores(["logm"])
+
+
+def test_channels_that_no_weights_know_are_normalised_by_the_training_images_without_any_views(
+    workspace, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "interim").mkdir()
+    (tmp_path / "interim/train").symlink_to(workspace / "train")
+    known = ClassMap.read(workspace / "class_map.json")
+    replace(known, channels=("red", "green", "infrared"), max_value=255).write(tmp_path / "interim/class_map.json")
+    found = scored(tmp_path / "interim", tmp_path / "features", RANDOM, scores=("logme",))
+    assert [one.candidate.name for one in found.ordered] == ["random"]
+    classes = ClassMap.read(tmp_path / "interim/class_map.json")
+    points = sample_points(workspace / "train", classes, small_params(SCENES), num_images=9, pixels_per_class=1)
+    spec = load(listed(tmp_path, RANDOM)[0], points, no_download).spec
+    of_all = read_json(workspace / "augmented/statistics.json")
+    assert spec.mean == pytest.approx((0.485, 0.456, of_all["mean"][2]))
+    assert spec.std == pytest.approx((0.229, 0.224, of_all["std"][2]))
 
 
 def test_one_class_alone_and_images_without_target_are_refused(tmp_path):
