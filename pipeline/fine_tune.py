@@ -35,9 +35,13 @@ def fine_tune(
     out: Path,
     curves: Path,
     resume: Path | None = None,
+    measured: Path | None = None,
     listen: Callable[[str, EpochReport], None] | None = None,
 ) -> dict[str, float]:
-    """Writes the best weights of the run (and of the from-scratch baseline), which images were seen, and the curves."""
+    """Writes the best weights of the run (and of the from-scratch baseline), which images were seen, and the curves.
+
+    What torch.compile cost goes to `measured`, if that is a file to write.
+    """
     beginning = begin(task, seed, model, preprocess, runtime, fine_tune, augmented, class_map, pretrained)
     spec, views = beginning.spec, beginning.bench.views
     on_device = beginning.loss.to(beginning.bench.device())
@@ -56,4 +60,6 @@ def fine_tune(
     write_json(out / "seen.json", {"train": sorted(set(views.image_sha256)), "val": sorted(set(held_out.image_sha256))})
     made_of = {"strategy": strategy.as_dict(), "pretrained": beginning.card["name"]}
     write_learning(curves, outcomes, task, made_of | loss_facts(fine_tune, beginning.loss))
+    if measured is not None:
+        write_json(measured, {f"{run}.{fact}": o.measured[fact] for run, o in outcomes.items() for fact in o.measured})
     return headline(task, outcomes)

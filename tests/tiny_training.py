@@ -66,7 +66,7 @@ def run(
     """Runs the stage into `out/model` and `out/curves`; what it does not take itself goes to its section."""
     for name in ("model", "curves"):
         (out / name).mkdir(parents=True)
-    extra = {name: changes.pop(name) for name in ("resume", "listen") if name in changes}
+    extra = {name: changes.pop(name) for name in ("resume", "listen", "measured") if name in changes}
     return fine_tune(
         task=task,
         seed=7,

@@ -51,7 +51,10 @@ class Fitting:
             self._tell(name, report)
             if self.listen is not None:
                 self.listen(name, report)
-        return self._outcome(training)
+        outcome = self._outcome(training)
+        if facts := outcome.measured:
+            say(f"{name}: runtime.compile: {', '.join(f'{fact} {value:.1f}' for fact, value in facts.items())}")
+        return outcome
 
     def _reports(self, name: str, training: Training, checkpoint: Checkpoint) -> Iterator[EpochReport]:
         trainee, num_samples, params = training.trainee, self.bench.views.num_samples, self.bench.params
@@ -107,7 +110,7 @@ class Fitting:
             "steps": trainee.step,
             **self._made_of(training),
         }
-        return Outcome(state, trainee.history, best, summary)
+        return Outcome(state, trainee.history, best, summary, training.compile_facts())
 
     def _made_of(self, training: Training) -> dict[str, Any]:
         """How it was trained, nothing left to a default."""

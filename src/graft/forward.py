@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from typing import cast
 
@@ -30,7 +29,10 @@ class Forward:
         channels_last: Whether images lie in memory channels last.
         compiled: Whether the model runs through torch.compile, once the momentum of its normalisation layers is what it
             was at first: it changes in each of the first batches (`Trainee.set_normalisation`), which would compile
-            anew each time. The first compiled batch says what it cost.
+            anew each time.
+
+    Attributes:
+        num_compiled: Batches that went through the compiled model; the first compiles it.
     """
 
     def __init__(
@@ -46,7 +48,7 @@ class Forward:
         self.layout = torch.channels_last if channels_last else torch.contiguous_format
         self._compiled = torch.compile(model) if compiled else None
         self._momenta = [(norm, norm.momentum) for norm in batch_norms(model)]
-        self._is_started = False
+        self.num_compiled = 0
 
     def __call__(self, images: Tensor) -> Tensor | WithAuxiliary:
         """Logits [B, K, H, W] or [B, K] of images, uint8 [B, C, H, W]."""
@@ -58,12 +60,10 @@ class Forward:
     def _output(self, pixels: Tensor) -> Tensor | WithAuxiliary:
         if self._compiled is None or any(norm.momentum != momentum for norm, momentum in self._momenta):
             return self.model(pixels)
-        if self._is_started:
-            return self._compiled(pixels)
-        started, self._is_started = time.perf_counter(), True
-        output = self._compiled(pixels)
-        say(f"runtime.compile: the first compiled batch took {time.perf_counter() - started:.1f} s to compile and run")
-        return output
+        if not self.num_compiled:
+            say("runtime.compile: compiling, forward now and backward when its turn comes")
+        self.num_compiled += 1
+        return self._compiled(pixels)
 
     def pixels(self, images: Tensor) -> Tensor:
         """Images as the model wants them: padded, float32 and normalised."""

@@ -10,16 +10,18 @@ class Gradients:
     """What `optimizer` steps along.
 
     A step of several batches goes along sum_b n_b g_b / sum_b n_b, where g_b is the gradient of batch b's loss and n_b
-    the number of its targets that count (images, or pixels that are not ignored). That is the gradient of the larger
-    batch, to rounding,
+    what its targets count together: their number (images, or pixels that are not ignored), or, where every term of the
+    loss is a mean weighted by class, the sum of their classes' weights. That is the gradient of the larger batch, to
+    rounding,
 
-    * for every loss that is a mean over the targets that count, as cross-entropy without class weights, however many
-      pixels each batch ignores; with class weights where the batches have the same total weight;
+    * for every loss that is a mean over the targets, as cross-entropy, however many pixels each batch ignores and
+      whatever classes it shows;
     * for every term that does not depend on the batch, as a penalty on weights.
 
-    It is not where a loss or a layer looks at the batch as a whole: Dice and its kin, batch normalisation (each batch
-    has statistics of its own, and the running ones move once a batch), or where something is drawn at random for each
-    batch (dropout, mixing).
+    It is not where a loss or a layer looks at the batch as a whole: Dice and its kin (with class weights also what
+    stands beside them in the sum), online hard example mining, batch normalisation (each batch has statistics of its
+    own, and the running ones move once a batch), or where something is drawn at random for each batch (dropout,
+    mixing).
 
     Args:
         optimizer: Moves the weights; its groups hold all that is trained.

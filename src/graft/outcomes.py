@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,14 @@ class Outcome:
         reports: One for each epoch.
         best: The report of the epoch whose weights are kept.
         summary: The same and what it was made of, for `summary.json`.
+        measured: What a clock decided, which no declared output quotes.
     """
 
     state: Mapping[str, Tensor]
     reports: list[EpochReport]
     best: EpochReport
     summary: dict[str, Any]
+    measured: dict[str, float] = field(default_factory=dict)
 
 
 def write_models(out: Path, outcomes: Mapping[str, Outcome], spec: ModelSpec) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from graft.mixed import MixedTargets
@@ -82,15 +81,20 @@ class Plan:
             return images, targets
         return self.mix(images, targets, content_seed(self.seed, "mix", batch))
 
-    def weight(self, targets: Tensor | MixedTargets) -> Tensor | None:
-        """What a batch weighs in a step of several: its share of the targets of a full one that count, in (0, 1].
+    def weight(self, targets: Tensor | MixedTargets, target_weights: Tensor | None = None) -> Tensor | None:
+        """What a batch weighs in a step of several: what its targets count together, by the number of a full batch.
 
         None where a step has one batch only.
+
+        Args:
+            targets: Long [B, H, W] or [B]; of mixed ones the first, whose classes the second have in another order.
+            target_weights: What a target counts by its class, [K] on the device of the targets; None for ones.
         """
         if self.accumulate_steps == 1:
             return None
         if isinstance(targets, MixedTargets):
             targets = targets.first
-        if targets.ndim == 1:  # labels all count
-            return torch.tensor(len(targets) / self.batch_size, device=targets.device)
-        return (targets != self.ignored_target).sum() / (targets[0].numel() * self.batch_size)
+        counted = targets != self.ignored_target
+        if target_weights is not None:
+            counted = target_weights[targets.masked_fill(~counted, 0)] * counted
+        return counted.sum() / (targets[0].numel() * self.batch_size)

@@ -8,10 +8,11 @@ needs.
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,7 +47,13 @@ class Strategy(Protocol):
     """What a training step computes and what of the model moves when; entries of STRATEGIES make one.
 
     Whoever inherits has to say what is trained and what a step computes; the rest does nothing unless it is overridden.
+
+    Attributes:
+        target_weights: What a target counts by its class in the mean that `loss` is, [K]; None where all count alike,
+            or the loss is no mean over targets.
     """
+
+    target_weights: Tensor | None = None
 
     def parameter_groups(self, model: Model) -> list[dict[str, Any]]:
         """Every parameter that will ever be trained, as groups for an optimizer; freezes the others.
@@ -90,6 +97,7 @@ class Training:
         views: What an epoch reads; epoch e (from 0) reads view e mod `num_views` of each sample.
         strategy: What a step computes.
         forward: From what `views` hands out to logits.
+        batch_seconds: How long forward, loss and backward of each batch took, of those this process has trained on.
     """
 
     trainee: Trainee
@@ -97,6 +105,21 @@ class Training:
     views: Views
     strategy: Strategy
     forward: Callable[[Any], Any]
+    batch_seconds: list[float] = field(default_factory=list)
+
+    def compile_facts(self) -> dict[str, float]:
+        """What torch.compile cost at the start, as a clock measured it; nothing where no batch was compiled.
+
+        `first_compiled_batch_seconds` are forward, loss and backward of the batch that compiled both passes, and
+        `compile_seconds` the same less the median of the batches after it, if there are any. Where a later batch has
+        another size, or finds more unfrozen, torch compiles again, which is in neither.
+        """
+        num_compiled = self.forward.num_compiled if isinstance(self.forward, Forward) else 0
+        if not num_compiled:
+            return {}
+        first, *later = self.batch_seconds[-num_compiled:]
+        usual = {"compile_seconds": first - statistics.median(later)} if later else {}
+        return {"first_compiled_batch_seconds": first, **usual}
 
 
 def fit(
@@ -151,8 +174,10 @@ def epoch_steps(training: Training) -> Generator[int, None, None]:
         torch.manual_seed(content_seed(plan.seed, "step", batch))
         trainee.set_normalisation(batch)
         images, targets = plan.mixed(images, targets, batch)
+        started = time.perf_counter()
         losses = training.strategy.step(training.forward, images, targets)
-        trainee.gradients.add(losses["loss"], plan.weight(targets))
+        trainee.gradients.add(losses["loss"], plan.weight(targets, training.strategy.target_weights))
+        training.batch_seconds.append(time.perf_counter() - started)
         num_images += len(images)
         taken = batch % num_batches + 1
         if taken == num_batches or taken % plan.accumulate_steps == 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +14,17 @@ import torch
 from typer.testing import CliRunner
 
 from graft import tracking
+from graft.adaptation import STRATEGIES, refusals
 from graft.choices import resolve
 from graft.cli import with_commands
 from graft.datasets.resizing import RESIZES
 from graft.datasets.shards import read_rows
 from graft.errors import GraftError
 from graft.models import resolve_model
+from graft.params import FineTune
 from graft.params_file import load_params
-from graft.sample import ClassMap
+from graft.sample import ClassMap, read_json
+from graft.schedules import SCHEDULES, refuse_too_long
 from graft.selection import logged, page, verifying
 from graft.selection.absence import absence, published_score
 from graft.selection.candidates import DOCUMENTED, Candidate, read_candidates
@@ -33,6 +37,7 @@ from graft.weights.source import no_download
 from pipeline.fine_tune import fine_tune
 from pipeline.pretrain_load import pretrain_load
 from pipeline.recipes import zoo
+from tests import tiny_training
 from tests.augmented_samples import write_train
 from tests.seven_stages import small_params
 from tests.tiny_training import prepare
@@ -155,7 +160,10 @@ def test_weights_that_are_absent_say_file_digest_and_place(tmp_path, monkeypatch
     assert lines[0] == f"not here: put a.safetensors (sha256 {'ab' * 32}) at {tmp_path}/a.safetensors"
     assert lines[1].startswith("not here: put lraspp_mobilenet_v3_large-d234d4ea.pth (sha256 d234d4ea…) at ")
     assert lines[2].startswith("not here: put model.safetensors of timm/resnet18.a1_in1k (sha256 unknown) at ")
-    assert lines[3] == "not here: pin revision and sha256 of timm/resnet18.a1_in1k first (graft pin writes them)"
+    assert lines[3] == (
+        "not here: its entry needs revision and sha256 of timm/resnet18.a1_in1k; graft pin finds both for the source "
+        "in params.yaml, to be copied from there"
+    )
 
 
 def test_a_mask_is_reduced_to_what_most_labelled_pixels_of_a_cell_have():
@@ -280,6 +288,24 @@ def test_what_cannot_be_scored_is_refused(workspace, tmp_path):
         resolved_scores(["logm"])
 
 
+def test_channels_that_no_weights_know_are_normalised_by_the_training_images_without_any_views(
+    workspace, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "interim").mkdir()
+    (tmp_path / "interim/train").symlink_to(workspace / "train")
+    known = ClassMap.read(workspace / "class_map.json")
+    replace(known, channels=("red", "green", "infrared"), max_value=255).write(tmp_path / "interim/class_map.json")
+    found = scored(tmp_path / "interim", tmp_path / "features", RANDOM, scores=("logme",))
+    assert [one.candidate.name for one in found.ordered] == ["random"]
+    classes = ClassMap.read(tmp_path / "interim/class_map.json")
+    points = sample_points(workspace / "train", classes, small_params(SCENES), num_images=9, pixels_per_class=1)
+    spec = load(listed(tmp_path, RANDOM)[0], points, no_download).spec
+    of_all = read_json(workspace / "augmented/statistics.json")
+    assert spec.mean == pytest.approx((0.485, 0.456, of_all["mean"][2]))
+    assert spec.std == pytest.approx((0.229, 0.224, of_all["std"][2]))
+
+
 def test_one_class_alone_and_images_without_target_are_refused(tmp_path):
     params, classes = small_params(SCENES), ClassMap
     write_train(tmp_path / "one", task="classification", num_samples=2, label=0)
@@ -331,13 +357,14 @@ def test_every_map_of_a_segmenter_but_the_image_counts_and_alike(workspace, tmp_
 
 def test_the_best_are_fine_tuned_briefly_and_compared(workspace, ranked, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    params = small_params(SCENES, **{"fine_tune.warmup_epochs": 1})
+    strategy = {"name": "supervised", "unfreeze": "head_first", "head_epochs": 4}
+    changes = {"warmup_epochs": 1, "strategy": strategy, "schedule": {"name": "step", "every_epochs": 30}}
+    params = small_params(SCENES, **{f"fine_tune.{key}": value for key, value in changes.items()})
     found = copy.deepcopy(ranked[1])
     place = verifying.Workspace(workspace / "augmented", workspace / "train", workspace / "class_map.json")
     place.check()
     stages = verifying.Stages(pretrain_load, fine_tune)
-    verifying.verify(found.ordered, params, 1, stages, place, folder=tmp_path / "verified")
-    found.compare()
+    found.compare(verifying.verify(found.ordered, params, 1, stages, place, folder=tmp_path / "verified"))
     bundled, random = found.ordered
     assert bundled.verified > random.verified
     assert set(found.agreements) == {"logme", "mean rank", "baseline"}
@@ -348,10 +375,55 @@ def test_the_best_are_fine_tuned_briefly_and_compared(workspace, ranked, tmp_pat
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "verified").iterdir()} == kept
     page.write_page(found, tmp_path / "page")
     text = (tmp_path / "page/selection.md").read_text()
+    assert (
+        "Fine-tuning is for 1 epoch here, as fine_tune in params.yaml says except for what is longer: "
+        "warmup_epochs: 0; schedule: cosine for step; unfreeze: none for head_first.\n"
+    ) in text
     assert "Weighted Kendall correlation with fine-tuning: logme 1.00, mean rank 1.00" in text
     assert json.loads((tmp_path / "page/selection.json").read_text())["candidates"][0]["name"] == "bundled"
     assert (tmp_path / "page/selection.png").stat().st_size > 1000
     assert "FINE-TUNED" in page.as_text(found)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "epochs", "brief"),
+    [
+        ({"name": "supervised", "train": "head"}, 3, {"name": "supervised", "train": "head"}),
+        ("supervised", 1, "supervised"),
+        ({"unfreeze": "head_first", "head_epochs": 2}, 3, {"unfreeze": "head_first", "head_epochs": 2}),
+        (
+            {"unfreeze": "head_first", "head_epochs": 4, "layer_decay": 0.8},
+            3,
+            {"unfreeze": "head_first", "layer_decay": 0.8},
+        ),
+        ({"unfreeze": "gradual", "unfreeze_every_epochs": 2}, 3, {"unfreeze": "head_first"}),
+        ({"unfreeze": "gradual", "l2_sp_alpha": 0.1}, 1, {"unfreeze": "none", "l2_sp_alpha": 0.1}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("schedule", "is_too_long"),
+    [
+        ("poly", False),
+        ({"name": "multi_step", "milestones": [0.5]}, False),
+        ({"name": "multi_step", "milestones": [20, 30]}, True),
+        ({"name": "step", "every_epochs": 10}, True),
+        ({"name": "plateau", "patience_epochs": 4}, True),
+        ({"name": "cosine_restarts", "first_epochs": 5}, True),
+    ],
+)
+def test_what_does_not_fit_into_few_epochs_is_made_to_and_said(strategy, epochs, brief, schedule, is_too_long):
+    strategy, brief = ({"name": "supervised", **s} if isinstance(s, dict) else s for s in (strategy, brief))
+    section = tiny_training.section(strategy=strategy, schedule=schedule, epochs=40, warmup_epochs=1, baseline=True)
+    found, said = verifying.shortened(section, epochs)
+    assert found.strategy == brief
+    assert found.schedule == ("cosine" if is_too_long else schedule)
+    assert ("schedule: cosine for " in said) == is_too_long
+    assert ("unfreeze: " in said) == (strategy != brief)
+    assert (" except " in said) == (is_too_long or strategy != brief or epochs == 1)
+    assert (found.epochs, found.baseline) == (epochs, False)
+    checked = FineTune(**found.model_dump())
+    assert not refusals(resolve(STRATEGIES, checked.strategy, where="x").options, epochs=epochs)
+    refuse_too_long(resolve(SCHEDULES, checked.schedule, where="x"), epochs, checked.warmup_epochs)
 
 
 def test_verifying_without_views_names_what_to_run(tmp_path):
@@ -426,6 +498,14 @@ def test_the_command_ranks_what_a_project_has(workspace, tmp_path, monkeypatch):
     assert lines[1].split()[:2] == ["1", "bundled"]
     assert "Take bundled: it is the best by logme" in done.stdout
     assert (tmp_path / "reports/selection/selection.json").is_file()
+    monkeypatch.setattr(verifying.Workspace, "check", lambda _: None)
+    (tmp_path / "reports/selection/selection.json").unlink()
+    done = CliRunner().invoke(with_commands(), ["select", str(file), "--scores", "logme", "--verify", "1"])
+    assert isinstance(done.exception, GraftError)  # there is nothing to fine-tune on, and the ranking is there
+    assert "Take bundled: it is the best by logme" in done.stdout
+    assert (tmp_path / "reports/selection/selection.json").is_file()
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(GraftError, match=r"not here: data/augmented/index.json.*dvc repro augment"):
         CliRunner().invoke(with_commands(), ["select", str(file), "--verify", "1"], catch_exceptions=False)
 
@@ -436,7 +516,7 @@ def test_a_selection_is_logged_once_and_a_silent_server_is_a_warning(tmp_path, m
     rows = made_up(tmp_path, a=({"logme": 3.0}, 90.0, 0.5), b=({"logme": 2.0}, 30.0, 0.4))
     facts = {"task": "segmentation", "num_points": 9, "num_images": 3, "height_px": 4, "width_px": 5}
     found = Selection(rank(rows, ["logme"]), {}, ["logme"], facts | {"device": "cpu", "num_threads": 1})
-    found.compare()
+    found.compare("as params.yaml says")
     page.write_page(found, tmp_path / "page")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     logged.log_or_warn(found, tmp_path / "page")

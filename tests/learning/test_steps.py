@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from graft.adaptation import supervised
 from graft.errors import GraftError
 from graft.forward import Forward
+from graft.losses import WeightedSum, resolve_losses
 from graft.models import WithAuxiliary, fresh
 from graft.plan import Plan
 from graft.resuming import Checkpoint
@@ -110,6 +113,24 @@ def test_two_batches_of_four_are_one_of_eight(num_samples, steps):
     for a, b, start in zip(whole, parts, Small().parameters(), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
         assert not torch.equal(a, start)
+    assert [r.train_loss for r in by_eight.history] == pytest.approx([r.train_loss for r in by_four.history], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        [{"name": "cross_entropy", "weight": 1.0, "label_smoothing": 0.1}],
+        [{"name": "cross_entropy", "weight": 0.5}, {"name": "focal", "weight": 2.0}],
+    ],
+)
+def test_two_batches_are_one_with_class_weights_too_whatever_classes_each_shows(losses):
+    views = InMemory(16).ignoring()
+    views.targets[::3][views.targets[::3] != 255] = 0
+    strategy = supervised(WeightedSum(resolve_losses(losses), torch.tensor([0.1, 5.0, 30.0])))
+    whole, by_eight = trained(training_of(views, strategy))
+    parts, by_four = trained(training_of(views, strategy, batch_size=4, accumulate_steps=2))
+    for a, b in zip(whole, parts, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     assert [r.train_loss for r in by_eight.history] == pytest.approx([r.train_loss for r in by_four.history], rel=1e-4)
 
 
@@ -249,27 +270,49 @@ class Normalised(Small):
         self.backbone = nn.Sequential(self.backbone, nn.BatchNorm2d(4))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("model", "num_eager"), [(Small, 0), (Normalised, 9)])
-def test_compiled_steps_are_the_same_to_rounding(model, num_eager, capsys):
+class Noting(Forward):
+    """Notes of each batch how long the forward took, and whether it compiled."""
+
+    def __call__(self, images):
+        started, before = time.perf_counter(), self.num_compiled
+        output = super().__call__(images)
+        self.notes = [*getattr(self, "notes", []), (time.perf_counter() - started, before == 0 < self.num_compiled)]
+        return output
+
+
+@pytest.mark.parametrize(("model", "num_eager"), [(Small, 0), pytest.param(Normalised, 9, marks=pytest.mark.slow)])
+def test_compiled_steps_are_the_same_to_rounding(model, num_eager, capsys, tmp_path, monkeypatch):
     """Compiled once, when the momentum of normalisation layers has settled: at 1 / 10 with the tenth batch."""
+    try:
+        use_runtime(tiny_training.runtime(compile=True))
+    except GraftError as error:  # no C++ compiler
+        pytest.skip(str(error))
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     settings = {"batch_size": 4, "epochs": 3}
     eager, _ = trained(training_of(InMemory(16), Plain(), model(), **settings))
     training = training_of(InMemory(16), Plain(), model(), **settings)
-    whole, told = training.forward, []
-    compiled = Forward(whole.model, (whole.scale, whole.shift), "float32", True, compiled=True)
-
-    def forward(images):
-        output = compiled(images)
-        told.append("the first compiled batch took" in capsys.readouterr().err)
-        return output
-
-    weights, trainee = trained(replace(training, forward=forward))
-    assert told.index(True) == num_eager
-    assert sum(told) == 1
+    whole = training.forward
+    compiled = Noting(whole.model, (whole.scale, whole.shift), "float32", True, compiled=True)
+    training = replace(training, forward=compiled)
+    weights, trainee = trained(training)
+    assert [has_compiled for _, has_compiled in compiled.notes].index(True) == num_eager
+    assert capsys.readouterr().err.count("runtime.compile: compiling") == 1
+    facts, (forward_seconds, _) = training.compile_facts(), compiled.notes[num_eager]
+    assert facts["first_compiled_batch_seconds"] > forward_seconds  # which leaves out the backward pass
+    assert facts["first_compiled_batch_seconds"] > facts["compile_seconds"] > forward_seconds / 2
     for a, b in zip(eager, weights, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
     assert list(trainee.best) == list(model().state_dict())
+
+
+def test_what_compiling_cost_is_the_first_compiled_batch_less_the_median_of_those_after_it():
+    training = training_of(InMemory(8), Plain())
+    assert training.compile_facts() == {}
+    training.batch_seconds.extend([1.0, 1.0, 60.0, 2.0, 30.0, 1.5])
+    training.forward.num_compiled = 4
+    assert training.compile_facts() == {"first_compiled_batch_seconds": 60.0, "compile_seconds": 58.0}
+    training.forward.num_compiled = 1
+    assert training.compile_facts() == {"first_compiled_batch_seconds": 1.5}
 
 
 @pytest.mark.parametrize("changes", [{"precision": "fp16"}, {"compile": True}])

@@ -19,7 +19,7 @@ from graft.predicting_torch import torch_runner
 from graft.sample import ClassMap, content_seed, read_json, sha256_of
 from graft.sampling import shuffled
 from graft.schedules import SCHEDULES
-from graft.training import Forward, Plan
+from graft.training import Forward, Plan, Training
 from tests import tiny_training
 
 
@@ -211,6 +211,14 @@ def test_compiling_is_refused_where_features_are_reused(streets, tmp_path):
         GraftError, match=r"runtime\.compile is true, and this strategy reuses features.*compile: false"
     ):
         tiny_training.run(streets, tmp_path, strategy=strategy, runtime_changes={"compile": True})
+
+
+def test_what_compiling_cost_is_measured_and_in_no_declared_output(streets, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Training, "compile_facts", lambda _: {"compile_seconds": 41.25})
+    tiny_training.run(streets, tmp_path, epochs=1, warmup_epochs=0, measured=tmp_path / "measured.json")
+    assert read_json(tmp_path / "measured.json") == {"fine_tuned.compile_seconds": 41.25}
+    assert "seconds" not in (tmp_path / "curves/summary.json").read_text()
+    assert "fine_tuned: runtime.compile: compile_seconds 41.2" in capsys.readouterr().err
 
 
 def test_weights_of_another_model_are_refused(streets, tmp_path):

@@ -19,7 +19,7 @@ from graft.choices import resolve
 from graft.class_weights import CLASS_WEIGHTS
 from graft.class_weights import class_weights as weights_of
 from graft.errors import GraftError
-from graft.losses import LOSSES, TASKS, WITHOUT_CLASS_WEIGHTS, WeightedSum, resolve_losses
+from graft.losses import LOSSES, MEANS_OVER_TARGETS, TASKS, WITHOUT_CLASS_WEIGHTS, WeightedSum, resolve_losses
 from graft.mixed import MixedTargets
 from graft.params import FineTune
 from graft.params_file import check_file
@@ -188,6 +188,19 @@ def batch(shape: tuple[int, ...], num_classes: int = K, num_present: int = K) ->
 
 def tensor_of(weights):
     return None if weights is None else torch.tensor(weights, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("name", "options", "weights"), CASES)
+def test_of_a_mean_over_targets_and_of_no_other_loss_parts_make_the_whole(name, options, weights):
+    logits, targets = batch((2, 5, 6), ROWS[name].num_classes)
+    logits, targets[0] = logits * 4, targets[0].clamp_max(1)  # some pixels are easy, and the images differ
+    loss = WeightedSum(resolve_losses([{"name": name, "weight": 2.0, **options}]), tensor_of(weights))
+    by_class = np.asarray(weights or np.ones(K))
+    shares = [by_class[target[target != 255]].sum() for target in targets.numpy()]
+    parts = np.average([loss(logits[[n]], targets[[n]]) for n in range(2)], weights=shares)
+    is_whole = parts == pytest.approx(float(loss(logits, targets)), rel=1e-9)
+    assert is_whole == (name in MEANS_OVER_TARGETS)
+    assert loss.target_weights is (loss.class_weights if is_whole else None)
 
 
 def test_every_loss_has_a_row():

@@ -42,6 +42,7 @@ class Supervised(Strategy):
         if problems := refusals(options):
             raise problems[0] if len(problems) == 1 else GraftError.of_all("a strategy that makes no sense", problems)
         self.loss, self.options, self.movement = loss, options, movement_of(options)
+        self.target_weights = loss.target_weights
         self.pull: L2SP | None = None
         self.rest: FeatureForward | None = None
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from graft.cli import app, check_project
+
+if TYPE_CHECKING:
+    from graft.selection.selecting import Selection
 
 FOLDER = Path("reports/selection")
 
@@ -29,7 +32,7 @@ def select(
     check_project()
     from graft.params_file import load_params
     from graft.selection import candidates as listing
-    from graft.selection import logged, page, verifying
+    from graft.selection import logged, verifying
     from graft.selection.selecting import resolved_scores
     from graft.selection.selecting import select as score
 
@@ -41,15 +44,22 @@ def select(
     from graft.cli.downloading import downloaded
 
     selection = score(listed, chosen, params, downloaded, num_images=images, pixels_per_class=pixels)
+    _tell(selection)
     if verify:
         from pipeline.fine_tune import fine_tune
         from pipeline.pretrain_load import pretrain_load
 
         stages = verifying.Stages(pretrain_load, fine_tune)
         best = selection.ordered[:verify]
-        verifying.verify(best, params, epochs, stages, verifying.Workspace(), download=downloaded)
-        selection.compare()
-    page.write_page(selection, FOLDER)
+        selection.compare(verifying.verify(best, params, epochs, stages, verifying.Workspace(), download=downloaded))
+        _tell(selection)
     logged.log_or_warn(selection, FOLDER)
-    typer.echo(page.as_text(selection))
     typer.echo(f"{FOLDER / 'selection.md'} says the same, selection.json as data")
+
+
+def _tell(selection: Selection) -> None:
+    """Writes the page and prints what it says."""
+    from graft.selection import page
+
+    page.write_page(selection, FOLDER)
+    typer.echo(page.as_text(selection))

@@ -64,7 +64,7 @@ def fine_tune(
 ) -> None:
     """Train; an interrupted training resumes where it was."""
     inputs = {"augmented": augmented, "val": val, "class_map": class_map, "pretrained": pretrained}
-    _run("fine-tune", inputs, {"out": out, "curves": curves}, _resume_and_listen)
+    _run("fine-tune", inputs, {"out": out, "curves": curves}, _resume_measure_and_listen)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -93,11 +93,9 @@ def export(
 ) -> None:
     """Write ONNX, prove it equal, write the model card; then publish to MLflow."""
     from graft import publish
-    from graft.records import MEASURED
 
     inputs = {"images": images, "class_map": class_map, "model": model, "metrics": metrics, "card": card}
-    MEASURED.mkdir(parents=True, exist_ok=True)
-    _run("export", inputs, {"out": out}, lambda _: {"measured": MEASURED / "export.json"})
+    _run("export", inputs, {"out": out}, lambda _: _measured("export"))
     publish.publish_or_warn()
 
 
@@ -116,7 +114,15 @@ def _run(
     run_stage(stage, lambda: getattr(importlib.import_module(f"pipeline.{name}"), name), inputs, outputs, extras)
 
 
-def _resume_and_listen(fingerprint: str) -> dict[str, Any]:
+def _measured(stage: str) -> dict[str, Any]:
+    from graft.records import MEASURED
+
+    MEASURED.mkdir(parents=True, exist_ok=True)
+    return {"measured": MEASURED / f"{stage}.json"}
+
+
+def _resume_measure_and_listen(fingerprint: str) -> dict[str, Any]:
     from graft import publish
 
-    return {"resume": Path(".resume") / fingerprint, "listen": publish.listener("fine-tune", fingerprint)}
+    listen = publish.listener("fine-tune", fingerprint)
+    return {"resume": Path(".resume") / fingerprint, "listen": listen, **_measured("fine-tune")}

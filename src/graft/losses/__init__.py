@@ -39,9 +39,12 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
 TASKS = dict.fromkeys(LOSSES, ("segmentation", "classification")) | {"boundary": ("segmentation",)}
 # Losses that weigh the classes themselves, or have but one.
 WITHOUT_CLASS_WEIGHTS = ("binary_dice", "generalised_dice")
+# Means over the targets, each counting what its class weighs: sum_i w[t_i] l_i / sum_i w[t_i], l_i of one target alone.
+MEANS_OVER_TARGETS = ("binary_cross_entropy", "cross_entropy", "focal", "mse")
 
 __all__ = [
     "LOSSES",
+    "MEANS_OVER_TARGETS",
     "TASKS",
     "WITHOUT_CLASS_WEIGHTS",
     "WeightedSum",

@@ -48,6 +48,13 @@ class WeightedSum:
             return targets.share * self(logits, targets.first) + (1 - targets.share) * self(logits, targets.second)
         return sum(weight * loss(logits, targets, self.class_weights) for weight, loss in self.terms)
 
+    @property
+    def target_weights(self) -> Tensor | None:
+        """What a target counts by its class, [K], if every term is a mean over targets so weighted; else None."""
+        from graft.losses import MEANS_OVER_TARGETS
+
+        return self.class_weights if all(loss.name in MEANS_OVER_TARGETS for _, loss in self.terms) else None
+
     def to(self, device: torch.device | str) -> WeightedSum:
         """The same loss for logits on `device`."""
         return self if self.class_weights is None else WeightedSum(self.terms, self.class_weights.to(device))

@@ -48,7 +48,10 @@ def _missing(path: Path, file: str, sha256: str | None) -> str | None:
 def _missing_of_hub(options: Mapping[str, Any]) -> str | None:
     repository, revision = cast(str, published(options["weights"]).hf_hub_id), options["revision"]
     if revision is None:
-        return f"not here: pin revision and sha256 of {repository} first (graft pin writes them)"
+        return (
+            f"not here: its entry needs revision and sha256 of {repository}; graft pin finds both for the source in "
+            "params.yaml, to be copied from there"
+        )
     return _missing(place_of(repository, revision), f"{FILE} of {repository}", options["sha256"])
 
 

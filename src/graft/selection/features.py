@@ -19,7 +19,7 @@ from graft.predicting import prepared
 from graft.predicting_torch import autocast, normalisation
 from graft.progress import progress
 from graft.records import content_digest
-from graft.sample import RGB, content_seed, read_json
+from graft.sample import RGB, content_seed
 from graft.selection.candidates import Candidate
 from graft.selection.points import Points
 from graft.starting import normalisation_of
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from graft.weights import Downloader, Source
 
 CACHE = Path("reports/selection/features")
-STATISTICS = Path("data/augmented/statistics.json")
 NOT_RESIZED = {"name": "none"}
 
 
@@ -79,7 +78,7 @@ def load(candidate: Candidate, points: Points, download: Downloader) -> Loaded:
     if source.state is not None:
         left = load_into(model, source, names).reinitialised
         has_head = source.class_names is not None and not any(name.startswith("head.") for name in left)
-    statistics = read_json(STATISTICS) if classes.channels != RGB else {}
+    statistics = points.channel_statistics if classes.channels != RGB else {}
     mean, std = normalisation_of(classes, {"mean": source.mean, "std": source.std}, statistics)
     spec = ModelSpec(
         task=classes.task,

@@ -77,12 +77,15 @@ def as_json(selection: Selection) -> dict[str, Any]:
         "not_scored": selection.unusable,
         "recommendation": selection.recommendation,
         "weighted_kendall": selection.agreements,
+        "fine_tuned": selection.trained,
         "facts": selection.facts,
     }
 
 
 def _below(selection: Selection) -> list[str]:
     said = [selection.recommendation]
+    if selection.trained:
+        said += ["", selection.trained]
     if selection.agreements:
         said += ["", f"Weighted Kendall correlation with fine-tuning: {_correlations(selection.agreements)}."]
     return said

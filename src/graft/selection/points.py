@@ -16,6 +16,7 @@ from graft.datasets.images import decode_mask
 from graft.datasets.resizing import RESIZES, resize_image, resize_mask
 from graft.datasets.shards import Row, num_rows, read_rows
 from graft.datasets.stacks import decode
+from graft.datasets.statistics import counts_of, nothing, statistics
 from graft.errors import GraftError
 from graft.progress import progress
 from graft.records import content_digest, digest_of
@@ -60,6 +61,13 @@ class Points:
         """The images the points are in, uint8 `[H, W, C]`, resized."""
         for row in _chosen(self.train, self.rows):
             yield _piece(row, self.classes, self.resize, self.max_pixels, self.seed)[0]
+
+    @cached_property
+    def channel_statistics(self) -> dict[str, Any]:
+        """`mean` and `std` of each channel over the pixels of the images, in 0..1, as augment finds them of all."""
+        start = nothing(self.classes.num_classes, len(self.classes.channels))
+        counts = sum((counts_of(image, 0, [], self.classes.num_classes) for image in self.images()), start)
+        return statistics(counts, self.classes, 0, [], [])
 
     @cached_property
     def digest(self) -> str:

@@ -40,6 +40,7 @@ class Selection:
         scores: Names of the scores.
         facts: What they were computed on.
         agreements: Weighted Kendall correlations with fine-tuning, by score; empty before `verify`.
+        trained: How the best were fine-tuned, in words; empty before `verify`.
     """
 
     ordered: list[Scored]
@@ -47,14 +48,16 @@ class Selection:
     scores: list[str]
     facts: dict[str, Any]
     agreements: dict[str, float | None] = field(default_factory=dict)
+    trained: str = ""
 
     @property
     def recommendation(self) -> str:
         """Which candidate to take and why, in words."""
         return recommendation(self.ordered, self.scores)
 
-    def compare(self) -> None:
-        """Notes how the scores agree with what was verified."""
+    def compare(self, trained: str) -> None:
+        """Notes how the scores agree with what was verified, and how that was trained."""
+        self.trained = trained
         self.agreements = agreements(self.ordered, self.scores)
 
 

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graft.adaptation import STRATEGIES
+from graft.choices import resolve
 from graft.errors import GraftError
 from graft.metrics.confusion import HEADLINE
 from graft.params import FineTune, Params
-from graft.progress import progress
+from graft.progress import progress, say
 from graft.records import content_digest, digest_of
 from graft.sample import read_json, write_json
+from graft.schedules import SCHEDULES, refuse_too_long
 from graft.selection.candidates import Candidate
 from graft.selection.ranking import Scored
 
@@ -58,11 +61,11 @@ def verify(
     *,
     folder: Path = FOLDER,
     **downloads: Any,
-) -> None:
+) -> str:
     """Fine-tunes candidates for a few epochs and notes each one's best val score in `verified`.
 
-    What fine_tune in `params.yaml` says holds, epochs and the baseline apart. Results are kept by the digest of all
-    they depend on, and an interrupted training goes on where it was.
+    What fine_tune in `params.yaml` says holds, the baseline and what does not fit into so few epochs apart. Results are
+    kept by the digest of all they depend on, and an interrupted training goes on where it was.
 
     Args:
         best: The candidates.
@@ -72,8 +75,12 @@ def verify(
         workspace: What they read.
         folder: Where the results are kept.
         downloads: `download`, for registered models.
+
+    Returns:
+        How they were trained, in words.
     """
-    brief = _shortened(params.fine_tune, epochs)
+    brief, said = shortened(params.fine_tune, epochs)
+    say(said)
     data = {"augmented": digest_of(workspace.augmented), "val": digest_of(workspace.val)}
     for one in progress(best, "Fine-tuning candidates", unit="candidate"):
         facts = {"fine_tune": brief.model_dump(), "preprocess": params.preprocess.model_dump(), "seed": params.seed}
@@ -86,16 +93,45 @@ def verify(
             write_json(file, facts | {"score": score})
             shutil.rmtree(RESUME / digest, ignore_errors=True)
         one.verified = read_json(file)["score"]
+    return said
 
 
-def _shortened(fine_tune: FineTune, epochs: int) -> FineTune:
-    changes = {
-        "epochs": epochs,
-        "warmup_epochs": min(fine_tune.warmup_epochs, epochs - 1),
-        "early_stopping_epochs": None,
-        "baseline": False,
+def shortened(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
+    """The section for so few epochs, and in words how it trains.
+
+    What does not fit is made to: a warm-up is cut, a schedule that is too long becomes `cosine`, and of the ways of
+    unfreezing `gradual` (whose length depends on the model) and too long a `head_first` become one epoch of the head.
+    """
+    warmup = min(fine_tune.warmup_epochs, epochs - 1)
+    schedule = resolve(SCHEDULES, fine_tune.schedule, where="fine_tune.schedule")
+    try:
+        refuse_too_long(schedule, epochs, warmup)
+        fitting: Any = fine_tune.schedule
+    except GraftError:
+        fitting = "cosine"
+    strategy, unfreezing = _shortened_strategy(fine_tune.strategy, epochs)
+    replaced = {
+        f"warmup_epochs: {warmup}": warmup != fine_tune.warmup_epochs,
+        f"schedule: cosine for {schedule.name}": fitting != fine_tune.schedule,
+        unfreezing: strategy != fine_tune.strategy,
     }
-    return fine_tune.model_copy(update=changes)
+    changes = {"epochs": epochs, "warmup_epochs": warmup, "schedule": fitting, "strategy": strategy}
+    brief = fine_tune.model_copy(update=changes | {"early_stopping_epochs": None, "baseline": False})
+    said = f"Fine-tuning is for {epochs} epoch{'s' * (epochs != 1)} here, as fine_tune in params.yaml says"
+    unfit = [text for text, is_replaced in replaced.items() if is_replaced]
+    return brief, f"{said}{' except for what is longer: ' if unfit else ''}{'; '.join(unfit)}."
+
+
+def _shortened_strategy(spec: Any, epochs: int) -> tuple[Any, str]:
+    """The strategy with an unfreezing that ends before the last epoch, and in words what it is if it was changed."""
+    options = resolve(STRATEGIES, spec, where="fine_tune.strategy").options
+    way, head_epochs = options["unfreeze"], options["head_epochs"]
+    if way == "none" or (way == "head_first" and head_epochs < epochs):
+        return spec, ""
+    kept = {key: value for key, value in spec.items() if key not in ("head_epochs", "unfreeze_every_epochs")}
+    if epochs == 1:
+        return kept | {"unfreeze": "none"}, f"unfreeze: none for {way}"
+    return kept | {"unfreeze": "head_first"}, f"unfreeze: head_first, head_epochs: 1 for {way}"
 
 
 def _trained(
