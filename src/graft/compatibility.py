@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from graft import freezing
 from graft.adaptation import STRATEGIES
-from graft.adaptation.combinations import refusals
+from graft.adaptation.combinations import movement_of, refusals
 from graft.assembling import beside_reused_features
 from graft.augmentations import POLICIES
 from graft.augmentations.steps import contradictions
@@ -23,6 +24,7 @@ from graft.mixing import MIXINGS
 from graft.models import Model, build, resolve_model
 from graft.optimizers import OPTIMIZERS
 from graft.params import Params
+from graft.predicting import padding
 from graft.schedules import SCHEDULES, refuse_too_long
 from graft.weights import WEIGHTS
 from graft.weights.file import pinned_digest
@@ -171,8 +173,14 @@ def _of_the_strategy(params: Params, model: Model) -> Iterator[tuple[Place, Graf
 
 
 def _of_the_batch(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
-    """Batches of one image, for a model that cannot normalise one."""
-    if params.fine_tune.batch_size == 1 and model.needs_two:
+    """Batches of one image, for a model that trains layers which cannot normalise one."""
+    if params.fine_tune.batch_size > 1:
+        return
+    movement = movement_of(resolve(STRATEGIES, params.fine_tune.strategy, where="fine_tune.strategy").options)
+    freezing.apply(model, movement.train, movement.normalisation)
+    crop, rule = params.augment.crop, (model.padding_multiple, model.min_side_px)
+    height_px, width_px = (side + padding(side, *rule) for side in (crop.height_px, crop.width_px))
+    if model.needs_two(height_px, width_px):
         yield (
             ("fine_tune", "batch_size"),
             GraftError(

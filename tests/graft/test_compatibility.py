@@ -30,7 +30,10 @@ def file(folder: Path, changes: dict[str, Any]) -> Path:
 
 CROP_64 = {"augment.crop": {"height_px": 64, "width_px": 64}}
 HUB = {"name": "timm", "weights": "resnet18.a1_in1k"}
+ONE = {"fine_tune.batch_size": 1}
 REUSING = {"name": "supervised", "train": "head", "reuse_features": True}
+UNET_ON_SK = {"model": {"name": "unet", "encoder": "timm-skresnet18"}}
+MOBILENET_V4 = CLASSIFICATION | {"model": {"name": "timm", "variant": "mobilenetv4_conv_small"}}
 BINARY = {"fine_tune.losses": [{"name": "binary_dice", "weight": 1.0}]}
 MASKS = {"name": "mask_folder", "images": "*.png", "masks": "m/{stem}.png"}
 HALVES = MASKS | {"classes": {"background": [0], "object": "rest"}}
@@ -106,6 +109,8 @@ REFUSED = {
         source(name="registry", model_uri="models:/streets/3"),
         r"models:/streets/3 is not pinned.*graft pin",
     ),
+    "one value a channel in the encoder": (UNET_ON_SK | ONE, r"batches of one image for unet"),
+    "one value a channel behind timm's pooling": (MOBILENET_V4 | ONE, r"batches of one image for timm"),
     "one foreground where masks are streets": (BINARY, r"binary_dice is for two classes, .*here are 11.*write dice"),
     "one foreground of three classes": (BINARY | {"ingest.source": THIRDS}, r"binary_dice .*here are 3\."),
     "one foreground of a stack's three classes": (
@@ -142,6 +147,10 @@ def test_what_cannot_work_together_is_refused_at_its_line(case: str, tmp_path: P
 
 
 FITTING = {
+    "one image, and the layers that cannot normalise it rest": MOBILENET_V4
+    | ONE
+    | {"fine_tune.strategy": {"name": "supervised", "train": "frozen_backbone"}},
+    "one image where every map has several values": CLASSIFICATION | ONE | {"model": "resnet"},
     "weights of a hub, pinned": source(**HUB, revision="0" * 40, sha256="0" * 64),
     "weights that torchvision has for this model": source(name="torchvision", weights="IMAGENET1K_V2"),
     "weights in a pinned file that is elsewhere": source(name="file", path="gone.pth", sha256="0" * 64),
