@@ -23,7 +23,7 @@ from graft.losses import refused_class_weights, resolve_losses
 from graft.mixing import MIXINGS
 from graft.models import Model, build, resolve_model
 from graft.optimizers import OPTIMIZERS
-from graft.params import Params
+from graft.params import Crop, Params
 from graft.predicting import padding
 from graft.schedules import SCHEDULES, refuse_too_long
 from graft.weights import WEIGHTS
@@ -124,7 +124,7 @@ def _of_the_schedule(params: Params) -> Iterator[tuple[Place, GraftError]]:
 
 
 def _of_sizes(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
-    """Views that are too small for the model, or not of the one size it takes."""
+    """Views that are too small for the model, not of the one size it takes, or that its patches do not divide."""
     crop, fixed, least = params.augment.crop, model.fixed_size_px, model.min_side_px
     name = resolve_model(params.task, params.model).name
     if fixed is not None and (crop.height_px, crop.width_px) != (fixed, fixed):
@@ -145,6 +145,16 @@ def _of_sizes(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]
                 remedy="enlarge augment.crop (and the images, by preprocess.resize), or choose another model",
             ),
         )
+    elif fixed is None and model.is_transformer and (sizes := _nearest(model, crop)):
+        yield (
+            ("augment", "crop"),
+            GraftError(
+                f"views of {crop.width_px}×{crop.height_px} px for {name}",
+                rule=f"a transformer trains on views whose height and width are multiples of {model.padding_multiple} "
+                "px, or every batch would be padded",
+                remedy=f"set {sizes}",
+            ),
+        )
 
 
 def _of_a_fixed_size(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
@@ -159,6 +169,18 @@ def _of_a_fixed_size(params: Params, model: Model) -> Iterator[tuple[Place, Graf
                 remedy=f"set preprocess.resize: {{name: fit, size_px: {fixed}}}; the rest is mirrored",
             ),
         )
+
+
+def _nearest(model: Model, crop: Crop) -> str:
+    """For each side of the crop that the model would pad, the nearest sizes that it would not; in words."""
+    multiple = model.padding_multiple
+    words = []
+    for key, side in (("height_px", crop.height_px), ("width_px", crop.width_px)):
+        below = side // multiple * multiple
+        if side != below:
+            smaller = f"{below} or " if below >= model.min_side_px else ""
+            words.append(f"augment.crop.{key} to {smaller}{below + multiple}")
+    return " and ".join(words)
 
 
 def _of_the_strategy(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:

@@ -29,11 +29,13 @@ def file(folder: Path, changes: dict[str, Any]) -> Path:
 
 
 CROP_64 = {"augment.crop": {"height_px": 64, "width_px": 64}}
+CROP_250 = {"augment.crop": {"height_px": 250, "width_px": 256}}
 HUB = {"name": "timm", "weights": "resnet18.a1_in1k"}
 ONE = {"fine_tune.batch_size": 1}
 REUSING = {"name": "supervised", "train": "head", "reuse_features": True}
 UNET_ON_SK = {"model": {"name": "unet", "encoder": "timm-skresnet18"}}
 MOBILENET_V4 = CLASSIFICATION | {"model": {"name": "timm", "variant": "mobilenetv4_conv_small"}}
+SWIN = CLASSIFICATION | {"model": {"name": "timm", "variant": "swin_tiny_patch4_window7_224"}}
 BINARY = {"fine_tune.losses": [{"name": "binary_dice", "weight": 1.0}]}
 MASKS = {"name": "mask_folder", "images": "*.png", "masks": "m/{stem}.png"}
 HALVES = MASKS | {"classes": {"background": [0], "object": "rest"}}
@@ -42,6 +44,10 @@ THIRDS = MASKS | {"classes": {"background": [0], "scratch": [1], "dent": [2]}}
 
 def source(**options: Any) -> dict[str, Any]:
     return {"pretrain_load.source": options}
+
+
+def multiples(multiple: int, remedy: str) -> str:
+    return rf"views of 256×250 px for .*multiples of {multiple} px, or .* padded. Remedy: set augment.crop.{remedy}\."
 
 
 REFUSED = {
@@ -111,6 +117,11 @@ REFUSED = {
     ),
     "one value a channel in the encoder": (UNET_ON_SK | ONE, r"batches of one image for unet"),
     "one value a channel behind timm's pooling": (MOBILENET_V4 | ONE, r"batches of one image for timm"),
+    "patches of vit": (CLASSIFICATION | CROP_250 | {"model": "vit"}, multiples(16, "height_px to 240 or 256")),
+    "windows of swin": (CLASSIFICATION | CROP_250 | {"model": "swin"}, multiples(32, "height_px to 224 or 256")),
+    "windows of timm's swin": (SWIN | CROP_250, multiples(32, "height_px to 224 or 256")),
+    "patches of segformer": (CROP_250 | {"model": "segformer"}, multiples(32, "height_px to 224 or 256")),
+    "patches of dpt": (CROP_250 | {"model": "dpt"}, multiples(32, "height_px to 224 or 256")),
     "one foreground where masks are streets": (BINARY, r"binary_dice is for two classes, .*here are 11.*write dice"),
     "one foreground of three classes": (BINARY | {"ingest.source": THIRDS}, r"binary_dice .*here are 3\."),
     "one foreground of a stack's three classes": (
@@ -147,6 +158,8 @@ def test_what_cannot_work_together_is_refused_at_its_line(case: str, tmp_path: P
 
 
 FITTING = {
+    "a transformer's views that its patches divide": CLASSIFICATION | CROP_64 | {"model": "vit"},
+    "a convolutional network's views are padded": CROP_250 | {"model": {"name": "segformer", "encoder": "resnet18"}},
     "one image, and the layers that cannot normalise it rest": MOBILENET_V4
     | ONE
     | {"fine_tune.strategy": {"name": "supervised", "train": "frozen_backbone"}},

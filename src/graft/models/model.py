@@ -41,6 +41,8 @@ class Model(nn.Module):
         padding_multiple: Height and width that reach the model should be multiples of this.
         min_side_px: Smallest height and width the model works with, also in training with one image.
         fixed_size_px: The only height and width the model works with; None where any will do.
+        is_transformer: Whether it sees images as patches, so that views to train on must be multiples of
+            `padding_multiple`; those of other models are padded.
         auxiliary: Features to logits of a second loss, which helps the backbone's middle to learn.
         auxiliary_weight: What that second loss counts.
     """
@@ -54,6 +56,7 @@ class Model(nn.Module):
         padding_multiple: int = 1,
         min_side_px: int = 32,
         fixed_size_px: int | None = None,
+        is_transformer: bool = False,
         auxiliary: nn.Module | None = None,
         auxiliary_weight: float = 0.0,
     ) -> None:
@@ -61,7 +64,7 @@ class Model(nn.Module):
         self.backbone, self.head, self.auxiliary = backbone, head, auxiliary
         self.class_layers, self.auxiliary_weight = class_layers, auxiliary_weight
         self.padding_multiple, self.min_side_px = padding_multiple, min_side_px
-        self.fixed_size_px = fixed_size_px
+        self.fixed_size_px, self.is_transformer = fixed_size_px, is_transformer
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # MobileNetV3's 0.01 lags far behind in short training: test mean IoU of 4% at a training loss of 0.9.
