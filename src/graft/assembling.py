@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,27 @@ if TYPE_CHECKING:
     from graft.params import FineTune, Runtime
 
 Registry = Mapping[str, Callable[..., Any]]
+
+
+def beside_reused_features(mixing: str, compiled: bool) -> Iterator[GraftError]:
+    """What cannot be had together with features that are computed once.
+
+    Args:
+        mixing: Name of `fine_tune.mixing`.
+        compiled: `runtime.compile`.
+    """
+    if mixing != "none":
+        yield GraftError(
+            f"fine_tune.mixing is {mixing!r}, and this strategy reuses features",
+            rule="features are computed once, from images as they are; mixed images would need new ones",
+            remedy="set fine_tune.mixing: none, or reuse no features",
+        )
+    if compiled:
+        yield GraftError(
+            "runtime.compile is true, and this strategy reuses features",
+            rule="what is left of the model is not compiled: it costs little",
+            remedy="set runtime.compile: false, or reuse no features",
+        )
 
 
 @dataclass(frozen=True)
@@ -65,22 +86,9 @@ class Bench:
         plan = self.plan(learning_rate)
         views, forward = strategy.prepare(model, self.views, self.forward(model, compiled=self.runtime.compile))
         if views is not self.views:
-            self._check_reuse(plan)
+            for refusal in beside_reused_features(self.mixing().name, self.runtime.compile):
+                raise refusal
         return Training(trainee, plan, views, strategy, forward)
-
-    def _check_reuse(self, plan: Plan) -> None:
-        if plan.mix is not None:
-            raise GraftError(
-                f"fine_tune.mixing is {self.params.mixing!r}, and this strategy reuses features",
-                rule="features are computed once, from images as they are; mixed images would need new ones",
-                remedy="set fine_tune.mixing: none, or reuse no features",
-            )
-        if self.runtime.compile:
-            raise GraftError(
-                "runtime.compile is true, and this strategy reuses features",
-                rule="what is left of the model is not compiled: it costs little",
-                remedy="set runtime.compile: false, or reuse no features",
-            )
 
     def device(self) -> torch.device:
         """The device of the runtime, which this process uses from now on as the params say.

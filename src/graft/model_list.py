@@ -119,7 +119,8 @@ def _rule(model: Any) -> str:
     if model.fixed_size_px:
         return f"exactly {model.fixed_size_px} px"
     multiple = f", multiples of {model.padding_multiple}" if model.padding_multiple > 1 else ""
-    return f"from {model.min_side_px} px{multiple}{', batches of 2' if model.needs_two else ''}"
+    side = 4 * model.min_side_px
+    return f"from {model.min_side_px} px{multiple}{', batches of 2' if model.needs_two(side, side) else ''}"
 
 
 def _with_weights(row: Listed) -> Listed:

@@ -152,7 +152,7 @@ def _refuse_other_task(choice: Choice, served: Any, task: Any, key: str) -> None
         )
 
 
-def _disagreements(values: Mapping[str, Any]) -> Iterable[tuple[tuple[str, ...], GraftError]]:
+def _disagreements(values: Mapping[str, Any]) -> Iterable[tuple[tuple[str | int, ...], GraftError]]:
     from graft.compatibility import disagreements  # builds the model's outline, and so imports torch
 
     return disagreements(Params.model_validate(values))

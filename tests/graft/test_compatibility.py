@@ -12,8 +12,11 @@ from graft.errors import GraftError
 from graft.params_file import check_file
 from graft.params_writing import DOCUMENTED
 from graft.recipes import recipes
+from graft.sample import sha256_of
+from graft.weights.bundled import FOLDER
 from tests.dotted_keys import put
 
+BUNDLED = FOLDER / "weights.safetensors"
 CLASSIFICATION = {"task": "classification", "pretrain_load.source": "none"}
 
 
@@ -26,6 +29,27 @@ def file(folder: Path, changes: dict[str, Any]) -> Path:
 
 
 CROP_64 = {"augment.crop": {"height_px": 64, "width_px": 64}}
+CROP_250 = {"augment.crop": {"height_px": 250, "width_px": 256}}
+HUB = {"name": "timm", "weights": "resnet18.a1_in1k"}
+ONE = {"fine_tune.batch_size": 1}
+REUSING = {"name": "supervised", "train": "head", "reuse_features": True}
+UNET_ON_SK = {"model": {"name": "unet", "encoder": "timm-skresnet18"}}
+MOBILENET_V4 = CLASSIFICATION | {"model": {"name": "timm", "variant": "mobilenetv4_conv_small"}}
+SWIN = CLASSIFICATION | {"model": {"name": "timm", "variant": "swin_tiny_patch4_window7_224"}}
+BINARY = {"fine_tune.losses": [{"name": "binary_dice", "weight": 1.0}]}
+MASKS = {"name": "mask_folder", "images": "*.png", "masks": "m/{stem}.png"}
+HALVES = MASKS | {"classes": {"background": [0], "object": "rest"}}
+THIRDS = MASKS | {"classes": {"background": [0], "scratch": [1], "dent": [2]}}
+
+
+def source(**options: Any) -> dict[str, Any]:
+    return {"pretrain_load.source": options}
+
+
+def multiples(multiple: int, remedy: str) -> str:
+    return rf"views of 256×250 px for .*multiples of {multiple} px, or .* padded. Remedy: set augment.crop.{remedy}\."
+
+
 REFUSED = {
     "inception below its smallest size": (
         CLASSIFICATION | CROP_64 | {"model": {"name": "inception_v3"}},
@@ -56,7 +80,60 @@ REFUSED = {
             "fine_tune.strategy": {"name": "supervised", "train": "head", "reuse_features": True},
             "fine_tune.mixing": "cutmix",
         },
-        r"reuse_features with fine_tune.mixing: cutmix",
+        r"mixing is 'cutmix', and this strategy reuses features",
+    ),
+    "compiling beside reused features": (
+        {"fine_tune.strategy": REUSING, "runtime.compile": True},
+        r"runtime.compile is true, and this strategy reuses features",
+    ),
+    "an optimizer that timm has not": (
+        {"fine_tune.optimizer": {"name": "timm", "algorithm": "lionn"}},
+        r"timm has no optimizer 'lionn'.*did you mean 'lion'",
+    ),
+    "nesterov without momentum": (
+        {"fine_tune.optimizer": {"name": "sgd", "nesterov": True, "momentum": 0.0}},
+        r"nesterov without momentum.*set momentum",
+    ),
+    "weights that torchvision has not for this model": (
+        {"model": "plain_fcn", **source(name="torchvision", weights="IMAGENET1K_V1")},
+        r"pretrain_load.source.weights: torchvision has no weights 'IMAGENET1K_V1' for plain_fcn",
+    ),
+    "weights that timm has not": (
+        source(**HUB | {"weights": "resnet18.a1_in1"}),
+        r"timm publishes no weights 'resnet18.a1_in1'.*did you mean 'resnet18.a1_in1k'",
+    ),
+    "a hub's weights without a digest": (
+        source(**HUB, revision="0" * 40),
+        r"resnet18.a1_in1k is not pinned.*graft pin",
+    ),
+    "a file without a digest": (
+        source(name="file", path=str(BUNDLED)),
+        rf"{BUNDLED}: the weights file is not pinned.*sha256: {sha256_of(BUNDLED)}",
+    ),
+    "a file that is not there": (source(name="file", path="gone.pth"), "gone.pth: weights file not found"),
+    "a version without a digest": (
+        source(name="registry", model_uri="models:/streets/3"),
+        r"models:/streets/3 is not pinned.*graft pin",
+    ),
+    "one value a channel in the encoder": (UNET_ON_SK | ONE, r"batches of one image for unet"),
+    "one value a channel behind timm's pooling": (MOBILENET_V4 | ONE, r"batches of one image for timm"),
+    "patches of vit": (CLASSIFICATION | CROP_250 | {"model": "vit"}, multiples(16, "height_px to 240 or 256")),
+    "windows of swin": (CLASSIFICATION | CROP_250 | {"model": "swin"}, multiples(32, "height_px to 224 or 256")),
+    "windows of timm's swin": (SWIN | CROP_250, multiples(32, "height_px to 224 or 256")),
+    "patches of segformer": (CROP_250 | {"model": "segformer"}, multiples(32, "height_px to 224 or 256")),
+    "patches of dpt": (CROP_250 | {"model": "dpt"}, multiples(32, "height_px to 224 or 256")),
+    "one foreground where masks are streets": (BINARY, r"binary_dice is for two classes, .*here are 11.*write dice"),
+    "one foreground of three classes": (BINARY | {"ingest.source": THIRDS}, r"binary_dice .*here are 3\."),
+    "one foreground of a stack's three classes": (
+        BINARY | {"ingest.source": {"name": "stacks", "source": THIRDS, "channels": ["near infrared"]}},
+        r"binary_dice .*here are 3\.",
+    ),
+    "one foreground of VOC": (BINARY | {"ingest.source": "voc"}, r"binary_dice .*here are 21\."),
+    "one foreground of Cityscapes": (BINARY | {"ingest.source": "cityscapes"}, r"binary_dice .*here are 19\."),
+    "one foreground of ADE20K": (BINARY | {"ingest.source": "ade20k"}, r"binary_dice .*here are 150\."),
+    "one foreground of two categories and the rest": (
+        BINARY | {"ingest.source": {"name": "coco", "categories": ["cat", "dog"]}},
+        r"binary_dice .*here are 3\.",
     ),
     "scales the wrong way round": (
         {"augment.policy": {"name": "street", "min_scale": 2.0, "max_scale": 0.5}},
@@ -78,6 +155,27 @@ def test_what_cannot_work_together_is_refused_at_its_line(case: str, tmp_path: P
     changes, message = REFUSED[case]
     with pytest.raises(GraftError, match=rf"params.yaml:\d+: (?s:.*){message}"):
         check_file(file(tmp_path, changes))
+
+
+FITTING = {
+    "a transformer's views that its patches divide": CLASSIFICATION | CROP_64 | {"model": "vit"},
+    "a convolutional network's views are padded": CROP_250 | {"model": {"name": "segformer", "encoder": "resnet18"}},
+    "one image, and the layers that cannot normalise it rest": MOBILENET_V4
+    | ONE
+    | {"fine_tune.strategy": {"name": "supervised", "train": "frozen_backbone"}},
+    "one image where every map has several values": CLASSIFICATION | ONE | {"model": "resnet"},
+    "weights of a hub, pinned": source(**HUB, revision="0" * 40, sha256="0" * 64),
+    "weights that torchvision has for this model": source(name="torchvision", weights="IMAGENET1K_V2"),
+    "weights in a pinned file that is elsewhere": source(name="file", path="gone.pth", sha256="0" * 64),
+    "one foreground of two classes": BINARY | {"ingest.source": HALVES},
+    "one foreground of classes that only the table knows": BINARY | {"ingest.source": "csv"},
+    "one foreground of a category and the rest": BINARY | {"ingest.source": {"name": "coco", "categories": ["cat"]}},
+}
+
+
+@pytest.mark.parametrize("case", FITTING)
+def test_what_works_together_passes(case: str, tmp_path: Path) -> None:
+    check_file(file(tmp_path, FITTING[case]))
 
 
 def test_all_of_it_is_listed_at_once(tmp_path: Path) -> None:

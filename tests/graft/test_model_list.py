@@ -63,6 +63,11 @@ def test_licences_are_those_torchvision_states() -> None:
     assert row.licence == "https://github.com/facebookresearch/SWAG/blob/main/LICENSE, unknown"
 
 
+def test_who_needs_batches_of_two_says_so() -> None:
+    (large,) = listed("mobilenetv4_conv_large", "classification")
+    assert large.input_rule == "from 64 px, batches of 2"
+
+
 def test_licences_and_fixed_sizes_are_those_timm_states() -> None:
     (row,) = [row for row in listed("mixer_s16_224", "classification") if row.name == "timm"]
     assert row.input_rule == "exactly 224 px"

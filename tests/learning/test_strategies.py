@@ -303,8 +303,6 @@ def test_all_that_makes_no_sense_is_said_at_once():
 
 
 def test_refusals_that_depend_on_the_rest_of_the_params():
-    (found,) = refusals(options(train="head", reuse_features=True), mixing="cutmix")
-    assert "reuse_features with fine_tune.mixing: cutmix" in str(found)
     (found,) = refusals(options(unfreeze="head_first", head_epochs=5), epochs=5)
     assert "would begin to train in epoch 6, training ends after 5" in str(found)
     assert refusals(options(unfreeze="head_first", head_epochs=5), epochs=6) == []

@@ -405,6 +405,7 @@ def test_graft_check_knows_which_task_and_which_weights_a_loss_takes(name, tmp_p
     shown = "{name: cross_entropy, weight: 1.0}"
     text = CHECKED.replace(shown, f"{shown}, {{name: {name}, weight: 0.5}}")
     assert text != CHECKED
+    text = re.sub(r"source: \{name: scenes[^}]*\}", "source: {name: csv}", text)  # which may have two classes
     (tmp_path / "fits.yaml").write_text(text, "utf-8")
     check_file(tmp_path / "fits.yaml")
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from graft import freezing
 from graft.checkpoints import ModelSpec, load_model, save_model, tensor_digest
 from graft.errors import GraftError
 from graft.models import MODELS, Model, WithAuxiliary, build, fresh
@@ -139,18 +140,32 @@ def test_inception_is_as_small_as_it_says() -> None:
     with pytest.raises(RuntimeError):
         model.eval()(torch.empty(1, 3, 74, 74, device="meta"))
     assert with_auxiliary.min_side_px == 299
-    assert with_auxiliary.needs_two
+    assert with_auxiliary.needs_two(299, 299)
     with pytest.raises(RuntimeError):
         with_auxiliary.train()(torch.empty(2, 3, 298, 298, device="meta"))
 
 
 @pytest.mark.parametrize(
-    ("name", "needs_two"), [("deeplabv3", True), ("deeplabv3plus", True), ("upernet", True), ("pspnet", False)]
+    ("name", "encoder", "needs_two"),
+    [
+        ("deeplabv3", None, True),
+        ("deeplabv3plus", TINY, True),
+        ("upernet", TINY, True),
+        ("pspnet", TINY, False),
+        ("unet", "timm-skresnet18", True),
+        ("unet", "tu-resnest14d", True),
+        ("unet", "tu-resnet18", False),
+        ("unet", "mit_b0", False),
+    ],
 )
-def test_who_pools_to_one_value_and_normalises_it_needs_two_images(name: str, needs_two: bool) -> None:
-    spec = {"name": name, **({} if name == "deeplabv3" else {"encoder": TINY})}
-    with torch.device("meta"):
-        assert build("segmentation", spec, 2).needs_two == needs_two
+def test_who_pools_to_one_value_and_normalises_it_needs_two_images(name: str, encoder: str, needs_two: bool) -> None:
+    model = build("segmentation", {"name": name, **({"encoder": encoder} if encoder else {})}, 2, NUM_CHANNELS)
+    before = tensor_digest(model.state_dict())
+    assert model.needs_two(64, 96, NUM_CHANNELS) == needs_two
+    assert tensor_digest(model.state_dict()) == before
+    if needs_two:
+        freezing.apply(model, "head")
+        assert not model.needs_two(64, 96, NUM_CHANNELS)
 
 
 @pytest.mark.parametrize(

@@ -17,18 +17,15 @@ OF_A_MOVING_BACKBONE = {"unfreeze": "none", "backbone_rate_factor": 1.0, "layer_
 OF_AN_UNFREEZING = {"head_epochs": (1, "head_first"), "unfreeze_every_epochs": (1, "gradual")}
 
 
-def refusals(
-    options: Mapping[str, Any], *, epochs: int | None = None, mixing: str = "none", model: Model | None = None
-) -> list[GraftError]:
+def refusals(options: Mapping[str, Any], *, epochs: int | None = None, model: Model | None = None) -> list[GraftError]:
     """What makes no sense in the options of `supervised`, each with rule and remedy.
 
     Args:
         options: All of them, nothing left to a default, as `choices.resolve` gives them.
         epochs: `fine_tune.epochs`, if what depends on it is wanted too.
-        mixing: Name of `fine_tune.mixing`.
         model: The model to be trained, if what depends on it is wanted too; its `requires_grad` is set anew.
     """
-    found = [*_of_a_resting_backbone(options), *_of_no_unfreezing(options), *_of_reuse(options, mixing)]
+    found = [*_of_a_resting_backbone(options), *_of_no_unfreezing(options), *_of_reuse(options)]
     if options["l2_sp_beta"] and not options["l2_sp_alpha"]:
         found.append(
             GraftError(
@@ -79,22 +76,13 @@ def _of_no_unfreezing(options: Mapping[str, Any]) -> Iterator[GraftError]:
             )
 
 
-def _of_reuse(options: Mapping[str, Any], mixing: str) -> Iterator[GraftError]:
-    if not options["reuse_features"]:
-        return
-    if options["train"] == "all":
+def _of_reuse(options: Mapping[str, Any]) -> Iterator[GraftError]:
+    if options["reuse_features"] and options["train"] == "all":
         yield GraftError(
             "reuse_features with train: all",
             where=WHERE,
             rule="features stay what they are only while the backbone does",
             remedy="set train: frozen_backbone or train: head, or leave reuse_features out",
-        )
-    if mixing != "none":
-        yield GraftError(
-            f"reuse_features with fine_tune.mixing: {mixing}",
-            where=WHERE,
-            rule="mixing makes new images in every batch, whose features nobody has computed",
-            remedy="set fine_tune.mixing: none, or leave reuse_features out",
         )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from graft.models.pooling import PooledBatchNorm
 from graft.models.stages import Stages, stages_of
@@ -38,6 +41,8 @@ class Model(nn.Module):
         padding_multiple: Height and width that reach the model should be multiples of this.
         min_side_px: Smallest height and width the model works with, also in training with one image.
         fixed_size_px: The only height and width the model works with; None where any will do.
+        is_transformer: Whether it sees images as patches, so that views to train on must be multiples of
+            `padding_multiple`; those of other models are padded.
         auxiliary: Features to logits of a second loss, which helps the backbone's middle to learn.
         auxiliary_weight: What that second loss counts.
     """
@@ -51,6 +56,7 @@ class Model(nn.Module):
         padding_multiple: int = 1,
         min_side_px: int = 32,
         fixed_size_px: int | None = None,
+        is_transformer: bool = False,
         auxiliary: nn.Module | None = None,
         auxiliary_weight: float = 0.0,
     ) -> None:
@@ -58,16 +64,31 @@ class Model(nn.Module):
         self.backbone, self.head, self.auxiliary = backbone, head, auxiliary
         self.class_layers, self.auxiliary_weight = class_layers, auxiliary_weight
         self.padding_multiple, self.min_side_px = padding_multiple, min_side_px
-        self.fixed_size_px = fixed_size_px
+        self.fixed_size_px, self.is_transformer = fixed_size_px, is_transformer
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # MobileNetV3's 0.01 lags far behind in short training: test mean IoU of 4% at a training loss of 0.9.
                 module.momentum = max(module.momentum or 0.0, BATCH_NORM_MOMENTUM)
 
-    @property
-    def needs_two(self) -> bool:
-        """Whether batches of one image teach it nothing: it normalises one value a channel, which has no variance."""
-        return any(isinstance(module, PooledBatchNorm) for module in self.modules())
+    def needs_two(self, height_px: int, width_px: int, num_channels: int = 3) -> bool:
+        """Whether it cannot train on one image: it normalises one value a channel, which has no variance.
+
+        Found by a forward pass without values; layers that rest, as `freezing.apply` left them, normalise nothing.
+
+        Args:
+            height_px: Of the images, a multiple of `padding_multiple`.
+            width_px: Likewise.
+            num_channels: Of the images.
+        """
+        outline = copy.deepcopy(self).to("meta").train()
+        norms = [module for module in outline.modules() if isinstance(module, _BatchNorm) and module.training]
+        if not norms or any(isinstance(module, PooledBatchNorm) for module in norms):
+            return bool(norms)
+        try:
+            outline(torch.empty(1, num_channels, height_px, width_px, device="meta"))
+        except Exception as error:  # libraries raise many kinds of exception for a size that does not fit
+            return "more than 1 value per channel" in str(error)
+        return False
 
     def forward(self, images: Tensor) -> Tensor | WithAuxiliary:
         """Logits of normalised images; in training mode with the auxiliary ones, where there is an auxiliary head.

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from segmentation_models_pytorch.base import SegmentationModel
 
 PATCHES_PX = (8, 16, 32)
+MIX_TRANSFORMER = "mit_"
 UNIVERSAL = "tu-"  # how segmentation-models-pytorch marks an encoder that timm builds
 
 
@@ -88,6 +89,7 @@ def on_encoder(
         padding_multiple=fixed_size_px or stride,
         min_side_px=side,
         fixed_size_px=fixed_size_px,
+        is_transformer=bool(adapting) or encoder.startswith(MIX_TRANSFORMER),
     )
 
 
@@ -131,6 +133,7 @@ def on_transformer(encoder: str, num_classes: int, num_channels: int, decoder_ch
         padding_multiple=fixed_size_px or 32,
         min_side_px=fixed_size_px or 64,
         fixed_size_px=fixed_size_px,
+        is_transformer=True,
     )
 
 

@@ -51,6 +51,7 @@ def swin(
         flatten=flatten,
         dropout=dropout,
         padding_multiple=32,
+        is_transformer=True,
         min_side_px=64,
     )
 

@@ -54,4 +54,5 @@ def timm(
         padding_multiple=multiple,
         min_side_px=fixed_size_px or max(64, 2 * multiple),
         fixed_size_px=fixed_size_px,
+        is_transformer=bool(adapting),
     )

@@ -47,6 +47,7 @@ def vit(
         with_dropout(nn.Sequential(layers), dropout),
         class_layers=(f"head.{class_layer}",),
         padding_multiple=patch_px,
+        is_transformer=True,
         min_side_px=2 * patch_px,
     )
 

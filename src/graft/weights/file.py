@@ -47,7 +47,7 @@ def file(
         GraftError: The file is missing, damaged, of another kind or digest, or holds more than plain tensors.
     """
     location = Path(path)
-    digest = _pinned(location, sha256)
+    digest = pinned_digest(location, sha256)
     state, metadata = load_state(location) if location.suffix == ".safetensors" else (read_checkpoint(location), {})
     names = metadata.get("class_names")
     return Source(
@@ -62,8 +62,12 @@ def file(
     )
 
 
-def _pinned(location: Path, sha256: str | None) -> str:
-    """The digest of a file that is there, of a known kind, and the pinned one."""
+def pinned_digest(location: Path, sha256: str | None) -> str:
+    """The digest of a file that is there, of a known kind, and the pinned one.
+
+    Raises:
+        GraftError: It is not; where nothing is pinned, the answer holds the digest to pin.
+    """
     if not location.is_file():
         raise GraftError(
             "weights file not found",

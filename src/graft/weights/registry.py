@@ -26,6 +26,21 @@ def pinned(uri: str) -> str:
     return uri
 
 
+def refuse_unpinned(model_uri: str, sha256: str | None) -> None:
+    """Asks for the digest of a version's weights.
+
+    Raises:
+        GraftError: There is none.
+    """
+    if sha256 is None:
+        raise GraftError(
+            f"{model_uri} is not pinned",
+            where="pretrain_load.source",
+            rule="params.yaml names the digest of every foreign file, so that the stage notices when it changes",
+            remedy="run graft pin, which writes the sha256 of its weights",
+        )
+
+
 def registry(
     task: str,
     model: Choice,
@@ -50,13 +65,7 @@ def registry(
     Raises:
         GraftError: Not pinned, no such version, no weights in it, or a digest differs.
     """
-    if sha256 is None:
-        raise GraftError(
-            f"{model_uri} is not pinned",
-            where="pretrain_load.source",
-            rule="params.yaml names the digest of every foreign file, so that the stage notices when it changes",
-            remedy="run graft pin, which writes the sha256 of its weights",
-        )
+    refuse_unpinned(model_uri, sha256)
     folder = download(model_uri)
     path = folder / FILE
     if not path.is_file():

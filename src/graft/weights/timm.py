@@ -53,13 +53,7 @@ def timm(
         GraftError: No such weights, not pinned, a digest differs, or the file is neither cached nor to be had.
     """
     known = published(weights)
-    if revision is None or sha256 is None:
-        raise GraftError(
-            f"timm's {weights} is not pinned",
-            where="pretrain_load.source",
-            rule="params.yaml names revision and sha256 of weights from a hub, whose files can change",
-            remedy="run graft pin, which asks the hub once and writes both",
-        )
+    revision, sha256 = pinned(weights, revision, sha256)
     path, digest = fetched(cast(str, known.hf_hub_id), revision, sha256)
     state, _ = load_state(path)
     return Source(
@@ -71,6 +65,22 @@ def timm(
         mean=tuple(known.mean),
         std=tuple(known.std),
     )
+
+
+def pinned(weights: str, revision: str | None, sha256: str | None) -> tuple[str, str]:
+    """Revision and digest of weights, both of which must be there.
+
+    Raises:
+        GraftError: One is missing.
+    """
+    if revision is None or sha256 is None:
+        raise GraftError(
+            f"timm's {weights} is not pinned",
+            where="pretrain_load.source",
+            rule="params.yaml names revision and sha256 of weights from a hub, whose files can change",
+            remedy="run graft pin, which asks the hub once and writes both",
+        )
+    return revision, sha256
 
 
 def fetched(repository: str, revision: str, sha256: str | None) -> tuple[Path, str]:
