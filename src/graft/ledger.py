@@ -98,6 +98,10 @@ class Late(GraftError):  # noqa: N818  (it reads as what it says)
     """Another entry follows the same one already, and counts."""
 
 
+class Unsigned(GraftError):  # noqa: N818  (it reads as what it says)
+    """The ledger is signed, and the entry to come could not be."""
+
+
 def ledger_name(name: str) -> str:
     """The registered model that holds the ledger of a model."""
     return f"graft-ledger-{name}"
@@ -117,9 +121,12 @@ def append(store: MlflowClient, name: str, entry: Entry) -> Entry:
 
     Raises:
         Late: Another entry follows that one already; it is named.
+        Unsigned: Earlier entries are signed, and no key is configured, or one that cannot be used.
         GraftError: The key cannot be used, or the store does not answer.
     """
-    _refuse_late(entry, read(store, name))
+    before = read(store, name)
+    _refuse_late(entry, before)
+    refuse_unsigned(name, before)
     signed = replace(entry, signature=None)
     signed = replace(signed, signature=signing.sign(signed.signed_bytes))
     text = signed.canonical
@@ -130,6 +137,25 @@ def append(store: MlflowClient, name: str, entry: Entry) -> Entry:
     registry_store.add_version(store, ledger_name(name), source, tags | {DIGEST_TAG: signed.digest}, said[:1000])
     _refuse_late(signed, [other for other in read(store, name) if other != signed])
     return signed
+
+
+def refuse_unsigned(name: str, entries: Sequence[Entry]) -> None:
+    """Refuses to go on where a signed ledger would get an unsigned entry, which would damage it for ever.
+
+    Raises:
+        Unsigned: Some entries are signed, and no key is configured, or one that cannot be used.
+    """
+    if not any(entry.signature is not None for entry in entries):
+        return
+    rule = "once signed entries exist, every later one is signed"
+    try:
+        signature = signing.sign(b"")
+    except GraftError as error:
+        raise Unsigned(error.what, where=error.where, rule=rule, remedy=error.remedy) from None
+    if signature is None:
+        what = f"this ledger is signed, and {signing.KEY_VARIABLE} is not set"
+        remedy = f"set {signing.KEY_VARIABLE} to a key that {signing.SIGNERS} lists, or ask somebody who has one"
+        raise Unsigned(what, where=ledger_name(name), rule=rule, remedy=remedy)
 
 
 def without_losers(entries: Sequence[Entry]) -> list[Entry]:

@@ -134,7 +134,7 @@ def _complete(client: MlflowClient, run: Any, record: Mapping[str, Any], tags: M
     """Logs all that a record says, and says so last."""
     stage, run_id = record["stage"], str(run.info.run_id)
     tracking.tag(client, run_id, tags)
-    tracking.log_params(client, run_id, dict(_flat(record["params"])))
+    tracking.log_params(client, run_id, params_of(record))
     points = [(name, value, 0) for name, value in record["metrics"].items()]
     if stage == "fine-tune" and not any("/" in name for name in run.data.metrics):
         points += _recorded_curves()
@@ -163,6 +163,11 @@ def tags_of(record: Mapping[str, Any]) -> dict[str, str]:
     tags |= {tracking.NOTE: _described(record), "mlflow.source.name": f"graft {record['stage']}"}
     tags |= {"graft.lock": str(record["environment"]["lock"]), "mlflow.source.git.commit": str(record["git"]["commit"])}
     return tags | {"graft.commit_holds_code_and_params": str(record["git"]["holds_code_and_params"]).lower()}
+
+
+def params_of(record: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters of a record by dotted key."""
+    return dict(_flat(record["params"]))
 
 
 def _described(record: Mapping[str, Any]) -> str:

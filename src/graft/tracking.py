@@ -30,7 +30,7 @@ EXPERIMENT = "graft"
 ALIAS = "candidate"
 SECONDS_TO_ANSWER = 3.0
 RACED = ("must be in the 'active' state", "unique constraint", "duplicate entry")
-MOST_PARAMS_A_BATCH = 100  # MLflow refuses more
+MOST_PARAMS_A_BATCH, MOST_PARAM_CHARACTERS = 100, 6000  # MLflow refuses more
 DOUBLE = "double of run "  # what stands in place of the record where somebody else's run stays
 STAGE, FINGERPRINT, RECORD, COMPLETE = "graft.stage", "graft.fingerprint", "graft.record", "graft.complete"
 MODEL_DIGEST, SERVED_DIGEST = "graft.model_digest", "graft.served_digest"
@@ -160,12 +160,17 @@ def log_curves(
 
 
 def log_params(mlflow_client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:
-    """Logs parameters, shortened to what MLflow takes (6,000 characters)."""
+    """Logs parameters as MLflow takes them."""
     from mlflow.entities import Param
 
-    entities = [Param(allowed(key), value[:6000]) for key, value in params.items()]
+    entities = [Param(key, value) for key, value in loggable(params).items()]
     for start in range(0, len(entities), MOST_PARAMS_A_BATCH):
         mlflow_client.log_batch(run_id, params=entities[start : start + MOST_PARAMS_A_BATCH])
+
+
+def loggable(params: Mapping[str, str]) -> dict[str, str]:
+    """Parameters with keys that MLflow takes, and values shortened to what it takes (6,000 characters)."""
+    return {allowed(key): value[:MOST_PARAM_CHARACTERS] for key, value in params.items()}
 
 
 def tag(mlflow_client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:

@@ -49,7 +49,9 @@ def kinds(root: Path) -> dict[str, Callable[[random.Random], contextlib.Abstract
     return files | {
         "params at the commit": lambda rng: _in_git(root, rng),
         "tag of a version": lambda rng: _in_a_tag(root, rng, "model_version_tags"),
+        "page of a version": lambda rng: _in_the_table(root, rng),
         "tag of a run": lambda rng: _in_a_tag(root, rng, "tags"),
+        "param of a run": lambda rng: _in_a_row(root, rng, "params", "key", "value", "length(value) > 0"),
         "ledger on the server": lambda rng: _in_a_tag(root, rng, "model_version_tags", f"graft-ledger-{NAME}"),
     }
 
@@ -93,23 +95,35 @@ def _in_git(root: Path, rng: random.Random) -> Iterator[str]:
         yield f"params.yaml, byte {place}"
 
 
+def _in_a_tag(root: Path, rng: random.Random, table: str, name: str = NAME) -> contextlib.AbstractContextManager[str]:
+    condition = "key LIKE 'graft.%' AND length(value) > 0"
+    condition += f" AND name = '{name}'" if table == "model_version_tags" else ""
+    return _in_a_row(root, rng, table, "key", "value", condition)
+
+
+def _in_the_table(root: Path, rng: random.Random) -> contextlib.AbstractContextManager[str]:
+    """What the page of a version says of its promotion."""
+    condition = f"name = '{NAME}' AND description LIKE '%## Promotion%'"
+    return _in_a_row(root, rng, "model_versions", "version", "description", condition, after="## Promotion")
+
+
 @contextlib.contextmanager
-def _in_a_tag(root: Path, rng: random.Random, table: str, name: str = NAME) -> Iterator[str]:
+def _in_a_row(
+    root: Path, rng: random.Random, table: str, key: str, column: str, condition: str, after: str = ""
+) -> Iterator[str]:
+    """One letter of a value in the store, behind `after` where that is given."""
     with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as database, database:
-        keys = "key, value, rowid"
-        condition = "key LIKE 'graft.%' AND length(value) > 0"
-        condition += f" AND name = '{name}'" if table == "model_version_tags" else ""
-        rows = sorted(database.execute(f"SELECT {keys} FROM {table} WHERE {condition}").fetchall())
-        key, value, row = rng.choice(rows)
-        place = rng.randrange(len(value))
+        statement = f"SELECT {key}, {column}, rowid FROM {table} WHERE {condition}"
+        found, value, row = rng.choice(sorted(database.execute(statement).fetchall()))
+        place = rng.randrange(value.index(after) + len(after), len(value))
         letter = rng.choice([letter for letter in "0123456789abcdefghijklmnopqrstuvwxyz" if letter != value[place]])
         changed = value[:place] + letter + value[place + 1 :]
-        database.execute(f"UPDATE {table} SET value = ? WHERE rowid = ?", (changed, row))
+        database.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (changed, row))
     try:
-        yield f"{key}, letter {place}"
+        yield f"{found}, letter {place}"
     finally:
         with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as database, database:
-            database.execute(f"UPDATE {table} SET value = ? WHERE rowid = ?", (value, row))
+            database.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, row))
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from graft import tracking
 from graft.attest.bundle import attested, verified
 from graft.attest.statements import canonical
 from graft.audit.auditing import audit
@@ -23,6 +24,7 @@ from graft.errors import GraftError
 from graft.lineage.filling import up_to_date
 from graft.lineage.recall import who_saw
 from graft.lineage.walking import Chain, chain_of
+from graft.promotion import moving
 from tests.end_to_end.tampering import NAME, another, copied
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
@@ -120,6 +122,45 @@ def test_a_changed_model_is_not_loaded(workspace) -> None:
         model_versions.download_model(f"models:/{NAME}@candidate", workspace / "downloads")
     with pytest.raises(Exception, match="not the files that were registered"):
         mlflow.pyfunc.load_model(f"models:/{NAME}/1")
+
+
+def test_what_was_changed_in_the_exported_folder_is_named(workspace, monkeypatch) -> None:
+    onnx = Path("models/exported/model.onnx")
+    kept = onnx.read_bytes()
+    onnx.write_bytes(kept[:1000] + bytes([kept[1000] ^ 1]) + kept[1001:])
+    found = {link.what: link.reason for link in audit("models/exported") if link.status == BROKEN}
+    assert found["models/exported"] == "models/exported/model.onnx was changed (workspace)"
+    onnx.write_bytes(kept)
+    record = Path("reports/records/export.json")
+    record.write_text(record.read_text("utf-8")[:-5])
+    assert record.as_posix() in {link.what for link in audit("models/exported") if link.status == BROKEN}
+    shutil.rmtree("build")
+    monkeypatch.setenv("GRAFT_TRACKING", "off")
+    assert record.as_posix() in {link.what for link in audit("models/exported") if link.status == BROKEN}
+
+
+def test_a_model_that_the_ledger_knows_is_looked_for_by_the_ledger(workspace) -> None:
+    client, name = tracking.client(), f"models:/{NAME}"
+    digest = client.get_model_version(NAME, "1").tags[tracking.MODEL_DIGEST]
+    moving.move(client, moving.intent_to("promote", (1, digest), [], name=NAME, reason="the first"))
+
+    def broken(model: str) -> str:
+        return " ".join(f"{link.what}: {link.reason}" for link in audit(model) if link.status == BROKEN)
+
+    assert broken("models/exported") == ""
+    client.set_model_version_tag(NAME, "1", tracking.MODEL_DIGEST, "0" * 64)
+    assert f"{name}/1, tag graft.model_digest: is 000000000000" in broken("models/exported")
+    client.delete_model_version_tag(NAME, "1", tracking.MODEL_DIGEST)
+    assert f"{name}/1, tag graft.model_digest: is nothing" in broken("models/exported")
+    client.delete_model_version(NAME, "1")
+    for model in ("models/exported", f"{name}@champion", f"{name}/1"):
+        assert f"{name}@champion: version 1 is the champion of the ledger, and was deleted" in broken(model)
+        assert f"{name}/1: was deleted, though the ledger says that it was promoted" in broken(model)
+    client.delete_registered_model(f"graft-ledger-{NAME}")  # the copy in git still knows
+    assert "ledger.jsonl" in broken(f"{name}@champion")
+    for model in (f"{name}/2", f"{name}@candidate", f"{name}/x"):
+        with pytest.raises(GraftError, match="no such model"):
+            audit(model)
 
 
 def test_a_bundle_is_checked_from_itself_alone(workspace, monkeypatch, tmp_path) -> None:

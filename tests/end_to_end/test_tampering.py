@@ -14,7 +14,16 @@ from tests.end_to_end.tampering import FILES, NAME, copied, kinds
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
 
-KINDS = (*FILES, "params at the commit", "tag of a version", "tag of a run", "ledger on the server")
+RULES = [{"rule": "mean IoU", "value": "0.3", "bound": "≥ 0.4", "verdict": "FAILS"}]
+KINDS = (
+    *FILES,
+    "params at the commit",
+    "tag of a version",
+    "page of a version",
+    "tag of a run",
+    "param of a run",
+    "ledger on the server",
+)
 # A word of what audit must name for each kind.
 NAMED = {
     "shard": ("data/interim",),
@@ -27,7 +36,9 @@ NAMED = {
     "model in the artifact store": ("models:/", "run"),
     "params at the commit": ("code and params",),
     "tag of a version": ("tag graft", "served model"),
+    "page of a version": ("table on its page",),
     "tag of a run": ("run", "tags"),
+    "param of a run": ("params",),
     "ledger on the server": ("ledger",),
 }
 
@@ -35,22 +46,15 @@ NAMED = {
 @pytest.fixture(scope="module")
 def project(finished, tmp_path_factory) -> Path:
     """A copy in which version 1 is champion."""
-    from graft import ledger, tracking
-    from graft.registry_store import CHAMPION, point
+    from graft import tracking
+    from graft.promotion import moving
 
     root = copied(finished, tmp_path_factory.mktemp("tampered") / "project")
     with pytest.MonkeyPatch.context() as patch:
         at_home(patch, root)
         client = tracking.client()
         digest = client.get_model_version(NAME, "1").tags[tracking.MODEL_DIGEST]
-        for phase in ("intent", "confirmed"):
-            entries = ledger.read(client, NAME)
-            follows = entries[-1].digest if entries else ""
-            now = "2026-01-01T00:00:00+00:00"
-            entry = ledger.Entry("promote", phase, NAME, 1, digest, None, "the first", (), "t", now, follows)
-            ledger.append(client, NAME, entry)
-        point(client, NAME, CHAMPION, 1)
-        ledger.write_copy(ledger.COPY, ledger.read(client, NAME))
+        moving.move(client, moving.intent_to("override", (1, digest), [], name=NAME, reason="the first", rules=RULES))
     return root
 
 

@@ -13,8 +13,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mlflow.store.entities import PagedList
 from safetensors.numpy import save_file
 
+from graft import tracking
 from graft.audit.cached import md5_in_workspace, outs_of_lock
 from graft.audit.commits import Damaged, Objects, differences
 from graft.audit.levels import LARGEST_SCORE_DIFFERENCE, WEIGHTS, levels
@@ -31,7 +33,7 @@ from graft.audit.rebuilding import (
     read_from_outside,
     rebuilt,
 )
-from graft.audit.server import check_versions
+from graft.audit.server import check_runs, check_versions
 from graft.digests import digest_of, digest_of_listing, listing
 from graft.errors import GraftError
 from graft.lineage.index import Index
@@ -415,10 +417,48 @@ def test_a_version_is_compared_with_the_record_it_was_registered_from(tmp_path, 
     again = index.add_record(json.dumps(first | {"git": commit}).encode())  # the same files, made at another commit
     tags = {"graft.model_digest": version["model"], "graft.record": version["record"]}
     tags |= {"graft.fingerprint": first["fingerprint"], "mlflow.source.git.commit": "0" * 40}
-    client = SimpleNamespace(get_model_version=lambda *_: SimpleNamespace(tags=tags))
+    versions = PagedList([SimpleNamespace(tags=tags, version="1")], None)
+    client = SimpleNamespace(get_model_version=lambda *_: versions[0], search_model_versions=lambda *_, **__: versions)
     chain = Chain(version["model"], (version,), {again: Step(again, "export", {})})
-    *links, _ = check_versions(index, chain, client)
+    *links, _ = check_versions(index, chain, client, [NAME])
     assert {link.status for link in links} == {VERIFIED}
     tags["graft.record"] = again
-    assert BROKEN in {link.status for link in check_versions(index, chain, client)}
+    assert BROKEN in {link.status for link in check_versions(index, chain, client, [NAME])}
+
+    unregistered = Chain(version["model"], (), {again: Step(again, "export", {})})
+    tags["graft.record"], tags["graft.model_digest"] = version["record"], sha("another model")
+    (wrong,) = [
+        link for link in check_versions(index, unregistered, client, [NAME]) if "graft.model_digest" in link.what
+    ]
+    assert wrong.status == BROKEN
+    del tags["graft.model_digest"]
+    (wrong,) = [
+        link for link in check_versions(index, unregistered, client, [NAME]) if "graft.model_digest" in link.what
+    ]
+    assert (wrong.status, wrong.reason.partition(",")[0]) == (BROKEN, "is nothing")
+    tags["graft.record"] = sha("another record")
+    assert [link.status for link in check_versions(index, unregistered, client, [NAME])] == [MISSING]
+    index.close()
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+def test_the_params_of_a_run_are_compared_with_the_record(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    index = fill(tmp_path / "i.sqlite", 5, 1)
+    key = index.records("augment")[0]
+    chain = Chain("", (), {key: Step(key, "augment", {})})
+    client = tracking.client()
+
+    def found(params: dict[str, str]) -> Checked:
+        run = tracking.create_run(client, "augment", {tracking.RECORD: key})
+        tracking.log_params(client, run.info.run_id, params)
+        (link,) = [link for link in check_runs(index, chain, client) if link.what.endswith("params")]
+        client.delete_run(run.info.run_id)
+        return link
+
+    assert found({"ingest.batch": "delivery0", "added by a person": "1"}).status == VERIFIED
+    wrong = found({"ingest.batch": "delivery1"})
+    assert (wrong.status, wrong.reason) == (BROKEN, "not what the record says: ingest.batch")
+    assert found({}).status == BROKEN
     index.close()

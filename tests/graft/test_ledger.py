@@ -12,6 +12,7 @@ from graft import ledger, registry_store, signing, tracking
 from graft.errors import GraftError
 from graft.ledger import Entry
 from tests.at_once import at_once
+from tests.graft.signing_key import make_key
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
@@ -36,16 +37,6 @@ def project(folder, monkeypatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv(signing.KEY_VARIABLE, raising=False)
     (folder / signing.SIGNERS).unlink(missing_ok=True)
-
-
-def make_key(path: Path, name: str, monkeypatch) -> str:
-    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    key = Ed25519PrivateKey.generate()
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    monkeypatch.setenv(signing.KEY_VARIABLE, str(path))
-    return f"{signing.public_line(key)} {name}\n"
 
 
 def test_a_whole_chain_has_no_problems():
@@ -187,6 +178,19 @@ def test_entries_are_signed_by_a_listed_key_and_forgeries_are_named(store, folde
     make_key(folder / "eve.pem", "Eve", monkeypatch)
     with pytest.raises(GraftError, match=r"signers.pub: the key of GRAFT_SIGNING_KEY is not listed.*ssh-ed25519"):
         ledger.append(store, "signed", unsigned)
+
+
+def test_a_signed_ledger_takes_no_unsigned_entry(store, folder, monkeypatch):
+    signing.SIGNERS.write_text(make_key(folder / "ada.pem", "Ada Lovelace", monkeypatch), "utf-8")
+    first = ledger.append(store, "always signed", entry(1, "intent", name="always signed"))
+    monkeypatch.delenv(signing.KEY_VARIABLE)
+    following = entry(1, "confirmed", first, name="always signed")
+    with pytest.raises(ledger.Unsigned, match=r"GRAFT_SIGNING_KEY is not set.*Remedy: set GRAFT_SIGNING_KEY to a key"):
+        ledger.append(store, "always signed", following)
+    make_key(folder / "eve.pem", "Eve", monkeypatch)
+    with pytest.raises(ledger.Unsigned, match="not listed"):
+        ledger.append(store, "always signed", following)
+    assert ledger.read(store, "always signed") == [first]
 
 
 def test_a_key_or_a_list_of_signers_that_cannot_be_used_is_explained(tmp_path, monkeypatch):

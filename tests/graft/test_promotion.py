@@ -10,14 +10,20 @@ from pathlib import Path
 
 import pytest
 
-from graft import ledger, registry_store, tracking
+from graft import ledger, registry_store, signing, tracking
+from graft.audit.ledgers import check_ledger
+from graft.audit.links import BROKEN, MISSING, Checked
+from graft.audit.pages import check_pages
+from graft.cli import promote as commands
 from graft.digests import digest_of
 from graft.errors import GraftError
-from graft.promotion import history, moving
+from graft.promotion import history, moving, promoting, verdicts
 from tests.at_once import at_once
+from tests.graft.signing_key import make_key
 from tests.graft.small_export import small_export
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+RULES = [{"rule": "mean IoU", "value": "0.5", "bound": "≥ 0.4", "verdict": "holds"}]
 STEPS = ("before the intent", "after the intent", "after the alias", "after the confirmation", "after the copy")
 
 
@@ -27,6 +33,7 @@ def project(folder, monkeypatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("GRAFT_SIGNING_KEY", raising=False)
     ledger.COPY.unlink(missing_ok=True)
+    signing.SIGNERS.unlink(missing_ok=True)
 
 
 def register(store, name: str, number: int) -> str:
@@ -40,7 +47,7 @@ def register(store, name: str, number: int) -> str:
 
 def promote(store, name: str, number: int, digest: str, kind: str = "promote") -> None:
     entries = moving.settled(store, name)
-    intent = moving.intent_to(kind, (number, digest), entries, name=name, reason="better")
+    intent = moving.intent_to(kind, (number, digest), entries, name=name, reason="better", rules=RULES)
     moving.move(store, intent)
 
 
@@ -228,3 +235,116 @@ def test_a_damaged_ledger_stops_every_command(store):
         moving.settled(store, "damaged")
     with pytest.raises(GraftError, match=r"graft audit says what is damaged"):
         promote(store, "damaged", 1, digest)
+
+
+def champion_said(store, name: str, monkeypatch, capsys) -> tuple[int, str]:
+    """The exit status of `graft champion`, and all that it prints."""
+    monkeypatch.setattr(commands, "_opened", lambda _: (store, name))
+    status = 0
+    try:
+        commands.champion()
+    except SystemExit as ended:
+        status = ended.code
+    printed = capsys.readouterr()
+    return status, printed.out + printed.err
+
+
+def test_without_a_key_a_signed_ledger_is_shown_and_left_as_it_is(store, folder, monkeypatch, capsys):
+    name = "signed-by-ada"
+    digests = [register(store, name, number) for number in (1, 2)]
+    signing.SIGNERS.write_text(make_key(folder / "ada.pem", "Ada", monkeypatch), "utf-8")
+    for number, digest in enumerate(digests, 1):
+        promote(store, name, number, digest)
+    monkeypatch.delenv(signing.KEY_VARIABLE)
+    assert champion_said(store, name, monkeypatch, capsys)[0] == 0
+    for command in (
+        lambda: promoting.promote(store, name, None, number=1),
+        lambda: promoting.promote(store, name, None, number=1, override=True, reason="now"),
+        lambda: moving.rollback(store, name, "back"),
+        lambda: promote(store, name, 1, digests[0]),
+    ):
+        with pytest.raises(ledger.Unsigned, match="GRAFT_SIGNING_KEY is not set"):
+            command()
+    assert_in_force(store, name, 2)
+    assert len(ledger.read(store, name)) == 4
+
+    monkeypatch.setenv(signing.KEY_VARIABLE, str(folder / "ada.pem"))
+    back = moving.intent_to("rollback", (1, digests[0]), moving.settled(store, name), name=name, reason="killed")
+    ledger.append(store, name, back)
+    monkeypatch.delenv(signing.KEY_VARIABLE)
+    for aliased in (2, 1):  # killed before the alias moved, or after
+        registry_store.point(store, name, registry_store.CHAMPION, aliased)
+        status, said = champion_said(store, name, monkeypatch, capsys)
+        assert (status, alias(store, name), len(ledger.read(store, name))) == (0, aliased, 5)
+        assert "waiting: the last entry is not confirmed" in said
+        assert f"models:/{name}@champion is version 2" in said
+        assert BROKEN not in {link.status for link in check_ledger(store, name)}
+    monkeypatch.setenv(signing.KEY_VARIABLE, str(folder / "ada.pem"))
+    assert_in_force(store, name, 1)
+
+
+def test_a_champion_that_was_exchanged_for_another_model_is_noticed(store, monkeypatch, capsys):
+    digests = [register(store, "exchanged", number) for number in (1, 2)]
+    promote(store, "exchanged", 1, digests[0])
+    assert champion_said(store, "exchanged", monkeypatch, capsys)[0] == 0
+    registry_store.tag_version(store, "exchanged", 1, {tracking.MODEL_DIGEST: digests[1]})
+    status, said = champion_said(store, "exchanged", monkeypatch, capsys)
+    assert status == 4
+    assert f"version 1 holds the model {digests[1][:12]}, the ledger says {digests[0][:12]}" in said
+    broken = [link for link in check_ledger(store, "exchanged") if link.status == BROKEN]
+    assert [link.what for link in broken] == ["models:/exchanged/1, model promoted"]
+
+
+def pages(store, name: str, model: str | None = None) -> list[Checked]:
+    return list(check_pages(store, ledger.read(store, name), name, model))
+
+
+def test_the_page_of_a_version_says_what_the_ledger_says(store):
+    name = "pages"
+    digests = [register(store, name, number) for number in (1, 2, 3)]
+    promote(store, name, 1, digests[0])
+    promote(store, name, 2, digests[1], kind="override")
+    refusal = verdicts.Verdict(tuple(RULES), f"{verdicts.REFUSED} {moving.now()} by Eve")
+    verdicts.write(store, store.get_model_version(name, "3"), refusal)
+    assert "| mean IoU | 0.5 | ≥ 0.4 | holds |" in store.get_model_version(name, "2").description
+    assert {link.status for link in pages(store, name)} == {"verified"}
+    assert len(pages(store, name)) == 5
+
+    kept = store.get_model_version(name, "2")
+    for tag in verdicts.TAGS:
+        for change in (kept.tags[tag].replace("better", "worse").replace("0.5", "0.9"), None):
+            if change is None:
+                store.delete_model_version_tag(name, "2", tag)
+            else:
+                registry_store.tag_version(store, name, 2, {tag: change})
+            assert [link.what for link in pages(store, name) if link.status == BROKEN] == [
+                f"models:/{name}/2, tag {tag}"
+            ]
+            registry_store.tag_version(store, name, 2, {tag: kept.tags[tag]})
+    for number in (2, 3):
+        written = store.get_model_version(name, str(number)).description
+        for changed in (written.replace("0.5", "0.9"), "", f"{written}\n| another | 1 | 0 | holds |"):
+            registry_store.describe_version(store, name, number, changed)
+            said = [link.what for link in pages(store, name) if link.status == BROKEN]
+            assert said == [f"models:/{name}/{number}, table on its page"]
+        registry_store.describe_version(store, name, number, f"What people say of it.\n\n{written}\n")
+    registry_store.tag_version(store, name, 3, {verdicts.OVERRIDE_TAG: "gate overridden"})
+    assert [link.what for link in pages(store, name) if link.status == BROKEN] == [
+        f"models:/{name}/3, tag graft.promotion.override"
+    ]
+
+
+def test_a_promoted_version_that_is_judged_again_or_deleted_is_missing_from_its_page(store):
+    name = "again"
+    digests = [register(store, name, number) for number in (1, 2)]
+    for number, digest in enumerate(digests, 1):
+        promote(store, name, number, digest)
+    refusal = verdicts.Verdict(tuple(RULES), f"{verdicts.REFUSED} {moving.now()} by Eve")
+    verdicts.write(store, store.get_model_version(name, "1"), refusal)
+    assert [link.what for link in pages(store, name) if link.status == MISSING] == [f"models:/{name}/1, verdict"]
+    assert BROKEN not in {link.status for link in pages(store, name)}
+    store.delete_model_version(name, "1")
+    assert [link.status for link in pages(store, name) if link.what == f"models:/{name}/1"] == [MISSING]
+    assert [link.status for link in pages(store, name, digests[0]) if link.what == f"models:/{name}/1"] == [BROKEN]
+    with pytest.raises(GraftError, match="no such model"):
+        moving.rollback(store, name, "back")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from graft import tracking
 from graft.audit.commits import check_commits
 from graft.audit.files import check_records, check_sources
-from graft.audit.ledgers import check_ledger
+from graft.audit.ledgers import check_ledger, promoted_digest
 from graft.audit.links import MISSING, Checked
+from graft.audit.loading import record_of
 from graft.audit.raw import check_raw
 from graft.audit.rebuilding import rebuilt
 from graft.audit.server import check_runs, check_versions
+from graft.digests import digest_of
 from graft.errors import GraftError
 from graft.lineage.filling import up_to_date
 from graft.lineage.index import Index
-from graft.lineage.walking import Chain, chain_of
+from graft.lineage.walking import EXPORTED, Chain, address, chain_of, chain_to
+from graft.registry_store import CHAMPION
+from graft.sample import sha256_of
 
 
 def audit(model: str, rebuild: bool = False) -> list[Checked]:
@@ -26,29 +31,72 @@ def audit(model: str, rebuild: bool = False) -> list[Checked]:
         rebuild: Also re-execute the pipeline, and compare what it makes.
 
     Raises:
-        GraftError: There is no such model.
+        GraftError: There is no such model, and neither ledger nor record says that there was.
         tracking.Unreachable: No server answers, or it refuses.
     """
     index = up_to_date(refresh=not tracking.is_off())
     try:
-        chain = chain_of(index, model)
+        chain = _chain(index, model)
         links = [*check_records(index, chain), *check_raw(index, chain), *check_sources(index, chain)]
-        links += [*check_commits(index, chain), *_store(index, chain)]
+        links += [*check_commits(index, chain), *_store(index, chain, model)]
         return [*links, *rebuilt(index, chain)] if rebuild else links
     finally:
         index.close()
 
 
-def _store(index: Index, chain: Chain) -> Iterator[Checked]:
+def _chain(index: Index, model: str) -> Chain:
+    """The chain behind a model; where it is gone or was changed, behind what the ledger or the record says it was."""
+    try:
+        return chain_of(index, model)
+    except GraftError:
+        if not model.startswith("models:/"):
+            chain = _recorded(index, Path(model))
+        else:
+            digest = _promoted(model)
+            chain = chain_to(index, digest) if digest else None
+        if chain is None:
+            raise
+        return chain
+
+
+def _recorded(index: Index, folder: Path) -> Chain | None:
+    """The chain of the record that speaks of a folder; one without a record where it cannot be read."""
+    file = record_of(folder)
+    if file is None:
+        return None
+    record = sha256_of(file)
+    known = index.record(record)
+    digest = known["outputs"].get(EXPORTED) if known else None
+    return chain_to(index, digest or digest_of(folder), record)
+
+
+def _promoted(model: str) -> str | None:
+    """The digest that the ledger has for an address."""
+    name, alias, number = address(model)
+    if tracking.is_off() or not (alias == CHAMPION or str(number).isdigit()):
+        return None
+    with tracking.answers_explained():
+        return promoted_digest(tracking.client(), name, None if number is None else int(number))
+
+
+def _store(index: Index, chain: Chain, model: str) -> Iterator[Checked]:
     if tracking.is_off():
         yield Checked(MISSING, "MLflow", "GRAFT_TRACKING=off: runs, versions and ledger were not looked at")
         return
     try:
         with tracking.answers_explained():
-            client = tracking.client()
-            yield from check_versions(index, chain, client)
+            client, names = tracking.client(), _names(index, chain, model)
+            yield from check_versions(index, chain, client, names)
             yield from check_runs(index, chain, client)
-            for name in sorted({version["name"] for version in chain.versions}):
-                yield from check_ledger(client, name)
+            for name in names:
+                yield from check_ledger(client, name, model=chain.model)
     except tracking.Unreachable as error:
         raise GraftError(error.what, where=error.where, remedy="mend this and audit again") from None
+
+
+def _names(index: Index, chain: Chain, model: str) -> list[str]:
+    """The registered models that hold this one, or should: after its task, as publishing names them."""
+    names = {version["name"] for version in chain.versions}
+    task = ((index.record(chain.first.key) or {}).get("params") or {}).get("task")
+    names |= {f"graft-{task}"} if task else set()
+    return sorted(names | ({address(model)[0]} if model.startswith("models:/") else set()))

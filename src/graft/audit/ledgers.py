@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from graft import ledger
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked
+from graft.audit.pages import check_pages
 from graft.errors import GraftError
+from graft.promotion.history import open_intent
 from graft.registry_store import CHAMPION, version_at, version_numbered
 
 
-def check_ledger(client: Any, name: str, copy: Path = ledger.COPY) -> Iterator[Checked]:
-    """Whether the ledger of a registered model is whole, its copy agrees, and the champion is the one it names."""
+def check_ledger(client: Any, name: str, copy: Path = ledger.COPY, model: str | None = None) -> Iterator[Checked]:
+    """Whether the ledger of a registered model is whole, its copy agrees, and the versions are what it says.
+
+    Args:
+        client: The server.
+        name: Of the registered model.
+        copy: The copy in git.
+        model: The digest of the model that is audited: a version that held it must not be gone.
+    """
     try:
         entries = ledger.read(client, name)
     except GraftError as error:
@@ -27,6 +38,17 @@ def check_ledger(client: Any, name: str, copy: Path = ledger.COPY) -> Iterator[C
         yield Checked(VERIFIED, f"ledger of {name}", f"{len(entries)} entries, each follows the one before")
     yield from _check_copy(entries, name, copy)
     yield _check_champion(client, entries, name)
+    yield from check_pages(client, entries, name, model)
+
+
+def promoted_digest(client: Any, name: str, number: int | None, copy: Path = ledger.COPY) -> str | None:
+    """The digest of the model that the ledger, or else its copy, has as a version, or as the champion (None)."""
+    for read in (partial(ledger.read, client, name), partial(ledger.read_copy, copy)):
+        with contextlib.suppress(GraftError):
+            confirmed = [one for one in read() if one.name == name and one.phase == "confirmed"]
+            if found := [one.model_digest for one in confirmed if number in (None, one.version)]:
+                return found[-1]
+    return None
 
 
 def _check_copy(entries: list[ledger.Entry], name: str, copy: Path) -> Iterator[Checked]:
@@ -45,8 +67,10 @@ def _check_copy(entries: list[ledger.Entry], name: str, copy: Path) -> Iterator[
 
 
 def _check_champion(client: Any, entries: list[ledger.Entry], name: str) -> Checked:
-    confirmed = [entry for entry in entries if entry.phase == "confirmed"]
+    confirmed, intent = [entry for entry in entries if entry.phase == "confirmed"], open_intent(entries)
     live, what = version_at(client, name, CHAMPION), f"models:/{name}@{CHAMPION}"
+    if intent and live and int(live.version) == intent.version:
+        return Checked(MISSING, what, f"version {intent.version}, not confirmed yet: graft champion finishes it")
     if not confirmed:
         status = BROKEN if live else MISSING
         reason = f"version {live.version}, which nobody promoted" if live else "no champion yet"

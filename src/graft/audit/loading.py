@@ -17,8 +17,8 @@ def refuse_changed(folder: Path) -> None:
     Raises:
         GraftError: The record of export says another digest.
     """
-    record = RECORDS / "export.json"
-    if folder.resolve() != Path(EXPORTED).resolve() or not folder.is_dir() or not record.is_file():
+    record = record_of(folder)
+    if record is None:
         return
     expected = read_json(record)["outputs"].get(EXPORTED)
     if digest_of(folder) != expected:
@@ -28,3 +28,10 @@ def refuse_changed(folder: Path) -> None:
             rule=f"a model is compared with its record before it is used: its digest is {expected}",
             remedy="graft audit names what was changed; dvc checkout brings the files back",
         )
+
+
+def record_of(folder: Path) -> Path | None:
+    """The record of export that speaks of a folder; None where none here does."""
+    record = RECORDS / "export.json"
+    ours = folder.resolve() == Path(EXPORTED).resolve() and folder.is_dir() and record.is_file()
+    return record if ours else None

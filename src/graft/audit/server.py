@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +14,26 @@ from graft.digests import listing
 from graft.errors import GraftError
 from graft.lineage.index import Index
 from graft.lineage.walking import EXPORTED, Chain, Step
-from graft.publish import ARTIFACTS, tags_of
+from graft.publish import ARTIFACTS, params_of, tags_of
+from graft.registry_store import versions_of
 from graft.sample import sha256_of
 
 SERVED = Path("artifacts/exported")
 
 
-def check_versions(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
-    """Every registered version of these exported files, and its files in the artifact store."""
-    if not chain.versions:
+def check_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[Checked]:
+    """Every registered version of these exported files, and its files in the artifact store.
+
+    Args:
+        index: What is known.
+        chain: Behind the files.
+        client: The server.
+        names: Of the registered models that may hold them.
+    """
+    versions = [*chain.versions, *_renamed(index, chain, client, names)]
+    if not versions:
         yield Checked(MISSING, "registered version", "this model is not registered; graft publish registers it")
-    for version in chain.versions:
+    for version in versions:
         key = _record_of(index, chain, version)
         yield from _check_version(client, version, key, index.record(key) or {})
 
@@ -37,6 +46,20 @@ def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
             yield from _check_runs_of(client, step, record)
         elif step.stage == "missing":
             yield from _check_gap(client, step)
+
+
+def _renamed(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Versions that were registered from a record of these files, although their tag names another model, or none."""
+    makers = {chain.first.key, *(record for record, path in index.producers(chain.model) if path == EXPORTED)}
+    known = {(version["name"], int(version["number"])) for version in chain.versions}
+    doubles = {f"double of version {number}" for _, number in known}  # put away when several published at once
+    for name in names:
+        for version in versions_of(client, name):
+            tags, number = version.tags, int(version.version)
+            if tags.get(tracking.RECORD) not in makers or tags.get(tracking.MODEL_DIGEST) in doubles:
+                continue
+            if (name, number) not in known:
+                yield {"name": name, "number": number, "record": tags[tracking.RECORD]}
 
 
 def _record_of(index: Index, chain: Chain, version: Mapping[str, Any]) -> str:
@@ -57,7 +80,7 @@ def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Ma
         "mlflow.source.git.commit": str(record.get("git", {}).get("commit")),
     }
     for name, value in expected.items():
-        yield compared(f"{uri}, tag {name}", value, tags.get(name), "the record")
+        yield compared(f"{uri}, tag {name}", value, tags.get(name, "nothing"), "the record")
     with tempfile.TemporaryDirectory() as folder:
         try:
             whole = model_versions.download_version(uri, Path(folder))
@@ -83,13 +106,17 @@ def _check_runs_of(client: Any, step: Step, record: Mapping[str, Any]) -> Iterat
         yield Checked(MISSING, f"run of {step.stage}", "none has this record; graft publish makes it")
     for run in runs:
         what = f"run {run.info.run_id[:8]} of {step.stage}"
-        wrong = [name for name, value in _expected_tags(step, record).items() if run.data.tags.get(name) != value]
-        reason = f"not what the record says: {', '.join(wrong)}" if wrong else "as the record says"
-        yield Checked(BROKEN if wrong else VERIFIED, f"{what}, tags", reason)
-        wrong = [name for name, value in record["metrics"].items() if run.data.metrics.get(name) != value]
-        reason = f"not what the record says: {', '.join(wrong)}" if wrong else "as the record says"
-        yield Checked(BROKEN if wrong else VERIFIED, f"{what}, metrics", reason)
+        yield _as_recorded(f"{what}, tags", _expected_tags(step, record), run.data.tags)
+        yield _as_recorded(f"{what}, params", tracking.loggable(params_of(record)), run.data.params)
+        yield _as_recorded(f"{what}, metrics", record["metrics"], run.data.metrics)
         yield from _check_artifacts(client, run, step, record, what)
+
+
+def _as_recorded(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Checked:
+    """Values by name; those that somebody added are left out."""
+    wrong = [name for name, value in expected.items() if found.get(name) != value]
+    reason = f"not what the record says: {', '.join(wrong)}" if wrong else "as the record says"
+    return Checked(BROKEN if wrong else VERIFIED, what, reason)
 
 
 def _runs_of(client: Any, step: Step, record: Mapping[str, Any]) -> Iterator[Any]:

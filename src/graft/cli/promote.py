@@ -12,6 +12,8 @@ from graft.cli import app, check_project
 if TYPE_CHECKING:
     from graft.ledger import Entry
     from graft.promotion.gate import Rule
+    from graft.promotion.history import Champion
+    from graft.registry_store import ModelVersion
     from graft.tracking import MlflowClient
 
 REFUSED, MOVED_BEHIND = 3, 4
@@ -60,21 +62,43 @@ def rollback(name: Name = None, reason: Reason = "") -> None:
 
 @app.command(rich_help_panel=PANEL)
 def champion(name: Name = None) -> None:
-    """Show which version is live, since when, why, and everything the ledger holds; exit 4 if the alias disagrees."""
+    """Show which version is live, since when, why, and all that the ledger holds; exit 4 if the registry disagrees."""
     store, name = _opened(name)
+    from graft.ledger import Unsigned
     from graft.promotion import history, moving
     from graft.registry_store import CHAMPION, version_at
 
-    entries = moving.settled(store, name)
-    standing, there = history.champion(entries), version_at(store, name, CHAMPION)
+    try:
+        entries = moving.settled(store, name)
+    except Unsigned as error:
+        entries = moving.whole(store, name)
+        typer.echo(f"waiting: the last entry is not confirmed. {error}", err=True)
+    there = version_at(store, name, CHAMPION)
     for line in _described(name, entries):
         typer.echo(line)
+    waiting = history.open_intent(entries)
+    if waiting and there and int(there.version) == waiting.version:
+        return
+    if wrong := _disagreement(history.champion(entries), there):
+        typer.echo(f"BROKEN: {wrong} behind the ledger's back. graft audit says more", err=True)
+        sys.exit(MOVED_BEHIND)
+
+
+def _disagreement(standing: Champion | None, there: ModelVersion | None) -> str:
+    """How the version behind the alias is not the ledger's champion; empty where it is."""
+    from graft.tracking import MODEL_DIGEST
+
     expected = standing.version if standing else None
     found = int(there.version) if there else None
     if found != expected:
         said = f"the alias champion points at {found or 'nothing'}, the ledger says {expected or 'nothing'}"
-        typer.echo(f"BROKEN: {said}: it was moved behind the ledger's back. graft audit says more", err=True)
-        sys.exit(MOVED_BEHIND)
+        return f"{said}: it was moved"
+    if standing is None or there is None:
+        return ""
+    model, promoted = there.tags.get(MODEL_DIGEST, "nothing"), standing.promoted.model_digest
+    if model == promoted:
+        return ""
+    return f"version {found} holds the model {model[:12]}, the ledger says {promoted[:12]}: it was exchanged"
 
 
 def _opened(name: str | None) -> tuple[MlflowClient, str]:

@@ -103,10 +103,24 @@ def chain_of(index: Index, model: str) -> Chain:
         record = record if index.has_record(record) else _maker(index, EXPORTED, digest)
     else:
         digest, record = _digest_of_folder(index, Path(model))
+    return chain_to(index, digest, record)
+
+
+def chain_to(index: Index, digest: str, record: str | None = None) -> Chain:
+    """The chain behind exported files of a digest, wherever they are: of the record given, or of one that made them."""
     steps: dict[str, Step] = {}
-    _walk(index, record, {EXPORTED: digest}, steps)
+    _walk(index, record or _maker(index, EXPORTED, digest), {EXPORTED: digest}, steps)
     versions = tuple(version for version in index.versions() if version["model"] == digest)
     return Chain(digest, versions, steps)
+
+
+def address(uri: str) -> tuple[str, str, str | None]:
+    """Name, alias and number of `models:/NAME@ALIAS` or `models:/NAME/VERSION`; one of the last two is not there."""
+    name, _, alias = uri.removeprefix("models:/").partition("@")
+    if alias:
+        return name, alias, None
+    name, _, number = name.rpartition("/")
+    return name, "", number
 
 
 def version_named(index: Index, uri: str) -> dict[str, Any]:
@@ -115,10 +129,8 @@ def version_named(index: Index, uri: str) -> dict[str, Any]:
     Raises:
         GraftError: There is no such model, version or alias.
     """
-    name, _, alias = uri.removeprefix("models:/").partition("@")
-    number: str | int | None = alias and index.number_behind(name, alias)
-    if not alias:
-        name, _, number = name.rpartition("/")
+    name, alias, written = address(uri)
+    number = index.number_behind(name, alias) if alias else written
     version = index.version(name, int(number)) if number and str(number).isdigit() else None
     if version is None:
         known = [f"models:/{found['name']}/{found['number']}" for found in index.versions()]

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from graft.errors import GraftError
 from graft.exporting.parity import refuse_disagreement
 from graft.promotion.measuring import CANDIDATE, CHAMPION, Comparison, Measured
+from graft.promotion.verdicts import FAILS
 from graft.sample import read_json
 
 if TYPE_CHECKING:
     from graft.params import Params, Promotion
     from graft.promotion.chain import Chain
 
-HOLDS, FAILS, NOT_ASKED = "holds", "FAILS", "not asked"
+HOLDS, NOT_ASKED = "holds", "not asked"
 ALL_OTHERS = "*"
 
 

@@ -50,6 +50,12 @@ def champion(entries: Sequence[Entry]) -> Champion | None:
     return standing[-1] if standing else None
 
 
+def promotions(entries: Sequence[Entry], kinds: Sequence[str] = ("promote", "override")) -> dict[int, Entry]:
+    """The intent by which each version was last promoted, in spite of the gate or not."""
+    pairs = pairwise(entries)
+    return {one.version: one for one, ending in pairs if one.kind in kinds and ending.phase == "confirmed"}
+
+
 def open_intent(entries: Sequence[Entry]) -> Entry | None:
     """The intent that nobody has confirmed or voided yet: the last entry, where it is one."""
     return entries[-1] if entries and entries[-1].phase == "intent" else None

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from graft import ledger, model_versions, registry_store, tracking
 from graft.errors import GraftError
 from graft.ledger import Entry
-from graft.promotion import history
+from graft.promotion import history, verdicts
 
 if TYPE_CHECKING:
     from graft.tracking import MlflowClient
@@ -32,6 +32,7 @@ def settled(store: MlflowClient, name: str) -> list[Entry]:
     """The ledger of a model, whole: what a killed command left open is finished or voided first.
 
     Raises:
+        ledger.Unsigned: There is something to finish, the ledger is signed, and no key is configured.
         GraftError: The ledger is damaged: every problem is listed.
     """
     entries = whole(store, name)
@@ -64,6 +65,7 @@ def move(store: MlflowClient, intent: Entry) -> Entry:
     """Makes a version the champion; returns the intent as it stands in the ledger.
 
     Raises:
+        ledger.Unsigned: The ledger is signed, and no key is configured: nothing was changed.
         GraftError: Somebody else was faster, or the version went away meanwhile: nothing was changed.
     """
     written = ledger.append(store, intent.name, intent)
@@ -76,10 +78,18 @@ def move(store: MlflowClient, intent: Entry) -> Entry:
 
 
 def finish(store: MlflowClient, intent: Entry) -> None:
-    """Moves the alias to what an intent names and confirms it; voids it where that version is gone."""
+    """Writes the verdict to the version an intent names, moves the alias and confirms; voids it where that is gone.
+
+    Raises:
+        ledger.Unsigned: The ledger is signed, and no key is configured: nothing was changed.
+    """
+    entries = ledger.read(store, intent.name)
+    ledger.refuse_unsigned(intent.name, entries)
     version = registry_store.version_numbered(store, intent.name, intent.version)
     possible = version is not None and version.tags.get(tracking.MODEL_DIGEST) == intent.model_digest
-    if possible:
+    if possible and version is not None:
+        if intent.kind != "rollback" and intent == history.open_intent(entries):  # else it was written long ago
+            verdicts.write(store, version, verdicts.Verdict.of(intent), overridden=intent.kind == "override")
         registry_store.point(store, intent.name, registry_store.CHAMPION, intent.version)
     ending = replace(
         intent,
@@ -125,11 +135,13 @@ def rollback(store: MlflowClient, name: str, reason: str) -> Entry:
     """Returns to the champion before the one in force, after comparing its files with the digest in the ledger.
 
     Raises:
+        ledger.Unsigned: The ledger is signed, and no key is configured: nothing was changed.
         GraftError: There is none before, its files were changed, or somebody else was faster.
     """
     import tempfile
 
     entries = settled(store, name)
+    ledger.refuse_unsigned(name, entries)
     standing = history.champions(entries)
     if len(standing) < 2:
         there = f"version {standing[-1].version} is the first champion" if standing else "there is no champion"

@@ -1,32 +1,26 @@
-"""`graft promote`: gather the evidence, judge it, write it to the version, and move the champion or refuse."""
+"""`graft promote`: gather the evidence, judge it, and move the champion or refuse; the table goes to the version."""
 
 from __future__ import annotations
 
-import json
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft import registry_store, tracking
+from graft import ledger, registry_store, tracking
 from graft.digests import digest_of
 from graft.errors import GraftError
 from graft.ledger import Entry
-from graft.promotion import history, moving
+from graft.promotion import history, moving, verdicts
 from graft.promotion.chain import Chain, chain_of
 from graft.promotion.committed import commits_of
-from graft.promotion.gate import FAILS, Evidence, Rule, holds, rules_of
+from graft.promotion.gate import Evidence, Rule, holds, rules_of
 
 if TYPE_CHECKING:
     from graft.params import Params
     from graft.registry_store import ModelVersion
     from graft.tracking import MlflowClient
 
-RULES_TAG, VERDICT_TAG, OVERRIDE_TAG = "graft.promotion.rules", "graft.promotion.verdict", "graft.promotion.override"
-PASSED, REFUSED, OVERRIDDEN = "passed the gate", "refused by the gate", "gate overridden"
-HEADING = "## Promotion"
-MOST_CHARACTERS = 5000  # of a description on PostgreSQL
 CLASS_MAP = "data/interim/class_map.json"
 
 
@@ -59,9 +53,11 @@ def promote(
         override: Whether to go on where a rule fails.
 
     Raises:
+        ledger.Unsigned: The ledger is signed, and no key is configured: nothing was changed.
         GraftError: There is no such version, it is the champion, its files were changed, or somebody was faster.
     """
     entries = moving.settled(store, name)
+    ledger.refuse_unsigned(name, entries)
     standing, version = history.champion(entries), _version(store, name, number)
     number = int(version.version)
     if standing and standing.version == number:
@@ -69,12 +65,12 @@ def promote(
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
         evidence = gather(store, version, standing, params, Path(folder))
         rules = rules_of(evidence, params)
-    passed = holds(rules)
-    _write_down(store, version, rules, PASSED if passed else OVERRIDDEN if override else REFUSED, reason)
+    passed, stated = holds(rules), [rule.as_dict() for rule in rules]
     if not passed and not override:
+        said = f"{verdicts.REFUSED} {moving.now()} by {moving.author()}" + (f": {reason}" if reason else "")
+        verdicts.write(store, version, verdicts.Verdict(tuple(stated), said))
         return Outcome(number, rules, None)
     kind, said = ("promote", reason or "every rule of the gate holds") if passed else ("override", reason)
-    stated = [rule.as_dict() for rule in rules]
     intent = moving.intent_to(
         kind, (number, version.tags[tracking.MODEL_DIGEST]), entries, name=name, reason=said, rules=stated
     )
@@ -131,21 +127,3 @@ def _frozen_split(chain: Chain) -> tuple[Path, str]:
         if digest_of(Path(path)) != record["inputs"].get(path):
             return Path(split), f"{path} is another than the candidate's: dvc checkout"
     return Path(split), ""
-
-
-def _write_down(store: MlflowClient, version: ModelVersion, rules: Sequence[Rule], verdict: str, reason: str) -> None:
-    """Puts the table on the page of the version, refused or not."""
-    name, number = version.name, int(version.version)
-    when = f"{verdict} {moving.now()} by {moving.author()}" + (f": {reason}" if reason else "")
-    rows = [f"| {rule.rule} | {rule.value} | {rule.bound} | {_bold(rule.verdict)} |" for rule in rules]
-    table = "\n".join([f"{HEADING}\n\n{when}\n", "| rule | value | bound | verdict |", "|---|---|---|---|", *rows])
-    about = (version.description or "").partition(HEADING)[0].strip()
-    registry_store.describe_version(store, name, number, f"{about}\n\n{table}"[:MOST_CHARACTERS])
-    tags = {RULES_TAG: json.dumps([rule.as_dict() for rule in rules], ensure_ascii=False), VERDICT_TAG: when}
-    if verdict == OVERRIDDEN:
-        tags[OVERRIDE_TAG] = when
-    registry_store.tag_version(store, name, number, tags)
-
-
-def _bold(verdict: str) -> str:
-    return f"**{verdict}**" if verdict == FAILS else verdict
