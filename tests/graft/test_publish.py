@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from graft import publish, tracking
+from graft import model_versions, publish, tracking
 from graft.lineage.filling import fill_from_server
 from graft.lineage.index import Index
 from graft.records import RECORDS
@@ -109,3 +109,12 @@ def test_a_file_that_was_absent_is_published_and_read_when_it_is_there(tmp_path)
         assert index.has_beside(record) == taken
         assert index.run_of(record) is not None
     index.close()
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+def test_the_description_of_a_model_names_the_command_that_moves_its_champion(tmp_path) -> None:
+    client = tracking.client()
+    client.create_registered_model("graft-x")
+    client.create_model_version("graft-x", str(tmp_path))
+    model_versions.describe(client, "graft-x", "1", "the first")
+    assert "`graft promote`" in client.get_registered_model("graft-x").description

@@ -1,4 +1,4 @@
-"""An exported folder of this project is compared with its record before it is used."""
+"""An exported folder is compared with the record of export, where there is one, before it is used."""
 
 from __future__ import annotations
 
@@ -7,24 +7,31 @@ from pathlib import Path
 from graft.digests import digest_of
 from graft.errors import GraftError
 from graft.lineage.walking import EXPORTED
+from graft.progress import say
 from graft.records import RECORDS
 from graft.sample import read_json
 
 
 def refuse_changed(folder: Path) -> None:
-    """Refuses a folder that is not what export wrote; one that no record here speaks of is taken as it is.
+    """Refuses the project's own folder if it is not what export wrote; warns where no record here speaks of a folder.
 
     Raises:
         GraftError: The record of export says another digest.
     """
-    record = RECORDS / "export.json"
-    if folder.resolve() != Path(EXPORTED).resolve() or not folder.is_dir() or not record.is_file():
+    if not folder.is_dir():
         return
-    expected = read_json(record)["outputs"].get(EXPORTED)
-    if digest_of(folder) != expected:
+    record = RECORDS / "export.json"
+    expected = read_json(record)["outputs"].get(EXPORTED) if record.is_file() else None
+    if digest_of(folder) == expected:
+        return
+    if expected is not None and folder.resolve() == Path(EXPORTED).resolve():
         raise GraftError(
             "these files are not what export wrote",
             where=folder,
             rule=f"a model is compared with its record before it is used: its digest is {expected}",
             remedy="graft audit names what was changed; dvc checkout brings the files back",
         )
+    say(
+        f"graft: warning: {folder} was not verified: no record here says what its files are; "
+        f"graft verify BUNDLE --model {folder} compares them with what graft attest wrote"
+    )
