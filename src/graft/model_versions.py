@@ -80,7 +80,7 @@ def describe(mlflow_client: MlflowClient, name: str, version: str, text: str) ->
     if not mlflow_client.get_registered_model(name).description:
         about = (
             f"Exported by Graft. `{tracking.ALIAS}` is the version the workspace holds, `champion` the one in force: "
-            "`graft promote` and `graft rollback` move it, and `graft audit` reports who moves it without them."
+            "`graft promote` and `graft rollback` move it, and `graft audit` reports any other move."
         )
         mlflow_client.update_registered_model(name, description=about)
 

@@ -17,6 +17,7 @@ import typer
 from graft.attest.bundle import attested, verified
 from graft.attest.statements import canonical
 from graft.audit.auditing import audit
+from graft.audit.cached import stages_in
 from graft.audit.links import BROKEN, worst
 from graft.audit.loading import refuse_changed
 from graft.audit.operations import operations
@@ -100,6 +101,32 @@ def test_where_the_workspace_has_moved_on_the_cache_of_dvc_is_audited(workspace,
     reasons = " ".join(link.reason for link in audit(f"models:/{NAME}/1") if link.status == BROKEN)
     assert "was changed (DVC cache)" in reasons
     assert f"the list of its files, {kept.parent.name}{kept.name}, was changed" in reasons
+
+
+def test_the_lock_file_is_compared_where_the_workspace_has_moved_on(workspace, finished, monkeypatch) -> None:
+    monkeypatch.setenv("GRAFT_TRACKING", "off")
+    shutil.copytree(finished.root / ".dvc/cache", workspace / ".dvc/cache")
+    Path("src/graft/progress.py").write_text("# edited\n")
+    Path("data/raw/new.txt").write_text("a delivery")
+    for folder in ("data/interim", "data/augmented"):
+        shutil.rmtree(folder)
+    lock, pipeline = Path("dvc.lock").read_text(), Path("dvc.yaml").read_text()
+
+    def told(status: str) -> list[str]:
+        links = audit("models/exported")
+        return [f"{link.what}: {link.reason}" for link in links if link.status == status and "dvc.lock" in link.what]
+
+    assert told(BROKEN) == []
+    size = stages_in(lock)["ingest"]["outs"][0]["size"]
+    Path("dvc.lock").write_text(lock.replace(f"size: {size}", f"size: {size + 1}"))
+    assert "dvc.lock, ingest: not what was recorded: size of data/interim" in told(BROKEN)
+    changed = lock.replace("cmd: graft ingest", "cmd: graft ingesu")
+    Path("dvc.lock").write_text(changed)
+    assert told(BROKEN) == ["dvc.lock, ingest, cmd: is not the command of dvc.yaml, here and at the recorded commit"]
+    Path("dvc.yaml").write_text(pipeline.replace("cmd: graft ingest", "cmd: graft ingest --new"))
+    assert (told(BROKEN), len(told("missing"))) == ([], 1)
+    Path("dvc.lock").write_text(lock)
+    assert told("missing") == []
 
 
 def test_a_changed_model_is_not_loaded(workspace) -> None:

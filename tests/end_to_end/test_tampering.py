@@ -14,7 +14,7 @@ from tests.end_to_end.tampering import FILES, NAME, copied, kinds
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
 
-KINDS = (*FILES, "params at the commit", "tag of a version", "tag of a run", "ledger on the server")
+KINDS = (*FILES, "params at the commit", "tag of a version", "tag of a run", "ledger on the server", "dvc.lock")
 # A word of what audit must name for each kind.
 NAMED = {
     "shard": ("data/interim",),
@@ -29,6 +29,7 @@ NAMED = {
     "tag of a version": ("tag graft", "served model"),
     "tag of a run": ("run", "tags"),
     "ledger on the server": ("ledger",),
+    "dvc.lock": ("dvc.lock",),
 }
 
 
