@@ -55,7 +55,7 @@ def add(index: Index, stage: str, number: int, inputs: dict[str, str], file: str
     record: dict[str, Any] = {
         "stage": stage,
         "fingerprint": sha(stage, number, "fingerprint"),
-        "params": {"ingest": {"batch": "delivery0"}},
+        "params": {"ingest": {"batch": "delivery0"}, "pretrain_load": {"source": {"name": "file"}}},
         "inputs": inputs,
         "code": {},
         "environment": {"lock": sha("lock"), "python": "3.11", "system": "Linux"},

@@ -17,7 +17,7 @@ def digest_of(path: Path, pool: ThreadPoolExecutor | None = None) -> str:
 
 def listing(folder: Path, pool: ThreadPoolExecutor | None = None) -> dict[str, str]:
     """The sha256 of every file below a folder, by its path relative to the folder."""
-    files = sorted(file for file in folder.rglob("*") if file.is_file() and not _is_bytecode(file))
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and not is_bytecode(file))
     hashes = pool.map(sha256_of, files) if pool else map(sha256_of, files)
     return {file.relative_to(folder).as_posix(): digest for file, digest in zip(files, hashes, strict=True)}
 
@@ -27,5 +27,6 @@ def digest_of_listing(files: Mapping[str, str]) -> str:
     return hashlib.sha256("".join(f"{name}\0{files[name]}\n" for name in sorted(files)).encode()).hexdigest()
 
 
-def _is_bytecode(path: Path) -> bool:
+def is_bytecode(path: Path) -> bool:
+    """Whether Python wrote a file beside the code that it ran; DVC leaves these out too (`.dvcignore`)."""
     return path.suffix == ".pyc" or "__pycache__" in path.parts

@@ -79,7 +79,8 @@ def describe(mlflow_client: MlflowClient, name: str, version: str, text: str) ->
     mlflow_client.update_model_version(name, version, description=text)
     if not mlflow_client.get_registered_model(name).description:
         about = (
-            f"Exported by Graft. `{tracking.ALIAS}` is the version the workspace holds; `champion` is yours to point."
+            f"Exported by Graft. `{tracking.ALIAS}` is the version the workspace holds, `champion` the one in force: "
+            "`graft promote` and `graft rollback` move it, and `graft audit` reports any other move."
         )
         mlflow_client.update_registered_model(name, description=about)
 
@@ -119,18 +120,22 @@ def download_model(uri: str, into: Path) -> Path:
 
     Raises:
         GraftError: There is no such model, version or alias, the store does not answer, or the bytes that came are not
-            those that were registered.
+            those that were registered, or nothing says which those are.
     """
     uri = version_behind(uri)
     name, _, version = uri.removeprefix("models:/").rpartition("/")
-    tags = tracking.client().get_model_version(name, version).tags
+    registered = tracking.client().get_model_version(name, version).tags.get(tracking.MODEL_DIGEST)
+    remedy = "do not use this model; graft audit names what was changed"
+    if registered is None:
+        rule = f"a model is compared with its tag {tracking.MODEL_DIGEST}, which graft publish sets, before it is used"
+        raise GraftError("the digest of this version is gone from the registry", where=uri, rule=rule, remedy=remedy)
     exported = download_version(uri, into) / "artifacts" / "exported"
-    if tags.get(tracking.MODEL_DIGEST) not in (None, digest_of(exported)):
+    if digest_of(exported) != registered:
         raise GraftError(
             "the files in the artifact store are not those that were registered",
             where=uri,
-            rule=f"their digest is {tags[tracking.MODEL_DIGEST]}",
-            remedy="do not use this model; graft audit names what was changed",
+            rule=f"their digest is {registered}",
+            remedy=remedy,
         )
     return exported
 

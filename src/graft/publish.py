@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import posixpath
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,15 +122,17 @@ def _publish_record(client: MlflowClient, stage: str) -> str:
     for _ in range(NUM_ATTEMPTS):
         run = tracking.only_run(client, digest)
         if run and run.data.tags.get(tracking.COMPLETE) == "true":
-            return str(run.info.run_id)
+            run_id = str(run.info.run_id)
+            _log_files(client, run_id, record, path, {item.path for item in client.list_artifacts(run_id)})
+            return run_id
         run = run or _streamed(client, stage, record["fingerprint"])
         run = run or tracking.create_run(client, stage, {tracking.STAGE: stage, tracking.RECORD: digest})
         with tracking.raced():
-            _complete(client, run, record, {tracking.RECORD: digest, **tags_of(record)})
+            _complete(client, run, record, {tracking.RECORD: digest, **tags_of(record)}, path)
     raise tracking.Unreachable(f"others are publishing {path} too", remedy="run graft publish again when they are done")
 
 
-def _complete(client: MlflowClient, run: Any, record: Mapping[str, Any], tags: Mapping[str, str]) -> None:
+def _complete(client: MlflowClient, run: Any, record: Mapping[str, Any], tags: Mapping[str, str], path: Path) -> None:
     """Logs all that a record says, and says so last."""
     stage, run_id = record["stage"], str(run.info.run_id)
     tracking.tag(client, run_id, tags)
@@ -139,13 +141,24 @@ def _complete(client: MlflowClient, run: Any, record: Mapping[str, Any], tags: M
     if stage == "fine-tune" and not any("/" in name for name in run.data.metrics):
         points += _recorded_curves()
     tracking.log_curves(client, run_id, points, run.info.start_time)
-    # The first two are of one name: each gets a folder.
-    artifacts = {RECORDS / f"{stage}.json": "record", MEASURED / f"{stage}.json": "measured"}
-    for file, folder in (artifacts | dict.fromkeys(map(Path, ARTIFACTS[stage]))).items():
-        if file.is_file():
-            client.log_artifact(run_id, str(file), folder)
+    if (MEASURED / path.name).is_file():  # of the same name as the record: each gets a folder
+        client.log_artifact(run_id, str(MEASURED / path.name), "measured")
+    _log_files(client, run_id, record, path, set())
     client.set_terminated(run_id)
     tracking.tag(client, run_id, {tracking.COMPLETE: "true"})
+
+
+def _log_files(client: MlflowClient, run_id: str, record: Mapping[str, Any], path: Path, held: Set[str]) -> None:
+    """Logs the record and the files that a person wants to see beside it, but for those that the run holds.
+
+    A file that is absent, or not the one of the record, is left to a publish that finds it (after `dvc pull`).
+    """
+    if "record" not in held:
+        client.log_artifact(run_id, str(path), "record")
+    for name in ARTIFACTS[record["stage"]]:
+        there = Path(name).is_file() and sha256_of(Path(name)) == record["files"].get(name)
+        if there and posixpath.basename(name) not in held:
+            client.log_artifact(run_id, name)
 
 
 def _streamed(client: MlflowClient, stage: str, fingerprint: str) -> Any | None:

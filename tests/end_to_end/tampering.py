@@ -52,6 +52,7 @@ def kinds(root: Path) -> dict[str, Callable[[random.Random], contextlib.Abstract
         "page of a version": lambda rng: _in_the_table(root, rng),
         "tag of a run": lambda rng: _in_a_tag(root, rng, "tags"),
         "param of a run": lambda rng: _in_a_row(root, rng, "params", "key", "value", "length(value) > 0"),
+        "dvc.lock": lambda rng: _in_the_lock_file(root / "dvc.lock", rng),
         "ledger on the server": lambda rng: _in_a_tag(root, rng, "model_version_tags", f"graft-ledger-{NAME}"),
     }
 
@@ -77,6 +78,18 @@ def _counts(path: Path, kind: str) -> bool:
     if kind == "model in the artifact store" and not {"models", "record"} & set(path.parts):
         return False
     return path.is_file() and path.stat().st_size > 0 and "__pycache__" not in path.parts
+
+
+@contextlib.contextmanager
+def _in_the_lock_file(path: Path, rng: random.Random) -> Iterator[str]:
+    """A letter or digit in it becomes another, so that it says something else."""
+    with _restored(path):
+        data = path.read_bytes()
+        place = rng.choice([place for place in range(len(data)) if chr(data[place]).isalnum()])
+        letter = rng.choice([letter for letter in b"0123456789abcdefghijklmnopqrstuvwxyz" if letter != data[place]])
+        path.write_bytes(data[:place] + bytes([letter]) + data[place + 1 :])
+        line = data[:place].count(b"\n") + 1
+        yield f"dvc.lock, line {line}: {path.read_text('utf-8').splitlines()[line - 1]}"
 
 
 @contextlib.contextmanager

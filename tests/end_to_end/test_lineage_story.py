@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import random
@@ -11,15 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 
 from graft import tracking
 from graft.attest.bundle import attested, verified
 from graft.attest.statements import canonical
 from graft.audit.auditing import audit
+from graft.audit.cached import stages_in
 from graft.audit.links import BROKEN, worst
 from graft.audit.loading import refuse_changed
 from graft.audit.operations import operations
 from graft.audit.rebuilding import rebuilt
+from graft.cli.lineage import verify
 from graft.errors import GraftError
 from graft.lineage.filling import up_to_date
 from graft.lineage.recall import who_saw
@@ -101,6 +105,32 @@ def test_where_the_workspace_has_moved_on_the_cache_of_dvc_is_audited(workspace,
     assert f"the list of its files, {kept.parent.name}{kept.name}, was changed" in reasons
 
 
+def test_the_lock_file_is_compared_where_the_workspace_has_moved_on(workspace, finished, monkeypatch) -> None:
+    monkeypatch.setenv("GRAFT_TRACKING", "off")
+    shutil.copytree(finished.root / ".dvc/cache", workspace / ".dvc/cache")
+    Path("src/graft/progress.py").write_text("# edited\n")
+    Path("data/raw/new.txt").write_text("a delivery")
+    for folder in ("data/interim", "data/augmented"):
+        shutil.rmtree(folder)
+    lock, pipeline = Path("dvc.lock").read_text(), Path("dvc.yaml").read_text()
+
+    def told(status: str) -> list[str]:
+        links = audit("models/exported")
+        return [f"{link.what}: {link.reason}" for link in links if link.status == status and "dvc.lock" in link.what]
+
+    assert told(BROKEN) == []
+    size = stages_in(lock)["ingest"]["outs"][0]["size"]
+    Path("dvc.lock").write_text(lock.replace(f"size: {size}", f"size: {size + 1}"))
+    assert "dvc.lock, ingest: not what was recorded: size of data/interim" in told(BROKEN)
+    changed = lock.replace("cmd: graft ingest", "cmd: graft ingesu")
+    Path("dvc.lock").write_text(changed)
+    assert told(BROKEN) == ["dvc.lock, ingest, cmd: is not the command of dvc.yaml, here and at the recorded commit"]
+    Path("dvc.yaml").write_text(pipeline.replace("cmd: graft ingest", "cmd: graft ingest --new"))
+    assert (told(BROKEN), len(told("missing"))) == ([], 1)
+    Path("dvc.lock").write_text(lock)
+    assert told("missing") == []
+
+
 def test_a_changed_model_is_not_loaded(workspace) -> None:
     import mlflow
 
@@ -163,6 +193,28 @@ def test_a_model_that_the_ledger_knows_is_looked_for_by_the_ledger(workspace) ->
             audit(model)
 
 
+def test_a_version_whose_digest_was_deleted_is_not_loaded(workspace, tmp_path) -> None:
+    from graft import model_versions, tracking
+
+    tracking.client().delete_model_version_tag(NAME, "1", tracking.MODEL_DIGEST)
+    with pytest.raises(GraftError, match="the digest of this version is gone from the registry"):
+        model_versions.download_model(f"models:/{NAME}@candidate", tmp_path)
+    ids = json.loads(Path("models/fine_tuned/seen.json").read_text())
+    assert [saw.version["number"] for saw in who_saw(up_to_date(), ids["train"][0]).saw] == [1]
+
+
+def test_a_folder_that_no_record_speaks_of_is_said_to_be_unverified(workspace, tmp_path, capsys) -> None:
+    deployed = shutil.copytree("models/exported", tmp_path / "deployed")
+    refuse_changed(deployed)
+    assert capsys.readouterr().err == ""
+    (deployed / "note.txt").write_text("mine")
+    refuse_changed(deployed)
+    assert f"{deployed} was not verified: no record here says what its files are" in capsys.readouterr().err
+    Path("reports/records/export.json").unlink()
+    refuse_changed(Path("models/exported"))
+    assert "models/exported was not verified" in capsys.readouterr().err
+
+
 def test_a_bundle_is_checked_from_itself_alone(workspace, monkeypatch, tmp_path) -> None:
     data = attested(up_to_date(), chain("models/exported"))
     assert data == attested(up_to_date(), chain(f"models:/{NAME}/1"))
@@ -192,6 +244,27 @@ def test_what_people_declare_is_on_the_card_and_cannot_be_forged(workspace) -> N
     assert broken == ["model card"]
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "what", "reason"),
+    [
+        ("subject", [], "subject of record ", "does not name the files"),
+        ("predicateType", None, "statement 1", "a statement without predicateType"),
+        ("predicateType", "urn:other", "statement 1", "a statement of another kind, urn:other"),
+        ("predicate", {"stage": "export"}, "statement 1", "its predicate is not a record of a stage"),
+    ],
+)
+def test_a_forged_statement_is_named(key, value, what, reason, workspace) -> None:
+    for number in (0, -1) if key == "subject" else (0,):
+        bundle = json.loads(attested(up_to_date(), chain("models/exported")))
+        content = json.loads(base64.b64decode(bundle["statements"][number]["payload"]))
+        content = {name: kept for name, kept in {**content, key: value}.items() if kept is not None}
+        bundle["statements"][number]["payload"] = base64.b64encode(canonical(content)).decode()
+        links = verified(repacked(bundle), Path("none"))
+        broken = [link for link in links if link.status == BROKEN]
+        assert broken[0].what.startswith(what if number == 0 else "subject of the model card")
+        assert reason in broken[0].reason
+
+
 def repacked(bundle: dict[str, Any]) -> bytes:
     """As a forger would write it: the bundle's own digest is right."""
     content = {name: value for name, value in bundle.items() if name != "digest"}
@@ -216,6 +289,17 @@ def test_a_signed_bundle_names_its_signer(workspace, monkeypatch) -> None:
     assert worst(links) == "verified"
     strangers = [link for link in verified(data, Path("signer1.pub")) if link.what.startswith("signature")]
     assert {link.status for link in strangers} == {BROKEN}
+    monkeypatch.delenv("GRAFT_SIGNING_KEY")
+    forged = attested(up_to_date(), chain("models/exported"))
+    assert worst(verified(forged, Path("signer0.pub"))) == "missing"
+    links = verified(forged, Path("signer0.pub"), must_be_signed=True)
+    assert {link.what.partition(" ")[0] for link in links if link.status == BROKEN} == {"signature"}
+    Path("forged.json").write_bytes(forged)
+    verify(Path("forged.json"), None, None)
+    with pytest.raises(typer.Exit):
+        verify(Path("forged.json"), None, Path("signer0.pub"))
+    with pytest.raises(GraftError, match="no public key in it"):
+        verify(Path("forged.json"), None, Path("signer.pub"))
 
 
 def test_what_was_edited_and_never_committed_is_not_rebuilt(workspace) -> None:

@@ -21,6 +21,7 @@ KINDS = (
     "tag of a version",
     "page of a version",
     "tag of a run",
+    "dvc.lock",
     "param of a run",
     "ledger on the server",
 )
@@ -40,6 +41,7 @@ NAMED = {
     "tag of a run": ("run", "tags"),
     "param of a run": ("params",),
     "ledger on the server": ("ledger",),
+    "dvc.lock": ("dvc.lock",),
 }
 
 

@@ -11,13 +11,16 @@ import pytest
 
 from graft import tracking
 from graft.errors import GraftError
-from graft.lineage.filling import fill_from_server
-from graft.lineage.freshness import authorization
+from graft.lineage import filling
+from graft.lineage.filling import fill_from_server, up_to_date
+from graft.lineage.freshness import SEEN, authorization, state_of_store
 from graft.lineage.index import Index, produced
 from graft.lineage.page import page
 from graft.lineage.recall import who_saw
 from graft.lineage.text import told, tree
 from graft.lineage.walking import chain_of
+from graft.records import RECORDS
+from graft.sample import sha256_of, write_json
 from tests.synthetic_lineage import NAME, add, fill, seen, sha
 
 NUM_IMAGES, NUM_VERSIONS = 100_000, 50
@@ -124,6 +127,94 @@ def test_what_is_not_known_is_said(tmp_path):
     (tmp_path / "model").mkdir()
     with pytest.raises(GraftError, match="no record speaks of these files"):
         chain_of(index, str(tmp_path / "model"))
+
+
+@pytest.mark.parametrize(
+    ("lost", "asked", "lacking"),
+    [
+        ("DELETE FROM seen WHERE record = :tuned", sha("image", 5), "models/fine_tuned/seen.json of the record"),
+        ("DELETE FROM records WHERE digest = :tuned", sha("image", 5), "the record of models/fine_tuned"),
+        ("DELETE FROM records WHERE digest = :ingest", "delivery5", "the record of data/interim/train"),
+        ("DELETE FROM listed WHERE record = :ingest", "delivery5", "data/interim/manifest.parquet of the record"),
+        ("DELETE FROM listed WHERE record = :ingest", sha("image", 5), None),
+        ("DELETE FROM records WHERE digest = :ingest", sha("image", 5), None),
+        ("DELETE FROM records WHERE digest = :ingest", sha("raw", 2), "the record of data/interim/train"),
+    ],
+)
+def test_a_version_of_which_it_is_not_known_is_named_with_what_is_lacking(lost, asked, lacking, tmp_path):
+    index = fill(tmp_path / "i.sqlite", 30, 2)
+    records = {
+        stage: next(
+            key for key in index.records(stage) if (index.record(key) or {})["files"].get(file) == sha(stage, 1)
+        )
+        for stage, file in (
+            ("fine-tune", "models/fine_tuned/model.safetensors"),
+            ("ingest", "data/interim/train/a.parquet"),
+        )
+    }
+    index.database.execute(lost, {"tuned": records["fine-tune"], "ingest": records["ingest"]})
+    index.database.execute("DELETE FROM produced WHERE record NOT IN (SELECT digest FROM records)")
+    answer = who_saw(index, asked)
+    assert 1 not in [saw.version["number"] for saw in answer.saw]
+    assert [each.version["number"] for each in answer.not_known] == ([1] if lacking else [])
+    assert (lacking or "no registered version saw it") in told(answer)
+    found = json.loads(json.dumps(answer.as_dict()))
+    assert [each["version"]["number"] for each in found["not_known"]] == ([1] if lacking else [])
+    assert ("graft publish" in (found["remedy"] or "")) == ("Remedy: " in told(answer)) == bool(lacking)
+    if lacking:
+        with pytest.raises(GraftError, match=f"what models:/{NAME}/1 saw is not known"):
+            who_saw(index, "nothing")
+    index.close()
+
+
+def test_weights_without_their_card_may_have_grown_from_a_model_that_saw_it(tmp_path):
+    index = fill(tmp_path / "i.sqlite", 20, 1)
+    loaded = add(index, "pretrain-load", 2, {}, "models/pretrained/weights.safetensors")
+    tuned = add(index, "fine-tune", 2, (index.record(loaded) or {})["outputs"], "models/fine_tuned/model.safetensors")
+    index.add_seen(tuned, {"train": []})
+    export = add(index, "export", 2, (index.record(tuned) or {})["outputs"], "models/exported/model.onnx")
+    version = {"name": NAME, "number": 2, "record": export, "model": "", "run": "r", "aliases": []}
+    index.replace_versions([*index.versions(), version])
+    (unknown,) = who_saw(index, sha("image", 0)).not_known
+    assert unknown.lacking == (f"models/pretrained/card.json of the record {loaded[:12]}",)
+    index.add_card(loaded, {"name": "random", "sha256": None})
+    assert who_saw(index, sha("image", 0)).not_known == ()
+    index.add_card(loaded, {"name": "registry", "sha256": sha("elsewhere"), "origin": "models:/theirs/3"})
+    assert who_saw(index, sha("image", 0)).not_known[0].lacking == ("the record of models:/theirs/3",)
+    index.close()
+
+
+def test_a_list_that_comes_after_its_record_is_taken(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRAFT_TRACKING", "off")
+    source = Index(tmp_path / "source.sqlite")
+    content = source.record(add(source, "fine-tune", 1, {}, SEEN)) or {}
+    write_json(tmp_path / "seen.json", {"train": [sha("image", 1)]})
+    record = RECORDS / "fine-tune.json"
+    record.parent.mkdir(parents=True)
+    write_json(record, content | {"files": {SEEN: sha256_of(tmp_path / "seen.json")}})
+    assert not up_to_date().has_beside(sha256_of(record))
+    Path(SEEN).parent.mkdir(parents=True)
+    (tmp_path / "seen.json").rename(SEEN)
+    assert up_to_date().num_seen(sha256_of(record)) == {"train": 1}
+
+
+def test_what_changes_while_the_store_is_read_is_read_the_next_time(store, folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder)
+    filled: list[str | None] = []
+
+    def changed_meanwhile(index: Index) -> None:
+        fill_from_server(index)
+        filled.append(state_of_store(tracking.store_uri()))
+        if len(filled) == 1:
+            store.create_registered_model("made meanwhile")
+
+    monkeypatch.setattr(filling, "fill_from_server", changed_meanwhile)
+    for times in (1, 2, 2):
+        index = up_to_date(path=tmp_path / "index.sqlite")
+        assert len(filled) == times
+        assert index.fact("store") == filled[-1]
+        index.close()
 
 
 def test_a_gap_is_shown_and_named(tmp_path):

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from graft import publish, tracking
+from graft import model_versions, publish, tracking
+from graft.lineage.filling import fill_from_server
+from graft.lineage.index import Index
 from graft.records import RECORDS
-from graft.sample import write_json
+from graft.sample import sha256_of, write_json
 
 CLASSES = {f"class {number} (of many)": [number] for number in range(150)}
 
 
-def write_record() -> None:
-    RECORDS.mkdir(parents=True)
+def write_record(**changes: object) -> None:
+    RECORDS.mkdir(parents=True, exist_ok=True)
     source = {"name": "mask_folder", "classes": CLASSES, "images": "*.png"}
     record = {
         "stage": "ingest",
@@ -23,11 +25,13 @@ def write_record() -> None:
         "params": {"seed": 7, "ingest": {"root": "../Fotos (2024) & more/", "source": source, "batch": "first"}},
         "inputs": {"../Fotos (2024) & more/": "a" * 64},
         "outputs": {"data/interim": "b" * 64},
+        "files": {},
         "environment": {"lock": None},
         "git": {"commit": None, "holds_code_and_params": False},
         "metrics": {"num_images": 3.0},
     }
-    write_json(RECORDS / "ingest.json", record)
+    record |= changes
+    write_json(RECORDS / f"{record['stage']}.json", record)
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +92,29 @@ def test_the_store_beside_a_project_is_its_own_in_one_process_too(tmp_path, monk
         client.create_registered_model(name)
         assert [model.name for model in client.search_registered_models()] == [name]
         assert tracking.store_uri() == tracking.DEFAULT_STORE
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+def test_a_file_that_was_absent_is_published_and_read_when_it_is_there(tmp_path) -> None:
+    card = Path("models/pretrained/card.json")
+    card.parent.mkdir(parents=True)
+    write_json(card, {"name": "random", "sha256": None})
+    write_record(stage="pretrain-load", files={card.as_posix(): sha256_of(card)})
+    record = sha256_of(RECORDS / "pretrain-load.json")
+    right, index = card.read_text(), Index(tmp_path / "i.sqlite")
+    for text, taken in ((None, False), ("{}", False), (right, True)):
+        card.unlink() if text is None else card.write_text(text)
+        publish.publish()
+        fill_from_server(index)
+        assert index.has_beside(record) == taken
+        assert index.run_of(record) is not None
+    index.close()
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+def test_the_description_of_a_model_names_the_command_that_moves_its_champion(tmp_path) -> None:
+    client = tracking.client()
+    client.create_registered_model("graft-x")
+    client.create_model_version("graft-x", str(tmp_path))
+    model_versions.describe(client, "graft-x", "1", "the first")
+    assert "`graft promote`" in client.get_registered_model("graft-x").description

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 
 from graft.datasets.images import encode_png
+from graft.digests import digest_of
 from graft.errors import GraftError
 from graft.serving import signature
 from graft.serving.predictor import Predictor
@@ -78,6 +80,7 @@ def test_mlflow_loads_it_without_pickle_and_answers_both_kinds(
         signature=mlflow.models.infer_signature(inputs, outputs),
         input_example=example,
         pip_requirements=signature.requirements(),
+        model_config={"graft.model_digest": digest_of(folder)},
     )
     assert not [path for path in (tmp_path / "saved").rglob("*") if path.suffix in (".pkl", ".pickle")]
     loaded = mlflow.pyfunc.load_model(str(tmp_path / "saved"))
@@ -88,6 +91,10 @@ def test_mlflow_loads_it_without_pickle_and_answers_both_kinds(
     assert list(of_text.columns) == list(outputs.columns)
     with pytest.raises(MlflowException, match="cannot be read"):
         loaded.predict(pd.DataFrame({"image": ["not base64!"]}))
+    described = tmp_path / "saved/MLmodel"
+    described.write_text(re.sub(r"(?m)^.*graft\.model_digest.*\n", "", described.read_text()))
+    with pytest.raises(MlflowException, match="no longer says the digest of its files"):
+        mlflow.pyfunc.load_model(str(tmp_path / "saved"))
 
 
 def test_nothing_but_the_logged_file_imports_mlflow() -> None:

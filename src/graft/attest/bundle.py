@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.attest.card import DECLARATION, EVIDENCE, fields
-from graft.attest.statements import CARD, RECORD, canonical, enveloped, opened, signer_of, statement
+from graft.attest.statements import CARD, RECORD, canonical, enveloped, opened, signer_of, statement, subject_of
 from graft.audit.files import bytes_of, check_itself
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files, worst
 from graft.digests import listing
@@ -49,8 +49,14 @@ def attested(index: Index, chain: Chain) -> bytes:
     return canonical({**content, "digest": hashlib.sha256(canonical(content)).hexdigest()}) + b"\n"
 
 
-def verified(data: bytes, signers: Path, model: Path | None = None) -> list[Checked]:
+def verified(data: bytes, signers: Path, model: Path | None = None, must_be_signed: bool = False) -> list[Checked]:
     """Checks a bundle from itself alone, and a folder of exported files against it.
+
+    Args:
+        data: The bundle.
+        signers: The public keys that are trusted, as in `signers.pub`; the file may be absent.
+        model: The folder.
+        must_be_signed: A statement without a signature is broken, not missing.
 
     Raises:
         GraftError: It is no bundle.
@@ -62,8 +68,9 @@ def verified(data: bytes, signers: Path, model: Path | None = None) -> list[Chec
     statements, problems = _statements(content)
     links += [*problems, *_complete(content, statements)]
     for envelope, payload in statements:
-        links.append(_signature(envelope, payload, signers))
+        links.append(_signature(envelope, payload, signers, must_be_signed))
     records = [each["predicate"] for _, each in statements if each["predicateType"] == RECORD]
+    links += [_subject(records, each) for _, each in statements]
     links += [link for key, record in zip(content["records"], records, strict=False) for link in _record(key, record)]
     links += _chain(content, records)
     links += _evidence(content, records)
@@ -104,9 +111,11 @@ def _logged(run: str | None, name: str) -> bytes | None:
 def _parsed(data: bytes) -> dict[str, Any]:
     try:
         content = json.loads(data)
-        if content["format"] == FORMAT and {"statements", "records", "files", "model", "digest"} <= set(content):
+        lists = isinstance(content["statements"], list) and isinstance(content["records"], list)
+        texts = [content["model"], content["digest"], *content["records"], *content["files"].values()]
+        if content["format"] == FORMAT and lists and all(isinstance(text, str) for text in texts):
             return content
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         pass
     raise GraftError("not a bundle that graft attest wrote, or damaged beyond reading", remedy="ask for it again")
 
@@ -134,14 +143,26 @@ def _statements(content: Mapping[str, Any]) -> tuple[Statements, list[Checked]]:
     return statements, problems
 
 
-def _signature(envelope: Mapping[str, Any], content: Mapping[str, Any], signers: Path) -> Checked:
+def _signature(envelope: Mapping[str, Any], content: Mapping[str, Any], signers: Path, must_be_signed: bool) -> Checked:
     what = f"signature of {_title(content)}"
+    if not envelope["signatures"] and must_be_signed:
+        return Checked(BROKEN, what, f"not signed, though only those whom {signers} lists are trusted")
     if not envelope["signatures"]:
         return Checked(MISSING, what, "not signed: this shows that nothing was damaged, not who says it")
     if not signers.is_file():
         return Checked(MISSING, what, f"signed; name the public keys you trust with --signers ({signers} is absent)")
     name = signer_of(envelope, opened(envelope)[0], signers)
     return Checked(VERIFIED, what, name) if name else Checked(BROKEN, what, f"by nobody whom {signers} lists")
+
+
+def _subject(records: list[dict[str, Any]], content: Mapping[str, Any]) -> Checked:
+    """What in-toto tools take a statement to be about, against the files of its record, or of the model's."""
+    what, predicate = f"subject of {_title(content)}", content["predicate"]
+    if content["predicateType"] == CARD:
+        predicate = next((record for record in records if record["stage"] == "export"), {"files": {}})
+    if content["subject"] != subject_of(predicate["files"]):
+        return Checked(BROKEN, what, "does not name the files that the statement speaks of, with their sha256")
+    return Checked(VERIFIED, what, f"{len(predicate['files'])} files as in the record")
 
 
 def _title(content: Mapping[str, Any]) -> str:

@@ -28,8 +28,12 @@ def statement(kind: str, files: Mapping[str, str], predicate: Any) -> dict[str, 
         files: sha256 by path.
         predicate: What is said of them.
     """
-    subject = [{"name": name, "digest": {"sha256": files[name]}} for name in sorted(files)]
-    return {"_type": STATEMENT, "subject": subject, "predicateType": kind, "predicate": predicate}
+    return {"_type": STATEMENT, "subject": subject_of(files), "predicateType": kind, "predicate": predicate}
+
+
+def subject_of(files: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What a statement is about, as in-toto tools read it: each file with its sha256."""
+    return [{"name": name, "digest": {"sha256": files[name]}} for name in sorted(files)]
 
 
 def enveloped(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -44,16 +48,32 @@ def opened(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
     """The payload and the statement in it.
 
     Raises:
-        ValueError: It is not an envelope of a statement.
+        ValueError: It is not an envelope of a statement, or the statement is none that Graft writes.
     """
     try:
         payload = base64.b64decode(envelope["payload"], validate=True)
         content = json.loads(payload)
-        if envelope["payloadType"] != PAYLOAD or content["_type"] != STATEMENT:
+        signatures = [signature["sig"] for signature in envelope["signatures"]]
+        if envelope["payloadType"] != PAYLOAD or content["_type"] != STATEMENT or None in signatures:
             raise ValueError("not an in-toto statement")
     except (KeyError, TypeError, binascii.Error, UnicodeDecodeError) as error:
         raise ValueError(f"not an envelope of a statement ({error})") from None
+    if lacking := {"predicateType", "predicate", "subject"} - set(content):
+        raise ValueError(f"a statement without {', '.join(sorted(lacking))}")
+    if content["predicateType"] not in (RECORD, CARD):
+        raise ValueError(f"a statement of another kind, {content['predicateType']}")
+    if content["predicateType"] == RECORD and not _is_record(content["predicate"]):
+        raise ValueError("its predicate is not a record of a stage")
     return payload, content
+
+
+def _is_record(predicate: Any) -> bool:
+    mappings = ("params", "inputs", "code", "environment", "outputs", "files", "metrics")
+    return (
+        isinstance(predicate, Mapping)
+        and {"stage", "fingerprint", "git"} <= set(predicate)
+        and all(isinstance(predicate.get(name), Mapping) for name in mappings)
+    )
 
 
 def signer_of(envelope: Mapping[str, Any], payload: bytes, signers: Path) -> str | None:

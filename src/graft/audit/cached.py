@@ -6,10 +6,11 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Iterator, Mapping
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from graft.digests import is_bytecode
 from graft.errors import GraftError
 from graft.mending import LOCK_FILE
 from graft.records import RECORDS
@@ -33,6 +34,14 @@ class Kept:
 
         with Repo() as repo:
             return Path(repo.cache.local.path)
+
+    def ignores(self, folder: Path) -> bool:
+        """Whether `.dvcignore` hides a file below a folder from DVC, so that DVC gives it another md5."""
+        from dvc.repo import Repo
+
+        with Repo() as repo:
+            seen = {str(Path(file)) for file in repo.dvcignore.find(repo.fs, str(folder.absolute()))}
+        return any(str(file.absolute()) not in seen for file in folder.rglob("*") if file.is_file())
 
     def outs_with(self, stage: str, record_md5: str) -> Outs | None:
         """The outputs that were written together with a record."""
@@ -76,21 +85,33 @@ class Kept:
 
 def md5_in_workspace(output: Path) -> str | None:
     """The md5 that DVC gives a file or folder; None where it is absent."""
-    if output.is_file():
-        return _md5(output)
-    if not output.is_dir():
+    facts = facts_in_workspace(output)
+    return None if facts is None else facts["md5"]
+
+
+def facts_in_workspace(path: Path) -> dict[str, Any] | None:
+    """What DVC writes of a file or folder: `md5`, `size` in bytes and a folder's `nfiles`; None where it is absent."""
+    if path.is_file():
+        return {"md5": _md5(path), "size": path.stat().st_size}
+    if not path.is_dir():
         return None
-    files = sorted(file for file in output.rglob("*") if file.is_file())
-    entries = [{"md5": _md5(file), "relpath": file.relative_to(output).as_posix()} for file in files]
+    files = [file for file in path.rglob("*") if file.is_file() and not is_bytecode(file)]
+    entries = [{"md5": _md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
     entries.sort(key=lambda entry: entry["relpath"])
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+    md5 = hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+    return {"md5": md5, "size": sum(file.stat().st_size for file in files), "nfiles": len(files)}
 
 
 def outs_of_lock(text: str) -> dict[str, Outs]:
     """The outputs of each stage of a lock file; empty where it is damaged."""
+    return {name: _outs(stage) for name, stage in stages_in(text).items()}
+
+
+def stages_in(text: str) -> dict[str, Any]:
+    """The stages of a `dvc.lock` or `dvc.yaml` as they stand there; empty where it is damaged."""
     tree = _yaml(text)
     stages = tree.get("stages") if isinstance(tree, dict) else None
-    return {name: _outs(stage) for name, stage in stages.items()} if isinstance(stages, dict) else {}
+    return stages if isinstance(stages, dict) else {}
 
 
 def _outs(entry: Any) -> Outs:
@@ -109,6 +130,13 @@ def _yaml(text: str) -> Any:
 
 
 def _md5(file: Path) -> str:
+    stat = file.stat()
+    return _md5_of(file.absolute(), stat.st_mtime_ns, stat.st_size)
+
+
+@cache
+def _md5_of(file: Path, _changed_ns: int, _size: int) -> str:
+    """A file is read once an audit, though it is an output of one stage and read by another."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 

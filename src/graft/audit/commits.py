@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked
+from graft.audit.locked import PIPELINE, check_lock
 from graft.digests import digest_of_listing
 from graft.lineage.index import Index
 from graft.lineage.walking import Chain
@@ -114,12 +116,13 @@ class Objects:
 
 
 def check_commits(index: Index, chain: Chain) -> Iterator[Checked]:
-    """For each step: its code, its parameters and its environment lock, in the commit it names or a later one."""
+    """Code, parameters and environment lock of each step, in the commit it names or a later one; then `dvc.lock`."""
     objects = Objects()
+    records = [record for step in chain.steps.values() if (record := index.record(step.key))]
     try:
-        for step in chain.steps.values():
-            if record := index.record(step.key):
-                yield _check_step(objects, step.stage, record)
+        for record in records:
+            yield _check_step(objects, record["stage"], record)
+        yield from check_lock(records, partial(_pipeline_at, objects))
     finally:
         objects.close()
 
@@ -143,6 +146,16 @@ def newest_commits() -> list[str]:
     """Of the commits reachable from HEAD the newest that touch code or params, at most `MOST_COMMITS`."""
     command = ["git", "rev-list", f"--max-count={MOST_COMMITS}", "HEAD", "--", *WATCHED]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+
+
+def _pipeline_at(objects: Objects, commit: str | None) -> str | None:
+    if commit is None or not _is_here(commit):
+        return None
+    try:
+        found = objects.find(objects.root_of(commit), PIPELINE)
+        return None if found is None else objects.read(found[1], "blob").decode(errors="replace")
+    except Damaged:  # told of the code and params of the step, or of nobody's concern
+        return None
 
 
 def _check_step(objects: Objects, stage: str, record: Mapping[str, Any]) -> Checked:

@@ -1,4 +1,4 @@
-"""An exported folder of this project is compared with its record before it is used."""
+"""An exported folder is compared with the record of export, where there is one, before it is used."""
 
 from __future__ import annotations
 
@@ -7,31 +7,38 @@ from pathlib import Path
 from graft.digests import digest_of
 from graft.errors import GraftError
 from graft.lineage.walking import EXPORTED
+from graft.progress import say
 from graft.records import RECORDS
 from graft.sample import read_json
 
+EXPORT = RECORDS / "export.json"
+
 
 def refuse_changed(folder: Path) -> None:
-    """Refuses a folder that is not what export wrote; one that no record here speaks of is taken as it is.
+    """Refuses the project's own folder if it is not what export wrote; warns where no record here speaks of a folder.
 
     Raises:
         GraftError: The record of export says another digest.
     """
-    record = record_of(folder)
-    if record is None:
+    if not folder.is_dir():
         return
-    expected = read_json(record)["outputs"].get(EXPORTED)
-    if digest_of(folder) != expected:
+    expected = read_json(EXPORT)["outputs"].get(EXPORTED) if EXPORT.is_file() else None
+    if digest_of(folder) == expected:
+        return
+    if expected is not None and record_of(folder):
         raise GraftError(
             "these files are not what export wrote",
             where=folder,
             rule=f"a model is compared with its record before it is used: its digest is {expected}",
             remedy="graft audit names what was changed; dvc checkout brings the files back",
         )
+    say(
+        f"graft: warning: {folder} was not verified: no record here says what its files are; "
+        f"graft verify BUNDLE --model {folder} compares them with what graft attest wrote"
+    )
 
 
 def record_of(folder: Path) -> Path | None:
     """The record of export that speaks of a folder; None where none here does."""
-    record = RECORDS / "export.json"
-    ours = folder.resolve() == Path(EXPORTED).resolve() and folder.is_dir() and record.is_file()
-    return record if ours else None
+    ours = folder.resolve() == Path(EXPORTED).resolve() and folder.is_dir() and EXPORT.is_file()
+    return EXPORT if ours else None

@@ -82,8 +82,9 @@ def predict(
 
         if tracking.store_uri() == tracking.DEFAULT_STORE:
             check_project()
-        folder = downloaded(model)
-    refuse_changed(folder)
+        folder = downloaded(model)  # and compared with what was registered
+    else:
+        refuse_changed(folder)
     typer.echo(predict_files(images, folder, out, beside or ()))
 
 

@@ -107,9 +107,13 @@ def attest(
 def verify(
     bundle: Annotated[Path, typer.Argument(help="A file that graft attest wrote.")],
     model: Annotated[Path | None, typer.Option(help="A folder of exported files to compare with it.")] = None,
-    signers: Annotated[Path, typer.Option(help="The public keys you trust, as in signers.pub.")] = Path("signers.pub"),
+    signers: Annotated[
+        Path | None,
+        typer.Option(help="The public keys you trust; what none of them signed is broken. Else signers.pub is read."),
+    ] = None,
 ) -> None:
     """Check a bundle of graft attest, and a model against it, without a repository and offline; 4 if broken."""
+    from graft import signing
     from graft.attest.bundle import verified
     from graft.audit.links import as_text, worst
     from graft.errors import GraftError
@@ -118,7 +122,11 @@ def verify(
         raise GraftError("no such file", where=bundle, remedy="name the file that graft attest --out wrote")
     if model is not None and not model.is_dir():
         raise GraftError("no such folder", where=model, remedy="name the folder of exported files")
-    links = verified(bundle.read_bytes(), signers, model)
+    if signers is not None and not signing.signers(signers):
+        raise GraftError(
+            "no public key in it", where=signers, remedy="name a file with lines as ssh-keygen writes them"
+        )
+    links = verified(bundle.read_bytes(), signers or signing.SIGNERS, model, must_be_signed=signers is not None)
     typer.echo(as_text(links))
     if worst(links) == "broken":
         raise typer.Exit(BROKEN)

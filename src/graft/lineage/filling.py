@@ -12,14 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from graft.lineage.freshness import state_of_store, state_of_workspace
+from graft.lineage.freshness import BESIDE_RECORD, state_of_store, state_of_workspace
 from graft.lineage.index import INDEX, Index
 from graft.progress import progress, say
 from graft.records import RECORDS
 from graft.sample import read_json, sha256_of
 
-CARD, MANIFEST, SEEN = "models/pretrained/card.json", "data/interim/manifest.parquet", "models/fine_tuned/seen.json"
-BESIDE_RECORD = {"pretrain-load": CARD, "ingest": MANIFEST, "fine-tune": SEEN}
 READ_AT = "server read at"
 NUM_DOWNLOADS = 8
 
@@ -50,14 +48,17 @@ def up_to_date(refresh: bool = False, path: Path = INDEX) -> Index:
 
 
 def _read_store(index: Index, uri: str, refresh: bool) -> None:
-    """Reads the store where it changed since it was read, or when asked to."""
+    """Reads the store where it changed since it was read, or when asked to.
+
+    Its state is taken first: what changes while it is read is read the next time.
+    """
     state, server = state_of_store(uri), uri.startswith(("http://", "https://"))
     if state is None and server and not refresh:
         say(f"graft: warning: {uri} does not answer; what it held was read: {index.fact(READ_AT) or 'never'}")
         return
     if (refresh and server) or (state is not None and (refresh or index.fact("store") != state)):
         fill_from_server(index)
-        index.note("store", state_of_store(uri) or "")
+        index.note("store", state or "")
         index.note(READ_AT, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
 
 
@@ -75,7 +76,7 @@ def fill_from_workspace(index: Index) -> None:
 
 
 def fill_from_server(index: Index) -> None:
-    """Takes every published record that the index does not have, and every registered version.
+    """Takes every published record that the index lacks, alone or with the file beside it, and every version.
 
     Raises:
         tracking.Unreachable: No server answers, or it refuses.
@@ -138,7 +139,9 @@ def _is_new(index: Index, run: Any) -> bool:
     from graft import tracking
 
     digest = run.data.tags.get(tracking.RECORD)
-    return digest is not None and not digest.startswith(tracking.DOUBLE) and index.run_of(digest) is None
+    if digest is None or digest.startswith(tracking.DOUBLE):
+        return False
+    return index.run_of(digest) is None or not index.has_beside(digest)
 
 
 def _fetched(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] | None:
@@ -171,7 +174,9 @@ def _registered(client: Any) -> Iterator[dict[str, Any]]:
 
     for model in client.search_registered_models(max_results=1000):
         for version in client.search_model_versions(f"name = '{model.name}'"):
-            if tracking.MODEL_DIGEST in version.tags:
+            if {tracking.MODEL_DIGEST, tracking.RECORD} & set(
+                version.tags
+            ):  # one that lost a tag still saw what it saw
                 yield _described(version, model.aliases)
 
 
@@ -182,7 +187,7 @@ def _described(version: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
         "name": version.name,
         "number": int(version.version),
         "record": version.tags.get(tracking.RECORD),
-        "model": version.tags[tracking.MODEL_DIGEST],
+        "model": version.tags.get(tracking.MODEL_DIGEST, ""),
         "run": version.run_id,
         "commit": version.tags.get("mlflow.source.git.commit"),
         "created": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(version.creation_timestamp / 1000)),

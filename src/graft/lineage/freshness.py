@@ -11,13 +11,16 @@ from pathlib import Path
 
 from graft.records import RECORDS
 
+CARD, MANIFEST, SEEN = "models/pretrained/card.json", "data/interim/manifest.parquet", "models/fine_tuned/seen.json"
+BESIDE_RECORD = {"pretrain-load": CARD, "ingest": MANIFEST, "fine-tune": SEEN}
 SECONDS_TO_ANSWER = 1.0
 REGISTERED = "/api/2.0/mlflow/registered-models/search?max_results=1000"
 
 
 def state_of_workspace() -> str:
-    """What changes when a record does."""
-    files = sorted(RECORDS.glob("*.json"))
+    """What changes when a record does, or a file beside one: `dvc pull` may bring either first."""
+    beside = [file for file in map(Path, BESIDE_RECORD.values()) if file.is_file()]
+    files = [*sorted(RECORDS.glob("*.json")), *beside]
     return json.dumps([[file.name, file.stat().st_mtime_ns, file.stat().st_size] for file in files])
 
 

@@ -130,6 +130,15 @@ class Index:
         """Whether the manifest of a record was taken."""
         return self._one("SELECT record FROM listed WHERE record = ?", record) is not None
 
+    def has_beside(self, record: str) -> bool:
+        """Whether the file that says more than a record was taken; True where the stage writes none."""
+        stage = (self.record(record) or {}).get("stage")
+        if stage == "pretrain-load":
+            return self.card_of(record) is not None
+        if stage == "fine-tune":
+            return bool(self.num_seen(record))
+        return stage != "ingest" or self.is_listed(record)
+
     def num_seen(self, record: str) -> dict[str, int]:
         """How many images a training saw, by role."""
         rows = self.database.execute("SELECT role, bits FROM seen WHERE record = ?", (record,))

@@ -2,17 +2,43 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from graft.errors import GraftError
+from graft.lineage.freshness import BESIDE_RECORD
 from graft.lineage.index import Index
+from graft.lineage.walking import Chain, chain_of
 from graft.sample import sha256_of
 
 ROLES = {"train": "trained on", "val": "best epoch chosen on"}
+REMEDY = (
+    "in a checkout of the commit of each: dvc pull, then graft publish, which completes its run; "
+    "then here: graft lineage --refresh"
+)
+
+
+@dataclass(frozen=True)
+class Needed:
+    """What must be known of a version before it can be said that it did not see what was asked for.
+
+    Attributes:
+        stages: Whose file beside the record must have been taken.
+        gaps: What the paths begin with whose maker must be known.
+    """
+
+    stages: tuple[str, ...]
+    gaps: tuple[str, ...]
+
+
+OF_IMAGE = Needed(("fine-tune", "pretrain-load"), ("models/",))
+OF_NAME = Needed(("fine-tune", "pretrain-load", "ingest"), ("models/", "data/"))
+OF_BYTES = Needed(("pretrain-load",), ("",))
+OF_ANYTHING = Needed(OF_NAME.stages, OF_BYTES.gaps)
 
 
 @dataclass(frozen=True)
@@ -31,16 +57,28 @@ class Saw:
 
 
 @dataclass(frozen=True)
+class NotKnown:
+    """A version that may have seen it, and what the index lacks to tell."""
+
+    version: dict[str, Any]
+    lacking: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Answer:
-    """What was asked, what it is, and every version that saw it."""
+    """What was asked, what it is, every version that saw it, and every version of which that is not known."""
 
     asked: str
     meant: str
     saw: tuple[Saw, ...]
+    not_known: tuple[NotKnown, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; `remedy` is None where there is nothing to mend."""
         found = [{"how": saw.how, "num_images": saw.num_images, "version": saw.version} for saw in self.saw]
-        return {"asked": self.asked, "meant": self.meant, "saw": found}
+        not_known = [{"lacking": list(each.lacking), "version": each.version} for each in self.not_known]
+        remedy = REMEDY if not_known else None
+        return {"asked": self.asked, "meant": self.meant, "saw": found, "not_known": not_known, "remedy": remedy}
 
 
 def who_saw(index: Index, asked: str) -> Answer:
@@ -58,16 +96,19 @@ def who_saw(index: Index, asked: str) -> Answer:
     if images:
         kind = "delivery" if of_delivery else "image"
         count = f"{len(images)} image{'' if len(images) == 1 else 's'}"
-        return Answer(asked, f"{kind} {asked}: {count}", tuple(_in_order(_saw(index, images))))
+        saw = tuple(_in_order(_saw(index, images)))
+        needed = OF_IMAGE if by_digest else OF_NAME
+        return Answer(asked, f"{kind} {asked}: {count}", saw, tuple(_not_known(index, needed, saw)))
     if re.fullmatch("[0-9a-f]{64}", digest) and _is_known(index, digest):
         made = (Saw(version, "made with", 0) for version in _versions_of(index, records_after(index, digest)))
-        return Answer(asked, f"bytes {digest[:12]}…", tuple(_in_order(made)))
-    raise GraftError(
-        "no image, delivery or digest of this name is known",
-        where=asked,
-        rule="an image is a file, the path of a sample below ingest.root or a sha256; a delivery is an ingest.batch",
-        remedy="graft lineage --refresh reads the server again; what was never ingested was never seen",
-    )
+        saw = tuple(_in_order(made))
+        return Answer(asked, f"bytes {digest[:12]}…", saw, tuple(_not_known(index, OF_BYTES, saw)))
+    raise _nothing_known(asked, list(_not_known(index, OF_ANYTHING, ())))
+
+
+def name_of(version: dict[str, Any]) -> str:
+    """The address of a registered version."""
+    return f"models:/{version['name']}/{version['number']}"
 
 
 def records_after(index: Index, digest: str) -> set[str]:
@@ -86,6 +127,45 @@ def _after(index: Index, waiting: set[str]) -> set[str]:
         after = {reader for digest in made for reader in (*index.consumers(digest), *index.grown_from(digest))}
         waiting |= after - reached
     return reached
+
+
+def _nothing_known(asked: str, not_known: list[NotKnown]) -> GraftError:
+    remedy = "graft lineage --refresh reads the server again; what was never ingested was never seen"
+    if not_known:
+        names = ", ".join(name_of(each.version) for each in not_known)
+        remedy = f"graft lineage --refresh reads the server again; what {names} saw is not known: {REMEDY}"
+    return GraftError(
+        "no image, delivery or digest of this name is known",
+        where=asked,
+        rule="an image is a file, the path of a sample below ingest.root or a sha256; a delivery is an ingest.batch",
+        remedy=remedy,
+    )
+
+
+def _not_known(index: Index, needed: Needed, saw: Iterable[Saw]) -> Iterator[NotKnown]:
+    """The versions that are not among those that saw it, and lack something that is needed to say they did not."""
+    found = {name_of(each.version) for each in saw}
+    for version in index.versions():
+        if name_of(version) not in found:
+            lacking = tuple(_lacking(index, chain_of(index, name_of(version)), needed))
+            if lacking:
+                yield NotKnown(version, lacking)
+
+
+def _lacking(index: Index, chain: Chain, needed: Needed) -> Iterator[str]:
+    for step in chain.steps.values():
+        if step.stage == "missing" and any(path.startswith(needed.gaps) for path in step.made):
+            yield f"the record of {', '.join(step.made)} ({step.key[:12]})"
+        elif step.stage in needed.stages and not _is_beside(index, step.made, BESIDE_RECORD[step.stage]):
+            yield f"{BESIDE_RECORD[step.stage]} of the record {step.key[:12]}"
+        elif str(step.facts.get("origin")).startswith("models:/"):  # weights of a model that no record here speaks of
+            yield f"the record of {step.facts['origin']}"
+
+
+def _is_beside(index: Index, made: Mapping[str, str], file: str) -> bool:
+    """Whether the file was taken from any record that made the same folder: then it is the same file."""
+    folder = made.get(posixpath.dirname(file), "")
+    return any(index.has_beside(record) for record, _ in index.producers(folder))
 
 
 def _folders_with(index: Index, digest: str) -> Iterable[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from graft.lineage.recall import Answer
+from graft.lineage.recall import REMEDY, Answer, name_of
 from graft.lineage.walking import Chain, Link, Step
 
 SHORT = 12
@@ -50,19 +50,23 @@ def facts_of(step: Step) -> Iterator[tuple[str, str]]:
 
 
 def told(answer: Answer) -> str:
-    """Which versions saw what was asked for, a line each."""
-    if not answer.saw:
-        return f"{answer.meant}: no registered version saw it"
-    lines = [f"{answer.meant}, in {len({_name(saw.version) for saw in answer.saw})} versions"]
+    """Which versions saw what was asked for, and of which that is not known, a line each."""
+    nobody = "no registered version is known to have seen it" if answer.not_known else "no registered version saw it"
+    lines = [f"{answer.meant}, in {len({name_of(saw.version) for saw in answer.saw})} versions"]
+    lines = lines if answer.saw else [f"{answer.meant}: {nobody}"]
     for saw in answer.saw:
-        aliases = f" ({', '.join(saw.version['aliases'])})" if saw.version["aliases"] else ""
         count = f" {saw.num_images} of them" if saw.num_images > 1 else ""
-        lines.append(f"  {_name(saw.version)}{aliases}: {saw.how}{count}")
+        lines.append(f"  {_named(saw.version)}: {saw.how}{count}")
+    if answer.not_known:
+        lines.append(f"not known of {len(answer.not_known)} versions, for this is not here:")
+        lines += [f"  {_named(each.version)}: {', '.join(each.lacking)}" for each in answer.not_known]
+        lines.append(f"Remedy: {REMEDY}")
     return "\n".join(lines)
 
 
-def _name(version: dict[str, Any]) -> str:
-    return f"models:/{version['name']}/{version['number']}"
+def _named(version: dict[str, Any]) -> str:
+    aliases = f" ({', '.join(version['aliases'])})" if version["aliases"] else ""
+    return f"{name_of(version)}{aliases}"
 
 
 def _lines(chain: Chain, link: Link, indent: str, last: bool, described: set[str]) -> Iterator[str]:

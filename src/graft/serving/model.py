@@ -20,7 +20,9 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]  # m
         """Opens the exported folder among the model's artifacts, if it is what was registered."""
         folder = Path(context.artifacts["model"])
         registered = (context.model_config or {}).get("graft.model_digest")
-        if registered not in (None, digest_of(folder)):
+        if registered is None:
+            raise MlflowException(f"{folder}: the config of this model no longer says the digest of its files")
+        if registered != digest_of(folder):
             raise MlflowException(f"{folder}: not the files that were registered, whose digest is {registered}")
         self.predictor = Predictor(folder)
 
