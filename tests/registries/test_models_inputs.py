@@ -66,6 +66,7 @@ def test_stages_hold_every_parameter_once_and_end_with_the_head(outline) -> None
         ("segmentation", {"name": "lraspp"}, [1072 - 144, 7880, 52312, 2910832]),
         ("classification", {"name": "resnet"}, [9536, 147968, 525568, 2099712, 8393728]),
         ("segmentation", {"name": "segformer"}, [164096, 255296, 930080, 1969920]),
+        ("segmentation", {"name": "unet", "encoder": "efficientnet-b0"}, [2376, 16714, 46640, 786078, 2743580]),
     ],
 )
 def test_stages_are_those_of_the_papers(task: str, spec: dict, sizes: list[int]) -> None:
