@@ -38,9 +38,22 @@ ROWS = {
     ("classification", "convnext"): {},
     ("classification", "vit"): {"variant": "vit_b_32"},
     ("classification", "swin"): {},
+    ("classification", "densenet"): {},
+    ("classification", "regnet"): {"variant": "regnet_x_400mf"},
+    ("classification", "shufflenet_v2"): {"variant": "shufflenet_v2_x0_5"},
+    ("classification", "mnasnet"): {"variant": "mnasnet0_5"},
+    ("classification", "squeezenet"): {},
+    ("classification", "googlenet"): {},
+    ("classification", "alexnet"): {},
+    ("classification", "maxvit"): {},
     ("classification", "timm"): {"variant": "vit_tiny_patch16_224"},
     ("classification", "plain_cnn"): {"width": 8},
 }
+# Encoders of families that no row has, under one decoder.
+ENCODERS = ("vgg11", "efficientnet-b0", "inceptionv4")
+SPECS: dict[str, tuple[str, dict]] = {
+    f"{task}-{name}": (task, {"name": name, **options}) for (task, name), options in ROWS.items()
+} | {f"segmentation-unet-{encoder}": ("segmentation", {"name": "unet", "encoder": encoder}) for encoder in ENCODERS}
 # A relative of each is tried in every run; of these only shapes, sizes and stages, without values
 # (test_models_inputs.py).
 HEAVY = (
@@ -54,15 +67,17 @@ HEAVY = (
     "inception_v3",
     "efficientnet",
 )
-HEAVY += ("convnext", "vit", "swin")
-PARAMETERS = [pytest.param(row, marks=pytest.mark.slow if row[1] in HEAVY else (), id="-".join(row)) for row in ROWS]
+HEAVY += ("convnext", "vit", "swin", "densenet", "googlenet", "alexnet", "maxvit", "vgg11", "inceptionv4")
+PARAMETERS = [
+    pytest.param(row, marks=pytest.mark.slow if {row[1]["name"], row[1].get("encoder")} & set(HEAVY) else (), id=name)
+    for name, row in SPECS.items()
+]
 NUM_CLASSES = 5
 
 
 @pytest.fixture(scope="module", params=PARAMETERS)
 def row(request: pytest.FixtureRequest) -> tuple[str, dict, Model]:
-    task, name = request.param
-    spec = {"name": name, **ROWS[task, name]}
+    task, spec = request.param
     return task, spec, fresh(task, spec, NUM_CLASSES, 11)
 
 
@@ -74,7 +89,7 @@ def test_logits_have_the_size_of_the_image(row) -> None:
     task, _, model = row
     multiple = model.padding_multiple
     height, width = (side if multiple == 1 else side // multiple * multiple for side in (67, 101))
-    height = max(height, model.min_side_px)
+    height, width = max(height, model.min_side_px), max(width, model.fixed_size_px or 0)
     logits = _logits(model, torch.randn(2, 3, height, width))
     assert logits.shape == ((2, NUM_CLASSES, height, width) if task == "segmentation" else (2, NUM_CLASSES))
     assert logits.isfinite().all()
@@ -133,9 +148,8 @@ def test_class_layers_have_a_channel_for_each_class(row) -> None:
     task, spec, model = row
     other = build(task, spec, NUM_CLASSES + 2).state_dict()
     differing = {name for name, tensor in model.state_dict().items() if tensor.shape != other[name].shape}
-    layers = {f"{layer}.{name}" for layer in model.class_layers for name in ("weight", "bias")}
-    assert differing == layers
-    assert all(model.state_dict()[name].shape[0] == NUM_CLASSES for name in layers)
+    assert differing == _class_tensors(model)
+    assert all(model.state_dict()[name].shape[0] == NUM_CLASSES for name in differing)
 
 
 def test_a_fresh_model_is_a_function_of_its_seed(row) -> None:
@@ -170,7 +184,7 @@ def test_what_is_frozen_keeps_every_bit(row, train: str) -> None:
         assert changed
         assert all(name.startswith(("head.", "auxiliary.")) for name in changed)
     else:
-        assert changed == {f"{layer}.{name}" for layer in model.class_layers for name in ("weight", "bias")}
+        assert changed == _class_tensors(model)
 
 
 def test_normalisation_and_biases_do_not_decay(row) -> None:
@@ -229,6 +243,10 @@ def test_the_classifier_shares_the_backbone_of_lraspp() -> None:
 def test_a_choice_that_does_not_exist_is_answered(task: str, spec, message: str) -> None:
     with pytest.raises(GraftError, match=message):
         resolve_model(task, spec)
+
+
+def _class_tensors(model: Model) -> set[str]:
+    return {f"{layer}.{name}" for layer in model.class_layers for name in model.get_submodule(layer).state_dict()}
 
 
 def _loss(outputs: torch.Tensor | WithAuxiliary) -> torch.Tensor:

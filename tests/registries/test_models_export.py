@@ -12,23 +12,23 @@ from graft.exporting.onnx_file import write_onnx
 from graft.models import fresh
 from graft.predicting import padding
 from graft.predicting_torch import Deployable
-from tests.registries.test_models import NUM_CLASSES, ROWS
+from tests.registries.test_models import NUM_CLASSES, SPECS
 
 # Tracing takes some seconds (the larger networks half a minute), so one of each kind is tried in every run; LR-ASPP,
 # VGG and MobileNetV3 are in tests/pipeline/test_export.py.
-LIGHT = (("segmentation", "plain_fcn"), ("classification", "timm"))
-SPECS = [
-    pytest.param(task, {"name": name, **options}, marks=() if (task, name) in LIGHT else pytest.mark.slow, id=name)
-    for (task, name), options in ROWS.items()
+LIGHT = ("segmentation-plain_fcn", "classification-timm")
+PARAMETERS = [
+    pytest.param(task, spec, marks=() if name in LIGHT else pytest.mark.slow, id=name)
+    for name, (task, spec) in SPECS.items()
 ]
-SPECS.append(
+PARAMETERS.append(
     pytest.param(
         "classification", {"name": "timm", "variant": "mixer_s16_224"}, marks=pytest.mark.slow, id="fixed-size"
     )
 )
 
 
-@pytest.mark.parametrize(("task", "choice"), SPECS)
+@pytest.mark.parametrize(("task", "choice"), PARAMETERS)
 def test_onnx_equals_torch(tmp_path, task: str, choice: dict) -> None:
     model = fresh(task, choice, NUM_CLASSES, 3).eval()
     with torch.no_grad():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -10,22 +11,23 @@ from torch import nn
 
 from graft import freezing
 from graft.checkpoints import ModelSpec, load_model, save_model, tensor_digest
+from graft.choices import Choice
 from graft.errors import GraftError
 from graft.models import MODELS, Model, WithAuxiliary, build, fresh
 from graft.models.pooling import bicubic
 from graft.predicting import padding
 from graft.weights.match import load_into
 from graft.weights.source import Source
-from tests.registries.test_models import NUM_CLASSES, ROWS, TINY
+from graft.weights.torchvision import published_weights
+from tests.registries.test_models import NUM_CLASSES, ROWS, SPECS, TINY
 
 NUM_CHANNELS = 4
 
 
-@pytest.fixture(scope="module", params=list(ROWS), ids="-".join)
+@pytest.fixture(scope="module", params=list(SPECS.values()), ids=list(SPECS))
 def outline(request: pytest.FixtureRequest) -> tuple[str, Model]:
     """A model for four channels; without values, on the meta device, where the library can build it so."""
-    task, name = request.param
-    spec = {"name": name, **ROWS[request.param]}
+    task, spec = request.param
     if not spec.get("encoder", "tu-").startswith("tu-"):  # reads values while it is built
         return task, build(task, spec, NUM_CLASSES, NUM_CHANNELS).to("meta")
     with torch.device("meta"):
@@ -65,6 +67,7 @@ def test_stages_hold_every_parameter_once_and_end_with_the_head(outline) -> None
         ("segmentation", {"name": "lraspp"}, [1072 - 144, 7880, 52312, 2910832]),
         ("classification", {"name": "resnet"}, [9536, 147968, 525568, 2099712, 8393728]),
         ("segmentation", {"name": "segformer"}, [164096, 255296, 930080, 1969920]),
+        ("segmentation", {"name": "unet", "encoder": "efficientnet-b0"}, [2376, 16714, 46640, 786078, 2743580]),
     ],
 )
 def test_stages_are_those_of_the_papers(task: str, spec: dict, sizes: list[int]) -> None:
@@ -245,7 +248,13 @@ def test_a_stem_for_more_channels_has_the_spread_of_the_one_it_replaces() -> Non
 
 
 @pytest.mark.parametrize(
-    "row", [("segmentation", "segformer"), ("classification", "timm"), ("segmentation", "plain_fcn")]
+    "row",
+    [
+        ("segmentation", "segformer"),
+        ("classification", "timm"),
+        ("segmentation", "plain_fcn"),
+        ("classification", "squeezenet"),
+    ],
 )
 def test_what_is_saved_is_what_is_loaded(tmp_path, row: tuple[str, str]) -> None:
     task, name = row
@@ -279,6 +288,44 @@ def test_checkpoints_of_torchvision_fit_the_whole_backbone(theirs: str, spec) ->
     match = load_into(build("classification", spec, 3), Source(state, "theirs", "here", "unknown"), ("a", "b", "c"))
     assert match.backbone_fraction == 1.0
     assert not [name for name in match.reinitialised if name.startswith("backbone.")]
+
+
+@pytest.mark.parametrize(
+    "variant",
+    [
+        "densenet121",
+        "regnet_x_400mf",
+        "shufflenet_v2_x0_5",
+        "mnasnet0_5",
+        "squeezenet1_1",
+        "googlenet",
+        pytest.param("alexnet", marks=pytest.mark.slow),
+        pytest.param("maxvit_t", marks=pytest.mark.slow),
+    ],
+)
+def test_with_torchvisions_weights_it_answers_as_torchvision_does(variant: str) -> None:
+    from torchvision import models
+
+    spec = next(spec for name, (_, spec) in SPECS.items() if variant.startswith(name.removeprefix("classification-")))
+    classes, init_weights = tuple("abcde"), {"init_weights": True} if variant == "googlenet" else {}
+    theirs = models.get_model(variant, weights=None, num_classes=len(classes), **init_weights).eval()
+    ours = build("classification", spec, len(classes)).eval()
+    match = load_into(ours, Source(theirs.state_dict(), "theirs", "here", "unknown", class_names=classes), classes)
+    assert match.reinitialised == []
+    images = torch.randn(1, 3, 224, 224)
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs(images), atol=1e-5, rtol=1e-4)
+
+
+def test_every_classifier_of_torchvision_is_within_reach() -> None:
+    from torchvision import models
+
+    reached = set()
+    for name, entry in MODELS["classification"].items():
+        for variant in get_args(get_type_hints(entry).get("variant")) or [name]:
+            reached |= set(map(str, published_weights(Choice(name, entry, {"variant": variant})).values()))
+    known = {str(member) for name in models.list_models(module=models) for member in models.get_model_weights(name)}
+    assert reached == known
 
 
 def test_every_option_of_every_entry_is_explained() -> None:

@@ -8,23 +8,31 @@ from typing import Any
 import torch
 
 from graft.choices import Choice, resolve
+from graft.models.alexnet import alexnet
 from graft.models.convnext import convnext
 from graft.models.deeplabv3 import deeplabv3
 from graft.models.deeplabv3plus import deeplabv3plus
+from graft.models.densenet import densenet
 from graft.models.dpt import dpt
 from graft.models.efficientnet import efficientnet
 from graft.models.fcn import fcn
 from graft.models.fpn import fpn
+from graft.models.googlenet import googlenet
 from graft.models.inception_v3 import inception_v3
 from graft.models.lraspp import lraspp
+from graft.models.maxvit import maxvit
+from graft.models.mnasnet import mnasnet
 from graft.models.mobilenet_v2 import mobilenet_v2
 from graft.models.mobilenet_v3 import mobilenet_v3
 from graft.models.model import Model, WithAuxiliary
 from graft.models.plain_cnn import plain_cnn
 from graft.models.plain_fcn import plain_fcn
 from graft.models.pspnet import pspnet
+from graft.models.regnet import regnet
 from graft.models.resnet import resnet
 from graft.models.segformer import segformer
+from graft.models.shufflenet_v2 import shufflenet_v2
+from graft.models.squeezenet import squeezenet
 from graft.models.swin import swin
 from graft.models.timm import timm
 from graft.models.unet import unet
@@ -60,6 +68,14 @@ MODELS: dict[str, dict[str, Callable[..., Model]]] = {
         "convnext": convnext,
         "vit": vit,
         "swin": swin,
+        "densenet": densenet,
+        "regnet": regnet,
+        "shufflenet_v2": shufflenet_v2,
+        "mnasnet": mnasnet,
+        "squeezenet": squeezenet,
+        "googlenet": googlenet,
+        "alexnet": alexnet,
+        "maxvit": maxvit,
         "timm": timm,
         "plain_cnn": plain_cnn,
     },

@@ -52,7 +52,9 @@ def _blocks(module: nn.Module, prefix: str, largest: float) -> Iterator[tuple[st
 def _shrinks(name: str, block: nn.Module) -> bool:
     """Whether a block's output is smaller than its input; an attention that looks at a smaller copy does not count."""
     strides = [getattr(module, "stride", 1) for part, module in block.named_modules() if "attn" not in part]
-    is_strided = any(max(stride) > 1 if isinstance(stride, tuple) else stride not in (1, None) for stride in strides)
+    is_strided = any(
+        max(stride) > 1 if isinstance(stride, tuple | list) else stride not in (1, None) for stride in strides
+    )
     return is_strided or "PatchMerging" in type(block).__name__ or RESNET_LAYER.fullmatch(name) is not None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from graft.models.heads import HeadKind, Layers, new_head
 from graft.models.model import Model, with_dropout
@@ -40,8 +40,15 @@ def classifier_on(
     """
     layers = original
     if head != "original":
-        num_classes = cast(nn.Linear, nn.Sequential(original).get_submodule(class_layer)).out_features
+        num_classes = len(cast(Tensor, nn.Sequential(original).get_submodule(class_layer).weight))
         layers, class_layer = new_head(head, num_features, num_classes, dropout=dropout, flatten=flatten)
     chain = with_dropout(nn.Sequential((before or Layers()) | layers), dropout)
     facts["class_layers"] = (f"head.{class_layer}", *facts.get("class_layers", ()))
     return Model(with_channels(backbone, num_channels), chain, **facts)
+
+
+def layers_before(name: str, network: nn.Module) -> nn.Sequential:
+    """The layers that stand before the layer of this name, one behind the other, under their names."""
+    layers = list(network.named_children())
+    end = next(place for place, (child, _) in enumerate(layers) if child == name)
+    return nn.Sequential(Layers(layers[:end]))

@@ -30,6 +30,7 @@ SPELLINGS: dict[str, tuple[tuple[str, str], ...]] = {
         ("AuxLogits.", "auxiliary.AuxLogits."),
         ("", "backbone."),
     ),
+    "torchvision classifier": (("classifier.", "head.classifier."), ("", "backbone.")),
     "backbone alone": (("", "backbone."),),
     "timm's model as encoder": (("", "backbone.model."),),
     "Graft, backbone below features": (("backbone.", "backbone.features."),),
