@@ -402,19 +402,20 @@ def published_by_torchvision(
     return WEIGHTS["torchvision"]("classification", choice, no_download, weights=weights)
 
 
-def test_inception_gets_the_images_that_torchvisions_own_model_makes_of_its_input(monkeypatch) -> None:
+@pytest.mark.parametrize("name", ["inception_v3", "googlenet"])
+def test_inception_gets_the_images_that_torchvisions_own_model_makes_of_its_input(name, monkeypatch) -> None:
     from torchvision import models, transforms
 
     torch.manual_seed(1)
-    theirs = models.inception_v3(weights=None, init_weights=False, transform_input=True, aux_logits=False)
+    theirs = models.get_model(name, weights=None, init_weights=False, transform_input=True, aux_logits=False)
     for layer in theirs.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             layer.momentum = 1.0
-    pixels, published = torch.rand(2, 3, 128, 128), models.Inception_V3_Weights.IMAGENET1K_V1.transforms()
+    pixels, published = torch.rand(2, 3, 128, 128), models.get_model_weights(name).IMAGENET1K_V1.transforms()
     given = transforms.functional.normalize(pixels, published.mean, published.std)
     with torch.no_grad():
         theirs(given)  # its statistics are now of such images, and its answers differ between them
-    spec = {"name": "inception_v3"}
+    spec = {"name": name}
     source = published_by_torchvision(monkeypatch, theirs.state_dict(), spec, "IMAGENET1K_V1")
     ours = fresh("classification", spec, 1000, 2).eval()
     assert load_into(ours, source_of(theirs.state_dict()), ()).reinitialised == []

@@ -13,7 +13,8 @@ from graft.weights.file import Sha256, read_checkpoint
 from graft.weights.source import Downloader, Source
 
 # torchvision's own model rescales ImageNet-normalised images to this inside (`transform_input`), ours does not.
-INCEPTION_WEIGHTS, INCEPTION_MEAN, INCEPTION_STD = "Inception_V3_Weights", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+INCEPTION_WEIGHTS = ("GoogLeNet_Weights", "Inception_V3_Weights")
+INCEPTION_MEAN, INCEPTION_STD = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
 def torchvision(
@@ -59,7 +60,7 @@ def torchvision(
 
 
 def _normalisation(entry: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    if type(entry).__name__ == INCEPTION_WEIGHTS:
+    if type(entry).__name__ in INCEPTION_WEIGHTS:
         return INCEPTION_MEAN, INCEPTION_STD
     transforms = entry.transforms()
     return tuple(transforms.mean), tuple(transforms.std)
