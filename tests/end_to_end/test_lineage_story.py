@@ -8,6 +8,8 @@ import json
 import random
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -203,16 +205,13 @@ def test_a_version_whose_digest_was_deleted_is_not_loaded(workspace, tmp_path) -
     assert [saw.version["number"] for saw in who_saw(up_to_date(), ids["train"][0]).saw] == [1]
 
 
-def test_a_folder_that_no_record_speaks_of_is_said_to_be_unverified(workspace, tmp_path, capsys) -> None:
+def test_a_folder_that_no_record_speaks_of_is_said_to_be_unverified(workspace, tmp_path) -> None:
     deployed = shutil.copytree("models/exported", tmp_path / "deployed")
-    refuse_changed(deployed)
-    assert capsys.readouterr().err == ""
+    assert refuse_changed(deployed) is None
     (deployed / "note.txt").write_text("mine")
-    refuse_changed(deployed)
-    assert f"{deployed} was not verified: no record here says what its files are" in capsys.readouterr().err
+    assert f"{deployed} was not verified: no record here says what its files are" in refuse_changed(deployed)
     Path("reports/records/export.json").unlink()
-    refuse_changed(Path("models/exported"))
-    assert "models/exported was not verified" in capsys.readouterr().err
+    assert "models/exported was not verified" in refuse_changed(Path("models/exported"))
 
 
 def test_a_bundle_is_checked_from_itself_alone(workspace, monkeypatch, tmp_path) -> None:
@@ -318,6 +317,31 @@ def test_the_operations_of_a_training_step_repeat_where_it_was_trained(workspace
     found = operations(workspace)
     assert found.status == "verified", found.reason
     assert re.search(r"all \d,\d{3} operations of a training step gave the same bits", found.reason)
+
+
+def test_what_only_the_remote_of_dvc_holds_is_audited_from_there(workspace, finished, tmp_path) -> None:
+    dvc = Path(sys.executable).with_name("dvc")
+    shutil.copytree(finished.root / ".dvc/cache", workspace / ".dvc/cache")
+    for command in (["remote", "add", "-d", "team", str(tmp_path / "remote")], ["push", "--run-cache"]):
+        subprocess.run([dvc, *command], check=True, capture_output=True)
+    for folder in (".dvc/cache", "data/interim", "data/augmented", "models", "reports"):
+        shutil.rmtree(folder)
+    Path("dvc.lock").unlink()
+
+    def found() -> dict[str, str]:
+        return {link.what: f"{link.status} {link.reason}" for link in audit(f"models:/{NAME}/1")}
+
+    assert found()["models/exported"].startswith("verified")
+    shutil.rmtree(".dvc/cache")
+    largest = max((tmp_path / "remote").rglob("*"), key=lambda file: file.stat().st_size)
+    changed = bytearray(largest.read_bytes())
+    changed[1000] ^= 1
+    largest.chmod(0o644)
+    largest.write_bytes(bytes(changed))
+    assert [reason for reason in found().values() if reason.startswith("broken")]
+    shutil.rmtree(".dvc/cache")
+    shutil.rmtree(tmp_path / "remote")
+    assert "neither DVC's cache nor its remote has it" in found()["models/exported"]
 
 
 @pytest.mark.slow

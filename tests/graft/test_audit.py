@@ -457,8 +457,10 @@ def test_the_params_of_a_run_are_compared_with_the_record(tmp_path, monkeypatch)
         client.delete_run(run.info.run_id)
         return link
 
-    assert found({"ingest.batch": "delivery0", "added by a person": "1"}).status == VERIFIED
-    wrong = found({"ingest.batch": "delivery1"})
+    recorded = {"ingest.batch": "delivery0", "pretrain_load.source.name": "file"}
+    right = found({**recorded, "added by a person": "1"})
+    assert (right.status, right.reason) == (VERIFIED, "as the record says")
+    wrong = found({**recorded, "ingest.batch": "delivery1"})
     assert (wrong.status, wrong.reason) == (BROKEN, "not what the record says: ingest.batch")
     assert found({}).status == BROKEN
     index.close()

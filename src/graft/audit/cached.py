@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from graft.digests import is_bytecode
 from graft.errors import GraftError
 from graft.mending import LOCK_FILE
+from graft.progress import say
 from graft.records import RECORDS
 from graft.sample import read_json, sha256_of
 
@@ -44,15 +45,18 @@ class Kept:
         return any(str(file.absolute()) not in seen for file in folder.rglob("*") if file.is_file())
 
     def outs_with(self, stage: str, record_md5: str) -> Outs | None:
-        """The outputs that were written together with a record."""
+        """The outputs that were written together with a record; the remote's run cache is asked last."""
         record = (RECORDS / f"{stage}.json").as_posix()
-        for outs in (self.locked.get(stage, {}), *self._runs(record_md5), *self._history(stage, record_md5)):
-            if outs.get(record) == record_md5:
-                return outs
-        return None
+        known = (self.locked.get(stage, {}), *self._runs(record_md5), *self._history(stage, record_md5))
+        found = next((outs for outs in known if outs.get(record) == record_md5), None)
+        if found is None and self._has_remote_runs:
+            return next((outs for outs in self._runs(record_md5) if outs.get(record) == record_md5), None)
+        return found
 
     def files(self, outs: Mapping[str, str], output: str) -> dict[str, str] | None:
-        """The sha256 of each file of an output, from the bytes in the cache; None where the cache lacks them."""
+        """The sha256 of each file of an output, from the bytes in cache or remote; None where both lack them."""
+        if output in outs and not self._holds(outs[output]):
+            _ask_remote(lambda repo: repo.cloud.pull([_hash_info(outs[output])]))
         return {name: sha256_of(file) for name, file in self.paths(outs, output).items()} or None
 
     def paths(self, outs: Mapping[str, str], output: str) -> dict[str, Path]:
@@ -69,6 +73,18 @@ class Kept:
             found = {f"{output}/{entry['relpath']}": entry["md5"] for entry in read_json(self._object(md5))}
         return {name: self._object(each) for name, each in found.items() if self._object(each).is_file()}
 
+    @cached_property
+    def _has_remote_runs(self) -> bool:
+        """Whether the run cache now also holds what the remote's has; asked for once an audit."""
+        return _ask_remote(lambda repo: repo.stage_cache.pull(None))
+
+    def _holds(self, md5: str) -> bool:
+        """Whether the cache has an object, and of a folder every file; its list is read only where it is whole."""
+        file = self._object(md5)
+        if not file.is_file() or not md5.endswith(".dir") or f"{_md5(file)}.dir" != md5:
+            return file.is_file()
+        return all(self._object(entry["md5"]).is_file() for entry in read_json(file))
+
     def _object(self, md5: str) -> Path:
         return self.cache / md5[:2] / md5[2:]
 
@@ -81,6 +97,27 @@ class Kept:
     def _history(self, stage: str, record_md5: str) -> Iterator[Outs]:
         for commit in _git("log", "--all", "--format=%H", f"-S{record_md5}", "--", str(LOCK_FILE)).split():
             yield outs_of_lock(_git("show", f"{commit}:{LOCK_FILE}")).get(stage, {})
+
+
+def _ask_remote(bring: Callable[[Any], object]) -> bool:
+    """Brings something from DVC's default remote into the cache; False where there is none, or it does not answer."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        if not repo.config["core"].get("remote"):
+            return False
+        try:
+            bring(repo)
+        except Exception as error:  # each kind of remote fails in its own way, and what it lacks is reported as missing
+            say(f"graft audit: warning: DVC's remote: {type(error).__name__}: {error}")
+            return False
+    return True
+
+
+def _hash_info(md5: str) -> Any:
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    return HashInfo("md5", md5)
 
 
 def md5_in_workspace(output: Path) -> str | None:

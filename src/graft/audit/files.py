@@ -121,7 +121,7 @@ def _check_cache(stage: str, record: Mapping[str, Any], kept: Kept, md5: str) ->
         expected = _inside(record["files"], output)
         lacking = sorted(set(expected) - set(found or {}))
         if found is None or lacking:
-            reason = "the workspace has moved on and DVC's cache does not have it; dvc fetch --run-cache may"
+            reason = "the workspace has moved on, and neither DVC's cache nor its remote has it"
             yield Checked(MISSING, output, f"{reason} ({', '.join(lacking[:5])})" if found else reason)
         if found is not None:
             here = {name: sha for name, sha in expected.items() if name in found}

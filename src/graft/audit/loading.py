@@ -7,24 +7,23 @@ from pathlib import Path
 from graft.digests import digest_of
 from graft.errors import GraftError
 from graft.lineage.walking import EXPORTED
-from graft.progress import say
 from graft.records import RECORDS
 from graft.sample import read_json
 
 EXPORT = RECORDS / "export.json"
 
 
-def refuse_changed(folder: Path) -> None:
-    """Refuses the project's own folder if it is not what export wrote; warns where no record here speaks of a folder.
+def refuse_changed(folder: Path) -> str | None:
+    """Refuses the project's own folder if it is not what export wrote; a warning where no record here speaks of it.
 
     Raises:
         GraftError: The record of export says another digest.
     """
     if not folder.is_dir():
-        return
+        return None
     expected = read_json(EXPORT)["outputs"].get(EXPORTED) if EXPORT.is_file() else None
     if digest_of(folder) == expected:
-        return
+        return None
     if expected is not None and record_of(folder):
         raise GraftError(
             "these files are not what export wrote",
@@ -32,8 +31,8 @@ def refuse_changed(folder: Path) -> None:
             rule=f"a model is compared with its record before it is used: its digest is {expected}",
             remedy="graft audit names what was changed; dvc checkout brings the files back",
         )
-    say(
-        f"graft: warning: {folder} was not verified: no record here says what its files are; "
+    return (
+        f"{folder} was not verified: no record here says what its files are; "
         f"graft verify BUNDLE --model {folder} compares them with what graft attest wrote"
     )
 

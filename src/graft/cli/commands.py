@@ -76,7 +76,7 @@ def predict(
     from graft.audit.loading import refuse_changed
     from graft.prediction_files import predict_files
 
-    folder = Path(model)
+    folder, doubt = Path(model), None
     if model.startswith("models:/"):
         from graft import tracking
 
@@ -84,8 +84,10 @@ def predict(
             check_project()
         folder = downloaded(model)  # and compared with what was registered
     else:
-        refuse_changed(folder)
+        doubt = refuse_changed(folder)
     typer.echo(predict_files(images, folder, out, beside or ()))
+    if doubt:
+        typer.echo(f"graft: warning: {doubt}", err=True)
 
 
 @app.command()
