@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -55,8 +55,7 @@ class Kept:
 
     def files(self, outs: Mapping[str, str], output: str) -> dict[str, str] | None:
         """The sha256 of each file of an output, from the bytes in cache or remote; None where both lack them."""
-        if output in outs and not self._holds(outs[output]):
-            _ask_remote(lambda repo: repo.cloud.pull([_hash_info(outs[output])]))
+        self._bring(outs.get(output, ""))
         return {name: sha256_of(file) for name, file in self.paths(outs, output).items()} or None
 
     def paths(self, outs: Mapping[str, str], output: str) -> dict[str, Path]:
@@ -78,12 +77,17 @@ class Kept:
         """Whether the run cache now also holds what the remote's has; asked for once an audit."""
         return _ask_remote(lambda repo: repo.stage_cache.pull(None))
 
-    def _holds(self, md5: str) -> bool:
-        """Whether the cache has an object, and of a folder every file; its list is read only where it is whole."""
-        file = self._object(md5)
-        if not file.is_file() or not md5.endswith(".dir") or f"{_md5(file)}.dir" != md5:
-            return file.is_file()
-        return all(self._object(entry["md5"]).is_file() for entry in read_json(file))
+    def _bring(self, md5: str) -> None:
+        """Asks the remote for an object that the cache lacks, and of a folder for every file that it lacks."""
+        if md5 and self._lacking([md5]):
+            _pull([md5])
+        if not md5.endswith(".dir") or self._lacking([md5]) or f"{_md5(self._object(md5))}.dir" != md5:
+            return
+        if lacking := self._lacking(entry["md5"] for entry in read_json(self._object(md5))):
+            _pull(lacking)
+
+    def _lacking(self, md5s: Iterable[str]) -> list[str]:
+        return [md5 for md5 in md5s if not self._object(md5).is_file()]
 
     def _object(self, md5: str) -> Path:
         return self.cache / md5[:2] / md5[2:]
@@ -114,10 +118,10 @@ def _ask_remote(bring: Callable[[Any], object]) -> bool:
     return True
 
 
-def _hash_info(md5: str) -> Any:
+def _pull(md5s: Iterable[str]) -> bool:
     from dvc_data.hashfile.hash_info import HashInfo
 
-    return HashInfo("md5", md5)
+    return _ask_remote(lambda repo: repo.cloud.pull([HashInfo("md5", md5) for md5 in md5s]))
 
 
 def md5_in_workspace(output: Path) -> str | None:
