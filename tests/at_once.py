@@ -34,5 +34,5 @@ def at_once(act: Callable[..., str], arguments: Iterable[tuple[Any, ...]]) -> di
 def _answer(number: int, act: Callable[..., str], arguments: tuple[Any, ...], answers: Any) -> None:
     try:
         answers.put((number, act(*arguments)))
-    except GraftError as error:
-        answers.put((number, str(error)))
+    except Exception as error:  # whoever asked waits for an answer of each
+        answers.put((number, str(error) if isinstance(error, GraftError) else repr(error)))

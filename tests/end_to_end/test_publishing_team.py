@@ -39,13 +39,13 @@ def workspace(tmp_path, monkeypatch) -> Path:
     publish.MODEL_CARD.write_text("# A model\nof three colours\n\n## More\n", encoding="utf-8")
     RECORDS.mkdir(parents=True)
     outputs = {"ingest": {}, "fine-tune": {}, "export": {publish.EXPORTED.as_posix(): digest_of(publish.EXPORTED)}}
-    for stage in STAGES:
-        write_json(RECORDS / f"{stage}.json", record(stage, outputs[stage]))
     publish.CURVES.parent.mkdir(parents=True)
     with publish.CURVES.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["run", "epoch", "train_loss"])
         rows.writerows(["fine_tuned", epoch, 1 / epoch] for epoch in range(1, NUM_EPOCHS + 1))
+    for stage in STAGES:
+        write_json(RECORDS / f"{stage}.json", record(stage, outputs[stage]))
     return root
 
 
@@ -56,6 +56,7 @@ def record(stage: str, outputs: dict[str, str]) -> dict[str, object]:
         "params": {"task": "segmentation", "seed": 7},
         "inputs": {},
         "outputs": outputs,
+        "files": {name: sha256_of(Path(name)) for name in publish.ARTIFACTS[stage] if Path(name).is_file()},
         "environment": {"lock": None},
         "git": {"commit": None, "holds_code_and_params": False},
         "metrics": {"num_images": 3.0},
