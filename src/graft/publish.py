@@ -156,8 +156,9 @@ def _log_files(client: MlflowClient, run_id: str, record: Mapping[str, Any], pat
     if "record" not in held:
         client.log_artifact(run_id, str(path), "record")
     for name in ARTIFACTS[record["stage"]]:
-        there = Path(name).is_file() and sha256_of(Path(name)) == record["files"].get(name)
-        if there and posixpath.basename(name) not in held:
+        if posixpath.basename(name) in held or not Path(name).is_file():
+            continue
+        if sha256_of(Path(name)) == record["files"].get(name):
             client.log_artifact(run_id, name)
 
 

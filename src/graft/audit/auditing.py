@@ -73,7 +73,7 @@ def _recorded(index: Index, folder: Path) -> Chain | None:
 def _promoted(model: str) -> str | None:
     """The digest that the ledger has for an address."""
     name, alias, number = address(model)
-    if tracking.is_off() or not (alias == CHAMPION or str(number).isdigit()):
+    if tracking.is_off() or not (alias == CHAMPION or str(number).isdecimal()):
         return None
     with tracking.answers_explained():
         return promoted_digest(tracking.client(), name, None if number is None else int(number))

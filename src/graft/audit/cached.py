@@ -55,16 +55,16 @@ class Kept:
 
     def files(self, outs: Mapping[str, str], output: str) -> dict[str, str] | None:
         """The sha256 of each file of an output, from the bytes in cache or remote; None where both lack them."""
-        self._bring(outs.get(output, ""))
         return {name: sha256_of(file) for name, file in self.paths(outs, output).items()} or None
 
     def paths(self, outs: Mapping[str, str], output: str) -> dict[str, Path]:
-        """Where the cache keeps each file of an output; only those that it does keep.
+        """Where the cache keeps each file of an output, after the remote was asked; only those that it does keep.
 
         Raises:
             GraftError: The cache's own list of the files of a folder was changed.
         """
         md5 = outs.get(output, "")
+        self._bring(md5)
         found = {output: md5} if md5 and not md5.endswith(".dir") else {}
         if md5.endswith(".dir") and self._object(md5).is_file():
             if f"{_md5(self._object(md5))}.dir" != md5:
@@ -74,7 +74,7 @@ class Kept:
 
     @cached_property
     def _has_remote_runs(self) -> bool:
-        """Whether the run cache now also holds what the remote's has; asked for once an audit."""
+        """Whether the run cache now also holds what the remote's has."""
         return _ask_remote(lambda repo: repo.stage_cache.pull(None))
 
     def _bring(self, md5: str) -> None:

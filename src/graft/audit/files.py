@@ -72,9 +72,11 @@ def _check_step(step: Step, record: dict[str, Any], kept: Kept) -> Iterator[Chec
     yield from check_itself(record)
     here = path.is_file() and path.read_bytes() == data
     if here or kept.locked.get(stage, {}).get(path.as_posix()) == md5:
-        yield from _check_workspace(stage, record, path, here, kept.locked.get(stage, {}), md5)
+        yield from _check_workspace(stage, record, path, here, kept, md5)
     else:
-        yield from _check_cache(stage, record, kept, md5)
+        outs = kept.outs_with(stage, md5)
+        for output in record["outputs"]:
+            yield from _check_kept(record, output, outs, kept)
 
 
 def check_itself(record: Mapping[str, Any]) -> Iterator[Checked]:
@@ -89,17 +91,20 @@ def check_itself(record: Mapping[str, Any]) -> Iterator[Checked]:
 
 
 def _check_workspace(
-    stage: str, record: Mapping[str, Any], path: Path, here: bool, locked: Mapping[str, str], md5: str
+    stage: str, record: Mapping[str, Any], path: Path, here: bool, kept: Kept, md5: str
 ) -> Iterator[Checked]:
+    locked = kept.locked.get(stage, {})
     if here:
         yield Checked(VERIFIED, str(path), "as recorded")
     else:
         status = BROKEN if path.is_file() else MISSING
         yield Checked(status, str(path), "is not the record that dvc.lock and the chain speak of")
     for output in record["outputs"]:
-        yield compared_files(output, _inside(record["files"], output), _found(output), "workspace")
         if Path(output).exists():
+            yield compared_files(output, _inside(record["files"], output), _found(output), "workspace")
             yield _against_lock(stage, output, locked.get(output), md5_in_workspace(Path(output)))
+        else:
+            yield from _check_kept(record, output, locked, kept)
     yield _against_lock(stage, path.as_posix(), locked.get(path.as_posix()), md5)
 
 
@@ -110,30 +115,34 @@ def _against_lock(stage: str, path: str, locked: str | None, found: str | None) 
     return compared(what, found, locked, "its content")
 
 
-def _check_cache(stage: str, record: Mapping[str, Any], kept: Kept, md5: str) -> Iterator[Checked]:
-    outs = kept.outs_with(stage, md5)
-    for output in record["outputs"]:
-        try:
-            found = None if outs is None else kept.files(outs, output)
-        except GraftError as error:
-            yield Checked(BROKEN, output, f"{error.what} (DVC cache)")
-            continue
-        expected = _inside(record["files"], output)
-        lacking = sorted(set(expected) - set(found or {}))
-        if found is None or lacking:
-            reason = "the workspace has moved on, and neither DVC's cache nor its remote has it"
-            yield Checked(MISSING, output, f"{reason} ({', '.join(lacking[:5])})" if found else reason)
-        if found is not None:
-            here = {name: sha for name, sha in expected.items() if name in found}
-            yield compared_files(output, here, found, "DVC cache")
+def _check_kept(
+    record: Mapping[str, Any], output: str, outs: Mapping[str, str] | None, kept: Kept
+) -> Iterator[Checked]:
+    """An output that the workspace does not have as recorded, from DVC's cache or its remote."""
+    try:
+        found = None if outs is None else kept.files(outs, output)
+    except GraftError as error:
+        yield Checked(BROKEN, output, f"{error.what} (DVC cache)")
+        return
+    expected = _inside(record["files"], output)
+    lacking = sorted(set(expected) - set(found or {}))
+    if found is None or lacking:
+        reason = "not in the workspace as recorded, and neither DVC's cache nor its remote has it"
+        yield Checked(MISSING, output, f"{reason} ({', '.join(lacking[:5])})" if found else reason)
+    if found is not None:
+        here = {name: sha for name, sha in expected.items() if name in found}
+        yield compared_files(output, here, found, "DVC cache")
 
 
 def _check_source(index: Index, chain: Chain, step: Step) -> Checked:
     what = f"weights source {', '.join(step.made)}"
     expected = step.facts.get("sha256")
-    if expected is None:
+    if expected is None and step.facts.get("name") == "none":
         return Checked(VERIFIED, what, "no file: the weights are a function of the seed")
-    params = [index.record(load.key)["params"] for load in chain.of_stage("pretrain-load")]  # type: ignore[index]
+    if expected is None:
+        return Checked(MISSING, what, "the card of the weights, which names their file, is not here")
+    loads = [load for load in chain.of_stage("pretrain-load") if any(link.to == step.key for link in load.links)]
+    params = [index.record(load.key)["params"] for load in loads]  # type: ignore[index]
     named = [value for each in params for value in each["pretrain_load"]["source"].values() if isinstance(value, str)]
     bundled = Path(__file__).parents[1] / "weights"
     for file in (*map(Path, named), *sorted(bundled.rglob("*.safetensors"))):

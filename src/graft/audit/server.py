@@ -124,7 +124,10 @@ def _runs_of(client: Any, step: Step, record: Mapping[str, Any]) -> Iterator[Any
     named = _search(client, tracking.RECORD, step.key)
     yield from named
     seen = {run.info.run_id for run in named}
+    doubles = {f"{tracking.DOUBLE}{run_id}" for run_id in seen}  # put away as publishing does, and not deleted
     for run in _search(client, tracking.FINGERPRINT, record["fingerprint"]):
+        if run.data.tags.get(tracking.RECORD) in doubles:
+            continue
         if run.info.run_id not in seen and _record_kept(client, run, step.stage) in (None, step.key):
             yield run
 

@@ -174,9 +174,8 @@ def _registered(client: Any) -> Iterator[dict[str, Any]]:
 
     for model in client.search_registered_models(max_results=1000):
         for version in client.search_model_versions(f"name = '{model.name}'"):
-            if {tracking.MODEL_DIGEST, tracking.RECORD} & set(
-                version.tags
-            ):  # one that lost a tag still saw what it saw
+            # One that lost a tag still saw what it saw.
+            if {tracking.MODEL_DIGEST, tracking.RECORD} & set(version.tags):
                 yield _described(version, model.aliases)
 
 

@@ -131,7 +131,7 @@ def version_named(index: Index, uri: str) -> dict[str, Any]:
     """
     name, alias, written = address(uri)
     number = index.number_behind(name, alias) if alias else written
-    version = index.version(name, int(number)) if number and str(number).isdigit() else None
+    version = index.version(name, int(number)) if number and str(number).isdecimal() else None
     if version is None:
         known = [f"models:/{found['name']}/{found['number']}" for found in index.versions()]
         known_text = f"known are {', '.join(known[-8:])}" if known else "nothing is registered: graft publish"
