@@ -44,7 +44,7 @@ def file_of(record: Mapping[str, Any], name: str) -> Path | None:
     if Path(name).is_file() and digest_of(Path(name)) == record["files"].get(name):
         return Path(name)
     kept, output = Kept(), next(output for output in record["outputs"] if name.startswith(f"{output}/"))
-    outs = kept.outs_with(record["stage"], hashlib.md5(bytes_of(record), usedforsecurity=False).hexdigest())
+    outs = kept.outs_with(record["stage"], md5_of(record))
     file = kept.paths(outs or {}, output).get(name)
     return file if file is not None and digest_of(file) == record["files"].get(name) else None
 
@@ -53,6 +53,11 @@ def bytes_of(record: Mapping[str, Any]) -> bytes:
     """A record as it stands in its file: the same content is the same bytes."""
     text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
+
+
+def md5_of(record: Mapping[str, Any]) -> str:
+    """What DVC calls the file of a record."""
+    return hashlib.md5(bytes_of(record), usedforsecurity=False).hexdigest()
 
 
 def _changed_records(kept: Kept) -> Iterator[Checked]:
@@ -67,7 +72,7 @@ def _changed_records(kept: Kept) -> Iterator[Checked]:
 def _check_step(step: Step, record: dict[str, Any], kept: Kept) -> Iterator[Checked]:
     stage, data = step.stage, bytes_of(record)
     path = RECORDS / f"{stage}.json"
-    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    md5 = md5_of(record)
     yield compared(f"record {stage}", step.key, hashlib.sha256(data).hexdigest(), "the link to it")
     yield from check_itself(record)
     here = path.is_file() and path.read_bytes() == data

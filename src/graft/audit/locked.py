@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.audit.cached import Kept, facts_in_workspace, md5_in_workspace, stages_in
-from graft.audit.files import bytes_of
+from graft.audit.files import bytes_of, md5_of
 from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked
 from graft.digests import digest_of
 from graft.errors import GraftError
@@ -57,7 +57,7 @@ def check_lock(
 def _is_of(kept: Kept, stage: str, record: Mapping[str, Any]) -> bool:
     """Whether the lock file or the workspace holds this very record: else both speak of another model."""
     path = RECORDS / f"{stage}.json"
-    md5 = hashlib.md5(bytes_of(record), usedforsecurity=False).hexdigest()
+    md5 = md5_of(record)
     return md5 in (kept.locked.get(stage, {}).get(path.as_posix()), md5_in_workspace(path))
 
 

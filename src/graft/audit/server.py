@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -138,16 +137,9 @@ def _search(client: Any, tag: str, value: str) -> list[Any]:
 
 def _record_kept(client: Any, run: Any, stage: str) -> str | None:
     """The digest of the record among the artifacts of a run; None where there is none."""
-    data = _artifact(client, run, f"record/{stage}.json")
-    return None if data is None else hashlib.sha256(data).hexdigest()
-
-
-def _artifact(client: Any, run: Any, name: str) -> bytes | None:
-    folder, _, _ = name.rpartition("/")
-    if name not in {item.path for item in client.list_artifacts(run.info.run_id, folder or None)}:
-        return None
-    with tempfile.TemporaryDirectory() as into:
-        return Path(client.download_artifacts(run.info.run_id, name, into)).read_bytes()
+    with tempfile.TemporaryDirectory() as folder:
+        file = tracking.artifact(client, run, f"record/{stage}.json", Path(folder))
+        return None if file is None else sha256_of(file)
 
 
 def _expected_tags(step: Step, record: Mapping[str, Any]) -> dict[str, str]:
@@ -161,15 +153,11 @@ def _check_artifacts(client: Any, run: Any, step: Step, record: Mapping[str, Any
     yield compared(f"{what}, record", step.key, kept, "the chain")
     names = {Path(name).name: record["files"][name] for name in ARTIFACTS[step.stage] if name in record["files"]}
     with tempfile.TemporaryDirectory() as folder:
-        there = {item.path for item in client.list_artifacts(run.info.run_id)}
-        wrong = [
-            name
-            for name, sha in names.items()
-            if name in there and sha256_of(Path(client.download_artifacts(run.info.run_id, name, folder))) != sha
-        ]
+        files = {name: tracking.artifact(client, run, name, Path(folder)) for name in names}
+        wrong = [name for name, file in files.items() if file is not None and sha256_of(file) != names[name]]
     if wrong:
         yield Checked(BROKEN, f"{what}, files", f"{', '.join(wrong)} was changed in the artifact store")
-    elif gone := sorted(set(names) - there):
+    elif gone := sorted(name for name, file in files.items() if file is None):
         yield Checked(MISSING, f"{what}, files", f"{', '.join(gone)} is not in the artifact store")
     else:
         yield Checked(VERIFIED, f"{what}, files", f"{len(names)} files as recorded (artifact store)")
