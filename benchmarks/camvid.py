@@ -19,20 +19,21 @@ from benchmarks import prepared
 from benchmarks.figures import Figure, Options, Skipped
 from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, graft_reports
 from benchmarks.usual_recipe import UsualRecipe
-from graft.adaptation import supervised
-from graft.checkpoints import ModelSpec
-from graft.class_weights import class_weights
-from graft.datasets.views import open_views
-from graft.held_out import HeldOut
-from graft.losses import WeightedSum, resolve_losses
-from graft.models import fresh
-from graft.predicting_torch import torch_runner
-from graft.progress import say
-from graft.sample import ClassMap, read_json
-from graft.training import Held
-from graft.weights.bundled import FOLDER, read_bundle
-from graft.weights.match import load_into
-from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
+from graft.data.views.view import open_views
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json
+from graft.foundation.progress import say
+from graft.inference.torch_runner import torch_runner
+from graft.models.architectures import fresh
+from graft.models.saved_model import ModelSpec
+from graft.models.weights.bundled import FOLDER, read_bundle
+from graft.models.weights.match import load_into
+from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
+from graft.training.class_weights import class_weights
+from graft.training.loop import Held
+from graft.training.losses import WeightedSum, resolve_losses
+from graft.training.strategies import supervised
+from graft.training.validation import HeldOut
 
 SIZE = (288, 352)
 NUM_VIEWS = 6

@@ -14,13 +14,13 @@ import torch
 
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, interleaved, median, ratio
-from graft.checkpoints import ModelSpec
-from graft.exporting.onnx_file import write_onnx
-from graft.exporting.opened import onnx_class_ids, session
-from graft.models import Model, fresh
-from graft.predicting_torch import Deployable
+from graft.deployment.export.exported_model import onnx_class_ids, session
+from graft.deployment.export.onnx_file import write_onnx
+from graft.inference.torch_runner import Deployable
+from graft.models.architectures import Model, fresh
+from graft.models.saved_model import ModelSpec
+from graft.models.weights.bundled import FOLDER, read_bundle
 from graft.scenes import CLASSES, render
-from graft.weights.bundled import FOLDER, read_bundle
 
 LEAST_TIMES_EAGER = 1.3
 WIDTH_PX, HEIGHT_PX = 256, 192

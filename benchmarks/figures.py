@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from graft.progress import progress
+from graft.foundation.progress import progress
 
 Options = argparse.Namespace
 

@@ -18,14 +18,14 @@ from torch import nn
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, interleaved, median, ratio
 from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, deterministic, graft_reports
-from graft.adaptation import supervised
-from graft.datasets.views import open_views
-from graft.held_out import HeldOut
-from graft.losses import WeightedSum, resolve_losses
-from graft.models import fresh
-from graft.predicting_torch import torch_runner
-from graft.sample import ClassMap
-from graft.trainee import EpochReport, Held
+from graft.data.views.view import open_views
+from graft.foundation.class_map import ClassMap
+from graft.inference.torch_runner import torch_runner
+from graft.models.architectures import fresh
+from graft.training.losses import WeightedSum, resolve_losses
+from graft.training.state import EpochReport, Held
+from graft.training.strategies import supervised
+from graft.training.validation import HeldOut
 
 HEIGHT, WIDTH = 192, 256
 NUM_TRAIN, NUM_VAL = 48, 16

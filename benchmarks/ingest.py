@@ -18,8 +18,8 @@ from typing import Any
 
 from benchmarks.figures import Figure, Options, Skipped, rate, ratio
 from benchmarks.small_images import write_images
-from graft.progress import progress, say
-from graft.workers import num_usable_cores
+from graft.foundation.progress import progress, say
+from graft.foundation.workers import num_usable_cores
 
 LEAST_OF_BARE = 0.55
 PART = 20

@@ -16,9 +16,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from graft.params import Ingest, Validate
-from graft.progress import progress
-from graft.workers import num_usable_cores
+from graft.foundation.progress import progress
+from graft.foundation.workers import num_usable_cores
+from graft.params.sections import Ingest, Validate
 
 # ru_maxrss counts kilobytes on Linux and bytes on macOS.
 UNITS_A_MB = 1e6 if sys.platform == "darwin" else 1e3
@@ -80,7 +80,7 @@ def judged(interim: Path) -> float:
     """Seconds of validate."""
     import great_expectations  # noqa: F401  seven seconds of start-up, which would count as work
 
-    from graft.expectations import GateClosed
+    from graft.data.expectations import GateClosed
     from pipeline.validate import validate
 
     report = interim / "validation"

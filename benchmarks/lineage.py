@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.figures import Figure, Options, interleaved, median, ratio
-from graft.lineage.index import INDEX
+from graft.provenance.lineage.index import INDEX
 from tests.synthetic_lineage import NAME, fill, sha
 
 NUM_IMAGES, NUM_VERSIONS = 100_000, 50

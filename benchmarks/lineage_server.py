@@ -21,11 +21,11 @@ from typing import Any
 from unittest import mock
 
 from benchmarks.figures import Figure, Options, median
-from graft import tracking
-from graft.lineage.filling import BESIDE_RECORD
-from graft.lineage.index import INDEX, Index
-from graft.progress import progress
-from graft.sample import sha256_of, write_json
+from graft.foundation.content import sha256_of, write_json
+from graft.foundation.progress import progress
+from graft.provenance.lineage.fill import BESIDE_RECORD
+from graft.provenance.lineage.index import INDEX, Index
+from graft.provenance.tracking import mlflow_store
 from tests.end_to_end.team_server import team_server
 from tests.synthetic_lineage import NAME, add, seen, sha
 
@@ -66,7 +66,7 @@ def publish_all(folder: Path, num_images: int, num_versions: int) -> int:
     """Puts every run and version on the server as `graft publish` would, as far as lineage reads them; counts runs."""
     folder.mkdir()
     made = list(records(folder, num_images, num_versions))
-    client = tracking.client()
+    client = mlflow_store.client()
     client.create_registered_model(NAME)
     with ThreadPoolExecutor(NUM_PUBLISHING) as pool:
         published = pool.map(partial(publish, client, folder), made)
@@ -81,13 +81,13 @@ def publish(client: Any, folder: Path, made: tuple[dict[str, Any], Path | None])
     file.parent.mkdir()
     write_json(file, record)
     digest = sha256_of(file)
-    tags = {tracking.STAGE: stage, tracking.RECORD: digest, tracking.COMPLETE: "true"}
-    run = tracking.create_run(client, stage, tags).info
+    tags = {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest, mlflow_store.COMPLETE: "true"}
+    run = mlflow_store.create_run(client, stage, tags).info
     client.log_artifact(run.run_id, str(file), "record")
     if beside is not None:
         client.log_artifact(run.run_id, str(beside))
     if stage == "export":
-        about = {tracking.RECORD: digest, tracking.MODEL_DIGEST: record["outputs"]["models/exported"]}
+        about = {mlflow_store.RECORD: digest, mlflow_store.MODEL_DIGEST: record["outputs"]["models/exported"]}
         client.create_model_version(NAME, f"{run.artifact_uri}/record", run.run_id, about)
 
 

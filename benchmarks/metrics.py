@@ -15,13 +15,13 @@ import torch
 
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, interleaved, rate, ratio
-from graft.datasets.shards import Row, read_rows
-from graft.models import Model, fresh
-from graft.params import Predict
-from graft.predicting_torch import normalisation, torch_runner
-from graft.sample import ClassMap
-from graft.scoring import Contender, Tally, score_rows
-from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
+from graft.data.shards import Row, read_rows
+from graft.evaluation.scores import Contender, Tally, score_rows
+from graft.foundation.class_map import ClassMap
+from graft.inference.torch_runner import normalisation, torch_runner
+from graft.models.architectures import Model, fresh
+from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
+from graft.params.sections import Predict
 
 BATCH_SIZE = 8
 NUM_IMAGES, NUM_IMAGES_QUICK = 96, 16

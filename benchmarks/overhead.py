@@ -17,8 +17,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from benchmarks.figures import Figure, Options, Skipped
-from graft.sample import read_json
-from graft.weights.bundled import FOLDER
+from graft.foundation.content import read_json
+from graft.models.weights.bundled import FOLDER
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_OUTSIDE = 0.4

@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.figures import Figure
-from graft.workers import num_usable_cores
+from graft.foundation.workers import num_usable_cores
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/benchmarks.md"
 HEADER = ["measured", "median", "range of pairs", "bound", "kept"]

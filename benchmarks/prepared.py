@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from graft.checkpoints import ModelSpec
-from graft.datasets.shards import read_rows
-from graft.models import Model, resolve_model
-from graft.params import Augment, Crop, Ingest, Preprocess
-from graft.sample import write_json
-from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
+from graft.data.shards import read_rows
+from graft.foundation.content import write_json
+from graft.models.architectures import Model, resolve_model
+from graft.models.saved_model import ModelSpec
+from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
+from graft.params.sections import Augment, Crop, Ingest, Preprocess
 from pipeline.augment import augment
 from pipeline.ingest import ingest
 

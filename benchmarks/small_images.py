@@ -8,9 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from graft.progress import progress
+from graft.foundation.progress import progress
+from graft.foundation.workers import map_in_order
 from graft.scenes import DOMAINS, render
-from graft.workers import map_in_order
 
 SCENE_PX, IMAGE_PX = (320, 240), (256, 192)
 

@@ -16,21 +16,21 @@ from torch import nn
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, interleaved, rate, ratio
 from benchmarks.usual_recipe import UsualRecipe
-from graft.adaptation import supervised
-from graft.choices import resolve
-from graft.datasets.loading import batches
-from graft.datasets.views import Views, open_views
-from graft.losses import WeightedSum, resolve_losses
-from graft.models import Model, fresh
-from graft.optimizers import OPTIMIZERS
-from graft.predicting_torch import normalisation
-from graft.resuming import Checkpoint
-from graft.sample import ClassMap
-from graft.sampling import shuffled
-from graft.schedules import SCHEDULES
-from graft.trainee import EpochReport, Trainee
-from graft.training import Forward, Held, Plan, Strategy, Training, fit
-from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
+from graft.data.views.batches import batches
+from graft.data.views.view import Views, open_views
+from graft.foundation.choices import resolve
+from graft.foundation.class_map import ClassMap
+from graft.inference.torch_runner import normalisation
+from graft.models.architectures import Model, fresh
+from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
+from graft.training.checkpoint import Checkpoint
+from graft.training.loop import Forward, Held, Plan, Strategy, Training, fit
+from graft.training.losses import WeightedSum, resolve_losses
+from graft.training.optimizers import OPTIMIZERS
+from graft.training.sampling import shuffled
+from graft.training.schedules import SCHEDULES
+from graft.training.state import EpochReport, Trainee
+from graft.training.strategies import supervised
 
 SIZE = (256, 256)
 BATCH_SIZE, NUM_VIEWS = 8, 8
@@ -89,7 +89,7 @@ def figures(seconds: dict[str, list[float]], making: float, num_images: int) -> 
 
 
 def graft_epoch(views: Views, num_classes: int, num_epochs: int) -> Callable[[], None]:
-    """`graft.training.fit` over the views as fine-tune calls it, with a validation that costs nothing."""
+    """`graft.training.loop.fit` over the views as fine-tune calls it, with a validation that costs nothing."""
     model = fresh("segmentation", {"name": "lraspp"}, num_classes, 0)
     strategy = supervised(WeightedSum(resolve_losses(CROSS_ENTROPY)))
     means = (IMAGENET_MEAN, IMAGENET_STD)
@@ -164,7 +164,7 @@ def deterministic(way: Callable[[], None]) -> Callable[[], None]:
 
     def run_it() -> None:
         torch.use_deterministic_algorithms(True)
-        torch.utils.deterministic.fill_uninitialized_memory = False  # as `graft.runtimes` sets it
+        torch.utils.deterministic.fill_uninitialized_memory = False  # as `graft.inference.runtime` sets it
         try:
             way()
         finally:

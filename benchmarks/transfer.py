@@ -19,10 +19,10 @@ from ruamel.yaml import YAML
 
 from benchmarks.figures import Figure, Options
 from benchmarks.page import PAGE
-from graft.params import Params
-from graft.params_writing import DOCUMENTED
-from graft.progress import progress
-from graft.sample import read_json, write_json
+from graft.foundation.content import read_json, write_json
+from graft.foundation.progress import progress
+from graft.params.params_edit import DOCUMENTED
+from graft.params.sections import Params
 from pipeline.augment import augment
 from pipeline.fine_tune import fine_tune
 from pipeline.ingest import ingest

@@ -18,7 +18,7 @@ from torchvision import tv_tensors
 from torchvision.models.segmentation import lraspp_mobilenet_v3_large
 from torchvision.transforms import v2
 
-from graft.weights.source import IMAGENET_MEAN, IMAGENET_STD
+from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
 
 NUM_WORKERS = 2
 IGNORED = 255

@@ -6,8 +6,8 @@ import sys
 
 import torch
 
-from graft.params_file import load_params
-from graft.runtimes import use_runtime
+from graft.inference.runtime import use_runtime
+from graft.params.params_file import load_params
 
 
 def gradients(device: torch.device, seed: int) -> list[torch.Tensor]:

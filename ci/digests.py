@@ -6,12 +6,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from graft.digests import digest_of
-from graft.lineage.index import produced
-from graft.progress import progress
-from graft.publish import STAGES
-from graft.records import RECORDS
-from graft.sample import read_json
+from graft.foundation.content import digest_of, read_json
+from graft.foundation.progress import progress
+from graft.provenance.lineage.index import produced
+from graft.provenance.records import RECORDS
+from graft.provenance.tracking.publish import STAGES
 
 
 def problems(records: dict[str, dict[str, Any]]) -> list[str]:

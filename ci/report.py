@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from graft.publish import EXPORTED, STAGES
-from graft.records import RECORDS
-from graft.sample import ClassMap, read_json
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json
+from graft.provenance.records import RECORDS
+from graft.provenance.tracking.publish import EXPORTED, STAGES
 
 METRICS = Path("reports/evaluation/metrics.json")
 CLASS_MAP = Path("data/interim/class_map.json")

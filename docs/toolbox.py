@@ -9,13 +9,16 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from graft import params_file
-from graft.choices import option_rules
+from graft.foundation.choices import option_rules
+from graft.params import params_file
 
 REGISTRIES = params_file.REGISTRIES | {
-    "fine_tune.class_weights": ("graft.class_weights", "CLASS_WEIGHTS"),  # these two take no options: a name alone
-    "fine_tune.warmup": ("graft.schedules.warming_up", "WARM_UPS"),
-    "graft select --scores": ("graft.transferability", "SCORES"),
+    "fine_tune.class_weights": (
+        "graft.training.class_weights",
+        "CLASS_WEIGHTS",
+    ),  # these two take no options: a name alone
+    "fine_tune.warmup": ("graft.training.schedules.warm_up", "WARM_UPS"),
+    "graft select --scores": ("graft.selection.transferability", "SCORES"),
 }
 PAGE = Path(__file__).with_name("toolbox.md")
 HEAD = """# The toolbox

@@ -6,20 +6,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.augmentations import POLICIES, contradictions, seeks_rare_classes, serialise
-from graft.choices import resolve
-from graft.datasets.materialising import disk_full_explained, make_views, training_rows
-from graft.datasets.preview import keeping, preview
-from graft.datasets.resizing import RESIZES
-from graft.datasets.shards import Row, num_rows, read_rows
-from graft.datasets.statistics import class_shares, nothing, statistics, void_fraction
-from graft.datasets.views import Recipe, index_of
-from graft.errors import GraftError
-from graft.progress import progress
-from graft.sample import ClassMap, read_json, write_json
+from graft.data.augmentations import POLICIES, contradictions, seeks_rare_classes, serialise
+from graft.data.augmented.preview import keeping, preview
+from graft.data.augmented.statistics import class_shares, nothing, statistics, void_fraction
+from graft.data.augmented.view_files import disk_full_explained, make_views, training_rows
+from graft.data.resize import RESIZES
+from graft.data.shards import Row, num_rows, read_rows
+from graft.data.views.view import Recipe, index_of
+from graft.foundation.choices import resolve
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json, write_json
+from graft.foundation.errors import GraftError
+from graft.foundation.progress import progress
 
 if TYPE_CHECKING:
-    from graft.params import Augment, Preprocess
+    from graft.params.sections import Augment, Preprocess
 
 
 def augment(

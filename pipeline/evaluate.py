@@ -5,23 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.checkpoints import load_model
-from graft.datasets.shards import read_rows
-from graft.predicting_torch import torch_runner
-from graft.progress import progress
-from graft.reporting.evidence import Evidence
-from graft.reporting.examples import Examples
-from graft.reporting.report import write_report
-from graft.reporting.results import headlines, results, write_tables
-from graft.reporting.sources import input_files, refuse_seen
-from graft.reporting.tables import PerImageTable
-from graft.runtimes import use_runtime
-from graft.sample import ClassMap, content_seed, read_json, write_json
-from graft.scoring import Contender, Tally, score_rows
-from graft.test_time import averaged
+from graft.data.shards import read_rows
+from graft.evaluation.report.evidence import Evidence
+from graft.evaluation.report.examples import Examples
+from graft.evaluation.report.report_page import write_report
+from graft.evaluation.report.results import headlines, results, write_tables
+from graft.evaluation.report.sources import input_files, refuse_seen
+from graft.evaluation.report.tables import PerImageTable
+from graft.evaluation.scores import Contender, Tally, score_rows
+from graft.evaluation.test_time import averaged
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import content_seed, read_json, write_json
+from graft.foundation.progress import progress
+from graft.inference.runtime import use_runtime
+from graft.inference.torch_runner import torch_runner
+from graft.models.saved_model import load_model
 
 if TYPE_CHECKING:
-    from graft.params import Evaluate, Predict, Runtime
+    from graft.params.sections import Evaluate, Predict, Runtime
 
 
 def evaluate(

@@ -5,19 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.checkpoints import load_model
-from graft.exporting.latency import first_image, latencies
-from graft.exporting.model_card import model_card
-from graft.exporting.opened import ONNX_FILE, onnx_runner, session
-from graft.exporting.parity import compare, compare_sizes, refuse_disagreement
-from graft.exporting.rescoring import Rescoring
-from graft.exporting.writing import write_model
-from graft.predicting_torch import torch_runner
-from graft.runtimes import use_runtime
-from graft.sample import ClassMap, content_seed, read_json, write_json
+from graft.deployment.export.exported_model import ONNX_FILE, onnx_runner, session
+from graft.deployment.export.exported_scores import Rescoring
+from graft.deployment.export.latency import first_image, latencies
+from graft.deployment.export.model_card import model_card
+from graft.deployment.export.parity import compare, compare_sizes, refuse_disagreement
+from graft.deployment.export.weight_files import write_model
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import content_seed, read_json, write_json
+from graft.inference.runtime import use_runtime
+from graft.inference.torch_runner import torch_runner
+from graft.models.saved_model import load_model
 
 if TYPE_CHECKING:
-    from graft.params import Evaluate, Export, Predict, Runtime
+    from graft.params.sections import Evaluate, Export, Predict, Runtime
 
 
 def export(

@@ -6,18 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.adaptation import STRATEGIES, supervised
-from graft.beginning import begin
-from graft.choices import resolve
-from graft.fitting import Fitting
-from graft.held_out import HeldOut
-from graft.outcomes import headline, write_learning, write_models
-from graft.sample import write_json
-from graft.starting import loss_facts
+from graft.foundation.choices import resolve
+from graft.foundation.content import write_json
+from graft.training.outcome import headline, write_learning, write_models
+from graft.training.run import Fitting
+from graft.training.start import begin, loss_facts
+from graft.training.strategies import STRATEGIES, supervised
+from graft.training.validation import HeldOut
 
 if TYPE_CHECKING:
-    from graft.params import FineTune, Preprocess, Runtime
-    from graft.trainee import EpochReport
+    from graft.params.sections import FineTune, Preprocess, Runtime
+    from graft.training.state import EpochReport
 
 
 def fine_tune(

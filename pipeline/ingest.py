@@ -5,18 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.choices import resolve
-from graft.datasets.facts import Describe
-from graft.datasets.shards import MANIFEST_SCHEMA, ShardWriter, TableWriter
-from graft.errors import GraftError
-from graft.formats import FORMATS
-from graft.progress import progress, say
-from graft.sample import SPLITS
-from graft.workers import map_in_order
+from graft.data.facts import Describe
+from graft.data.formats import FORMATS
+from graft.data.shards import MANIFEST_SCHEMA, ShardWriter, TableWriter
+from graft.foundation.choices import resolve
+from graft.foundation.class_map import SPLITS
+from graft.foundation.errors import GraftError
+from graft.foundation.progress import progress, say
+from graft.foundation.workers import map_in_order
 
 if TYPE_CHECKING:
-    from graft.formats.listing import Entry, Listing
-    from graft.params import Ingest
+    from graft.data.formats.listing import Entry, Listing
+    from graft.params.sections import Ingest
 
 
 def ingest(*, task: str, seed: int, ingest: Ingest, root: Path, out: Path) -> dict[str, float]:

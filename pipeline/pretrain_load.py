@@ -6,18 +6,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.checkpoints import save_state
-from graft.choices import resolve
-from graft.initialisations import INITIALISATIONS
-from graft.models import fresh, resolve_model
-from graft.sample import ClassMap, content_seed, write_json
-from graft.weights import WEIGHTS, Downloader
-from graft.weights.card import card_of
-from graft.weights.match import Match, initialised, load_into
-from graft.weights.source import no_download
+from graft.foundation.choices import resolve
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import content_seed, write_json
+from graft.models.architectures import fresh, resolve_model
+from graft.models.initialisations import INITIALISATIONS
+from graft.models.saved_model import save_state
+from graft.models.weights import WEIGHTS, Downloader
+from graft.models.weights.card import card_of
+from graft.models.weights.match import Match, initialised, load_into
+from graft.models.weights.source import no_download
 
 if TYPE_CHECKING:
-    from graft.params import PretrainLoad
+    from graft.params.sections import PretrainLoad
 
 
 def pretrain_load(

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.expectations.judging import judge
-from graft.expectations.manifest import read_manifest
-from graft.expectations.report import as_json, as_markdown, check_gate
-from graft.expectations.suite import check_task, suite_of
-from graft.sample import ClassMap, write_json
+from graft.data.expectations.manifest import read_manifest
+from graft.data.expectations.report import as_json, as_markdown, check_gate
+from graft.data.expectations.suite import check_task, suite_of
+from graft.data.expectations.verdict import judge
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import write_json
 
 if TYPE_CHECKING:
-    from graft.params import Validate
+    from graft.params.sections import Validate
 
 
 def validate(

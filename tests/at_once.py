@@ -6,7 +6,7 @@ import multiprocessing
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from graft.errors import GraftError
+from graft.foundation.errors import GraftError
 
 
 def at_once(act: Callable[..., str], arguments: Iterable[tuple[Any, ...]]) -> dict[int, str]:

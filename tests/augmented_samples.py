@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from graft.datasets.images import encode_png
-from graft.datasets.shards import SHARD_SCHEMA
-from graft.sample import ClassMap, write_json
+from graft.data.images.codec import encode_png
+from graft.data.shards import SHARD_SCHEMA
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import write_json
 from graft.scenes import CLASS_COLORS, CLASSES, render
 from pipeline.augment import augment
 

@@ -10,12 +10,13 @@ from typing import Any
 import cv2
 import numpy as np
 
-from graft.checkpoints import ModelSpec, save_model
-from graft.datasets.images import encode_png
-from graft.datasets.shards import Row, ShardWriter
-from graft.models import fresh
-from graft.params import Evaluate, Predict
-from graft.sample import ClassMap, write_json
+from graft.data.images.codec import encode_png
+from graft.data.shards import Row, ShardWriter
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import write_json
+from graft.models.architectures import fresh
+from graft.models.saved_model import ModelSpec, save_model
+from graft.params.sections import Evaluate, Predict
 from pipeline.evaluate import evaluate
 from tests import tiny_training
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from graft.params import Params
-from graft.sample import read_json
+from graft.foundation.content import read_json
+from graft.params.sections import Params
 from pipeline.augment import augment
 from pipeline.evaluate import evaluate
 from pipeline.export import export

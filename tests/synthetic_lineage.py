@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from graft.digests import digest_of_listing
-from graft.lineage.index import Index
+from graft.foundation.content import digest_of_listing
+from graft.provenance.lineage.index import Index
 
 NAME = "graft-segmentation"
 

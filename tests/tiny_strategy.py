@@ -7,22 +7,22 @@ from typing import Any
 
 import torch
 
-from graft.adaptation import supervised
-from graft.checkpoints import tensor_digest
-from graft.choices import resolve
-from graft.datasets.views import open_views
-from graft.forward import Forward
-from graft.losses import WeightedSum, resolve_losses
-from graft.models import Model, fresh
-from graft.optimizers import OPTIMIZERS
-from graft.plan import Plan
-from graft.predicting_torch import normalisation
-from graft.resuming import Checkpoint
-from graft.runtimes import use_runtime
-from graft.sampling import shuffled
-from graft.schedules import SCHEDULES
-from graft.trainee import EpochReport, Held, Trainee
-from graft.training import Training, fit
+from graft.data.views.view import open_views
+from graft.foundation.choices import resolve
+from graft.inference.runtime import use_runtime
+from graft.inference.torch_runner import normalisation
+from graft.models.architectures import Model, fresh
+from graft.models.saved_model import tensor_digest
+from graft.training.checkpoint import Checkpoint
+from graft.training.forward import Forward
+from graft.training.loop import Training, fit
+from graft.training.losses import WeightedSum, resolve_losses
+from graft.training.optimizers import OPTIMIZERS
+from graft.training.plan import Plan
+from graft.training.sampling import shuffled
+from graft.training.schedules import SCHEDULES
+from graft.training.state import EpochReport, Held, Trainee
+from graft.training.strategies import supervised
 from tests import tiny_training
 
 NOTHING = Held(1.0, 0.5, None)

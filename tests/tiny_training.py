@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from graft.checkpoints import save_state
-from graft.models import fresh
-from graft.params import FineTune, Preprocess, Runtime
-from graft.sample import ClassMap, write_json
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import write_json
+from graft.models.architectures import fresh
+from graft.models.saved_model import save_state
+from graft.params.sections import FineTune, Preprocess, Runtime
 from pipeline.fine_tune import fine_tune
 from tests.augmented_samples import run_augment, write_train
 

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 work=build/bundled
-installed=src/graft/weights/bundled_lraspp
+installed=src/graft/models/weights/bundled_lraspp
 [ -d "$work/.git" ] || git clone --quiet . "$work"
 as_nobody=(-c user.name="make bundled" -c user.email="bundled@localhost") # git may not know who runs this
 git -C "$work" "${as_nobody[@]}" pull --quiet --rebase

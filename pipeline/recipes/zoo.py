@@ -24,12 +24,12 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from graft.errors import GraftError
-from graft.params_file import check_file, read_tree
-from graft.params_writing import write_tree
-from graft.progress import progress, say
-from graft.records import content_digest
-from graft.sample import read_json, sha256_of, write_json
+from graft.foundation.content import read_json, sha256_of, write_json
+from graft.foundation.errors import GraftError
+from graft.foundation.progress import progress, say
+from graft.params.params_edit import write_tree
+from graft.params.params_file import check_file, read_tree
+from graft.provenance.records import content_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK, ZOO = ROOT / "build/zoo", ROOT / "zoo"

@@ -49,7 +49,7 @@ def test_it_goes_on_after_an_interruption_and_needs_no_identity_of_git(tmp_path:
     again = run(SCRIPT)
     assert again.returncode == 0, again.stderr
     assert (root / "build/bundled/more.txt").is_file()
-    installed = root / "src/graft/weights/bundled_lraspp"
+    installed = root / "src/graft/models/weights/bundled_lraspp"
     assert (installed / "spec.json").read_bytes() == (root / RECIPE).read_bytes()
     assert {path.name for path in installed.iterdir()} == {
         *("weights.safetensors", "spec.json", "metrics.json", "model_card.md", "record.json", "LICENSE")

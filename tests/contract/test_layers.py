@@ -12,13 +12,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DOORS = {
     # The last is data that MLflow runs.
     "mlflow": {
-        "src/graft/tracking.py",
-        "src/graft/model_versions.py",
-        "src/graft/registry_store.py",
-        "src/graft/serving/model.py",
+        "src/graft/provenance/tracking/mlflow_store.py",
+        "src/graft/provenance/tracking/model_versions.py",
+        "src/graft/provenance/tracking/registry.py",
+        "src/graft/deployment/serving/model.py",
     },
-    "great_expectations": {"src/graft/expectations/judging.py"},
-    "albumentations": {"src/graft/augmentations"},
+    "great_expectations": {"src/graft/data/expectations/verdict.py"},
+    "albumentations": {"src/graft/data/augmentations"},
     "typer": {"src/graft/cli"},
 }
 

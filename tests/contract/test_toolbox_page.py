@@ -7,7 +7,7 @@ import importlib
 import pytest
 
 from docs.toolbox import PAGE, REGISTRIES, TITLES, by_name, page, parsed
-from graft.choices import option_rules
+from graft.foundation.choices import option_rules
 
 ENTRIES = {
     f"{key} {name}": entry

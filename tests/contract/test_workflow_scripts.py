@@ -101,7 +101,10 @@ STATUS = {
     [
         (STATUS, None),
         ({}, None),
-        ({"augment": [{"changed deps": {"src/graft/losses": "modified"}}]}, "augment: changed deps: src/graft/losses"),
+        (
+            {"augment": [{"changed deps": {"src/graft/training/losses": "modified"}}]},
+            "augment: changed deps: src/graft/training/losses",
+        ),
         ({"augment": [{"changed deps": {"params.yaml": {"seed": "modified"}}}]}, "augment: changed deps: params.yaml"),
         ({"augment": ["changed command"]}, "augment: changed command"),
     ],

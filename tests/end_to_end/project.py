@@ -13,7 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from graft.sample import read_json
+from graft.foundation.content import read_json
 from tests.dotted_keys import put
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -17,9 +17,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from graft.formats.listing import distinct_colors
-from graft.records import digest_of
-from graft.sample import ClassMap, read_json
+from graft.data.formats.listing import distinct_colors
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json
+from graft.provenance.records import digest_of
 from tests.end_to_end.project import Project
 
 PAIRS = {

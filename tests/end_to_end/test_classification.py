@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from graft.sample import read_json
+from graft.foundation.content import read_json
 from tests.end_to_end.project import STAGES, Project
 
 
@@ -51,7 +51,7 @@ def test_its_backbone_came_from_the_bundled_weights(classifier):
 def test_it_predicts_labels_and_ends_in_a_table(classifier, tmp_path):
     out = tmp_path / "labels"
     image = tmp_path / "night.png"
-    from graft.datasets.images import encode_png
+    from graft.data.images.codec import encode_png
     from graft.scenes import render
 
     image.write_bytes(encode_png(render(1, "night", 2).image))

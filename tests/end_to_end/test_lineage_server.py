@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from graft.errors import GraftError
-from graft.lineage.filling import up_to_date
-from graft.lineage.freshness import state_of_store
-from graft.lineage.walking import chain_of
+from graft.foundation.errors import GraftError
+from graft.provenance.lineage.fill import up_to_date
+from graft.provenance.lineage.freshness import state_of_store
+from graft.provenance.lineage.walk import chain_of
 from tests.end_to_end.served import free_port, wait_for
 from tests.end_to_end.tampering import NAME, copied
 
@@ -42,8 +42,8 @@ def server(finished, tmp_path_factory) -> Iterator[tuple[Path, str]]:
 
 
 def test_a_moved_alias_is_noticed_and_a_silent_server_is_not_needed(server, monkeypatch, capsys) -> None:
-    from graft import tracking
-    from graft.registry_store import point
+    from graft.provenance.tracking import mlflow_store
+    from graft.provenance.tracking.registry import point
 
     root, uri = server
     monkeypatch.chdir(root)
@@ -55,11 +55,11 @@ def test_a_moved_alias_is_noticed_and_a_silent_server_is_not_needed(server, monk
     assert read == state_of_store(uri) == up_to_date().fact("store")
     with pytest.raises(GraftError, match="no such model"):
         chain_of(up_to_date(), f"models:/{NAME}@champion")
-    point(tracking.client(), NAME, "champion", 1)
+    point(mlflow_store.client(), NAME, "champion", 1)
     assert state_of_store(uri) != read
     assert chain_of(up_to_date(), f"models:/{NAME}@champion").model == whole.model
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert chain_of(up_to_date(), f"models:/{NAME}@champion").model == whole.model
     assert "does not answer" in capsys.readouterr().err
-    with pytest.raises(tracking.Unreachable, match="no MLflow server answers"):
+    with pytest.raises(mlflow_store.Unreachable, match="no MLflow server answers"):
         up_to_date(refresh=True)

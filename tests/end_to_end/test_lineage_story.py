@@ -16,21 +16,21 @@ from typing import Any
 import pytest
 import typer
 
-from graft import tracking
-from graft.attest.bundle import attested, verified
-from graft.attest.statements import canonical
-from graft.audit.auditing import audit
-from graft.audit.cached import stages_in
-from graft.audit.links import BROKEN, worst
-from graft.audit.loading import refuse_changed
-from graft.audit.operations import operations
-from graft.audit.rebuilding import rebuilt
 from graft.cli.lineage import verify
-from graft.errors import GraftError
-from graft.lineage.filling import up_to_date
-from graft.lineage.recall import who_saw
-from graft.lineage.walking import Chain, chain_of
-from graft.promotion import moving
+from graft.foundation.errors import GraftError
+from graft.provenance.attest.bundle import attested, verified
+from graft.provenance.attest.statements import canonical
+from graft.provenance.audit.audit import audit
+from graft.provenance.audit.dvc_cache import stages_in
+from graft.provenance.audit.exported_folder import refuse_changed
+from graft.provenance.audit.link import BROKEN, worst
+from graft.provenance.audit.operations import operations
+from graft.provenance.audit.rebuild import rebuilt
+from graft.provenance.lineage.fill import up_to_date
+from graft.provenance.lineage.recall import who_saw
+from graft.provenance.lineage.walk import Chain, chain_of
+from graft.provenance.promotion import move
+from graft.provenance.tracking import mlflow_store
 from tests.end_to_end.tampering import NAME, another, copied
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
@@ -110,7 +110,7 @@ def test_where_the_workspace_has_moved_on_the_cache_of_dvc_is_audited(workspace,
 def test_the_lock_file_is_compared_where_the_workspace_has_moved_on(workspace, finished, monkeypatch) -> None:
     monkeypatch.setenv("GRAFT_TRACKING", "off")
     shutil.copytree(finished.root / ".dvc/cache", workspace / ".dvc/cache")
-    Path("src/graft/progress.py").write_text("# edited\n")
+    Path("src/graft/foundation/progress.py").write_text("# edited\n")
     Path("data/raw/new.txt").write_text("a delivery")
     for folder in ("data/interim", "data/augmented"):
         shutil.rmtree(folder)
@@ -136,7 +136,7 @@ def test_the_lock_file_is_compared_where_the_workspace_has_moved_on(workspace, f
 def test_a_changed_model_is_not_loaded(workspace) -> None:
     import mlflow
 
-    from graft import model_versions
+    from graft.provenance.tracking import model_versions
 
     refuse_changed(Path("models/exported"))
     with Path("models/exported/model.onnx").open("r+b") as file:
@@ -172,17 +172,17 @@ def test_what_was_changed_in_the_exported_folder_is_named(workspace, monkeypatch
 
 
 def test_a_model_that_the_ledger_knows_is_looked_for_by_the_ledger(workspace) -> None:
-    client, name = tracking.client(), f"models:/{NAME}"
-    digest = client.get_model_version(NAME, "1").tags[tracking.MODEL_DIGEST]
-    moving.move(client, moving.intent_to("promote", (1, digest), [], name=NAME, reason="the first"))
+    client, name = mlflow_store.client(), f"models:/{NAME}"
+    digest = client.get_model_version(NAME, "1").tags[mlflow_store.MODEL_DIGEST]
+    move.move(client, move.intent_to("promote", (1, digest), [], name=NAME, reason="the first"))
 
     def broken(model: str) -> str:
         return " ".join(f"{link.what}: {link.reason}" for link in audit(model) if link.status == BROKEN)
 
     assert broken("models/exported") == ""
-    client.set_model_version_tag(NAME, "1", tracking.MODEL_DIGEST, "0" * 64)
+    client.set_model_version_tag(NAME, "1", mlflow_store.MODEL_DIGEST, "0" * 64)
     assert f"{name}/1, tag graft.model_digest: is 000000000000" in broken("models/exported")
-    client.delete_model_version_tag(NAME, "1", tracking.MODEL_DIGEST)
+    client.delete_model_version_tag(NAME, "1", mlflow_store.MODEL_DIGEST)
     assert f"{name}/1, tag graft.model_digest: is nothing" in broken("models/exported")
     client.delete_model_version(NAME, "1")
     for model in ("models/exported", f"{name}@champion", f"{name}/1"):
@@ -196,9 +196,9 @@ def test_a_model_that_the_ledger_knows_is_looked_for_by_the_ledger(workspace) ->
 
 
 def test_a_version_whose_digest_was_deleted_is_not_loaded(workspace, tmp_path) -> None:
-    from graft import model_versions, tracking
+    from graft.provenance.tracking import mlflow_store, model_versions
 
-    tracking.client().delete_model_version_tag(NAME, "1", tracking.MODEL_DIGEST)
+    mlflow_store.client().delete_model_version_tag(NAME, "1", mlflow_store.MODEL_DIGEST)
     with pytest.raises(GraftError, match="the digest of this version is gone from the registry"):
         model_versions.download_model(f"models:/{NAME}@candidate", tmp_path)
     ids = json.loads(Path("models/fine_tuned/seen.json").read_text())
@@ -274,7 +274,7 @@ def test_a_signed_bundle_names_its_signer(workspace, monkeypatch) -> None:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    from graft.signing import public_line
+    from graft.provenance.signatures import public_line
 
     keys = [Ed25519PrivateKey.generate() for _ in range(2)]
     pem = keys[0].private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())

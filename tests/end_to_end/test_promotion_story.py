@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from graft.sample import sha256_of
+from graft.foundation.content import sha256_of
 from tests.end_to_end.project import Project
 from tests.end_to_end.team_server import team_server
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from graft import ledger, registry_store, tracking
-from graft.digests import digest_of
-from graft.errors import GraftError
-from graft.promotion import history, moving
+from graft.foundation.content import digest_of
+from graft.foundation.errors import GraftError
+from graft.provenance.promotion import history, ledger, move
+from graft.provenance.tracking import mlflow_store, registry
 from tests.at_once import at_once
 from tests.end_to_end.team_server import team_server
 from tests.graft.small_export import small_export
@@ -35,12 +35,12 @@ def member(team, tmp_path, monkeypatch) -> None:
 def register(store, number: int) -> str:
     """A version whose files the server keeps; returns their digest."""
     exported = small_export(Path(f"exported-{number}"), source_values=(number, 100, 200))
-    run_id = tracking.create_run(store, "export", {}).info.run_id
+    run_id = mlflow_store.create_run(store, "export", {}).info.run_id
     store.log_artifacts(run_id, str(exported), "model/artifacts/exported")
     digest = digest_of(exported)
     if number == 1:
         store.create_registered_model(NAME)
-    store.create_model_version(NAME, f"runs:/{run_id}/model", run_id, tags={tracking.MODEL_DIGEST: digest})
+    store.create_model_version(NAME, f"runs:/{run_id}/model", run_id, tags={mlflow_store.MODEL_DIGEST: digest})
     return digest
 
 
@@ -48,15 +48,15 @@ def promote_at_once(folder: Path, variables: dict[str, str], number: int, digest
     folder.mkdir()
     os.chdir(folder)
     os.environ.update(variables)
-    store = tracking.client()
-    intent = moving.intent_to("promote", (number, digest), moving.settled(store, NAME), name=NAME, reason=str(number))
+    store = mlflow_store.client()
+    intent = move.intent_to("promote", (number, digest), move.settled(store, NAME), name=NAME, reason=str(number))
     barrier.wait()
-    moving.move(store, intent)
+    move.move(store, intent)
     return ""
 
 
 def test_four_people_promote_at_once_from_four_clones_and_one_wins(team, tmp_path):
-    store = tracking.client()
+    store = mlflow_store.client()
     digests = [register(store, number) for number in range(1, NUM_PEOPLE + 1)]
     people = [(tmp_path / f"clone {number}", team, number, digest) for number, digest in enumerate(digests, 1)]
     found = at_once(promote_at_once, people)
@@ -67,25 +67,23 @@ def test_four_people_promote_at_once_from_four_clones_and_one_wins(team, tmp_pat
     assert_in_force(store, winner)
 
     other = next(number for number in found if number != winner)
-    entries = moving.settled(store, NAME)
+    entries = move.settled(store, NAME)
     rules = [{"rule": f"rule {number}", "value": "ü" * 100, "bound": "", "verdict": "holds"} for number in range(100)]
-    intent = moving.intent_to(
-        "promote", (other, digests[other - 1]), entries, name=NAME, reason="x" * 6000, rules=rules
-    )
-    moving.move(store, intent)
+    intent = move.intent_to("promote", (other, digests[other - 1]), entries, name=NAME, reason="x" * 6000, rules=rules)
+    move.move(store, intent)
     assert_in_force(store, other)
-    moving.rollback(store, NAME, "back")
+    move.rollback(store, NAME, "back")
     assert_in_force(store, winner)
 
 
 def assert_in_force(store, number: int) -> None:
-    entries = moving.settled(store, NAME)
+    entries = move.settled(store, NAME)
     assert ledger.verify(entries) == []
     assert history.champion(entries).version == number
-    assert int(registry_store.version_at(store, NAME, registry_store.CHAMPION).version) == number
+    assert int(registry.version_at(store, NAME, registry.CHAMPION).version) == number
 
 
 def test_without_the_password_nothing_is_promoted_and_the_answer_says_so(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
-    with pytest.raises(GraftError, match="MLflow refuses"), tracking.answers_explained():
-        moving.settled(tracking.client(), NAME)
+    with pytest.raises(GraftError, match="MLflow refuses"), mlflow_store.answers_explained():
+        move.settled(mlflow_store.client(), NAME)

@@ -95,7 +95,8 @@ def test_a_new_photograph_makes_ingest_stale(changeable, stale):
 
 
 @pytest.mark.parametrize(
-    ("file", "stage"), [("src/graft/losses/dice.py", "fine-tune"), ("src/graft/formats/camvid.py", "ingest")]
+    ("file", "stage"),
+    [("src/graft/training/losses/dice.py", "fine-tune"), ("src/graft/data/formats/camvid.py", "ingest")],
 )
 def test_changed_code_makes_its_stages_stale(changeable, stale, file, stage):
     path = changeable.root / file
@@ -107,7 +108,7 @@ def test_changed_code_makes_its_stages_stale(changeable, stale, file, stage):
         path.write_text(text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("file", ["src/graft/cli/commands.py", "src/graft/publish.py", "README.md"])
+@pytest.mark.parametrize("file", ["src/graft/cli/commands.py", "src/graft/provenance/tracking/publish.py", "README.md"])
 def test_what_no_result_depends_on_makes_nothing_stale(changeable, stale, file):
     path = changeable.root / file
     text = path.read_text("utf-8")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from graft.audit.auditing import audit
-from graft.audit.links import BROKEN, Checked
+from graft.provenance.audit.audit import audit
+from graft.provenance.audit.link import BROKEN, Checked
 from tests.end_to_end.tampering import FILES, NAME, copied, kinds
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
@@ -48,15 +48,15 @@ NAMED = {
 @pytest.fixture(scope="module")
 def project(finished, tmp_path_factory) -> Path:
     """A copy in which version 1 is champion."""
-    from graft import tracking
-    from graft.promotion import moving
+    from graft.provenance.promotion import move
+    from graft.provenance.tracking import mlflow_store
 
     root = copied(finished, tmp_path_factory.mktemp("tampered") / "project")
     with pytest.MonkeyPatch.context() as patch:
         at_home(patch, root)
-        client = tracking.client()
-        digest = client.get_model_version(NAME, "1").tags[tracking.MODEL_DIGEST]
-        moving.move(client, moving.intent_to("override", (1, digest), [], name=NAME, reason="the first", rules=RULES))
+        client = mlflow_store.client()
+        digest = client.get_model_version(NAME, "1").tags[mlflow_store.MODEL_DIGEST]
+        move.move(client, move.intent_to("override", (1, digest), [], name=NAME, reason="the first", rules=RULES))
     return root
 
 
@@ -105,10 +105,10 @@ def test_two_hundred_bytes_are_two_hundred_named(project: Path) -> None:
 def test_what_was_done_to_the_champion_and_the_ledger_without_graft_is_noticed(project: Path, tmp_path) -> None:
     import sqlite3
 
-    from graft import tracking
-    from graft.audit.ledgers import check_ledger
+    from graft.provenance.audit.ledger_links import check_ledger
+    from graft.provenance.tracking import mlflow_store
 
-    client = tracking.client()
+    client = mlflow_store.client()
     kept = (project / "ledger.jsonl").read_text()
 
     def found(statement: str) -> str:

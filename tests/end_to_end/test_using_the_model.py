@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graft.datasets.images import decode_mask, encode_png
-from graft.sample import read_json, sha256_of
+from graft.data.images.codec import decode_mask, encode_png
+from graft.foundation.content import read_json, sha256_of
 from graft.scenes import render
 from tests.end_to_end.project import Project
 from tests.end_to_end.served import free_port, wait_for

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from graft.datasets.images import decode_mask
-from graft.datasets.shards import Row, read_rows
-from graft.params import Ingest
-from graft.sample import ClassMap
+from graft.data.images.codec import decode_mask
+from graft.data.shards import Row, read_rows
+from graft.foundation.class_map import ClassMap
+from graft.params.sections import Ingest
 from pipeline.ingest import ingest
 
 SIZE = (24, 32)

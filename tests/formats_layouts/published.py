@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from graft.formats.cityscapes import CLASSES
-from graft.formats.voc import NAMES
+from graft.data.formats.cityscapes import CLASSES
+from graft.data.formats.voc import NAMES
 from tests.formats_layouts.pictures import SIZE, stripes, write_image, write_mask
 
 CITIES = {

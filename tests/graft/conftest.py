@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from graft import tracking
+from graft.provenance.tracking import mlflow_store
 
 
 @pytest.fixture(scope="module")
@@ -18,4 +18,4 @@ def folder(tmp_path_factory) -> Path:
 def store(folder):
     with pytest.MonkeyPatch.context() as patched:
         patched.chdir(folder)
-        return tracking.client()
+        return mlflow_store.client()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from graft import signing
+from graft.provenance import signatures
 
 
 def make_key(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -16,5 +16,5 @@ def make_key(path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
     key = Ed25519PrivateKey.generate()
     path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    monkeypatch.setenv(signing.KEY_VARIABLE, str(path))
-    return f"{signing.public_line(key)} {name}\n"
+    monkeypatch.setenv(signatures.KEY_VARIABLE, str(path))
+    return f"{signatures.public_line(key)} {name}\n"

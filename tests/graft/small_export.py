@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from graft.sample import ClassMap, write_json
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import write_json
 
 
 def small_export(folder: Path, task: str = "segmentation", source_values: tuple[Any, ...] = (0, 1, 2)) -> Path:

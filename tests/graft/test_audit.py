@@ -16,15 +16,16 @@ import pytest
 from mlflow.store.entities import PagedList
 from safetensors.numpy import save_file
 
-from graft import tracking
-from graft.audit.cached import md5_in_workspace, outs_of_lock
-from graft.audit.commits import Damaged, Objects, differences
-from graft.audit.levels import LARGEST_SCORE_DIFFERENCE, WEIGHTS, levels
-from graft.audit.links import BROKEN, MISSING, VERIFIED, Checked, as_text, compared, compared_files, worst
-from graft.audit.offering import offered
-from graft.audit.operations import WHAT, judged, operations
-from graft.audit.raw import check_raw
-from graft.audit.rebuilding import (
+from graft.foundation.content import digest_of, digest_of_listing, listing, sha256_of
+from graft.foundation.errors import GraftError
+from graft.provenance.audit.agreement import LARGEST_SCORE_DIFFERENCE, WEIGHTS, levels
+from graft.provenance.audit.capability import offered
+from graft.provenance.audit.commits import Damaged, Objects, differences
+from graft.provenance.audit.dvc_cache import md5_in_workspace, outs_of_lock
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, as_text, compared, compared_files, worst
+from graft.provenance.audit.operations import WHAT, judged, operations
+from graft.provenance.audit.raw_files import check_raw
+from graft.provenance.audit.rebuild import (
     bring,
     commit_of,
     environment_of_rebuild,
@@ -33,12 +34,10 @@ from graft.audit.rebuilding import (
     read_from_outside,
     rebuilt,
 )
-from graft.audit.server import check_runs, check_versions
-from graft.digests import digest_of, digest_of_listing, listing
-from graft.errors import GraftError
-from graft.lineage.index import Index
-from graft.lineage.walking import Chain, Step, chain_of
-from graft.sample import sha256_of
+from graft.provenance.audit.server import check_runs, check_versions
+from graft.provenance.lineage.index import Index
+from graft.provenance.lineage.walk import Chain, Step, chain_of
+from graft.provenance.tracking import mlflow_store
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
 from tests.synthetic_lineage import NAME, add, fill, sha
 
@@ -242,7 +241,7 @@ def test_operations_that_do_not_repeat_are_named():
 
 def test_the_operations_are_those_of_the_code_that_was_checked_out(tmp_path):
     assert "the code of the recorded commit cannot do that yet" in operations(tmp_path).reason
-    code = tmp_path / "src/graft/audit/operations.py"
+    code = tmp_path / "src/graft/provenance/audit/operations.py"
     code.parent.mkdir(parents=True)
     for folder in (code.parent, code.parents[1]):
         (folder / "__init__.py").write_text("")
@@ -410,7 +409,7 @@ def test_a_version_is_compared_with_the_record_it_was_registered_from(tmp_path, 
         raise GraftError("gone")
 
     index = fill(tmp_path / "i.sqlite", 5, 1)
-    monkeypatch.setattr("graft.model_versions.download_version", gone)
+    monkeypatch.setattr("graft.provenance.tracking.model_versions.download_version", gone)
     (version,) = index.versions()
     first = index.record(version["record"])
     commit = {"commit": "1" * 40, "holds_code_and_params": True}
@@ -448,11 +447,11 @@ def test_the_params_of_a_run_are_compared_with_the_record(tmp_path, monkeypatch)
     index = fill(tmp_path / "i.sqlite", 5, 1)
     key = index.records("augment")[0]
     chain = Chain("", (), {key: Step(key, "augment", {})})
-    client = tracking.client()
+    client = mlflow_store.client()
 
     def found(params: dict[str, str]) -> Checked:
-        run = tracking.create_run(client, "augment", {tracking.RECORD: key})
-        tracking.log_params(client, run.info.run_id, params)
+        run = mlflow_store.create_run(client, "augment", {mlflow_store.RECORD: key})
+        mlflow_store.log_params(client, run.info.run_id, params)
         (link,) = [link for link in check_runs(index, chain, client) if link.what.endswith("params")]
         client.delete_run(run.info.run_id)
         return link

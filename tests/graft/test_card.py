@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from graft.attest.card import DECLARATION, fields
-from graft.errors import GraftError
+from graft.foundation.errors import GraftError
+from graft.provenance.attest.card import DECLARATION, fields
 
 
 def known(text: str | None) -> dict[str, tuple[object, str]]:

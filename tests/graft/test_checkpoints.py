@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from graft import checkpoints
-from graft.checkpoints import ModelSpec, load_model, load_state, save_model, save_state, tensor_digest
-from graft.errors import GraftError
-from graft.models import fresh, resolve_model
+from graft.foundation.errors import GraftError
+from graft.models import saved_model
+from graft.models.architectures import fresh, resolve_model
+from graft.models.saved_model import ModelSpec, load_model, load_state, save_model, save_state, tensor_digest
 
 CHOICE = {"name": "mobilenet_v3", "variant": "small"}
 SPEC = ModelSpec(
@@ -98,7 +98,7 @@ def test_a_missing_file_is_named(saved: Path) -> None:
 
 
 def test_weights_of_another_model_are_refused(saved: Path) -> None:
-    dataclasses.replace(SPEC, num_classes=4).write(saved / checkpoints.SPEC_FILE)
+    dataclasses.replace(SPEC, num_classes=4).write(saved / saved_model.SPEC_FILE)
     with pytest.raises(GraftError, match=r"head\.classifier\.3\.weight: \[3, 1024\] instead of \[4, 1024\]"):
         load_model(saved)
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from graft.errors import GraftError
-from graft.params_file import check_file
-from graft.params_writing import DOCUMENTED
-from graft.recipes import recipes
-from graft.sample import sha256_of
-from graft.weights.bundled import FOLDER
+from graft.foundation.content import sha256_of
+from graft.foundation.errors import GraftError
+from graft.models.weights.bundled import FOLDER
+from graft.params.params_edit import DOCUMENTED
+from graft.params.params_file import check_file
+from graft.params.recipes import recipes
 from tests.dotted_keys import put
 
 BUNDLED = FOLDER / "weights.safetensors"

@@ -13,9 +13,11 @@ from threading import Thread
 import pytest
 from filelock import FileLock
 
-from graft import doctor, machine, records
-from graft.doctor import environment, services, workspace
-from graft.params import Runtime
+from graft.commands import doctor
+from graft.commands.doctor import environment, services, workspace
+from graft.foundation import machine
+from graft.params.sections import Runtime
+from graft.provenance import records
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUNTIME = {

@@ -9,15 +9,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from graft.datasets.shards import MANIFEST_SCHEMA
-from graft.errors import GraftError
-from graft.expectations import GateClosed
-from graft.expectations.facts import partner
-from graft.expectations.judging import judge
-from graft.expectations.near_duplicates import near_partners, parse_hashes
-from graft.expectations.report import as_json, as_markdown, check_gate
-from graft.expectations.suite import suite_of
-from graft.sample import ClassMap
+from graft.data.expectations import GateClosed
+from graft.data.expectations.derived import partner
+from graft.data.expectations.near_duplicates import near_partners, parse_hashes
+from graft.data.expectations.report import as_json, as_markdown, check_gate
+from graft.data.expectations.suite import suite_of
+from graft.data.expectations.verdict import judge
+from graft.data.shards import MANIFEST_SCHEMA
+from graft.foundation.class_map import ClassMap
+from graft.foundation.errors import GraftError
 
 NAMES = ("road", "car", "sky")
 

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from graft.datasets.facts import image_facts, mask_facts, perceptual_hash
-from graft.datasets.images import FORMATS_READ, decode_image, decode_mask, encode_png, overlay
-from graft.errors import GraftError
-from graft.formats.translation import Translation, identity
+from graft.data.facts import image_facts, mask_facts, perceptual_hash
+from graft.data.formats.translation import Translation, identity
+from graft.data.images.codec import FORMATS_READ, decode_image, decode_mask, encode_png, overlay
+from graft.foundation.errors import GraftError
 
 LIMIT = 10**7
 

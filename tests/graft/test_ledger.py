@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from graft import ledger, registry_store, signing, tracking
-from graft.errors import GraftError
-from graft.ledger import Entry
+from graft.foundation.errors import GraftError
+from graft.provenance import signatures
+from graft.provenance.promotion import ledger
+from graft.provenance.promotion.ledger import Entry
+from graft.provenance.tracking import mlflow_store, registry
 from tests.at_once import at_once
 from tests.graft.signing_key import make_key
 
@@ -35,8 +37,8 @@ def chain(length: int) -> list[Entry]:
 def project(folder, monkeypatch) -> None:
     monkeypatch.chdir(folder)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv(signing.KEY_VARIABLE, raising=False)
-    (folder / signing.SIGNERS).unlink(missing_ok=True)
+    monkeypatch.delenv(signatures.KEY_VARIABLE, raising=False)
+    (folder / signatures.SIGNERS).unlink(missing_ok=True)
 
 
 def test_a_whole_chain_has_no_problems():
@@ -82,7 +84,7 @@ def test_entries_on_a_server_are_numbered_and_long_ones_are_split(store):
     first = ledger.append(store, "long", entry(1, "intent", name="long", rules=rules))
     second = ledger.append(store, "long", entry(1, "confirmed", first, name="long"))
     assert ledger.read(store, "long") == [first, second]
-    assert [int(one.version) for one in registry_store.versions_of(store, "graft-ledger-long")] == [1, 2]
+    assert [int(one.version) for one in registry.versions_of(store, "graft-ledger-long")] == [1, 2]
     assert ledger.read(store, "nothing") == []
 
 
@@ -95,7 +97,7 @@ def test_the_second_of_two_that_follow_the_same_is_told_who_was_faster(store):
 
 def append_one(folder: Path, version: int, barrier) -> str:
     os.chdir(folder)
-    store = tracking.client()
+    store = mlflow_store.client()
     barrier.wait()
     ledger.append(store, "four", entry(version, "intent", name="four", author=f"author {version}"))
     return "won"
@@ -113,7 +115,7 @@ def test_of_four_processes_that_append_at_once_one_wins_and_three_are_told(store
 def test_an_entry_edited_on_the_server_is_refused(store):
     first = ledger.append(store, "edited", entry(1, "intent", name="edited"))
     forged = replace(first, reason="forged").canonical
-    registry_store.tag_version(store, "graft-ledger-edited", 1, {ledger.ENTRY_TAG: forged})
+    registry.tag_version(store, "graft-ledger-edited", 1, {ledger.ENTRY_TAG: forged})
     with pytest.raises(GraftError, match="models:/graft-ledger-edited/1: this entry was edited"):
         ledger.read(store, "edited")
 
@@ -165,11 +167,11 @@ def raise_problems(problems: list[str]) -> None:
 
 def test_entries_are_signed_by_a_listed_key_and_forgeries_are_named(store, folder, monkeypatch):
     line = make_key(folder / "ada.pem", "Ada Lovelace", monkeypatch)
-    signing.SIGNERS.write_text(f"# who may sign\n{line}", "utf-8")
+    signatures.SIGNERS.write_text(f"# who may sign\n{line}", "utf-8")
     first = ledger.append(store, "signed", entry(1, "intent", name="signed"))
     assert first.signature
     assert ledger.verify(ledger.read(store, "signed")) == []
-    assert signing.signer_of(first.signed_bytes, first.signature, signing.signers()).name == "Ada Lovelace"
+    assert signatures.signer_of(first.signed_bytes, first.signature, signatures.signers()).name == "Ada Lovelace"
     assert "signed by nobody" in ledger.verify([replace(first, reason="forged")])[0]
     unsigned = entry(1, "confirmed", first, name="signed")
     assert "is not signed" in ledger.verify([first, unsigned])[0]
@@ -181,9 +183,9 @@ def test_entries_are_signed_by_a_listed_key_and_forgeries_are_named(store, folde
 
 
 def test_a_signed_ledger_takes_no_unsigned_entry(store, folder, monkeypatch):
-    signing.SIGNERS.write_text(make_key(folder / "ada.pem", "Ada Lovelace", monkeypatch), "utf-8")
+    signatures.SIGNERS.write_text(make_key(folder / "ada.pem", "Ada Lovelace", monkeypatch), "utf-8")
     first = ledger.append(store, "always signed", entry(1, "intent", name="always signed"))
-    monkeypatch.delenv(signing.KEY_VARIABLE)
+    monkeypatch.delenv(signatures.KEY_VARIABLE)
     following = entry(1, "confirmed", first, name="always signed")
     with pytest.raises(ledger.Unsigned, match=r"GRAFT_SIGNING_KEY is not set.*Remedy: set GRAFT_SIGNING_KEY to a key"):
         ledger.append(store, "always signed", following)
@@ -194,12 +196,12 @@ def test_a_signed_ledger_takes_no_unsigned_entry(store, folder, monkeypatch):
 
 
 def test_a_key_or_a_list_of_signers_that_cannot_be_used_is_explained(tmp_path, monkeypatch):
-    monkeypatch.setenv(signing.KEY_VARIABLE, str(tmp_path / "absent.pem"))
+    monkeypatch.setenv(signatures.KEY_VARIABLE, str(tmp_path / "absent.pem"))
     with pytest.raises(GraftError, match=r"GRAFT_SIGNING_KEY: No such file.*openssl genpkey"):
-        signing.sign(b"data")
+        signatures.sign(b"data")
     (tmp_path / "absent.pem").write_text("not a key", "utf-8")
     with pytest.raises(GraftError, match="GRAFT_SIGNING_KEY: not a usable key"):
-        signing.sign(b"data")
+        signatures.sign(b"data")
     (tmp_path / "signers.pub").write_text("ssh-rsa AAAA\n", "utf-8")
     with pytest.raises(GraftError, match=r"signers.pub:1: not an Ed25519 public key"):
-        signing.signers(tmp_path / "signers.pub")
+        signatures.signers(tmp_path / "signers.pub")

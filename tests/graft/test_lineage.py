@@ -9,18 +9,18 @@ from pathlib import Path
 
 import pytest
 
-from graft import tracking
-from graft.errors import GraftError
-from graft.lineage import filling
-from graft.lineage.filling import fill_from_server, up_to_date
-from graft.lineage.freshness import SEEN, authorization, state_of_store
-from graft.lineage.index import Index, produced
-from graft.lineage.page import page
-from graft.lineage.recall import who_saw
-from graft.lineage.text import told, tree
-from graft.lineage.walking import chain_of
-from graft.records import RECORDS
-from graft.sample import sha256_of, write_json
+from graft.foundation.content import sha256_of, write_json
+from graft.foundation.errors import GraftError
+from graft.provenance.lineage import fill as filling
+from graft.provenance.lineage.fill import fill_from_server, up_to_date
+from graft.provenance.lineage.freshness import SEEN, authorization, state_of_store
+from graft.provenance.lineage.html_page import page
+from graft.provenance.lineage.index import Index, produced
+from graft.provenance.lineage.recall import who_saw
+from graft.provenance.lineage.tree import told, tree
+from graft.provenance.lineage.walk import chain_of
+from graft.provenance.records import RECORDS
+from graft.provenance.tracking import mlflow_store
 from tests.synthetic_lineage import NAME, add, fill, seen, sha
 
 NUM_IMAGES, NUM_VERSIONS = 100_000, 50
@@ -205,7 +205,7 @@ def test_what_changes_while_the_store_is_read_is_read_the_next_time(store, folde
 
     def changed_meanwhile(index: Index) -> None:
         fill_from_server(index)
-        filled.append(state_of_store(tracking.store_uri()))
+        filled.append(state_of_store(mlflow_store.store_uri()))
         if len(filled) == 1:
             store.create_registered_model("made meanwhile")
 
@@ -269,8 +269,8 @@ def test_a_run_without_its_manifest_gives_its_record_one_with_a_changed_tag_noth
     data = json.dumps(source.record(digest)).encode()
     source.close()
     (folder / "made/ingest.json").write_bytes(data)
-    tags = {tracking.STAGE: stage, tracking.RECORD: digest, tracking.COMPLETE: "true"}
-    run = tracking.create_run(store, "ingest", tags)
+    tags = {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest, mlflow_store.COMPLETE: "true"}
+    run = mlflow_store.create_run(store, "ingest", tags)
     store.log_artifact(run.info.run_id, str(folder / "made/ingest.json"), "record")
     index = Index(tmp_path / "index.sqlite")
     fill_from_server(index)
@@ -282,10 +282,14 @@ def test_a_run_without_its_manifest_gives_its_record_one_with_a_changed_tag_noth
 def test_a_double_that_nobody_may_delete_is_not_asked_for_again_and_again(store, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     asked: list[str] = []
-    monkeypatch.setattr(tracking, "artifact", lambda _, run, *__: asked.append(run.info.run_id))
-    tags = {tracking.STAGE: "ingest", tracking.RECORD: f"{tracking.DOUBLE}other", tracking.COMPLETE: "true"}
-    double = tracking.create_run(store, "ingest", tags)
-    other = tracking.create_run(store, "ingest", {**tags, tracking.RECORD: "0" * 64})
+    monkeypatch.setattr(mlflow_store, "artifact", lambda _, run, *__: asked.append(run.info.run_id))
+    tags = {
+        mlflow_store.STAGE: "ingest",
+        mlflow_store.RECORD: f"{mlflow_store.DOUBLE}other",
+        mlflow_store.COMPLETE: "true",
+    }
+    double = mlflow_store.create_run(store, "ingest", tags)
+    other = mlflow_store.create_run(store, "ingest", {**tags, mlflow_store.RECORD: "0" * 64})
     index = Index(tmp_path / "index.sqlite")
     fill_from_server(index)
     index.close()

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from graft.datasets.loading import batches
-from graft.datasets.views import open_views
-from graft.errors import GraftError
+from graft.data.views.batches import batches
+from graft.data.views.view import open_views
+from graft.foundation.errors import GraftError
 from tests.augmented_samples import run_augment, write_train
 
 CPU = torch.device("cpu")

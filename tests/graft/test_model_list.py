@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from graft.cli import with_commands
-from graft.errors import GraftError
-from graft.model_list import MOST_OUTLINED, listed
-from graft.models import MODELS
+from graft.commands.models import MOST_OUTLINED, listed
+from graft.foundation.errors import GraftError
+from graft.models.architectures import MODELS
 
 
 def printed(*arguments: str) -> list[str]:

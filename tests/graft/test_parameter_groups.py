@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from graft.errors import GraftError
-from graft.parameter_groups import write_parameter_groups
-from graft.reporting import report
-from graft.reporting.groups import read_groups
+from graft.evaluation.report import report_page
+from graft.evaluation.report.group_charts import read_groups
+from graft.foundation.errors import GraftError
+from graft.training.outcome import write_parameter_groups
 
 RUNS = {
     "fine_tuned": {
@@ -37,7 +37,7 @@ RUNS = {
 
 def test_what_was_written_stands_in_the_report(tmp_path):
     write_parameter_groups(tmp_path / "parameter_groups.csv", RUNS)
-    page = report._pages().get_template("groups.html.j2").render(groups=read_groups(tmp_path))
+    page = report_page._pages().get_template("groups.html.j2").render(groups=read_groups(tmp_path))
     cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
     assert [row for row in cells if row] == [
         ["fine-tuned", "head, decaying", "1,234", "yes", "0.001", "0.01"],
@@ -49,7 +49,7 @@ def test_what_was_written_stands_in_the_report(tmp_path):
 
 def test_without_a_table_there_is_no_section(tmp_path):
     assert read_groups(tmp_path) == []
-    assert "What moved" not in report._pages().get_template("groups.html.j2").render(groups=[])
+    assert "What moved" not in report_page._pages().get_template("groups.html.j2").render(groups=[])
 
 
 def test_a_table_of_other_columns_is_named(tmp_path):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from graft.errors import GraftError
-from graft.params_file import check_file, load_params, resolved_choices
-from graft.params_writing import DOCUMENTED, insert_missing
+from graft.foundation.errors import GraftError
+from graft.params.params_edit import DOCUMENTED, insert_missing
+from graft.params.params_file import check_file, load_params, resolved_choices
 
 TEXT = DOCUMENTED.read_text(encoding="utf-8")
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from graft.errors import GraftError
-from graft.params_file import load_params
-from graft.params_writing import DOCUMENTED
-from graft.pinning import pin
+from graft.commands.pin import pin
+from graft.foundation.errors import GraftError
+from graft.params.params_edit import DOCUMENTED
+from graft.params.params_file import load_params
 
 TEXT = DOCUMENTED.read_text(encoding="utf-8")
 

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graft.datasets.images import encode_png
-from graft.errors import GraftError
-from graft.formats.translation import Translation, identity
-from graft.prediction_files import find_images, predict_files
-from graft.sample import ClassMap
-from graft.serving.translating import in_source_values
+from graft.data.formats.translation import Translation, identity
+from graft.data.images.codec import encode_png
+from graft.deployment.prediction_files import find_images, predict_files
+from graft.deployment.serving.source_classes import in_source_values
+from graft.foundation.class_map import ClassMap
+from graft.foundation.errors import GraftError
 from tests.graft.small_export import bands, flag, small_export
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import time
 
-from graft.progress import progress, seconds_in_loops
+from graft.foundation.progress import progress, seconds_in_loops
 
 
 def test_time_in_loops_counts_each_moment_once() -> None:

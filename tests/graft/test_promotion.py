@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from graft import ledger, registry_store, signing, tracking
-from graft.audit.ledgers import check_ledger
-from graft.audit.links import BROKEN, MISSING, Checked
-from graft.audit.pages import check_pages
 from graft.cli import promote as commands
-from graft.digests import digest_of
-from graft.errors import GraftError
-from graft.promotion import history, moving, promoting, verdicts
+from graft.foundation.content import digest_of
+from graft.foundation.errors import GraftError
+from graft.provenance import signatures
+from graft.provenance.audit.ledger_links import check_ledger
+from graft.provenance.audit.link import BROKEN, MISSING, Checked
+from graft.provenance.audit.version_pages import check_pages
+from graft.provenance.promotion import history, ledger, move, verdict
+from graft.provenance.promotion import promote as promoting
+from graft.provenance.tracking import mlflow_store, registry
 from tests.at_once import at_once
 from tests.graft.signing_key import make_key
 from tests.graft.small_export import small_export
@@ -33,7 +35,7 @@ def project(folder, monkeypatch) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("GRAFT_SIGNING_KEY", raising=False)
     ledger.COPY.unlink(missing_ok=True)
-    signing.SIGNERS.unlink(missing_ok=True)
+    signatures.SIGNERS.unlink(missing_ok=True)
 
 
 def register(store, name: str, number: int) -> str:
@@ -41,24 +43,24 @@ def register(store, name: str, number: int) -> str:
     exported = small_export(Path.cwd() / name / str(number) / "artifacts/exported", source_values=(number, 100, 200))
     digest = digest_of(exported)
     source = str(exported.parents[1])
-    assert registry_store.add_version(store, name, source, {tracking.MODEL_DIGEST: digest}, "") == number
+    assert registry.add_version(store, name, source, {mlflow_store.MODEL_DIGEST: digest}, "") == number
     return digest
 
 
 def promote(store, name: str, number: int, digest: str, kind: str = "promote") -> None:
-    entries = moving.settled(store, name)
-    intent = moving.intent_to(kind, (number, digest), entries, name=name, reason="better", rules=RULES)
-    moving.move(store, intent)
+    entries = move.settled(store, name)
+    intent = move.intent_to(kind, (number, digest), entries, name=name, reason="better", rules=RULES)
+    move.move(store, intent)
 
 
 def alias(store, name: str) -> int | None:
-    version = registry_store.version_at(store, name, registry_store.CHAMPION)
+    version = registry.version_at(store, name, registry.CHAMPION)
     return None if version is None else int(version.version)
 
 
 def assert_in_force(store, name: str, number: int) -> None:
     """Ledger, alias and copy agree, and the ledger is whole."""
-    entries = moving.settled(store, name)
+    entries = move.settled(store, name)
     assert ledger.verify(entries) == []
     assert history.open_intent(entries) is None
     assert history.champion(entries).version == number
@@ -72,7 +74,7 @@ class Killed(BaseException):
 
 def die_at(step: str, monkeypatch, die) -> None:
     """Lets the real functions run up to a step and dies there."""
-    append, point, write = ledger.append, registry_store.point, moving.write_copy
+    append, point, write = ledger.append, registry.point, move.write_copy
 
     def appending(store, name, entry):
         if step == STEPS[0]:
@@ -93,8 +95,8 @@ def die_at(step: str, monkeypatch, die) -> None:
             die()
 
     monkeypatch.setattr(ledger, "append", appending)
-    monkeypatch.setattr(registry_store, "point", pointing)
-    monkeypatch.setattr(moving, "write_copy", writing)
+    monkeypatch.setattr(registry, "point", pointing)
+    monkeypatch.setattr(move, "write_copy", writing)
 
 
 def killed() -> None:
@@ -130,7 +132,7 @@ with pytest.MonkeyPatch.context() as patched:
 def test_kill_9_between_two_steps_is_finished_by_the_next_command(step, store, repository, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    store = tracking.client()
+    store = mlflow_store.client()
     digests = [register(store, "kill-9", number) for number in (1, 2)]
     promote(store, "kill-9", 1, digests[0])
     command = [sys.executable, "-c", KILLED_BY_THE_SYSTEM, step, digests[1]]
@@ -142,11 +144,11 @@ def test_kill_9_between_two_steps_is_finished_by_the_next_command(step, store, r
 
 def move_at_once(folder: Path, number: int, digest: str, barrier) -> str:
     os.chdir(folder)
-    store = tracking.client()
-    entries = moving.settled(store, "at-once")
-    intent = moving.intent_to("promote", (number, digest), entries, name="at-once", reason=f"mine is {number}")
+    store = mlflow_store.client()
+    entries = move.settled(store, "at-once")
+    intent = move.intent_to("promote", (number, digest), entries, name="at-once", reason=f"mine is {number}")
     barrier.wait()
-    moving.move(store, intent)
+    move.move(store, intent)
     return ""
 
 
@@ -164,18 +166,18 @@ def test_rollback_goes_back_step_by_step_and_no_further_than_the_first(store):
     digests = [register(store, "back", number) for number in (1, 2, 3)]
     for number, digest in enumerate(digests, 1):
         promote(store, "back", number, digest)
-    moving.rollback(store, "back", "3 is slow")
+    move.rollback(store, "back", "3 is slow")
     assert_in_force(store, "back", 2)
-    standing = history.champion(moving.settled(store, "back"))
+    standing = history.champion(move.settled(store, "back"))
     assert (standing.moved.kind, standing.moved.reason, standing.promoted.kind) == ("rollback", "3 is slow", "promote")
-    moving.rollback(store, "back", "2 as well")
+    move.rollback(store, "back", "2 as well")
     assert_in_force(store, "back", 1)
     with pytest.raises(GraftError, match="nothing to go back to: version 1 is the first champion"):
-        moving.rollback(store, "back", "on")
+        move.rollback(store, "back", "on")
     promote(store, "back", 3, digests[2], kind="override")
-    moving.rollback(store, "back", "again")
+    move.rollback(store, "back", "again")
     assert_in_force(store, "back", 1)
-    assert [entry.version for entry in history.overrides(moving.settled(store, "back"))] == [3]
+    assert [entry.version for entry in history.overrides(move.settled(store, "back"))] == [3]
 
 
 def test_rollback_refuses_a_model_whose_bytes_were_changed(store, folder):
@@ -187,34 +189,34 @@ def test_rollback_refuses_a_model_whose_bytes_were_changed(store, folder):
     data[len(data) // 2] ^= 1
     file.write_bytes(bytes(data))
     with pytest.raises(GraftError, match="models:/bytes/1: the files in the artifact store are not those"):
-        moving.rollback(store, "bytes", "back")
-    registry_store.tag_version(store, "bytes", 1, {tracking.MODEL_DIGEST: digest_of(file.parent)})
+        move.rollback(store, "bytes", "back")
+    registry.tag_version(store, "bytes", 1, {mlflow_store.MODEL_DIGEST: digest_of(file.parent)})
     with pytest.raises(GraftError, match="version 1 is not the model that was promoted"):
-        moving.rollback(store, "bytes", "back")
+        move.rollback(store, "bytes", "back")
     assert_in_force(store, "bytes", 2)
 
 
 def test_an_intent_whose_version_is_gone_is_voided_and_the_old_champion_stays(store):
     digests = [register(store, "gone", number) for number in (1, 2)]
     promote(store, "gone", 1, digests[0])
-    entries = moving.settled(store, "gone")
-    intent = moving.intent_to("promote", (2, digests[1]), entries, name="gone", reason="better")
+    entries = move.settled(store, "gone")
+    intent = move.intent_to("promote", (2, digests[1]), entries, name="gone", reason="better")
     ledger.append(store, "gone", intent)
-    registry_store.point(store, "gone", registry_store.CHAMPION, 2)
+    registry.point(store, "gone", registry.CHAMPION, 2)
     store.delete_model_version("gone", "2")
     assert_in_force(store, "gone", 1)
-    assert moving.settled(store, "gone")[-1].phase == "void"
+    assert move.settled(store, "gone")[-1].phase == "void"
     with pytest.raises(GraftError, match="version 2: the version is gone"):
         promote(store, "gone", 2, digests[1])
 
 
 def test_a_command_that_slept_between_two_steps_does_not_bring_its_version_back(store):
     digests = [register(store, "slept", number) for number in (1, 2)]
-    intent = moving.intent_to("promote", (1, digests[0]), [], name="slept", reason="first")
+    intent = move.intent_to("promote", (1, digests[0]), [], name="slept", reason="first")
     written = ledger.append(store, "slept", intent)
     promote(store, "slept", 2, digests[1])  # finishes the intent of version 1 first
     assert [entry.version for entry in ledger.read(store, "slept")] == [1, 1, 2, 2]
-    moving.finish(store, written)
+    move.finish(store, written)
     assert_in_force(store, "slept", 2)
 
 
@@ -222,9 +224,9 @@ def test_somebody_without_a_name_is_named_by_number(monkeypatch):
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found")
 
-    monkeypatch.setattr(moving, "_git", lambda *_: "")
-    monkeypatch.setattr(moving.getpass, "getuser", nobody)
-    assert moving.author() == f"user {os.getuid()}"
+    monkeypatch.setattr(move, "_git", lambda *_: "")
+    monkeypatch.setattr(move.getpass, "getuser", nobody)
+    assert move.author() == f"user {os.getuid()}"
 
 
 def test_a_damaged_ledger_stops_every_command(store):
@@ -232,7 +234,7 @@ def test_a_damaged_ledger_stops_every_command(store):
     promote(store, "damaged", 1, digest)
     store.delete_model_version("graft-ledger-damaged", "2")
     with pytest.raises(GraftError, match=r"the ledger of damaged is damaged \(1\):\n.*entry 2 of the copy"):
-        moving.settled(store, "damaged")
+        move.settled(store, "damaged")
     with pytest.raises(GraftError, match=r"graft audit says what is damaged"):
         promote(store, "damaged", 1, digest)
 
@@ -252,15 +254,15 @@ def champion_said(store, name: str, monkeypatch, capsys) -> tuple[int, str]:
 def test_without_a_key_a_signed_ledger_is_shown_and_left_as_it_is(store, folder, monkeypatch, capsys):
     name = "signed-by-ada"
     digests = [register(store, name, number) for number in (1, 2)]
-    signing.SIGNERS.write_text(make_key(folder / "ada.pem", "Ada", monkeypatch), "utf-8")
+    signatures.SIGNERS.write_text(make_key(folder / "ada.pem", "Ada", monkeypatch), "utf-8")
     for number, digest in enumerate(digests, 1):
         promote(store, name, number, digest)
-    monkeypatch.delenv(signing.KEY_VARIABLE)
+    monkeypatch.delenv(signatures.KEY_VARIABLE)
     assert champion_said(store, name, monkeypatch, capsys)[0] == 0
     for command in (
         lambda: promoting.promote(store, name, None, number=1),
         lambda: promoting.promote(store, name, None, number=1, override=True, reason="now"),
-        lambda: moving.rollback(store, name, "back"),
+        lambda: move.rollback(store, name, "back"),
         lambda: promote(store, name, 1, digests[0]),
     ):
         with pytest.raises(ledger.Unsigned, match="GRAFT_SIGNING_KEY is not set"):
@@ -268,18 +270,18 @@ def test_without_a_key_a_signed_ledger_is_shown_and_left_as_it_is(store, folder,
     assert_in_force(store, name, 2)
     assert len(ledger.read(store, name)) == 4
 
-    monkeypatch.setenv(signing.KEY_VARIABLE, str(folder / "ada.pem"))
-    back = moving.intent_to("rollback", (1, digests[0]), moving.settled(store, name), name=name, reason="killed")
+    monkeypatch.setenv(signatures.KEY_VARIABLE, str(folder / "ada.pem"))
+    back = move.intent_to("rollback", (1, digests[0]), move.settled(store, name), name=name, reason="killed")
     ledger.append(store, name, back)
-    monkeypatch.delenv(signing.KEY_VARIABLE)
+    monkeypatch.delenv(signatures.KEY_VARIABLE)
     for aliased in (2, 1):  # killed before the alias moved, or after
-        registry_store.point(store, name, registry_store.CHAMPION, aliased)
+        registry.point(store, name, registry.CHAMPION, aliased)
         status, said = champion_said(store, name, monkeypatch, capsys)
         assert (status, alias(store, name), len(ledger.read(store, name))) == (0, aliased, 5)
         assert "waiting: the last entry is not confirmed" in said
         assert f"models:/{name}@champion is version 2" in said
         assert BROKEN not in {link.status for link in check_ledger(store, name)}
-    monkeypatch.setenv(signing.KEY_VARIABLE, str(folder / "ada.pem"))
+    monkeypatch.setenv(signatures.KEY_VARIABLE, str(folder / "ada.pem"))
     assert_in_force(store, name, 1)
 
 
@@ -287,7 +289,7 @@ def test_a_champion_that_was_exchanged_for_another_model_is_noticed(store, monke
     digests = [register(store, "exchanged", number) for number in (1, 2)]
     promote(store, "exchanged", 1, digests[0])
     assert champion_said(store, "exchanged", monkeypatch, capsys)[0] == 0
-    registry_store.tag_version(store, "exchanged", 1, {tracking.MODEL_DIGEST: digests[1]})
+    registry.tag_version(store, "exchanged", 1, {mlflow_store.MODEL_DIGEST: digests[1]})
     status, said = champion_said(store, "exchanged", monkeypatch, capsys)
     assert status == 4
     assert f"version 1 holds the model {digests[1][:12]}, the ledger says {digests[0][:12]}" in said
@@ -304,31 +306,31 @@ def test_the_page_of_a_version_says_what_the_ledger_says(store):
     digests = [register(store, name, number) for number in (1, 2, 3)]
     promote(store, name, 1, digests[0])
     promote(store, name, 2, digests[1], kind="override")
-    refusal = verdicts.Verdict(tuple(RULES), f"{verdicts.REFUSED} {moving.now()} by Eve")
-    verdicts.write(store, store.get_model_version(name, "3"), refusal)
+    refusal = verdict.Verdict(tuple(RULES), f"{verdict.REFUSED} {move.now()} by Eve")
+    verdict.write(store, store.get_model_version(name, "3"), refusal)
     assert "| mean IoU | 0.5 | ≥ 0.4 | holds |" in store.get_model_version(name, "2").description
     assert {link.status for link in pages(store, name)} == {"verified"}
     assert len(pages(store, name)) == 5
 
     kept = store.get_model_version(name, "2")
-    for tag in verdicts.TAGS:
+    for tag in verdict.TAGS:
         for change in (kept.tags[tag].replace("better", "worse").replace("0.5", "0.9"), None):
             if change is None:
                 store.delete_model_version_tag(name, "2", tag)
             else:
-                registry_store.tag_version(store, name, 2, {tag: change})
+                registry.tag_version(store, name, 2, {tag: change})
             assert [link.what for link in pages(store, name) if link.status == BROKEN] == [
                 f"models:/{name}/2, tag {tag}"
             ]
-            registry_store.tag_version(store, name, 2, {tag: kept.tags[tag]})
+            registry.tag_version(store, name, 2, {tag: kept.tags[tag]})
     for number in (2, 3):
         written = store.get_model_version(name, str(number)).description
         for changed in (written.replace("0.5", "0.9"), "", f"{written}\n| another | 1 | 0 | holds |"):
-            registry_store.describe_version(store, name, number, changed)
+            registry.describe_version(store, name, number, changed)
             said = [link.what for link in pages(store, name) if link.status == BROKEN]
             assert said == [f"models:/{name}/{number}, table on its page"]
-        registry_store.describe_version(store, name, number, f"What people say of it.\n\n{written}\n")
-    registry_store.tag_version(store, name, 3, {verdicts.OVERRIDE_TAG: "gate overridden"})
+        registry.describe_version(store, name, number, f"What people say of it.\n\n{written}\n")
+    registry.tag_version(store, name, 3, {verdict.OVERRIDE_TAG: "gate overridden"})
     assert [link.what for link in pages(store, name) if link.status == BROKEN] == [
         f"models:/{name}/3, tag graft.promotion.override"
     ]
@@ -339,12 +341,12 @@ def test_a_promoted_version_that_is_judged_again_or_deleted_is_missing_from_its_
     digests = [register(store, name, number) for number in (1, 2)]
     for number, digest in enumerate(digests, 1):
         promote(store, name, number, digest)
-    refusal = verdicts.Verdict(tuple(RULES), f"{verdicts.REFUSED} {moving.now()} by Eve")
-    verdicts.write(store, store.get_model_version(name, "1"), refusal)
+    refusal = verdict.Verdict(tuple(RULES), f"{verdict.REFUSED} {move.now()} by Eve")
+    verdict.write(store, store.get_model_version(name, "1"), refusal)
     assert [link.what for link in pages(store, name) if link.status == MISSING] == [f"models:/{name}/1, verdict"]
     assert BROKEN not in {link.status for link in pages(store, name)}
     store.delete_model_version(name, "1")
     assert [link.status for link in pages(store, name) if link.what == f"models:/{name}/1"] == [MISSING]
     assert [link.status for link in pages(store, name, digests[0]) if link.what == f"models:/{name}/1"] == [BROKEN]
     with pytest.raises(GraftError, match="no such model"):
-        moving.rollback(store, name, "back")
+        move.rollback(store, name, "back")

@@ -14,17 +14,17 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from graft.datasets.images import encode_png
-from graft.datasets.shards import ShardWriter
-from graft.digests import digest_of
+from graft.data.images.codec import encode_png
+from graft.data.shards import ShardWriter
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import digest_of, write_json
 from graft.metrics.confusion import Marginals
-from graft.params_file import as_recorded, load_params
-from graft.promotion.chain import STAGES, Chain, digest_in
-from graft.promotion.committed import commits_of, differing_params
-from graft.promotion.gate import Evidence, Rule, holds, rules_of
-from graft.promotion.measuring import CANDIDATE, CHAMPION, Comparison, Measured, compare, lower_bound
-from graft.recipes import recipes
-from graft.sample import ClassMap, write_json
+from graft.params.params_file import as_recorded, load_params
+from graft.params.recipes import recipes
+from graft.provenance.promotion.commit_check import commits_of, differing_params
+from graft.provenance.promotion.gate import Evidence, Rule, holds, rules_of
+from graft.provenance.promotion.measurement import CANDIDATE, CHAMPION, Comparison, Measured, compare, lower_bound
+from graft.provenance.promotion.record_chain import STAGES, Chain, digest_in
 from tests.graft.small_export import bands, flag, small_export
 
 PARITY = {"equal_fraction": 1.0, "max_logit_difference": 1e-6, "score_difference": 0.0, "score": "mean_iou"}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from graft import model_versions, publish, tracking
-from graft.lineage.filling import fill_from_server
-from graft.lineage.index import Index
-from graft.records import RECORDS
-from graft.sample import sha256_of, write_json
+from graft.foundation.content import sha256_of, write_json
+from graft.provenance.lineage.fill import fill_from_server
+from graft.provenance.lineage.index import Index
+from graft.provenance.records import RECORDS
+from graft.provenance.tracking import mlflow_store, model_versions, publish
 
 CLASSES = {f"class {number} (of many)": [number] for number in range(150)}
 
@@ -44,14 +44,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 def test_any_number_of_classes_and_any_folder_name_reach_the_store() -> None:
     assert publish.publish().startswith("1 runs in sqlite:///mlflow.db")
-    client = tracking.client()
-    run = tracking.find_run(client, {tracking.STAGE: "ingest"})
+    client = mlflow_store.client()
+    run = mlflow_store.find_run(client, {mlflow_store.STAGE: "ingest"})
     assert run.data.params["ingest.source.name"] == "mask_folder"
     assert "class 149 (of many)" in run.data.params["ingest.source.classes"]
     assert run.data.tags["graft.consumed.../Fotos _2024_ _ more"] == "a" * 64
-    tracking.log_params(client, run.info.run_id, {f"key {number}": "1" for number in range(250)})
-    tracking.log_curves(client, run.info.run_id, [("loss", value, 1) for value in (float("inf"), float("nan"))])
-    run = tracking.find_run(client, {tracking.STAGE: "ingest"})
+    mlflow_store.log_params(client, run.info.run_id, {f"key {number}": "1" for number in range(250)})
+    mlflow_store.log_curves(client, run.info.run_id, [("loss", value, 1) for value in (float("inf"), float("nan"))])
+    run = mlflow_store.find_run(client, {mlflow_store.STAGE: "ingest"})
     assert len(run.data.params) > 250
     assert "loss" not in run.data.metrics
 
@@ -59,18 +59,18 @@ def test_any_number_of_classes_and_any_folder_name_reach_the_store() -> None:
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 def test_a_run_and_the_experiment_say_what_they_are_and_keep_what_a_person_wrote() -> None:
     publish.publish()
-    client = tracking.client()
-    run = tracking.find_run(client, {tracking.STAGE: "ingest"})
+    client = mlflow_store.client()
+    run = mlflow_store.find_run(client, {mlflow_store.STAGE: "ingest"})
     assert run.data.tags["mlflow.source.name"] == "graft ingest"
-    assert "num images **3**" in run.data.tags[tracking.NOTE]
-    assert "`class_map.json`" in run.data.tags[tracking.NOTE]
-    identity = tracking.experiment_id(client)
-    assert "Training runs" in client.get_experiment(identity).tags[tracking.NOTE]
-    client.set_experiment_tag(identity, tracking.NOTE, "mine")
-    client.set_tag(run.info.run_id, tracking.NOTE, "mine too")
+    assert "num images **3**" in run.data.tags[mlflow_store.NOTE]
+    assert "`class_map.json`" in run.data.tags[mlflow_store.NOTE]
+    identity = mlflow_store.experiment_id(client)
+    assert "Training runs" in client.get_experiment(identity).tags[mlflow_store.NOTE]
+    client.set_experiment_tag(identity, mlflow_store.NOTE, "mine")
+    client.set_tag(run.info.run_id, mlflow_store.NOTE, "mine too")
     publish.publish()
-    assert client.get_experiment(identity).tags[tracking.NOTE] == "mine"
-    assert client.get_run(run.info.run_id).data.tags[tracking.NOTE] == "mine too"
+    assert client.get_experiment(identity).tags[mlflow_store.NOTE] == "mine"
+    assert client.get_run(run.info.run_id).data.tags[mlflow_store.NOTE] == "mine too"
 
 
 @pytest.mark.parametrize("uri", ["strange://store", "http://127.0.0.1:port"])
@@ -88,10 +88,10 @@ def test_the_store_beside_a_project_is_its_own_in_one_process_too(tmp_path, monk
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         monkeypatch.chdir(tmp_path / name)
-        client = tracking.client()
+        client = mlflow_store.client()
         client.create_registered_model(name)
         assert [model.name for model in client.search_registered_models()] == [name]
-        assert tracking.store_uri() == tracking.DEFAULT_STORE
+        assert mlflow_store.store_uri() == mlflow_store.DEFAULT_STORE
 
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
@@ -113,7 +113,7 @@ def test_a_file_that_was_absent_is_published_and_read_when_it_is_there(tmp_path)
 
 @pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 def test_the_description_of_a_model_names_the_command_that_moves_its_champion(tmp_path) -> None:
-    client = tracking.client()
+    client = mlflow_store.client()
     client.create_registered_model("graft-x")
     client.create_model_version("graft-x", str(tmp_path))
     model_versions.describe(client, "graft-x", "1", "the first")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from graft.errors import GraftError
-from graft.recipes import about, recipe, recipes, use
+from graft.foundation.errors import GraftError
+from graft.params.recipes import about, recipe, recipes, use
 
 
 def test_every_recipe_says_what_it_is_for():

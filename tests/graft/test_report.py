@@ -8,10 +8,10 @@ from itertools import pairwise
 
 import pytest
 
-from graft.reporting.charts import HEIGHT, WIDTH, Axis, Line, line_chart
-from graft.reporting.curves import loss_chart
-from graft.reporting.report import percent, points, size
-from graft.sample import read_json
+from graft.evaluation.report.charts import HEIGHT, WIDTH, Axis, Line, line_chart
+from graft.evaluation.report.curve_charts import loss_chart
+from graft.evaluation.report.report_page import percent, points, size
+from graft.foundation.content import read_json
 from tests.evaluable import run_evaluate, write_inputs
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from graft.errors import GraftError
+from graft.foundation.errors import GraftError
 from graft.scenes import CLASS_COLORS, CLASSES, DOMAINS, LIGHTS, WEATHERS, Scene, render
 from graft.scenes.canvas import SKY, SKY_DEPTH_M
 

@@ -13,27 +13,28 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from graft import tracking
-from graft.adaptation import STRATEGIES, refusals
-from graft.choices import resolve
 from graft.cli import with_commands
-from graft.datasets.resizing import RESIZES
-from graft.datasets.shards import read_rows
-from graft.errors import GraftError
-from graft.models import resolve_model
-from graft.params import FineTune
-from graft.params_file import load_params
-from graft.sample import ClassMap, read_json
-from graft.schedules import SCHEDULES, refuse_too_long
-from graft.selection import logged, page, verifying
-from graft.selection.absence import absence, published_score
+from graft.data.resize import RESIZES
+from graft.data.shards import read_rows
+from graft.foundation.choices import resolve
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json
+from graft.foundation.errors import GraftError
+from graft.models.architectures import resolve_model
+from graft.models.weights.source import no_download
+from graft.params.params_file import load_params
+from graft.params.sections import FineTune
+from graft.provenance.tracking import mlflow_store
+from graft.selection import mlflow_run, page, verification
+from graft.selection.candidate_features import _sampled, evidence, load
 from graft.selection.candidates import DOCUMENTED, Candidate, read_candidates
 from graft.selection.cost import Cost, LiveBytes
-from graft.selection.features import _sampled, evidence, load
+from graft.selection.missing_weights import absence, published_score
 from graft.selection.points import _piece, drawn, reduced, sample_points
 from graft.selection.ranking import Scored, agreement, agreements, rank, recommendation
-from graft.selection.selecting import Selection, resolved_scores, select
-from graft.weights.source import no_download
+from graft.selection.select import Selection, resolved_scores, select
+from graft.training.schedules import SCHEDULES, refuse_too_long
+from graft.training.strategies import STRATEGIES, refusals
 from pipeline.fine_tune import fine_tune
 from pipeline.pretrain_load import pretrain_load
 from pipeline.recipes import zoo
@@ -361,17 +362,17 @@ def test_the_best_are_fine_tuned_briefly_and_compared(workspace, ranked, tmp_pat
     changes = {"warmup_epochs": 1, "strategy": strategy, "schedule": {"name": "step", "every_epochs": 30}}
     params = small_params(SCENES, **{f"fine_tune.{key}": value for key, value in changes.items()})
     found = copy.deepcopy(ranked[1])
-    place = verifying.Workspace(workspace / "augmented", workspace / "train", workspace / "class_map.json")
+    place = verification.Workspace(workspace / "augmented", workspace / "train", workspace / "class_map.json")
     place.check()
-    stages = verifying.Stages(pretrain_load, fine_tune)
-    found.compare(verifying.verify(found.ordered, params, 1, stages, place, folder=tmp_path / "verified"))
+    stages = verification.Stages(pretrain_load, fine_tune)
+    found.compare(verification.verify(found.ordered, params, 1, stages, place, folder=tmp_path / "verified"))
     bundled, random = found.ordered
     assert bundled.verified > random.verified
     assert set(found.agreements) == {"logme", "mean rank", "baseline"}
     assert list(found.agreements.values()) == pytest.approx([1, 1, 1])
     assert "The brief fine-tuning agrees." in found.recommendation
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "verified").iterdir()}
-    verifying.verify(found.ordered, params, 1, stages, place, folder=tmp_path / "verified")
+    verification.verify(found.ordered, params, 1, stages, place, folder=tmp_path / "verified")
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "verified").iterdir()} == kept
     page.write_page(found, tmp_path / "page")
     text = (tmp_path / "page/selection.md").read_text()
@@ -414,7 +415,7 @@ def test_the_best_are_fine_tuned_briefly_and_compared(workspace, ranked, tmp_pat
 def test_what_does_not_fit_into_few_epochs_is_made_to_and_said(strategy, epochs, brief, schedule, is_too_long):
     strategy, brief = ({"name": "supervised", **s} if isinstance(s, dict) else s for s in (strategy, brief))
     section = tiny_training.section(strategy=strategy, schedule=schedule, epochs=40, warmup_epochs=1, baseline=True)
-    found, said = verifying.shortened(section, epochs)
+    found, said = verification.shortened(section, epochs)
     assert found.strategy == brief
     assert found.schedule == ("cosine" if is_too_long else schedule)
     assert ("schedule: cosine for " in said) == is_too_long
@@ -428,7 +429,7 @@ def test_what_does_not_fit_into_few_epochs_is_made_to_and_said(strategy, epochs,
 
 def test_verifying_without_views_names_what_to_run(tmp_path):
     with pytest.raises(GraftError, match=r"not here: .*index.json.*dvc repro augment"):
-        verifying.Workspace(tmp_path, tmp_path, tmp_path / "class_map.json").check()
+        verification.Workspace(tmp_path, tmp_path, tmp_path / "class_map.json").check()
 
 
 def made_up(tmp_path: Path, **rows: tuple[dict[str, float], float, float | None]) -> list[Scored]:
@@ -498,7 +499,7 @@ def test_the_command_ranks_what_a_project_has(workspace, tmp_path, monkeypatch):
     assert lines[1].split()[:2] == ["1", "bundled"]
     assert "Take bundled: it is the best by logme" in done.stdout
     assert (tmp_path / "reports/selection/selection.json").is_file()
-    monkeypatch.setattr(verifying.Workspace, "check", lambda _: None)
+    monkeypatch.setattr(verification.Workspace, "check", lambda _: None)
     (tmp_path / "reports/selection/selection.json").unlink()
     done = CliRunner().invoke(with_commands(), ["select", str(file), "--scores", "logme", "--verify", "1"])
     assert isinstance(done.exception, GraftError)  # there is nothing to fine-tune on, and the ranking is there
@@ -519,13 +520,13 @@ def test_a_selection_is_logged_once_and_a_silent_server_is_a_warning(tmp_path, m
     found.compare("as params.yaml says")
     page.write_page(found, tmp_path / "page")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    logged.log_or_warn(found, tmp_path / "page")
+    mlflow_run.log_or_warn(found, tmp_path / "page")
     assert "graft: warning: " in capsys.readouterr().err
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     for _ in range(2):
-        logged.log_or_warn(found, tmp_path / "page")
-    client = tracking.client()
-    runs = client.search_runs([tracking.experiment_id(client)])
+        mlflow_run.log_or_warn(found, tmp_path / "page")
+    client = mlflow_store.client()
+    runs = client.search_runs([mlflow_store.experiment_id(client)])
     assert len(runs) == 1
     assert runs[0].data.params["recommended"] == "a"
     assert runs[0].data.metrics["a.logme"] == 3.0

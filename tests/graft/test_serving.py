@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft.datasets.images import encode_png
-from graft.digests import digest_of
-from graft.errors import GraftError
-from graft.serving import signature
-from graft.serving.predictor import Predictor
+from graft.data.images.codec import encode_png
+from graft.deployment.serving import signature
+from graft.deployment.serving.predictor import Predictor
+from graft.foundation.content import digest_of
+from graft.foundation.errors import GraftError
 from tests.graft.small_export import bands, flag, small_export
 
 PNG = encode_png(flag(30, 45))
@@ -100,5 +100,5 @@ def test_mlflow_loads_it_without_pickle_and_answers_both_kinds(
 def test_nothing_but_the_logged_file_imports_mlflow() -> None:
     import subprocess
 
-    code = "import sys, graft.serving.signature; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
+    code = "import sys, graft.deployment.serving.signature; sys.exit('mlflow' in sys.modules or 'torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

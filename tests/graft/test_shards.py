@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from graft.datasets.shards import SHARD_SCHEMA, Row, ShardWriter, num_rows, read_rows
-from graft.errors import GraftError
+from graft.data.shards import SHARD_SCHEMA, Row, ShardWriter, num_rows, read_rows
+from graft.foundation.errors import GraftError
 
 
 def row(number: int, split: str = "train", size: int = 10) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
     program = """
 import resource, signal, sys
 from pathlib import Path
-from graft.datasets.shards import ShardWriter
+from graft.data.shards import ShardWriter
 from graft.errors import GraftError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
@@ -125,7 +125,7 @@ def test_reading_memory_does_not_grow_with_the_number_of_rows(tmp_path: Path) ->
     program = """
 import re, sys
 from pathlib import Path
-from graft.datasets.shards import read_rows
+from graft.data.shards import read_rows
 print(sum(1 for _ in read_rows(Path(sys.argv[1]))))
 print(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1])
 """

@@ -16,14 +16,15 @@ import pytest
 import tifffile
 from PIL import Image
 
-from graft.augmentations import POLICIES, apply, build, carrying, num_carried
-from graft.datasets.facts import stack_facts
-from graft.datasets.resizing import resize_image
-from graft.datasets.stacks import composite, decode
-from graft.errors import GraftError
-from graft.predicting import predict_logits
-from graft.sample import RGB, ClassMap, read_json, write_json
-from graft.starting import normalisation_of
+from graft.data.augmentations import POLICIES, apply, build, carrying, num_carried
+from graft.data.facts import stack_facts
+from graft.data.images.stacks import composite, decode
+from graft.data.resize import resize_image
+from graft.foundation.class_map import RGB, ClassMap
+from graft.foundation.content import read_json, write_json
+from graft.foundation.errors import GraftError
+from graft.inference.image_to_logits import predict_logits
+from graft.training.start import normalisation_of
 
 FOUR = (*RGB, "nir")
 GENERATOR = np.random.default_rng(5)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from graft.sample import ClassMap, write_json
-from graft.summary import CLASS_MAP, METRICS, print_summary
+from graft.commands.summary import CLASS_MAP, METRICS, print_summary
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import write_json
 
 SCORES = {"num_images": 3, "split": "test", "synthetic": True, "accuracy": 0.5, "recall": {"ant": 0.25, "bee": 0.75}}
 

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from graft import params
-from graft.checkpoints import ModelSpec
-from graft.datasets.resizing import resize_image
-from graft.predicting import predict_class_ids, predict_logits
-from graft.predicting_torch import torch_runner
-from graft.test_time import PLAIN, averaged
+from graft.data.resize import resize_image
+from graft.evaluation.test_time import PLAIN, averaged
+from graft.inference.image_to_logits import predict_class_ids, predict_logits
+from graft.inference.torch_runner import torch_runner
+from graft.models.saved_model import ModelSpec
+from graft.params import sections
 
-PREDICT = params.Predict(max_pixels=65536, overlap_px=16)
+PREDICT = sections.Predict(max_pixels=65536, overlap_px=16)
 
 
 def spec_of(task: str = "segmentation", **changed: object) -> ModelSpec:
@@ -46,7 +46,7 @@ def probabilities_of(model: nn.Module, image: np.ndarray) -> torch.Tensor:
 
 def test_one_plain_view_is_the_runner_itself() -> None:
     runner = torch_runner(network(), spec_of())
-    assert averaged(runner, spec_of(), params.TestTime(**PLAIN), PREDICT) is runner
+    assert averaged(runner, spec_of(), sections.TestTime(**PLAIN), PREDICT) is runner
 
 
 @pytest.mark.parametrize("task", ["segmentation", "classification"])
@@ -63,7 +63,7 @@ def test_probabilities_are_the_mean_over_scales_and_flips(task: str, scales: lis
         resized = [F.interpolate(view, (32, 64), mode="bilinear") for view in views] if views[0].ndim == 4 else views
         expected += resized
     runner = averaged(
-        torch_runner(model, spec_of(task)), spec_of(task), params.TestTime(scales=scales, flip=flip), PREDICT
+        torch_runner(model, spec_of(task)), spec_of(task), sections.TestTime(scales=scales, flip=flip), PREDICT
     )
     found = np.exp(runner(np.stack([image, image])))
     assert found.dtype == np.float32
@@ -73,7 +73,7 @@ def test_probabilities_are_the_mean_over_scales_and_flips(task: str, scales: lis
 
 def test_a_mirrored_image_gets_the_mirrored_answer() -> None:
     spec, image = spec_of(), image_of(24, 48)
-    runner = averaged(torch_runner(network(), spec), spec, params.TestTime(scales=[0.75, 1.0], flip=True), PREDICT)
+    runner = averaged(torch_runner(network(), spec), spec, sections.TestTime(scales=[0.75, 1.0], flip=True), PREDICT)
     plain, mirrored = (
         predict_logits(runner, one, spec, max_pixels=65536, overlap_px=16) for one in (image, image[:, ::-1])
     )
@@ -92,7 +92,7 @@ def test_a_scaled_image_is_tiled_so_that_no_input_is_too_large() -> None:
 
     image = image_of(250, 420, seed=1)
     runner = averaged(
-        watched(torch_runner(network(), spec)), spec, params.TestTime(scales=[1.0, 2.0], flip=False), PREDICT
+        watched(torch_runner(network(), spec)), spec, sections.TestTime(scales=[1.0, 2.0], flip=False), PREDICT
     )
     limits = {"max_pixels": PREDICT.max_pixels, "overlap_px": PREDICT.overlap_px}
     ids = predict_class_ids(runner, image, spec, **limits)
@@ -113,4 +113,4 @@ def test_a_scaled_image_is_tiled_so_that_no_input_is_too_large() -> None:
 )
 def test_what_cannot_be_used_is_refused(key: str, value: object, rule: str) -> None:
     with pytest.raises(ValueError, match=re.escape(rule)):
-        params.TestTime(**(PLAIN | {key: value}))
+        sections.TestTime(**(PLAIN | {key: value}))

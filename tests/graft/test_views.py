@@ -8,14 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from graft.datasets.images import decode_mask, encode_png
-from graft.datasets.materialising import disk_full_explained, need_room
-from graft.datasets.resizing import RESIZES, resize_image, resize_mask
-from graft.datasets.shards import read_rows
-from graft.datasets.statistics import counts_of, statistics
-from graft.datasets.views import Recipe, open_views, view_of
-from graft.errors import GraftError
-from graft.sample import ClassMap, read_json
+from graft.data.augmented.statistics import counts_of, statistics
+from graft.data.augmented.view_files import disk_full_explained, need_room
+from graft.data.images.codec import decode_mask, encode_png
+from graft.data.resize import RESIZES, resize_image, resize_mask
+from graft.data.shards import read_rows
+from graft.data.views.view import Recipe, open_views, view_of
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json
+from graft.foundation.errors import GraftError
 from tests.augmented_samples import run_augment, write_train
 
 NUM_VIEWS = 3

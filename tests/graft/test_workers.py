@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from graft.errors import GraftError
-from graft.workers import map_in_order
+from graft.foundation.errors import GraftError
+from graft.foundation.workers import map_in_order
 
 
 def squared(number: int) -> int:

@@ -12,16 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from graft.adaptation import supervised
-from graft.errors import GraftError
-from graft.feature_files import Column, columns_for
-from graft.features import FeatureForward, Features, Remembering, rebuilt, tensors_of
-from graft.losses import WeightedSum, resolve_losses
-from graft.models import WithAuxiliary
-from graft.predicting_torch import torch_runner
-from graft.resuming import Checkpoint
-from graft.sample import read_json
-from graft.training import fit
+from graft.foundation.content import read_json
+from graft.foundation.errors import GraftError
+from graft.inference.torch_runner import torch_runner
+from graft.models.architectures import WithAuxiliary
+from graft.training.checkpoint import Checkpoint
+from graft.training.features import Column, FeatureForward, Features, Remembering, columns_for, rebuilt, tensors_of
+from graft.training.loop import fit
+from graft.training.losses import WeightedSum, resolve_losses
+from graft.training.strategies import supervised
 from tests import tiny_training
 from tests.tiny_strategy import CROSS_ENTROPY, NOTHING, digests, run, small_model, training_of
 
@@ -131,7 +130,7 @@ def test_a_judged_model_remembers_and_answers_the_same(folders):
 
 
 def test_no_more_is_remembered_than_there_is_room_for(folders, monkeypatch):
-    monkeypatch.setattr("graft.features.MOST_REMEMBERED_BYTES", 100)
+    monkeypatch.setattr("graft.training.features.MOST_REMEMBERED_BYTES", 100)
     training = training_of(folders["classification"], small_model(), train="head", reuse_features=True)
     judged = Remembering(training.trainee.model, training.forward).eval()
     with torch.no_grad():

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from graft.adaptation import STRATEGIES
-from graft.checkpoints import load_state
-from graft.sample import read_json
+from graft.foundation.content import read_json
+from graft.models.saved_model import load_state
+from graft.training.strategies import STRATEGIES
 from tests import tiny_training
 
 # name: the stage's settings, and what train loss (against the first epoch's) and val score must have come to

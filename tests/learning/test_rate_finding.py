@@ -12,12 +12,12 @@ import pytest
 from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
-from graft.beginning import begin
 from graft.cli import with_commands
-from graft.errors import GraftError
-from graft.params import Preprocess
-from graft.rate_finding import LAST_LOSSES, find_rate
-from graft.sample import sha256_of
+from graft.commands.find_rate import LAST_LOSSES, find_rate
+from graft.foundation.content import sha256_of
+from graft.foundation.errors import GraftError
+from graft.params.sections import Preprocess
+from graft.training.start import begin
 from tests import tiny_training
 
 TASK = "classification"

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, dropout
 
-from graft.models import fresh
-from graft.repeatability import Repeating, repeated, torch_says
+from graft.models.architectures import fresh
+from graft.provenance.audit.repeatability import Repeating, repeated, torch_says
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from graft.adaptation import supervised
-from graft.assembling import Bench
-from graft.checkpoints import tensor_digest
-from graft.datasets.views import open_views
-from graft.losses import WeightedSum, resolve_losses
-from graft.models import fresh
-from graft.resuming import Checkpoint
-from graft.trainee import Held
-from graft.training import fit
+from graft.data.views.view import open_views
+from graft.models.architectures import fresh
+from graft.models.saved_model import tensor_digest
+from graft.training.assembly import Bench
+from graft.training.checkpoint import Checkpoint
+from graft.training.loop import fit
+from graft.training.losses import WeightedSum, resolve_losses
+from graft.training.state import Held
+from graft.training.strategies import supervised
 from tests import tiny_training
 
 STEPS_PER_EPOCH, EPOCHS = 2, 3

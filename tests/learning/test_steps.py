@@ -12,19 +12,19 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from graft.adaptation import supervised
-from graft.errors import GraftError
-from graft.forward import Forward
-from graft.losses import WeightedSum, resolve_losses
-from graft.models import WithAuxiliary, fresh
-from graft.plan import Plan
-from graft.resuming import Checkpoint
-from graft.runtimes import use_runtime
-from graft.sampling import SAMPLINGS
-from graft.schedules import SCHEDULES
-from graft.starting import with_log_prior
-from graft.trainee import Held, Trainee
-from graft.training import Strategy, Training, fit
+from graft.foundation.errors import GraftError
+from graft.inference.runtime import use_runtime
+from graft.models.architectures import WithAuxiliary, fresh
+from graft.training.checkpoint import Checkpoint
+from graft.training.forward import Forward
+from graft.training.loop import Strategy, Training, fit
+from graft.training.losses import WeightedSum, resolve_losses
+from graft.training.plan import Plan
+from graft.training.sampling import SAMPLINGS
+from graft.training.schedules import SCHEDULES
+from graft.training.start import with_log_prior
+from graft.training.state import Held, Trainee
+from graft.training.strategies import supervised
 from tests import tiny_training
 
 NUM_CLASSES, SIZE = 3, 12

@@ -10,16 +10,15 @@ import pytest
 import torch
 from torch import nn
 
-from graft.adaptation import STRATEGIES, refusals, supervised
-from graft.adaptation.re_estimation import re_estimate
-from graft.choices import resolve
-from graft.datasets.views import open_views
-from graft.errors import GraftError
-from graft.exempt import exempt_from_decay, is_normalisation
-from graft.freezing import Movement, frozen_table, group_table, halves
-from graft.losses import WeightedSum, resolve_losses
-from graft.resuming import Checkpoint
-from graft.training import epoch_steps
+from graft.data.views.view import open_views
+from graft.foundation.choices import resolve
+from graft.foundation.errors import GraftError
+from graft.training.checkpoint import Checkpoint
+from graft.training.freezing import Movement, exempt_from_decay, frozen_table, group_table, halves, is_normalisation
+from graft.training.loop import epoch_steps
+from graft.training.losses import WeightedSum, resolve_losses
+from graft.training.strategies import STRATEGIES, refusals, supervised
+from graft.training.strategies.re_estimation import re_estimate
 from tests import tiny_training
 from tests.tiny_strategy import CROSS_ENTROPY, KilledError, digests, run, small_model, training_of
 

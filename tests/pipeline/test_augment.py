@@ -9,11 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from graft.augmentations import POLICIES
-from graft.datasets import materialising
-from graft.datasets.views import open_views
-from graft.errors import GraftError
-from graft.sample import ClassMap, read_json, write_json
+from graft.data.augmentations import POLICIES
+from graft.data.augmented import view_files
+from graft.data.views.view import open_views
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json, write_json
+from graft.foundation.errors import GraftError
 from tests.augmented_samples import run_augment, write_train
 
 
@@ -36,8 +37,8 @@ def test_two_runs_in_two_folders_give_the_same_bytes(tmp_path, task, storage):
 def test_the_number_of_workers_changes_no_byte(tmp_path, monkeypatch):
     write_train(tmp_path, num_samples=70)
     run_augment(tmp_path, tmp_path / "by_one", views=2)
-    monkeypatch.setattr(materialising, "FEWEST_PIXELS_FOR_A_POOL", 0)
-    monkeypatch.setattr(materialising, "num_usable_cores", lambda: 2)
+    monkeypatch.setattr(view_files, "FEWEST_PIXELS_FOR_A_POOL", 0)
+    monkeypatch.setattr(view_files, "num_usable_cores", lambda: 2)
     run_augment(tmp_path, tmp_path / "by_two", views=2)
     assert digests(tmp_path / "by_one") == digests(tmp_path / "by_two")
 

@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 import tifffile
 
-from graft.checkpoints import load_model
-from graft.datasets.shards import read_rows
-from graft.datasets.stacks import decode
-from graft.errors import GraftError
-from graft.params import Params
-from graft.prediction_files import predict_files
-from graft.sample import ClassMap, read_json
-from graft.serving.predictor import Predictor
-from graft.serving.signature import described
+from graft.data.images.stacks import decode
+from graft.data.shards import read_rows
+from graft.deployment.prediction_files import predict_files
+from graft.deployment.serving.predictor import Predictor
+from graft.deployment.serving.signature import described
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json
+from graft.foundation.errors import GraftError
+from graft.models.saved_model import load_model
+from graft.params.sections import Params
 from tests.seven_stages import run_stages, small_params
 
 SIZE = (48, 64)

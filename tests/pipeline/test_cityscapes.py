@@ -8,9 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from graft.formats.cityscapes import CLASSES
-from graft.prediction_files import predict_files
-from graft.sample import ClassMap, read_json
+from graft.data.formats.cityscapes import CLASSES
+from graft.deployment.prediction_files import predict_files
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json
 from tests.formats_layouts.published import LABEL_IDS, make_cityscapes
 from tests.seven_stages import run_stages, small_params
 

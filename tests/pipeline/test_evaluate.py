@@ -11,16 +11,16 @@ import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import confusion_matrix as slow_confusion_matrix
 
-from graft.checkpoints import load_model
-from graft.datasets.images import decode_image, decode_mask
-from graft.errors import GraftError
+from graft.data.images.codec import decode_image, decode_mask
+from graft.evaluation.test_time import averaged
+from graft.foundation.content import read_json, sha256_of, write_json
+from graft.foundation.errors import GraftError
+from graft.inference.image_to_logits import predict_class_ids, predict_logits
+from graft.inference.torch_runner import torch_runner
 from graft.metrics.boundary import BoundaryIou
 from graft.metrics.confusion import confusion_matrix, scores
-from graft.params import Evaluate, Predict
-from graft.predicting import predict_class_ids, predict_logits
-from graft.predicting_torch import torch_runner
-from graft.sample import read_json, sha256_of, write_json
-from graft.test_time import averaged
+from graft.models.saved_model import load_model
+from graft.params.sections import Evaluate, Predict
 from tests.evaluable import NAMES, rows_of, run_evaluate, write_inputs
 
 OUTPUTS = (
@@ -184,7 +184,7 @@ def test_void_images_and_a_class_without_truth(tmp_path: Path) -> None:
 def test_images_larger_than_a_forward_pass_are_scored_all_the_same(tmp_path: Path) -> None:
     large = rows_of("segmentation", 1)[0]
     image, mask = decode_image(large.image), decode_mask(large.mask)
-    from graft.datasets.images import encode_png
+    from graft.data.images.codec import encode_png
 
     row = replace(large, image=encode_png(np.tile(image, (6, 6, 1))), mask=encode_png(np.tile(mask, (6, 6))))
     write_inputs(tmp_path, baseline=False, rows=[row])

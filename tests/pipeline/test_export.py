@@ -12,24 +12,25 @@ import onnx
 import pytest
 import torch
 
-from graft.checkpoints import ModelSpec, load_model, save_model
-from graft.datasets.images import encode_png
-from graft.datasets.shards import ShardWriter
-from graft.errors import GraftError
-from graft.exporting import parity
-from graft.exporting.onnx_file import write_onnx
-from graft.exporting.opened import onnx_class_ids, onnx_runner, open_exported, session
-from graft.exporting.rescoring import Rescoring
-from graft.exporting.rounding import stored_state
+from graft.data.images.codec import encode_png
+from graft.data.shards import ShardWriter
+from graft.deployment.export import parity
+from graft.deployment.export.exported_model import onnx_class_ids, onnx_runner, open_exported, session
+from graft.deployment.export.exported_scores import Rescoring
+from graft.deployment.export.half_precision import stored_state
+from graft.deployment.export.onnx_file import write_onnx
+from graft.evaluation.test_time import PLAIN
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json, write_json
+from graft.foundation.errors import GraftError
+from graft.inference.image_to_logits import most_likely, predict_batch, predict_logits
+from graft.inference.torch_runner import torch_runner
 from graft.metrics.confusion import HEADLINES
 from graft.metrics.summaries import CLASS_SCORES, CLASS_SHARES
-from graft.models import fresh
-from graft.models.pooling import MatrixPool
-from graft.params import Evaluate, Export, Predict
-from graft.predicting import most_likely, predict_batch, predict_logits
-from graft.predicting_torch import torch_runner
-from graft.sample import ClassMap, read_json, write_json
-from graft.test_time import PLAIN
+from graft.models.architectures import fresh
+from graft.models.architectures.parts.pooling import MatrixPool
+from graft.models.saved_model import ModelSpec, load_model, save_model
+from graft.params.sections import Evaluate, Export, Predict
 from pipeline.export import export
 from tests.tiny_training import runtime
 

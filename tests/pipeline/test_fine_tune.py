@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from graft.checkpoints import load_model, load_state, save_state
-from graft.errors import GraftError
-from graft.held_out import collapse_warning, collapsed_class
-from graft.models import fresh
-from graft.predicting import most_likely, predict_logits
-from graft.predicting_torch import torch_runner
-from graft.sample import ClassMap, content_seed, read_json, sha256_of
-from graft.sampling import shuffled
-from graft.schedules import SCHEDULES
-from graft.training import Forward, Plan, Training
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import content_seed, read_json, sha256_of
+from graft.foundation.errors import GraftError
+from graft.inference.image_to_logits import most_likely, predict_logits
+from graft.inference.torch_runner import torch_runner
+from graft.models.architectures import fresh
+from graft.models.saved_model import load_model, load_state, save_state
+from graft.training.loop import Forward, Plan, Training
+from graft.training.sampling import shuffled
+from graft.training.schedules import SCHEDULES
+from graft.training.validation import collapse_warning, collapsed_class
 from tests import tiny_training
 
 
@@ -91,8 +92,8 @@ def test_summary_says_what_was_trained_and_how(trained):
 
 def test_kept_weights_score_what_the_curves_say(trained, streets):
     """The kept model is the best epoch's, and val is scored in the one way from image to logits."""
-    from graft.datasets.images import decode_image, decode_mask
-    from graft.datasets.shards import read_rows
+    from graft.data.images.codec import decode_image, decode_mask
+    from graft.data.shards import read_rows
     from graft.metrics.confusion import confusion_matrix, scores
 
     out, metrics, _ = trained

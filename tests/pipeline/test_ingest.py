@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from graft.datasets.images import decode_image, decode_mask
-from graft.datasets.shards import MANIFEST_SCHEMA, read_rows
-from graft.errors import GraftError
-from graft.params import Ingest
-from graft.sample import ClassMap
+from graft.data.images.codec import decode_image, decode_mask
+from graft.data.shards import MANIFEST_SCHEMA, read_rows
+from graft.foundation.class_map import ClassMap
+from graft.foundation.errors import GraftError
+from graft.params.sections import Ingest
 from pipeline.ingest import ingest
 
 SCENES = {"name": "scenes", "domain": "night_rain", "num_train": 5, "num_val": 2, "num_test": 3}
@@ -146,9 +146,9 @@ def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_goes_away_while_it_is_read_is_named(tmp_path: Path) -> None:
-    from graft.datasets.facts import Describe
-    from graft.formats.files import FileReader
-    from graft.formats.listing import Entry
+    from graft.data.facts import Describe
+    from graft.data.formats.files import FileReader
+    from graft.data.formats.listing import Entry
 
     class_map = ClassMap("classification", ("a", "b"), ((0, 0, 0),) * 2, ("a", "b"), False, False, "image_folder")
     describe = Describe(FileReader(str(tmp_path)), None, "first", 10**6, class_map)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from graft.checkpoints import load_state, save_state
-from graft.errors import GraftError
-from graft.models import build, fresh
-from graft.params import PretrainLoad
-from graft.sample import ClassMap, content_seed, read_json, sha256_of
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import content_seed, read_json, sha256_of
+from graft.foundation.errors import GraftError
+from graft.models.architectures import build, fresh
+from graft.models.saved_model import load_state, save_state
+from graft.params.sections import PretrainLoad
 from pipeline.pretrain_load import pretrain_load
 
 NAMES = ("Sky", "Road", "Car")

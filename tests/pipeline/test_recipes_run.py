@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from graft.params import Params
-from graft.recipes import recipes
-from graft.sample import read_json
+from graft.foundation.content import read_json
+from graft.params.recipes import recipes
+from graft.params.sections import Params
 from tests.dotted_keys import put
 from tests.formats_layouts.pictures import stripes, write_image, write_mask
 from tests.formats_layouts.published import make_cityscapes

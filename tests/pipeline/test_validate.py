@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from graft.errors import GraftError
-from graft.expectations import GateClosed
-from graft.params import Ingest, Validate
+from graft.data.expectations import GateClosed
+from graft.foundation.errors import GraftError
+from graft.params.sections import Ingest, Validate
 from pipeline.ingest import ingest
 from pipeline.validate import validate
 

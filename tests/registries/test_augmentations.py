@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from graft.augmentations import POLICIES, apply, build, carrying, contradictions, seeks_rare_classes, serialise
-from graft.augmentations.policy import library, values_gained
-from graft.choices import resolve
-from graft.errors import GraftError
+from graft.data.augmentations import POLICIES, apply, build, carrying, contradictions, seeks_rare_classes, serialise
+from graft.data.augmentations.policy import library, values_gained
+from graft.foundation.choices import resolve
+from graft.foundation.errors import GraftError
 
 # Every policy with its defaults and with everything turned up; an entry without a row fails the first test.
 CASES = {

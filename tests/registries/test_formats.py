@@ -14,14 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from graft.choices import resolve
-from graft.errors import GraftError
-from graft.formats import FORMATS
-from graft.formats.class_values import translation_of
-from graft.formats.listing import Listing
-from graft.formats.patterns import ImagePattern, MaskPattern
-from graft.formats.splits import hashed_split
-from graft.sample import SPLITS
+from graft.data.formats import FORMATS
+from graft.data.formats.class_values import translation_of
+from graft.data.formats.listing import Listing
+from graft.data.formats.patterns import ImagePattern, MaskPattern
+from graft.data.formats.splits import hashed_split
+from graft.foundation.choices import resolve
+from graft.foundation.class_map import SPLITS
+from graft.foundation.errors import GraftError
 from tests.formats_layouts.coco import make_coco
 from tests.formats_layouts.published import make_ade20k, make_cityscapes, make_voc
 from tests.formats_layouts.tables import JOINED, make_csv, make_joined

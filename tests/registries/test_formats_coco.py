@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from graft.errors import GraftError
-from graft.formats import json_items as reading
-from graft.formats.coco_masks import region_of, run_lengths
-from graft.formats.json_items import json_items
-from graft.serving.translating import in_source_values
+from graft.data.formats import json_items as reading
+from graft.data.formats.coco_masks import region_of, run_lengths
+from graft.data.formats.json_items import json_items
+from graft.deployment.serving.source_classes import in_source_values
+from graft.foundation.errors import GraftError
 from tests.formats_layouts.coco import box, compressed, make_coco, pixels, uncompressed
 from tests.formats_layouts.pictures import SIZE, run_ingest, write_image
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from graft.errors import GraftError
+from graft.foundation.errors import GraftError
 from tests.formats_layouts.pictures import run_ingest, stripes
 from tests.formats_layouts.tables import make_csv
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graft.choices import resolve
-from graft.errors import GraftError
-from graft.formats import FORMATS
-from graft.formats.cityscapes import CLASSES
-from graft.formats.class_mapping import remapped
-from graft.formats.class_values import translation_of
-from graft.formats.translation import Translation
-from graft.serving.translating import in_source_values
+from graft.data.formats import FORMATS
+from graft.data.formats.cityscapes import CLASSES
+from graft.data.formats.class_mapping import remapped
+from graft.data.formats.class_values import translation_of
+from graft.data.formats.translation import Translation
+from graft.deployment.serving.source_classes import in_source_values
+from graft.foundation.choices import resolve
+from graft.foundation.errors import GraftError
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
 from tests.formats_layouts.tables import JOINED, STREETS, make_csv, make_joined
 

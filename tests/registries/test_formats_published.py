@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graft.errors import GraftError
-from graft.formats.held_out import with_test
-from graft.formats.listing import Entry
-from graft.serving.translating import in_source_values
+from graft.data.formats.held_out import with_test
+from graft.data.formats.listing import Entry
+from graft.deployment.serving.source_classes import in_source_values
+from graft.foundation.errors import GraftError
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image
 from tests.formats_layouts.published import CITIES, LABEL_IDS, make_ade20k, make_cityscapes, make_voc
 

@@ -13,11 +13,11 @@ import pytest
 import tifffile
 from PIL import Image
 
-from graft.choices import resolve
-from graft.errors import GraftError
-from graft.formats import FORMATS
-from graft.formats.listing import Listing
-from graft.params import Ingest
+from graft.data.formats import FORMATS
+from graft.data.formats.listing import Listing
+from graft.foundation.choices import resolve
+from graft.foundation.errors import GraftError
+from graft.params.sections import Ingest
 from pipeline.ingest import ingest
 
 PAIRS = {

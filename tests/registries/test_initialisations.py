@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from graft.initialisations import INITIALISATIONS, apply
+from graft.models.initialisations import INITIALISATIONS, apply
 
 FAN_IN, FAN_OUT = 32 * 9, 64 * 9
 # The largest value (uniform) or the deviation (normal) of a convolution of 32 to 64 channels, 3 by 3, by the formulas.

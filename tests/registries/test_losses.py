@@ -15,15 +15,15 @@ from scipy.ndimage import distance_transform_edt
 from segmentation_models_pytorch import losses as library
 from sklearn.metrics import brier_score_loss, jaccard_score, log_loss
 
-from graft.choices import resolve
-from graft.class_weights import CLASS_WEIGHTS
-from graft.class_weights import class_weights as weights_of
-from graft.errors import GraftError
-from graft.losses import LOSSES, MEANS_OVER_TARGETS, TASKS, WITHOUT_CLASS_WEIGHTS, WeightedSum, resolve_losses
-from graft.mixed import MixedTargets
-from graft.params import FineTune
-from graft.params_file import check_file
-from graft.sample import TASKS as ALL_TASKS
+from graft.foundation.choices import resolve
+from graft.foundation.class_map import TASKS as ALL_TASKS
+from graft.foundation.errors import GraftError
+from graft.params.params_file import check_file
+from graft.params.sections import FineTune
+from graft.training.class_weights import CLASS_WEIGHTS
+from graft.training.class_weights import class_weights as weights_of
+from graft.training.losses import LOSSES, MEANS_OVER_TARGETS, TASKS, WITHOUT_CLASS_WEIGHTS, WeightedSum, resolve_losses
+from graft.training.mixing.mixed_targets import MixedTargets
 
 K = 4
 

@@ -18,8 +18,8 @@ from graft.metrics.bootstrap import interval, resampled
 from graft.metrics.boundary import BoundaryIou
 from graft.metrics.calibration import MAX_PIXELS_PER_IMAGE, Calibration, spread_pixels
 from graft.metrics.confusion import HEADLINES, Marginals, confusion_matrix, scores
-from graft.metrics.histogram import prediction_histogram
 from graft.metrics.summaries import CLASS_SCORES, gain_over, stacked, summarise
+from graft.training.validation import prediction_histogram
 
 NUM_CLASSES = 5
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from graft.choices import resolve
-from graft.mixed import MixedTargets
-from graft.mixing import MIXINGS, TASKS
-from graft.sample import TASKS as ALL_TASKS
+from graft.foundation.choices import resolve
+from graft.foundation.class_map import TASKS as ALL_TASKS
+from graft.training.mixing import MIXINGS, TASKS
+from graft.training.mixing.mixed_targets import MixedTargets
 
 # Options with which every batch is mixed; an entry without a row fails the first test.
 CASES = {

@@ -6,14 +6,14 @@ import pytest
 import torch
 from torch import nn
 
-from graft import freezing
-from graft.checkpoints import tensor_digest
-from graft.errors import GraftError
-from graft.losses import cross_entropy
-from graft.models import MODELS, Model, WithAuxiliary, build, fresh, resolve_model
-from graft.params import Runtime
-from graft.runtimes import use_runtime
-from graft.training import Forward
+from graft.foundation.errors import GraftError
+from graft.inference.runtime import use_runtime
+from graft.models.architectures import MODELS, Model, WithAuxiliary, build, fresh, resolve_model
+from graft.models.saved_model import tensor_digest
+from graft.params.sections import Runtime
+from graft.training import freezing
+from graft.training.loop import Forward
+from graft.training.losses import cross_entropy
 
 TINY = "tu-tf_mobilenetv3_small_minimal_100"
 ROWS = {

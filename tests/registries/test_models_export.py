@@ -7,11 +7,11 @@ import onnxruntime
 import pytest
 import torch
 
-from graft.checkpoints import ModelSpec
-from graft.exporting.onnx_file import write_onnx
-from graft.models import fresh
-from graft.predicting import padding
-from graft.predicting_torch import Deployable
+from graft.deployment.export.onnx_file import write_onnx
+from graft.inference.image_to_logits import padding
+from graft.inference.torch_runner import Deployable
+from graft.models.architectures import fresh
+from graft.models.saved_model import ModelSpec
 from tests.registries.test_models import NUM_CLASSES, SPECS
 
 # Tracing takes some seconds (the larger networks half a minute), so one of each kind is tried in every run; LR-ASPP,

@@ -9,16 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from graft import freezing
-from graft.checkpoints import ModelSpec, load_model, save_model, tensor_digest
-from graft.choices import Choice
-from graft.errors import GraftError
-from graft.models import MODELS, Model, WithAuxiliary, build, fresh
-from graft.models.pooling import bicubic
-from graft.predicting import padding
-from graft.weights.match import load_into
-from graft.weights.source import Source
-from graft.weights.torchvision import published_weights
+from graft.foundation.choices import Choice
+from graft.foundation.errors import GraftError
+from graft.inference.image_to_logits import padding
+from graft.models.architectures import MODELS, Model, WithAuxiliary, build, fresh
+from graft.models.architectures.parts.pooling import bicubic
+from graft.models.saved_model import ModelSpec, load_model, save_model, tensor_digest
+from graft.models.weights.match import load_into
+from graft.models.weights.source import Source
+from graft.models.weights.torchvision import published_weights
+from graft.training import freezing
 from tests.registries.test_models import NUM_CLASSES, ROWS, SPECS, TINY
 
 NUM_CHANNELS = 4
@@ -85,7 +85,7 @@ def test_each_block_of_a_vision_transformer_is_a_stage() -> None:
 def test_position_embeddings_are_those_of_torchvision_where_the_grid_is_theirs(size: int) -> None:
     from torchvision.models import VisionTransformer
 
-    from graft.models.vit import Patches
+    from graft.models.architectures.vit import Patches
 
     network = VisionTransformer(64, 16, 2, 2, 32, 64, num_classes=3).eval()
     ours = Patches(network).eval()
@@ -109,7 +109,7 @@ def test_bicubic_resampling_is_that_of_torch(size: tuple[int, int]) -> None:
 def test_windows_attend_as_those_of_torchvision(version: str, size: tuple[int, int]) -> None:
     from torchvision.models import swin_transformer
 
-    from graft.models.swin_windows import use_exportable_windows
+    from graft.models.architectures.parts.swin_windows import use_exportable_windows
 
     block = getattr(swin_transformer, f"SwinTransformerBlock{version}")
     merging = getattr(swin_transformer, f"PatchMerging{version}")

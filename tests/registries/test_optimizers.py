@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from graft.choices import resolve
-from graft.errors import GraftError
-from graft.optimizers import OPTIMIZERS
-from graft.optimizers.timm import offered_algorithms
+from graft.foundation.choices import resolve
+from graft.foundation.errors import GraftError
+from graft.training.optimizers import OPTIMIZERS
+from graft.training.optimizers.timm import offered_algorithms
 
 RATE = 0.1
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from graft.choices import resolve
-from graft.errors import GraftError
-from graft.sample import TASKS as ALL_TASKS
-from graft.sampling import SAMPLINGS, TASKS
-from graft.sampling.rare_class import class_chances
+from graft.foundation.choices import resolve
+from graft.foundation.class_map import TASKS as ALL_TASKS
+from graft.foundation.errors import GraftError
+from graft.training.sampling import SAMPLINGS, TASKS
+from graft.training.sampling.rare_class import class_chances
 
 # Options that change what an entry does; an entry without a row fails the first test.
 CASES = {"balanced": {}, "rare_class": {"temperature": 0.5, "min_pixels": 30}, "shuffled": {}}

@@ -8,11 +8,11 @@ from typing import get_args
 
 import pytest
 
-from graft.choices import resolve
-from graft.errors import GraftError
-from graft.params import FineTune
-from graft.schedules import REASONS, SCHEDULES, Moment, refuse_too_long, warmed_up
-from graft.schedules.warming_up import WARM_UPS, Warmup
+from graft.foundation.choices import resolve
+from graft.foundation.errors import GraftError
+from graft.params.sections import FineTune
+from graft.training.schedules import REASONS, SCHEDULES, Moment, refuse_too_long, warmed_up
+from graft.training.schedules.warm_up import WARM_UPS, Warmup
 
 LOW, HIGH = (1 - math.sqrt(0.5)) / 2, (1 + math.sqrt(0.5)) / 2
 # name: [(options, factors of steps 0 … 8 of 8, two steps an epoch)]

@@ -8,9 +8,9 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 from sklearn.covariance import LedoitWolf
 
-from graft.choices import resolve
-from graft.errors import GraftError
-from graft.transferability import READS, SCORES
+from graft.foundation.choices import resolve
+from graft.foundation.errors import GraftError
+from graft.selection.transferability import READS, SCORES
 
 
 def clouds(apart: float, num: int = 90, width: int = 12, num_classes: int = 3) -> tuple[np.ndarray, np.ndarray]:

@@ -15,19 +15,20 @@ from pathlib import Path
 import pytest
 import torch
 
-from graft.checkpoints import ModelSpec, save_model, save_state
-from graft.choices import resolve
-from graft.errors import GraftError
-from graft.models import Model, fresh, resolve_model
-from graft.models.heads import Layers, dense_layers
-from graft.sample import ClassMap, read_json, sha256_of, write_json
-from graft.weights import WEIGHTS, Source
-from graft.weights.bundled import FOLDER, read_bundle
-from graft.weights.match import load_into
-from graft.weights.source import no_download
-from graft.weights.stem import spread
-from graft.weights.timm import fetched
-from graft.weights.torchvision import fetch, published_weights
+from graft.foundation.choices import resolve
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json, sha256_of, write_json
+from graft.foundation.errors import GraftError
+from graft.models.architectures import Model, fresh, resolve_model
+from graft.models.architectures.parts.heads import Layers, dense_layers
+from graft.models.saved_model import ModelSpec, save_model, save_state
+from graft.models.weights import WEIGHTS, Source
+from graft.models.weights.bundled import FOLDER, read_bundle
+from graft.models.weights.inflated_stem import spread
+from graft.models.weights.match import load_into
+from graft.models.weights.source import no_download
+from graft.models.weights.timm import fetched
+from graft.models.weights.torchvision import fetch, published_weights
 
 LRASPP = resolve_model("segmentation", "lraspp")
 NAMES = ("Sky", "Road", "Car")
@@ -395,7 +396,7 @@ def published_by_torchvision(
     monkeypatch: pytest.MonkeyPatch, state: dict[str, torch.Tensor], model: dict[str, str], weights: str
 ) -> Source:
     """The source of weights whose file holds `state`."""
-    module = importlib.import_module("graft.weights.torchvision")
+    module = importlib.import_module("graft.models.weights.torchvision")
     monkeypatch.setattr(module, "fetch", lambda url, path, sha256: "0" * 64)
     monkeypatch.setattr(module, "read_checkpoint", lambda path: state)
     choice = resolve_model("classification", model)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import typer
 
-from graft.errors import GraftError
+from graft.foundation.errors import GraftError
 
 INTERRUPTED = 130
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from graft.cli import app, check_project
-from graft.cli.downloading import downloaded
+from graft.cli.registered import downloaded
 
 
 @app.command()
@@ -17,8 +17,8 @@ def check(
     fix: Annotated[bool, typer.Option("--fix", help="Insert the documented value of each missing key.")] = False,
 ) -> None:
     """Validate the whole params file and every choice in it, without running anything."""
-    from graft.params_file import PARAMS_FILE, check_file
-    from graft.params_writing import insert_missing
+    from graft.params.params_edit import insert_missing
+    from graft.params.params_file import PARAMS_FILE, check_file
 
     if file == PARAMS_FILE:
         check_project()
@@ -32,7 +32,7 @@ def check(
 @app.command()
 def mend() -> None:
     """Set aside a dvc.lock that a killed dvc left cut off; the next dvc repro brings finished stages back."""
-    from graft.mending import set_aside_damaged_lock
+    from graft.provenance.repair import set_aside_damaged_lock
 
     check_project()
     typer.echo(set_aside_damaged_lock() or "nothing to mend")
@@ -41,7 +41,7 @@ def mend() -> None:
 @app.command()
 def pin() -> None:
     """Write what pins pretrain_load.source (version, revision, sha256) into params.yaml."""
-    from graft.pinning import pin as pin_weights
+    from graft.commands.pin import pin as pin_weights
 
     check_project()
     for line in pin_weights() or ["pretrain_load.source needs no pinning, or is pinned"]:
@@ -51,11 +51,11 @@ def pin() -> None:
 @app.command()
 def publish() -> None:
     """Complete MLflow from the records of this workspace; safe to repeat."""
-    from graft import publish as publishing
-    from graft import tracking
+    from graft.provenance.tracking import mlflow_store
+    from graft.provenance.tracking import publish as publishing
 
     check_project()
-    if tracking.is_off():
+    if mlflow_store.is_off():
         typer.echo("GRAFT_TRACKING=off: nothing is published")
         return
     typer.echo(publishing.publish())
@@ -73,14 +73,14 @@ def predict(
     ] = None,
 ) -> None:
     """Predict masks (index PNG and overlay) or labels (CSV) for images of any size."""
-    from graft.audit.loading import refuse_changed
-    from graft.prediction_files import predict_files
+    from graft.deployment.prediction_files import predict_files
+    from graft.provenance.audit.exported_folder import refuse_changed
 
     folder, doubt = Path(model), None
     if model.startswith("models:/"):
-        from graft import tracking
+        from graft.provenance.tracking import mlflow_store
 
-        if tracking.store_uri() == tracking.DEFAULT_STORE:
+        if mlflow_store.store_uri() == mlflow_store.DEFAULT_STORE:
             check_project()
         folder = downloaded(model)  # and compared with what was registered
     else:
@@ -93,7 +93,7 @@ def predict(
 @app.command()
 def summary() -> None:
     """The result of the last run: scores, gain over training from scratch, latency, where the report is."""
-    from graft.summary import print_summary
+    from graft.commands.summary import print_summary
 
     check_project()
     print_summary()

@@ -11,7 +11,7 @@ from graft.cli import app, check_project
 def doctor() -> None:
     """Say what this machine, environment and workspace are, what is wrong with them and how to mend it."""
     check_project()
-    from graft.doctor import examine
+    from graft.commands.doctor import examine
 
     findings = examine()
     for finding in findings:

@@ -20,9 +20,9 @@ def find_rate(
 ) -> None:
     """Suggest a learning rate: train briefly while it grows, on the data and weights that are here."""
     check_project()
-    from graft.params_file import load_params
-    from graft.rate_finding import find_rate, write_range_test
-    from graft.rehearsal import begin_here
+    from graft.commands.find_rate import find_rate, write_range_test
+    from graft.params.params_file import load_params
+    from graft.provenance.rehearsal import begin_here
 
     params = load_params()
     found = find_rate(begin_here(params), lowest=lowest, highest=highest, num_steps=steps)

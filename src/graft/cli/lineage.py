@@ -26,16 +26,16 @@ def lineage(
     refresh: Annotated[bool, typer.Option("--refresh", help="Read the MLflow server again first.")] = False,
 ) -> None:
     """Where a model comes from, step by step; or with --of, which models saw an image or a delivery."""
-    from graft.errors import GraftError
-    from graft.lineage.filling import READ_AT, up_to_date
+    from graft.foundation.errors import GraftError
+    from graft.provenance.lineage.fill import READ_AT, up_to_date
 
     check_project()
     if (model is None) == (of is None):
         raise GraftError("name a model, or an image or delivery with --of", remedy="graft lineage models/exported")
     index = up_to_date(refresh)
     if of is not None:
-        from graft.lineage.recall import who_saw
-        from graft.lineage.text import told
+        from graft.provenance.lineage.recall import who_saw
+        from graft.provenance.lineage.tree import told
 
         answer = who_saw(index, of)
         typer.echo(json.dumps(answer.as_dict(), indent=2, sort_keys=True) if as_json else told(answer))
@@ -46,18 +46,18 @@ def lineage(
 
 
 def _show(index, model: str, as_json: bool, html: Path | None) -> None:
-    from graft.lineage.walking import chain_of
+    from graft.provenance.lineage.walk import chain_of
 
     chain = chain_of(index, model)
     if html is not None:
-        from graft.lineage.page import page
+        from graft.provenance.lineage.html_page import page
 
         html.write_text(page(chain), encoding="utf-8")
         typer.echo(f"written: {html}", err=True)
     if as_json:
         typer.echo(json.dumps(chain.as_dict(), indent=2, sort_keys=True))
     elif html is None:
-        from graft.lineage.text import tree
+        from graft.provenance.lineage.tree import tree
 
         typer.echo(tree(chain))
 
@@ -75,8 +75,8 @@ def audit(
     """Check every link of a model's lineage again: files, records, dvc.lock, commits, MLflow, ledger; 4 if broken."""
     from dataclasses import asdict
 
-    from graft.audit.auditing import audit as audited
-    from graft.audit.links import as_text, worst
+    from graft.provenance.audit.audit import audit as audited
+    from graft.provenance.audit.link import as_text, worst
 
     check_project()
     links = audited(model, rebuild)
@@ -93,9 +93,9 @@ def attest(
     out: Annotated[Path, typer.Option(help="The bundle.")] = Path("attestation.json"),
 ) -> None:
     """Write an in-toto statement of each stage and the model card as one file, signed if GRAFT_SIGNING_KEY is set."""
-    from graft.attest.bundle import attested
-    from graft.lineage.filling import up_to_date
-    from graft.lineage.walking import chain_of
+    from graft.provenance.attest.bundle import attested
+    from graft.provenance.lineage.fill import up_to_date
+    from graft.provenance.lineage.walk import chain_of
 
     check_project()
     index = up_to_date()
@@ -113,20 +113,20 @@ def verify(
     ] = None,
 ) -> None:
     """Check a bundle of graft attest, and a model against it, without a repository and offline; 4 if broken."""
-    from graft import signing
-    from graft.attest.bundle import verified
-    from graft.audit.links import as_text, worst
-    from graft.errors import GraftError
+    from graft.foundation.errors import GraftError
+    from graft.provenance import signatures
+    from graft.provenance.attest.bundle import verified
+    from graft.provenance.audit.link import as_text, worst
 
     if not bundle.is_file():
         raise GraftError("no such file", where=bundle, remedy="name the file that graft attest --out wrote")
     if model is not None and not model.is_dir():
         raise GraftError("no such folder", where=model, remedy="name the folder of exported files")
-    if signers is not None and not signing.signers(signers):
+    if signers is not None and not signatures.signers(signers):
         raise GraftError(
             "no public key in it", where=signers, remedy="name a file with lines as ssh-keygen writes them"
         )
-    links = verified(bundle.read_bytes(), signers or signing.SIGNERS, model, must_be_signed=signers is not None)
+    links = verified(bundle.read_bytes(), signers or signatures.SIGNERS, model, must_be_signed=signers is not None)
     typer.echo(as_text(links))
     if worst(links) == "broken":
         raise typer.Exit(BROKEN)

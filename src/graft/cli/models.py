@@ -19,12 +19,12 @@ def models(
     task: Annotated[str | None, typer.Option(help="segmentation or classification; both if left out.")] = None,
 ) -> None:
     """List models: task, parameters for 21 classes, sizes they take, weights available and their licence."""
-    from graft.errors import GraftError
-    from graft.sample import TASKS
+    from graft.foundation.class_map import TASKS
+    from graft.foundation.errors import GraftError
 
     if task is not None and task not in TASKS:
         raise GraftError(f"no task named {task!r}", where="--task", rule=f"the tasks are {', '.join(TASKS)}")
-    from graft.model_list import MOST_OUTLINED, listed
+    from graft.commands.models import MOST_OUTLINED, listed
 
     found = listed(pattern, task)
     if not found:

@@ -10,11 +10,11 @@ import typer
 from graft.cli import app, check_project
 
 if TYPE_CHECKING:
-    from graft.ledger import Entry
-    from graft.promotion.gate import Rule
-    from graft.promotion.history import Champion
-    from graft.registry_store import ModelVersion
-    from graft.tracking import MlflowClient
+    from graft.provenance.promotion.gate import Rule
+    from graft.provenance.promotion.history import Champion
+    from graft.provenance.promotion.ledger import Entry
+    from graft.provenance.tracking.mlflow_store import MlflowClient
+    from graft.provenance.tracking.registry import ModelVersion
 
 REFUSED, MOVED_BEHIND = 3, 4
 PANEL = "Promotion"
@@ -30,13 +30,13 @@ def promote(
     reason: Reason = "",
 ) -> None:
     """Make the candidate the champion if every rule of promotion in params.yaml holds; exit 3 if one does not."""
-    from graft.errors import GraftError
+    from graft.foundation.errors import GraftError
 
     if override and not reason.strip():
         raise GraftError("--override needs --reason", rule="an override is recorded and shown for ever")
     store, name = _opened(name)
-    from graft.params_file import load_params
-    from graft.promotion.promoting import promote as promote_version
+    from graft.params.params_file import load_params
+    from graft.provenance.promotion.promote import promote as promote_version
 
     outcome = promote_version(store, name, load_params(), number=version, reason=reason.strip(), override=override)
     _print_table(f"{name} version {outcome.version}", outcome.rules)
@@ -51,9 +51,9 @@ def promote(
 def rollback(name: Name = None, reason: Reason = "") -> None:
     """Return to the champion before this one, after verifying its bytes."""
     store, name = _opened(name)
-    from graft.promotion import moving
+    from graft.provenance.promotion import move
 
-    intent = moving.rollback(store, name, reason.strip() or "no reason given")
+    intent = move.rollback(store, name, reason.strip() or "no reason given")
     typer.echo(
         f"rolled back: models:/{name}@champion is version {intent.version}, no longer version "
         f"{intent.previous_version}; commit ledger.jsonl"
@@ -64,14 +64,14 @@ def rollback(name: Name = None, reason: Reason = "") -> None:
 def champion(name: Name = None) -> None:
     """Show which version is live, since when, why, and all that the ledger holds; exit 4 if the registry disagrees."""
     store, name = _opened(name)
-    from graft.ledger import Unsigned
-    from graft.promotion import history, moving
-    from graft.registry_store import CHAMPION, version_at
+    from graft.provenance.promotion import history, move
+    from graft.provenance.promotion.ledger import Unsigned
+    from graft.provenance.tracking.registry import CHAMPION, version_at
 
     try:
-        entries = moving.settled(store, name)
+        entries = move.settled(store, name)
     except Unsigned as error:
-        entries = moving.whole(store, name)
+        entries = move.whole(store, name)
         typer.echo(f"waiting: the last entry is not confirmed. {error}", err=True)
     there = version_at(store, name, CHAMPION)
     for line in _described(name, entries):
@@ -86,7 +86,7 @@ def champion(name: Name = None) -> None:
 
 def _disagreement(standing: Champion | None, there: ModelVersion | None) -> str:
     """How the version behind the alias is not the ledger's champion; empty where it is."""
-    from graft.tracking import MODEL_DIGEST
+    from graft.provenance.tracking.mlflow_store import MODEL_DIGEST
 
     expected = standing.version if standing else None
     found = int(there.version) if there else None
@@ -103,20 +103,20 @@ def _disagreement(standing: Champion | None, there: ModelVersion | None) -> str:
 
 def _opened(name: str | None) -> tuple[MlflowClient, str]:
     """The store, and the name of the model."""
-    from graft import tracking
-    from graft.errors import GraftError
-    from graft.params_file import load_params
+    from graft.foundation.errors import GraftError
+    from graft.params.params_file import load_params
+    from graft.provenance.tracking import mlflow_store
 
     check_project()
-    if tracking.is_off():
+    if mlflow_store.is_off():
         raise GraftError("GRAFT_TRACKING=off: there is no registry", remedy="unset GRAFT_TRACKING")
-    with tracking.answers_explained():
-        store = tracking.client()
+    with mlflow_store.answers_explained():
+        store = mlflow_store.client()
     return store, name or f"graft-{load_params().task}"
 
 
 def _described(name: str, entries: list[Entry]) -> list[str]:
-    from graft.promotion import history
+    from graft.provenance.promotion import history
 
     standing = history.champion(entries)
     if standing is None:

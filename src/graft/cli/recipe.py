@@ -18,7 +18,7 @@ Name = Annotated[str, typer.Argument(help="As graft recipe list prints it.")]
 @recipe.command("list")
 def list_() -> None:
     """Name every recipe and say what it is for."""
-    from graft.recipes import about, recipes
+    from graft.params.recipes import about, recipes
 
     for name, path in recipes().items():
         typer.echo(name)
@@ -28,7 +28,7 @@ def list_() -> None:
 @recipe.command()
 def show(name: Name) -> None:
     """Print a recipe."""
-    from graft import recipes
+    from graft.params import recipes
 
     typer.echo(recipes.recipe(name).read_text(encoding="utf-8"), nl=False)
 
@@ -39,7 +39,7 @@ def use(
     force: Annotated[bool, typer.Option("--force", help="Also over values of your own, which are kept.")] = False,
 ) -> None:
     """Put a recipe in the place of params.yaml."""
-    from graft import recipes
+    from graft.params import recipes
 
     check_project()
     typer.echo(recipes.use(name, force=force))

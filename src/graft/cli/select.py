@@ -10,7 +10,7 @@ import typer
 from graft.cli import app, check_project
 
 if TYPE_CHECKING:
-    from graft.selection.selecting import Selection
+    from graft.selection.select import Selection
 
 FOLDER = Path("reports/selection")
 
@@ -30,18 +30,18 @@ def select(
 ) -> None:
     """Rank pretrained models on the training data that is here, without fine-tuning, and recommend one."""
     check_project()
-    from graft.params_file import load_params
+    from graft.params.params_file import load_params
     from graft.selection import candidates as listing
-    from graft.selection import logged, verifying
-    from graft.selection.selecting import resolved_scores
-    from graft.selection.selecting import select as score
+    from graft.selection import mlflow_run, verification
+    from graft.selection.select import resolved_scores
+    from graft.selection.select import select as score
 
     params = load_params()
     chosen = resolved_scores([name.strip() for name in scores.split(",") if name.strip()])
     listed = listing.read_candidates(candidates or listing.DOCUMENTED, params.task)
     if verify:
-        verifying.Workspace().check()
-    from graft.cli.downloading import downloaded
+        verification.Workspace().check()
+    from graft.cli.registered import downloaded
 
     selection = score(listed, chosen, params, downloaded, num_images=images, pixels_per_class=pixels)
     _tell(selection)
@@ -49,11 +49,13 @@ def select(
         from pipeline.fine_tune import fine_tune
         from pipeline.pretrain_load import pretrain_load
 
-        stages = verifying.Stages(pretrain_load, fine_tune)
+        stages = verification.Stages(pretrain_load, fine_tune)
         best = selection.ordered[:verify]
-        selection.compare(verifying.verify(best, params, epochs, stages, verifying.Workspace(), download=downloaded))
+        selection.compare(
+            verification.verify(best, params, epochs, stages, verification.Workspace(), download=downloaded)
+        )
         _tell(selection)
-    logged.log_or_warn(selection, FOLDER)
+    mlflow_run.log_or_warn(selection, FOLDER)
     typer.echo(f"{FOLDER / 'selection.md'} says the same, selection.json as data")
 
 

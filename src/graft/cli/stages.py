@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from graft.cli import app, check_project
-from graft.cli.downloading import downloaded
+from graft.cli.registered import downloaded
 
 PANEL = "Stages (run by dvc repro)"
 Out = Annotated[Path, typer.Option(help="Folder this stage writes.")]
@@ -31,7 +31,7 @@ def validate(
     out: Out,
 ) -> None:
     """Judge the data; stop when an expectation of severity critical fails."""
-    from graft.records import DATA_DOCS
+    from graft.provenance.records import DATA_DOCS
 
     _run("validate", {"manifest": manifest, "class_map": class_map}, {"out": out}, lambda _: {"data_docs": DATA_DOCS})
 
@@ -92,7 +92,7 @@ def export(
     out: Out,
 ) -> None:
     """Write ONNX, prove it equal, write the model card; then publish to MLflow."""
-    from graft import publish
+    from graft.provenance.tracking import publish
 
     inputs = {"images": images, "class_map": class_map, "model": model, "metrics": metrics, "card": card}
     _run("export", inputs, {"out": out}, lambda _: _measured("export"))
@@ -108,21 +108,21 @@ def _run(
     import importlib
 
     check_project()
-    from graft.cli.running import run_stage
+    from graft.cli.stage_run import run_stage
 
     name = stage.replace("-", "_")
     run_stage(stage, lambda: getattr(importlib.import_module(f"pipeline.{name}"), name), inputs, outputs, extras)
 
 
 def _measured(stage: str) -> dict[str, Any]:
-    from graft.records import MEASURED
+    from graft.provenance.records import MEASURED
 
     MEASURED.mkdir(parents=True, exist_ok=True)
     return {"measured": MEASURED / f"{stage}.json"}
 
 
 def _resume_measure_and_listen(fingerprint: str) -> dict[str, Any]:
-    from graft import publish
+    from graft.provenance.tracking import publish
 
     listen = publish.listener("fine-tune", fingerprint)
     return {"resume": Path(".resume") / fingerprint, "listen": listen, **_measured("fine-tune")}

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from graft.foundation.class_map import IGNORE_INDEX
 from graft.metrics.confusion import Marginals
-from graft.sample import IGNORE_INDEX
 
 MAX_PIXELS_COUNTED = 1 << 24  # at a time: OpenCV answers in float32, which holds no larger whole numbers exactly
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from graft.sample import IGNORE_INDEX
+from graft.foundation.class_map import IGNORE_INDEX
 
 # 4,096 of an image's pixels, spread evenly: neighbours say the same, and all of them would double the time.
 MAX_PIXELS_PER_IMAGE = 4096

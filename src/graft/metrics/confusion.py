@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graft.sample import IGNORE_INDEX
+from graft.foundation.class_map import IGNORE_INDEX
 
 if TYPE_CHECKING:
     import torch

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from graft.errors import GraftError
+from graft.foundation.errors import GraftError
 from graft.scenes import buildings, furniture, ground, layout, people, sensor, vehicles, weather
 from graft.scenes.canvas import LIT, OVERSAMPLING, SKY, SKY_DEPTH_M, Canvas
 from graft.scenes.lighting import Lighting, light_scene

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import Field, ValidationError
 
-from graft.choices import Choice, resolve
-from graft.errors import GraftError
-from graft.models import resolve_model
-from graft.params import Section, Spec
-from graft.params_file import read_tree
-from graft.weights import WEIGHTS
+from graft.foundation.choices import Choice, resolve
+from graft.foundation.errors import GraftError
+from graft.models.architectures import resolve_model
+from graft.models.weights import WEIGHTS
+from graft.params.params_file import read_tree
+from graft.params.sections import Section, Spec
 
 if TYPE_CHECKING:
     from ruamel.yaml.comments import CommentedSeq

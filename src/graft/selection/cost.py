@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from graft.checkpoints import ModelSpec
-from graft.models import Model
-from graft.predicting import prepared
-from graft.predicting_torch import torch_runner
+from graft.inference.image_to_logits import prepared
+from graft.inference.torch_runner import torch_runner
+from graft.models.architectures import Model
+from graft.models.saved_model import ModelSpec
 
 NUM_WARM_UPS, NUM_RUNS = 2, 9
 

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.sample import write_json
+from graft.foundation.content import write_json
 from graft.selection.ranking import Scored
 
 if TYPE_CHECKING:
-    from graft.selection.selecting import Selection
+    from graft.selection.select import Selection
 
 NOTHING = "-"
 

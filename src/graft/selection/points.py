@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from graft.choices import Choice, resolve
-from graft.datasets.images import decode_mask
-from graft.datasets.resizing import RESIZES, resize_image, resize_mask
-from graft.datasets.shards import Row, num_rows, read_rows
-from graft.datasets.stacks import decode
-from graft.datasets.statistics import counts_of, nothing, statistics
-from graft.errors import GraftError
-from graft.progress import progress
-from graft.records import content_digest, digest_of
-from graft.sample import IGNORE_INDEX, ClassMap, content_seed
+from graft.data.augmented.statistics import counts_of, nothing, statistics
+from graft.data.images.codec import decode_mask
+from graft.data.images.stacks import decode
+from graft.data.resize import RESIZES, resize_image, resize_mask
+from graft.data.shards import Row, num_rows, read_rows
+from graft.foundation.choices import Choice, resolve
+from graft.foundation.class_map import IGNORE_INDEX, ClassMap
+from graft.foundation.content import content_seed
+from graft.foundation.errors import GraftError
+from graft.foundation.progress import progress
+from graft.provenance.records import content_digest, digest_of
 
 if TYPE_CHECKING:
-    from graft.params import Params
+    from graft.params.sections import Params
 
 # Masks are reduced to this stride, the finest that the heads of small segmenters read. One for all candidates: with a
 # stride of their own, those of coarse features would be asked an easier question.

@@ -1,0 +1,161 @@
+"""How a stage command runs: alone, on sealed inputs, into folders that take their place only when all is done."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from graft.foundation.content import listing, read_json, write_json
+from graft.foundation.errors import GraftError
+from graft.foundation.progress import say, seconds_in_loops
+from graft.params.params_file import as_recorded, load_params
+from graft.provenance import records
+
+
+def run_stage(
+    stage: str,
+    load: Callable[[], Callable[..., dict[str, float]]],
+    inputs: dict[str, Path],
+    outputs: dict[str, Path],
+    extras: Callable[[str], dict[str, Any]] | None = None,
+) -> None:
+    """Runs one stage and writes its record.
+
+    Args:
+        stage: Its name in `dvc.yaml`.
+        load: Imports and returns the stage function.
+        inputs: Paths it reads, by argument name.
+        outputs: Folders it writes, by argument name.
+        extras: Given the fingerprint, further arguments of this stage (a resume folder, a listener).
+    """
+    with alone(stage) as waited:
+        params = load_params()
+        declared = records.declared(stage, params)
+        _check_paths(declared, inputs, outputs)
+        runtime = params.runtime if "runtime" in declared.params else None
+        sealed = records.seal(declared, as_recorded(params, declared.params), runtime)
+        if waited and is_done(sealed):
+            say(f"graft {stage}: the run that was under way has finished with the same inputs; its result stands.")
+            return
+        sections = {name: params.section(name) for name in declared.params}
+        started = time.perf_counter()
+        with in_place_of(stage, outputs) as folders:
+            arguments = {**sections, **inputs, **folders, **(extras(sealed.fingerprint) if extras else {})}
+            metrics = load()(**arguments)
+            sealed.verify()
+            _check_params_stayed(sealed)
+            written = {path.as_posix(): listing(folders[name]) for name, path in outputs.items()}
+        write_record(sealed, written, metrics)
+        if "resume" in arguments:  # dvc repro --force would find a finished checkpoint and train nothing
+            shutil.rmtree(arguments["resume"], ignore_errors=True)
+        measure(stage, {"seconds": time.perf_counter() - started, "loop_seconds": seconds_in_loops()})
+
+
+def _check_paths(declared: records.Declared, inputs: dict[str, Path], outputs: dict[str, Path]) -> None:
+    """Refuses paths that `dvc.yaml` does not declare: the record would speak of other files than the stage used."""
+    pairs = [(inputs, declared.inputs), (outputs, declared.outputs)]
+    strange = [path for given, known in pairs for path in given.values() if path not in map(Path, known)]
+    if strange:
+        raise GraftError(
+            f"{', '.join(map(str, strange))}: not declared for {declared.stage}",
+            where="dvc.yaml",
+            rule="a stage reads and writes what dvc.yaml says, so that its record tells the truth",
+            remedy=f"run dvc repro {declared.stage}; your own images are named by ingest.root in params.yaml",
+        )
+
+
+def _check_params_stayed(sealed: records.Seal) -> None:
+    """Refuses a params file edited meanwhile: DVC reads it when the stage has ended and would note the new values."""
+    if as_recorded(load_params(), sealed.stage.params) != sealed.params:
+        raise GraftError(
+            f"params.yaml changed while {sealed.stage.stage} was at work",
+            rule="what a record says was used is what was used",
+            remedy="run dvc repro again",
+        )
+
+
+@contextmanager
+def alone(stage: str) -> Iterator[bool]:
+    """Holds the lock of a stage; yields whether it had to wait for another run of it.
+
+    A killed `dvc` leaves its stage running: the next start must not write to the same folders beside it.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = Path(".locks")
+    folder.mkdir(exist_ok=True)
+    lock = FileLock(folder / f"{stage}.lock")
+    try:
+        lock.acquire(timeout=0)
+        waited = False
+    except Timeout:
+        say(f"graft {stage}: another run of this stage is under way here; waiting for it to end …")
+        lock.acquire()
+        waited = True
+    try:
+        yield waited
+    finally:
+        lock.release()
+
+
+@contextmanager
+def in_place_of(stage: str, outputs: dict[str, Path]) -> Iterator[dict[str, Path]]:
+    """Empty folders to write to; they replace the outputs when the block ends well and vanish when it does not."""
+    from graft.data.expectations import GateClosed
+
+    folders = {name: path.parent / f".tmp-{stage}-{path.name}" for name, path in outputs.items()}
+
+    def replace() -> None:
+        (records.RECORDS / f"{stage}.json").unlink(missing_ok=True)  # it speaks of what now goes
+        for name, path in outputs.items():
+            shutil.rmtree(path, ignore_errors=True)
+            folders[name].rename(path)
+
+    try:
+        for folder in folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        try:
+            yield folders
+        except GateClosed:  # the gate's report is what a person needs to open it
+            replace()
+            raise
+        replace()
+    except BaseException:
+        for folder in folders.values():
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def is_done(sealed: records.Seal) -> bool:
+    """Whether the record on disk has this fingerprint and every output still has the digest it states."""
+    path = sealed.stage.record
+    if not path.is_file():
+        return False
+    record = read_json(path)
+    return record["fingerprint"] == sealed.fingerprint and all(
+        Path(out).exists() and records.digest_of(Path(out)) == digest for out, digest in record["outputs"].items()
+    )
+
+
+def write_record(sealed: records.Seal, outputs: dict[str, dict[str, str]], metrics: dict[str, float]) -> None:
+    """Writes the record of a stage in one step."""
+    path = sealed.stage.record
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pending = path.parent / f".tmp-{path.name}"
+    sealed.write_record(pending, outputs, metrics)
+    pending.replace(path)
+
+
+def measure(stage: str, facts: dict[str, float]) -> None:
+    """Adds what a clock decided to `reports/measured/<stage>.json`."""
+    path = records.MEASURED / f"{stage}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    known = read_json(path) if path.is_file() else {}
+    pending = path.with_name(f".tmp-{path.name}")
+    write_json(pending, known | facts)
+    pending.replace(path)

@@ -1,0 +1,124 @@
+"""The doctor's look at Python, the locked packages, the device and the disk."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from graft.commands.doctor.finding import Finding, named
+from graft.foundation import machine
+from graft.foundation.content import sha256_of
+from graft.foundation.workers import num_usable_cores
+from graft.params.sections import Runtime
+
+LOCK = Path("requirements.lock")
+PARAMS = Path("params.yaml")
+LEAST_FREE_GIB, COMFORTABLE_FREE_GIB = 1.0, 10.0
+
+
+def python() -> Iterable[Finding]:
+    """Whether this Python is one that the locked packages exist for."""
+    version = platform.python_version()
+    fact = f"{version} in {sys.prefix}"
+    if (3, 11) <= sys.version_info < (3, 14):
+        yield Finding("Python", "ok", fact)
+    else:
+        yield Finding("Python", "wrong", fact, "make setup PYTHON=python3.12 (3.11, 3.12 and 3.13 are supported)")
+
+
+def lock_file() -> Iterable[Finding]:
+    """Whether what is installed is what the lock file names; its digest is part of every record."""
+    if not LOCK.is_file():
+        yield Finding("environment", "wrong", f"there is no {LOCK}", f"git checkout {LOCK}")
+        return
+    differing, digest = differing_packages(LOCK), sha256_of(LOCK)[:16]
+    if not differing:
+        yield Finding("environment", "ok", f"is {LOCK} (sha256 {digest}…)")
+        return
+    fact = f"is not {LOCK} (sha256 {digest}…): {named(differing)}"
+    yield Finding("environment", "wrong", fact, "rm -f .venv/installed && make setup")
+
+
+def differing_packages(lock: Path) -> list[str]:
+    """Packages that are absent or of another version than a lock file says for this machine, a few words each."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    installed = {canonicalize_name(found.metadata["Name"]): found.version for found in metadata.distributions()}
+    lines = (line.split("\\")[0].strip() for line in lock.read_text(encoding="utf-8").splitlines())
+    differing = []
+    for wanted in (Requirement(line) for line in lines if "==" in line and not line.startswith(("#", "--"))):
+        if wanted.marker is not None and not wanted.marker.evaluate():
+            continue
+        version = installed.get(canonicalize_name(wanted.name))
+        if version is None:
+            differing.append(f"{wanted.name} is absent")
+        elif not wanted.specifier.contains(version, prereleases=True):
+            differing.append(f"{wanted.name} {version} ({wanted.specifier} is locked)")
+    return differing
+
+
+def device() -> Iterable[Finding]:
+    """The device and threads that params.yaml asks for, and the GPU that is here."""
+    driver = machine.nvidia_driver()
+    runtime = _runtime()
+    if isinstance(runtime, Finding):
+        yield runtime
+        return
+    yield Finding("driver", "ok", f"NVIDIA {driver}" if driver else "no NVIDIA driver")
+    cores = num_usable_cores()
+    threads = f"{runtime.num_threads} (runtime.num_threads) on {cores} usable cores"
+    if runtime.num_threads > cores:
+        yield Finding("threads", "warning", threads, f"runtime.num_threads: {cores}, or expect it to be slow")
+    else:
+        yield Finding("threads", "ok", threads)
+    if runtime.device == "cpu" and driver is None:
+        yield Finding("device", "ok", "cpu (runtime.device); no GPU is here")
+        return
+    yield _torch_device(runtime.device, driver)
+
+
+def _torch_device(name: str, driver: str | None) -> Finding:
+    """Asks torch, which takes a second or two to import."""
+    import torch
+
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    seen = "; ".join(machine.gpus()) or "none"
+    fact = f"{name} (runtime.device); GPU: {seen}; torch {torch.__version__}"
+    if not there[name]:
+        reason = "torch cannot use the driver" if driver and name == "cuda" else f"this machine has no {name}"
+        remedy = "install a driver that this torch supports, or set runtime.device: cpu"
+        return Finding("device", "wrong", f"{fact}: {reason}", remedy)
+    if name == "cpu" and there["cuda"]:
+        return Finding("device", "warning", f"{fact}: it will stay idle", "runtime.device: cuda uses it")
+    return Finding("device", "ok", fact)
+
+
+def _runtime() -> Runtime | Finding:
+    from pydantic import ValidationError
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        content: Any = YAML(typ="safe").load(PARAMS.read_text(encoding="utf-8"))
+        return Runtime.model_validate(content["runtime"])
+    except (OSError, KeyError, TypeError, YAMLError, ValidationError) as error:
+        reason = type(error).__name__
+        return Finding("params", "wrong", f"the runtime section of {PARAMS} cannot be read ({reason})", "graft check")
+
+
+def disk() -> Iterable[Finding]:
+    """Room for data, cache and models."""
+    free = shutil.disk_usage(".").free / 2**30
+    fact = f"{free:.1f} GiB free here"
+    if free < LEAST_FREE_GIB:
+        yield Finding("disk", "wrong", fact, "free some room: dvc gc --workspace drops cached results no longer named")
+    elif free < COMFORTABLE_FREE_GIB:
+        yield Finding("disk", "warning", fact, "dvc gc --workspace drops cached results no longer named")
+    else:
+        yield Finding("disk", "ok", fact)

@@ -1,0 +1,151 @@
+"""The models there are, with what one needs to choose: size, input rule, weights and their licence; no network."""
+
+from __future__ import annotations
+
+import fnmatch
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from graft.foundation.choices import Choice, option_rules
+from graft.foundation.errors import GraftError
+from graft.models.architectures import MODELS, build
+from graft.models.architectures.parts.segmentation_models import UNIVERSAL
+from graft.models.architectures.parts.timm_library import timm_names
+from graft.models.weights.torchvision import published_weights
+
+NUM_CLASSES = 21
+UNKNOWN = "unknown"
+# Models that the bundled weights fit, all but the first by their backbone, and the licence of those weights.
+SEGMENTERS = ("lraspp", "deeplabv3", "fcn")
+BUNDLED = dict.fromkeys(
+    [*((name, "mobilenet_v3_large") for name in SEGMENTERS), ("mobilenet_v3", "large")], "Apache-2.0"
+)
+# Outlining a model takes a tenth of a second; the answer should take a few.
+MOST_OUTLINED = 20
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A line of the list.
+
+    Attributes:
+        name: Of the entry; `encoder` for what goes under any decoder.
+        task: `segmentation` or `classification`.
+        variant: Value of its option `variant`, `backbone` or `encoder`.
+        num_parameters: For 21 classes; None where it was not counted or the library cannot build it.
+        input_rule: Sizes it takes, in words.
+        weights: Names of the weights that a source can load into it.
+        licence: Of these weights.
+    """
+
+    name: str
+    task: str
+    variant: str
+    num_parameters: int | None = None
+    input_rule: str = ""
+    weights: tuple[str, ...] = ()
+    licence: str = UNKNOWN
+
+
+def listed(pattern: str | None, task: str | None) -> list[Listed]:
+    """Each entry with its default variant; with a pattern, every entry, variant and encoder whose name fits it.
+
+    Args:
+        pattern: With the wildcards `*`, `?` and `[…]`; without any, a part of the name.
+        task: Of that task only.
+    """
+    rows = [row for row in _candidates(pattern is not None) if task in (None, row.task)]
+    if pattern is not None:
+        wanted = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
+        rows = [
+            row for row in rows if fnmatch.fnmatchcase(row.variant, wanted) or fnmatch.fnmatchcase(row.name, wanted)
+        ]
+    outlined = rows if pattern is None else rows[:MOST_OUTLINED]
+    return [_with_weights(_outlined(row)) for row in outlined] + [_with_weights(row) for row in rows[len(outlined) :]]
+
+
+def _candidates(with_variants: bool) -> Iterator[Listed]:
+    for task, entries in MODELS.items():
+        for name, entry in entries.items():
+            option, default, values = _variants(entry)
+            yield Listed(name, task, default)
+            if with_variants and option != "encoder":
+                yield from (Listed(name, task, value) for value in values if value != default)
+    if with_variants:
+        import segmentation_models_pytorch as smp
+
+        encoders = [*smp.encoders.get_encoder_names(), *(f"{UNIVERSAL}{name}" for name in _untagged())]
+        yield from (Listed("encoder", "segmentation", name) for name in encoders)
+
+
+def _variants(entry: Any) -> tuple[str, str, Iterable[str]]:
+    """The option that says which network is meant, its default and the values it may have."""
+    hints, rules = get_type_hints(entry), option_rules(entry)
+    for option in ("variant", "backbone", "encoder"):
+        if option in rules:
+            is_literal = get_origin(hints[option]) is Literal
+            values = get_args(hints[option]) if is_literal else _untagged() if option == "variant" else ()
+            return option, rules[option][1], values
+    return "", "", ()
+
+
+def _untagged() -> Iterator[str]:
+    return (name for name in timm_names() if "." not in name)
+
+
+def _outlined(row: Listed) -> Listed:
+    """With the number of parameters and the input rule of a model without values."""
+    import torch
+
+    name, option = ("fpn", "encoder") if row.name == "encoder" else (row.name, _variants(MODELS[row.task][row.name])[0])
+    spec = {"name": name, **({option: row.variant} if option else {})}
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            try:
+                with torch.device("meta"):
+                    model = build(row.task, spec, NUM_CLASSES)
+            except GraftError:  # a Mix Transformer reads values while it is built
+                model = build(row.task, spec, NUM_CLASSES)
+    except GraftError:
+        return replace(row, input_rule="not with this decoder" if option == "encoder" else "cannot be built here")
+    part = model.backbone if row.name == "encoder" else model
+    count = sum(parameter.numel() for parameter in part.parameters())
+    return replace(row, num_parameters=count, input_rule=_rule(model))
+
+
+def _rule(model: Any) -> str:
+    if model.fixed_size_px:
+        return f"exactly {model.fixed_size_px} px"
+    multiple = f", multiples of {model.padding_multiple}" if model.padding_multiple > 1 else ""
+    side = 4 * model.min_side_px
+    return f"from {model.min_side_px} px{multiple}{', batches of 2' if model.needs_two(side, side) else ''}"
+
+
+def _with_weights(row: Listed) -> Listed:
+    name = row.variant.removeprefix(UNIVERSAL)
+    if row.name == "timm" or row.variant.startswith(UNIVERSAL):
+        tags, licence = _of_timm(name)
+        return replace(row, weights=tags, licence=licence)
+    published, licence = _of_torchvision(row)
+    if bundled := BUNDLED.get((row.name, row.variant)):
+        return replace(row, weights=("bundled", *published), licence=f"{bundled} (bundled), {licence}")
+    return replace(row, weights=published, licence=licence)
+
+
+def _of_torchvision(row: Listed) -> tuple[tuple[str, ...], str]:
+    name = "fpn" if row.name == "encoder" else row.name
+    members = published_weights(Choice(name, MODELS[row.task][name], {"variant": row.variant}))
+    licences = {member.meta.get("license", UNKNOWN) for member in members.values()} or {UNKNOWN}
+    return tuple(members), ", ".join(sorted(licences))
+
+
+def _of_timm(name: str) -> tuple[tuple[str, ...], str]:
+    import timm
+
+    names = [name] if "." in name else timm.list_pretrained(f"{name}.*")
+    licences = {(settings.license if (settings := timm.get_pretrained_cfg(tagged)) else None) for tagged in names}
+    return tuple(tagged.partition(".")[2] for tagged in names), ", ".join(
+        sorted(found or UNKNOWN for found in licences)
+    )

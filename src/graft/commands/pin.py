@@ -1,0 +1,82 @@
+"""Pins the pretrained weights of a params file: alias to version, name to revision, and always the digest."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from graft.foundation.content import sha256_of
+from graft.foundation.errors import GraftError
+from graft.models.architectures import resolve_model
+from graft.models.weights.download import cache_folder, fetch
+from graft.models.weights.registry import FILE
+from graft.models.weights.timm import fetched, newest_revision, published
+from graft.models.weights.torchvision import member
+from graft.params.params_edit import write_tree
+from graft.params.params_file import PARAMS_FILE, load_params, read_tree
+from graft.provenance.tracking import model_versions
+
+
+def pin(path: Path = PARAMS_FILE) -> list[str]:
+    """Writes what pins `pretrain_load.source` into the params file; a line for each value that is new.
+
+    Raises:
+        GraftError: The params file breaks a rule, or the weights cannot be had.
+    """
+    params, tree = load_params(path), read_tree(path)
+    written = params.pretrain_load.source
+    spec = {"name": written} if isinstance(written, str) else written
+    new = {key: value for key, value in pins(spec, params.task, params.model).items() if spec.get(key) != value}
+    if new:
+        tree["pretrain_load"]["source"].update(new)
+        write_tree(path, tree)
+    return [f"{path}: pretrain_load.source.{key}: {value}" for key, value in new.items()]
+
+
+def pins(spec: Mapping[str, Any], task: str, model: str | Mapping[str, Any]) -> dict[str, str]:
+    """The options of a source that name its bytes once and for all; none where it needs none.
+
+    Args:
+        spec: The source as it stands in the params file, possibly with an alias.
+        task: Of the params file.
+        model: Of the params file; torchvision's weights are named by it.
+
+    Raises:
+        GraftError: The weights cannot be had.
+    """
+    match spec.get("name"):
+        case "file":
+            return {"sha256": sha256_of(_existing(Path(spec.get("path", ""))))}
+        case "torchvision":
+            address = member(resolve_model(task, model), spec.get("weights", "")).url
+            return {"sha256": fetch(address, cache_folder() / Path(address).name, None)}
+        case "timm":
+            return _pins_of_hub(spec.get("weights", ""))
+        case "registry":
+            return _pins_of_version(spec.get("model_uri", ""))
+    return {}
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise GraftError("weights file not found", where=path, remedy="correct pretrain_load.source.path")
+    return path
+
+
+def _pins_of_hub(weights: str) -> dict[str, str]:
+    """The newest revision of timm's weights and the digest of their file."""
+    repository = cast(str, published(weights).hf_hub_id)
+    revision = newest_revision(repository)
+    return {"revision": revision, "sha256": fetched(repository, revision, None)[1]}
+
+
+def _pins_of_version(uri: str) -> dict[str, str]:
+    """The version an alias points at, and the digest of its weights."""
+    version = model_versions.version_behind(uri)
+    with tempfile.TemporaryDirectory() as folder:
+        return {
+            "model_uri": version,
+            "sha256": sha256_of(model_versions.download_model(version, Path(folder)) / FILE),
+        }

@@ -1,0 +1,78 @@
+"""The short table that `make repro` ends with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json
+from graft.provenance.records import MEASURED
+
+METRICS = Path("reports/evaluation/metrics.json")
+CLASS_MAP = Path("data/interim/class_map.json")
+REPORT = Path("reports/evaluation/report.html")
+
+
+def print_summary() -> None:
+    """Prints scores per class and overall beside the baseline's, latency, and where to look next."""
+    from rich.console import Console
+
+    from graft.provenance.tracking.mlflow_store import store_uri
+
+    console = Console(highlight=False, soft_wrap=True)
+    metrics = read_json(METRICS)
+    console.print(_table(metrics))
+    for note in _notes(metrics):
+        console.print(note)
+    console.print(f"Report     {REPORT}   (open it in a browser)")
+    console.print(f"MLflow UI  {_where_to_look(store_uri())}")
+
+
+def _where_to_look(store: str) -> str:
+    """The address of a server is that of its pages; a store without one is shown by a server of one's own."""
+    if urlsplit(store).scheme in ("http", "https"):
+        return store
+    return f".venv/bin/mlflow ui --backend-store-uri {store}   then http://127.0.0.1:5000"
+
+
+def _table(metrics: dict[str, Any]) -> Any:
+    from rich.table import Table
+
+    baseline = metrics.get("baseline")
+    headline, per_class = ("mean_iou", "iou") if "mean_iou" in metrics else ("accuracy", "recall")
+    title = f"{metrics['num_images']} {metrics['split']} images" + (", synthetic" if metrics["synthetic"] else "")
+    table = Table(title=title, title_justify="left", show_footer=True)
+    table.add_column("class", footer={"mean_iou": "mean IoU"}.get(headline, headline))
+    table.add_column(f"adapted {per_class}".replace("iou", "IoU"), justify="right", footer=_percent(metrics[headline]))
+    if baseline:
+        table.add_column("from scratch", justify="right", footer=_percent(baseline[headline]))
+        table.add_column("gain", justify="right", footer=_points(metrics[headline], baseline[headline]))
+    for name in ClassMap.read(CLASS_MAP).names:
+        value = metrics[per_class][name]
+        row = [name, _percent(value)]
+        if baseline:
+            row += [_percent(baseline[per_class][name]), _points(value, baseline[per_class][name])]
+        table.add_row(*row)
+    return table
+
+
+def _notes(metrics: dict[str, Any]) -> list[str]:
+    notes = []
+    if metrics.get("selected_on_this_split"):
+        notes.append("Note       the best epoch was selected on this very split: expect less on new images")
+    measured = MEASURED / "export.json"
+    latency = read_json(measured) if measured.is_file() else {}
+    if "onnx_ms" in latency:
+        onnx, eager = latency["onnx_ms"], latency["eager_ms"]
+        notes.append(f"Latency    {onnx:.1f} ms an image in ONNX Runtime, {eager:.1f} ms in torch (one thread)")
+    return notes
+
+
+def _percent(value: float | None) -> str:
+    return "absent" if value is None else f"{100 * value:.1f}%"
+
+
+def _points(value: float | None, other: float | None) -> str:
+    return "" if value is None or other is None else f"{100 * (value - other):+.1f} points"

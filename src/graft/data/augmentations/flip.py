@@ -1,0 +1,23 @@
+"""The policy that mirrors."""
+
+from __future__ import annotations
+
+from graft.data.augmentations.policy import library
+from graft.data.augmentations.shared_options import Probability, flipped, flipped_upside_down
+from graft.data.augmentations.steps import Steps
+
+
+def flip(
+    *, probability: Probability = 0.5, vertical_probability: Probability = 0.0, quarter_turns: bool = False
+) -> Steps:
+    """Left and right exchanged; top and bottom, or quarter turns, where up and down mean nothing.
+
+    The cheapest augmentation and the one that seldom harms, except where sides mean something (text, traffic signs).
+
+    Args:
+        probability: Of exchanging left and right.
+        vertical_probability: Of exchanging top and bottom (microscope, camera drone).
+        quarter_turns: Also turn by 0, 90, 180 or 270 degrees, all as likely.
+    """
+    turned = [library().RandomRotate90(p=1.0)] if quarter_turns else []
+    return Steps([*flipped(probability), *flipped_upside_down(vertical_probability), *turned])

@@ -1,0 +1,121 @@
+"""The rules that stop the pipeline: what would make every later number wrong."""
+
+from __future__ import annotations
+
+from graft.data.expectations.manifest import REQUIRED_COLUMNS
+from graft.data.expectations.rules import Rule, absent
+from graft.foundation.class_map import SPLITS, ClassMap
+
+ONE_SIDE = "keep one copy, in one split; where the source writes lists, correct them"
+
+
+def structure_rules() -> list[Rule]:
+    """The two rules that come first: a missing column or no row at all would let the others pass or break."""
+    return [
+        Rule(
+            "columns_present", "critical", "images", "", "columns", {"column_set": list(REQUIRED_COLUMNS)},
+            "the manifest has every column",
+            "each rule below reads a column of it; without one nothing can be said about the images",
+            "the manifest was changed by hand or by an older version: run dvc repro --force ingest",
+        ),
+        Rule(
+            "rows_present", "critical", "images", "", "num_rows", {"min_value": 1},
+            "the manifest has a row per image, at least one",
+            "an empty table satisfies every other rule",
+            "check ingest.root and the patterns of ingest.source in params.yaml",
+        ),
+    ]  # fmt: skip
+
+
+def row_rules() -> list[Rule]:
+    """The rules about ids and splits."""
+    return [
+        Rule(
+            "ids_unique", "critical", "images", "id", "unique", {},
+            "every id names one image", "predictions, reports and allow-lists speak of images by id",
+            "rename one of the files, or narrow the patterns of ingest.source",
+        ),
+        Rule(
+            "splits_known", "critical", "images", "split", "one_of", {"value_set": list(SPLITS)},
+            f"the split of every image is one of {', '.join(SPLITS)}", "an image in no split is used by no stage",
+            "correct the lists or the folder names of the source",
+        ),
+        Rule(
+            "splits_filled", "critical", "splits", "num_images", "between", {"min_value": 1},
+            "train and val hold at least one image each",
+            "without train there is nothing to learn from, without val no epoch can be chosen",
+            "give the source more images or larger split fractions",
+        ),
+    ]  # fmt: skip
+
+
+def label_rules(class_map: ClassMap) -> list[Rule]:
+    """The rules about masks and labels."""
+    segmentation = class_map.task == "segmentation"
+    kind = "mask" if segmentation else "label"
+    names = ", ".join(class_map.names)
+    amount = "labelled pixel" if segmentation else "image"
+    shared = [
+        absent(
+            "critical", "labels_present", "label_problem", f"every image of train, val and test has a {kind}",
+            f"an image without a {kind} teaches nothing and cannot be scored",
+            f"add the {kind}, or move the image to the unlabelled split",
+        ),
+        Rule(
+            "classes_in_train", "critical", "classes", "train_amount", "between", {"min_value": 1},
+            f"every class has at least one {amount} in train", "a class that was never shown is never predicted",
+            "move images of the class into train, or take the class out of the class map",
+        ),
+    ]  # fmt: skip
+    return shared + (mask_rules(names) if segmentation else [_known_labels(class_map)])
+
+
+def mask_rules(names: str) -> list[Rule]:
+    """The rules about masks; `names` lists the classes."""
+    return [
+        absent(
+            "critical", "sizes_equal", "size_difference", "an image and its mask have the same size in pixels",
+            "each pixel would be taught the class of another one",
+            "export the mask again at the size of its image (nearest neighbour), or pair the right files",
+        ),
+        absent(
+            "critical", "mask_values_known", "unknown_mask_values",
+            f"every mask value belongs to a class ({names}) or is ignored",
+            "pixels of no class are left out of training and scores without anyone deciding so",
+            "name the value in the classes of ingest.source, or correct the mask",
+        ),
+        absent(
+            "critical", "masks_lossless", "lossy_mask", "masks are stored in a lossless format",
+            "lossy compression blurs class values into other values, above all along edges",
+            "export the masks again as PNG from the annotations; saving the lossy file as PNG does not mend it",
+        ),
+    ]  # fmt: skip
+
+
+def leak_rules(class_map: ClassMap) -> list[Rule]:
+    """The rules about images that stand on both sides of a split."""
+    official = class_map.official_splits
+    return [
+        absent(
+            "critical", "exact_duplicates_across_splits", "copy_in_other_split",
+            "no image stands in two splits, byte for byte",
+            "a score on an image that was learnt by heart says nothing about new images", ONE_SIDE,
+        ),
+        absent(
+            "warning" if official else "critical", "groups_across_splits", "group_in_other_split",
+            "images of one group (a clip, a place, a patient) stand in one split",
+            "images of one group resemble each other, so scores come out higher than on new groups"
+            + ("; the source's own lists do this, so results stay comparable with others'" if official else ""),
+            "quote scores as the source's protocol, or split by group yourself" if official
+            else "split by group: put all images of the group into one split",
+        ),
+    ]  # fmt: skip
+
+
+def _known_labels(class_map: ClassMap) -> Rule:
+    last = class_map.num_classes - 1
+    return Rule(
+        "labels_known", "critical", "images", "label", "between", {"min_value": 0, "max_value": last},
+        f"every label is a class ({', '.join(class_map.names)})", "a label outside the class map has no meaning",
+        "name the class in the source, or correct the label",
+    )  # fmt: skip

@@ -1,0 +1,241 @@
+"""What is true of a file, found in one look at it: a row with its bytes, or the reason why it cannot become one."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from graft.data.formats.listing import Entry, Reader
+from graft.data.formats.translation import Translated, Translation, Translations
+from graft.data.images.codec import as_rgb, encode_png, opened
+from graft.data.images.stacks import ImageKind, composite, joined, parts
+from graft.foundation.errors import GraftError
+
+THUMBNAIL_PX = 32
+ORIENTATION_TAG = 0x0112
+# Where Pillow looks for the orientation, and what in a PNG announces it.
+ORIENTED_BY = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
+PNG_ORIENTED_BY = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type exif")
+STACK_MODE = "stack"  # beside what Pillow calls modes
+BITS_PER_SAMPLE_TAG = 258
+LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "AVIF"})
+BLUE_GREEN_RED_LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
+# JPEG decodes to an eighth, a quarter or half of its size for little; every byte of the file is read all the same.
+REDUCED_GREY = (
+    (8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
+    (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
+    (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
+)
+BITS_OF_MODE = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Reads an entry and describes it; picklable, so that every core can do it.
+
+    Calling it gives a dict with the columns of the shards and of the manifest, or a list of problems.
+    """
+
+    read: Reader
+    translation: Translation | Translations | None
+    batch: str
+    max_pixels: int
+    kind: ImageKind
+
+    def __call__(self, entry: Entry) -> dict[str, Any] | list[str]:
+        try:
+            image, mask = self.read(entry)
+        except OSError as error:
+            return [f"{error.filename or entry.id}: cannot be read ({error.strerror or error})"]
+        except GraftError as error:
+            return [str(error)]
+        row: dict[str, Any] = {
+            **{name: getattr(entry, name) for name in ("id", "split", "domain", "group", "label")},
+            "batch": self.batch,
+            "image": image,
+            "image_sha256": hashlib.sha256(image).hexdigest(),
+            "num_bytes": len(image),
+        }
+        problems: list[str] = []
+        for describe in (lambda: self._image_facts(image, entry), lambda: self._mask_facts(mask, entry)):
+            try:
+                row |= describe()
+            except GraftError as error:
+                problems.append(str(error))
+        return problems or row
+
+    def _image_facts(self, image: bytes, entry: Entry) -> dict[str, Any]:
+        if self.kind.max_value is None:
+            return image_facts(image, entry.id, self.max_pixels)
+        return stack_facts(image, self.kind, entry.id, self.max_pixels)
+
+    def _mask_facts(self, mask: bytes | None, entry: Entry) -> dict[str, Any]:
+        if mask is None or self.translation is None:
+            return {"mask": None, "mask_sha256": None}
+        return mask_facts(mask, self.translation.of(entry), entry.mask or f"mask of {entry.id}", self.max_pixels)
+
+
+def image_facts(data: bytes, where: str, max_pixels: int) -> dict[str, Any]:
+    """Size, kind, luminance and perceptual hash of an encoded image.
+
+    Width and height are those `decode_image` gives, that is after EXIF orientation.
+
+    Raises:
+        GraftError: The image cannot be decoded or is too large.
+    """
+    with opened(data, where=where, max_pixels=max_pixels) as image:
+        mode, channels, size = image.mode, len(image.getbands()), image.size
+        orientation = _orientation(image, data)
+        thumbnail = _thumbnail(image, data)
+        bit_depth = _bit_depth(image, mode, data)
+    turned = orientation >= 5 and image.format != "TIFF"  # Pillow turns TIFF itself, its size included
+    return {
+        "format": "JPEG" if image.format == "MPO" else image.format,
+        "width": size[1] if turned else size[0],
+        "height": size[0] if turned else size[1],
+        "channels": channels,
+        "mode": mode,
+        "bit_depth": bit_depth,
+        "exif_orientation": orientation,
+        "mean_luminance": float(thumbnail.mean()),
+        "phash": perceptual_hash(thumbnail),
+    }
+
+
+def stack_facts(data: bytes, kind: ImageKind, where: str, max_pixels: int) -> dict[str, Any]:
+    """As `image_facts`, of a stack of channels; luminance and hash are those of its `composite`.
+
+    Raises:
+        GraftError: It cannot be decoded, is too large, or has not the channels of `kind`.
+    """
+    found = parts(data, kind, where=where, max_pixels=max_pixels)
+    image = joined(found, kind)
+    thumbnail = _luma(composite(image, kind.channels)[..., ::-1])
+    return {
+        "format": "+".join(part.format for part in found),
+        "width": image.shape[1],
+        "height": image.shape[0],
+        "channels": image.shape[2],
+        "mode": STACK_MODE,
+        "bit_depth": max(8 * part.values.itemsize for part in found),
+        "exif_orientation": 1,
+        "mean_luminance": float(thumbnail.mean()),
+        "phash": perceptual_hash(thumbnail),
+    }
+
+
+def mask_facts(data: bytes, translation: Translation, where: str, max_pixels: int) -> dict[str, Any]:
+    """The mask translated to an index PNG, and what was met on the way.
+
+    Raises:
+        GraftError: The mask cannot be decoded or is too large.
+    """
+    with opened(data, where=where, max_pixels=max_pixels) as image:
+        values = _mask_values(image, translation, data)
+        translated = translation.apply(values)
+        keep = image.mode == "L" and is_plain_png(image, data) and _same(values, translated)
+        lossy = image.format in LOSSY_FORMATS or (image.format == "WEBP" and b"VP8L" not in data[:64])
+    mask = data if keep else encode_png(translated.mask)
+    return {
+        "mask": mask,
+        "mask_sha256": hashlib.sha256(mask).hexdigest(),
+        "mask_format": image.format,
+        "mask_lossy": lossy,
+        "mask_width": translated.mask.shape[1],
+        "mask_height": translated.mask.shape[0],
+        "mask_counts": list(translated.counts),
+        "mask_void": translated.void,
+        "mask_unknown": translated.unknown,
+        "mask_unknown_values": list(translated.unknown_values) or None,
+    }
+
+
+def perceptual_hash(thumbnail: np.ndarray) -> str:
+    """64 bits, as 16 hex digits, that change little when an image is rescaled or recompressed.
+
+    The signs of the 8 x 8 lowest frequencies of the cosine transform, about their median without the constant term.
+
+    Args:
+        thumbnail: float32 [32, 32] grey.
+    """
+    low = cv2.dct(thumbnail)[:8, :8].ravel()
+    bits = low > np.median(low[1:])
+    return np.packbits(bits).tobytes().hex()
+
+
+def _thumbnail(image: Image.Image, data: bytes) -> np.ndarray:
+    """The image in grey, float32 [32, 32], each pixel a mean over its area; orientation is not applied."""
+    decoded = _decoded_by_opencv(image, data)
+    if decoded is None:
+        decoded = np.asarray(as_rgb(image))[..., ::-1]
+    return _luma(decoded)
+
+
+def _luma(decoded: np.ndarray) -> np.ndarray:
+    """Grey [H, W], or blue, green and red [H, W, 3], as float32 [32, 32] grey."""
+    means = cv2.resize(decoded, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return means if means.ndim == 2 else np.ascontiguousarray(means @ BLUE_GREEN_RED_LUMA)
+
+
+def _decoded_by_opencv(image: Image.Image, data: bytes) -> np.ndarray | None:
+    """Plain JPEG and PNG, faster than Pillow; None where the file is not plain, or is damaged and Pillow says how."""
+    flags = cv2.IMREAD_IGNORE_ORIENTATION
+    if image.format == "JPEG" and image.mode in ("L", "RGB"):
+        scale = min(image.size) // THUMBNAIL_PX
+        reduced = [flag for least, flag in REDUCED_GREY if scale >= least]
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags | (reduced or [cv2.IMREAD_GRAYSCALE])[0])
+    elif is_plain_png(image, data):
+        color = cv2.IMREAD_COLOR if image.mode == "RGB" else cv2.IMREAD_GRAYSCALE
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags | color)
+    else:
+        return None
+    return decoded
+
+
+def is_plain_png(image: Image.Image, data: bytes) -> bool:
+    """Whether it is a complete 8-bit grey or RGB PNG without transparency."""
+    plain = image.format == "PNG" and image.mode in ("L", "RGB") and data[24] == 8
+    return plain and "transparency" not in image.info and b"IEND" in data[-16:]
+
+
+def _orientation(image: Image.Image, data: bytes) -> int:
+    if image.format == "PNG" and any(name in data for name in PNG_ORIENTED_BY):
+        image.load()  # it may stand behind the pixels
+    if image.format in ("JPEG", "MPO", "PNG", "WEBP", "AVIF") and image.info.keys().isdisjoint(ORIENTED_BY):
+        return 1
+    value = image.getexif().get(ORIENTATION_TAG, 1)
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _bit_depth(image: Image.Image, mode: str, data: bytes) -> int:
+    if image.format == "PNG":
+        return data[24]  # IHDR comes first: 8 bytes of signature, 8 of chunk header, width, height, bit depth
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(BITS_PER_SAMPLE_TAG, (1,)))  # type: ignore[attr-defined]
+    return BITS_OF_MODE.get(mode, 8)
+
+
+def _mask_values(image: Image.Image, translation: Translation, data: bytes) -> np.ndarray:
+    """Grey values or palette indices [H, W], or RGB [H, W, 3]; transparency and orientation of a mask are ignored."""
+    if image.mode == "L" and image.format == "PNG" and (decoded := _decoded_by_opencv(image, data)) is not None:
+        return decoded
+    if image.mode == "P" and not translation.reads_colors:
+        return np.asarray(image)
+    if image.mode == "1":
+        return np.asarray(image.convert("L"))
+    if image.mode == "F":
+        raise GraftError("floating point values are no class ids; save it with 8 or 16 bits")
+    if image.mode == "L" or image.mode.startswith("I"):
+        return np.asarray(image)
+    if image.mode == "LA":
+        return np.asarray(image.getchannel(0))
+    return np.asarray(image.convert("RGB"))
+
+
+def _same(values: np.ndarray, translated: Translated) -> bool:
+    return values.ndim == 2 and values.dtype == np.uint8 and bool((values == translated.mask).all())

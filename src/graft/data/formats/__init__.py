@@ -1,0 +1,32 @@
+"""Formats a data set can come in: `(task, seed, root, *, options) -> Listing`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graft.data.formats.ade20k import ade20k
+from graft.data.formats.camvid import camvid
+from graft.data.formats.cityscapes import cityscapes
+from graft.data.formats.coco import coco
+from graft.data.formats.csv import csv
+from graft.data.formats.image_folder import image_folder
+from graft.data.formats.joined import joined
+from graft.data.formats.listing import Listing
+from graft.data.formats.mask_folder import mask_folder
+from graft.data.formats.scenes import scenes
+from graft.data.formats.stacks import stacks
+from graft.data.formats.voc import voc
+
+FORMATS: dict[str, Callable[..., Listing]] = {
+    "ade20k": ade20k,
+    "camvid": camvid,
+    "cityscapes": cityscapes,
+    "coco": coco,
+    "csv": csv,
+    "image_folder": image_folder,
+    "joined": joined,
+    "mask_folder": mask_folder,
+    "scenes": scenes,
+    "stacks": stacks,
+    "voc": voc,
+}

@@ -1,0 +1,147 @@
+"""CamVid in the layout of SegNet: `train.txt`, `val.txt`, `test.txt` list pairs of an image and its annotation.
+
+Annotation values 0…10 are the classes and 11 is void, which becomes 255. The lists name the files under a prefix of
+somebody else's machine; the last two parts of each path are what counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from graft.data.formats.files import FileReader, Found, find_files
+from graft.data.formats.listing import Entry, Listing, check_task
+from graft.data.formats.translation import Translation
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import content_seed
+from graft.foundation.errors import GraftError
+
+VOID_VALUE = 11
+
+
+def camvid(
+    task: str,
+    seed: int,
+    root: Path,
+    *,
+    num_train: Annotated[int, Field(ge=1)] | None = None,
+    val_clips: list[str] = [],  # noqa: B006  options are read, never changed
+) -> Listing:
+    """Frames of four drives through Cambridge, 11 classes, in the layout of SegNet: 367, 101 and 233 images.
+
+    Small enough to learn on in minutes, with splits many papers share. The splits are the official ones; a missing
+    `test.txt` means there is no test split. Frames of one drive are a clip, and the official splits tear clips, so
+    scores are those of known streets; `val_clips` asks about streets that training never saw.
+
+    Brostow et al. 2009, "Semantic Object Classes in Video: A High-Definition Ground Truth Database"; the split and the
+    11 classes are those of Badrinarayanan et al. 2017, "SegNet".
+
+    Args:
+        num_train: Keep only so many labelled training images: the first in an order made by hashing (seed, id), so
+            that 40 of them are among the 80 of another run. None keeps all.
+        val_clips: Drives (what a file name has before its first underscore: 0001TP, 0006R0, 0016E5) to hold out:
+            their images of `train.txt` and `val.txt` become val, and all others train. Empty keeps the official lists.
+    """
+    check_task(task, "segmentation", "camvid")
+    found = find_files(root)
+    lists = {split: f"{split}.txt" for split in ("train", "val", "test") if f"{split}.txt" in found.paths}
+    if not {"train", "val"} <= set(lists):
+        raise GraftError(
+            f"camvid expects train.txt and val.txt (and test.txt, if there is one) here; {found.in_words()}",
+            where=root,
+            rule="each line of a list names an image and its annotation",
+            remedy="set ingest.root to the folder that holds the lists",
+        )
+    problems = list(found.problems) + found.refusals(lists.values())
+    entries: dict[str, Entry] = {}
+    for split, name in lists.items():
+        if name not in found.refused:
+            for entry in _listed(found, root / found.paths[name], split, problems):
+                if entry.id in entries:
+                    problems.append(f"{name}: {entry.id} is listed twice (also in {entries[entry.id].split}.txt)")
+                entries[entry.id] = entry
+    kept = _fewer(_held_out([*entries.values()], val_clips), num_train, seed)
+    translation = Translation(tuple(((k, k),) for k in range(11)), ((),) * 11, void_grey=((VOID_VALUE, VOID_VALUE),))
+    class_map = _class_map(official_splits=not val_clips or "test" in lists)
+    return Listing(class_map, kept, FileReader(str(root)), translation, problems)
+
+
+def _listed(found: Found, path: Path, split: str, problems: list[str]) -> Iterator[Entry]:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError) as error:
+        problems.append(f"{path.name}: cannot be read ({error})")
+        return
+    for number, line in enumerate(lines, start=1):
+        columns = line.split()
+        if not columns:
+            continue
+        if len(columns) != 2:
+            problems.append(f"{path.name} line {number}: expected an image and an annotation, found {line!r}")
+            continue
+        image, mask = ("/".join(column.split("/")[-2:]) for column in columns)
+        missing = [
+            f"{path.name} line {number}: {id} is listed and not there" for id in (image, mask) if id not in found.paths
+        ]
+        refused = found.refusals((image, mask))
+        problems += missing + refused
+        if not missing and not refused:
+            clip = image.split("/")[-1].split("_")[0]
+            yield Entry(image, split, "street", clip, found.paths[image], found.paths[mask])
+
+
+def _held_out(entries: list[Entry], val_clips: Collection[str]) -> list[Entry]:
+    """The entries with the named clips as val; those of `test.txt` stay what they are."""
+    if not val_clips:
+        return entries
+    clips = {entry.group for entry in entries if entry.split != "test"}
+    if unknown := sorted(set(val_clips) - clips):
+        raise GraftError(
+            f"no image of train.txt or val.txt is of clip {', '.join(unknown)}; there are {', '.join(sorted(clips))}",
+            where="ingest.source.val_clips",
+            remedy="name clips that are there",
+        )
+    if clips <= set(val_clips):
+        raise GraftError(
+            f"all clips are held out ({', '.join(sorted(clips))}), so nothing is left to train on",
+            where="ingest.source.val_clips",
+            remedy="leave one out",
+        )
+    return [
+        entry if entry.split == "test" else replace(entry, split="val" if entry.group in val_clips else "train")
+        for entry in entries
+    ]
+
+
+def _fewer(entries: list[Entry], num_train: int | None, seed: int) -> list[Entry]:
+    if num_train is None:
+        return entries
+    train = sorted(
+        (entry for entry in entries if entry.split == "train"), key=lambda entry: content_seed(seed, "kept", entry.id)
+    )
+    if num_train > len(train):
+        raise GraftError(
+            f"{num_train} training images are asked for and {len(train)} are listed",
+            where="ingest.source.num_train",
+            remedy="null keeps all of them",
+        )
+    return train[:num_train] + [entry for entry in entries if entry.split != "train"]
+
+
+def _class_map(*, official_splits: bool) -> ClassMap:
+    from graft.scenes import CLASS_COLORS, CLASSES  # scenes have the classes of CamVid, in its order
+
+    return ClassMap(
+        task="segmentation",
+        names=tuple(CLASSES),
+        colors=tuple(CLASS_COLORS),
+        source_values=tuple(range(len(CLASSES))),
+        official_splits=official_splits,
+        synthetic=False,
+        source="camvid",
+        licence="unknown (CamVid asks that Brostow et al., ECCV 2008 and Pattern Recognition Letters 2009, be cited)",
+    )

@@ -1,0 +1,87 @@
+"""What every format answers: the class map, the samples that were found, and what is wrong with the folder."""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graft.data.formats.translation import Translation, Translations
+from graft.foundation.class_map import ClassMap
+from graft.foundation.errors import GraftError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A sample that was found and not yet read.
+
+    Attributes:
+        id: POSIX path of the image below the root, Unicode NFC.
+        split: train, val, test or unlabelled.
+        domain: Where or when the image was taken, as far as the source says.
+        group: What must not be torn over two splits (a clip, a patient); the id where the source knows none.
+        image: What the reader needs to find the image: a path below the root as it lies on disk, or a number.
+        mask: Path of the mask below the root, if there is one.
+        label: Class id, for classification.
+    """
+
+    id: str
+    split: str
+    domain: str
+    group: str
+    image: str | int
+    mask: str | None = None
+    label: int | None = None
+
+
+Reader = Callable[[Entry], tuple[bytes, bytes | None]]
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Everything a format found below the root.
+
+    Attributes:
+        class_map: The classes, with what they are called in the source.
+        entries: The samples, in any order.
+        read: Picklable; gives the encoded image of an entry and its encoded mask in the source's own values.
+        translation: From the mask values of the source to class ids, `translation.of(entry)` for an entry; None for
+            classification.
+        problems: What cannot become a row, a line each; `ingest` adds the files that cannot be read and lists all.
+        notes: What was left aside and a person should know of.
+    """
+
+    class_map: ClassMap
+    entries: Sequence[Entry]
+    read: Reader
+    translation: Translation | Translations | None = None
+    problems: Sequence[str] = field(default=())
+    notes: Sequence[str] = field(default=())
+
+
+def check_task(task: str, needed: str, source: str) -> None:
+    """Refuses a task whose targets a source does not have."""
+    if task != needed:
+        has = "masks" if needed == "segmentation" else "labels"
+        raise GraftError(
+            f"{source} has {has}, which {task} cannot use",
+            where="ingest.source",
+            rule=f"{source} is a source for {needed}",
+            remedy=f"set task: {needed}, or choose another source",
+        )
+
+
+def distinct_colors(num_classes: int) -> tuple[tuple[int, int, int], ...]:
+    """RGB colours for classes whose source has none: hues a golden angle apart, so neighbours differ."""
+
+    def color(index: int) -> tuple[int, int, int]:
+        red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1.0, 0.75 - 0.25 * (index % 2), 0.95)
+        return round(255 * red), round(255 * green), round(255 * blue)
+
+    return tuple(color(index) for index in range(num_classes))
+
+
+def source_values(values: Any) -> Any:
+    """Lists turned into tuples all the way down, as a class map holds them."""
+    return tuple(source_values(value) for value in values) if isinstance(values, (list, tuple)) else values

@@ -1,0 +1,146 @@
+"""From the mask values a source uses to class ids, by one look-up per pixel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from graft.data.formats.listing import Entry
+
+VOID = 255
+UNKNOWN = 254  # only inside this module: a pixel whose value is in no class
+MOST_CLASSES = 254
+NUM_UNKNOWN_SHOWN = 5
+EXACT_IN_FLOAT32 = 1 << 24  # OpenCV counts in float32
+
+
+@dataclass(frozen=True)
+class Translated:
+    """A mask in class ids and what was met on the way.
+
+    Attributes:
+        mask: uint8 [H, W], ids 0…K-1, 255 where ignored or unknown.
+        counts: K pixel counts.
+        void: Pixels the source marks as ignored.
+        unknown: Pixels whose value is in no class.
+        unknown_values: The first few of those values, smallest first, as in the source.
+    """
+
+    mask: np.ndarray
+    counts: tuple[int, ...]
+    void: int
+    unknown: int
+    unknown_values: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Translation:
+    """Which source values make which class.
+
+    Attributes:
+        grey: For each class its inclusive ranges of grey values (palette indices count as grey values).
+        colors: For each class its RGB triples; where any class has one, masks are read as RGB and a grey value v
+            means (v, v, v).
+        void_grey: Ranges of grey values that are ignored.
+        void_colors: RGB triples that are ignored.
+        rest: The class of every value nobody names, 255 where they are ignored, or None where they are unknown.
+    """
+
+    grey: tuple[tuple[tuple[int, int], ...], ...]
+    colors: tuple[tuple[tuple[int, int, int], ...], ...]
+    void_grey: tuple[tuple[int, int], ...] = ()
+    void_colors: tuple[tuple[int, int, int], ...] = ()
+    rest: int | None = None
+
+    @property
+    def reads_colors(self) -> bool:
+        return any(self.colors) or bool(self.void_colors)
+
+    def of(self, entry: Entry) -> Translation:
+        """The translation of the mask of an entry: this one."""
+        return self
+
+    def apply(self, values: np.ndarray) -> Translated:
+        """Translates a mask.
+
+        Args:
+            values: Integers [H, W] (grey values, palette indices) or uint8 [H, W, 3] (RGB).
+        """
+        import numpy as np
+
+        if values.ndim == 3 and (values[..., :1] == values[..., 1:]).all():
+            values = values[..., 0]
+        is_rgb = values.ndim == 3
+        table = _table(self, is_rgb)
+        if values.dtype == np.uint8 and not is_rgb and values.size <= EXACT_IN_FLOAT32:
+            ids, counts, strange = _translate_bytes(values, table[:256])
+        else:
+            codes = values.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32) if is_rgb else values
+            ids = np.take(table, codes, mode="clip")
+            ids[(codes < 0) | (codes >= len(table))] = UNKNOWN if self.rest is None else self.rest
+            counts, strange = np.bincount(ids.ravel(), minlength=256), np.unique(codes[ids == UNKNOWN])
+            ids[ids == UNKNOWN] = VOID
+        return Translated(
+            mask=ids,
+            counts=tuple(int(count) for count in counts[: len(self.grey)]),
+            void=int(counts[VOID]),
+            unknown=int(counts[UNKNOWN]),
+            unknown_values=tuple(_named(int(code), is_rgb) for code in strange[:NUM_UNKNOWN_SHOWN]),
+        )
+
+
+@dataclass(frozen=True)
+class Translations:
+    """The translations of several sources, of which each entry of `graft.data.formats.joined` knows its own."""
+
+    of_source: tuple[Translation, ...]
+
+    def of(self, entry: Entry) -> Translation:
+        """The translation of the source that the entry came from."""
+        return self.of_source[entry.source]  # type: ignore[attr-defined]
+
+
+def _translate_bytes(values: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Ids, pixels by id and the unknown values of an 8-bit mask, from one histogram: 0.35 ms at 480 x 360, not 1."""
+    import cv2
+    import numpy as np
+
+    met = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel().astype(np.int64)
+    counts = np.zeros(256, np.int64)
+    np.add.at(counts, table, met)
+    ids = cv2.LUT(values, np.where(table == UNKNOWN, np.uint8(VOID), table))
+    return ids, counts, np.flatnonzero((met > 0) & (table == UNKNOWN))
+
+
+@cache
+def _table(translation: Translation, is_rgb: bool) -> np.ndarray:
+    """Class id by grey value, [65536], or by red << 16 | green << 8 | blue, [2**24]; built once a process."""
+    import numpy as np
+
+    table = np.full(1 << 24 if is_rgb else 1 << 16, UNKNOWN if translation.rest is None else translation.rest, np.uint8)
+    classes = [*enumerate(zip(translation.grey, translation.colors, strict=True))]
+    for index, (ranges, colors) in [*classes, (VOID, (translation.void_grey, translation.void_colors))]:
+        for first, last in ranges:
+            if is_rgb:
+                table[[value * 0x010101 for value in range(first, min(last, 255) + 1)]] = index
+            else:
+                table[first : last + 1] = index
+        for red, green, blue in colors:
+            if is_rgb:
+                table[red << 16 | green << 8 | blue] = index
+            elif red == green == blue:
+                table[red] = index
+    return table
+
+
+def _named(code: int, is_rgb: bool) -> str:
+    return f"({code >> 16}, {code >> 8 & 255}, {code & 255})" if is_rgb else str(code)
+
+
+def identity(num_classes: int) -> Translation:
+    """Grey value k is class k and 255 is ignored."""
+    return Translation(tuple(((k, k),) for k in range(num_classes)), ((),) * num_classes, void_grey=((VOID, VOID),))

@@ -1,0 +1,148 @@
+"""Encoded images and masks to arrays and back: the one way every part of Graft looks at a file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import cv2
+import numpy as np
+from PIL import Image, ImageOps
+
+from graft.foundation.class_map import IGNORE_INDEX
+from graft.foundation.errors import GraftError
+
+# What can be opened; Pillow knows more, among them EPS, which it hands to an interpreter of PostScript.
+FORMATS_READ = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
+
+
+@contextmanager
+def opened(data: bytes, *, where: object = "image", max_pixels: int | None = None) -> Iterator[Image.Image]:
+    """The image in `data`, its header read and its pixels not yet; what goes wrong inside becomes a `GraftError`.
+
+    Raises:
+        GraftError: No bytes, no image, one that breaks off, or more than `max_pixels` by its header.
+    """
+    if not data:
+        raise GraftError("the file is empty (zero bytes)", where=where)
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None  # ours is exact, Pillow's warns and doubles
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS_READ) as image:
+            check_size(image.size, where, max_pixels)
+            yield image
+    except GraftError as error:
+        raise GraftError(error.what, where=error.where or where, rule=error.rule, remedy=error.remedy) from None
+    except Image.UnidentifiedImageError:
+        raise GraftError(f"not an image of a known kind (it begins with {data[:8]!r})", where=where) from None
+    except MemoryError:
+        raise GraftError("too large to decode in memory", where=where) from None
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error, EOFError…
+        raise GraftError(f"the image is damaged or cut off ({error})", where=where) from None
+    finally:
+        Image.MAX_IMAGE_PIXELS = limit
+
+
+def decode_image(data: bytes, *, where: object = "image", max_pixels: int | None = None) -> np.ndarray:
+    """Any supported image as uint8 [H, W, 3] RGB, as a viewer would show it.
+
+    EXIF orientation is applied; of several frames the first is taken; palettes are looked up; grey is repeated;
+    transparency is laid on white; 16 bits a sample become 8 by dropping the lower byte.
+
+    Args:
+        data: The encoded file.
+        where: Named in the error.
+        max_pixels: More than this by the header are refused before decoding; None sets no limit.
+
+    Raises:
+        GraftError: The image cannot be decoded.
+    """
+    with opened(data, where=where, max_pixels=max_pixels) as image:
+        return np.array(ImageOps.exif_transpose(as_rgb(image)))
+
+
+def as_rgb(image: Image.Image) -> Image.Image:
+    """An opened image in mode RGB by the rules of `decode_image`, orientation not yet applied."""
+    if image.mode == "RGB" and "transparency" not in image.info:
+        image.load()
+        return image
+    if image.mode.startswith("I"):
+        return _of_wide_samples(image)
+    if image.mode == "F":
+        raise GraftError("floating point samples have no agreed range; save it with 8 or 16 bits")
+    if image.has_transparency_data:
+        layer = image.convert("RGBA")
+        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
+        white.alpha_composite(layer)
+        return _with_exif_of(image, white.convert("RGB"))
+    return _with_exif_of(image, image.convert("RGB"))
+
+
+def decode_mask(data: bytes, *, where: object = "mask") -> np.ndarray:
+    """A stored index mask as uint8 [H, W], ids 0…K-1 and 255.
+
+    Raises:
+        GraftError: Not a grey 8-bit PNG.
+    """
+    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+    if mask is None or mask.ndim != 2 or mask.dtype != np.uint8:
+        raise GraftError("not an index mask (a grey 8-bit PNG)", where=where, remedy="remove it and run dvc repro")
+    return mask
+
+
+def encode_png(array: np.ndarray) -> bytes:
+    """PNG of uint8 [H, W] or RGB uint8 [H, W, 3]; the same array gives the same bytes."""
+    if array.ndim == 2:  # measured on CamVid masks: 0.45 ms and 5.2 kB; without these two, 1.2 ms and 7.9 kB
+        options = [
+            cv2.IMWRITE_PNG_STRATEGY,
+            cv2.IMWRITE_PNG_STRATEGY_RLE,
+            cv2.IMWRITE_PNG_FILTER,
+            cv2.IMWRITE_PNG_FILTER_UP,
+        ]
+    else:
+        array, options = array[..., ::-1], []
+    return cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 1, *options])[1].tobytes()
+
+
+def overlay(
+    image: np.ndarray, mask: np.ndarray, colors: Sequence[tuple[int, int, int]], alpha: float = 0.5
+) -> np.ndarray:
+    """Class colours blended over an image.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        mask: uint8 [H, W] class ids; 255 is left untouched.
+        colors: K RGB triples.
+        alpha: Share of the colour, 0 to 1.
+
+    Returns:
+        uint8 [H, W, 3] RGB.
+    """
+    table = np.zeros((256, 3), np.uint8)
+    table[: len(colors)] = np.asarray(colors, np.uint8)
+    blended = cv2.addWeighted(np.ascontiguousarray(image), 1 - alpha, table[mask], alpha, 0)
+    return np.where((mask == IGNORE_INDEX)[..., None], image, blended)
+
+
+def check_size(size: tuple[int, int], where: object, max_pixels: int | None) -> None:
+    """Refuses an image of `size` (width, height) with more pixels than are allowed."""
+    width, height = size
+    if max_pixels is not None and width * height > max_pixels:
+        raise GraftError(
+            f"{width} x {height} pixels are more than the {max_pixels:,} allowed: a decompression bomb?",
+            where=where,
+            remedy="remove it, or raise ingest.max_pixels if it is genuine",
+        )
+
+
+def _of_wide_samples(image: Image.Image) -> Image.Image:
+    values = np.asarray(image)
+    if values.min() < 0 or values.max() > 65535:
+        raise GraftError(f"samples from {values.min()} to {values.max()} need more than 16 bits; save it with 8 or 16")
+    return _with_exif_of(image, Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB"))
+
+
+def _with_exif_of(source: Image.Image, image: Image.Image) -> Image.Image:
+    """Keeps the orientation, which conversions through arrays and compositing lose."""
+    image.info["exif"] = source.getexif().tobytes() if source.getexif() else b""
+    return image

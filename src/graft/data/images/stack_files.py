@@ -1,0 +1,194 @@
+"""The files a stack of channels may consist of: TIFF, NumPy arrays, pictures, a zip of them; each judged, then read."""
+
+from __future__ import annotations
+
+import io
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import cv2
+import numpy as np
+from PIL import ImageOps
+
+from graft.data.images.codec import as_rgb, check_size, opened
+from graft.data.images.lzw import LZW, PLAIN, lzw_values
+from graft.foundation.errors import GraftError
+
+MOST_PART_BYTES = 120_000_000  # as the formats allow for a file
+DEFLATE = (8, 32946)
+BANDS_AS_THEY_ARE = ("L", "LA", "RGBA", "RGBX", "CMYK")
+
+
+@dataclass(frozen=True)
+class Part:
+    """A file of a stack: what kind of file, and its samples, uint8 or uint16 [H, W, c]."""
+
+    format: str
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What every file is checked against: its name in errors, the most pixels, the names of all channels."""
+
+    where: object
+    max_pixels: int | None
+    channels: Sequence[str]
+
+    def refuse_channels(self, found: int) -> NoReturn:
+        """What is answered to another number of channels."""
+        raise GraftError(
+            f"it has {found} {'channel' if found == 1 else 'channels'}, not the {len(self.channels)} of "
+            f"{', '.join(self.channels)}",
+            where=self.where,
+        )
+
+    def check_array(self, shape: Sequence[int], dtype: np.dtype[Any]) -> None:
+        """Refuses by the header what must not be read."""
+        if dtype.hasobject:
+            raise GraftError("it holds pickled Python objects, which are never opened", where=self.where)
+        if dtype.newbyteorder("=") not in (np.uint8, np.uint16):
+            raise GraftError(
+                f"samples are {dtype}; only uint8 and uint16 have an agreed range",
+                where=self.where,
+                remedy="save it with 8 or 16 bits",
+            )
+        if len(shape) not in (2, 3) or not all(shape):
+            raise GraftError(f"an array of shape {list(shape)} is no image with channels", where=self.where)
+        height, width = (shape[1], shape[2]) if _channels_come_first(shape) else (shape[0], shape[1])
+        check_size((width, height), self.where, self.max_pixels)
+        num_channels = min(shape[0], shape[2]) if len(shape) == 3 else 1
+        if num_channels > len(self.channels):  # a header alone could ask for all the memory
+            self.refuse_channels(num_channels)
+
+
+def _channels_come_first(shape: Sequence[int]) -> bool:
+    return len(shape) == 3 and shape[0] < shape[2]
+
+
+def _channels_last(values: np.ndarray) -> np.ndarray:
+    if values.ndim == 2:
+        return values[..., None]
+    return np.moveaxis(values, 0, 2) if _channels_come_first(values.shape) else values
+
+
+def part_of(data: bytes, reading: Reading) -> Part:
+    """One file, judged and read.
+
+    Raises:
+        GraftError: It is none of the kinds a stack may consist of, is damaged, or too large.
+    """
+    with damage_explained(reading.where):
+        if data[:6] == b"\x93NUMPY":
+            return Part("NPY", _of_npy(io.BytesIO(data), reading))
+        if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+            return Part("TIFF", _of_tiff(data, reading))
+        return _of_picture(data, reading)
+
+
+def parts_of_zip(data: bytes, reading: Reading) -> Iterator[Part]:
+    """The files of an archive, in its order; errors as those of `part_of`."""
+    with damage_explained(reading.where), zipfile.ZipFile(io.BytesIO(data)) as archive:
+        members = [member for member in archive.infolist() if not member.is_dir()]
+        if len(members) > len(reading.channels):
+            names = ", ".join(member.filename for member in members[:4])
+            raise GraftError(f"{len(members)} files in one stack of {len(reading.channels)} channels: {names}, …")
+        for member in members:
+            if member.filename.endswith(".npy"):
+                with archive.open(member) as file:
+                    yield Part("NPZ", _of_npy(file, reading))
+                continue
+            if member.file_size > MOST_PART_BYTES:
+                raise GraftError(f"{member.filename} has more than {MOST_PART_BYTES:,} bytes")
+            yield part_of(archive.read(member), reading)
+
+
+def _of_npy(file: Any, reading: Reading) -> np.ndarray:
+    """An array of a .npy file: its header is judged before anything else is read, and nothing is unpickled."""
+    version = np.lib.format.read_magic(file)
+    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
+    shape, fortran, dtype = read_header(file)
+    reading.check_array(shape, dtype)
+    num_bytes = math.prod(shape) * dtype.itemsize
+    data = file.read(num_bytes)
+    if len(data) != num_bytes:
+        raise GraftError(f"the stack is damaged or cut off ({len(data)} of {num_bytes} bytes are there)")
+    values = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
+    return _channels_last(values.astype(dtype.newbyteorder("="), copy=False))
+
+
+def _of_tiff(data: bytes, reading: Reading) -> np.ndarray:
+    """The first series of a TIFF. tifffile alone reads plain ones and deflate, Pillow other pictures."""
+    import tifffile
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        series, page = file.series[0], file.pages.first
+        reading.check_array(series.shape, np.dtype(series.dtype))
+        if page.compression not in (PLAIN, LZW, *DEFLATE):
+            return _of_other_tiff(data, np.dtype(series.dtype), page, reading)
+        unfold = page.compression in DEFLATE and reading.max_pixels is not None
+        _check_segments(series, len(data), unfold=unfold)
+        return _channels_last(lzw_values(series, data) if page.compression == LZW else series.asarray())
+
+
+def _of_other_tiff(data: bytes, dtype: np.dtype[Any], page: Any, reading: Reading) -> np.ndarray:
+    if dtype != np.uint8:
+        raise GraftError(
+            f"its compression ({getattr(page.compression, 'name', page.compression)}) cannot be read",
+            remedy="save it with deflate: gdal_translate -co COMPRESS=DEFLATE",
+        )
+    return _of_picture(data, reading).values
+
+
+def _check_segments(series: Any, num_bytes: int, *, unfold: bool) -> None:
+    """Refuses strips and tiles that lie beyond the file, or would unfold to more than the image has room for.
+
+    tifffile fills what is missing with zeros, and unfolds a strip without a limit. `unfold` unfolds each once more.
+    """
+    for page in series.pages:
+        segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
+        # Nothing at place zero is a tile that was never written, which GDAL allows.
+        if any(offset + count > num_bytes or (offset and not count) for offset, count in segments):
+            raise GraftError("the stack is damaged or cut off (strips lie beyond its end)")
+        most_bytes = math.prod(page.chunks) * page.dtype.itemsize
+        if most_bytes > max(math.prod(page.shape) * page.dtype.itemsize, MOST_PART_BYTES):
+            raise GraftError("its tiles are many times larger than the image: a decompression bomb?")
+        if not unfold:
+            continue
+        for offset, count in segments:
+            page.parent.filehandle.seek(offset)
+            unfolding = zlib.decompressobj()
+            unfolded = unfolding.decompress(page.parent.filehandle.read(count), most_bytes + 1)
+            if len(unfolded) > most_bytes:
+                raise GraftError("its strips unfold to more than the image has room for: a decompression bomb?")
+
+
+def _of_picture(data: bytes, reading: Reading) -> Part:
+    with opened(data, where=reading.where, max_pixels=reading.max_pixels) as image:
+        if image.format == "PNG" and data[24] == 16 and image.mode in ("RGB", "RGBA"):  # Pillow would halve the bits
+            image.load()  # says what is damaged, where OpenCV would leave it black
+            values: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            return Part("PNG", values[..., [2, 1, 0, 3][: values.shape[2]]])
+        wide = image.mode.startswith("I")
+        upright = ImageOps.exif_transpose(image if wide or image.mode in BANDS_AS_THEY_ARE else as_rgb(image))
+        values, format = np.asarray(upright), image.format or ""
+    values = values.astype(np.uint16) if wide else values
+    return Part(format, values[..., None] if values.ndim == 2 else values)
+
+
+@contextmanager
+def damage_explained(where: object) -> Iterator[None]:
+    """What the readers raise about a broken file, in one kind of error that says where."""
+    try:
+        yield
+    except GraftError as error:
+        raise GraftError(error.what, where=error.where or where, rule=error.rule, remedy=error.remedy) from None
+    except MemoryError:
+        raise GraftError("too large to decode in memory", where=where) from None
+    except Exception as error:  # tifffile, zipfile and numpy raise ValueError, struct.error, zlib.error, KeyError…
+        raise GraftError(f"the stack is damaged or cut off ({error})", where=where) from None

@@ -1,1 +1,0 @@
-"""Shards on disk, decoding, and training views."""

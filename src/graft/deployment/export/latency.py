@@ -1,0 +1,60 @@
+"""How long one image takes on one thread, in torch and in ONNX Runtime, both ending in class ids."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from graft.data.images.stacks import decode
+from graft.deployment.export.exported_model import onnx_class_ids, session
+from graft.deployment.export.parity import spread
+from graft.foundation.progress import progress
+from graft.inference.image_to_logits import most_likely, prepared
+from graft.inference.torch_runner import torch_runner
+from graft.models.saved_model import ModelSpec
+
+NUM_WARM_UPS, NUM_RUNS = 3, 21
+
+
+def first_image(images: Path, spec: ModelSpec, max_pixels: int) -> np.ndarray:
+    """The first image of a split as the model gets it, uint8 [H, W, C]."""
+    return prepared(decode(spread(images, 1)[0].image, spec), spec, max_pixels=max_pixels)
+
+
+def latencies(model: nn.Module, spec: ModelSpec, onnx: Path, image: np.ndarray) -> dict[str, float]:
+    """Milliseconds, medians of runs that alternate, so that a busy moment strikes both.
+
+    Args:
+        model: The original; runs eagerly in float32, channels last, its logits decoded by NumPy.
+        spec: Its spec.
+        onnx: The exported file.
+        image: uint8 [H, W, C] of a size that needs no padding.
+
+    Returns:
+        `eager_ms`, `onnx_ms`, `speedup` (how many times faster ONNX Runtime is), `height_px`, `width_px`.
+    """
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        opened, runner = session(onnx, num_threads=1), torch_runner(model, spec)
+        ways: dict[str, Callable[[], object]] = {
+            "eager_ms": lambda: most_likely(runner(image[None])[0]),
+            "onnx_ms": lambda: onnx_class_ids(opened, image[None]),
+        }
+        seconds: dict[str, list[float]] = {name: [] for name in ways}
+        for _ in progress(range(NUM_WARM_UPS + NUM_RUNS), "Timing torch and ONNX Runtime", unit="run"):
+            for name, way in ways.items():
+                start = time.perf_counter()
+                way()
+                seconds[name].append(time.perf_counter() - start)
+    finally:
+        torch.set_num_threads(num_threads)
+    medians = {name: 1000 * statistics.median(times[NUM_WARM_UPS:]) for name, times in seconds.items()}
+    sizes = {"height_px": float(image.shape[0]), "width_px": float(image.shape[1])}
+    return {**medians, "speedup": medians["eager_ms"] / medians["onnx_ms"], **sizes}

@@ -1,0 +1,225 @@
+"""The model card: what the model is, what it was made from, how good it is, where it ends, what one may do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from graft.foundation.class_map import RGB, ClassMap
+from graft.foundation.content import read_json, sha256_of
+from graft.metrics.confusion import HEADLINE, HEADLINES
+
+BY_CLASS = {"segmentation": ("iou", "precision", "recall"), "classification": ("precision", "recall", "f1")}
+TITLES = {
+    "mean_iou": "mean IoU",
+    "iou": "IoU",
+    "macro_f1": "macro F1",
+    "f1": "F1",
+    "frequency_weighted_iou": "frequency-weighted IoU",
+}
+WEAK = 0.3
+
+
+def model_card(folder: Path, model: Path, pretrained: Mapping[str, Any]) -> str:
+    """The card of an exported model in Markdown; a pure function of the files.
+
+    Args:
+        folder: The exported files, all but the card itself.
+        model: The fine-tuned model, for the number of images it was trained on.
+        pretrained: The card of the weights it grew from.
+    """
+    spec, metrics, parity = (read_json(folder / f"{name}.json") for name in ("spec", "metrics", "parity"))
+    classes, seen = ClassMap.read(folder / "class_map.json"), read_json(model / "seen.json")
+    sections = [
+        _head(spec, classes, metrics),
+        _use(spec, classes),
+        _data(classes, seen, metrics),
+        _training(spec, pretrained),
+        _scores(spec["task"], classes, metrics),
+        _parity(parity),
+        _limits(spec["task"], classes, metrics),
+        _licences(classes, pretrained),
+        _digests(folder),
+    ]
+    return "\n\n".join(sections) + "\n"
+
+
+def _head(spec: Mapping[str, Any], classes: ClassMap, metrics: Mapping[str, Any]) -> str:
+    task, headline = spec["task"], HEADLINE[spec["task"]]
+    title = _title(headline)
+    parts = [f"# {spec['model']['name']} for {task} of {classes.num_classes} classes"]
+    if classes.synthetic:
+        parts.append(
+            "> **Synthetic data.** The images this model was adapted to and scored on were drawn by a program. "
+            "The scores below say nothing about photographs."
+        )
+    parts.append(
+        f"{title[0].upper()}{title[1:]} **{_percent(metrics[headline])}**"
+        f"{_interval(metrics, headline)} on the {metrics['split']} images. "
+        + ("One class for each pixel of an image." if task == "segmentation" else "One class for each image.")
+    )
+    parts.append("Classes: " + ", ".join(classes.names) + ".")
+    return "\n\n".join(parts)
+
+
+def _use(spec: Mapping[str, Any], classes: ClassMap) -> str:
+    shape, ids = ("[B, K, H, W]", "uint8 [B, H, W]") if spec["task"] == "segmentation" else ("[B, K]", "int64 [B]")
+    multiple = spec["padding_multiple"]
+    padding = f" whose sides are multiples of {multiple}" if multiple > 1 else ""
+    writes = "index masks in the values of the source, and overlays" if spec["task"] == "segmentation" else "labels.csv"
+    return f"""## How to use it
+
+    graft predict IMAGE… --model FOLDER --out DIR
+
+writes {writes}, for images of any size.
+
+Any ONNX runtime can run `model.onnx`: input `images`, uint8 {_layout(spec)} of any batch and size{padding}, neither
+scaled nor normalised; outputs `logits`, float32 {shape}, and `class_ids`, {ids}.
+
+Before the model an image is turned upright by its EXIF tag and resized by the rule `{_choice(spec["resize"])}`. Sides
+shorter than {spec["min_side_px"]} px are mirrored to that length, larger images than `predict.json` allows are tiled;
+`graft predict` does all of that."""
+
+
+def _data(classes: ClassMap, seen: Mapping[str, Sequence[str]], metrics: Mapping[str, Any]) -> str:
+    domains = ", ".join(f"{name} ({part['num_images']})" for name, part in metrics.get("per_domain", {}).items())
+    rows = [
+        ("Source", f"`{classes.source}`, {'synthetic' if classes.synthetic else 'real'} images"),
+        ("Splits", "the source's own lists" if classes.official_splits else "drawn by Graft from seed, group and id"),
+        ("Trained on", f"{len(seen['train'])} images"),
+        ("Best epoch chosen on", f"{len(seen['val'])} val images"),
+        (
+            "Scored on",
+            f"{metrics['num_images']} {metrics['split']} images" if "num_images" in metrics else metrics["split"],
+        ),
+        ("Domains scored", domains or "one"),
+    ]
+    return "## Data\n\n" + _table(("", ""), rows)
+
+
+def _training(spec: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+    counts = {name: len(card[name]) for name in ("matched", "resized", "reinitialised", "left_out")}
+    rows = [
+        ("Architecture", f"`{_choice(spec['model'])}`"),
+        ("Grown from", f"`{card['name']}`: {card['description']}"),
+        ("Origin", card["origin"] or "none"),
+        ("sha256 of those weights", f"`{card['sha256']}`" if card["sha256"] else "no file"),
+        ("Tensors", ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in counts.items())),
+        (
+            "Normalisation",
+            f"mean {_listed(spec['mean'])}, deviation {_listed(spec['std'])} of {', '.join(spec['channels'])} in 0…1",
+        ),
+    ]
+    return "## Training\n\n" + _table(("", ""), rows)
+
+
+def _scores(task: str, classes: ClassMap, metrics: Mapping[str, Any]) -> str:
+    baseline = metrics.get("baseline")
+    head = ["score", "value", "95% interval"] + (["from scratch"] if baseline else [])
+    rows = []
+    for name in HEADLINES[task]:
+        row = [_title(name), _percent(metrics[name]), _interval(metrics, name).strip(" ()") or "—"]
+        rows.append(row + ([_percent(baseline[name])] if baseline else []))
+    if metrics.get("calibration_error") is not None:
+        row = ["calibration error", _percent(metrics["calibration_error"]), "—"]
+        rows.append(row + ([_percent(baseline.get("calibration_error"))] if baseline else []))
+    by_class = [
+        (name, *(_percent(metrics[score][name]) for score in BY_CLASS[task] if score in metrics))
+        for name in classes.names
+    ]
+    titles = [_title(score) for score in BY_CLASS[task] if score in metrics]
+    parts = ["## Scores", _table(head, rows), _table(("class", *titles), by_class)]
+    domains = metrics.get("per_domain", {})
+    if len(domains) > 1:
+        names = list(HEADLINES[task])
+        table = [
+            (domain, part["num_images"], *(_percent(part[name]) for name in names)) for domain, part in domains.items()
+        ]
+        parts.append(_table(("domain", "images", *map(_title, names)), table))
+    parts.append("Intervals are bootstrap percentiles over images: other images of the same kind, not another kind.")
+    return "\n\n".join(parts)
+
+
+def _parity(parity: Mapping[str, Any]) -> str:
+    lines = [
+        "## The file is the model",
+        f"On {len(parity['images'])} of the images scored, the ONNX file and the torch model it was made from agree on "
+        f"{parity['equal_fraction']:.3%} of the predictions; their logits differ by at most "
+        f"{parity['max_logit_difference']:.1e}, at other sizes by at most "
+        f"{parity['relative_difference_at_odd_sizes']:.0e} of the largest logit.",
+    ]
+    if "rounding" in parity:
+        rounding = parity["rounding"]
+        before, after = (_percent(rounding[f"{which}_score"], 2) for which in ("original", "exported"))
+        lines.append(
+            f"Weights are stored in half precision: {_title(rounding['score'])} {before} before and {after} after "
+            "rounding, on the whole split. The scores above are those of this file."
+        )
+    return "\n\n".join(lines)
+
+
+def _limits(task: str, classes: ClassMap, metrics: Mapping[str, Any]) -> str:
+    by_class = metrics["iou" if task == "segmentation" else "recall"]
+    weak = [name for name in classes.names if by_class[name] is not None and by_class[name] < WEAK]
+    absent = [name for name in classes.names if by_class[name] is None]
+    lines = ["Images unlike those it was trained on (other cameras, places, seasons, light) were not tested."]
+    lines += (
+        ["Trained and scored on drawn images: for photographs it is a starting point."] if classes.synthetic else []
+    )
+    if metrics.get("selected_on_this_split"):
+        lines.append("The best epoch was chosen on the very images it is scored on: expect less on new ones.")
+    lines += (
+        [f"Weak ({_title('iou' if task == 'segmentation' else 'recall')} below {WEAK:.0%}): {', '.join(weak)}."]
+        if weak
+        else []
+    )
+    lines += [f"Never seen in the images it was scored on: {', '.join(absent)}."] if absent else []
+    lines.append("It always answers with one of its classes, also where none of them is in the image.")
+    lines.append("Not meant for decisions that endanger people.")
+    return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _licences(classes: ClassMap, card: Mapping[str, Any]) -> str:
+    rows = [("Data", classes.licence), ("Pretrained weights", card["licence"] or "none"), ("Graft", "Apache-2.0")]
+    return "## Licences\n\n" + _table(("", ""), rows)
+
+
+def _digests(folder: Path) -> str:
+    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != "model_card.md")
+    rows = [(path.name, f"{path.stat().st_size:,}", f"`{sha256_of(path)}`") for path in files]
+    return "## Files\n\n" + _table(("file", "bytes", "sha256"), rows)
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(
+        "| " + " | ".join(str(cell).replace("|", "\\|").replace("\n", " ") for cell in line) + " |" for line in lines
+    )
+
+
+def _title(score: str) -> str:
+    return TITLES.get(score, score.replace("_", " "))
+
+
+def _percent(value: float | None, digits: int = 1) -> str:
+    return "—" if value is None else f"{100 * value:.{digits}f}%"
+
+
+def _interval(metrics: Mapping[str, Any], score: str) -> str:
+    ends = (metrics.get("interval") or {}).get(score)
+    return f" ({_percent(ends[0])} to {_percent(ends[1])})" if ends else ""
+
+
+def _choice(choice: Mapping[str, Any]) -> str:
+    options = ", ".join(f"{name}: {value}" for name, value in sorted(choice.items()) if name != "name")
+    return f"{choice['name']} ({options})" if options else str(choice["name"])
+
+
+def _layout(spec: Mapping[str, Any]) -> str:
+    channels = spec["channels"]
+    return "RGB [B, H, W, 3]" if channels == list(RGB) else f"[B, H, W, {len(channels)}] ({', '.join(channels)})"
+
+
+def _listed(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:.3f}" for value in values)

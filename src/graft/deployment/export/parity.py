@@ -1,0 +1,147 @@
+"""Whether the exported model is the original: logits, decisions and scores on real images and at odd sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graft.data.images.codec import decode_mask
+from graft.data.images.stacks import decode
+from graft.data.shards import Row, num_rows, read_rows
+from graft.foundation.errors import GraftError
+from graft.foundation.progress import progress
+from graft.inference.image_to_logits import Preparation, Runner, most_likely, padding, predict_logits
+from graft.metrics.confusion import HEADLINE, confusion_matrix, scores
+
+if TYPE_CHECKING:
+    from graft.params.sections import Export, Predict
+
+# Height and width before padding.
+ODD_SIZES = ((33, 65), (224, 288), (95, 47))
+
+
+@dataclass
+class Parity:
+    """What two runners differ by, over the images added so far."""
+
+    num_classes: int
+    task: str
+    max_logit_difference: float = 0.0
+    num_decisions: int = 0
+    num_equal: int = 0
+
+    def __post_init__(self) -> None:
+        self.confusions = np.zeros((2, self.num_classes, self.num_classes), np.int64)
+
+    def add(self, original: np.ndarray, exported: np.ndarray, targets: np.ndarray) -> None:
+        """Counts in the logits [K, H, W] or [K] of both and the truth, uint8 [H, W] or int64 []."""
+        self.max_logit_difference = max(self.max_logit_difference, largest_difference(original, exported))
+        ids = [most_likely(logits) for logits in (original, exported)]
+        self.num_decisions += ids[0].size
+        self.num_equal += int(np.count_nonzero(ids[0] == ids[1]))
+        ignored = {} if self.task == "segmentation" else {"ignore_index": None}
+        for confusion, found in zip(self.confusions, ids, strict=True):
+            confusion += confusion_matrix(found, targets, self.num_classes, **ignored)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Differences and both scores, as `parity.json` holds them."""
+        return {
+            "equal_fraction": self.num_equal / self.num_decisions,
+            "max_logit_difference": self.max_logit_difference,
+            **score_difference(self.task, *map(scores, self.confusions)),
+        }
+
+
+def compare(
+    original: Runner, exported: Runner, spec: Preparation, images: Path, num_classes: int, limit: int, predict: Predict
+) -> dict[str, Any]:
+    """Compares two runners on `limit` images, evenly spread over a split, each at its own size.
+
+    Returns:
+        What `Parity.as_dict` gives, with `images` (their ids).
+
+    Raises:
+        GraftError: The split is empty or cannot be read.
+    """
+    limits = {"max_pixels": predict.max_pixels, "overlap_px": predict.overlap_px}
+    parity, ids = Parity(num_classes, spec.task), []
+    for row in progress(spread(images, limit), "Comparing the exported model with the original", unit="image"):
+        image = decode(row.image, spec, where=row.id)
+        targets = decode_mask(row.mask, where=row.id) if row.mask is not None else np.asarray(row.label, np.int64)
+        expected, found = (predict_logits(runner, image, spec, **limits) for runner in (original, exported))
+        parity.add(expected, found, targets)
+        ids.append(row.id)
+    return {**parity.as_dict(), "images": ids}
+
+
+def compare_sizes(original: Runner, exported: Runner, spec: Preparation, fixed_size_px: int | None = None) -> float:
+    """The largest difference, as a share of the largest logit, at sizes the exporter never saw, in batches of 1 and 3.
+
+    The images are noise, on which logits may be a hundred times larger than on photographs: hence a share. They are
+    padded as the model wants it; one that works with a single size gets only that.
+    """
+    generator, difference = np.random.default_rng(0), 0.0
+    for num_images, size in zip((1, 3, 1), ODD_SIZES, strict=True):
+        padded = (side + padding(side, spec.padding_multiple, spec.min_side_px) for side in size)
+        height, width = padded if fixed_size_px is None else (fixed_size_px, fixed_size_px)
+        images = generator.integers(0, 256, (num_images, height, width, len(spec.channels)), np.uint8)
+        logits = original(images)
+        scale = max(float(np.abs(logits).max()), float(np.finfo(np.float32).tiny))
+        difference = max(difference, largest_difference(logits, exported(images)) / scale)
+    return difference
+
+
+def score_difference(task: str, original: Mapping[str, Any], exported: Mapping[str, Any]) -> dict[str, Any]:
+    """The headline of two sets of scores and how far they lie apart, as `parity.json` holds them."""
+    before, after = (found[HEADLINE[task]] or 0.0 for found in (original, exported))
+    return {
+        "score": HEADLINE[task],
+        "original_score": before,
+        "exported_score": after,
+        "score_difference": abs(before - after),
+    }
+
+
+def largest_difference(one: np.ndarray, other: np.ndarray) -> float:
+    """The largest absolute difference; infinite where either is not finite."""
+    difference = float(np.abs(one - other).max())
+    return difference if np.isfinite(difference) else float("inf")
+
+
+def spread(images: Path, limit: int) -> list[Row]:
+    """At most `limit` rows of a split, evenly spread over it, its first among them."""
+    total = num_rows(images)
+    if not total:
+        raise GraftError("the split holds no images", where=images, remedy="choose another evaluate.split")
+    chosen = {index * total // min(limit, total) for index in range(min(limit, total))}
+    return list(read_rows(images, chosen))
+
+
+def refuse_disagreement(parity: dict[str, Any], export: Export) -> None:
+    """Stops where the exported model is another model.
+
+    Raises:
+        GraftError: Lists every tolerance that is exceeded, with the value and the tolerance.
+    """
+    found = max(parity["max_logit_difference"], parity["relative_difference_at_odd_sizes"])
+    difference = max(parity["score_difference"], parity.get("rounding", {}).get("score_difference", 0.0))
+    problems = []
+    if not found <= export.max_logit_difference:
+        limit = f"export.max_logit_difference is {export.max_logit_difference:g}"
+        problems.append(f"logits differ by up to {found:.3g}; {limit}")
+    if not parity["equal_fraction"] >= export.min_equal_fraction:
+        limit = f"export.min_equal_fraction is {export.min_equal_fraction:.4%}"
+        problems.append(f"{parity['equal_fraction']:.4%} of the predictions are equal; {limit}")
+    if not difference <= export.max_score_difference:
+        limit = f"export.max_score_difference is {export.max_score_difference:g}"
+        problems.append(f"{parity['score']} differs by {difference:.3g}; {limit}")
+    if problems:
+        raise GraftError.of_all(
+            "the exported model disagrees with the original",
+            problems,
+            remedy="set weights_dtype: float32 or another opset, or widen the tolerance if the difference is harmless",
+        )

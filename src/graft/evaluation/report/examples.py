@@ -1,0 +1,121 @@
+"""The best and the worst images of a split, kept while it streams by."""
+
+from __future__ import annotations
+
+import base64
+import math
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from graft.data.images.codec import overlay
+from graft.data.images.stacks import composite
+from graft.evaluation.scores import Scored
+from graft.foundation.class_map import ClassMap
+
+MAX_WIDTH_PX = 480  # of a picture in the report: four stand side by side
+JPEG_QUALITY = 88
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of the report: what it shows, and itself as a data URI."""
+
+    caption: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image with truth and predictions, ready to be shown.
+
+    `verdicts` is what each model said of a labelled one: the name of a class, and how sure it was in percent.
+    """
+
+    id: str
+    domain: str
+    score: float
+    baseline_score: float | None
+    pictures: tuple[Picture, ...]
+    truth: str | None = None
+    verdicts: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass
+class Examples:
+    """Keeps the best and worst of the images offered, in bounded memory.
+
+    Attributes:
+        class_map: For names and colours.
+        num_kept: How many are kept; half of them the worst (one more where odd), the others the best.
+    """
+
+    class_map: ClassMap
+    num_kept: int
+    worst: list[Example] = field(default_factory=list)
+    best: list[Example] = field(default_factory=list)
+
+    def offer(self, scored: Scored) -> None:
+        """Takes the image in if it is among the worst or best so far; those without labelled pixels never are."""
+        score = scored.predictions["fine_tuned"].score
+        if math.isnan(score):
+            return
+        rank, num_worst = (score, scored.row.id), math.ceil(self.num_kept / 2)
+        num_best = self.num_kept - num_worst
+        is_worst = len(self.worst) < num_worst or rank < _rank(self.worst[-1])
+        is_best = len(self.best) < num_best or (num_best > 0 and rank > _rank(self.best[-1]))
+        if is_worst or is_best:
+            example = _example(scored, self.class_map)
+            self.worst = sorted([*self.worst, example], key=_rank)[:num_worst]
+            self.best = sorted([*self.best, example], key=_rank, reverse=True)[:num_best]
+
+    def shown(self) -> tuple[list[Example], list[Example]]:
+        """Best and worst; in a small split no image is shown as both."""
+        worst = {example.id for example in self.worst}
+        return [example for example in self.best if example.id not in worst], self.worst
+
+
+def _rank(example: Example) -> tuple[float, str]:
+    return example.score, example.id
+
+
+def _example(scored: Scored, class_map: ClassMap) -> Example:
+    predictions, shown = scored.predictions, composite(scored.image, class_map.channels)
+    baseline = predictions.get("baseline")
+    said: tuple[tuple[str, str], ...] = ()
+    truth = None
+    if scored.targets.ndim == 0:
+        pictures: tuple[Picture, ...] = (Picture("image", _uri(_shrunk(shown, cv2.INTER_AREA))),)
+        truth = class_map.names[int(scored.targets)]
+        said = tuple(
+            (class_map.names[int(p.class_ids)], f"{100 * (p.confidence or 0):.0f}%") for p in predictions.values()
+        )
+    else:
+        image = _shrunk(shown, cv2.INTER_AREA)
+        masks = {"truth": scored.targets, "fine-tuned": predictions["fine_tuned"].class_ids}
+        masks |= {"from scratch": baseline.class_ids} if baseline else {}
+        pictures = (
+            Picture("image", _uri(image)),
+            *(_overlaid(name, image, mask, class_map) for name, mask in masks.items()),
+        )
+    baseline_score = None if baseline is None or math.isnan(baseline.score) else baseline.score
+    row = scored.row
+    return Example(row.id, row.domain, predictions["fine_tuned"].score, baseline_score, pictures, truth, said)
+
+
+def _overlaid(caption: str, image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> Picture:
+    return Picture(caption, _uri(overlay(image, _shrunk(mask, cv2.INTER_NEAREST), class_map.colors, 0.6)))
+
+
+def _shrunk(image: np.ndarray, interpolation: int) -> np.ndarray:
+    height, width = image.shape[:2]
+    if width <= MAX_WIDTH_PX:
+        return image
+    size = (MAX_WIDTH_PX, max(1, round(height * MAX_WIDTH_PX / width)))
+    return cv2.resize(image, size, interpolation=interpolation)
+
+
+def _uri(image: np.ndarray) -> str:
+    _, data = cv2.imencode(".jpg", image[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()

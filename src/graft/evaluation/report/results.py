@@ -1,0 +1,89 @@
+"""The content of metrics.json, and the tables and plots that say the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.evaluation.report.plots import plot_classes, plot_confusion
+from graft.evaluation.report.tables import write_classes, write_confusion
+from graft.evaluation.scores import Contender, Tally
+from graft.foundation.class_map import ClassMap
+from graft.foundation.errors import GraftError
+from graft.metrics.confusion import HEADLINES
+from graft.metrics.summaries import CLASS_SCORES, gain_over, stacked, summarise
+
+if TYPE_CHECKING:
+    from graft.params.sections import Evaluate
+
+MODEL_NAMES = {"fine_tuned": "fine-tuned", "baseline": "from scratch"}
+# The score by class that plots show: for classification recall, the accuracy on the images of that class.
+CLASS_SCORE_SHOWN = {"segmentation": "iou", "classification": "recall"}
+
+
+def results(
+    tally: Tally, contenders: Mapping[str, Contender], classes: ClassMap, task: str, evaluate: Evaluate, seed: int
+) -> dict[str, Any]:
+    """The scores of the fine-tuned model; under `baseline` those of the other, under `gain` the difference.
+
+    Raises:
+        GraftError: Not one pixel of the split is labelled.
+    """
+    if not tally.confusion["fine_tuned"].any():
+        raise GraftError(
+            f"no pixel of the {evaluate.split} split is labelled",
+            rule="scores need labelled pixels",
+            remedy="check the classes of ingest.source: every value of the masks became 'ignored'",
+        )
+    images = {name: stacked(of_images) for name, of_images in tally.images.items()}
+    found = {}
+    for name, contender in contenders.items():
+        found[name] = summarise(
+            images[name],
+            tally.domains,
+            task=task,
+            names=classes.names,
+            num_samples=evaluate.bootstrap_samples,
+            seed=seed,
+        )
+        found[name] |= contender.findings() | {"num_images": len(tally.domains)}
+    metrics = found["fine_tuned"] | {
+        "split": evaluate.split,
+        "selected_on_this_split": evaluate.split == "val",
+        "test_time": evaluate.test_time.model_dump(),
+        "synthetic": classes.synthetic,
+    }
+    if "baseline" in found:
+        gain = gain_over(
+            images["fine_tuned"], images["baseline"], task=task, num_samples=evaluate.bootstrap_samples, seed=seed
+        )
+        metrics |= {"baseline": found["baseline"], "gain": gain}
+    return metrics
+
+
+def headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]:
+    """The headline scores as one flat dict: `mean_iou`, `baseline_mean_iou`, `gain_mean_iou` and so on."""
+    flat: dict[str, float] = {}
+    for prefix, part in (("", metrics), ("baseline_", metrics.get("baseline")), ("gain_", metrics.get("gain"))):
+        for name in (*HEADLINES[task], "mean_boundary_iou", "calibration_error"):
+            value = part.get(name) if part else None
+            flat |= {} if value is None else {prefix + name: value}
+    return flat
+
+
+def write_tables(out: Path, tally: Tally, metrics: Mapping[str, Any], classes: ClassMap, task: str) -> None:
+    """Writes confusion.csv and classes.csv, and the same as PNG.
+
+    In classes.csv `score` and `baseline_score` are the score that plots show, whatever the task.
+    """
+    shown, baseline = CLASS_SCORE_SHOWN[task], metrics.get("baseline")
+    columns = {"score": metrics[shown]} | ({"baseline_score": baseline[shown]} if baseline else {})
+    names = classes.names
+    write_classes(out / "classes.csv", columns | {score: metrics[score] for score in CLASS_SCORES[task]}, names)
+    write_confusion(out / "confusion.csv", tally.confusion["fine_tuned"], names)
+    plot_confusion(out / "confusion.png", tally.confusion["fine_tuned"], names)
+    bars = zip(
+        MODEL_NAMES.values(), ([by_class[name] for name in names] for by_class in columns.values()), strict=False
+    )
+    plot_classes(out / "classes.png", {"iou": "IoU", "recall": "Recall"}[shown], names, dict(bars))

@@ -1,0 +1,185 @@
+"""Rows in, predictions beside truth out, an image at a time: what evaluate counts and the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graft.data.images.codec import decode_mask
+from graft.data.images.stacks import decode
+from graft.foundation.errors import GraftError
+from graft.inference.image_to_logits import Runner, most_likely, predict_batch, predict_class_ids
+from graft.metrics.boundary import BoundaryIou
+from graft.metrics.calibration import Calibration, spread_pixels
+from graft.metrics.confusion import Marginals, confusion_matrix, plain
+
+if TYPE_CHECKING:
+    from graft.data.shards import Row
+    from graft.models.saved_model import ModelSpec
+    from graft.params.sections import Evaluate, Predict
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A model to be scored.
+
+    Attributes:
+        runner: From images to logits.
+        spec: How it wants its input.
+        calibration: Where its confidences are counted; None counts none.
+        boundary: Where its outlines are counted; None counts none.
+    """
+
+    runner: Runner
+    spec: ModelSpec
+    calibration: Calibration | None = None
+    boundary: BoundaryIou | None = None
+
+    @classmethod
+    def counted(cls, runner: Runner, spec: ModelSpec, evaluate: Evaluate) -> Contender:
+        """One of which all is counted that `metrics.json` tells."""
+        outlines = BoundaryIou(spec.num_classes, evaluate.boundary_fraction) if spec.task == "segmentation" else None
+        return cls(runner, spec, Calibration(evaluate.calibration_bins), outlines)
+
+    def findings(self) -> dict[str, Any]:
+        """What was counted, for `metrics.json`: `calibration_error`, `classwise_calibration_error`, and for
+        segmentation `mean_boundary_iou` and `boundary_iou` by class; None where there is no value.
+        """
+        found: dict[str, Any] = {}
+        if self.calibration:
+            found["calibration_error"] = self.calibration.error
+            found["classwise_calibration_error"] = self.calibration.classwise_error
+        if self.boundary:
+            found["mean_boundary_iou"] = plain(self.boundary.mean)
+            values = map(plain, self.boundary.by_class)
+            found["boundary_iou"] = dict(zip(self.spec.class_names, values, strict=True))
+        return found
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What one model made of one image.
+
+    Attributes:
+        class_ids: uint8 [H, W], or for classification the class, int64 [].
+        confusion: int64 [K, K] of this image alone.
+        score: Segmentation: mean IoU of this image; classification: probability of the true class. NaN where the
+            image has no labelled pixel.
+        confidence: Classification: probability of the predicted class.
+    """
+
+    class_ids: np.ndarray
+    confusion: np.ndarray
+    score: float
+    confidence: float | None = None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """An image, its truth (mask uint8 [H, W], or label int64 []), and a prediction of each contender by name."""
+
+    row: Row
+    image: np.ndarray
+    targets: np.ndarray
+    predictions: Mapping[str, Prediction]
+
+
+def score_rows(
+    rows: Iterable[Row], contenders: Mapping[str, Contender], num_classes: int, batch_size: int, predict: Predict
+) -> Iterator[Scored]:
+    """Scores rows as they stream by; never more than a batch of images and logits is held.
+
+    Confidences of an image larger than `predict.max_pixels` are not counted: its logits never exist as a whole.
+
+    Raises:
+        GraftError: An image cannot be decoded, or a row has no target or a mask of another size.
+    """
+    remaining, kind = iter(rows), next(iter(contenders.values())).spec
+    while batch := list(islice(remaining, batch_size)):
+        images = [decode(row.image, kind, where=row.id) for row in batch]
+        targets = [_targets(row, image) for row, image in zip(batch, images, strict=True)]
+        found = {
+            name: list(_predictions(contender, images, targets, num_classes, predict))
+            for name, contender in contenders.items()
+        }
+        for place, (row, image, target) in enumerate(zip(batch, images, targets, strict=True)):
+            yield Scored(row, image, target, {name: predictions[place] for name, predictions in found.items()})
+
+
+def _targets(row: Row, image: np.ndarray) -> np.ndarray:
+    if row.label is not None:
+        return np.asarray(row.label, np.int64)
+    if row.mask is None:
+        raise GraftError("an image without mask or label cannot be scored", where=row.id, remedy="run dvc repro ingest")
+    mask = decode_mask(row.mask, where=row.id)
+    if mask.shape != image.shape[:2]:
+        sizes = f"the mask has {mask.shape[1]}×{mask.shape[0]} pixels, the image {image.shape[1]}×{image.shape[0]}"
+        raise GraftError(sizes, where=row.id, rule="an image and its mask have one size")
+    return mask
+
+
+def _predictions(
+    contender: Contender,
+    images: Sequence[np.ndarray],
+    targets: Sequence[np.ndarray],
+    num_classes: int,
+    predict: Predict,
+) -> Iterator[Prediction]:
+    limits = {"max_pixels": predict.max_pixels, "overlap_px": predict.overlap_px}
+    classifies = contender.spec.task == "classification"
+    whole = [classifies or image.shape[0] * image.shape[1] <= predict.max_pixels for image in images]
+    small = [image for image, fits in zip(images, whole, strict=True) if fits]
+    logits = iter(predict_batch(contender.runner, small, contender.spec, **limits) if small else [])
+    for image, target, fits in zip(images, targets, whole, strict=True):
+        if not fits:
+            class_ids = predict_class_ids(contender.runner, image, contender.spec, **limits)
+            yield _of_pixels(class_ids, target, num_classes, contender.boundary)
+        elif classifies:
+            yield _of_image(next(logits), target, num_classes, contender.calibration)
+        else:
+            of_pixels = next(logits)
+            if contender.calibration:
+                contender.calibration.add(*spread_pixels(of_pixels, target))
+            yield _of_pixels(most_likely(of_pixels), target, num_classes, contender.boundary)
+
+
+def _of_pixels(class_ids: np.ndarray, mask: np.ndarray, num_classes: int, boundary: BoundaryIou | None) -> Prediction:
+    if boundary:
+        boundary.add(class_ids, mask)
+    confusion = confusion_matrix(class_ids, mask, num_classes)
+    return Prediction(class_ids, confusion, float(Marginals.of(confusion).mean_iou))
+
+
+def _of_image(logits: np.ndarray, label: np.ndarray, num_classes: int, calibration: Calibration | None) -> Prediction:
+    if calibration:
+        calibration.add(logits[:, None], label[None])
+    likelihoods = np.exp(logits.astype(np.float64) - logits.max())
+    probabilities = likelihoods / likelihoods.sum()
+    class_id = most_likely(logits)
+    confusion = confusion_matrix(class_id, label, num_classes, ignore_index=None)
+    return Prediction(class_id, confusion, float(probabilities[label]), float(probabilities[class_id]))
+
+
+class Tally:
+    """Counts of a whole split, kept small: one confusion matrix a model, marginals and domain an image.
+
+    Attributes:
+        confusion: int64 [K, K] by contender.
+        images: Marginals of each image in order, by contender.
+        domains: The domain of each image in order.
+    """
+
+    def __init__(self, names: Iterable[str], num_classes: int) -> None:
+        self.confusion = {name: np.zeros((num_classes, num_classes), np.int64) for name in names}
+        self.images: dict[str, list[Marginals]] = {name: [] for name in self.confusion}
+        self.domains: list[str] = []
+
+    def add(self, scored: Scored) -> None:
+        self.domains.append(scored.row.domain)
+        for name, prediction in scored.predictions.items():
+            self.confusion[name] += prediction.confusion
+            self.images[name].append(Marginals.of(prediction.confusion))

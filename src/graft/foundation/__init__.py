@@ -1,0 +1,4 @@
+"""What everything rests on: errors, choices, progress, workers, the class map, content and its digests.
+
+Imports nothing of Graft above it.
+"""

@@ -1,0 +1,91 @@
+"""Look a name up in a registry, check its options, bind them.
+
+A registry is a dict literal in the `__init__.py` of its folder: key = file name = function name. What the pipeline
+supplies is positional in the entry's signature; its keyword-only arguments are the options a person may set in
+`params.yaml`, with their types as rules and their defaults as documented values.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, get_type_hints
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from graft.foundation.errors import GraftError
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An entry of a registry with every option resolved; calling it calls the entry."""
+
+    name: str
+    entry: Callable[..., Any]
+    options: Mapping[str, Any]
+
+    def __call__(self, *supplied: Any) -> Any:
+        return self.entry(*supplied, **self.options)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The choice as it would stand in `params.yaml`, nothing left to a default."""
+        return {"name": self.name, **self.options}
+
+
+def resolve(registry: Mapping[str, Callable[..., Any]], spec: str | Mapping[str, Any], *, where: str) -> Choice:
+    """Binds `spec` (a name, or `{name: …, option: value}`) to the entry of `registry` it names.
+
+    Raises:
+        GraftError: The name or an option is unknown (with the one it resembles), a value has the wrong type, or an
+            option without a default is missing. All that is wrong with the options is listed at once.
+    """
+    given = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = given.pop("name", None)
+    if not isinstance(name, str) or name not in registry:
+        raise GraftError(
+            f"{where} has no choice named {name!r}",
+            rule=f"the choices are {', '.join(sorted(registry))}",
+            remedy=resembling(str(name), registry),
+        )
+    entry = registry[name]
+    rules = option_rules(entry)
+    problems = [
+        f"{where}.{key}: {name} has no such option; {resembling(key, rules)}" for key in given if key not in rules
+    ]
+    options: dict[str, Any] = {}
+    for key, (rule, default) in rules.items():
+        if key not in given and default is inspect.Parameter.empty:
+            problems.append(f"{where}.{key}: {name} needs this option")
+            continue
+        try:
+            options[key] = rule.validate_python(given[key], strict=True) if key in given else default
+        except ValidationError as error:
+            problems.append(f"{where}.{key}: {given[key]!r}: {'; '.join(e['msg'] for e in error.errors())}")
+    if problems:
+        raise GraftError.of_all(f"{where}: options of {name} that cannot be used", problems)
+    return Choice(name, entry, options)
+
+
+def option_rules(entry: Callable[..., Any]) -> dict[str, tuple[TypeAdapter[Any], Any]]:
+    """The options of an entry: name to (rule, default), read off its keyword-only arguments."""
+    hints = get_type_hints(entry, include_extras=True)
+    return {
+        name: (_rule(hints.get(name, Any)), parameter.default)
+        for name, parameter in inspect.signature(entry).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
+
+
+def resembling(name: str, known: Mapping[str, Any]) -> str:
+    """A sentence that answers a misspelt name with the one it resembles, or with all there are."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known)) or 'none'}"
+
+
+def _rule(hint: Any) -> TypeAdapter[Any]:
+    try:
+        return TypeAdapter(hint, config=ConfigDict(strict=True, allow_inf_nan=False))
+    except Exception:  # pydantic refuses a config for types that carry their own
+        return TypeAdapter(hint)

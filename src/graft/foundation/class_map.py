@@ -1,0 +1,74 @@
+"""The class map: the classes of a data set, and what pictures and their values are called."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from graft.foundation.content import read_json, write_json
+from graft.foundation.errors import GraftError
+
+IGNORE_INDEX = 255
+SPLITS = ("train", "val", "test", "unlabelled")
+TASKS = ("segmentation", "classification")
+RGB = ("red", "green", "blue")
+
+
+def ignored_target(num_classes: int) -> int:
+    """The target that counts nowhere: 255, or -1, which no target is, where 255 is one of the classes of images."""
+    return IGNORE_INDEX if num_classes <= IGNORE_INDEX else -1
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """The classes of a data set. Inside Graft ids are 0…K-1 and 255 is ignored.
+
+    Attributes:
+        task: `segmentation` or `classification`.
+        names: K names, in order of id.
+        colors: K RGB triples, 0 to 255, for overlays and plots.
+        source_values: What class k is called in the source (a grey value, an RGB triple, a folder), so that a
+            prediction can be translated back on the way out.
+        official_splits: Whether the source's own lists made the splits.
+        synthetic: Whether the images were drawn by a program; shown wherever they appear.
+        source: Name of the format the data came in.
+        licence: Licence of the data, `unknown` where the source does not say.
+        channels: What the C channels of an image are called, in order.
+        max_value: Where images are stacks of channels: what becomes 255 where their samples have 16 bits. None where
+            they are pictures, which are read as a viewer would show them.
+    """
+
+    task: str
+    names: tuple[str, ...]
+    colors: tuple[tuple[int, int, int], ...]
+    source_values: tuple[Any, ...]
+    official_splits: bool
+    synthetic: bool
+    source: str
+    licence: str = "unknown"
+    channels: tuple[str, ...] = RGB
+    max_value: int | None = None
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.names)
+
+    def write(self, path: Path) -> None:
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: Path) -> ClassMap:
+        """The class map in a JSON file; one that does not say its channels is of pictures.
+
+        Raises:
+            GraftError: The file is missing, is not JSON, or has other fields.
+        """
+        stored, known = read_json(path), {field.name for field in fields(cls)}
+        if not isinstance(stored, dict) or not known - {"channels", "max_value"} <= set(stored) <= known:
+            raise GraftError("not a class map", where=path, remedy="remove it and run dvc repro")
+        return cls(**{key: _frozen(value) for key, value in stored.items()})
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(_frozen(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,67 @@
+"""Content as bytes and keys: JSON with one spelling, digests of files and folders, seeds from content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from graft.foundation.errors import GraftError
+
+
+def write_json(path: Path, content: Any) -> None:
+    """JSON with sorted keys, so that the same content is the same bytes."""
+    path.write_text(
+        json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file.
+
+    Raises:
+        GraftError: The file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise GraftError("file not found", where=path, remedy="run the stage that writes it: dvc repro") from None
+    except ValueError as error:
+        raise GraftError(f"not valid JSON ({error})", where=path, remedy="remove it and run dvc repro") from None
+
+
+def sha256_of(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def content_seed(seed: int, *parts: object) -> int:
+    """A 63-bit seed that is a pure function of its arguments, the same in every process and on every machine."""
+    text = "\x1f".join([str(seed), *map(str, parts)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def digest_of(path: Path, pool: ThreadPoolExecutor | None = None) -> str:
+    """The content digest of a file or folder; names count relative to the folder, so it is the same anywhere."""
+    return sha256_of(path) if path.is_file() else digest_of_listing(listing(path, pool))
+
+
+def listing(folder: Path, pool: ThreadPoolExecutor | None = None) -> dict[str, str]:
+    """The sha256 of every file below a folder, by its path relative to the folder."""
+    files = sorted(file for file in folder.rglob("*") if file.is_file() and not is_bytecode(file))
+    hashes = pool.map(sha256_of, files) if pool else map(sha256_of, files)
+    return {file.relative_to(folder).as_posix(): digest for file, digest in zip(files, hashes, strict=True)}
+
+
+def digest_of_listing(files: Mapping[str, str]) -> str:
+    """The digest of a folder from the digests of its files."""
+    return hashlib.sha256("".join(f"{name}\0{files[name]}\n" for name in sorted(files)).encode()).hexdigest()
+
+
+def is_bytecode(path: Path) -> bool:
+    """Whether Python wrote a file beside the code that it ran; DVC leaves these out too (`.dvcignore`)."""
+    return path.suffix == ".pyc" or "__pycache__" in path.parts

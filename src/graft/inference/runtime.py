@@ -1,0 +1,68 @@
+"""`runtime`: the device, its threads, what it computes in, and whether the same inputs must give the same bits."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import sysconfig
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from graft.foundation.errors import GraftError
+
+if TYPE_CHECKING:
+    from graft.params.sections import Runtime
+
+
+def use_runtime(runtime: Runtime) -> torch.device:
+    """Sets threads and determinism of this process and returns the device.
+
+    Raises:
+        GraftError: The device is not there, or cannot do what is asked of it.
+    """
+    if runtime.device == "mps" and (runtime.precision == "fp16" or runtime.compile):
+        raise GraftError(
+            "runtime: fp16 and compile are not for the device mps",
+            rule="gradient scaling and compiled training are tested on cpu and cuda",
+            remedy="set runtime.precision: float32 and runtime.compile: false, or another device",
+        )
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[runtime.device]:
+        raise GraftError(
+            f"runtime.device is {runtime.device}, which this machine does not have",
+            rule=f"here there is {' and '.join(name for name, found in there.items() if found)}",
+            remedy="set runtime.device: cpu, or install a torch built for the device",
+        )
+    if runtime.compile:
+        _check_compiler(runtime.device)
+    torch.set_num_threads(runtime.num_threads)
+    if runtime.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it CUDA matrix products refuse to run
+    torch.use_deterministic_algorithms(runtime.deterministic)
+    # Costs a pass over every new tensor; none is read unwritten.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # its class has it
+    torch.backends.cudnn.benchmark = False  # nothing is chosen by timing
+    return torch.device(runtime.device)
+
+
+def _check_compiler(device: str) -> None:
+    """Refuses torch.compile where it would fail at the first step: it writes C++ (and Triton for CUDA) and builds it.
+
+    Raises:
+        GraftError: Something it builds with is not there.
+    """
+    candidates = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
+    missing = [] if any(map(shutil.which, candidates)) else [f"a C++ compiler ({' or '.join(candidates)})"]
+    if not (Path(sysconfig.get_path("include")) / "Python.h").is_file():
+        missing.append("the header files of Python (Python.h)")
+    if device == "cuda" and importlib.util.find_spec("triton") is None:
+        missing.append("the package triton")
+    if missing:
+        raise GraftError(
+            f"runtime.compile is true, and {' and '.join(missing)} is not there",
+            rule="torch.compile writes code and builds it at the first step",
+            remedy="install it, or set runtime.compile: false, which costs speed only",
+        )

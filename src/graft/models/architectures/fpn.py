@@ -1,0 +1,32 @@
+"""Feature pyramid network on any encoder."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from graft.models.architectures.parts.segmentation_models import Encoder, on_encoder
+from graft.models.model import Model
+
+
+def fpn(
+    num_classes: int,
+    num_channels: int,
+    *,
+    encoder: Encoder = "mobilenet_v2",
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.2,
+) -> Model:
+    """FPN of segmentation-models-pytorch: features of four sizes, each enriched by the coarser ones, summed.
+
+    Light and even over object sizes (Kirillov et al. 2019, "Panoptic Feature Pyramid Networks", section 3.1; the
+    pyramid is Lin et al. 2017). Pyramid of 256 and branches of 128 channels are the paper's.
+
+    Args:
+        encoder: A name in `segmentation_models_pytorch.encoders.get_encoder_names()`, or `tu-` and a convolutional
+            or hierarchical model of timm.
+        dropout: Of whole channels before the class layer; 0.2 is the library's.
+    """
+    import segmentation_models_pytorch as smp
+
+    return on_encoder(smp.FPN, encoder, num_classes, num_channels, decoder_dropout=dropout)

@@ -1,0 +1,181 @@
+"""Architectures of segmentation-models-pytorch as our models: any of its encoders, and timm's, under any decoder."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import torch
+from pydantic import AfterValidator, Field
+from torch import Tensor, nn
+
+from graft.foundation.choices import resembling
+from graft.foundation.errors import GraftError
+from graft.models.architectures.parts.pooling import MatrixPool, PooledBatchNorm
+from graft.models.architectures.parts.same_padding import fix_same_padding
+from graft.models.architectures.parts.timm_library import input_options, stride_of, timm_names
+from graft.models.architectures.parts.unreached import without_unreached
+from graft.models.model import Model
+
+if TYPE_CHECKING:
+    from segmentation_models_pytorch.base import SegmentationModel
+
+PATCHES_PX = (8, 16, 32)
+MIX_TRANSFORMER = "mit_"
+UNIVERSAL = "tu-"  # how segmentation-models-pytorch marks an encoder that timm builds
+
+
+def known_encoder(name: str) -> str:
+    """The name itself, if segmentation-models-pytorch, or for `tu-…` timm, has an encoder of that name.
+
+    Raises:
+        ValueError: Neither has; says which name it resembles.
+    """
+    if name.startswith(UNIVERSAL):
+        encoders = dict.fromkeys(f"{UNIVERSAL}{model}" for model in timm_names())
+    else:
+        import segmentation_models_pytorch as smp
+
+        encoders = dict.fromkeys(smp.encoders.get_encoder_names())
+    if name not in encoders:
+        raise ValueError(f"segmentation-models-pytorch has no such encoder; {resembling(name, encoders)}")
+    return name
+
+
+Encoder = Annotated[str, AfterValidator(known_encoder)]
+Channels = Annotated[int, Field(gt=0)]
+
+
+def on_encoder(
+    architecture: Callable[..., SegmentationModel],
+    encoder: str,
+    num_classes: int,
+    num_channels: int,
+    *,
+    stride: int = 32,
+    **options: Any,
+) -> Model:
+    """The library's architecture, its encoder as backbone, freshly initialised.
+
+    Args:
+        architecture: A class of segmentation-models-pytorch.
+        encoder: A name that `known_encoder` lets pass.
+        num_classes: Channels of the logits.
+        num_channels: Of the images.
+        stride: What height and width must be multiples of.
+        options: Of the architecture.
+
+    Raises:
+        GraftError: The library cannot put this decoder on this encoder.
+    """
+    name = encoder.removeprefix(UNIVERSAL)
+    adapting, fixed_size_px = input_options(name) if encoder.startswith(UNIVERSAL) else ({}, None)
+    supplied = {"in_channels": num_channels, "classes": num_classes, **adapting, **options}
+    side = fixed_size_px or 2 * stride
+    try:
+        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # names that begin with timm-
+            network = architecture(encoder, encoder_weights=None, **supplied)
+        _mend_pools(network)
+        fix_same_padding(network)
+        decoding = Decoding(network.decoder, network.segmentation_head)
+        without_unreached(network, lambda images: decoding(network.encoder(images)), num_channels, side)
+    except Exception as error:  # the library raises seven kinds of exception for encoders that do not fit
+        raise _unfit(architecture, encoder, str(error)) from None
+    return Model(
+        network.encoder,
+        decoding,
+        class_layers=("head.segmentation_head.0",),
+        padding_multiple=fixed_size_px or stride,
+        min_side_px=side,
+        fixed_size_px=fixed_size_px,
+        is_transformer=bool(adapting) or encoder.startswith(MIX_TRANSFORMER),
+    )
+
+
+def on_transformer(encoder: str, num_classes: int, num_channels: int, decoder_channels: int) -> Model:
+    """DPT on a vision transformer of timm, freshly initialised; arguments as for `dpt`.
+
+    What only a classifier needs, the last normalisation and the layers behind the deepest features, is left out.
+
+    Raises:
+        GraftError: The encoder is no vision transformer, or its patches have a size that the decoder cannot enlarge.
+    """
+    import segmentation_models_pytorch as smp
+    import timm
+
+    name = encoder.removeprefix(UNIVERSAL)
+    if name == encoder:
+        raise _unfit(smp.DPT, encoder, "it wants a vision transformer of timm, tu-vit_…")
+    adapting, fixed_size_px = input_options(name)
+    with torch.device("meta"):
+        outline = timm.create_model(name)
+    if not hasattr(outline, "prune_intermediate_layers") or not hasattr(outline, "blocks"):
+        raise _unfit(smp.DPT, encoder, "it is no vision transformer")
+    if (stride := stride_of(outline)) not in PATCHES_PX:
+        raise _unfit(smp.DPT, encoder, f"patches of {stride} px; the decoder enlarges those of 8, 16 or 32 px")
+    has_tokens = getattr(outline, "num_prefix_tokens", 0) > 0
+    network = smp.DPT(
+        encoder,
+        encoder_weights=None,
+        decoder_readout="cat" if has_tokens else "ignore",
+        decoder_intermediate_channels=[decoder_channels * factor for factor in (1, 2, 4, 4)],
+        decoder_fusion_channels=decoder_channels,
+        in_channels=num_channels,
+        classes=num_classes,
+        **adapting,
+    )
+    network.encoder.model.prune_intermediate_layers(network.encoder._output_indices, prune_norm=True, prune_head=True)
+    return Model(
+        network.encoder,
+        Decoding(network.decoder, network.segmentation_head),
+        class_layers=("head.segmentation_head.head.4",),
+        padding_multiple=fixed_size_px or 32,
+        min_side_px=fixed_size_px or 64,
+        fixed_size_px=fixed_size_px,
+        is_transformer=True,
+    )
+
+
+def _unfit(architecture: Callable[..., nn.Module], encoder: str, reason: str) -> GraftError:
+    return GraftError(
+        f"{architecture.__name__} cannot be built on the encoder {encoder} ({reason})",
+        where="model.encoder",
+        remedy="choose another encoder: graft models lists them",
+    )
+
+
+class Decoding(nn.Module):
+    """Decoder and class layer under the names they have in checkpoints of segmentation-models-pytorch."""
+
+    def __init__(self, decoder: nn.Module, segmentation_head: nn.Module) -> None:
+        super().__init__()
+        self.decoder, self.segmentation_head = decoder, segmentation_head
+
+    def forward(self, features: Any) -> Tensor:
+        # A vision transformer returns two lists, features and class tokens; every other encoder one.
+        decoded = self.decoder(*features) if isinstance(features, tuple) else self.decoder(features)
+        return self.segmentation_head(decoded)
+
+
+def _mend_pools(network: nn.Module) -> None:
+    """Pools that export, and normalisation of pooled features that bears a batch of one image."""
+    for module in list(network.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.AdaptiveAvgPool2d) and child.output_size not in (1, (1, 1)):
+                size = child.output_size
+                sides = cast(tuple[int, int], size if isinstance(size, tuple) else (size, size))
+                setattr(module, name, MatrixPool(*sides))
+        if isinstance(module, nn.Sequential) and len(module) > 1 and _is_global(module[0]):
+            _mend_norms(module)
+
+
+def _is_global(pool: nn.Module) -> bool:
+    return isinstance(pool, nn.AdaptiveAvgPool2d) and pool.output_size in (1, (1, 1))
+
+
+def _mend_norms(pooled: nn.Module) -> None:
+    for module in list(pooled.modules()):
+        for name, child in list(module.named_children()):
+            if type(child) is nn.BatchNorm2d:
+                setattr(module, name, PooledBatchNorm(child.num_features, eps=child.eps))

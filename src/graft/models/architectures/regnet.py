@@ -1,0 +1,83 @@
+"""RegNet for classification."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from graft.models.architectures.parts.heads import Dropout, HeadKind, Layers
+from graft.models.architectures.parts.torchvision_classifiers import classifier_on, layers_before
+from graft.models.model import Model
+
+
+def regnet(
+    num_classes: int,
+    num_channels: int,
+    *,
+    variant: Literal[
+        "regnet_y_400mf",
+        "regnet_y_800mf",
+        "regnet_y_1_6gf",
+        "regnet_y_3_2gf",
+        "regnet_y_8gf",
+        "regnet_y_16gf",
+        "regnet_y_32gf",
+        "regnet_y_128gf",
+        "regnet_x_400mf",
+        "regnet_x_800mf",
+        "regnet_x_1_6gf",
+        "regnet_x_3_2gf",
+        "regnet_x_8gf",
+        "regnet_x_16gf",
+        "regnet_x_32gf",
+    ] = "regnet_y_400mf",
+    head: HeadKind = "original",
+    flatten: bool = False,
+    dropout: Dropout = 0.0,
+) -> Model:
+    """RegNet of torchvision: widths and depths follow a simple rule that was found by comparing whole design spaces.
+
+    As plain as a ResNet, in sizes from phones to servers; the three largest Y also have weights that began with 3.6
+    billion photographs and their hashtags, `IMAGENET1K_SWAG_…` (Radosavovic et al. 2020, "Designing Network Design
+    Spaces", section 3.3; Singh et al. 2022).
+
+    Args:
+        variant: Multiplications for 224 × 224 px, in millions (`mf`) or billions (`gf`); `y` squeezes and excites.
+        head: `original` is torchvision's, which its checkpoints fit; `linear` one layer on averaged features; `mlp` a
+            dense layer of 1024 with ReLU before that layer.
+        flatten: For a new head: whether each place of a grid of 7 × 7 keeps features of its own, as in VGG.
+        dropout: Before the class layer; the original has none.
+    """
+    from torchvision import models
+
+    with Counting():
+        network = models.get_model(variant, weights=None, num_classes=num_classes)
+    return classifier_on(
+        layers_before("avgpool", network),
+        Layers(pool=network.avgpool, flatten=nn.Flatten(1), dropout=nn.Dropout(dropout), fc=network.fc),
+        "fc",
+        num_channels,
+        num_features=network.fc.in_features,
+        head=head,
+        flatten=flatten,
+        dropout=dropout,
+        min_side_px=64,
+    )
+
+
+class Counting(TorchFunctionMode):
+    """Tensors that torchvision computes widths and depths with stay on the CPU, also where a model is only outlined."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        device = {"device": "cpu"} if func in (torch.arange, torch.tensor) else {}
+        return func(*args, **{**(kwargs or {}), **device})

@@ -1,0 +1,25 @@
+"""He (Kaiming) initialisation, uniform."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import nn
+
+from graft.models.initialisations.fill import Initialise
+
+
+def he_uniform(*, mode: Literal["fan_in", "fan_out"] = "fan_in") -> Initialise:
+    """He (Kaiming) initialisation, uniform.
+
+    Weights are drawn from U(-a, a) with a = sqrt(6 / fan); biases start at zero. It helps where half of what ReLU lets
+    through is lost, and twice the variance makes up for it: for deep stacks of convolutions with ReLU, such as a
+    decoder or a plain network from scratch. Source: He et al. 2015, "Delving Deep into Rectifiers", section 2.2.
+
+    Args:
+        mode: Which fan is kept in step: `fan_in` the activations going forward, `fan_out` the gradients going back.
+            The paper finds either enough and writes its networks with `fan_in`.
+    """
+    return lambda weight, generator: nn.init.kaiming_uniform_(
+        weight, mode=mode, nonlinearity="relu", generator=generator
+    )

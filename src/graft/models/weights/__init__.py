@@ -1,0 +1,24 @@
+"""Where pretrained weights come from. Each entry is `(task, model, download, *, options) -> Source`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graft.models.weights.bundled import bundled
+from graft.models.weights.file import file
+from graft.models.weights.none import none
+from graft.models.weights.registry import registry
+from graft.models.weights.source import Downloader, Source
+from graft.models.weights.timm import timm
+from graft.models.weights.torchvision import torchvision
+
+__all__ = ["WEIGHTS", "Downloader", "Source"]
+
+WEIGHTS: dict[str, Callable[..., Source]] = {
+    "bundled": bundled,
+    "torchvision": torchvision,
+    "timm": timm,
+    "registry": registry,
+    "file": file,
+    "none": none,
+}

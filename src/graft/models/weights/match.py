@@ -1,0 +1,205 @@
+"""Loads a foreign state into a model, tensor by tensor, and says what became of each."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from graft.foundation.choices import Choice
+from graft.foundation.errors import GraftError
+from graft.models.architectures import Model
+from graft.models.architectures.vit import resampled
+from graft.models.initialisations import apply
+from graft.models.weights.inflated_stem import spread
+from graft.models.weights.source import Source
+
+# How other programs call what is `backbone.` and `head.` here. Of these spellings the one that fits best is taken.
+SPELLINGS: dict[str, tuple[tuple[str, str], ...]] = {
+    "Graft": (("", ""),),
+    "torchvision segmenter": (("aux_classifier.", "auxiliary."), ("classifier.", "head."), ("", "")),
+    "torchvision classifier with features": (("features.", "backbone."), ("classifier.", "head.classifier.")),
+    "segmentation-models-pytorch": (("encoder.", "backbone."), ("", "head.")),
+    "torchvision ResNet": (
+        ("fc.", "head.fc."),
+        ("AuxLogits.", "auxiliary.AuxLogits."),
+        ("", "backbone."),
+    ),
+    "torchvision classifier": (("classifier.", "head.classifier."), ("", "backbone.")),
+    "backbone alone": (("", "backbone."),),
+    "timm's model as encoder": (("", "backbone.model."),),
+    "Graft, backbone below features": (("backbone.", "backbone.features."),),
+    "Graft, features as backbone": (("backbone.features.", "backbone."),),
+}
+# torchvision's DenseNet files say `norm.1` where its models say `norm1` (torchvision.models.densenet._load_state_dict).
+DOTTED_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
+LEAST_BACKBONE_FRACTION = 0.5
+
+
+@dataclass
+class Match:
+    """What became of each tensor; every list is in order of name.
+
+    Attributes:
+        matched: Names (ours) that took their values as they were.
+        resized: Lines for those that took a part: class rows by name, another number of input channels, or position
+            embeddings of another grid.
+        reinitialised: Names (ours) that kept their initialisation.
+        left_out: Names (theirs) that found no place.
+        backbone_fraction: Share of the backbone's values that were taken over.
+    """
+
+    matched: list[str] = field(default_factory=list)
+    resized: list[str] = field(default_factory=list)
+    reinitialised: list[str] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+    backbone_fraction: float = 0.0
+
+
+def load_into(
+    model: Model, source: Source, class_names: Sequence[str], part: Literal["all", "backbone"] = "all"
+) -> Match:
+    """Takes over from `source` what fits `model`, or its backbone alone; all else keeps its initialisation.
+
+    Names are mapped from the spelling that fits best. Rows of class layers go by class name where the source knows its
+    classes; a source without class names is taken over only if it has as many. A first convolution for another number
+    of input channels is spread over ours (`stem.spread`); a vision transformer's position embeddings of another image
+    size are resampled to ours, as they are for an image of another size.
+
+    Raises:
+        GraftError: The source holds values that are not finite, or less than half of the backbone fits.
+    """
+    assert source.state is not None
+    state = {_todays_name(name): tensor for name, tensor in source.state.items()}
+    _refuse_non_finite(state, source)
+    ours = model.state_dict()
+    mapped = max(
+        (_spelled(state, spelling) for spelling in SPELLINGS.values()), key=lambda names: _fit(names, state, ours)
+    )
+    match, new = Match(), {}
+    for name, tensor in sorted(ours.items()):
+        wanted = name in mapped and (part == "all" or name.startswith("backbone."))
+        theirs = state[mapped[name]] if wanted else None
+        taken, how = (None, "") if theirs is None else _taken(name, theirs, tensor, model, source, class_names)
+        if taken is None:
+            match.reinitialised.append(name)
+            continue
+        new[name] = taken.to(tensor.dtype)
+        match.resized.append(f"{name}: {how}") if how else match.matched.append(name)
+    match.left_out = sorted(set(state) - {mapped[name] for name in new})
+    match.backbone_fraction = _backbone_fraction(model, new)
+    _refuse_useless(match, source, state, ours)
+    model.load_state_dict({**ours, **new})
+    return match
+
+
+def initialised(model: Model, match: Match, initialisation: Choice, seed: int) -> dict[str, str]:
+    """Fills what no source provided, as a choice of INITIALISATIONS says; how each tensor was filled, by name.
+
+    What is trained from nothing altogether is filled too: all of its layers are new.
+    """
+    initialise = initialisation()
+    filled = set() if initialise is None else apply(initialise, model, set(match.reinitialised), seed)
+    how = {True: initialisation.name, False: "as its library does"}
+    return {name: how[name in filled] for name in match.reinitialised}
+
+
+def _todays_name(name: str) -> str:
+    return DOTTED_DENSENET.sub(r"\1\2", name.removeprefix("module."))
+
+
+def _spelled(state: Mapping[str, Tensor], spelling: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Our name to theirs; the first prefix that fits a name maps it."""
+    mapped = {}
+    for name in state:
+        prefix = next(((theirs, ours) for theirs, ours in spelling if name.startswith(theirs)), None)
+        if prefix is not None:
+            mapped[prefix[1] + name.removeprefix(prefix[0])] = name
+    return mapped
+
+
+def _fit(mapped: Mapping[str, str], state: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> int:
+    """Number of tensors that would fit as they are."""
+    return sum(name in ours and state[theirs].shape == ours[name].shape for name, theirs in mapped.items())
+
+
+def _taken(
+    name: str, theirs: Tensor, ours: Tensor, model: Model, source: Source, class_names: Sequence[str]
+) -> tuple[Tensor | None, str]:
+    """The values for our tensor (None: nothing fits), and how they were adapted (empty: not at all)."""
+    if name.rpartition(".")[0] in model.class_layers and source.class_names is not None:
+        return _class_rows(theirs, ours, source.class_names, class_names)
+    if theirs.shape == ours.shape:
+        return theirs, ""
+    if name.endswith(".pos_embedding"):
+        return _positions(theirs, ours)
+    is_stem = name == _stem(model)
+    if is_stem and theirs.ndim == ours.ndim and theirs.shape[0] == ours.shape[0] and theirs.shape[2:] == ours.shape[2:]:
+        return spread(theirs, ours.shape[1]), f"{theirs.shape[1]} input channels to {ours.shape[1]}"
+    return None, ""
+
+
+def _positions(theirs: Tensor, ours: Tensor) -> tuple[Tensor | None, str]:
+    """Embeddings [1, 1 + wanted², D] of a class token and a square grid, out of [1, 1 + given², D]."""
+    if theirs.ndim != ours.ndim or theirs.shape[::2] != ours.shape[::2] or theirs.shape[1] < 2:
+        return None, ""
+    given, wanted = (math.isqrt(embedding.shape[1] - 1) for embedding in (theirs, ours))
+    if given**2 + 1 != theirs.shape[1]:
+        return None, ""
+    taken = resampled(theirs.to(ours.dtype), given, wanted, wanted)
+    return taken, f"positions of {given} x {given} patches to {wanted} x {wanted}"
+
+
+def _class_rows(
+    theirs: Tensor, ours: Tensor, their_names: Sequence[str], our_names: Sequence[str]
+) -> tuple[Tensor | None, str]:
+    """Rows of the classes that both know, by name; our initial values for the others."""
+    rows = {_plain(name): row for row, name in enumerate(their_names)}
+    shared = [(row, rows[_plain(name)]) for row, name in enumerate(our_names) if _plain(name) in rows]
+    if not shared or theirs.shape[1:] != ours.shape[1:] or theirs.shape[0] != len(their_names):
+        return None, ""
+    if theirs.shape == ours.shape and shared == [(row, row) for row in range(len(our_names))]:
+        return theirs, ""
+    to, origin = (list(rows) for rows in zip(*shared, strict=True))
+    taken = ours.clone()
+    taken[to] = theirs[origin].to(ours.dtype)
+    return taken, f"{len(shared)} of {len(our_names)} classes by name, from {len(their_names)}"
+
+
+def _plain(name: str) -> str:
+    return "".join(character for character in name.casefold() if character.isalnum())
+
+
+def _stem(model: Model) -> str:
+    """The name of the first convolution's weights, empty where there is none."""
+    return next((f"backbone.{name}" for name, tensor in model.backbone.named_parameters() if tensor.ndim == 4), "")
+
+
+def _backbone_fraction(model: Model, new: Mapping[str, Tensor]) -> float:
+    sizes = {f"backbone.{name}": parameter.numel() for name, parameter in model.backbone.named_parameters()}
+    return sum(size for name, size in sizes.items() if name in new) / sum(sizes.values())
+
+
+def _refuse_non_finite(state: Mapping[str, Tensor], source: Source) -> None:
+    broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
+    if broken:
+        raise GraftError.of_all(
+            f"{source.origin}: weights that are not finite", broken[:5], remedy="fetch or train them again"
+        )
+
+
+def _refuse_useless(match: Match, source: Source, state: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> None:
+    if match.backbone_fraction >= LEAST_BACKBONE_FRACTION:
+        return
+    raise GraftError(
+        f"only {match.backbone_fraction:.0%} of the model's backbone is in these weights ({source.description}); "
+        f"they hold {', '.join(sorted(state)[:3])}, …; the model wants {', '.join(sorted(ours)[:3])}, …",
+        where=source.origin,
+        rule=f"at least {LEAST_BACKBONE_FRACTION:.0%} of the backbone's values must be taken over",
+        remedy="choose weights of the architecture in `model`, or set pretrain_load.source to {name: none}",
+    )

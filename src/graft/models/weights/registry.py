@@ -1,0 +1,88 @@
+"""Weights of a model in the registry, pinned by version and digest."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator
+
+from graft.foundation.choices import Choice
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json
+from graft.foundation.errors import GraftError
+from graft.models.saved_model import ModelSpec, load_state
+from graft.models.weights.file import Sha256
+from graft.models.weights.source import Downloader, Source, verified_sha256
+
+FILE = "weights.safetensors"
+
+
+def pinned(uri: str) -> str:
+    """The address itself, if it names one version for ever."""
+    if re.fullmatch(r"models:/[^/@]+@[^/@]+", uri):
+        raise ValueError("an alias moves: run graft pin, which writes the version it points at now")
+    if not re.fullmatch(r"models:/[^/@]+/[1-9][0-9]*", uri):
+        raise ValueError("a registered model is models:/NAME/VERSION")
+    return uri
+
+
+def refuse_unpinned(model_uri: str, sha256: str | None) -> None:
+    """Asks for the digest of a version's weights.
+
+    Raises:
+        GraftError: There is none.
+    """
+    if sha256 is None:
+        raise GraftError(
+            f"{model_uri} is not pinned",
+            where="pretrain_load.source",
+            rule="params.yaml names the digest of every foreign file, so that the stage notices when it changes",
+            remedy="run graft pin, which writes the sha256 of its weights",
+        )
+
+
+def registry(
+    task: str,
+    model: Choice,
+    download: Downloader,
+    *,
+    model_uri: Annotated[str, AfterValidator(pinned)],
+    sha256: Sha256 | None = None,
+) -> Source:
+    """The weights of a version in the MLflow registry: models grow out of models.
+
+    It helps where a champion of one place is to serve the next: its classes, normalisation and lineage come along. The
+    version and the digest of its weights are pinned; `graft pin` turns an alias into both. The tracking server of the
+    environment (`MLFLOW_TRACKING_URI`) is asked once, when the stage runs.
+
+    Args:
+        task: Not used: whatever fits is taken.
+        model: Not used: whatever fits is taken.
+        download: Brings the files of a registered model here.
+        model_uri: `models:/NAME/VERSION`.
+        sha256: Of the version's `weights.safetensors`, 64 hex digits.
+
+    Raises:
+        GraftError: Not pinned, no such version, no weights in it, or a digest differs.
+    """
+    refuse_unpinned(model_uri, sha256)
+    folder = download(model_uri)
+    path = folder / FILE
+    if not path.is_file():
+        raise GraftError(f"{model_uri} holds no {FILE}", rule="only models that Graft exported can be grown from")
+    digest = verified_sha256(path, sha256)
+    spec = ModelSpec.read(folder / "spec.json")
+    scores = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
+    return Source(
+        load_state(path)[0],
+        description=f"{spec.model['name']} registered as {model_uri}, trained for {spec.task}",
+        origin=model_uri,
+        licence=f"that of its data ({ClassMap.read(folder / 'class_map.json').licence}) and of what it grew from; "
+        "see its model card",
+        sha256=digest,
+        class_names=spec.class_names,
+        mean=spec.mean,
+        std=spec.std,
+        metrics={name: value for name, value in scores.items() if isinstance(value, float)},
+    )

@@ -1,0 +1,76 @@
+"""What every weights source hands over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from graft.foundation.content import sha256_of
+from graft.foundation.errors import GraftError
+
+# Given the address of a registered model, `models:/NAME/VERSION`, brings its files here and says where they are.
+Downloader = Callable[[str], Path]
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+def no_download(model_uri: str) -> Path:
+    """Where there is no registry to ask.
+
+    Raises:
+        GraftError: Always.
+    """
+    raise GraftError(
+        "a registered model is fetched by the command, not by the stage alone",
+        where=model_uri,
+        remedy="run graft pretrain-load, or dvc repro",
+    )
+
+
+@dataclass(frozen=True)
+class Source:
+    """Foreign weights and what a card says about them.
+
+    Attributes:
+        state: Tensors under the names their own program gave them; None for training from scratch.
+        description: One sentence for a person: what was trained on what.
+        origin: Address, path or program the weights come from.
+        licence: Of the weights.
+        sha256: Of the file, in hex; None without a file.
+        class_names: Of the class layers, in order of channel; None where unknown.
+        mean: Normalisation the weights expect: of each channel, RGB unless they say otherwise, in 0..1.
+        std: Likewise.
+        metrics: How good they were where they come from, name to fraction.
+    """
+
+    state: Mapping[str, Tensor] | None
+    description: str
+    origin: str
+    licence: str
+    sha256: str | None = None
+    class_names: tuple[str, ...] | None = None
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+def verified_sha256(path: Path, expected: str | None) -> str:
+    """Hex sha256 of the file.
+
+    Raises:
+        GraftError: It does not begin with the expected digits (None expects nothing).
+    """
+    found = sha256_of(path)
+    if expected is not None and not found.startswith(expected.lower()):
+        raise GraftError(
+            f"sha256 is {found}, not {expected}",
+            where=path,
+            rule="weights are used only when their digest is the pinned one",
+            remedy="fetch the file again, or pin the new digest if you meant to change it",
+        )
+    return found

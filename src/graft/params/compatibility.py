@@ -1,0 +1,226 @@
+"""Which values of `params.yaml` do not go together, each fine on its own: found before anything runs."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from graft.data.augmentations import POLICIES
+from graft.data.augmentations.steps import contradictions
+from graft.data.formats import FORMATS
+from graft.data.resize import RESIZES
+from graft.foundation.choices import resolve
+from graft.foundation.errors import GraftError
+from graft.inference.image_to_logits import padding
+from graft.models.architectures import Model, build, resolve_model
+from graft.models.weights import WEIGHTS
+from graft.models.weights.file import pinned_digest
+from graft.models.weights.registry import refuse_unpinned
+from graft.models.weights.timm import pinned, published
+from graft.models.weights.torchvision import member
+from graft.params.class_counts import known_num_classes
+from graft.params.sections import Crop, Params
+from graft.training import freezing
+from graft.training.assembly import beside_reused_features
+from graft.training.losses import refused_class_weights, resolve_losses
+from graft.training.mixing import MIXINGS
+from graft.training.optimizers import OPTIMIZERS
+from graft.training.schedules import SCHEDULES, refuse_too_long
+from graft.training.strategies import STRATEGIES
+from graft.training.strategies.combinations import movement_of, refusals
+
+Place = tuple[str | int, ...]
+
+
+def disagreements(params: Params) -> Iterator[tuple[Place, GraftError]]:
+    """What cannot work together, and the key it is said of.
+
+    Args:
+        params: Every choice in it is known to be fine on its own.
+    """
+    yield from _of_the_weights(params)
+    yield from _of_losses(params)
+    yield from _of_the_policy(params)
+    yield from _of_the_optimizer(params)
+    yield from _of_the_schedule(params)
+    model = _outline(params)
+    yield from _of_sizes(params, model)
+    yield from _of_a_fixed_size(params, model)
+    yield from _of_the_strategy(params, model)
+    yield from _of_the_batch(params, model)
+
+
+def _of_the_weights(params: Params) -> Iterator[tuple[Place, GraftError]]:
+    """Weights that nobody publishes or that are not pinned; nothing is downloaded."""
+    source = resolve(WEIGHTS, params.pretrain_load.source, where="pretrain_load.source")
+    given = source.options
+    try:
+        match source.name:
+            case "torchvision":
+                member(resolve_model(params.task, params.model), given["weights"])
+            case "timm":
+                published(given["weights"])
+                pinned(given["weights"], given["revision"], given["sha256"])
+            case "file" if given["sha256"] is None:
+                pinned_digest(Path(given["path"]), None)
+            case "registry":
+                refuse_unpinned(given["model_uri"], given["sha256"])
+    except GraftError as error:
+        error.what = f"{error.where}: {error.what}"
+        yield ("pretrain_load", "source"), error
+
+
+def _of_losses(params: Params) -> Iterator[tuple[Place, GraftError]]:
+    chosen = params.fine_tune
+    refused = refused_class_weights([loss["name"] for loss in chosen.losses]) if chosen.class_weights != "none" else []
+    for problem in refused:
+        yield (
+            ("fine_tune", "class_weights"),
+            GraftError(problem, remedy="set class_weights: none, or another loss"),
+        )
+    num_classes = known_num_classes(resolve(FORMATS, params.ingest.source, where="ingest.source"))
+    if params.task == "segmentation" and num_classes is not None:
+        yield from _of_the_number_of_classes(chosen.losses, num_classes)
+
+
+def _of_the_number_of_classes(losses: list[dict[str, Any]], num_classes: int) -> Iterator[tuple[Place, GraftError]]:
+    """What each loss says of logits of so many classes."""
+    import torch
+
+    logits, targets = torch.zeros(1, num_classes, 8, 8), torch.zeros(1, 8, 8, dtype=torch.long)
+    for number, (_, loss) in enumerate(resolve_losses(losses)):
+        try:
+            loss(logits, targets, None)
+        except GraftError as error:
+            yield ("fine_tune", "losses", number), error
+
+
+def _of_the_policy(params: Params) -> Iterator[tuple[Place, GraftError]]:
+    policy = resolve(POLICIES, params.augment.policy, where="augment.policy").as_dict()
+    for problem in contradictions(policy, params.task):
+        yield ("augment", "policy"), GraftError(problem)
+
+
+def _of_the_optimizer(params: Params) -> Iterator[tuple[Place, GraftError]]:
+    """What the optimizer says of its options once it has something to optimise."""
+    import torch
+
+    optimizer = resolve(OPTIMIZERS, params.fine_tune.optimizer, where="fine_tune.optimizer")
+    try:
+        optimizer([{"params": [torch.nn.Parameter(torch.zeros(1, 1))]}], params.fine_tune.learning_rate)
+    except GraftError as error:
+        yield ("fine_tune", "optimizer"), error
+
+
+def _of_the_schedule(params: Params) -> Iterator[tuple[Place, GraftError]]:
+    schedule = resolve(SCHEDULES, params.fine_tune.schedule, where="fine_tune.schedule")
+    try:
+        refuse_too_long(schedule, params.fine_tune.epochs, params.fine_tune.warmup_epochs)
+    except GraftError as error:
+        yield ("fine_tune", "schedule"), error
+
+
+def _of_sizes(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
+    """Views that are too small for the model, not of the one size it takes, or that its patches do not divide."""
+    crop, fixed, least = params.augment.crop, model.fixed_size_px, model.min_side_px
+    name = resolve_model(params.task, params.model).name
+    if fixed is not None and (crop.height_px, crop.width_px) != (fixed, fixed):
+        yield (
+            ("augment", "crop"),
+            GraftError(
+                f"views of {crop.width_px}×{crop.height_px} px for {name}",
+                rule=f"it takes images of exactly {fixed}×{fixed} px",
+                remedy=f"set augment.crop: {{height_px: {fixed}, width_px: {fixed}}}, or choose another model",
+            ),
+        )
+    elif min(crop.height_px, crop.width_px) < least:
+        yield (
+            ("augment", "crop"),
+            GraftError(
+                f"views of {crop.width_px}×{crop.height_px} px for {name}",
+                rule=f"its smallest height and width are {least} px",
+                remedy="enlarge augment.crop (and the images, by preprocess.resize), or choose another model",
+            ),
+        )
+    elif fixed is None and model.is_transformer and (sizes := _nearest(model, crop)):
+        yield (
+            ("augment", "crop"),
+            GraftError(
+                f"views of {crop.width_px}×{crop.height_px} px for {name}",
+                rule=f"a transformer trains on views whose height and width are multiples of {model.padding_multiple} "
+                "px, or every batch would be padded",
+                remedy=f"set {sizes}",
+            ),
+        )
+
+
+def _of_a_fixed_size(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
+    """Images that are not of the one size the model takes."""
+    fixed, resize = model.fixed_size_px, resolve(RESIZES, params.preprocess.resize, where="preprocess.resize")
+    if fixed is not None and resize.as_dict() != {"name": "fit", "size_px": fixed}:
+        yield (
+            ("preprocess", "resize"),
+            GraftError(
+                f"images of any size for {resolve_model(params.task, params.model).name}",
+                rule=f"it takes images of exactly {fixed}×{fixed} px",
+                remedy=f"set preprocess.resize: {{name: fit, size_px: {fixed}}}; the rest is mirrored",
+            ),
+        )
+
+
+def _nearest(model: Model, crop: Crop) -> str:
+    """For each side of the crop that the model would pad, the nearest sizes that it would not; in words."""
+    multiple = model.padding_multiple
+    words = []
+    for key, side in (("height_px", crop.height_px), ("width_px", crop.width_px)):
+        below = side // multiple * multiple
+        if side != below:
+            smaller = f"{below} or " if below >= model.min_side_px else ""
+            words.append(f"augment.crop.{key} to {smaller}{below + multiple}")
+    return " and ".join(words)
+
+
+def _of_the_strategy(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
+    strategy = resolve(STRATEGIES, params.fine_tune.strategy, where="fine_tune.strategy")
+    mixing = resolve(MIXINGS, params.fine_tune.mixing, where="fine_tune.mixing").name
+    refused = refusals(strategy.options, epochs=params.fine_tune.epochs, model=copy.deepcopy(model))
+    if strategy.options["reuse_features"]:
+        refused += beside_reused_features(mixing, params.runtime.compile)
+    for error in refused:
+        error.where = None
+        yield ("fine_tune", "strategy"), error
+
+
+def _of_the_batch(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
+    """Batches of one image, for a model that trains layers which cannot normalise one."""
+    if params.fine_tune.batch_size > 1:
+        return
+    movement = movement_of(resolve(STRATEGIES, params.fine_tune.strategy, where="fine_tune.strategy").options)
+    freezing.apply(model, movement.train, movement.normalisation)
+    crop, rule = params.augment.crop, (model.padding_multiple, model.min_side_px)
+    height_px, width_px = (side + padding(side, *rule) for side in (crop.height_px, crop.width_px))
+    if model.needs_two(height_px, width_px):
+        yield (
+            ("fine_tune", "batch_size"),
+            GraftError(
+                f"batches of one image for {resolve_model(params.task, params.model).name}",
+                rule="it normalises one value a channel and image, which has no variance in a batch of one",
+                remedy="set fine_tune.batch_size to 2 or more (accumulate_steps does not help), or change the model",
+            ),
+        )
+
+
+def _outline(params: Params) -> Model:
+    """The model without values, where its library can build it so; the number of classes does not matter here."""
+    import torch
+
+    choice = resolve_model(params.task, params.model)
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            with torch.device("meta"):
+                return build(params.task, choice, 2)
+        except Exception:  # a Mix Transformer reads values while it is built
+            return build(params.task, choice, 2)

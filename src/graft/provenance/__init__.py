@@ -1,0 +1,4 @@
+"""Where every result comes from, and how it is proven.
+
+Records, tracking in MLflow, lineage, audit, attestation, promotion.
+"""

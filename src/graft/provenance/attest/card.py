@@ -1,0 +1,136 @@
+"""The fields of a model card, each with how it is known: measured, declared by a person, or missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from graft.foundation.errors import GraftError
+
+MEASURED, DECLARED, MISSING = "measured", "declared", "missing"
+METRICS, PARITY, WEIGHTS = "models/exported/metrics.json", "models/exported/parity.json", "models/pretrained/card.json"
+CLASSES, VALIDATION = (
+    "data/interim/class_map.json",
+    "reports/validation/validation.json",
+)
+DECLARATION = "model_card.yaml"
+EVIDENCE = (METRICS, PARITY, WEIGHTS, CLASSES, VALIDATION)
+Field = dict[str, Any]
+
+
+class Declared(BaseModel):
+    """What only people can say, in `model_card.yaml`; what they leave out is shown as missing.
+
+    Attributes:
+        intended_use: What the model was made for, and by whom it may be used.
+        out_of_scope: What it must not be used for.
+        personal_data: Whether people can be recognised in the images, and on what ground they were processed.
+        owner: Who answers for it.
+    """
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    intended_use: str | None = None
+    out_of_scope: str | None = None
+    personal_data: str | None = None
+    owner: str | None = None
+
+
+def declared(text: str) -> Declared:
+    """The content of `model_card.yaml`.
+
+    Raises:
+        GraftError: It is not YAML, or says something else than these four things.
+    """
+    remedy = f"say {', '.join(Declared.model_fields)}, each a text or null"
+    try:
+        return Declared.model_validate(YAML(typ="safe").load(text) or {})
+    except YAMLError as error:
+        raise GraftError(f"not valid YAML: {str(error).splitlines()[0]}", where=DECLARATION, remedy=remedy) from None
+    except ValidationError as error:
+        problems = [f"{'.'.join(map(str, each['loc'])) or 'all of it'}: {each['msg']}" for each in error.errors()]
+        raise GraftError.of_all(f"{DECLARATION} breaks the rules", problems, remedy=remedy) from None
+
+
+def fields(records: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> list[Field]:
+    """The card, in order.
+
+    Args:
+        records: By stage.
+        files: The text of DECLARATION and of those files of EVIDENCE that are at hand, by path.
+
+    Raises:
+        GraftError: The declaration breaks its rules.
+    """
+    read = {path: json.loads(text) for path, text in files.items() if path != DECLARATION}
+    said = declared(files.get(DECLARATION, ""))
+    rows = [*_model(records), *_data(records, read), *_weights(read), *_scores(read), *_made(records)]
+    rows += [_declared(name.replace("_", " "), value, DECLARATION) for name, value in said]
+    return [{"field": name, "value": value, "known": known, "source": source} for name, value, known, source in rows]
+
+
+Row = tuple[str, Any, str, str]
+
+
+def _model(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
+    params = records.get("fine-tune", {}).get("params", {})
+    yield _declared("task", params.get("task"), "params.yaml")
+    yield _declared("architecture", params.get("model"), "params.yaml")
+    yield _declared("strategy", params.get("fine_tune", {}).get("strategy"), "params.yaml")
+
+
+def _data(records: Mapping[str, Mapping[str, Any]], read: Mapping[str, Any]) -> Iterator[Row]:
+    classes, ingest = read.get(CLASSES, {}), records.get("ingest", {})
+    yield _declared("classes", classes.get("names"), CLASSES)
+    yield _declared("source of the images", classes.get("source"), CLASSES)
+    yield _declared("synthetic images", classes.get("synthetic"), CLASSES)
+    licence = classes.get("licence")
+    yield _declared("licence of the images", None if licence == "unknown" else licence, CLASSES)
+    yield _declared("delivery", ingest.get("params", {}).get("ingest", {}).get("batch"), "params.yaml")
+    for split in ("train", "val", "test"):
+        yield _measured(f"{split} images", ingest.get("metrics", {}).get(f"num_{split}"), "record of ingest")
+    critical = records.get("validate", {}).get("metrics", {}).get("num_critical_broken")
+    yield _measured("critical expectations broken", critical, "record of validate")
+
+
+def _weights(read: Mapping[str, Any]) -> Iterator[Row]:
+    card = read.get(WEIGHTS, {})
+    for name in ("name", "origin", "licence"):
+        yield _declared(f"pretrained weights, {name}", card.get(name), WEIGHTS)
+    yield _measured("pretrained weights, sha256", card.get("sha256"), WEIGHTS)
+
+
+def _scores(read: Mapping[str, Any]) -> Iterator[Row]:
+    metrics, parity = read.get(METRICS, {}), read.get(PARITY, {})
+    names = ("mean_iou", "pixel_accuracy", "accuracy", "macro_f1", "calibration_error")
+    found = [name for name in names if metrics.get(name) is not None]
+    for name in found:
+        interval = (metrics.get("interval") or {}).get(name)
+        value = {"value": metrics[name], "interval": interval} if interval else metrics[name]
+        yield _measured(name.replace("_", " "), value, METRICS)
+    if not found:
+        yield _measured("scores", None, METRICS)
+    by_class = metrics.get("iou") or metrics.get("recall")
+    yield _measured("scores by class", by_class, METRICS)
+    domains = {name: part.get("num_images") for name, part in metrics.get("per_domain", {}).items()}
+    yield _measured("images scored by domain", domains or None, METRICS)
+    yield _measured("predictions equal after export", parity.get("equal_fraction"), PARITY)
+
+
+def _made(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
+    tuned = records.get("fine-tune", {})
+    yield _measured("environment", tuned.get("environment"), "record of fine-tune")
+    yield _measured("commit", tuned.get("git", {}).get("commit"), "record of fine-tune")
+
+
+def _measured(name: str, value: Any, source: str) -> Row:
+    return name, value, MISSING if value is None else MEASURED, source
+
+
+def _declared(name: str, value: Any, source: str) -> Row:
+    return name, value, MISSING if value is None else DECLARED, source

@@ -1,0 +1,90 @@
+"""in-toto statements (v1) in DSSE envelopes: who made which bytes of what, signed where a key is configured."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from graft.provenance import signatures as signing
+
+STATEMENT, PAYLOAD = "https://in-toto.io/Statement/v1", "application/vnd.in-toto+json"
+RECORD, CARD = "urn:graft:record:1", "urn:graft:model-card:1"
+
+
+def canonical(content: Any) -> bytes:
+    """Sorted JSON without spaces: the same content is the same bytes."""
+    return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def statement(kind: str, files: Mapping[str, str], predicate: Any) -> dict[str, Any]:
+    """A statement about files.
+
+    Args:
+        kind: RECORD or CARD.
+        files: sha256 by path.
+        predicate: What is said of them.
+    """
+    return {"_type": STATEMENT, "subject": subject_of(files), "predicateType": kind, "predicate": predicate}
+
+
+def subject_of(files: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What a statement is about, as in-toto tools read it: each file with its sha256."""
+    return [{"name": name, "digest": {"sha256": files[name]}} for name in sorted(files)]
+
+
+def enveloped(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A statement as DSSE has it: the payload in base64, with a signature where a key is configured."""
+    payload = canonical(content)
+    signature = signing.sign(pre_authentication(payload))
+    signatures = [] if signature is None else [{"keyid": "", "sig": signature}]
+    return {"payloadType": PAYLOAD, "payload": base64.b64encode(payload).decode(), "signatures": signatures}
+
+
+def opened(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """The payload and the statement in it.
+
+    Raises:
+        ValueError: It is not an envelope of a statement, or the statement is none that Graft writes.
+    """
+    try:
+        payload = base64.b64decode(envelope["payload"], validate=True)
+        content = json.loads(payload)
+        signatures = [signature["sig"] for signature in envelope["signatures"]]
+        if envelope["payloadType"] != PAYLOAD or content["_type"] != STATEMENT or None in signatures:
+            raise ValueError("not an in-toto statement")
+    except (KeyError, TypeError, binascii.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"not an envelope of a statement ({error})") from None
+    if lacking := {"predicateType", "predicate", "subject"} - set(content):
+        raise ValueError(f"a statement without {', '.join(sorted(lacking))}")
+    if content["predicateType"] not in (RECORD, CARD):
+        raise ValueError(f"a statement of another kind, {content['predicateType']}")
+    if content["predicateType"] == RECORD and not _is_record(content["predicate"]):
+        raise ValueError("its predicate is not a record of a stage")
+    return payload, content
+
+
+def _is_record(predicate: Any) -> bool:
+    mappings = ("params", "inputs", "code", "environment", "outputs", "files", "metrics")
+    return (
+        isinstance(predicate, Mapping)
+        and {"stage", "fingerprint", "git"} <= set(predicate)
+        and all(isinstance(predicate.get(name), Mapping) for name in mappings)
+    )
+
+
+def signer_of(envelope: Mapping[str, Any], payload: bytes, signers: Path) -> str | None:
+    """Who of the people listed signed an envelope; None where nobody did."""
+    known = signing.signers(signers)
+    found = (
+        signing.signer_of(pre_authentication(payload), signature["sig"], known) for signature in envelope["signatures"]
+    )
+    return next((signer.name for signer in found if signer is not None), None)
+
+
+def pre_authentication(payload: bytes) -> bytes:
+    """What DSSE signs: the type and the payload, each with its length (DSSE v1.0, section Protocol)."""
+    return b" ".join([b"DSSEv1", *(part for each in (PAYLOAD.encode(), payload) for part in (b"%d" % len(each), each))])

@@ -1,0 +1,101 @@
+"""`graft audit`: every link of a model's lineage, checked again from the bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from graft.foundation.content import digest_of, sha256_of
+from graft.foundation.errors import GraftError
+from graft.provenance.audit.commits import check_commits
+from graft.provenance.audit.exported_folder import record_of
+from graft.provenance.audit.ledger_links import check_ledger, promoted_digest
+from graft.provenance.audit.link import MISSING, Checked
+from graft.provenance.audit.raw_files import check_raw
+from graft.provenance.audit.rebuild import rebuilt
+from graft.provenance.audit.record_files import check_records, check_sources
+from graft.provenance.audit.server import check_runs, check_versions
+from graft.provenance.lineage.fill import up_to_date
+from graft.provenance.lineage.index import Index
+from graft.provenance.lineage.walk import EXPORTED, Chain, address, chain_of, chain_to
+from graft.provenance.tracking import mlflow_store
+from graft.provenance.tracking.registry import CHAMPION
+
+
+def audit(model: str, rebuild: bool = False) -> list[Checked]:
+    """Every link behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
+
+    Args:
+        model: Which.
+        rebuild: Also re-execute the pipeline, and compare what it makes.
+
+    Raises:
+        GraftError: There is no such model, and neither ledger nor record says that there was.
+        tracking.Unreachable: No server answers, or it refuses.
+    """
+    index = up_to_date(refresh=not mlflow_store.is_off())
+    try:
+        chain = _chain(index, model)
+        links = [*check_records(index, chain), *check_raw(index, chain), *check_sources(index, chain)]
+        links += [*check_commits(index, chain), *_store(index, chain, model)]
+        return [*links, *rebuilt(index, chain)] if rebuild else links
+    finally:
+        index.close()
+
+
+def _chain(index: Index, model: str) -> Chain:
+    """The chain behind a model; where it is gone or was changed, behind what the ledger or the record says it was."""
+    try:
+        return chain_of(index, model)
+    except GraftError:
+        if not model.startswith("models:/"):
+            chain = _recorded(index, Path(model))
+        else:
+            digest = _promoted(model)
+            chain = chain_to(index, digest) if digest else None
+        if chain is None:
+            raise
+        return chain
+
+
+def _recorded(index: Index, folder: Path) -> Chain | None:
+    """The chain of the record that speaks of a folder; one without a record where it cannot be read."""
+    file = record_of(folder)
+    if file is None:
+        return None
+    record = sha256_of(file)
+    known = index.record(record)
+    digest = known["outputs"].get(EXPORTED) if known else None
+    return chain_to(index, digest or digest_of(folder), record)
+
+
+def _promoted(model: str) -> str | None:
+    """The digest that the ledger has for an address."""
+    name, alias, number = address(model)
+    if mlflow_store.is_off() or not (alias == CHAMPION or str(number).isdecimal()):
+        return None
+    with mlflow_store.answers_explained():
+        return promoted_digest(mlflow_store.client(), name, None if number is None else int(number))
+
+
+def _store(index: Index, chain: Chain, model: str) -> Iterator[Checked]:
+    if mlflow_store.is_off():
+        yield Checked(MISSING, "MLflow", "GRAFT_TRACKING=off: runs, versions and ledger were not looked at")
+        return
+    try:
+        with mlflow_store.answers_explained():
+            client, names = mlflow_store.client(), _names(index, chain, model)
+            yield from check_versions(index, chain, client, names)
+            yield from check_runs(index, chain, client)
+            for name in names:
+                yield from check_ledger(client, name, model=chain.model)
+    except mlflow_store.Unreachable as error:
+        raise GraftError(error.what, where=error.where, remedy="mend this and audit again") from None
+
+
+def _names(index: Index, chain: Chain, model: str) -> list[str]:
+    """The registered models that hold this one, or should: after its task, as publishing names them."""
+    names = {version["name"] for version in chain.versions}
+    task = ((index.record(chain.first.key) or {}).get("params") or {}).get("task")
+    names |= {f"graft-{task}"} if task else set()
+    return sorted(names | ({address(model)[0]} if model.startswith("models:/") else set()))

@@ -1,0 +1,133 @@
+"""What `dvc.lock` says of a stage besides the md5 of its outputs: command, parameters, what it read, sizes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from graft.foundation.content import digest_of
+from graft.foundation.errors import GraftError
+from graft.provenance.audit.dvc_cache import Kept, facts_in_workspace, md5_in_workspace, stages_in
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked
+from graft.provenance.audit.record_files import bytes_of, md5_of
+from graft.provenance.promotion.commit_check import PARAMS, differing_params
+from graft.provenance.records import RECORDS
+from graft.provenance.repair import LOCK_FILE
+
+PIPELINE = "dvc.yaml"
+KEYS = {"cmd", "deps", "params", "outs"}
+FACTS = ("hash", "md5", "size", "nfiles")
+
+
+def check_lock(
+    records: Sequence[Mapping[str, Any]], pipeline_at: Callable[[str | None], str | None]
+) -> Iterator[Checked]:
+    """Every stage whose entry in the lock file is that of a record.
+
+    Args:
+        records: Of the chain of a model.
+        pipeline_at: Gives the text of `dvc.yaml` at a commit; None where git does not have it.
+    """
+    if not LOCK_FILE.is_file():
+        return
+    here = Path(PIPELINE).read_text(encoding="utf-8") if Path(PIPELINE).is_file() else ""
+    locked = stages_in(LOCK_FILE.read_text(encoding="utf-8", errors="replace"))
+    if strange := sorted(set(map(str, locked)) - set(stages_in(here)) - {record["stage"] for record in records}):
+        yield Checked(BROKEN, str(LOCK_FILE), f"speaks of {', '.join(strange)}, which is no stage")
+    kept = Kept()
+    for record in records:
+        stage = record["stage"]
+        if _is_of(kept, stage, record):
+            entry = locked.get(stage, {})
+            problems = list(_problems(entry, stage, record, kept)) if _is_entry(entry) else ["is no entry of a stage"]
+            reason = (
+                f"not what was recorded: {', '.join(problems)}" if problems else "params, deps and sizes as recorded"
+            )
+            yield Checked(BROKEN if problems else VERIFIED, f"{LOCK_FILE}, {stage}", reason)
+            if not problems:
+                then = pipeline_at(record["git"]["commit"])
+                yield _check_command(stage, entry["cmd"], record["params"], here, then)
+
+
+def _is_of(kept: Kept, stage: str, record: Mapping[str, Any]) -> bool:
+    """Whether the lock file or the workspace holds this very record: else both speak of another model."""
+    path = RECORDS / f"{stage}.json"
+    md5 = md5_of(record)
+    return md5 in (kept.locked.get(stage, {}).get(path.as_posix()), md5_in_workspace(path))
+
+
+def _is_entry(entry: Any) -> bool:
+    lists = isinstance(entry, Mapping) and all(isinstance(entry.get(key), list) for key in ("deps", "outs"))
+    return lists and all(
+        isinstance(each, Mapping) and "path" in each for key in ("deps", "outs") for each in entry[key]
+    )
+
+
+def _problems(entry: Mapping[str, Any], stage: str, record: Mapping[str, Any], kept: Kept) -> Iterator[str]:
+    """Everything in the entry that does not follow from the record, the workspace or the cache."""
+    yield from sorted(set(map(str, entry)) ^ KEYS)
+    yield from _params(entry.get("params"), record["params"])
+    own = (RECORDS / f"{stage}.json").as_posix()
+    written = {**record["outputs"], own: hashlib.sha256(bytes_of(record)).hexdigest()}
+    for kind, expected in (("deps", {**record["inputs"], **record["code"]}), ("outs", written)):
+        recorded = {posixpath.normpath(path): digest for path, digest in expected.items()}
+        named = {str(each["path"]): each for each in entry[kind]}
+        yield from (f"{kind}: {path}" for path in sorted(set(named) ^ set(recorded)))
+        for path in sorted(set(named) & set(recorded)):
+            found = _facts(Path(path), recorded[path], named[path], record, kept)
+            yield from (f"{key} of {path}" for key in FACTS if found and named[path].get(key) != found.get(key))
+
+
+def _params(locked: Any, recorded: Mapping[str, Any]) -> list[str]:
+    """The keys that differ; what the file leaves out of a choice is that choice's default."""
+    written = locked.get(PARAMS) if isinstance(locked, Mapping) and set(locked) == {PARAMS} else None
+    if not isinstance(written, Mapping):
+        return ["params"]
+    extra = set(map(str, written)) - set(recorded)
+    return [f"params {key}" for key in (*sorted(extra), *differing_params(json.dumps(written).encode(), recorded))]
+
+
+def _facts(
+    path: Path, digest: str, named: Mapping[str, Any], record: Mapping[str, Any], kept: Kept
+) -> dict[str, Any] | None:
+    """What the entry of a path must say, from the bytes that were recorded; None where they are not here."""
+    found = facts_in_workspace(path)
+    if found is not None and found["md5"] == named.get("md5"):
+        return {"hash": "md5", **found}
+    if found is not None and digest_of(path) == digest and not kept.ignores(path):
+        return {"hash": "md5", **found}
+    files = [name for name in record["files"] if name.startswith(f"{path.as_posix()}/")]
+    try:
+        cached = kept.paths({path.as_posix(): str(named.get("md5"))}, path.as_posix())
+    except GraftError:  # the list of its files was changed, which is told of the output itself
+        return None
+    if files and len(cached) == len(files):
+        size = sum(file.stat().st_size for file in cached.values())
+        return {"hash": "md5", "md5": named.get("md5"), "size": size, "nfiles": len(files)}
+    return None
+
+
+def _check_command(stage: str, command: Any, params: Mapping[str, Any], here: str, then: str | None) -> Checked:
+    """The command against `dvc.yaml` as it was committed and as it stands here."""
+    what = f"{LOCK_FILE}, {stage}, cmd"
+    known = [_command(text or "", stage, params) for text in (then, here)]
+    if command in known:
+        return Checked(VERIFIED, what, f"as {PIPELINE} has it")
+    if known[0] is not None and known[0] == known[1]:
+        return Checked(BROKEN, what, f"is not the command of {PIPELINE}, here and at the recorded commit")
+    return Checked(MISSING, what, f"{PIPELINE} was edited, and what it said is not at the recorded commit")
+
+
+def _command(text: str, stage: str, params: Mapping[str, Any]) -> str | None:
+    entry = stages_in(text).get(stage)
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("cmd"), str):
+        return None
+    try:
+        return re.sub(r"\$\{(\w+)\.(\w+)\}", lambda match: str(params[match[1]][match[2]]), entry["cmd"])
+    except (KeyError, TypeError):
+        return None

@@ -1,0 +1,42 @@
+"""An exported folder is compared with the record of export, where there is one, before it is used."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from graft.foundation.content import digest_of, read_json
+from graft.foundation.errors import GraftError
+from graft.provenance.lineage.walk import EXPORTED
+from graft.provenance.records import RECORDS
+
+EXPORT = RECORDS / "export.json"
+
+
+def refuse_changed(folder: Path) -> str | None:
+    """Refuses the project's own folder if it is not what export wrote; a warning where no record here speaks of it.
+
+    Raises:
+        GraftError: The record of export says another digest.
+    """
+    if not folder.is_dir():
+        return None
+    expected = read_json(EXPORT)["outputs"].get(EXPORTED) if EXPORT.is_file() else None
+    if digest_of(folder) == expected:
+        return None
+    if expected is not None and record_of(folder):
+        raise GraftError(
+            "these files are not what export wrote",
+            where=folder,
+            rule=f"a model is compared with its record before it is used: its digest is {expected}",
+            remedy="graft audit names what was changed; dvc checkout brings the files back",
+        )
+    return (
+        f"{folder} was not verified: no record here says what its files are; "
+        f"graft verify BUNDLE --model {folder} compares them with what graft attest wrote"
+    )
+
+
+def record_of(folder: Path) -> Path | None:
+    """The record of export that speaks of a folder; None where none here does."""
+    ours = folder.resolve() == Path(EXPORTED).resolve() and folder.is_dir() and EXPORT.is_file()
+    return EXPORT if ours else None

@@ -1,0 +1,175 @@
+"""What the MLflow store says of a model: tags of its version and runs, the records, reports and model they keep."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from graft.foundation.content import listing, sha256_of
+from graft.foundation.errors import GraftError
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
+from graft.provenance.lineage.index import Index
+from graft.provenance.lineage.walk import EXPORTED, Chain, Step
+from graft.provenance.tracking import mlflow_store, model_versions
+from graft.provenance.tracking.publish import ARTIFACTS, params_of, tags_of
+from graft.provenance.tracking.registry import versions_of
+
+SERVED = Path("artifacts/exported")
+
+
+def check_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[Checked]:
+    """Every registered version of these exported files, and its files in the artifact store.
+
+    Args:
+        index: What is known.
+        chain: Behind the files.
+        client: The server.
+        names: Of the registered models that may hold them.
+    """
+    versions = [*chain.versions, *_renamed(index, chain, client, names)]
+    if not versions:
+        yield Checked(MISSING, "registered version", "this model is not registered; graft publish registers it")
+    for version in versions:
+        key = _record_of(index, chain, version)
+        yield from _check_version(client, version, key, index.record(key) or {})
+
+
+def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
+    """The run of each record: tags, the copy of the record, the copies of reports."""
+    for step in chain.steps.values():
+        record = index.record(step.key)
+        if record is not None:
+            yield from _check_runs_of(client, step, record)
+        elif step.stage == "missing":
+            yield from _check_gap(client, step)
+
+
+def _renamed(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Versions that were registered from a record of these files, although their tag names another model, or none."""
+    makers = {chain.first.key, *(record for record, path in index.producers(chain.model) if path == EXPORTED)}
+    known = {(version["name"], int(version["number"])) for version in chain.versions}
+    doubles = {f"double of version {number}" for _, number in known}  # put away when several published at once
+    for name in names:
+        for version in versions_of(client, name):
+            tags, number = version.tags, int(version.version)
+            if tags.get(mlflow_store.RECORD) not in makers or tags.get(mlflow_store.MODEL_DIGEST) in doubles:
+                continue
+            if (name, number) not in known:
+                yield {"name": name, "number": number, "record": tags[mlflow_store.RECORD]}
+
+
+def _record_of(index: Index, chain: Chain, version: Mapping[str, Any]) -> str:
+    """The record that a version was registered from, where it made these files too; else that of the chain."""
+    record = index.record(version["record"] or "")
+    made = record is not None and record["outputs"].get(EXPORTED) == chain.model
+    return version["record"] if made else chain.first.key
+
+
+def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Mapping[str, Any]) -> Iterator[Checked]:
+    uri = f"models:/{version['name']}/{version['number']}"
+    tags = client.get_model_version(version["name"], str(version["number"])).tags
+    model = record.get("outputs", {}).get(EXPORTED)
+    expected = {
+        mlflow_store.MODEL_DIGEST: model,
+        mlflow_store.RECORD: key,
+        mlflow_store.FINGERPRINT: record.get("fingerprint"),
+        "mlflow.source.git.commit": str(record.get("git", {}).get("commit")),
+    }
+    for name, value in expected.items():
+        yield compared(f"{uri}, tag {name}", value, tags.get(name, "nothing"), "the record")
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            whole = model_versions.download_version(uri, Path(folder))
+        except GraftError as error:
+            yield Checked(BROKEN, f"{uri}, files in the artifact store", error.what)
+            return
+        yield _check_served(uri, record, whole)
+        yield compared(
+            f"{uri}, served model", tags.get(mlflow_store.SERVED_DIGEST), model_versions.served_digest(whole), "its tag"
+        )
+
+
+def _check_served(uri: str, record: Mapping[str, Any], whole: Path) -> Checked:
+    files = record.get("files", {})
+    expected = {name.removeprefix(f"{EXPORTED}/"): sha for name, sha in files.items() if name.startswith(EXPORTED)}
+    found = listing(whole / SERVED)
+    return compared_files(f"{uri}, files in the artifact store", expected, found, "artifact store")
+
+
+def _check_runs_of(client: Any, step: Step, record: Mapping[str, Any]) -> Iterator[Checked]:
+    runs = list(_runs_of(client, step, record))
+    if not runs:
+        yield Checked(MISSING, f"run of {step.stage}", "none has this record; graft publish makes it")
+    for run in runs:
+        what = f"run {run.info.run_id[:8]} of {step.stage}"
+        yield _as_recorded(f"{what}, tags", _expected_tags(step, record), run.data.tags)
+        yield _as_recorded(f"{what}, params", mlflow_store.loggable(params_of(record)), run.data.params)
+        yield _as_recorded(f"{what}, metrics", record["metrics"], run.data.metrics)
+        yield from _check_artifacts(client, run, step, record, what)
+
+
+def _as_recorded(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Checked:
+    """Values by name; those that somebody added are left out."""
+    wrong = [name for name, value in expected.items() if found.get(name) != value]
+    reason = f"not what the record says: {', '.join(wrong)}" if wrong else "as the record says"
+    return Checked(BROKEN if wrong else VERIFIED, what, reason)
+
+
+def _runs_of(client: Any, step: Step, record: Mapping[str, Any]) -> Iterator[Any]:
+    """Runs whose tag names the record, and runs of its fingerprint that keep it although their tag names another."""
+    named = _search(client, mlflow_store.RECORD, step.key)
+    yield from named
+    seen = {run.info.run_id for run in named}
+    doubles = {f"{mlflow_store.DOUBLE}{run_id}" for run_id in seen}  # put away as publishing does, and not deleted
+    for run in _search(client, mlflow_store.FINGERPRINT, record["fingerprint"]):
+        if run.data.tags.get(mlflow_store.RECORD) in doubles:
+            continue
+        if run.info.run_id not in seen and _record_kept(client, run, step.stage) in (None, step.key):
+            yield run
+
+
+def _search(client: Any, tag: str, value: str) -> list[Any]:
+    return list(client.search_runs([mlflow_store.experiment_id(client)], f"tags.`{tag}` = '{value}'", max_results=100))
+
+
+def _record_kept(client: Any, run: Any, stage: str) -> str | None:
+    """The digest of the record among the artifacts of a run; None where there is none."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = mlflow_store.artifact(client, run, f"record/{stage}.json", Path(folder))
+        return None if file is None else sha256_of(file)
+
+
+def _expected_tags(step: Step, record: Mapping[str, Any]) -> dict[str, str]:
+    """All but the description, which people may edit."""
+    tags = {**tags_of(record), mlflow_store.RECORD: step.key, mlflow_store.COMPLETE: "true"}
+    return {mlflow_store.allowed(name): value for name, value in tags.items() if name != mlflow_store.NOTE}
+
+
+def _check_artifacts(client: Any, run: Any, step: Step, record: Mapping[str, Any], what: str) -> Iterator[Checked]:
+    kept = _record_kept(client, run, step.stage)
+    yield compared(f"{what}, record", step.key, kept, "the chain")
+    names = {Path(name).name: record["files"][name] for name in ARTIFACTS[step.stage] if name in record["files"]}
+    with tempfile.TemporaryDirectory() as folder:
+        files = {name: mlflow_store.artifact(client, run, name, Path(folder)) for name in names}
+        wrong = [name for name, file in files.items() if file is not None and sha256_of(file) != names[name]]
+    if wrong:
+        yield Checked(BROKEN, f"{what}, files", f"{', '.join(wrong)} was changed in the artifact store")
+    elif gone := sorted(name for name, file in files.items() if file is None):
+        yield Checked(MISSING, f"{what}, files", f"{', '.join(gone)} is not in the artifact store")
+    else:
+        yield Checked(VERIFIED, f"{what}, files", f"{len(names)} files as recorded (artifact store)")
+
+
+def _check_gap(client: Any, gap: Step) -> Iterator[Checked]:
+    """Where nobody has a record although a run says it made these bytes, the copy it keeps was changed."""
+    claims = [
+        (mlflow_store.RECORD, gap.key),
+        *((f"graft.produced.{path}", digest) for path, digest in gap.made.items()),
+    ]
+    for tag, value in claims:
+        for run in _search(client, tag, value):
+            what = f"run {run.info.run_id[:8]} of {run.data.tags.get(mlflow_store.STAGE)}, record"
+            stage = run.data.tags.get(mlflow_store.STAGE, "")
+            yield compared(what, run.data.tags.get(mlflow_store.RECORD), _record_kept(client, run, stage), "its tag")

@@ -1,0 +1,196 @@
+"""Filling the index: from the records of the workspace, and from the runs and versions of the MLflow store."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from graft.foundation.content import read_json, sha256_of
+from graft.foundation.progress import progress, say
+from graft.provenance.lineage.freshness import BESIDE_RECORD, state_of_store, state_of_workspace
+from graft.provenance.lineage.index import INDEX, Index
+from graft.provenance.records import RECORDS
+
+READ_AT = "server read at"
+NUM_DOWNLOADS = 8
+
+
+def up_to_date(refresh: bool = False, path: Path = INDEX) -> Index:
+    """The index with all that the workspace holds; the store is read where it changed, or when asked to.
+
+    A server that does not answer is a warning, for the index may know enough.
+
+    Raises:
+        tracking.Unreachable: The store refuses, or `refresh` was asked for and the server does not answer.
+    """
+    from filelock import FileLock
+
+    from graft.provenance.tracking import mlflow_store
+
+    Path(".locks").mkdir(exist_ok=True)
+    with FileLock(".locks/lineage.lock"):
+        index = Index(path)
+        workspace = state_of_workspace()
+        if refresh or index.fact("workspace") != workspace:
+            fill_from_workspace(index)
+            index.note("workspace", workspace)
+        if not mlflow_store.is_off():
+            _read_store(index, mlflow_store.store_uri(), refresh)
+        index.database.commit()
+    return index
+
+
+def _read_store(index: Index, uri: str, refresh: bool) -> None:
+    """Reads the store where it changed since it was read, or when asked to.
+
+    Its state is taken first: what changes while it is read is read the next time.
+    """
+    state, server = state_of_store(uri), uri.startswith(("http://", "https://"))
+    if state is None and server and not refresh:
+        say(f"graft: warning: {uri} does not answer; what it held was read: {index.fact(READ_AT) or 'never'}")
+        return
+    if (refresh and server) or (state is not None and (refresh or index.fact("store") != state)):
+        fill_from_server(index)
+        index.note("store", state or "")
+        index.note(READ_AT, time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()))
+
+
+def fill_from_workspace(index: Index) -> None:
+    """Takes every record in `reports/records` with the files beside the stages that say what was seen."""
+    for file in sorted(RECORDS.glob("*.json")):
+        try:
+            digest = index.add_record(file.read_bytes())
+        except (ValueError, KeyError, TypeError, AttributeError):  # damaged: no record, and graft audit says so
+            continue
+        record = index.record(digest) or {}
+        beside = Path(BESIDE_RECORD.get(record["stage"], ""))
+        if beside.is_file() and record["files"].get(beside.as_posix()) == sha256_of(beside):
+            take_beside(index, digest, record["stage"], beside)
+
+
+def fill_from_server(index: Index) -> None:
+    """Takes every published record that the index lacks, alone or with the file beside it, and every version.
+
+    Raises:
+        tracking.Unreachable: No server answers, or it refuses.
+    """
+    from graft.provenance.tracking import mlflow_store
+
+    with mlflow_store.answers_explained():
+        client = mlflow_store.client()
+        runs = [run for run in _published_runs(client) if _is_new(index, run)]
+        if runs:
+            _take_runs(index, client, runs)
+        index.replace_versions(list(_registered(client)))
+
+
+def _take_runs(index: Index, client: Any, runs: list[Any]) -> None:
+    """Downloads side by side, for a server makes one wait; the index is written by this thread alone."""
+    pool = ThreadPoolExecutor(NUM_DOWNLOADS)
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            fetched = pool.map(partial(_fetched, client=client, folder=Path(folder)), runs)
+            shown = progress(fetched, "Reading records from MLflow", total=len(runs), unit="run")
+            for run, found in zip(runs, shown, strict=True):
+                if found is not None:
+                    _take(index, run, *found)
+                    index.database.commit()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def take_beside(index: Index, record: str, stage: str, file: Path) -> None:
+    """Takes the file that says more than the record of its stage."""
+    if stage == "pretrain-load":
+        index.add_card(record, read_json(file))
+    elif stage == "fine-tune":
+        index.add_seen(record, read_json(file))
+    elif not index.is_listed(record):
+        index.add_samples(record, _samples(file))
+
+
+def _samples(manifest: Path) -> Iterator[tuple[str, str, str]]:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(manifest, columns=["id", "batch", "image_sha256"])
+    return zip(*(table.column(name).to_pylist() for name in ("id", "batch", "image_sha256")), strict=True)
+
+
+def _published_runs(client: Any) -> Iterator[Any]:
+    from graft.provenance.tracking import mlflow_store
+
+    identity, token = mlflow_store.experiment_id(client), None
+    while True:
+        page = client.search_runs(
+            [identity], f"tags.`{mlflow_store.COMPLETE}` = 'true'", max_results=500, page_token=token
+        )
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _is_new(index: Index, run: Any) -> bool:
+    from graft.provenance.tracking import mlflow_store
+
+    digest = run.data.tags.get(mlflow_store.RECORD)
+    if digest is None or digest.startswith(mlflow_store.DOUBLE):
+        return False
+    return index.run_of(digest) is None or not index.has_beside(digest)
+
+
+def _fetched(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] | None:
+    """The record of a run and the file beside it; None where it was published before records were artifacts."""
+    from graft.provenance.tracking import mlflow_store
+
+    stage, into = run.data.tags.get(mlflow_store.STAGE, ""), folder / run.info.run_id
+    into.mkdir()
+    record = mlflow_store.artifact(client, run, f"record/{stage}.json", into)
+    if record is None:
+        return None
+    beside = Path(BESIDE_RECORD.get(stage, "")).name  # not there where the workspace no longer had it
+    return record.read_bytes(), mlflow_store.artifact(client, run, beside, into) if beside else None
+
+
+def _take(index: Index, run: Any, data: bytes, beside: Path | None) -> None:
+    """Takes the record of a run, and the file beside it, if they are what their digests say."""
+    from graft.provenance.tracking import mlflow_store
+
+    if hashlib.sha256(data).hexdigest() != run.data.tags[mlflow_store.RECORD]:
+        return
+    digest, record = index.add_record(data, run.info.run_id), json.loads(data)
+    stage = record["stage"]
+    if beside is not None and sha256_of(beside) == record["files"].get(BESIDE_RECORD.get(stage, "")):
+        take_beside(index, digest, stage, beside)
+
+
+def _registered(client: Any) -> Iterator[dict[str, Any]]:
+    from graft.provenance.tracking import mlflow_store
+
+    for model in client.search_registered_models(max_results=1000):
+        for version in client.search_model_versions(f"name = '{model.name}'"):
+            # One that lost a tag still saw what it saw.
+            if {mlflow_store.MODEL_DIGEST, mlflow_store.RECORD} & set(version.tags):
+                yield _described(version, model.aliases)
+
+
+def _described(version: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
+    from graft.provenance.tracking import mlflow_store
+
+    return {
+        "name": version.name,
+        "number": int(version.version),
+        "record": version.tags.get(mlflow_store.RECORD),
+        "model": version.tags.get(mlflow_store.MODEL_DIGEST, ""),
+        "run": version.run_id,
+        "commit": version.tags.get("mlflow.source.git.commit"),
+        "created": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(version.creation_timestamp / 1000)),
+        "aliases": sorted(alias for alias, number in aliases.items() if int(number) == int(version.version)),
+    }

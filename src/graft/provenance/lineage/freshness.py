@@ -1,0 +1,56 @@
+"""Whether the index still says what the workspace and the store hold, asked without importing what reads them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import urllib.request
+from pathlib import Path
+
+from graft.provenance.records import RECORDS
+
+CARD, MANIFEST, SEEN = "models/pretrained/card.json", "data/interim/manifest.parquet", "models/fine_tuned/seen.json"
+BESIDE_RECORD = {"pretrain-load": CARD, "ingest": MANIFEST, "fine-tune": SEEN}
+SECONDS_TO_ANSWER = 1.0
+REGISTERED = "/api/2.0/mlflow/registered-models/search?max_results=1000"
+
+
+def state_of_workspace() -> str:
+    """What changes when a record does, or a file beside one: `dvc pull` may bring either first."""
+    beside = [file for file in map(Path, BESIDE_RECORD.values()) if file.is_file()]
+    files = [*sorted(RECORDS.glob("*.json")), *beside]
+    return json.dumps([[file.name, file.stat().st_mtime_ns, file.stat().st_size] for file in files])
+
+
+def state_of_store(uri: str) -> str | None:
+    """What changes when a version or alias does; None where there is no store yet, or it does not answer.
+
+    Of a database beside the project it is its file, of a server the digest of its list of models, in one request.
+    """
+    if uri.startswith(("http://", "https://")):
+        return _digest_of_registered(uri)
+    if not uri.startswith("sqlite:///"):
+        return uri
+    file = Path(uri.removeprefix("sqlite:///"))
+    beside = [path for path in (file, Path(f"{file}-wal")) if path.is_file()]
+    return json.dumps([[uri, path.stat().st_mtime_ns, path.stat().st_size] for path in beside]) if beside else None
+
+
+def _digest_of_registered(uri: str) -> str | None:
+    request = urllib.request.Request(uri.rstrip("/") + REGISTERED, headers=authorization())
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER) as answer:
+            return f"{uri} {hashlib.sha256(answer.read()).hexdigest()}"
+    except (OSError, ValueError):
+        return None
+
+
+def authorization() -> dict[str, str]:
+    """The header of MLflow's own client: a user with a password, else a token."""
+    user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
+    if user and password:
+        return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+    token = os.environ.get("MLFLOW_TRACKING_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}

@@ -1,0 +1,244 @@
+"""The local index of lineage: what records say, joined by digest, in one SQLite file that is rebuilt at will.
+
+Nothing here imports more than the standard library, so that a question is answered at once. The images a model saw are
+one bit each: fifty models and a hundred thousand images are less than a megabyte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from graft.foundation.content import digest_of_listing
+
+INDEX = Path("build/lineage.sqlite")
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT);
+CREATE TABLE records (digest TEXT PRIMARY KEY, stage TEXT, content TEXT);
+CREATE TABLE produced (digest TEXT, record TEXT, path TEXT, PRIMARY KEY (digest, record, path)) WITHOUT ROWID;
+CREATE TABLE consumed (digest TEXT, record TEXT, path TEXT, PRIMARY KEY (digest, record, path)) WITHOUT ROWID;
+CREATE INDEX consumed_by ON consumed (record);
+CREATE TABLE runs (record TEXT PRIMARY KEY, run TEXT);
+CREATE TABLE cards (record TEXT PRIMARY KEY, content TEXT, sha256 TEXT);
+CREATE TABLE versions (name TEXT, number INTEGER, content TEXT, record TEXT, model TEXT, PRIMARY KEY (name, number));
+CREATE TABLE aliases (name TEXT, alias TEXT, number INTEGER, PRIMARY KEY (name, alias));
+CREATE TABLE images (number INTEGER PRIMARY KEY, digest TEXT UNIQUE);
+CREATE TABLE samples (id TEXT, delivery TEXT, number INTEGER, PRIMARY KEY (id, delivery, number)) WITHOUT ROWID;
+CREATE INDEX of_delivery ON samples (delivery, number);
+CREATE INDEX of_image ON samples (number);
+CREATE TABLE seen (record TEXT, role TEXT, bits BLOB, PRIMARY KEY (record, role));
+CREATE TABLE listed (record TEXT PRIMARY KEY);
+"""
+
+
+class Index:
+    """An open index.
+
+    Args:
+        path: The file; made where it is absent, made anew where it is damaged or of another format.
+    """
+
+    def __init__(self, path: Path = INDEX) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._numbers: dict[str, int] | None = None
+        try:
+            self.database = _opened(path)
+        except sqlite3.DatabaseError:
+            path.unlink()
+            self.database = _opened(path)
+
+    def close(self) -> None:
+        self.database.commit()
+        self.database.close()
+
+    def fact(self, key: str) -> str | None:
+        """What was noted under a key, such as when the server was read."""
+        return self._one("SELECT value FROM facts WHERE key = ?", key)
+
+    def note(self, key: str, value: str) -> None:
+        self.database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
+
+    def add_record(self, data: bytes, run: str | None = None) -> str:
+        """Takes a record as it stands in its file; returns the digest of the file."""
+        digest = hashlib.sha256(data).hexdigest()
+        record = json.loads(data)
+        self.database.execute(
+            "INSERT OR IGNORE INTO records VALUES (?, ?, ?)", (digest, record["stage"], json.dumps(record))
+        )
+        self._add_paths("produced", digest, produced(record).items())
+        self._add_paths("consumed", digest, record["inputs"].items())
+        if run:
+            self.database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (digest, run))
+        return digest
+
+    def add_card(self, record: str, card: Mapping[str, Any]) -> None:
+        """Takes where the pretrained weights of a record are from."""
+        row = (record, json.dumps(card), card.get("sha256"))
+        self.database.execute("INSERT OR REPLACE INTO cards VALUES (?, ?, ?)", row)
+
+    def add_samples(self, record: str, samples: Iterable[tuple[str, str, str]]) -> None:
+        """Takes the manifest of a record: (id, delivery, sha256 of the image) of each sample."""
+        rows = list(samples)
+        numbers = self._numbered(digest for _, _, digest in rows)
+        numbered = [(name, delivery, numbers[digest]) for name, delivery, digest in rows]
+        self.database.executemany("INSERT OR IGNORE INTO samples VALUES (?, ?, ?)", numbered)
+        self.database.execute("INSERT OR IGNORE INTO listed VALUES (?)", (record,))
+
+    def add_seen(self, record: str, seen: Mapping[str, Sequence[str]]) -> None:
+        """Takes which images a training saw: sha256 of images, by role (train, val)."""
+        for role, digests in seen.items():
+            numbers = self._numbered(digests)
+            bits = _bits(numbers[digest] for digest in digests)
+            self.database.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", (record, role, bits))
+
+    def replace_versions(self, versions: Sequence[Mapping[str, Any]]) -> None:
+        """Takes what is registered: `name`, `number`, `record`, `model`, `run`, `tags`, `aliases` of each version."""
+        self.database.execute("DELETE FROM versions")
+        self.database.execute("DELETE FROM aliases")
+        for version in versions:
+            row = (version["name"], version["number"], json.dumps(version), version["record"], version["model"])
+            self.database.execute("INSERT INTO versions VALUES (?, ?, ?, ?, ?)", row)
+            for alias in version["aliases"]:
+                pointer = (version["name"], alias, version["number"])
+                self.database.execute("INSERT OR REPLACE INTO aliases VALUES (?, ?, ?)", pointer)
+
+    def has_record(self, digest: str) -> bool:
+        return self.record(digest) is not None
+
+    def record(self, digest: str) -> dict[str, Any] | None:
+        """The content of a record."""
+        content = self._one("SELECT content FROM records WHERE digest = ?", digest)
+        return None if content is None else json.loads(content)
+
+    def records(self, stage: str) -> list[str]:
+        """The digests of all records of a stage."""
+        return [row[0] for row in self.database.execute("SELECT digest FROM records WHERE stage = ?", (stage,))]
+
+    def run_of(self, record: str) -> str | None:
+        return self._one("SELECT run FROM runs WHERE record = ?", record)
+
+    def card_of(self, record: str) -> dict[str, Any] | None:
+        content = self._one("SELECT content FROM cards WHERE record = ?", record)
+        return None if content is None else json.loads(content)
+
+    def is_listed(self, record: str) -> bool:
+        """Whether the manifest of a record was taken."""
+        return self._one("SELECT record FROM listed WHERE record = ?", record) is not None
+
+    def has_beside(self, record: str) -> bool:
+        """Whether the file that says more than a record was taken; True where the stage writes none."""
+        stage = (self.record(record) or {}).get("stage")
+        if stage == "pretrain-load":
+            return self.card_of(record) is not None
+        if stage == "fine-tune":
+            return bool(self.num_seen(record))
+        return stage != "ingest" or self.is_listed(record)
+
+    def num_seen(self, record: str) -> dict[str, int]:
+        """How many images a training saw, by role."""
+        rows = self.database.execute("SELECT role, bits FROM seen WHERE record = ?", (record,))
+        return {role: int.from_bytes(bits, "little").bit_count() for role, bits in rows}
+
+    def producers(self, digest: str) -> list[tuple[str, str]]:
+        """(record, path) of everything that made these bytes."""
+        statement = "SELECT record, path FROM produced WHERE digest = ? ORDER BY record, path"
+        return list(self.database.execute(statement, (digest,)))
+
+    def consumers(self, digest: str) -> list[str]:
+        """The records that read these bytes."""
+        return [row[0] for row in self.database.execute("SELECT record FROM consumed WHERE digest = ?", (digest,))]
+
+    def grown_from(self, sha256: str) -> list[str]:
+        """The records of pretrained weights that came from a file of this digest."""
+        return [row[0] for row in self.database.execute("SELECT record FROM cards WHERE sha256 = ?", (sha256,))]
+
+    def versions(self) -> list[dict[str, Any]]:
+        """Everything registered, in order."""
+        rows = self.database.execute("SELECT content FROM versions ORDER BY name, number")
+        return [json.loads(row[0]) for row in rows]
+
+    def version(self, name: str, number: int) -> dict[str, Any] | None:
+        content = self._one("SELECT content FROM versions WHERE name = ? AND number = ?", name, number)
+        return None if content is None else json.loads(content)
+
+    def number_behind(self, name: str, alias: str) -> int | None:
+        return self._one("SELECT number FROM aliases WHERE name = ? AND alias = ?", name, alias)
+
+    def images(self, column: str, value: str) -> list[int]:
+        """The numbers of the images with this `digest`, sample `id` or `delivery`."""
+        table = "images" if column == "digest" else "samples"
+        statement = f"SELECT DISTINCT number FROM {table} WHERE {column} = ?"
+        return [row[0] for row in self.database.execute(statement, (value,))]
+
+    def names(self, image: int) -> list[tuple[str, str]]:
+        """(id, delivery) under which an image came."""
+        return list(self.database.execute("SELECT id, delivery FROM samples WHERE number = ?", (image,)))
+
+    def seen_by(self, images: Sequence[int]) -> dict[str, dict[str, int]]:
+        """How many of these images each training saw: record to role to count; only those that saw some."""
+        wanted = int.from_bytes(_bits(images), "little")
+        found: dict[str, dict[str, int]] = {}
+        for record, role, bits in self.database.execute("SELECT record, role, bits FROM seen ORDER BY record, role"):
+            if count := (int.from_bytes(bits, "little") & wanted).bit_count():
+                found.setdefault(record, {})[role] = count
+        return found
+
+    def _one(self, statement: str, *values: object) -> Any:
+        row = self.database.execute(statement, values).fetchone()
+        return None if row is None else row[0]
+
+    def _add_paths(self, table: str, record: str, paths: Iterable[tuple[str, str]]) -> None:
+        rows = [(digest, record, path) for path, digest in paths]
+        self.database.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)
+
+    def _numbered(self, digests: Iterable[str]) -> dict[str, int]:
+        """The number of every image, after those that have none have got one; kept while the index is filled."""
+        if self._numbers is None:
+            self._numbers = dict(self.database.execute("SELECT digest, number FROM images"))
+        new = {digest: None for digest in digests if digest not in self._numbers}
+        first = max(self._numbers.values(), default=0) + 1 if new else 0
+        added = {digest: number for number, digest in enumerate(new, first)}
+        self.database.executemany("INSERT INTO images VALUES (?, ?)", [(n, digest) for digest, n in added.items()])
+        self._numbers |= added
+        return self._numbers
+
+
+def produced(record: Mapping[str, Any]) -> dict[str, str]:
+    """The digest of every output, every file and every folder in an output, by path: a stage may read a part of one."""
+    made = dict(record["outputs"]) | dict(record["files"])
+    inside: dict[str, dict[str, str]] = {}
+    for file, digest in record["files"].items():
+        for folder in _folders_between(file, record["outputs"]):
+            inside.setdefault(folder, {})[PurePosixPath(file).relative_to(folder).as_posix()] = digest
+    return made | {folder: digest_of_listing(files) for folder, files in inside.items()}
+
+
+def _folders_between(file: str, outputs: Mapping[str, str]) -> Iterator[str]:
+    for folder in PurePosixPath(file).parents:
+        if folder.as_posix() in outputs:
+            return
+        yield folder.as_posix()
+
+
+def _bits(numbers: Iterable[int]) -> bytes:
+    numbers = list(numbers)
+    bits = bytearray(max(numbers, default=0) // 8 + 1)
+    for number in numbers:
+        bits[number >> 3] |= 1 << (number & 7)
+    return bytes(bits)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(path, timeout=60)
+    found = database.execute("PRAGMA user_version").fetchone()[0]
+    if found != SCHEMA_VERSION:
+        tables = database.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+        for (table,) in tables.fetchall():
+            database.execute(f"DROP TABLE {table}")
+        database.executescript(SCHEMA + f"PRAGMA user_version = {SCHEMA_VERSION};")
+    return database

@@ -1,0 +1,92 @@
+"""Lineage as a tree for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from graft.provenance.lineage.recall import REMEDY, Answer, name_of
+from graft.provenance.lineage.walk import Chain, Link, Step
+
+SHORT = 12
+SHOWN_METRICS = 3
+MOST_IMAGES_NAMED = 10
+
+
+def tree(chain: Chain) -> str:
+    """The chain from the model to the raw files; a step that several read is described where it is read first."""
+    lines = [title(chain)]
+    described: set[str] = set()
+    lines += _lines(chain, Link(chain.first.key, chain.first.made), "", True, described)
+    lines += ["", *(f"missing: {gap}" for gap in chain.missing)] if chain.missing else []
+    return "\n".join(lines)
+
+
+def title(chain: Chain) -> str:
+    """What the model is registered as, or that it is not."""
+    names = [
+        f"models:/{version['name']}/{version['number']}"
+        + (f" ({', '.join(version['aliases'])})" if version["aliases"] else "")
+        for version in chain.versions
+    ]
+    return f"{', '.join(names) or 'not registered'}  {chain.model[:SHORT]}"
+
+
+def facts_of(step: Step) -> Iterator[tuple[str, str]]:
+    """What a person wants to know of a step, as short (name, value) pairs."""
+    facts = step.facts
+    if "record" in facts:
+        held = "" if facts["commit_holds_code_and_params"] else " (plus what was not committed)"
+        yield "commit", f"{(facts['commit'] or 'none')[:SHORT]}{held}"
+        yield "run", str(facts["run"] or "not published")
+        yield "record", facts["record"][:SHORT]
+        yield "environment", _environment(facts["environment"])
+        metrics = sorted(facts["metrics"].items())[:SHOWN_METRICS]
+        yield "metrics", ", ".join(f"{name} {value:.4g}" for name, value in metrics)
+        if seen := facts.get("seen"):
+            yield "saw", ", ".join(f"{count} {role} images" for role, count in sorted(seen.items(), reverse=True))
+        return
+    yield from ((name, str(value)) for name, value in facts.items() if value is not None)
+
+
+def told(answer: Answer) -> str:
+    """Which versions saw what was asked for, and of which that is not known, a line each."""
+    nobody = "no registered version is known to have seen it" if answer.not_known else "no registered version saw it"
+    lines = [f"{answer.meant}, in {len({name_of(saw.version) for saw in answer.saw})} versions"]
+    lines = lines if answer.saw else [f"{answer.meant}: {nobody}"]
+    for saw in answer.saw:
+        count = f" {saw.num_images} of them" if saw.num_images > 1 else ""
+        lines.append(f"  {_named(saw.version)}: {saw.how}{count}")
+    if answer.not_known:
+        lines.append(f"not known of {len(answer.not_known)} versions, for this is not here:")
+        lines += [f"  {_named(each.version)}: {', '.join(each.lacking)}" for each in answer.not_known]
+        lines.append(f"Remedy: {REMEDY}")
+    return "\n".join(lines)
+
+
+def _named(version: dict[str, Any]) -> str:
+    aliases = f" ({', '.join(version['aliases'])})" if version["aliases"] else ""
+    return f"{name_of(version)}{aliases}"
+
+
+def _lines(chain: Chain, link: Link, indent: str, last: bool, described: set[str]) -> Iterator[str]:
+    step = chain.steps[link.to]
+    paths = ", ".join(f"{path} {digest[:SHORT]}" for path, digest in link.paths.items())
+    again = " (above)" if step.key in described else ""
+    yield f"{indent}{'└─ ' if last else '├─ '}{step.what}: {paths}{again}"
+    if again:
+        return
+    described.add(step.key)
+    inner = indent + ("   " if last else "│  ")
+    stem = inner + ("│  " if step.links else "   ")
+    yield from (f"{stem}{name}: {value}" for name, value in facts_of(step) if value)
+    for number, child in enumerate(step.links, 1):
+        yield from _lines(chain, child, inner, number == len(step.links), described)
+
+
+def _environment(environment: dict[str, Any]) -> str:
+    lock = environment.get("lock")
+    facts = [f"lock {lock[:SHORT]}" if lock else "no lock", f"Python {environment['python']}", environment["system"]]
+    facts += [environment["device"]] if environment.get("device") else []
+    facts += [f"driver {environment['driver']}"] if environment.get("driver") else []
+    return ", ".join(facts)

@@ -1,0 +1,231 @@
+"""From a model back to the raw files, digest by digest; and from an image forward to the models that saw it."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from graft.foundation.content import digest_of
+from graft.foundation.errors import GraftError
+from graft.provenance.lineage.index import Index
+
+EXPORTED, OURS = "models/exported", ("models/fine_tuned/", "models/exported/")
+ORDER = ("fine-tune", "augment", "pretrain-load", "ingest", "validate", "evaluate", "export")
+WHAT = {
+    "export": "exported file",
+    "fine-tune": "fine-tuned weights",
+    "pretrain-load": "pretrained weights",
+    "augment": "training views",
+    "ingest": "interim shards",
+    "validate": "validation report",
+    "evaluate": "evaluation report",
+    "raw": "raw files",
+    "source": "weights source",
+    "missing": "missing",
+}
+
+
+@dataclass(frozen=True)
+class Link:
+    """What a step read: digests by path, and the step that made them."""
+
+    to: str
+    paths: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One link of the chain: a record and what is known of it, or an end (raw files, a weights source, nothing).
+
+    Attributes:
+        key: The digest of the record, or of what stands at the end.
+        stage: A stage of `dvc.yaml`, `raw`, `source` or `missing`.
+        made: Digests of what it wrote, by path.
+        facts: What a person wants to know: run, commit, params, environment, metrics, origin, licence …
+        links: What it read.
+    """
+
+    key: str
+    stage: str
+    made: dict[str, str]
+    facts: dict[str, Any] = field(default_factory=dict)
+    links: tuple[Link, ...] = ()
+
+    @property
+    def what(self) -> str:
+        return WHAT.get(self.stage, self.stage)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A model and every step behind it.
+
+    Attributes:
+        model: The digest of the exported files.
+        versions: What they are registered as.
+        steps: By key; the first is the export.
+    """
+
+    model: str
+    versions: tuple[dict[str, Any], ...]
+    steps: dict[str, Step]
+
+    @property
+    def first(self) -> Step:
+        return next(iter(self.steps.values()))
+
+    @property
+    def missing(self) -> list[str]:
+        """What the chain should hold and nobody has, a line each."""
+        return [f"{', '.join(step.made)} ({key[:12]}): no record" for key, step in self.steps.items() if _is_gap(step)]
+
+    def of_stage(self, stage: str) -> list[Step]:
+        return [step for step in self.steps.values() if step.stage == stage]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        steps = {key: asdict(step) | {"what": step.what} for key, step in self.steps.items()}
+        return {"model": self.model, "versions": list(self.versions), "missing": self.missing, "steps": steps}
+
+
+def chain_of(index: Index, model: str) -> Chain:
+    """The chain behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
+
+    Raises:
+        GraftError: There is no such model.
+    """
+    if model.startswith("models:/"):
+        version = version_named(index, model)
+        digest, record = version["model"], version["record"] or ""
+        record = record if index.has_record(record) else _maker(index, EXPORTED, digest)
+    else:
+        digest, record = _digest_of_folder(index, Path(model))
+    return chain_to(index, digest, record)
+
+
+def chain_to(index: Index, digest: str, record: str | None = None) -> Chain:
+    """The chain behind exported files of a digest, wherever they are: of the record given, or of one that made them."""
+    steps: dict[str, Step] = {}
+    _walk(index, record or _maker(index, EXPORTED, digest), {EXPORTED: digest}, steps)
+    versions = tuple(version for version in index.versions() if version["model"] == digest)
+    return Chain(digest, versions, steps)
+
+
+def address(uri: str) -> tuple[str, str, str | None]:
+    """Name, alias and number of `models:/NAME@ALIAS` or `models:/NAME/VERSION`; one of the last two is not there."""
+    name, _, alias = uri.removeprefix("models:/").partition("@")
+    if alias:
+        return name, alias, None
+    name, _, number = name.rpartition("/")
+    return name, "", number
+
+
+def version_named(index: Index, uri: str) -> dict[str, Any]:
+    """The registered version of an address.
+
+    Raises:
+        GraftError: There is no such model, version or alias.
+    """
+    name, alias, written = address(uri)
+    number = index.number_behind(name, alias) if alias else written
+    version = index.version(name, int(number)) if number and str(number).isdecimal() else None
+    if version is None:
+        known = [f"models:/{found['name']}/{found['number']}" for found in index.versions()]
+        known_text = f"known are {', '.join(known[-8:])}" if known else "nothing is registered: graft publish"
+        raise GraftError("no such model", where=uri, remedy=f"{known_text}; --refresh reads the server again")
+    return version
+
+
+def _digest_of_folder(index: Index, folder: Path) -> tuple[str, str]:
+    if not folder.is_dir():
+        raise GraftError("no such folder", where=folder, remedy="name one, or models:/NAME@ALIAS, or models:/NAME/1")
+    digest = digest_of(folder)
+    record = _maker(index, EXPORTED, digest)
+    if record == digest:
+        raise GraftError(
+            "no record speaks of these files",
+            where=folder,
+            rule="the digest of a model is what its record says",
+            remedy="dvc repro export makes both; graft lineage --refresh reads the records of the server",
+        )
+    return digest, record
+
+
+def _walk(index: Index, key: str, made: Mapping[str, str], steps: dict[str, Step]) -> str:
+    """Adds the step of a record and all behind it; returns its key."""
+    if key in steps:
+        return key
+    record = index.record(key)
+    if record is None:
+        steps[key] = Step(key, "missing", dict(made), {"reason": "no record in the workspace or on the server"})
+        return key
+    steps[key] = Step(key, record["stage"], dict(record["outputs"]))  # holds the place, so that parents come first
+    links = [_link(index, steps, paths, maker) for maker, paths in _grouped(index, record)]
+    links += _ends(index, key, record, steps)
+    steps[key] = Step(key, record["stage"], dict(record["outputs"]), _facts(index, key, record), tuple(links))
+    return key
+
+
+def _grouped(index: Index, record: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
+    """The inputs of a record by the record that made them, in the order a person reads them."""
+    grouped: dict[str, dict[str, str]] = {}
+    for path, digest in sorted(record["inputs"].items()):
+        if record["stage"] != "ingest":
+            grouped.setdefault(_maker(index, path, digest), {})[path] = digest
+    return sorted(grouped.items(), key=lambda pair: (_rank(index, pair[0]), pair[0]))
+
+
+def _maker(index: Index, path: str, digest: str) -> str:
+    """The record that made these bytes at this path; of several equal ones always the same, one with a run first."""
+    makers = [record for record, made in index.producers(digest) if made == posixpath.normpath(path)]
+    return min(makers, key=lambda record: (index.run_of(record) is None, record), default=digest)
+
+
+def _rank(index: Index, record: str) -> int:
+    stage = (index.record(record) or {}).get("stage")
+    return ORDER.index(stage) if stage in ORDER else len(ORDER)
+
+
+def _link(index: Index, steps: dict[str, Step], paths: dict[str, str], maker: str) -> Link:
+    return Link(_walk(index, maker, paths, steps), paths)
+
+
+def _ends(index: Index, key: str, record: Mapping[str, Any], steps: dict[str, Step]) -> Iterable[Link]:
+    """Where a chain begins: raw files, and the file of pretrained weights (perhaps of another model of ours)."""
+    if record["stage"] == "ingest":
+        for path, digest in record["inputs"].items():
+            facts = {"images": record["metrics"].get("num_images"), "delivery": record["params"]["ingest"]["batch"]}
+            steps.setdefault(digest, Step(digest, "raw", {path: digest}, facts))
+            yield Link(digest, {path: digest})
+    if record["stage"] == "pretrain-load":
+        card = index.card_of(key) or {"name": record["params"]["pretrain_load"]["source"]["name"]}
+        source = card.get("sha256") or f"no file: {card['name']}"
+        ours = [maker for maker, path in index.producers(source) if path.startswith(OURS)]
+        if ours:
+            yield _link(index, steps, {"weights": source}, min(ours))
+            return
+        facts = {name: card.get(name) for name in ("name", "description", "origin", "licence", "sha256")}
+        steps.setdefault(source, Step(source, "source", {card["name"]: source}, facts))
+        yield Link(source, {card["name"]: source})
+
+
+def _facts(index: Index, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
+    facts = {
+        "record": key,
+        "run": index.run_of(key),
+        "commit": record["git"]["commit"],
+        "commit_holds_code_and_params": record["git"]["holds_code_and_params"],
+        "fingerprint": record["fingerprint"],
+        "params": record["params"],
+        "environment": record["environment"],
+        "metrics": record["metrics"],
+        "files": record["files"],
+    }
+    return facts | ({"seen": index.num_seen(key)} if record["stage"] == "fine-tune" else {})
+
+
+def _is_gap(step: Step) -> bool:
+    return step.stage == "missing"

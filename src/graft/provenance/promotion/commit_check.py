@@ -1,0 +1,152 @@
+"""Whether what made a model is in git: code, params and lock file of each stage, by content, in one commit."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from graft.foundation.content import digest_of_listing
+from graft.foundation.progress import progress
+
+PARAMS, LOCK = "params.yaml", "requirements.lock"
+_ABSENT = object()
+WATCHED = ("pipeline", "src", PARAMS, LOCK)
+
+
+def commits_of(records: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str | None, list[str]]]:
+    """For each stage a commit reachable from the current branch that holds all of what it ran with.
+
+    Committing after training is fine: contents are compared, not times.
+
+    Args:
+        records: Records by stage.
+
+    Returns:
+        By stage the commit, or None with what the nearest commit lacks.
+    """
+    history = History()
+    found: dict[str, tuple[str | None, list[str]]] = {stage: (None, ["there is none"]) for stage in records}
+    hints = [str(record["git"]["commit"]) for record in records.values()]
+    for number, commit in enumerate(progress(list(history.commits(hints)), "Looking through commits", unit="commit")):
+        for stage in [stage for stage, (there, _) in found.items() if there is None]:
+            lacking = history.lacking(commit, records[stage])
+            if not lacking:
+                found[stage] = (commit, [])
+            elif number == 0 or len(lacking) < len(found[stage][1]):
+                found[stage] = (None, lacking)
+        if all(there for there, _ in found.values()):
+            break
+    return found
+
+
+class History:
+    """The commits reachable from the current branch, and the contents in them."""
+
+    def __init__(self) -> None:
+        self._sha256: dict[str, str] = {}
+        self._trees: dict[str, dict[str, str]] = {}
+
+    def commits(self, hints: Iterable[str]) -> Iterator[str]:
+        """Every commit that may differ in what is watched, the hinted ones first, then newest first."""
+        known = _git("rev-list", "--full-history", "HEAD", "--", *WATCHED).decode().split()
+        everything = dict.fromkeys(_git("rev-list", "HEAD").decode().split())
+        head = list(everything)[:1]
+        yield from dict.fromkeys([*(hint for hint in hints if hint in everything), *head, *known])
+
+    def lacking(self, commit: str, record: Mapping[str, Any]) -> list[str]:
+        """What of a record this commit does not hold with the same content."""
+        tree = self._tree(commit)
+        lacking = [path for path, digest in record["code"].items() if self._digest(tree, path) != digest]
+        lock = record["environment"].get("lock")
+        if lock is not None and self._digest(tree, LOCK) != lock:
+            lacking.append(LOCK)
+        text = _git("cat-file", "blob", tree[PARAMS]) if PARAMS in tree else b""
+        return lacking + [f"{PARAMS}: {key}" for key in differing_params(text, record["params"])]
+
+    def _tree(self, commit: str) -> dict[str, str]:
+        """Blob ids by path."""
+        if commit not in self._trees:
+            lines = _git("ls-tree", "-r", "-z", commit, "--", *WATCHED).decode().split("\0")
+            rows = (line.partition("\t") for line in lines if line)
+            self._trees[commit] = {path: facts.split()[2] for facts, _, path in rows if facts.split()[1] == "blob"}
+        return self._trees[commit]
+
+    def _digest(self, tree: Mapping[str, str], path: str) -> str | None:
+        """As `digest_of` would give it in a checkout; None where the path is not in the commit."""
+        path = path.rstrip("/")
+        inside = [name for name in tree if name == path or name.startswith(f"{path}/")]
+        self._hash({tree[name] for name in inside})
+        if path in tree:
+            return self._sha256[tree[path]]
+        files = {name[len(path) + 1 :]: self._sha256[tree[name]] for name in inside}
+        return digest_of_listing(files) if files else None
+
+    def _hash(self, blobs: set[str]) -> None:
+        unknown = sorted(blobs - self._sha256.keys())
+        if not unknown:
+            return
+        answer = _git("cat-file", "--batch", feed="".join(f"{blob}\n" for blob in unknown).encode())
+        start = 0
+        for blob in unknown:
+            header_end = answer.index(b"\n", start)
+            begin = header_end + 1
+            end = begin + int(answer[start:header_end].split()[2])
+            self._sha256[blob] = hashlib.sha256(answer[begin:end]).hexdigest()
+            start = end + 1
+
+
+def differing_params(text: bytes, recorded: Mapping[str, Any]) -> list[str]:
+    """The recorded keys that a params file does not give: what it leaves out of a choice is that choice's default,
+    which the code decides; all else must stand there.
+    """
+    try:
+        written = YAML(typ="safe").load(text)
+    except YAMLError:
+        written = None
+    written = written if isinstance(written, dict) else {}
+    return [place for key, value in recorded.items() for place in _places(key, written.get(key, _ABSENT), value)]
+
+
+def _places(key: str, written: Any, recorded: Any) -> list[str]:
+    """The keys that disagree, one level into a section."""
+    if written is not _ABSENT and _agrees(written, recorded):
+        return []
+    if not isinstance(written, Mapping) or not isinstance(recorded, Mapping) or "name" in recorded:
+        return [key]
+    names = sorted(written.keys() | recorded.keys())
+    return [
+        f"{key}.{name}"
+        for name in names
+        if name not in written or name not in recorded or not _agrees(written[name], recorded[name])
+    ]
+
+
+def _agrees(written: Any, recorded: Any) -> bool:
+    if isinstance(recorded, Mapping):
+        if isinstance(written, str):
+            return recorded.get("name") == written
+        if not isinstance(written, Mapping):
+            return False
+        defaults = recorded.keys() - written.keys() if "name" in recorded else set()
+        same_keys = written.keys() | defaults == recorded.keys()
+        return same_keys and all(_agrees(value, recorded[key]) for key, value in written.items())
+    if isinstance(recorded, list):
+        return (
+            isinstance(written, list)
+            and len(written) == len(recorded)
+            and all(_agrees(one, other) for one, other in zip(written, recorded, strict=True))
+        )
+    return type(written) in (type(recorded), int) and written == recorded
+
+
+def _git(*arguments: str, feed: bytes | None = None) -> bytes:
+    """What git prints; nothing where it fails: outside a repository there are no commits."""
+    try:
+        return subprocess.run(["git", *arguments], input=feed, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return b""

@@ -1,0 +1,180 @@
+"""Features of a candidate at the chosen points, computed once and shared by all scores."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from graft.foundation.class_map import RGB
+from graft.foundation.content import content_seed
+from graft.foundation.progress import progress
+from graft.inference.image_to_logits import prepared
+from graft.inference.torch_runner import autocast, normalisation
+from graft.models.architectures import Model, fresh
+from graft.models.saved_model import ModelSpec, tensor_digest
+from graft.models.weights.match import load_into
+from graft.provenance.records import content_digest
+from graft.selection.candidates import Candidate
+from graft.selection.points import Points
+from graft.training.start import normalisation_of
+
+if TYPE_CHECKING:
+    from graft.models.weights import Downloader, Source
+    from graft.params.sections import Runtime
+
+CACHE = Path("reports/selection/features")
+NOT_RESIZED = {"name": "none"}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What scores read; float32.
+
+    Attributes:
+        features: Of the backbone, `[N, D]`: for segmentation every map it hands to the head, side by side, each divided
+            by its root mean square so that all stages count alike; for classification its averaged output.
+        probabilities: That the pretrained head gives to the classes it knows, `[N, Z]`; None without such a head.
+    """
+
+    features: np.ndarray
+    probabilities: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A candidate's network as its makers left it.
+
+    Attributes:
+        model: With the classes of its source, in evaluation mode.
+        spec: How it wants its input; images come resized.
+        has_head: Whether its class layers come from the source.
+        source: Where the weights come from.
+    """
+
+    model: Model
+    spec: ModelSpec
+    has_head: bool
+    source: Source
+
+
+def load(candidate: Candidate, points: Points, download: Downloader) -> Loaded:
+    """The network of a candidate with its weights, its head included where the source has one that fits.
+
+    Raises:
+        GraftError: The weights are not here, are not the pinned ones, or do not fit the architecture.
+    """
+    classes, seed = points.classes, content_seed(points.seed, "select", candidate.name)
+    source = candidate.source(classes.task, candidate.model, download)
+    names = source.class_names or classes.names
+    model = fresh(classes.task, candidate.model, len(names), seed, len(classes.channels))
+    has_head = False
+    if source.state is not None:
+        left = load_into(model, source, names).reinitialised
+        has_head = source.class_names is not None and not any(name.startswith("head.") for name in left)
+    statistics = points.channel_statistics if classes.channels != RGB else {}
+    mean, std = normalisation_of(classes, {"mean": source.mean, "std": source.std}, statistics)
+    spec = ModelSpec(
+        task=classes.task,
+        model=candidate.model.as_dict(),
+        num_classes=len(names),
+        class_names=tuple(names),
+        mean=mean,
+        std=std,
+        resize=NOT_RESIZED,
+        padding_multiple=model.padding_multiple,
+        synthetic=classes.synthetic,
+        min_side_px=model.min_side_px,
+        channels=classes.channels,
+        max_value=classes.max_value,
+    )
+    return Loaded(model.eval(), spec, has_head, source)
+
+
+def evidence(loaded: Loaded, points: Points, name: str, runtime: Runtime, *, cache: Path = CACHE) -> Evidence:
+    """Features (and probabilities) of a network at the points, from the cache where they are in it.
+
+    Args:
+        loaded: The network.
+        points: Where.
+        name: Of the candidate, for the progress.
+        runtime: Device, precision and memory layout.
+        cache: Folder of one file for each network and set of points, named by the digest of both.
+    """
+    how = {"precision": runtime.precision, "device": runtime.device, "has_head": loaded.has_head, "version": 1}
+    key = {"spec": loaded.spec.as_dict(), "tensors": tensor_digest(loaded.model.state_dict()), "points": points.digest}
+    file = cache / f"{content_digest(key | how)}.npz"
+    if file.is_file():
+        with np.load(file, allow_pickle=False) as stored:
+            return Evidence(stored["features"], stored.get("probabilities"))
+    found = _computed(loaded, points, name, runtime)
+    cache.mkdir(parents=True, exist_ok=True)
+    arrays: dict[str, Any] = {"features": found.features}
+    if found.probabilities is not None:
+        arrays["probabilities"] = found.probabilities
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    pending = file.with_suffix(".partial")
+    pending.write_bytes(buffer.getbuffer())
+    pending.replace(file)
+    return found
+
+
+def _computed(loaded: Loaded, points: Points, name: str, runtime: Runtime) -> Evidence:
+    device = torch.device(runtime.device)
+    layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
+    model = loaded.model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch takes both at once
+    scale, shift = (values.to(device) for values in normalisation(loaded.spec.mean, loaded.spec.std))
+    maps: list[list[np.ndarray]] = []
+    probabilities: list[np.ndarray] = []
+    images = progress(points.images(), f"Features of {name}", total=len(points.rows), unit="image")
+    with torch.inference_mode(), autocast(device.type, runtime.precision):
+        for number, image in enumerate(images):
+            pixels = prepared(image, loaded.spec, max_pixels=points.max_pixels)
+            inputs = torch.from_numpy(pixels).to(device)[None].permute(0, 3, 1, 2).float() * scale + shift
+            features = model.backbone(inputs)
+            place = torch.from_numpy(points.places[number]).to(device) if points.places else None
+            for layer, values in enumerate(_at(features, inputs, place)):
+                if layer == len(maps):
+                    maps.append([])
+                maps[layer].append(values.float().cpu().numpy())
+            if loaded.has_head:
+                likely = torch.softmax(model.on_features(features, inputs.shape[-2:]).float(), 1)
+                sampled = likely if place is None else _sampled(likely, place, inputs.shape[-2:])
+                probabilities.append(sampled.cpu().numpy())
+    stacked = [np.concatenate(layer) for layer in maps]
+    equalised = [layer / max(float(np.sqrt(np.mean(np.square(layer, dtype=np.float64)))), 1e-12) for layer in stacked]
+    return Evidence(np.concatenate(equalised, axis=1), np.concatenate(probabilities) if probabilities else None)
+
+
+def _at(features: Any, inputs: Tensor, place: Tensor | None) -> list[Tensor]:
+    """Each map of a backbone's output at the places, `[P, C]`; for classification its averaged output, `[1, C]`."""
+    found = list(_tensors(features))
+    if place is None:
+        last = features["out"] if isinstance(features, Mapping) else found[-1]
+        return [last.flatten(2).mean(2) if last.ndim == 4 else last]
+    # Encoders of segmentation-models-pytorch return the image itself first.
+    maps = [layer for layer in found if layer.ndim == 4 and layer.shape != inputs.shape]
+    return [_sampled(layer, place, inputs.shape[-2:]) for layer in maps]
+
+
+def _tensors(features: Any) -> Iterator[Tensor]:
+    if isinstance(features, Tensor):
+        yield features
+    else:
+        for part in features.values() if isinstance(features, Mapping) else features:
+            yield from _tensors(part)
+
+
+def _sampled(layer: Tensor, place: Tensor, size: Any) -> Tensor:
+    """A map `[1, C, h, w]` of an input of `size` at (y, x) in the input's pixels, bilinear: `[P, C]`."""
+    sides = torch.tensor(list(size), dtype=torch.float32, device=place.device)
+    grid = (place / sides * 2 - 1).flip(1)[None, None]
+    return F.grid_sample(layer.float(), grid, padding_mode="border", align_corners=False)[0, :, 0].T

@@ -1,0 +1,70 @@
+"""Weights that are not on this machine: which file belongs where. Nothing is downloaded to find out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from graft.models.weights.bundled import FOLDER as BUNDLED
+from graft.models.weights.download import cache_folder
+from graft.models.weights.timm import FILE, place_of, published
+from graft.models.weights.torchvision import member
+from graft.selection.candidates import Candidate, Published
+
+# What counts as the score of published weights, in order of preference.
+METRICS = ("mean_iou", "miou", "accuracy", "acc@1")
+
+
+def absence(candidate: Candidate) -> str | None:
+    """The file to put somewhere before a candidate can be scored, a line; None where nothing is missing.
+
+    Raises:
+        GraftError: Its library knows no such weights.
+    """
+    options = candidate.source.options
+    match candidate.source.name:
+        case "torchvision":
+            path = cache_folder() / Path(member(candidate.model, options["weights"]).url).name
+            pinned = options["sha256"] or f"{path.stem.rpartition('-')[2]}…"
+            return _missing(path, path.name, pinned)
+        case "timm":
+            return _missing_of_hub(options)
+        case "file":
+            path = Path(options["path"])
+            return _missing(path, path.name, options["sha256"])
+        case "bundled":
+            path = BUNDLED / "weights.safetensors"
+            return _missing(path, path.name, None)
+    return None
+
+
+def _missing(path: Path, file: str, sha256: str | None) -> str | None:
+    if path.is_file():
+        return None
+    return f"not here: put {file} (sha256 {sha256 or 'unknown'}) at {path}"
+
+
+def _missing_of_hub(options: Mapping[str, Any]) -> str | None:
+    repository, revision = cast(str, published(options["weights"]).hf_hub_id), options["revision"]
+    if revision is None:
+        return (
+            f"not here: its entry needs revision and sha256 of {repository}; graft pin finds both for the source in "
+            "params.yaml, to be copied from there"
+        )
+    return _missing(place_of(repository, revision), f"{FILE} of {repository}", options["sha256"])
+
+
+def published_score(candidate: Candidate) -> Published | None:
+    """What the makers of the weights measured, whether or not the weights are here."""
+    if candidate.published is not None:
+        return candidate.published
+    if candidate.source.name == "torchvision":
+        on, measured = next(iter(member(candidate.model, candidate.source.options["weights"]).meta["_metrics"].items()))
+        measured = {name: value / 100 for name, value in measured.items()}
+    elif candidate.source.name == "bundled" and absence(candidate) is None:
+        on, measured = "synthetic streets", candidate.source("", candidate.model, None).metrics
+    else:
+        return None
+    metric = next((name for name in METRICS if name in measured), None)
+    return None if metric is None else Published(metric=metric, value=float(measured[metric]), on=on)

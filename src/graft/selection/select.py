@@ -1,0 +1,210 @@
+"""Scores candidates on the target's own training data, without fine-tuning, and says which to take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graft.foundation.choices import Choice, resolve
+from graft.foundation.class_map import ClassMap
+from graft.foundation.errors import GraftError
+from graft.foundation.progress import progress
+from graft.inference.runtime import use_runtime
+from graft.models.architectures import build
+from graft.selection.candidate_features import CACHE, Evidence, Loaded, evidence, load
+from graft.selection.candidates import Candidate
+from graft.selection.cost import Cost, cost_of
+from graft.selection.missing_weights import absence, published_score
+from graft.selection.points import Points, sample_points
+from graft.selection.ranking import Scored, agreements, common_scores, rank, recommendation
+from graft.selection.transferability import READS, SCORES
+
+if TYPE_CHECKING:
+    from graft.models.weights import Downloader
+    from graft.params.sections import Params
+
+INTERIM = Path("data/interim")
+
+
+@dataclass
+class Selection:
+    """What was found out.
+
+    Attributes:
+        ordered: The scored candidates, best first.
+        unusable: Why others were not scored, by name: most often a file to put somewhere.
+        scores: Names of the scores.
+        facts: What they were computed on.
+        agreements: Weighted Kendall correlations with fine-tuning, by score; empty before `verify`.
+        trained: How the best were fine-tuned, in words; empty before `verify`.
+    """
+
+    ordered: list[Scored]
+    unusable: dict[str, str]
+    scores: list[str]
+    facts: dict[str, Any]
+    agreements: dict[str, float | None] = field(default_factory=dict)
+    trained: str = ""
+
+    @property
+    def recommendation(self) -> str:
+        """Which candidate to take and why, in words."""
+        return recommendation(self.ordered, self.scores)
+
+    def compare(self, trained: str) -> None:
+        """Notes how the scores agree with what was verified, and how that was trained."""
+        self.trained = trained
+        self.agreements = agreements(self.ordered, self.scores)
+
+
+def resolved_scores(names: Sequence[str]) -> list[Choice]:
+    """The scores of these names, all of them for none.
+
+    Raises:
+        GraftError: There is no such score.
+    """
+    return [resolve(SCORES, name, where="--scores") for name in (names or SCORES)]
+
+
+def select(
+    candidates: Sequence[Candidate],
+    scores: Sequence[Choice],
+    params: Params,
+    download: Downloader,
+    *,
+    interim: Path = INTERIM,
+    cache: Path = CACHE,
+    num_images: int = 512,
+    pixels_per_class: int | None = None,
+) -> Selection:
+    """Scores every candidate whose weights are here.
+
+    Args:
+        candidates: Pairs of architecture and weights.
+        scores: From `resolved_scores`.
+        params: Of the project: task, seed, resize rule, runtime.
+        download: Brings the files of a registered model here.
+        interim: What ingest wrote.
+        cache: Folder that keeps features.
+        num_images: At most so many training images are looked at.
+        pixels_per_class: Segmentation: drawn of each class in each image; by default as many as make 8,000.
+
+    Raises:
+        GraftError: There is no data yet, or no candidate whose weights are here.
+    """
+    classes = _classes(interim)
+    use_runtime(params.runtime)
+    unusable = {candidate.name: why for candidate in candidates if (why := _unusable(candidate)) is not None}
+    present = [candidate for candidate in candidates if candidate.name not in unusable]
+    if not present:
+        raise _nothing_to_score(unusable)
+    points = sample_points(interim / "train", classes, params, num_images=num_images, pixels_per_class=pixels_per_class)
+    found = _scored(present, scores, points, params, download, cache, unusable)
+    names = [score.name for score in scores]
+    if not found:
+        raise _nothing_to_score(unusable)
+    _check_common(found, names)
+    return Selection(rank(found, names), unusable, names, _facts(points, params))
+
+
+def _scored(
+    present: Sequence[Candidate],
+    scores: Sequence[Choice],
+    points: Points,
+    params: Params,
+    download: Downloader,
+    cache: Path,
+    unusable: dict[str, str],
+) -> list[Scored]:
+    """Every candidate that can be loaded with its scores and cost; why another cannot goes to `unusable`."""
+    found: list[Scored] = []
+    costs: dict[str, Cost] = {}
+    for candidate in progress(present, "Scoring candidates", unit="candidate"):
+        try:
+            loaded = load(candidate, points, download)
+        except GraftError as error:
+            unusable[candidate.name] = f"cannot be used: {error}"
+            continue
+        architecture = str(candidate.model.as_dict())
+        if architecture not in costs:  # one for all of its weights, so that noise tells none of them apart
+            costs[architecture] = _cost(loaded, points, params)
+        known = evidence(loaded, points, candidate.name, params.runtime, cache=cache)
+        values = _scores(known, points, scores, candidate.name)
+        found.append(Scored(candidate, costs[architecture], published_score(candidate), values))
+    return found
+
+
+def _classes(interim: Path) -> ClassMap:
+    if not (interim / "class_map.json").is_file() or not (interim / "train").is_dir():
+        raise GraftError(
+            "there are no training images yet",
+            where=interim / "train",
+            rule="candidates are scored on your own training data",
+            remedy="dvc repro ingest (or dvc repro augment, which --verify needs)",
+        )
+    return ClassMap.read(interim / "class_map.json")
+
+
+def _scores(known: Evidence, points: Points, scores: Sequence[Choice], name: str) -> dict[str, float]:
+    """Each score that can read what is known of a candidate."""
+    read = {score.name: getattr(known, READS[score.name]) for score in scores}
+    return {
+        score.name: score(read[score.name], points.labels)
+        for score in progress(scores, f"Scores of {name}", unit="score")
+        if read[score.name] is not None
+    }
+
+
+def _check_common(found: Sequence[Scored], names: Sequence[str]) -> None:
+    """Refuses scores of which every one lacks some candidate: nothing would order them."""
+    if not common_scores(found, names):
+        lacking = [one.candidate.name for one in found if not set(names) <= set(one.scores)]
+        raise GraftError(
+            f"not every candidate has one of these scores: {', '.join(lacking)} come without the head that they read",
+            rule="candidates are ordered by the scores that all of them have",
+            remedy="add one that reads features, as in --scores leep,logme",
+        )
+
+
+def _nothing_to_score(unusable: dict[str, str]) -> GraftError:
+    return GraftError.of_all(
+        "no candidate can be scored",
+        [f"{name}: {why}" for name, why in unusable.items()],
+        remedy="put one of these files in its place, or run make zoo, which pretrains candidates here",
+    )
+
+
+def _unusable(candidate: Candidate) -> str | None:
+    try:
+        return absence(candidate)
+    except GraftError as error:
+        return f"cannot be used: {error}"
+
+
+def _cost(loaded: Loaded, points: Points, params: Params) -> Cost:
+    """Of the architecture with the target's classes, whose weights make no difference."""
+    classes = points.classes
+    model = build(classes.task, loaded.spec.model, classes.num_classes, len(classes.channels)).eval()
+    image = next(points.images())
+    spec = replace(loaded.spec, num_classes=classes.num_classes, class_names=classes.names)
+    return cost_of(model, spec, image, params.runtime.device)
+
+
+def _facts(points: Points, params: Params) -> dict[str, Any]:
+    height, width = next(points.images()).shape[:2]
+    counts = np.bincount(points.labels, minlength=points.classes.num_classes)
+    return {
+        "task": params.task,
+        "num_images": len(points.rows),
+        "num_points": len(points.labels),
+        "points_by_class": dict(zip(points.classes.names, counts.tolist(), strict=True)),
+        "height_px": height,
+        "width_px": width,
+        "device": params.runtime.device,
+        "num_threads": params.runtime.num_threads,
+        "points": points.digest,
+    }

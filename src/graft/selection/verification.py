@@ -1,0 +1,167 @@
+"""The proof of a ranking: the best candidates fine-tuned briefly on the data that is here."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.foundation.choices import resolve
+from graft.foundation.content import read_json, write_json
+from graft.foundation.errors import GraftError
+from graft.foundation.progress import progress, say
+from graft.metrics.confusion import HEADLINE
+from graft.params.sections import FineTune, Params
+from graft.provenance.records import content_digest, digest_of
+from graft.selection.candidates import Candidate
+from graft.selection.ranking import Scored
+from graft.training.schedules import SCHEDULES, refuse_too_long
+from graft.training.strategies import STRATEGIES
+
+FOLDER = Path("reports/selection/verified")
+RESUME = Path(".resume")
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The two stages that fine-tuning takes, as functions."""
+
+    pretrain_load: Callable[..., dict[str, float]]
+    fine_tune: Callable[..., dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where the project keeps what training reads."""
+
+    augmented: Path = Path("data/augmented")
+    val: Path = Path("data/interim/val")
+    class_map: Path = Path("data/interim/class_map.json")
+
+    def check(self) -> None:
+        """Refuses to start where a stage has not written its part."""
+        needed = [self.augmented / "index.json", self.class_map, self.val]
+        if missing := [str(path) for path in needed if not path.exists()]:
+            raise GraftError(
+                f"not here: {', '.join(missing)}",
+                rule="--verify fine-tunes on the views and val images that fine-tune would use",
+                remedy="dvc repro augment",
+            )
+
+
+def verify(
+    best: Sequence[Scored],
+    params: Params,
+    epochs: int,
+    stages: Stages,
+    workspace: Workspace,
+    *,
+    folder: Path = FOLDER,
+    **downloads: Any,
+) -> str:
+    """Fine-tunes candidates for a few epochs and notes each one's best val score in `verified`.
+
+    What fine_tune in `params.yaml` says holds, the baseline and what does not fit into so few epochs apart. Results are
+    kept by the digest of all they depend on, and an interrupted training goes on where it was.
+
+    Args:
+        best: The candidates.
+        params: Of the project.
+        epochs: Of each.
+        stages: The stage functions.
+        workspace: What they read.
+        folder: Where the results are kept.
+        downloads: `download`, for registered models.
+
+    Returns:
+        How they were trained, in words.
+    """
+    brief, said = shortened(params.fine_tune, epochs)
+    say(said)
+    data = {"augmented": digest_of(workspace.augmented), "val": digest_of(workspace.val)}
+    for one in progress(best, "Fine-tuning candidates", unit="candidate"):
+        facts = {"fine_tune": brief.model_dump(), "preprocess": params.preprocess.model_dump(), "seed": params.seed}
+        facts |= {"candidate": one.candidate.as_dict(), "runtime": params.runtime.model_dump(), **data}
+        digest = content_digest(facts)
+        file = folder / f"{digest}.json"
+        if not file.is_file():
+            score = _trained(one.candidate, params, brief, stages, workspace, RESUME / digest, downloads)
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(file, facts | {"score": score})
+            shutil.rmtree(RESUME / digest, ignore_errors=True)
+        one.verified = read_json(file)["score"]
+    return said
+
+
+def shortened(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
+    """The section for so few epochs, and in words how it trains.
+
+    What does not fit is made to: a warm-up is cut, a schedule that is too long becomes `cosine`, and of the ways of
+    unfreezing `gradual` (whose length depends on the model) and too long a `head_first` become one epoch of the head.
+    """
+    warmup = min(fine_tune.warmup_epochs, epochs - 1)
+    schedule = resolve(SCHEDULES, fine_tune.schedule, where="fine_tune.schedule")
+    try:
+        refuse_too_long(schedule, epochs, warmup)
+        fitting: Any = fine_tune.schedule
+    except GraftError:
+        fitting = "cosine"
+    strategy, unfreezing = _shortened_strategy(fine_tune.strategy, epochs)
+    replaced = {
+        f"warmup_epochs: {warmup}": warmup != fine_tune.warmup_epochs,
+        f"schedule: cosine for {schedule.name}": fitting != fine_tune.schedule,
+        unfreezing: strategy != fine_tune.strategy,
+    }
+    changes = {"epochs": epochs, "warmup_epochs": warmup, "schedule": fitting, "strategy": strategy}
+    brief = fine_tune.model_copy(update=changes | {"early_stopping_epochs": None, "baseline": False})
+    said = f"Fine-tuning is for {epochs} epoch{'s' * (epochs != 1)} here, as fine_tune in params.yaml says"
+    unfit = [text for text, is_replaced in replaced.items() if is_replaced]
+    return brief, f"{said}{' except for what is longer: ' if unfit else ''}{'; '.join(unfit)}."
+
+
+def _shortened_strategy(spec: Any, epochs: int) -> tuple[Any, str]:
+    """The strategy with an unfreezing that ends before the last epoch, and in words what it is if it was changed."""
+    options = resolve(STRATEGIES, spec, where="fine_tune.strategy").options
+    way, head_epochs = options["unfreeze"], options["head_epochs"]
+    if way == "none" or (way == "head_first" and head_epochs < epochs):
+        return spec, ""
+    kept = {key: value for key, value in spec.items() if key not in ("head_epochs", "unfreeze_every_epochs")}
+    if epochs == 1:
+        return kept | {"unfreeze": "none"}, f"unfreeze: none for {way}"
+    return kept | {"unfreeze": "head_first"}, f"unfreeze: head_first, head_epochs: 1 for {way}"
+
+
+def _trained(
+    candidate: Candidate,
+    params: Params,
+    brief: FineTune,
+    stages: Stages,
+    workspace: Workspace,
+    resume: Path,
+    downloads: dict[str, Any],
+) -> float:
+    """The best val score of a brief fine-tuning."""
+    model = candidate.model.as_dict()
+    loading = params.pretrain_load.model_copy(update={"source": candidate.source.as_dict()})
+    both = {"task": params.task, "seed": params.seed, "model": model, "class_map": workspace.class_map}
+    with tempfile.TemporaryDirectory() as name:
+        places = {part: Path(name) / part for part in ("pretrained", "model", "curves")}
+        for place in places.values():
+            place.mkdir()
+        stages.pretrain_load(**both, pretrain_load=loading, out=places["pretrained"], **downloads)
+        found = stages.fine_tune(
+            **both,
+            preprocess=params.preprocess,
+            runtime=params.runtime,
+            fine_tune=brief,
+            augmented=workspace.augmented,
+            val=workspace.val,
+            pretrained=places["pretrained"],
+            out=places["model"],
+            curves=places["curves"],
+            resume=resume,
+        )
+    return found[f"fine_tuned.val_{HEADLINE[params.task]}"]

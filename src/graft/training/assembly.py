@@ -1,0 +1,169 @@
+"""What `params.yaml` says of training, put together: model, optimizer, plan, views and strategy as one training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from graft.data.views.view import Views
+from graft.foundation.choices import Choice, resolve
+from graft.foundation.class_map import ignored_target
+from graft.foundation.errors import GraftError
+from graft.inference.runtime import use_runtime
+from graft.inference.torch_runner import normalisation
+from graft.models.architectures import Model
+from graft.models.saved_model import ModelSpec
+from graft.training.forward import Forward
+from graft.training.loop import Strategy, Training
+from graft.training.mixing import MIXINGS
+from graft.training.mixing import TASKS as MIXING_TASKS
+from graft.training.optimizers import OPTIMIZERS
+from graft.training.plan import Plan
+from graft.training.sampling import SAMPLINGS
+from graft.training.sampling import TASKS as SAMPLING_TASKS
+from graft.training.schedules import SCHEDULES, refuse_too_long
+from graft.training.state import Trainee
+
+if TYPE_CHECKING:
+    from graft.params.sections import FineTune, Runtime
+
+Registry = Mapping[str, Callable[..., Any]]
+
+
+def beside_reused_features(mixing: str, compiled: bool) -> Iterator[GraftError]:
+    """What cannot be had together with features that are computed once.
+
+    Args:
+        mixing: Name of `fine_tune.mixing`.
+        compiled: `runtime.compile`.
+    """
+    if mixing != "none":
+        yield GraftError(
+            f"fine_tune.mixing is {mixing!r}, and this strategy reuses features",
+            rule="features are computed once, from images as they are; mixed images would need new ones",
+            remedy="set fine_tune.mixing: none, or reuse no features",
+        )
+    if compiled:
+        yield GraftError(
+            "runtime.compile is true, and this strategy reuses features",
+            rule="what is left of the model is not compiled: it costs little",
+            remedy="set runtime.compile: false, or reuse no features",
+        )
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the trainings of a stage share: params, views and the normalisation of the model to be.
+
+    Attributes:
+        seed: Of the whole pipeline.
+        params: The `fine_tune` section.
+        runtime: The `runtime` section.
+        views: Training samples, as pixels.
+        spec: How an image becomes the model's input.
+    """
+
+    seed: int
+    params: FineTune
+    runtime: Runtime
+    views: Views
+    spec: ModelSpec
+
+    def training(self, model: Model, strategy: Strategy, learning_rate: float) -> Training:
+        """Everything it takes to train `model`, which is moved to the device of the runtime.
+
+        Raises:
+            GraftError: An option cannot be used, or the device is not there.
+        """
+        device = self.device()
+        layout = torch.channels_last if self.runtime.channels_last else torch.contiguous_format
+        model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch takes both at once
+        optimizer = self.optimizer()(strategy.parameter_groups(model), learning_rate)
+        trainee = Trainee(model, optimizer, self.params.ema_decay, self.runtime.precision)
+        plan = self.plan(learning_rate)
+        views, forward = strategy.prepare(model, self.views, self.forward(model, compiled=self.runtime.compile))
+        if views is not self.views:
+            for refusal in beside_reused_features(self.mixing().name, self.runtime.compile):
+                raise refusal
+        return Training(trainee, plan, views, strategy, forward)
+
+    def device(self) -> torch.device:
+        """The device of the runtime, which this process uses from now on as the params say.
+
+        Raises:
+            GraftError: It is not there, or cannot do what is asked of it.
+        """
+        return use_runtime(self.runtime)
+
+    def forward(self, model: Model, *, compiled: bool = False) -> Forward:
+        """The model, ready for uint8 images."""
+        device = next(model.parameters()).device
+        scale, shift = (tensor.to(device) for tensor in normalisation(self.spec.mean, self.spec.std))
+        return Forward(model, (scale, shift), self.runtime.precision, self.runtime.channels_last, compiled)
+
+    def plan(self, learning_rate: float) -> Plan:
+        """How long, how fast and in which order to train.
+
+        Raises:
+            GraftError: A choice cannot be used, or the schedule is longer than training.
+        """
+        params = self.params
+        return Plan(
+            seed=self.seed,
+            epochs=params.epochs,
+            batch_size=params.batch_size,
+            learning_rate=learning_rate,
+            schedule=self.schedule(),
+            warmup_epochs=params.warmup_epochs,
+            clip_norm=params.clip_norm,
+            early_stopping_epochs=params.early_stopping_epochs,
+            sampling=self.sampling()(self.views.class_counts),
+            mix=self.mixing()(),
+            warmup=params.warmup,
+            accumulate_steps=params.accumulate_steps,
+            clip_value=params.clip_value,
+            ignored_target=ignored_target(self.spec.num_classes),
+        )
+
+    def optimizer(self) -> Choice:
+        """The optimizer, `(parameter_groups, learning_rate) -> Optimizer`."""
+        return resolve(OPTIMIZERS, self.params.optimizer, where="fine_tune.optimizer")
+
+    def schedule(self) -> Choice:
+        """The schedule, `Moment -> factor`.
+
+        Raises:
+            GraftError: It is longer than training.
+        """
+        schedule = resolve(SCHEDULES, self.params.schedule, where="fine_tune.schedule")
+        refuse_too_long(schedule, self.params.epochs, self.params.warmup_epochs)
+        return schedule
+
+    def sampling(self) -> Choice:
+        """The sampling, `class_counts -> Sampling`.
+
+        Raises:
+            GraftError: It is not for this task.
+        """
+        return self._for_task("sampling", SAMPLINGS, SAMPLING_TASKS)
+
+    def mixing(self) -> Choice:
+        """The mixing, `() -> Mix | None`.
+
+        Raises:
+            GraftError: It is not for this task.
+        """
+        return self._for_task("mixing", MIXINGS, MIXING_TASKS)
+
+    def _for_task(self, key: str, registry: Registry, tasks: Mapping[str, Sequence[str]]) -> Choice:
+        choice, task = resolve(registry, getattr(self.params, key), where=f"fine_tune.{key}"), self.spec.task
+        if task not in tasks[choice.name]:
+            raise GraftError(
+                f"fine_tune.{key} {choice.name} is not for {task}",
+                rule=f"it serves {' and '.join(tasks[choice.name])}",
+                remedy=f"one of {', '.join(name for name, served in tasks.items() if task in served)}",
+            )
+        return choice

@@ -1,0 +1,65 @@
+"""The checkpoint of an interrupted training: written seldom, replaced in one step, never trusted blindly."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graft.foundation.progress import say
+
+SECONDS_BETWEEN = 30.0
+DIGEST_BYTES = 32
+
+
+class Checkpoint:
+    """One file that holds where a run is; a sha256 of the content goes first, so that damage does not go unseen.
+
+    Args:
+        path: The file, or None to keep no checkpoint.
+        identity: What the run is; a checkpoint of another one is not used.
+        seconds_between: A new one is due when the last is this old.
+    """
+
+    def __init__(self, path: Path | None, identity: str, *, seconds_between: float = SECONDS_BETWEEN) -> None:
+        self.path, self.identity, self.seconds_between = path, identity, seconds_between
+        self._last = time.monotonic()
+
+    def is_due(self) -> bool:
+        """Whether the last one is old enough to be replaced."""
+        return self.path is not None and time.monotonic() - self._last >= self.seconds_between
+
+    def write(self, state: dict[str, Any]) -> None:
+        """Puts `state` (tensors, numbers, text, lists and dicts of them) in the last checkpoint's place, atomically."""
+        if self.path is None:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        content = io.BytesIO()
+        torch.save({"identity": self.identity, "state": state}, content)
+        pending = self.path.with_name(f".tmp-{self.path.name}")
+        with pending.open("wb") as file:
+            file.write(hashlib.sha256(content.getbuffer()).digest())
+            file.write(content.getbuffer())
+            file.flush()
+            os.fsync(file.fileno())
+        pending.replace(self.path)
+        self._last = time.monotonic()
+
+    def read(self) -> dict[str, Any] | None:
+        """The state last written, or None where there is none that can be used (damage is said, not raised)."""
+        if self.path is None or not self.path.is_file():
+            return None
+        data = self.path.read_bytes()
+        if hashlib.sha256(data[DIGEST_BYTES:]).digest() != data[:DIGEST_BYTES]:
+            say(f"{self.path}: damaged checkpoint ignored; training starts from the beginning")
+            return None
+        stored = torch.load(io.BytesIO(data[DIGEST_BYTES:]), map_location="cpu", weights_only=True)
+        if stored["identity"] != self.identity:
+            say(f"{self.path}: checkpoint of another training ignored; training starts from the beginning")
+            return None
+        return stored["state"]

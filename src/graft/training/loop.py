@@ -1,0 +1,187 @@
+"""The one training loop: a generator of epoch reports.
+
+What a step computes is the strategy's business, what an epoch is worth the validator's; the loop moves the weights,
+keeps the best and says where it is. Everything random in a step is seeded by (seed, number of the batch), the order of
+an epoch by (seed, epoch), so the number of the next batch is all the state of samplers and generators a checkpoint
+needs.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from graft.foundation.content import content_seed
+from graft.models.architectures import Model, WithAuxiliary
+from graft.training.checkpoint import Checkpoint
+from graft.training.forward import Forward
+from graft.training.mixing.mixed_targets import MixedTargets
+from graft.training.plan import Plan
+from graft.training.state import EpochReport, Held, Trainee, batch_norms
+
+# Looking at a loss makes the host wait for the device; a few steps in vain after one that is not finite cost less.
+STEPS_BETWEEN_LOOKS = 16
+
+
+class Views(Protocol):
+    """What an epoch reads: pixels (`graft.data.views.view`), or features that were computed from them."""
+
+    num_samples: int
+    num_views: int
+
+    def batches(
+        self, order: np.ndarray, view: int, batch_size: int, device: torch.device
+    ) -> Iterator[tuple[Any, Tensor]]:
+        """Inputs and targets of one view of the samples `order`, in that order; the last batch may be smaller."""
+
+
+class Strategy(Protocol):
+    """What a training step computes and what of the model moves when; entries of STRATEGIES make one.
+
+    Whoever inherits has to say what is trained and what a step computes; the rest does nothing unless it is overridden.
+
+    Attributes:
+        target_weights: What a target counts by its class in the mean that `loss` is, [K]; None where all count alike,
+            or the loss is no mean over targets.
+    """
+
+    target_weights: Tensor | None = None
+
+    def parameter_groups(self, model: Model) -> list[dict[str, Any]]:
+        """Every parameter that will ever be trained, as groups for an optimizer; freezes the others.
+
+        A group has a `name`, `params`, and may have a `weight_decay` and a `rate_factor` of its own.
+        """
+
+    def prepare(self, model: Model, views: Views, forward: Forward) -> tuple[Views, Callable[[Any], Any]]:
+        """The views and the forward that training uses.
+
+        Called once, with the weights that training starts from, also where a training is resumed.
+        """
+        return views, forward
+
+    def begin_epoch(self, model: Model, epoch: int, epochs: int) -> None:
+        """Freezes and unfreezes: called before each epoch (from 0), and again where one is resumed half-way.
+
+        The loop puts the model into training mode afterwards, where frozen parts stay in evaluation mode.
+        """
+
+    def step(
+        self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Tensor, targets: Tensor | MixedTargets
+    ) -> dict[str, Tensor]:
+        """The losses of a batch; `loss` is what is made small."""
+
+    def judged(self, model: Model) -> nn.Module:
+        """What is validated after an epoch in place of `model`; it answers in the same bits."""
+        return model
+
+    def finish(self, model: Model, views: Views, forward: Forward, plan: Plan) -> None:
+        """What is left to do on the best weights, which `model` holds; on pixels, whatever training used."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training and all it needs: a step moves the weights of the trainee.
+
+    Attributes:
+        trainee: Model, optimizer and position; changed in place.
+        plan: How long, how fast and in which order.
+        views: What an epoch reads; epoch e (from 0) reads view e mod `num_views` of each sample.
+        strategy: What a step computes.
+        forward: From what `views` hands out to logits.
+        batch_seconds: How long forward, loss and backward of each batch took, of those this process has trained on.
+    """
+
+    trainee: Trainee
+    plan: Plan
+    views: Views
+    strategy: Strategy
+    forward: Callable[[Any], Any]
+    batch_seconds: list[float] = field(default_factory=list)
+
+    def compile_facts(self) -> dict[str, float]:
+        """What torch.compile cost at the start, as a clock measured it; nothing where no batch was compiled.
+
+        `first_compiled_batch_seconds` are forward, loss and backward of the batch that compiled both passes, and
+        `compile_seconds` the same less the median of the batches after it, if there are any. Where a later batch has
+        another size, or finds more unfrozen, torch compiles again, which is in neither.
+        """
+        num_compiled = self.forward.num_compiled if isinstance(self.forward, Forward) else 0
+        if not num_compiled:
+            return {}
+        first, *later = self.batch_seconds[-num_compiled:]
+        usual = {"compile_seconds": first - statistics.median(later)} if later else {}
+        return {"first_compiled_batch_seconds": first, **usual}
+
+
+def fit(
+    training: Training,
+    validate: Callable[[nn.Module], Held],
+    checkpoint: Checkpoint,
+    tick: Callable[[int], None],
+) -> Iterator[EpochReport]:
+    """Trains from where the trainee is, a report for each epoch; the trainee holds the best weights afterwards.
+
+    Args:
+        training: What is trained, on what and how.
+        validate: Scores a model on the val rows.
+        checkpoint: Where an interrupted run goes on.
+        tick: Called with the number of images a step has seen.
+
+    Raises:
+        GraftError: A loss is not finite.
+    """
+    trainee, plan = training.trainee, training.plan
+    while trainee.epoch < plan.epochs and not trainee.has_stalled(plan.early_stopping_epochs):
+        started = time.perf_counter()
+        with closing(epoch_steps(training)) as steps:
+            for num_images in steps:
+                if trainee.step % STEPS_BETWEEN_LOOKS == 0:
+                    trainee.look_at_losses()
+                if checkpoint.is_due():
+                    trainee.look_at_losses()
+                    checkpoint.write(trainee.state())
+                tick(num_images)
+        trainee.look_at_losses()
+        report = trainee.end_epoch(validate(training.strategy.judged(trainee.judged)), time.perf_counter() - started)
+        if checkpoint.is_due():
+            checkpoint.write(trainee.state())
+        yield report
+    checkpoint.write(trainee.state())
+
+
+def epoch_steps(training: Training) -> Generator[int, None, None]:
+    """Takes the steps of an epoch that are left; yields the number of images of each when it is taken."""
+    trainee, plan, views = training.trainee, training.plan, training.views
+    training.strategy.begin_epoch(trainee.model, trainee.epoch, plan.epochs)
+    trainee.model.train()  # validation left it in evaluation mode; frozen parts stay there
+    order = plan.order(trainee.epoch, needs_two=bool(batch_norms(trainee.model)))
+    num_batches = -(-len(order) // plan.batch_size)
+    steps_per_epoch = -(-num_batches // plan.accumulate_steps)
+    scores = [report.val_score for report in trainee.history]
+    left, view = order[trainee.batch * plan.batch_size :], trainee.epoch % views.num_views
+    num_images, first = 0, trainee.epoch * num_batches + trainee.batch
+    targets: Tensor | MixedTargets
+    for batch, (images, targets) in enumerate(views.batches(left, view, plan.batch_size, trainee.device), first):
+        torch.manual_seed(content_seed(plan.seed, "step", batch))
+        trainee.set_normalisation(batch)
+        images, targets = plan.mixed(images, targets, batch)
+        started = time.perf_counter()
+        losses = training.strategy.step(training.forward, images, targets)
+        trainee.gradients.add(losses["loss"], plan.weight(targets, training.strategy.target_weights))
+        training.batch_seconds.append(time.perf_counter() - started)
+        num_images += len(images)
+        taken = batch % num_batches + 1
+        if taken == num_batches or taken % plan.accumulate_steps == 0:
+            trainee.set_learning_rate(plan.rate(trainee.step, steps_per_epoch, scores))
+            trainee.take_step(plan.clip_norm, plan.clip_value)
+            yield num_images
+            num_images = 0

@@ -1,0 +1,42 @@
+"""Which image of a batch is mixed with which, and what its mask holds."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graft.foundation.class_map import IGNORE_INDEX
+
+
+def partner_shift(num_images: int, generator: np.random.Generator) -> int:
+    """By how many places a batch is rolled to lay another image beside each: 1 to B - 1, or 0 where there is none."""
+    return int(generator.integers(1, num_images)) if num_images > 1 else 0
+
+
+def class_pixels(masks: Tensor) -> np.ndarray:
+    """Pixels of each class in each mask, int64 [B, 255]; ignored pixels are of no class.
+
+    Args:
+        masks: long [B, H, W].
+    """
+    values = IGNORE_INDEX + 1
+    rows = torch.arange(len(masks), device=masks.device)[:, None] * values
+    counts = torch.bincount((masks.flatten(1) + rows).flatten(), minlength=len(masks) * values)
+    return counts.reshape(len(masks), values)[:, :IGNORE_INDEX].cpu().numpy()
+
+
+def pasted(images: Tensor, masks: Tensor, chosen: np.ndarray, shift: int) -> tuple[Tensor, Tensor]:
+    """The pixels of the chosen classes of each image's partner, laid over it; image and mask alike.
+
+    Args:
+        images: uint8 [B, C, H, W].
+        masks: long [B, H, W].
+        chosen: bool [B, 255], classes of the partner of each image.
+        shift: From `partner_shift`.
+    """
+    chosen = np.pad(chosen, ((0, 0), (0, 1)))  # ignored pixels are never chosen
+    other_masks = masks.roll(shift, 0)
+    lookup = torch.from_numpy(chosen).to(masks.device)
+    takes = lookup.gather(1, other_masks.flatten(1)).reshape(masks.shape)
+    return torch.where(takes[:, None], images.roll(shift, 0), images), torch.where(takes, other_masks, masks)

@@ -1,0 +1,165 @@
+"""What the trainings of a stage came to, and how it is written down."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from graft.foundation.content import write_json
+from graft.metrics.confusion import HEADLINE
+from graft.models.saved_model import ModelSpec, save_model
+from graft.training.state import EpochReport
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+GROUP_COLUMNS = ("run", "group", "parameters", "trains_from_epoch", "learning_rate", "weight_decay")
+
+
+def write_parameter_groups(path: Path, runs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Writes the table as CSV; what is frozen has no epoch, rate and decay.
+
+    Args:
+        path: Of the file.
+        runs: The summary of each run, with its `parameter_groups` and `frozen_parameters`.
+    """
+    with path.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.DictWriter(file, GROUP_COLUMNS, lineterminator="\n")
+        rows.writeheader()
+        for run, summary in runs.items():
+            rows.writerows({"run": run, **row} for row in _rows(summary))
+
+
+def _rows(summary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    for row in summary["parameter_groups"]:
+        yield {
+            "group": row["name"],
+            "parameters": row["num_parameters"],
+            "trains_from_epoch": row["trains_from_epoch"],
+            "learning_rate": f"{row['learning_rate']:.4g}",
+            "weight_decay": f"{row['weight_decay']:.4g}",
+        }
+    for row in summary["frozen_parameters"]:
+        yield {"group": row["name"], "parameters": row["num_parameters"]}
+
+
+COLUMNS = ("run", "epoch", "step", "train_loss", "val_loss", "val_score", "learning_rate")
+COLOURS = {"fine_tuned": "#0b6e4f", "baseline": "#c8553d"}
+NAMES = {"fine_tuned": "fine-tuned", "baseline": "from scratch"}
+
+
+def write_curves(folder: Path, runs: Mapping[str, Sequence[EpochReport]], score_name: str) -> None:
+    """Writes `curves.csv`, a row an epoch, and `curves.png`.
+
+    Args:
+        folder: Where to.
+        runs: The reports of each run (`fine_tuned`, `baseline`).
+        score_name: What `val_score` is, in words.
+    """
+    with (folder / "curves.csv").open("w", encoding="utf-8", newline="") as file:
+        rows = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        rows.writeheader()
+        for run, reports in runs.items():
+            rows.writerows({"run": run, "epoch": report.epoch, **report.curve()} for report in reports)
+    _draw(folder / "curves.png", runs, score_name)
+
+
+def _draw(path: Path, runs: Mapping[str, Sequence[EpochReport]], score_name: str) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.5, 4.0), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    losses, scores = figure.subplots(1, 2)
+    for run, reports in runs.items():
+        epochs = [report.epoch for report in reports]
+        colour = COLOURS[run]
+        marker = "o" if len(epochs) == 1 else None
+        losses.plot(epochs, [r.train_loss for r in reports], color=colour, marker=marker, label=f"{NAMES[run]}, train")
+        losses.plot(
+            epochs, [r.val_loss for r in reports], color=colour, marker=marker, ls="--", label=f"{NAMES[run]}, val"
+        )
+        scores.plot(epochs, [r.val_score for r in reports], color=colour, marker=marker, label=NAMES[run])
+        best = [report for report in reports if report.is_best][-1]
+        scores.plot([best.epoch], [best.val_score], "o", color=colour, ms=7, mec="white", mew=1.2, zorder=3)
+        _write_beside(scores, best, colour)
+    _dress(losses, "Loss")
+    _dress(scores, f"{score_name[0].upper()}{score_name[1:]} on val (the dot is kept)")
+    losses.set_ylim(bottom=0)
+    scores.set_ylim(0, min(1.0, 1.18 * max(report.val_score for reports in runs.values() for report in reports) + 0.02))
+    figure.savefig(path, metadata={"Software": None})
+
+
+def _write_beside(axes: Axes, best: EpochReport, colour: str) -> None:
+    axes.annotate(
+        f"{best.val_score:.3f}",
+        (best.epoch, best.val_score),
+        xytext=(0, 8),
+        textcoords="offset points",
+        ha="center",
+        color=colour,
+        fontweight="bold",
+    )
+
+
+def _dress(axes: Axes, title: str) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold")
+    axes.set_xlabel("epoch")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", color="#dddddd", lw=0.8)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(x=0.04)
+    axes.legend(frameon=False, fontsize=9)
+
+
+SCORE_NAMES = {"segmentation": "mean IoU", "classification": "accuracy"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to.
+
+    Attributes:
+        state: The weights of the best epoch, on the CPU.
+        reports: One for each epoch.
+        best: The report of the epoch whose weights are kept.
+        summary: The same and what it was made of, for `summary.json`.
+        measured: What a clock decided, which no declared output quotes.
+    """
+
+    state: Mapping[str, Tensor]
+    reports: list[EpochReport]
+    best: EpochReport
+    summary: dict[str, Any]
+    measured: dict[str, float] = field(default_factory=dict)
+
+
+def write_models(out: Path, outcomes: Mapping[str, Outcome], spec: ModelSpec) -> None:
+    """Writes the weights of `fine_tuned` and their spec, and those of any other run into a folder of its name."""
+    for name, outcome in outcomes.items():
+        folder = out if name == "fine_tuned" else out / name
+        folder.mkdir(exist_ok=True)
+        save_model(folder, outcome.state, spec)
+
+
+def write_learning(folder: Path, outcomes: Mapping[str, Outcome], task: str, made_of: Mapping[str, Any]) -> None:
+    """Writes the curves, what moved, and `summary.json`: what the runs were made of and what each came to."""
+    write_curves(folder, {name: outcome.reports for name, outcome in outcomes.items()}, SCORE_NAMES[task])
+    runs = {name: outcome.summary for name, outcome in outcomes.items()}
+    write_parameter_groups(folder / "parameter_groups.csv", runs)
+    write_json(folder / "summary.json", {**made_of, "score": HEADLINE[task], "runs": runs})
+
+
+def headline(task: str, outcomes: Mapping[str, Outcome]) -> dict[str, float]:
+    """The best val score of each run and the epoch it was reached in."""
+    scores = {f"{name}.val_{HEADLINE[task]}": outcome.best.val_score for name, outcome in outcomes.items()}
+    return scores | {f"{name}.best_epoch": float(outcome.best.epoch) for name, outcome in outcomes.items()}

@@ -1,0 +1,85 @@
+"""How the learning rate goes: one file a schedule, `(moment, *, options) -> factor`, pure functions.
+
+The factor multiplies the learning rate of the step at a `Moment`. A schedule that can be too long for a training says
+so in a `reason_against(epochs, warmup_epochs, *, options)` of its file, which stands in REASONS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from graft.foundation.choices import Choice
+from graft.foundation.errors import GraftError
+from graft.training.schedules.constant import constant
+from graft.training.schedules.cosine import cosine
+from graft.training.schedules.cosine_restarts import cosine_restarts
+from graft.training.schedules.cosine_restarts import reason_against as reason_against_cosine_restarts
+from graft.training.schedules.exponential import exponential
+from graft.training.schedules.moment import Moment
+from graft.training.schedules.multi_step import multi_step
+from graft.training.schedules.multi_step import reason_against as reason_against_multi_step
+from graft.training.schedules.one_cycle import one_cycle
+from graft.training.schedules.plateau import plateau
+from graft.training.schedules.plateau import reason_against as reason_against_plateau
+from graft.training.schedules.poly import poly
+from graft.training.schedules.step import reason_against as reason_against_step
+from graft.training.schedules.step import step
+from graft.training.schedules.warm_up import warmed_up
+
+SCHEDULES: dict[str, Callable[..., float]] = {
+    "constant": constant,
+    "cosine": cosine,
+    "cosine_restarts": cosine_restarts,
+    "exponential": exponential,
+    "multi_step": multi_step,
+    "one_cycle": one_cycle,
+    "plateau": plateau,
+    "poly": poly,
+    "step": step,
+}
+
+REASONS: dict[str, Callable[..., str | None]] = {
+    "cosine_restarts": reason_against_cosine_restarts,
+    "multi_step": reason_against_multi_step,
+    "plateau": reason_against_plateau,
+    "step": reason_against_step,
+}
+
+
+def refuse_too_long(schedule: Choice, epochs: int, warmup_epochs: int, *, where: str = "fine_tune.schedule") -> None:
+    """Refuses a schedule that is longer than training, parts of which would never come.
+
+    Args:
+        schedule: Bound entry of SCHEDULES.
+        epochs: Of the whole training.
+        warmup_epochs: How many of them are warm-up.
+        where: Its key in `params.yaml`.
+
+    Raises:
+        GraftError: It is.
+    """
+    reason = REASONS[schedule.name](epochs, warmup_epochs, **schedule.options) if schedule.name in REASONS else None
+    if reason is not None:
+        raise GraftError(
+            f"{where} {schedule.name}: {reason}",
+            rule="every part of a schedule lies within training",
+            remedy="raise fine_tune.epochs, or shorten the schedule",
+        )
+
+
+__all__ = [
+    "REASONS",
+    "SCHEDULES",
+    "Moment",
+    "constant",
+    "cosine",
+    "cosine_restarts",
+    "exponential",
+    "multi_step",
+    "one_cycle",
+    "plateau",
+    "poly",
+    "refuse_too_long",
+    "step",
+    "warmed_up",
+]

@@ -1,0 +1,47 @@
+"""Drops when val no longer improves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from graft.training.schedules.moment import Moment
+
+
+def plateau(
+    moment: Moment,
+    *,
+    patience_epochs: Annotated[int, Field(ge=0)] = 3,
+    drop: Annotated[float, Field(gt=0, lt=1)] = 0.1,
+    min_improvement: Annotated[float, Field(ge=0, lt=1)] = 1e-4,
+) -> float:
+    """A drop each time the val score has not improved for more than `patience_epochs` epochs.
+
+    For trainings whose length nobody knows, beside early stopping. It reads the scores of all finished epochs anew at
+    each step, so it has no state that a resumed training could lose. As PyTorch's ReduceLROnPlateau in mode `max` with
+    an absolute threshold, which has the defaults but for a patience of ten epochs, too long for most fine-tuning.
+
+    Args:
+        moment: Where the step is, with the scores so far.
+        patience_epochs: Epochs in a row that may bring no improvement before the rate drops at the next.
+        drop: What the rate is multiplied by.
+        min_improvement: What a score must exceed the best so far by, in fractions of one.
+    """
+    factor, best, num_stale = 1.0, float("-inf"), 0
+    for score in moment.scores:
+        if score > best + min_improvement:
+            best, num_stale = score, 0
+        else:
+            num_stale += 1
+        if num_stale > patience_epochs:
+            factor, num_stale = factor * drop, 0
+    return factor
+
+
+def reason_against(epochs: int, warmup_epochs: int, *, patience_epochs: int, **_: float) -> str | None:
+    """Why the schedule makes no sense for a training of so many epochs, or None."""
+    needed = patience_epochs + 3  # the first score is the best so far; patience must be exceeded; the drop needs a next
+    if needed <= epochs:
+        return None
+    return f"with patience_epochs {patience_epochs} the first drop can come in epoch {needed}, and there are {epochs}"

@@ -1,0 +1,197 @@
+"""Where training begins: what the stages before it wrote and what `params.yaml` says, read and put together."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+
+from graft.data.resize import RESIZES
+from graft.data.views.view import open_views
+from graft.foundation.choices import Choice, resolve
+from graft.foundation.class_map import RGB, ClassMap
+from graft.foundation.content import content_seed, read_json
+from graft.foundation.errors import GraftError
+from graft.models.architectures import Model, fresh, resolve_model
+from graft.models.saved_model import ModelSpec, disagreements, load_state
+from graft.training.assembly import Bench
+from graft.training.class_weights import class_weights
+from graft.training.loop import Training
+from graft.training.losses import WeightedSum, resolve_losses
+from graft.training.strategies import STRATEGIES
+
+if TYPE_CHECKING:
+    from graft.params.sections import FineTune, Preprocess
+if TYPE_CHECKING:
+    from graft.params.sections import FineTune, Preprocess, Runtime
+
+
+def loss_of(fine_tune: FineTune, statistics: Mapping[str, Any]) -> WeightedSum:
+    """The losses of `params.yaml`, their classes weighted by how often each occurs before augmentation."""
+    weights = class_weights(fine_tune.class_weights, statistics["class_pixels_before"])
+    return WeightedSum(resolve_losses(fine_tune.losses), weights)
+
+
+def loss_facts(fine_tune: FineTune, loss: WeightedSum) -> dict[str, Any]:
+    """The losses and class weights with nothing left to a default, for `summary.json`."""
+    weights = None if loss.class_weights is None else loss.class_weights.tolist()
+    return {"losses": loss.as_list(), "class_weights": {"kind": fine_tune.class_weights, "weights": weights}}
+
+
+def spec_of(
+    task: str,
+    architecture: Choice,
+    preprocess: Preprocess,
+    classes: ClassMap,
+    card: Mapping[str, Any],
+    statistics: Mapping[str, Any],
+    network: Model,
+) -> ModelSpec:
+    """All it takes, beside the weights, to turn an image into logits."""
+    mean, std = normalisation_of(classes, card, statistics)
+    return ModelSpec(
+        task=task,
+        model=architecture.as_dict(),
+        num_classes=classes.num_classes,
+        class_names=classes.names,
+        mean=mean,
+        std=std,
+        resize=resolve(RESIZES, preprocess.resize, where="preprocess.resize").as_dict(),
+        padding_multiple=network.padding_multiple,
+        synthetic=classes.synthetic,
+        min_side_px=network.min_side_px,
+        channels=classes.channels,
+        max_value=classes.max_value,
+    )
+
+
+def normalisation_of(
+    classes: ClassMap, card: Mapping[str, Any], statistics: Mapping[str, Any]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation of each channel, in 0..1.
+
+    Those the pretrained weights expect where these have as many channels; else theirs for red, green and blue, and
+    for every other channel those of the training images (a channel that never changes gets a deviation of one level).
+    """
+    channels, (mean, std) = classes.channels, (card["mean"], card["std"])
+    if len(mean) == len(channels) and (len(channels) != len(RGB) or channels == RGB):
+        return tuple(mean), tuple(std)
+    known = dict(zip(RGB, zip(mean, std, strict=True), strict=True)) if len(mean) == len(RGB) else {}
+    seen = zip(statistics["mean"], [max(value, 1 / 255) for value in statistics["std"]], strict=True)
+    chosen = [known.get(name, of_training) for name, of_training in zip(channels, seen, strict=True)]
+    return tuple(value for value, _ in chosen), tuple(value for _, value in chosen)
+
+
+def with_log_prior(network: Model, counts: np.ndarray, new: Collection[str]) -> Model:
+    """The network, its new class layers changed so that it begins by predicting each class as often as it occurs.
+
+    The bias of class k becomes log p_k, that of further class layers, which are added, zero: the first steps are not
+    spent on learning what is rare (Lin et al. 2017, "Focal Loss for Dense Object Detection", section 4.1, with the
+    softmax for its sigmoid). Layers whose values came from a source stay as they are.
+
+    Args:
+        network: Changed in place.
+        counts: Pixels (or images) of each class in the training data, int64 [K]; a class without any counts as one.
+        new: Names of the tensors that no source provided.
+    """
+    shares = torch.from_numpy(counts).double().clamp(min=1)
+    log_prior = (shares / shares.sum()).log()
+    biases = [network.get_submodule(name).bias for name in network.class_layers if f"{name}.bias" in new]
+    with torch.no_grad():
+        for bias, value in zip(biases, [log_prior, *[torch.zeros_like(log_prior)] * len(biases)], strict=False):
+            cast(torch.Tensor, bias).copy_(value)
+    return network
+
+
+def with_weights(network: Model, path: Path) -> Model:
+    """The network with the weights of a file, all of them.
+
+    Raises:
+        GraftError: They are those of another model.
+    """
+    state, _ = load_state(path)
+    if problems := disagreements(network.state_dict(), state):
+        what = f"{path}: not the weights of the model in params.yaml"
+        raise GraftError.of_all(what, problems[:5], remedy="run dvc repro, which loads the weights of this model first")
+    network.load_state_dict(state)
+    return network
+
+
+@dataclass(frozen=True)
+class Beginning:
+    """What a training begins with.
+
+    Attributes:
+        bench: What all trainings share: params, views and the spec of the model to be.
+        loss: What is made small, on the CPU.
+        card: Of the pretrained weights.
+        scratch: The model before any weights are loaded.
+        pretrained: Folder of the weights.
+    """
+
+    bench: Bench
+    loss: WeightedSum
+    card: Mapping[str, Any]
+    scratch: Model
+    pretrained: Path
+
+    @property
+    def spec(self) -> ModelSpec:
+        """All it takes, beside the weights, to turn an image into logits."""
+        return self.bench.spec
+
+    def model(self) -> Model:
+        """The model with the pretrained weights.
+
+        Raises:
+            GraftError: They are those of another model.
+        """
+        network = with_weights(copy.deepcopy(self.scratch), self.pretrained / "weights.safetensors")
+        return self._begun(network, self.card["reinitialised"])
+
+    def training(self, learning_rate: float) -> Training:
+        """The training of that model by the strategy of the params.
+
+        Raises:
+            GraftError: An option cannot be used, or the device is not there.
+        """
+        strategy = resolve(STRATEGIES, self.bench.params.strategy, where="fine_tune.strategy")
+        return self.bench.training(self.model(), strategy(self.loss.to(self.bench.device())), learning_rate)
+
+    def from_scratch(self) -> Model:
+        """The model before any weights are loaded."""
+        return self._begun(self.scratch, self.scratch.state_dict())
+
+    def _begun(self, network: Model, new: Collection[str]) -> Model:
+        if not self.bench.params.log_prior_bias:
+            return network
+        return with_log_prior(network, self.bench.views.class_counts.sum(axis=0), new)
+
+
+def begin(
+    task: str,
+    seed: int,
+    model: str | dict[str, Any],
+    preprocess: Preprocess,
+    runtime: Runtime,
+    fine_tune: FineTune,
+    augmented: Path,
+    class_map: Path,
+    pretrained: Path,
+) -> Beginning:
+    """Reads what training begins with.
+
+    Raises:
+        GraftError: A file is missing or damaged, or a choice cannot be used.
+    """
+    classes, architecture = ClassMap.read(class_map), resolve_model(task, model)
+    card, statistics = read_json(pretrained / "card.json"), read_json(augmented / "statistics.json")
+    scratch = fresh(task, architecture, classes.num_classes, content_seed(seed, "scratch"), len(classes.channels))
+    spec = spec_of(task, architecture, preprocess, classes, card, statistics, scratch)
+    bench = Bench(seed, fine_tune, runtime, open_views(augmented, task), spec)
+    return Beginning(bench, loss_of(fine_tune, statistics), card, scratch, pretrained)

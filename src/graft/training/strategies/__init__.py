@@ -1,0 +1,12 @@
+"""What a training step computes: one file a strategy, `(loss, *, options) -> training.Strategy`."""
+
+from __future__ import annotations
+
+from graft.training.strategies.combinations import refusals
+from graft.training.strategies.supervised import supervised
+
+STRATEGIES = {
+    "supervised": supervised,
+}
+
+__all__ = ["STRATEGIES", "refusals", "supervised"]

@@ -1,0 +1,162 @@
+"""The val rows, scored after each epoch in the one way from image to logits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from graft.data.images.codec import decode_mask
+from graft.data.images.stacks import decode
+from graft.data.shards import Row, num_rows, read_rows
+from graft.foundation.errors import GraftError
+from graft.foundation.progress import progress
+from graft.inference.image_to_logits import Preparation, Runner, most_likely, predict_batch
+from graft.metrics.confusion import HEADLINE, Marginals, confusion_matrix, scores
+from graft.training.losses import WeightedSum
+from graft.training.state import Held
+
+
+def prediction_histogram(confusion: np.ndarray, names: Sequence[str], *, width: int = 30) -> list[str]:
+    """Two bars for each class, of the share that is predicted as it and the share that is it, a line each.
+
+    Args:
+        confusion: int64 [K, K], rows truth, columns prediction.
+        names: The K classes.
+        width: Characters of a bar that is everything.
+    """
+    longest, marginals = max(map(len, names)), Marginals.of(confusion)
+    lines = []
+    for name, predicted, true in zip(names, marginals.predicted_share, marginals.true_share, strict=True):
+        for label, what, share in ((name, "predicted", predicted), ("", "true", true)):
+            bar = "" if np.isnan(share) else "█" * int(np.ceil(share * width))
+            amount = "    —" if np.isnan(share) else f"{share:6.1%}"
+            lines.append(f"{label:<{longest}}  {what:<9} {amount} {bar}".rstrip())
+    return lines
+
+
+# The defaults of `predict`, which is no parameter of fine-tune: val images larger than this are tiled, as later.
+MAX_PIXELS, OVERLAP_PX = 2_000_000, 64
+# Decoded val rows up to this stay in memory for the whole run; more are decoded again each epoch.
+CACHE_BYTES = 1 << 30
+# All of val predicted as one class, which is not all of the truth: the model has collapsed.
+COLLAPSED_FRACTION, WHOLE_TRUTH_FRACTION = 0.995, 0.95
+MOST_CLASSES_SHOWN = 12
+
+Decoded = tuple[np.ndarray, np.ndarray]
+
+
+@dataclass
+class HeldOut:
+    """Scores a model on the rows of `data/interim/val`.
+
+    Attributes:
+        folder: The shards.
+        spec: How an image becomes the model's input.
+        num_classes: K.
+        loss: As in training, on the CPU; val_loss is its mean over images, at each image's own size.
+        batch_size: Images of one size run together up to this many.
+    """
+
+    folder: Path
+    spec: Preparation
+    num_classes: int
+    loss: WeightedSum
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        self.image_sha256: list[str] = []
+        self._cache: list[Decoded] | None = []
+        size = 0
+        for row in progress(read_rows(self.folder), "Reading val images", total=num_rows(self.folder), unit="image"):
+            self.image_sha256.append(row.image_sha256)
+            if self._cache is not None:
+                decoded = self._decoded(row)
+                self._cache.append(decoded)
+                size += decoded[0].nbytes + decoded[1].nbytes
+                self._cache = self._cache if size <= CACHE_BYTES else None
+        if not self.image_sha256:
+            raise GraftError(
+                "there are no val images",
+                where=self.folder,
+                rule="the best epoch is chosen on val",
+                remedy="ingest some",
+            )
+
+    def __len__(self) -> int:
+        return len(self.image_sha256)
+
+    def score(self, runner: Runner, tick: Callable[[int], None]) -> Held:
+        """Loss, score and collapse of a model.
+
+        Args:
+            runner: The model.
+            tick: Called with the number of images scored.
+        """
+        confusion = np.zeros((self.num_classes, self.num_classes), np.int64)
+        ignored = {} if self.spec.task == "segmentation" else {"ignore_index": None}
+        losses: list[float] = []
+        for images, targets in self._batches():
+            predicted = predict_batch(runner, images, self.spec, max_pixels=MAX_PIXELS, overlap_px=OVERLAP_PX)
+            for logits, target in zip(predicted, targets, strict=True):
+                losses.append(self._loss(logits, target))
+                confusion += confusion_matrix(most_likely(logits), target, self.num_classes, **ignored)
+            tick(len(images))
+        score = scores(confusion)[HEADLINE[self.spec.task]]
+        return Held(math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion), confusion)
+
+    def _loss(self, logits: np.ndarray, target: np.ndarray) -> float:
+        tensor = torch.from_numpy(np.ascontiguousarray(logits))[None]
+        return float(self.loss(tensor, torch.from_numpy(target.astype(np.int64))[None]))
+
+    def _batches(self) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+        rows = iter(self._cache if self._cache is not None else map(self._decoded, read_rows(self.folder)))
+        while chunk := list(islice(rows, self.batch_size)):
+            yield [image for image, _ in chunk], [target for _, target in chunk]
+
+    def _decoded(self, row: Row) -> Decoded:
+        image = decode(row.image, self.spec, where=row.id)
+        target = row.label if self.spec.task == "classification" else row.mask and decode_mask(row.mask, where=row.id)
+        if target is None:
+            what = "label" if self.spec.task == "classification" else "mask"
+            raise GraftError(
+                f"val image without {what}", where=row.id, rule="val is labelled", remedy=f"add its {what}"
+            )
+        return image, np.asarray(target)
+
+
+def collapsed_class(confusion: np.ndarray) -> int | None:
+    """The class that nearly everything is predicted as although the truth is mixed, or None.
+
+    Args:
+        confusion: int64 [K, K], rows truth, columns prediction.
+    """
+    total = max(int(confusion.sum()), 1)
+    predicted, truth = confusion.sum(0) / total, confusion.sum(1) / total
+    if predicted.max() >= COLLAPSED_FRACTION and truth.max() < WHOLE_TRUTH_FRACTION:
+        return int(predicted.argmax())
+    return None
+
+
+def collapse_warning(confusion: np.ndarray, names: Sequence[str]) -> str:
+    """What to say of a model that predicts one class for everything: a histogram of predictions and truth.
+
+    Args:
+        confusion: int64 [K, K], rows truth, columns prediction.
+        names: The K classes; of more than a dozen those that are most of either are shown.
+    """
+    lines = prediction_histogram(confusion, names)
+    largest = np.argsort(-np.maximum(confusion.sum(0), confusion.sum(1)), kind="stable")[:MOST_CLASSES_SHOWN]
+    shown = [line for number in sorted(largest) for line in lines[2 * number : 2 * number + 2]]
+    name = names[confusion.sum(0).argmax()]
+    warning = (
+        f"graft: warning: the model predicts {name} for all of val: it has collapsed to one class. Lower "
+        "fine_tune.learning_rate (graft find-rate suggests one), train longer, or set "
+        "fine_tune.class_weights: median_frequency."
+    )
+    return "\n".join([warning, *shown])
