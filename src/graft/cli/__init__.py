@@ -13,6 +13,7 @@ from pathlib import Path
 import typer
 
 from graft.foundation.errors import GraftError
+from graft.foundation.installation import CODE
 
 INTERRUPTED = 130
 
@@ -75,7 +76,7 @@ def stop(message: str) -> None:
 def run_the_code_of_this_folder() -> None:
     """In another checkout (`dvc exp run --temp` makes one) the code there is what the record must speak of."""
     here = Path.cwd()
-    ours = Path(__file__).resolve().parents[3]
+    ours = CODE.parents[1]
     if here.resolve() != ours and (here / "src/graft/cli").is_dir() and (here / "pipeline").is_dir():
         paths = os.pathsep.join([str(here / "src"), str(here)])
         if os.environ.get("PYTHONPATH") != paths:

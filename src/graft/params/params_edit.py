@@ -8,9 +8,10 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
+from graft.foundation.installation import PIPELINE
 from graft.params.params_file import read_tree
 
-DOCUMENTED = Path(__file__).resolve().parents[2] / "pipeline/recipes/scenes-night-rain.yaml"
+DOCUMENTED = PIPELINE / "recipes/scenes-night-rain.yaml"
 
 
 def write_tree(path: Path, tree: CommentedMap) -> None:

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from graft.foundation.choices import resembling
 from graft.foundation.errors import GraftError
+from graft.foundation.installation import PIPELINE
 from graft.params.params_file import PARAMS_FILE
 
-FOLDER = Path(__file__).resolve().parents[2] / "pipeline/recipes"
+FOLDER = PIPELINE / "recipes"
 
 
 def recipes(folder: Path = FOLDER) -> dict[str, Path]:

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from graft.foundation.choices import Choice, resolve
 from graft.foundation.errors import GraftError
+from graft.foundation.installation import PIPELINE
 from graft.models.architectures import resolve_model
 from graft.models.weights import WEIGHTS
 from graft.params.params_file import read_tree
@@ -19,7 +20,7 @@ from graft.params.sections import Section, Spec
 if TYPE_CHECKING:
     from ruamel.yaml.comments import CommentedSeq
 
-DOCUMENTED = Path(__file__).resolve().parents[3] / "pipeline/candidates.yaml"
+DOCUMENTED = PIPELINE / "candidates.yaml"
 FILE = "candidates.yaml"
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graft.provenance import signatures as signing
+from graft.provenance import signatures
 
 STATEMENT, PAYLOAD = "https://in-toto.io/Statement/v1", "application/vnd.in-toto+json"
 RECORD, CARD = "urn:graft:record:1", "urn:graft:model-card:1"
@@ -39,9 +39,9 @@ def subject_of(files: Mapping[str, str]) -> list[dict[str, Any]]:
 def enveloped(content: Mapping[str, Any]) -> dict[str, Any]:
     """A statement as DSSE has it: the payload in base64, with a signature where a key is configured."""
     payload = canonical(content)
-    signature = signing.sign(pre_authentication(payload))
-    signatures = [] if signature is None else [{"keyid": "", "sig": signature}]
-    return {"payloadType": PAYLOAD, "payload": base64.b64encode(payload).decode(), "signatures": signatures}
+    signature = signatures.sign(pre_authentication(payload))
+    made = [] if signature is None else [{"keyid": "", "sig": signature}]
+    return {"payloadType": PAYLOAD, "payload": base64.b64encode(payload).decode(), "signatures": made}
 
 
 def opened(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
@@ -53,8 +53,8 @@ def opened(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
     try:
         payload = base64.b64decode(envelope["payload"], validate=True)
         content = json.loads(payload)
-        signatures = [signature["sig"] for signature in envelope["signatures"]]
-        if envelope["payloadType"] != PAYLOAD or content["_type"] != STATEMENT or None in signatures:
+        signed = [signature["sig"] for signature in envelope["signatures"]]
+        if envelope["payloadType"] != PAYLOAD or content["_type"] != STATEMENT or None in signed:
             raise ValueError("not an in-toto statement")
     except (KeyError, TypeError, binascii.Error, UnicodeDecodeError) as error:
         raise ValueError(f"not an envelope of a statement ({error})") from None
@@ -78,9 +78,10 @@ def _is_record(predicate: Any) -> bool:
 
 def signer_of(envelope: Mapping[str, Any], payload: bytes, signers: Path) -> str | None:
     """Who of the people listed signed an envelope; None where nobody did."""
-    known = signing.signers(signers)
+    known = signatures.signers(signers)
     found = (
-        signing.signer_of(pre_authentication(payload), signature["sig"], known) for signature in envelope["signatures"]
+        signatures.signer_of(pre_authentication(payload), signature["sig"], known)
+        for signature in envelope["signatures"]
     )
     return next((signer.name for signer in found if signer is not None), None)
 

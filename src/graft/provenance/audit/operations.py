@@ -13,13 +13,15 @@ from pathlib import Path
 from graft.provenance.audit.link import MISSING, VERIFIED, Checked
 
 WHAT = "operations of fine-tune"
+WATCHING = ("graft.provenance.audit.operations", "graft.audit.operations")  # this module, and where it was before 0.2
 
 
 def operations(checkout: Path) -> Checked:
     """Which operations of the first training step do not repeat on this machine; the code of the checkout is run."""
-    if not (checkout / "src/graft/provenance/audit/operations.py").is_file():
+    able = [module for module in WATCHING if (checkout / "src" / f"{module.replace('.', '/')}.py").is_file()]
+    if not able:
         return Checked(MISSING, WHAT, "were not watched: the code of the recorded commit cannot do that yet")
-    command = [sys.executable, "-m", "graft.provenance.audit.operations"]
+    command = [sys.executable, "-m", able[0]]
     code = os.environ | {"PYTHONPATH": os.pathsep.join([str(checkout / "src"), str(checkout)])}
     done = subprocess.run(command, cwd=checkout, env=code, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -11,6 +11,7 @@ from typing import Any
 
 from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
+from graft.foundation.installation import CODE
 from graft.provenance.audit.dvc_cache import Kept, md5_in_workspace
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
 from graft.provenance.lineage.index import Index
@@ -149,7 +150,7 @@ def _check_source(index: Index, chain: Chain, step: Step) -> Checked:
     loads = [load for load in chain.of_stage("pretrain-load") if any(link.to == step.key for link in load.links)]
     params = [index.record(load.key)["params"] for load in loads]  # type: ignore[index]
     named = [value for each in params for value in each["pretrain_load"]["source"].values() if isinstance(value, str)]
-    bundled = Path(__file__).parents[1] / "weights"
+    bundled = CODE / "models/weights"
     for file in (*map(Path, named), *sorted(bundled.rglob("*.safetensors"))):
         if file.is_file() and os.access(file, os.R_OK):
             found = digest_of(file)

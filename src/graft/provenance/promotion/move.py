@@ -54,7 +54,8 @@ def whole(store: MlflowClient, name: str) -> list[Entry]:
     copy = ledger.read_copy(ledger.COPY)
     problems = ledger.verify(entries) + ledger.missing_on_server(entries, copy, name)
     if problems:
-        remedy = f"{ledger.DAMAGED}. A store that was begun anew ({mlflow_store.store_uri()}) needs a {ledger.COPY} of its own"
+        begun_anew = f"A store that was begun anew ({mlflow_store.store_uri()}) needs a {ledger.COPY} of its own"
+        remedy = f"{ledger.DAMAGED}. {begun_anew}"
         raise GraftError.of_all(f"the ledger of {name} is damaged", problems, remedy=remedy)
     return entries
 

@@ -79,8 +79,8 @@ def describe(mlflow_client: MlflowClient, name: str, version: str, text: str) ->
     mlflow_client.update_model_version(name, version, description=text)
     if not mlflow_client.get_registered_model(name).description:
         about = (
-            f"Exported by Graft. `{mlflow_store.ALIAS}` is the version the workspace holds, `champion` the one in force: "
-            "`graft promote` and `graft rollback` move it, and `graft audit` reports any other move."
+            f"Exported by Graft. `{mlflow_store.ALIAS}` is the version the workspace holds, `champion` the one in "
+            "force: `graft promote` and `graft rollback` move it, and `graft audit` reports any other move."
         )
         mlflow_client.update_registered_model(name, description=about)
 
