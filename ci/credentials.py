@@ -40,6 +40,7 @@ def exchanged(token: str, address: str, audience: str) -> str:
 
 
 def main() -> int:
+    """Writes the token into the environment of the next steps; exit status 2 where one is asked for and none is had."""
     endpoint, audience = os.environ.get("GRAFT_TOKEN_URL", ""), os.environ.get("MLFLOW_TRACKING_URI", "")
     if not endpoint:
         print("credentials: GRAFT_TOKEN_URL is not set; MLflow is asked with what the environment holds")

@@ -31,6 +31,7 @@ def problems(records: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def main() -> int:
+    """Prints every record that does not hold; exit status 1 where there is one."""
     records = {stage: read_json(path) for stage in STAGES if (path := RECORDS / f"{stage}.json").is_file()}
     found = problems(records)
     for line in found:

@@ -50,6 +50,7 @@ def _points(value: float | None, other: float | None) -> str:
 
 
 def main() -> None:
+    """Prints the page."""
     records = {stage: read_json(path) for stage in STAGES if (path := RECORDS / f"{stage}.json").is_file()}
     print(page(read_json(METRICS), list(ClassMap.read(CLASS_MAP).names), records), end="")
 

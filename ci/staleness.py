@@ -38,6 +38,7 @@ def stale(status: dict[str, list[Any]], own_images: str, absent: frozenset[str] 
 
 
 def main() -> int:
+    """Prints every stale stage; exit status 1 where there is one."""
     root = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))["ingest"]["root"]
     complete = "--complete" in sys.argv[1:]  # after a pull nothing may be absent but the images themselves
     found = stale(json.load(sys.stdin), root, frozenset() if complete else ABSENT)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, cast
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from graft.cli import app, check_project
+
+if TYPE_CHECKING:
+    from graft.provenance.lineage.index import Index
 
 BROKEN = 4
 
@@ -45,7 +48,7 @@ def lineage(
         typer.echo(f"what MLflow held: {read_at}; --refresh reads it again", err=True)
 
 
-def _show(index, model: str, as_json: bool, html: Path | None) -> None:
+def _show(index: Index, model: str, as_json: bool, html: Path | None) -> None:
     from graft.provenance.lineage.walk import chain_of
 
     chain = chain_of(index, model)

@@ -127,13 +127,17 @@ def _paint_marks(canvas: Canvas, street: Street, light: float, rng: np.random.Ge
                 x = side * (half - offset)
                 _lay(canvas, (x - 0.05, x + 0.05, -4, END_M), yellow if street.marking == 2 else white, ROAD)
     if rng.random() < 0.35:
-        side, z, length = rng.choice((-1, 1)), rng.uniform(4, 25), rng.uniform(6, 20)
-        for x in (half - 2.2, half - 0.5):
-            _lay(canvas, (side * x - 0.06, side * x + 0.06, z, z + length), white, ROAD)
-        for at in np.arange(z, z + length + 0.1, length / 3):
-            _lay(
-                canvas, (*sorted((side * (half - 2.2), side * (half - 0.5))), float(at), float(at) + 0.14), white, ROAD
-            )
+        _paint_hatching(canvas, half, white, rng)
+
+
+def _paint_hatching(canvas: Canvas, half: float, white: Colour, rng: np.random.Generator) -> None:
+    """A box with bars across it, in one lane."""
+    side, z, length = rng.choice((-1, 1)), rng.uniform(4, 25), rng.uniform(6, 20)
+    for x in (half - 2.2, half - 0.5):
+        _lay(canvas, (side * x - 0.06, side * x + 0.06, z, z + length), white, ROAD)
+    left, right = sorted((side * (half - 2.2), side * (half - 0.5)))
+    for at in np.arange(z, z + length + 0.1, length / 3):
+        _lay(canvas, (left, right, float(at), float(at) + 0.14), white, ROAD)
 
 
 def _paint_signs_on_road(canvas: Canvas, street: Street, light: float, rng: np.random.Generator) -> None:

@@ -116,7 +116,14 @@ def _line_side(rng: np.random.Generator, street: Street, side: int, green: float
 
 
 def _furnish(rng: np.random.Generator, street: Street) -> None:
-    """Lamp posts, wires' poles, signs, kerb railings and street trees."""
+    """Lamp posts, wires' poles, signs, traffic lights, kerb railings, street trees and bollards."""
+    _add_posts(rng, street)
+    _add_signs(rng, street)
+    _add_lights_and_railings(rng, street)
+    _add_trees_and_bollards(rng, street)
+
+
+def _add_posts(rng: np.random.Generator, street: Street) -> None:
     spacing, start = rng.uniform(18, 32), rng.uniform(5, 16)
     kind = "lamp" if rng.random() < 0.8 else "wooden_pole"
     variant = int(rng.integers(1000))
@@ -125,6 +132,9 @@ def _furnish(rng: np.random.Generator, street: Street) -> None:
             at = start + spacing * (i + 0.5 * (side > 0))
             if at < END_M:
                 street.things.append(Thing(kind, side * (street.half_width + 0.5), at, variant, float(side)))
+
+
+def _add_signs(rng: np.random.Generator, street: Street) -> None:
     for _ in range(rng.integers(3, 7)):
         side = 1 if rng.random() < 0.5 else -1
         x = side * (street.half_width + rng.uniform(0.3, 0.8))
@@ -133,6 +143,9 @@ def _furnish(rng: np.random.Generator, street: Street) -> None:
                 "sign", x, 7 + 45 * rng.random() ** 1.5, int(rng.integers(10_000)), float(side), rng.uniform(0.8, 1.35)
             )
         )
+
+
+def _add_lights_and_railings(rng: np.random.Generator, street: Street) -> None:
     if rng.random() < 0.35:
         at = rng.uniform(10, 34)
         for side in (-1, 1):
@@ -144,6 +157,9 @@ def _furnish(rng: np.random.Generator, street: Street) -> None:
         street.things.append(
             Thing("fence", side * (street.half_width + 0.25), at, int(rng.integers(10_000)), size_m=rng.uniform(6, 18))
         )
+
+
+def _add_trees_and_bollards(rng: np.random.Generator, street: Street) -> None:
     if rng.random() < 0.3:
         side = 1 if rng.random() < 0.5 else -1
         for at in np.arange(rng.uniform(4, 14), 90, rng.uniform(8, 16)):

@@ -26,7 +26,7 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]  # m
             raise MlflowException(f"{folder}: not the files that were registered, whose digest is {registered}")
         self.predictor = Predictor(folder)
 
-    def predict(self, context, model_input, params=None):
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow takes hints for a schema
         """Answers for the images in column `image`: encoded files as base64 text or bytes."""
         import pandas as pd
 
