@@ -41,6 +41,7 @@ bench: setup
 
 docs: setup
 	.venv/bin/python -m docs.toolbox
+	.venv/bin/python -m docs.figures
 
 bundled: setup
 	./pipeline/recipes/bundled.sh
