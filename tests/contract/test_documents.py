@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pkgutil
 import re
 from pathlib import Path
 
@@ -44,6 +45,20 @@ def test_every_make_target_named_exists(document):
 def test_every_linked_file_exists(document):
     links = re.findall(r"\]\(([^)#:]+)\)", document.read_text("utf-8"))
     assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_module_named_exists(document):
+    for name in re.findall(r"`(graft\.[a-z_.]+)`", document.read_text("utf-8")):
+        pkgutil.resolve_name(name)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_named_exists(document):
+    named = re.findall(r"`((?:src|tests|pipeline|ci|docs|benchmarks)/[\w./-]*)`", document.read_text("utf-8"))
+    examples = {"NAME.py", "poly.py"}  # these a reader writes
+    paths = [Path(name).parent if Path(name).name in examples else Path(name) for name in named]
+    assert [str(path) for path in paths if not (REPOSITORY / path).exists()] == []
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
