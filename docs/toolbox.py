@@ -81,7 +81,7 @@ def by_name(registry: Mapping[str, Any]) -> dict[str, tuple[Callable[..., Any], 
 
 
 def tasks_of(registry: Mapping[str, Callable[..., Any]]) -> Mapping[str, tuple[str, ...]]:
-    """What the registry's own module says of the tasks that each entry serves; nothing where all serve both."""
+    """Tasks that each entry serves, as the registry's own module says; empty where all serve both."""
     package = next(iter(registry.values())).__module__.rpartition(".")[0]
     return getattr(importlib.import_module(package), "TASKS", {})
 
@@ -111,12 +111,12 @@ def parsed(entry: Callable[..., Any]) -> tuple[str, dict[str, str]]:
 
 
 def first_sentence(entry: Callable[..., Any]) -> str:
-    """How the docstring begins."""
+    """First sentence of the docstring."""
     return " ".join(parsed(entry)[0].split("\n\n")[0].split()).replace("|", "\\|")
 
 
 def values(schema: Mapping[str, Any]) -> str:
-    """What an option takes, in words."""
+    """Values an option takes, in words."""
     if "anyOf" in schema:
         return " or ".join(values(part) for part in schema["anyOf"])
     if "enum" in schema or "const" in schema:
@@ -141,7 +141,7 @@ def shown_value(value: Any) -> str:
 
 
 def anchor(key: str, name: str) -> str:
-    """Where the card of an entry stands on the page."""
+    """Anchor of an entry's card on the page."""
     return re.sub(r"[^a-z0-9]+", "-", f"{key} {name}".lower()).strip("-")
 
 
