@@ -61,6 +61,11 @@ def test_every_file_named_exists(document):
     assert [str(path) for path in paths if not (REPOSITORY / path).exists()] == []
 
 
+@pytest.mark.parametrize("picture", sorted((REPOSITORY / "docs/pictures").glob("*.png")), ids=lambda path: path.name)
+def test_a_picture_is_small_enough_for_every_clone(picture):
+    assert picture.stat().st_size < 150_000
+
+
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
 def test_every_recipe_is_in_order(recipe):
     params = load_params(recipe)
