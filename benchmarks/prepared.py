@@ -12,7 +12,7 @@ from graft.foundation.content import write_json
 from graft.models.architectures import Model, resolve_model
 from graft.models.saved_model import ModelSpec
 from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
-from graft.params.sections import Augment, Crop, Ingest, Preprocess
+from graft.params.sections import Augment, CropSize, Ingest, Preprocess
 from pipeline.augment import augment
 from pipeline.ingest import ingest
 
@@ -52,7 +52,7 @@ def materialised(
         preprocess=Preprocess(resize="none"),
         augment=Augment(
             policy={"name": policy},
-            crop=Crop(height_px=crop[0], width_px=crop[1]),
+            crop=CropSize(height_px=crop[0], width_px=crop[1]),
             views=num_views,
             storage="materialised",
         ),

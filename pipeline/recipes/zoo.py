@@ -24,12 +24,11 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from graft.foundation.content import read_json, sha256_of, write_json
+from graft.foundation.content import content_digest, read_json, sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress, say
 from graft.params.params_edit import write_tree
 from graft.params.params_file import check_file, read_tree
-from graft.provenance.records import content_digest
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK, ZOO = ROOT / "build/zoo", ROOT / "zoo"

@@ -101,7 +101,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
 import resource, signal, sys
 from pathlib import Path
 from graft.data.shards import ShardWriter
-from graft.errors import GraftError
+from graft.foundation.errors import GraftError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
 keys = dict(id="a", split="train", batch="b", domain="d", group="g")

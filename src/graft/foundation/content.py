@@ -45,6 +45,11 @@ def content_seed(seed: int, *parts: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
 
+def content_digest(content: Any) -> str:
+    """Hex sha256 of the sorted JSON of plain data."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
 def digest_of(path: Path, pool: ThreadPoolExecutor | None = None) -> str:
     """The content digest of a file or folder; names count relative to the folder, so it is the same anywhere."""
     return sha256_of(path) if path.is_file() else digest_of_listing(listing(path, pool))

@@ -22,7 +22,7 @@ from graft.models.weights.registry import refuse_unpinned
 from graft.models.weights.timm import pinned, published
 from graft.models.weights.torchvision import member
 from graft.params.class_counts import known_num_classes
-from graft.params.sections import Crop, Params
+from graft.params.sections import CropSize, Params
 from graft.training import freezing
 from graft.training.assembly import beside_reused_features
 from graft.training.losses import refused_class_weights, resolve_losses
@@ -171,7 +171,7 @@ def _of_a_fixed_size(params: Params, model: Model) -> Iterator[tuple[Place, Graf
         )
 
 
-def _nearest(model: Model, crop: Crop) -> str:
+def _nearest(model: Model, crop: CropSize) -> str:
     """For each side of the crop that the model would pad, the nearest sizes that it would not; in words."""
     multiple = model.padding_multiple
     words = []

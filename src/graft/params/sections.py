@@ -63,14 +63,14 @@ class Validate(Section):
     allow: list[Allowance]
 
 
-class Crop(Section):
+class CropSize(Section):
     height_px: Annotated[int, Field(ge=32)]
     width_px: Annotated[int, Field(ge=32)]
 
 
 class Augment(Section):
     policy: Spec
-    crop: Crop
+    crop: CropSize
     views: Positive
     storage: Literal["materialised", "online"]
 

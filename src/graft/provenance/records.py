@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import platform
 import re
 import subprocess
@@ -15,7 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from graft.foundation.content import digest_of, digest_of_listing, sha256_of, write_json
+from graft.foundation.content import content_digest, digest_of, digest_of_listing, sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.machine import nvidia_driver
 from graft.foundation.workers import num_usable_cores
@@ -98,11 +96,6 @@ def fingerprint(
     """The digest of everything a result is a function of. The commit is left out: a README changes no model."""
     used = {fact: value for fact, value in env.items() if value is not None}
     return content_digest({"stage": stage, "params": params, "inputs": inputs, "code": code, "environment": used})
-
-
-def content_digest(content: Any) -> str:
-    """sha256 of the sorted JSON of plain data."""
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

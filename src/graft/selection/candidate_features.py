@@ -14,14 +14,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from graft.foundation.class_map import RGB
-from graft.foundation.content import content_seed
+from graft.foundation.content import content_digest, content_seed
 from graft.foundation.progress import progress
 from graft.inference.image_to_logits import prepared
 from graft.inference.torch_runner import autocast, normalisation
 from graft.models.architectures import Model, fresh
 from graft.models.saved_model import ModelSpec, tensor_digest
 from graft.models.weights.match import load_into
-from graft.provenance.records import content_digest
 from graft.selection.candidates import Candidate
 from graft.selection.points import Points
 from graft.training.start import normalisation_of

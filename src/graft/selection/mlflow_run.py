@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from graft.foundation.content import content_digest
 from graft.foundation.progress import say
-from graft.provenance.records import content_digest
 from graft.provenance.tracking import mlflow_store
 from graft.selection.page import as_json
 from graft.selection.select import Selection
