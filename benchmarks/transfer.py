@@ -15,14 +15,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from benchmarks.figures import Figure, Options
 from benchmarks.page import PAGE
 from graft.foundation.content import read_json, write_json
 from graft.foundation.progress import progress
-from graft.params.params_edit import DOCUMENTED
+from graft.params.recipes import ROOT, compose
 from graft.params.sections import Params
+from graft.params.yaml_tree import plain
 from pipeline.augment import augment
 from pipeline.fine_tune import fine_tune
 from pipeline.ingest import ingest
@@ -135,7 +134,7 @@ def params_of(cell: Cell, options: Options) -> Params:
         "fine_tune.epochs": 5 if options.quick else EPOCHS[cell.labels],
         "fine_tune.warmup_epochs": 0 if options.quick else 1,
     }
-    tree = YAML(typ="safe").load(DOCUMENTED)
+    tree = plain(compose(ROOT))
     for key, value in changes.items():
         section, _, field = key.partition(".")
         tree[section][field] = value

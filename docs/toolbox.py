@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from graft.foundation.choices import option_rules
-from graft.params import params_file
+from graft.params import registries
 
-REGISTRIES = params_file.REGISTRIES | {
+REGISTRIES = registries.REGISTRIES | {
     "fine_tune.class_weights": (
         "graft.training.class_weights",
         "CLASS_WEIGHTS",

@@ -8,7 +8,7 @@ installed=src/graft/models/weights/bundled_lraspp
 [ -d "$work/.git" ] || git clone --quiet . "$work"
 as_nobody=(-c user.name="make bundled" -c user.email="bundled@localhost") # git may not know who runs this
 git -C "$work" "${as_nobody[@]}" pull --quiet --rebase
-cp pipeline/recipes/pretrain-scenes.yaml "$work/params.yaml"
+graft recipe show pretrain-scenes --whole > "$work/params.yaml"
 git -C "$work" diff --quiet || git -C "$work" "${as_nobody[@]}" commit --quiet --all --message "The pretraining recipe"
 (cd "$work" && GRAFT_TRACKING=off dvc repro)
 mkdir -p "$installed"

@@ -27,12 +27,13 @@ from ruamel.yaml import YAML
 from graft.foundation.content import content_digest, read_json, sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress, say
-from graft.params.params_edit import write_tree
-from graft.params.params_file import check_file, read_tree
+from graft.params.params_file import check_file
+from graft.params.recipes import compose
+from graft.params.yaml_tree import write_tree
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK, ZOO = ROOT / "build/zoo", ROOT / "zoo"
-BASE = Path("pipeline/recipes/pretrain-scenes.yaml")
+BASE = "pretrain-scenes"
 
 ARCHITECTURES = {
     "lraspp": {"name": "lraspp"},
@@ -116,7 +117,7 @@ def changes(architecture: str, schooling: str, scale: str) -> dict[str, Any]:
 
 def write_params(plan: dict[str, Any], path: Path) -> None:
     """Writes the whole params file of a candidate."""
-    tree = read_tree(ROOT / BASE)
+    tree = compose(BASE)
     for key, value in plan.items():
         *sections, last = key.split(".")
         node = tree

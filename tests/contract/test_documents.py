@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 from typer.main import get_command
 
-from graft.params.params_file import REGISTRIES, load_params, resolved_choices
+from graft.params.recipes import compose, list_recipes
+from graft.params.registries import REGISTRIES, resolve_choices
+from graft.params.sections import Params
+from graft.params.yaml_tree import plain
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCUMENTS = [REPOSITORY / "README.md", REPOSITORY / "CONTRIBUTING.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
-RECIPES = sorted((REPOSITORY / "pipeline/recipes").glob("*.yaml"))
 
 
 def commands():
@@ -66,10 +68,10 @@ def test_a_picture_is_small_enough_for_every_clone(picture):
     assert picture.stat().st_size < 150_000
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+@pytest.mark.parametrize("recipe", list_recipes())
 def test_every_recipe_is_in_order(recipe):
-    params = load_params(recipe)
-    resolved = resolved_choices(params, tuple({key.split(".")[0] for key in REGISTRIES}))
+    params = Params.model_validate(plain(compose(recipe)))
+    resolved = resolve_choices(params, tuple({key.split(".")[0] for key in REGISTRIES}))
     assert set(resolved) == set(REGISTRIES)
 
 

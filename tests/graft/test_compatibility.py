@@ -6,14 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 from graft.models.weights.bundled import FOLDER
-from graft.params.params_edit import DOCUMENTED
 from graft.params.params_file import check_file
-from graft.params.recipes import recipes
+from graft.params.recipes import ROOT, complete_text, compose, list_recipes
+from graft.params.yaml_tree import write_tree
 from tests.dotted_keys import put
 
 BUNDLED = FOLDER / "weights.safetensors"
@@ -21,10 +20,9 @@ CLASSIFICATION = {"task": "classification", "pretrain_load.source": "none"}
 
 
 def file(folder: Path, changes: dict[str, Any]) -> Path:
-    yaml, path = YAML(), folder / "params.yaml"
-    tree = yaml.load(DOCUMENTED)
+    path, tree = folder / "params.yaml", compose(ROOT)
     put(tree, changes)
-    yaml.dump(tree, path)
+    write_tree(path, tree)
     return path
 
 
@@ -185,6 +183,8 @@ def test_all_of_it_is_listed_at_once(tmp_path: Path) -> None:
         check_file(file(tmp_path, changes))
 
 
-def test_every_recipe_is_in_order() -> None:
-    for path in recipes().values():
+def test_every_recipe_is_in_order(tmp_path: Path) -> None:
+    for name in list_recipes():
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(complete_text(name), encoding="utf-8")
         check_file(path)

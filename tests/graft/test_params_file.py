@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from graft.foundation.errors import GraftError
-from graft.params.params_edit import DOCUMENTED, insert_missing
-from graft.params.params_file import check_file, load_params, resolved_choices
+from graft.params.params_file import check_file, load_params
+from graft.params.recipes import ROOT, complete_text, insert_missing
+from graft.params.registries import resolve_choices
 
-TEXT = DOCUMENTED.read_text(encoding="utf-8")
+TEXT = complete_text(ROOT)
 
 
 def written(tmp_path, *changes):
@@ -92,7 +93,7 @@ def test_a_name_of_the_wrong_type_and_infinity_are_refused(tmp_path):
 
 
 def test_a_missing_file_says_where_to_start(tmp_path):
-    with pytest.raises(GraftError, match=r"file not found.*pipeline/recipes"):
+    with pytest.raises(GraftError, match=r"file not found.*graft recipe use"):
         load_params(tmp_path / "params.yaml")
 
 
@@ -120,7 +121,7 @@ def test_broken_yaml_names_the_line(tmp_path):
 def test_a_misspelt_choice_is_answered_with_the_one_it_resembles(tmp_path, old, new, answer):
     params = load_params(written(tmp_path, (old, new)))
     with pytest.raises(GraftError, match=f"(?s){answer}"):
-        resolved_choices(params, ("ingest", "fine_tune"))
+        resolve_choices(params, ("ingest", "fine_tune"))
 
 
 def test_fix_inserts_the_documented_value(tmp_path):

@@ -9,10 +9,10 @@ import pytest
 
 from graft.commands.pin import pin
 from graft.foundation.errors import GraftError
-from graft.params.params_edit import DOCUMENTED
 from graft.params.params_file import load_params
+from graft.params.recipes import ROOT, complete_text
 
-TEXT = DOCUMENTED.read_text(encoding="utf-8")
+TEXT = complete_text(ROOT)
 
 
 def params(folder: Path, source: str) -> Path:

@@ -19,8 +19,10 @@ from graft.data.shards import ShardWriter
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import digest_of, write_json
 from graft.metrics.confusion import Marginals
-from graft.params.params_file import as_recorded, load_params
-from graft.params.recipes import recipes
+from graft.params.recipes import ROOT, complete_text, compose, list_recipes
+from graft.params.registries import expand_sections
+from graft.params.sections import Params
+from graft.params.yaml_tree import plain
 from graft.provenance.promotion.commit_check import commits_of, differing_params
 from graft.provenance.promotion.gate import Evidence, Rule, holds, rules_of
 from graft.provenance.promotion.measurement import CANDIDATE, CHAMPION, Comparison, Measured, compare, lower_bound
@@ -33,7 +35,7 @@ SECTIONS += ("fine_tune", "predict", "evaluate", "export")
 
 
 def params_with(**changes):
-    params = load_params(recipes()["scenes-night-rain"])
+    params = Params.model_validate(plain(compose(ROOT)))
     floors = {"min_score": 0.5, "max_latency_ratio": 1.5, "max_latency_ms": None, "bootstrap_samples": 200}
     return params.model_copy(update={"promotion": params.promotion.model_copy(update=floors | changes)})
 
@@ -199,14 +201,15 @@ def test_the_digest_of_what_lies_in_an_output_follows_from_the_listing(tmp_path)
     assert digest_in(record, "data/other") is None
 
 
-@pytest.mark.parametrize("name", recipes())
+@pytest.mark.parametrize("name", list_recipes())
 def test_the_params_of_a_record_are_found_in_the_file_they_came_from(name):
-    file = recipes()[name]
-    recorded = json.loads(json.dumps(as_recorded(load_params(file), SECTIONS)))
-    assert differing_params(file.read_bytes(), recorded) == []
+    text = complete_text(name).encode()
+    params = Params.model_validate(plain(compose(name)))
+    recorded = json.loads(json.dumps(expand_sections(params, SECTIONS)))
+    assert differing_params(text, recorded) == []
     recorded["fine_tune"]["learning_rate"] *= 2
     recorded["augment"]["policy"]["name"] += "x"
-    assert differing_params(file.read_bytes(), recorded) == ["augment.policy", "fine_tune.learning_rate"]
+    assert differing_params(text, recorded) == ["augment.policy", "fine_tune.learning_rate"]
     assert differing_params(b"- not a mapping: [", {"seed": 7}) == ["seed"]
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ruamel.yaml import YAML
 
 from graft.foundation.content import read_json
-from graft.params.recipes import recipes
+from graft.params.recipes import compose, list_recipes
 from graft.params.sections import Params
+from graft.params.yaml_tree import plain
 from tests.dotted_keys import put
 from tests.formats_layouts.pictures import stripes, write_image, write_mask
 from tests.formats_layouts.published import make_cityscapes
@@ -94,12 +94,12 @@ ROWS: dict[str, tuple[Maker, dict[str, Any]]] = {
 
 
 def test_every_recipe_has_a_row() -> None:
-    assert set(recipes()) == set(ROWS)
+    assert set(list_recipes()) == set(ROWS)
 
 
 def miniature(name: str, changes: dict[str, Any]) -> Params:
     """The recipe with small values; weights from the network are replaced by none."""
-    tree = YAML(typ="safe").load(recipes()[name])
+    tree = plain(compose(name))
     source = tree["pretrain_load"]["source"]
     if source not in ("none", "bundled") and source["name"] not in ("none", "bundled"):
         tree["pretrain_load"]["source"] = "none"

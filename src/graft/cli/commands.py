@@ -17,8 +17,8 @@ def check(
     fix: Annotated[bool, typer.Option("--fix", help="Insert the documented value of each missing key.")] = False,
 ) -> None:
     """Validate the whole params file and every choice in it, without running anything."""
-    from graft.params.params_edit import insert_missing
     from graft.params.params_file import PARAMS_FILE, check_file
+    from graft.params.recipes import insert_missing
 
     if file == PARAMS_FILE:
         check_project()

@@ -9,28 +9,38 @@ import typer
 
 from graft.cli import app, check_project
 
-recipe = typer.Typer(help="Complete params files for common jobs.", no_args_is_help=True, rich_markup_mode=None)
+recipe = typer.Typer(help="Params for common jobs.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(recipe, name="recipe")
 
-Name = Annotated[str, typer.Argument(help="As graft recipe list prints it.")]
+Name = Annotated[str, typer.Argument(help="Name of the recipe, as graft recipe list prints it.")]
 
 
 @recipe.command("list")
 def list_() -> None:
     """Name every recipe and say what it is for."""
-    from graft.params.recipes import about, recipes
+    from graft.params.recipes import describe, list_recipes
 
-    for name, path in recipes().items():
+    for name, path in list_recipes().items():
         typer.echo(name)
-        typer.echo(textwrap.indent(textwrap.fill(about(path), 100), "    "))
+        typer.echo(textwrap.indent(textwrap.fill(describe(path), 100), "    "))
 
 
 @recipe.command()
-def show(name: Name) -> None:
-    """Print a recipe."""
+def show(
+    name: Name,
+    whole: Annotated[bool, typer.Option("--whole", help="Print the complete params file instead.")] = False,
+) -> None:
+    """Print what a recipe is for and what it changes in the recipe that it is based on."""
     from graft.params import recipes
 
-    typer.echo(recipes.recipe(name).read_text(encoding="utf-8"), nl=False)
+    base = None if whole else recipes.find_base(name)
+    if base is None:
+        typer.echo(recipes.complete_text(name), nl=False)
+        return
+    typer.echo(textwrap.fill(recipes.describe(recipes.find_recipe(name)), 100))
+    typer.echo(f"\nChanges to {base}:")
+    for line in recipes.list_changes(name, base):
+        typer.echo(f"  {line}")
 
 
 @recipe.command()
@@ -38,7 +48,7 @@ def use(
     name: Name,
     force: Annotated[bool, typer.Option("--force", help="Also over values of your own, which are kept.")] = False,
 ) -> None:
-    """Put a recipe in the place of params.yaml."""
+    """Put a recipe, as a complete file, in the place of params.yaml."""
     from graft.params import recipes
 
     check_project()

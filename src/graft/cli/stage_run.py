@@ -12,7 +12,8 @@ from typing import Any
 from graft.foundation.content import listing, read_json, write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import say, seconds_in_loops
-from graft.params.params_file import as_recorded, load_params
+from graft.params.params_file import load_params
+from graft.params.registries import expand_sections
 from graft.provenance import records
 
 
@@ -37,7 +38,7 @@ def run_stage(
         declared = records.declared(stage, params)
         _check_paths(declared, inputs, outputs)
         runtime = params.runtime if "runtime" in declared.params else None
-        sealed = records.seal(declared, as_recorded(params, declared.params), runtime)
+        sealed = records.seal(declared, expand_sections(params, declared.params), runtime)
         if waited and is_done(sealed):
             say(f"graft {stage}: the run that was under way has finished with the same inputs; its result stands.")
             return
@@ -70,7 +71,7 @@ def _check_paths(declared: records.Declared, inputs: dict[str, Path], outputs: d
 
 def _check_params_stayed(sealed: records.Seal) -> None:
     """Refuses a params file edited meanwhile: DVC reads it when the stage has ended and would note the new values."""
-    if as_recorded(load_params(), sealed.stage.params) != sealed.params:
+    if expand_sections(load_params(), sealed.stage.params) != sealed.params:
         raise GraftError(
             f"params.yaml changed while {sealed.stage.stage} was at work",
             rule="what a record says was used is what was used",

@@ -14,8 +14,8 @@ from graft.models.weights.download import cache_folder, fetch
 from graft.models.weights.registry import FILE
 from graft.models.weights.timm import fetched, newest_revision, published
 from graft.models.weights.torchvision import member
-from graft.params.params_edit import write_tree
-from graft.params.params_file import PARAMS_FILE, load_params, read_tree
+from graft.params.params_file import PARAMS_FILE, load_params
+from graft.params.yaml_tree import read_tree, write_tree
 from graft.provenance.tracking import model_versions
 
 

@@ -1,4 +1,4 @@
-"""Which values of `params.yaml` do not go together, each fine on its own: found before anything runs."""
+"""Values of `params.yaml` that are fine each on its own but do not go together: found before anything runs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 from graft.data.augmentations import POLICIES
 from graft.data.augmentations.steps import contradictions
 from graft.data.formats import FORMATS
+from graft.data.formats.ade20k import NUM_CLASSES as NUM_ADE20K_CLASSES
+from graft.data.formats.cityscapes import CLASSES as CITYSCAPES_CLASSES
+from graft.data.formats.voc import NAMES as VOC_NAMES
 from graft.data.resize import RESIZES
-from graft.foundation.choices import resolve
+from graft.foundation.choices import Choice, resolve
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import padding
 from graft.models.architectures import Model, build, resolve_model
@@ -21,8 +24,8 @@ from graft.models.weights.file import pinned_digest
 from graft.models.weights.registry import refuse_unpinned
 from graft.models.weights.timm import pinned, published
 from graft.models.weights.torchvision import member
-from graft.params.class_counts import known_num_classes
 from graft.params.sections import CropSize, Params
+from graft.scenes import CLASSES as SCENE_CLASSES
 from graft.training import freezing
 from graft.training.assembly import beside_reused_features
 from graft.training.losses import refused_class_weights, resolve_losses
@@ -35,26 +38,26 @@ from graft.training.strategies.combinations import movement_of, refusals
 Place = tuple[str | int, ...]
 
 
-def disagreements(params: Params) -> Iterator[tuple[Place, GraftError]]:
-    """What cannot work together, and the key it is said of.
+def find_disagreements(params: Params) -> Iterator[tuple[Place, GraftError]]:
+    """Finds values that cannot work together; yields the place of one of them, and the error.
 
     Args:
-        params: Every choice in it is known to be fine on its own.
+        params: Params in which every choice is known to be fine on its own.
     """
-    yield from _of_the_weights(params)
-    yield from _of_losses(params)
-    yield from _of_the_policy(params)
-    yield from _of_the_optimizer(params)
-    yield from _of_the_schedule(params)
-    model = _outline(params)
-    yield from _of_sizes(params, model)
-    yield from _of_a_fixed_size(params, model)
-    yield from _of_the_strategy(params, model)
-    yield from _of_the_batch(params, model)
+    yield from _check_weights(params)
+    yield from _check_losses(params)
+    yield from _check_policy(params)
+    yield from _check_optimizer(params)
+    yield from _check_schedule(params)
+    model = _build_outline(params)
+    yield from _check_crop(params, model)
+    yield from _check_resize(params, model)
+    yield from _check_strategy(params, model)
+    yield from _check_batch_size(params, model)
 
 
-def _of_the_weights(params: Params) -> Iterator[tuple[Place, GraftError]]:
-    """Weights that nobody publishes or that are not pinned; nothing is downloaded."""
+def _check_weights(params: Params) -> Iterator[tuple[Place, GraftError]]:
+    """Refuses weights that nobody publishes or that are not pinned; downloads nothing."""
     source = resolve(WEIGHTS, params.pretrain_load.source, where="pretrain_load.source")
     given = source.options
     try:
@@ -73,7 +76,7 @@ def _of_the_weights(params: Params) -> Iterator[tuple[Place, GraftError]]:
         yield ("pretrain_load", "source"), error
 
 
-def _of_losses(params: Params) -> Iterator[tuple[Place, GraftError]]:
+def _check_losses(params: Params) -> Iterator[tuple[Place, GraftError]]:
     chosen = params.fine_tune
     refused = refused_class_weights([loss["name"] for loss in chosen.losses]) if chosen.class_weights != "none" else []
     for problem in refused:
@@ -83,11 +86,11 @@ def _of_losses(params: Params) -> Iterator[tuple[Place, GraftError]]:
         )
     num_classes = known_num_classes(resolve(FORMATS, params.ingest.source, where="ingest.source"))
     if params.task == "segmentation" and num_classes is not None:
-        yield from _of_the_number_of_classes(chosen.losses, num_classes)
+        yield from _check_number_of_classes(chosen.losses, num_classes)
 
 
-def _of_the_number_of_classes(losses: list[dict[str, Any]], num_classes: int) -> Iterator[tuple[Place, GraftError]]:
-    """What each loss says of logits of so many classes."""
+def _check_number_of_classes(losses: list[dict[str, Any]], num_classes: int) -> Iterator[tuple[Place, GraftError]]:
+    """Refuses a loss that does not accept logits of this many classes."""
     import torch
 
     logits, targets = torch.zeros(1, num_classes, 8, 8), torch.zeros(1, 8, 8, dtype=torch.long)
@@ -98,14 +101,14 @@ def _of_the_number_of_classes(losses: list[dict[str, Any]], num_classes: int) ->
             yield ("fine_tune", "losses", number), error
 
 
-def _of_the_policy(params: Params) -> Iterator[tuple[Place, GraftError]]:
+def _check_policy(params: Params) -> Iterator[tuple[Place, GraftError]]:
     policy = resolve(POLICIES, params.augment.policy, where="augment.policy").as_dict()
     for problem in contradictions(policy, params.task):
         yield ("augment", "policy"), GraftError(problem)
 
 
-def _of_the_optimizer(params: Params) -> Iterator[tuple[Place, GraftError]]:
-    """What the optimizer says of its options once it has something to optimise."""
+def _check_optimizer(params: Params) -> Iterator[tuple[Place, GraftError]]:
+    """Refuses options that the optimizer itself refuses once it has something to optimise."""
     import torch
 
     optimizer = resolve(OPTIMIZERS, params.fine_tune.optimizer, where="fine_tune.optimizer")
@@ -115,7 +118,7 @@ def _of_the_optimizer(params: Params) -> Iterator[tuple[Place, GraftError]]:
         yield ("fine_tune", "optimizer"), error
 
 
-def _of_the_schedule(params: Params) -> Iterator[tuple[Place, GraftError]]:
+def _check_schedule(params: Params) -> Iterator[tuple[Place, GraftError]]:
     schedule = resolve(SCHEDULES, params.fine_tune.schedule, where="fine_tune.schedule")
     try:
         refuse_too_long(schedule, params.fine_tune.epochs, params.fine_tune.warmup_epochs)
@@ -123,42 +126,32 @@ def _of_the_schedule(params: Params) -> Iterator[tuple[Place, GraftError]]:
         yield ("fine_tune", "schedule"), error
 
 
-def _of_sizes(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
-    """Views that are too small for the model, not of the one size it takes, or that its patches do not divide."""
+def _check_crop(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
+    """Refuses views too small for the model, not of the one size it takes, or not a multiple of its patches."""
     crop, fixed, least = params.augment.crop, model.fixed_size_px, model.min_side_px
-    name = resolve_model(params.task, params.model).name
     if fixed is not None and (crop.height_px, crop.width_px) != (fixed, fixed):
-        yield (
-            ("augment", "crop"),
-            GraftError(
-                f"views of {crop.width_px}×{crop.height_px} px for {name}",
-                rule=f"it takes images of exactly {fixed}×{fixed} px",
-                remedy=f"set augment.crop: {{height_px: {fixed}, width_px: {fixed}}}, or choose another model",
-            ),
-        )
+        rule = f"it takes images of exactly {fixed}×{fixed} px"
+        remedy = f"set augment.crop: {{height_px: {fixed}, width_px: {fixed}}}, or choose another model"
     elif min(crop.height_px, crop.width_px) < least:
-        yield (
-            ("augment", "crop"),
-            GraftError(
-                f"views of {crop.width_px}×{crop.height_px} px for {name}",
-                rule=f"its smallest height and width are {least} px",
-                remedy="enlarge augment.crop (and the images, by preprocess.resize), or choose another model",
-            ),
+        rule = f"its smallest height and width are {least} px"
+        remedy = "enlarge augment.crop (and the images, by preprocess.resize), or choose another model"
+    elif fixed is None and model.is_transformer and (sizes := _nearest_sizes(model, crop)):
+        multiple = model.padding_multiple
+        rule = (
+            f"a transformer trains on views whose sides are multiples of {multiple} px, or every batch would be padded"
         )
-    elif fixed is None and model.is_transformer and (sizes := _nearest(model, crop)):
-        yield (
-            ("augment", "crop"),
-            GraftError(
-                f"views of {crop.width_px}×{crop.height_px} px for {name}",
-                rule=f"a transformer trains on views whose height and width are multiples of {model.padding_multiple} "
-                "px, or every batch would be padded",
-                remedy=f"set {sizes}",
-            ),
-        )
+        remedy = f"set {sizes}"
+    else:
+        return
+    name = resolve_model(params.task, params.model).name
+    yield (
+        ("augment", "crop"),
+        GraftError(f"views of {crop.width_px}×{crop.height_px} px for {name}", rule=rule, remedy=remedy),
+    )
 
 
-def _of_a_fixed_size(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
-    """Images that are not of the one size the model takes."""
+def _check_resize(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
+    """Refuses images that are not of the one size the model takes."""
     fixed, resize = model.fixed_size_px, resolve(RESIZES, params.preprocess.resize, where="preprocess.resize")
     if fixed is not None and resize.as_dict() != {"name": "fit", "size_px": fixed}:
         yield (
@@ -171,8 +164,8 @@ def _of_a_fixed_size(params: Params, model: Model) -> Iterator[tuple[Place, Graf
         )
 
 
-def _nearest(model: Model, crop: CropSize) -> str:
-    """For each side of the crop that the model would pad, the nearest sizes that it would not; in words."""
+def _nearest_sizes(model: Model, crop: CropSize) -> str:
+    """Names, for each side of the crop that the model would pad, the nearest sizes that it would not."""
     multiple = model.padding_multiple
     words = []
     for key, side in (("height_px", crop.height_px), ("width_px", crop.width_px)):
@@ -183,7 +176,7 @@ def _nearest(model: Model, crop: CropSize) -> str:
     return " and ".join(words)
 
 
-def _of_the_strategy(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
+def _check_strategy(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
     strategy = resolve(STRATEGIES, params.fine_tune.strategy, where="fine_tune.strategy")
     mixing = resolve(MIXINGS, params.fine_tune.mixing, where="fine_tune.mixing").name
     refused = refusals(strategy.options, epochs=params.fine_tune.epochs, model=copy.deepcopy(model))
@@ -194,8 +187,8 @@ def _of_the_strategy(params: Params, model: Model) -> Iterator[tuple[Place, Graf
         yield ("fine_tune", "strategy"), error
 
 
-def _of_the_batch(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
-    """Batches of one image, for a model that trains layers which cannot normalise one."""
+def _check_batch_size(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
+    """Refuses batches of one image for a model that trains layers which cannot normalise one."""
     if params.fine_tune.batch_size > 1:
         return
     movement = movement_of(resolve(STRATEGIES, params.fine_tune.strategy, where="fine_tune.strategy").options)
@@ -207,14 +200,14 @@ def _of_the_batch(params: Params, model: Model) -> Iterator[tuple[Place, GraftEr
             ("fine_tune", "batch_size"),
             GraftError(
                 f"batches of one image for {resolve_model(params.task, params.model).name}",
-                rule="it normalises one value a channel and image, which has no variance in a batch of one",
+                rule="it normalises one value per channel and image, which has no variance in a batch of one",
                 remedy="set fine_tune.batch_size to 2 or more (accumulate_steps does not help), or change the model",
             ),
         )
 
 
-def _outline(params: Params) -> Model:
-    """The model without values, where its library can build it so; the number of classes does not matter here."""
+def _build_outline(params: Params) -> Model:
+    """Builds the model without values if its library can; the number of classes does not matter here."""
     import torch
 
     choice = resolve_model(params.task, params.model)
@@ -224,3 +217,26 @@ def _outline(params: Params) -> Model:
                 return build(params.task, choice, 2)
         except Exception:  # a Mix Transformer reads values while it is built
             return build(params.task, choice, 2)
+
+
+def known_num_classes(source: Choice) -> int | None:
+    """The number of classes in the masks of a segmentation source; None where only its files can say it.
+
+    Args:
+        source: Entry of FORMATS with its options.
+    """
+    options = source.options
+    match source.name:
+        case "stacks":
+            return known_num_classes(resolve(FORMATS, options["source"], where="ingest.source.source"))
+        case "coco" if options["categories"] is not None:
+            return len(options["categories"]) + (options["background"] is not None)
+        case "ade20k":
+            return NUM_ADE20K_CLASSES
+        case "cityscapes":
+            return len(CITYSCAPES_CLASSES)
+        case "voc":
+            return len(VOC_NAMES)
+        case "scenes" | "camvid":
+            return len(SCENE_CLASSES)
+    return None if options.get("classes") is None else len(options["classes"])

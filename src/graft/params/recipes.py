@@ -1,61 +1,124 @@
-"""Recipes: complete params files for common jobs, listed, shown, and put in the place of `params.yaml`."""
+"""Recipes: params for common jobs. One is complete, the root; every other says what it changes in its base.
+
+A recipe is a YAML file: a comment that says what it is for, `base: NAME`, and the sections and keys that it changes. A
+choice (a mapping with `name`) takes the place of the base's choice; any other mapping is merged with the base's.
+"""
 
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
 from graft.foundation.choices import resembling
+from graft.foundation.content import content_digest, read_json
 from graft.foundation.errors import GraftError
 from graft.foundation.installation import PIPELINE
-from graft.params.params_file import PARAMS_FILE
+from graft.params.params_file import PARAMS_FILE, unknown_key
+from graft.params.sections import Params, Section
+from graft.params.yaml_tree import dump_tree, line_of, plain, read_tree, write_text, write_tree
 
 FOLDER = PIPELINE / "recipes"
+ROOT = "scenes-night-rain"
+# The content digest of every params file that a release held, by recipe: these are nobody's own.
+RELEASED = FOLDER / "released.json"
 
 
-def recipes(folder: Path = FOLDER) -> dict[str, Path]:
-    """Every recipe's file, by name."""
+def list_recipes(folder: Path = FOLDER) -> dict[str, Path]:
+    """The file of every recipe, by name."""
     return {path.stem: path for path in sorted(folder.glob("*.yaml"))}
 
 
-def recipe(name: str, folder: Path = FOLDER) -> Path:
+def find_recipe(name: str, folder: Path = FOLDER) -> Path:
     """The file of a recipe.
 
     Raises:
-        GraftError: There is none of this name.
+        GraftError: There is no recipe of this name.
     """
-    known = recipes(folder)
+    known = list_recipes(folder)
     if name not in known:
         raise GraftError(f"there is no recipe named {name!r}", where=folder, remedy=resembling(name, known))
     return known[name]
 
 
-def about(path: Path) -> str:
-    """What a recipe says of itself: the comment it begins with, without the marks, a paragraph."""
-    lines = []
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if not line.startswith("#"):
-            break
-        lines.append(line.removeprefix("#").strip())
-    return " ".join(lines)
+def describe(path: Path) -> str:
+    """The comment that a recipe begins with, without the marks, as a paragraph."""
+    return " ".join(line.removeprefix("#").strip() for line in _header(path.read_text(encoding="utf-8")))
+
+
+def compose(name: str, folder: Path = FOLDER) -> CommentedMap:
+    """Composes the complete params of a recipe: its base's, with its own changes; the comments are the root's.
+
+    Raises:
+        GraftError: There is no recipe of this name, a base does not exist or leads back to itself, or a change names a
+            key that no section has.
+    """
+    lineage = _read_lineage(name, folder)
+    tree = lineage.pop()[1]
+    while lineage:
+        path, changes = lineage.pop()
+        del changes["base"]
+        problems = list(_find_problems(changes, Params, (), path))
+        if problems:
+            raise problems[0] if len(problems) == 1 else GraftError.of_all(f"{path} breaks the rules", problems)
+        _merge(tree, changes)
+    return tree
+
+
+def complete_text(name: str, folder: Path = FOLDER) -> str:
+    """The complete params file of a recipe, headed by the recipe's own comment.
+
+    Raises:
+        GraftError: As `compose`.
+    """
+    text = dump_tree(compose(name, folder))
+    body = text.splitlines()[len(_header(text)) :]
+    return "\n".join([*_header(find_recipe(name, folder).read_text(encoding="utf-8")), *body]) + "\n"
+
+
+def find_base(name: str, folder: Path = FOLDER) -> str | None:
+    """The name of the recipe that a recipe is based on; None for the root.
+
+    Raises:
+        GraftError: As `compose`.
+    """
+    lineage = _read_lineage(name, folder)
+    return lineage[1][0].stem if len(lineage) > 1 else None
+
+
+def list_changes(name: str, base: str, folder: Path = FOLDER) -> list[str]:
+    """A line for each value of a recipe that differs from another recipe's: its key, the other's value and its own.
+
+    Raises:
+        GraftError: As `compose`.
+    """
+    before, after = (_leaves(plain(compose(recipe, folder)), Params) for recipe in (base, name))
+    return [
+        f"{'.'.join(place)}: {_inline(before[place])} → {_inline(value)}"
+        for place, value in after.items()
+        if before[place] != value
+    ]
 
 
 def use(name: str, *, force: bool = False, params_file: Path = PARAMS_FILE, folder: Path = FOLDER) -> str:
-    """Puts a recipe in the place of the params file; returns what was done, a sentence.
+    """Replaces the params file by a recipe; returns a sentence that says what was done.
 
-    A params file that is a recipe word for word is replaced. Any other holds values of a person's own: it is kept as
-    `params.yaml.before` where `force` is given.
+    A params file with the values of a recipe, of this release or an older one, is replaced whatever its comments are.
+    Any other holds values of a person's own: with `force` it is kept as `params.yaml.before`.
 
     Raises:
-        GraftError: No such recipe, or the params file holds values of its own and `force` is not given.
+        GraftError: There is no such recipe, or the params file holds values of its own and `force` is not given.
     """
-    chosen = recipe(name, folder)
+    text = complete_text(name, folder)
     kept = ""
     if params_file.exists():
-        now = params_file.read_bytes()
-        if now == chosen.read_bytes():
+        digest = _digest_of(params_file)
+        if digest == content_digest(plain(compose(name, folder))):
             return f"{params_file} is the recipe {name} already"
-        if all(now != path.read_bytes() for path in recipes(folder).values()):
+        if digest not in {known for digests in read_json(RELEASED).values() for known in digests}:
             if not force:
                 raise GraftError(
                     "holds values of your own",
@@ -65,8 +128,100 @@ def use(name: str, *, force: bool = False, params_file: Path = PARAMS_FILE, fold
                     f"{params_file}.before",
                 )
             shutil.copy2(params_file, f"{params_file}.before")
-            kept = f"; what was there is {params_file}.before"
-    arriving = params_file.with_name(f".tmp-{params_file.name}")
-    shutil.copyfile(chosen, arriving)
-    arriving.replace(params_file)
+            kept = f"; the old file is {params_file}.before"
+    write_text(params_file, text)
     return f"{params_file} is the recipe {name} now{kept}. Look at ingest.root, then run: dvc repro"
+
+
+def insert_missing(path: Path) -> list[str]:
+    """Inserts every key that a params file lacks, with the value of the root recipe; returns a line for each."""
+    tree = read_tree(path)
+    lines = [f"{path}: inserted {name}" for name in _insert(tree, compose(ROOT), "")]
+    if lines:
+        write_tree(path, tree)
+    return lines
+
+
+def _header(text: str) -> list[str]:
+    """The lines of the comment that a file begins with."""
+    lines = text.splitlines()
+    return lines[: next((number for number, line in enumerate(lines) if not line.startswith("#")), len(lines))]
+
+
+def _read_lineage(name: str, folder: Path) -> list[tuple[Path, CommentedMap]]:
+    """Reads a recipe and everything it is based on; the root comes last."""
+    read: dict[str, tuple[Path, CommentedMap]] = {}
+    path = find_recipe(name, folder)
+    while True:
+        tree = read_tree(path)
+        read[path.stem] = path, tree
+        if "base" not in tree:
+            return list(read.values())
+        base = tree["base"]
+        where, known = f"{path}:{line_of(tree, ('base',))}", list_recipes(folder)
+        if not isinstance(base, str) or base not in known:
+            raise GraftError(f"there is no recipe named {base!r}", where=where, remedy=resembling(str(base), known))
+        if base in read:
+            circle = " → ".join([*list(read)[list(read).index(base) :], base])
+            what = f"each of these recipes is based on the next: {circle}"
+            raise GraftError(what, where=where, remedy="change the base of one of them")
+        path = known[base]
+
+
+def _find_problems(
+    changes: CommentedMap, section: type[Section], place: tuple[str, ...], path: Path
+) -> Iterator[GraftError]:
+    """Finds changes to keys that a section does not have, and sections that are no mappings."""
+    known, inner = section.keys(), section.subsections()
+    for key, value in changes.items():
+        where = f"{path}:{line_of(changes, (key,))}"
+        if key not in known:
+            yield unknown_key((*place, key), where)
+        elif key in inner and isinstance(value, CommentedMap):
+            yield from _find_problems(value, inner[key], (*place, key), path)
+        elif key in inner:
+            yield GraftError(f"{'.'.join((*place, key))} is {value!r}", where=where, rule="a section is a mapping")
+
+
+def _merge(tree: CommentedMap, changes: Mapping[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, CommentedMap) and isinstance(tree.get(key), CommentedMap) and "name" not in value:
+            _merge(tree[key], value)
+        else:
+            if isinstance(value, (CommentedMap, CommentedSeq)):
+                value.ca.comment = None  # of the recipe; the root's stays
+            tree[key] = value
+
+
+def _leaves(values: Mapping[str, Any], section: type[Section]) -> dict[tuple[str, ...], Any]:
+    """Every value that is not a section itself, by its place."""
+    leaves: dict[tuple[str, ...], Any] = {}
+    for key, value in values.items():
+        inner = section.subsections().get(key)
+        if inner is None:
+            leaves[(key,)] = value
+        else:
+            leaves |= {(key, *place): leaf for place, leaf in _leaves(value, inner).items()}
+    return leaves
+
+
+def _inline(value: Any) -> str:
+    """A value as YAML on one line."""
+    return dump_tree({"value": value}, flow=True).strip().removeprefix("{value: ").removesuffix("}")
+
+
+def _digest_of(path: Path) -> str | None:
+    """The digest of the values in a params file; None where it is not YAML."""
+    try:
+        return content_digest(plain(read_tree(path)))
+    except GraftError:
+        return None
+
+
+def _insert(tree: CommentedMap, documented: CommentedMap, prefix: str) -> Iterator[str]:
+    for key, value in documented.items():
+        if key not in tree:
+            tree[key] = value
+            yield f"{prefix}{key}"
+        elif isinstance(value, CommentedMap) and isinstance(tree[key], CommentedMap) and "name" not in value:
+            yield from _insert(tree[key], value, f"{prefix}{key}.")

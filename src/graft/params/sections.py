@@ -18,12 +18,27 @@ class Section(BaseModel):
 
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
 
+    @classmethod
+    def keys(cls) -> list[str]:
+        """The keys of the section, by the names they have in the file."""
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+    @classmethod
+    def subsections(cls) -> dict[str, type[Section]]:
+        """The sections within this one, by the names they have in the file."""
+        kinds = zip(cls.keys(), (field.annotation for field in cls.model_fields.values()), strict=True)
+        return {key: kind for key, kind in kinds if isinstance(kind, type) and issubclass(kind, Section)}
+
 
 class Preprocess(Section):
+    """How an image becomes the model's input."""
+
     resize: Spec
 
 
 class Runtime(Section):
+    """The machine and the arithmetic; each value changes bits of the result."""
+
     device: Literal["cpu", "cuda", "mps"]
     precision: Literal["float32", "bf16", "fp16"]
     channels_last: bool
@@ -33,6 +48,8 @@ class Runtime(Section):
 
 
 class Ingest(Section):
+    """The images, and how they are read."""
+
     root: Annotated[str, Field(min_length=1)]
     source: Spec
     batch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
@@ -41,18 +58,23 @@ class Ingest(Section):
     @field_validator("root")
     @classmethod
     def root_fits_between_quotes(cls, root: str) -> str:
+        """Refuses a path that would end the quotes around it in dvc.yaml."""
         if "'" in root or "\n" in root:
             raise ValueError("an apostrophe in this path ends the quotes around it in dvc.yaml: rename the folder")
         return root
 
 
 class Allowance(Section):
+    """Images that one expectation is told to let through, and the reason."""
+
     expectation: str
     images: str
     reason: Annotated[str, Field(min_length=1)]
 
 
 class Validate(Section):
+    """The limits that `validate` judges images and masks by."""
+
     min_side_px: Positive
     max_aspect: Annotated[float, Field(ge=1)]
     min_luminance: Annotated[float, Field(ge=0, le=255)]
@@ -64,11 +86,15 @@ class Validate(Section):
 
 
 class CropSize(Section):
+    """Height and width of a training view."""
+
     height_px: Annotated[int, Field(ge=32)]
     width_px: Annotated[int, Field(ge=32)]
 
 
 class Augment(Section):
+    """The training views, and where they are kept."""
+
     policy: Spec
     crop: CropSize
     views: Positive
@@ -76,12 +102,16 @@ class Augment(Section):
 
 
 class PretrainLoad(Section):
+    """The pretrained weights, and what of them is used."""
+
     source: Spec
     part: Literal["all", "backbone"]
     initialisation: Spec
 
 
 class FineTune(Section):
+    """The training."""
+
     strategy: Spec
     losses: Annotated[list[dict[str, Any]], Field(min_length=1)]
     class_weights: Literal["none", "inverse", "effective", "median_frequency", "enet"]
@@ -105,12 +135,14 @@ class FineTune(Section):
 
     @model_validator(mode="after")
     def warmup_is_shorter_than_training(self) -> FineTune:
+        """Refuses a warm-up that leaves no epoch to train in."""
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be smaller than epochs ({self.epochs})")
         return self
 
     @model_validator(mode="after")
     def every_loss_has_a_weight(self) -> FineTune:
+        """Refuses a loss whose weight is missing or not positive."""
         weights = [loss.get("weight") for loss in self.losses]
         if not all(isinstance(weight, (int, float)) and weight > 0 for weight in weights):
             raise ValueError("each of losses needs a positive weight, as in {name: dice, weight: 0.5}")
@@ -118,16 +150,22 @@ class FineTune(Section):
 
 
 class Predict(Section):
+    """How large an image may be before it is tiled."""
+
     max_pixels: Annotated[int, Field(ge=65536)]
     overlap_px: Count
 
 
 class TestTime(Section):
+    """The scaled and mirrored copies of an image whose probabilities are averaged."""
+
     scales: Annotated[list[Annotated[float, Field(ge=0.25, le=4)]], Field(min_length=1)]
     flip: bool
 
 
 class Evaluate(Section):
+    """How the model is scored."""
+
     split: Literal["test", "val"]
     batch_size: Positive
     bootstrap_samples: Positive
@@ -138,6 +176,8 @@ class Evaluate(Section):
 
 
 class Export(Section):
+    """The exported file, and how far it may differ from the model."""
+
     weights_dtype: Literal["float32", "float16"]
     opset: Annotated[int, Field(ge=17)]
     parity_images: Positive
@@ -147,7 +187,7 @@ class Export(Section):
 
 
 class Promotion(Section):
-    """What `graft promote` asks of a model; no stage reads it."""
+    """The rules a model has to pass before `graft promote` makes it champion; no stage reads them."""
 
     min_score: Fraction
     margin: Fraction

@@ -14,8 +14,8 @@ from graft.foundation.errors import GraftError
 from graft.foundation.installation import PIPELINE
 from graft.models.architectures import resolve_model
 from graft.models.weights import WEIGHTS
-from graft.params.params_file import read_tree
 from graft.params.sections import Section, Spec
+from graft.params.yaml_tree import read_tree
 
 if TYPE_CHECKING:
     from ruamel.yaml.comments import CommentedSeq

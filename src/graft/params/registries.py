@@ -1,0 +1,126 @@
+"""The choices in `params.yaml`: which registry each one names an entry of, and its options in full."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from graft.foundation.choices import Choice, resolve
+from graft.foundation.class_map import TASKS
+from graft.foundation.errors import GraftError
+from graft.params.sections import Params
+
+# Key in params.yaml -> (module, name) of its registry, imported only when a choice is resolved.
+REGISTRIES = {
+    "model": ("graft.models.architectures", "MODELS"),
+    "preprocess.resize": ("graft.data.resize", "RESIZES"),
+    "ingest.source": ("graft.data.formats", "FORMATS"),
+    "augment.policy": ("graft.data.augmentations", "POLICIES"),
+    "pretrain_load.source": ("graft.models.weights", "WEIGHTS"),
+    "pretrain_load.initialisation": ("graft.models.initialisations", "INITIALISATIONS"),
+    "fine_tune.sampling": ("graft.training.sampling", "SAMPLINGS"),
+    "fine_tune.mixing": ("graft.training.mixing", "MIXINGS"),
+    "fine_tune.strategy": ("graft.training.strategies", "STRATEGIES"),
+    "fine_tune.losses": ("graft.training.losses", "LOSSES"),
+    "fine_tune.optimizer": ("graft.training.optimizers", "OPTIMIZERS"),
+    "fine_tune.schedule": ("graft.training.schedules", "SCHEDULES"),
+}
+
+
+def resolve_choices(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:
+    """Resolves every choice of these sections; returns each with all its options, by its key in the file.
+
+    Raises:
+        GraftError: A choice or an option does not exist or has the wrong type; all of them are listed.
+    """
+    resolved: dict[str, Any] = {}
+    problems: list[GraftError] = []
+    for key in (key for key in REGISTRIES if key.split(".")[0] in sections):
+        try:
+            choices = [resolve_choice(key, spec, params.task) for spec in _specs(params, key)]
+            resolved[key] = choices if key == "fine_tune.losses" else choices[0]
+        except GraftError as error:
+            problems.append(error)
+    if problems:
+        raise problems[0] if len(problems) == 1 else GraftError.of_all("choices that cannot be used", problems)
+    return resolved
+
+
+def expand_sections(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:
+    """The values of these sections as plain data, every choice with all its options."""
+    expanded = {name: _as_data(params.section(name)) for name in sections}
+    for key, value in resolve_choices(params, sections).items():
+        section, _, field = key.partition(".")
+        if field:
+            expanded[section][field] = value
+        else:
+            expanded[section] = value
+    return expanded
+
+
+def resolve_choice(key: str, spec: Any, task: str | None) -> dict[str, Any]:
+    """Resolves one choice; returns its name with all its options.
+
+    Args:
+        key: Place of the choice in the file, a key of `REGISTRIES`.
+        spec: Name of the entry, or a mapping of its name and options.
+        task: Task of the params file.
+
+    Raises:
+        GraftError: The entry or an option does not exist, has the wrong type, or is not for this task.
+    """
+    module_name, name = REGISTRIES[key]
+    module = importlib.import_module(module_name)
+    registry = getattr(module, name)
+    if key == "model":
+        registry = registry[task]
+    extra = {}
+    if key == "fine_tune.losses":
+        extra = {option: value for option, value in spec.items() if option == "weight"}
+        spec = {option: value for option, value in spec.items() if option != "weight"}
+    choice: Choice = resolve(registry, spec, where=key)
+    _refuse_other_task(choice, getattr(module, "TASKS", None), task, key)
+    return {**choice.as_dict(), **extra}
+
+
+def written_choices(values: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...], str, Any]]:
+    """Finds the choices in a file that may break other rules; anything without the form of a choice is left out.
+
+    Yields:
+        The place of the choice, its key in `REGISTRIES`, and its name or its mapping.
+    """
+    for key in REGISTRIES:
+        if key == "model" and values.get("task") not in TASKS:
+            continue
+        place = tuple(key.split("."))
+        value: Any = values
+        for part in place:
+            value = value.get(part) if isinstance(value, dict) else None
+        if isinstance(value, list):
+            yield from (((*place, number), key, spec) for number, spec in enumerate(value) if isinstance(spec, dict))
+        elif isinstance(value, (str, dict)) and key != "fine_tune.losses":
+            yield place, key, value
+
+
+def _refuse_other_task(choice: Choice, served: Any, task: Any, key: str) -> None:
+    """Refuses an entry whose tasks, in the table TASKS of its registry if there is one, do not include this one."""
+    if isinstance(served, dict) and task in TASKS and task not in served[choice.name]:
+        raise GraftError(
+            f"{key} {choice.name} is not for {task}",
+            rule=f"it serves {' and '.join(served[choice.name])}",
+            remedy=f"one of {', '.join(name for name, tasks in served.items() if task in tasks)}",
+        )
+
+
+def _specs(params: Params, key: str) -> list[Any]:
+    section, _, field = key.partition(".")
+    value = params.section(section)
+    value = getattr(value, field) if field else value
+    return value if isinstance(value, list) else [value]
+
+
+def _as_data(value: Any) -> Any:
+    return value.model_dump() if isinstance(value, BaseModel) else value

@@ -1,0 +1,99 @@
+"""YAML files that people write: read and written back with their comments, and with the line of every key."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import ScalarNode
+from ruamel.yaml.representer import RoundTripRepresenter
+
+from graft.foundation.errors import GraftError
+
+
+def read_tree(path: Path) -> CommentedMap:
+    """Reads a YAML file together with its comments and line numbers.
+
+    Raises:
+        GraftError: The file is missing, is not YAML, or is not a mapping.
+    """
+    try:
+        tree = YAML().load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        remedy = "run graft in the root of your project, or write a params.yaml with: graft recipe use NAME"
+        raise GraftError("file not found", where=path, remedy=remedy) from None
+    except UnicodeDecodeError as error:
+        raise GraftError(f"not UTF-8 text ({error})", where=path, remedy="save it as UTF-8") from None
+    except MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise GraftError(f"not valid YAML: {error.problem}", where=f"{path}:{line}", remedy="fix this line") from None
+    except YAMLError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise GraftError(f"not valid YAML: {reason}", where=path, remedy="fix the file") from None
+    if not isinstance(tree, CommentedMap):
+        raise GraftError("holds no sections", where=path, remedy="compare it with: graft recipe show scenes-night-rain")
+    return tree
+
+
+def dump_tree(tree: Any, *, flow: bool = False) -> str:
+    """The text of a tree, comments included.
+
+    Args:
+        tree: Plain data, or a tree that `read_tree` read.
+        flow: Whether plain mappings are written on one line.
+    """
+    yaml = YAML()
+    yaml.default_flow_style = flow
+    yaml.width = 4096  # a line stays a line
+    yaml.representer.add_representer(type(None), _represent_none)
+    stream = io.StringIO()
+    yaml.dump(tree, stream)
+    return stream.getvalue()
+
+
+def write_tree(path: Path, tree: CommentedMap) -> None:
+    """Replaces a file by a tree that `read_tree` read and somebody changed."""
+    write_text(path, dump_tree(tree))
+
+
+def write_text(path: Path, text: str) -> None:
+    """Replaces a file in one step, so that no reader sees half of it."""
+    pending = path.with_name(f".tmp-{path.name}")
+    pending.write_text(text, encoding="utf-8")
+    pending.replace(path)
+
+
+def plain(node: Any) -> Any:
+    """The values of a tree without comments, as ordinary dicts, lists and scalars."""
+    if isinstance(node, Mapping):
+        return {str(key): plain(value) for key, value in node.items()}
+    if isinstance(node, list):
+        return [plain(value) for value in node]
+    for kind in (bool, int, float, str):
+        if isinstance(node, kind):
+            return kind(node)
+    return node
+
+
+def line_of(tree: CommentedMap, place: tuple[Any, ...]) -> int:
+    """The line of the deepest part of `place` that exists in the file; the first line is 1."""
+    line = 1
+    node: Any = tree
+    for part in place:
+        if isinstance(node, CommentedMap) and part in node:
+            line = node.lc.key(part)[0] + 1
+        elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
+            line = node.lc.item(part)[0] + 1
+        else:
+            return line
+        node = node[part]
+    return line
+
+
+def _represent_none(representer: RoundTripRepresenter, _: None) -> ScalarNode:
+    return representer.represent_scalar("tag:yaml.org,2002:null", "null")
