@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rebuilds the bundled weights with this very pipeline and installs them; interrupt it and run it again to go on.
+# Rebuilds the bundled weights with this pipeline and installs them; an interrupted run continues when started again.
 # It works in a clone of the last commit, so that the record names code that can be found.
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -1,13 +1,13 @@
 """`make zoo`: pretrains a zoo of small segmenters with this very pipeline, for `graft select` where nothing downloads.
 
-Three architectures, each on day scenes, on mixed weather, and on day scenes for a quarter of the schedule; beside them
-each from random initialisation, the control that every other should beat. Interrupt it and run it again to go on: a
-finished candidate is not made again, DVC brings back stages that are done, and fine-tune resumes where it was.
+Three architectures are each trained on day scenes, on mixed weather, and on day scenes for a quarter of the schedule.
+Each also appears with random initialisation, the control that every other candidate should beat. An interrupted run
+continues when it is started again: finished candidates are kept, DVC restores finished stages, and fine-tune resumes.
 
-At full size: 1,500 scenes of 192 × 128 px, 8 epochs. Sides are multiples of 32, so that no architecture pads. A step of
-16 images takes 0.7 to 1.4 s of one core: 50 minutes for the 9 trainings on two idle cores, and about 15 for drawing,
-augmenting, scoring and starting up; build/zoo takes 2 GB meanwhile. GRAFT_ZOO_SCALE=tiny makes worthless ones of a few
-scenes, to try the way; `python pipeline/recipes/zoo.py 'lraspp-*'` makes those whose name fits.
+Full size is 1,500 scenes of 192 × 128 px for 8 epochs. Sides are multiples of 32, so that no architecture pads. A step
+of 16 images takes 0.7 to 1.4 s on one core: 50 minutes for the 9 trainings on two idle cores, and about 15 for drawing,
+augmenting, scoring and starting up; build/zoo takes 2 GB in the meantime. GRAFT_ZOO_SCALE=tiny makes useless candidates
+from a few scenes, to test the procedure; `python pipeline/recipes/zoo.py 'lraspp-*'` makes only those whose name fits.
 """
 
 from __future__ import annotations
@@ -41,14 +41,15 @@ ARCHITECTURES = {
     "unet-mobilenetv3-small": {"name": "unet", "encoder": "tu-mobilenetv3_small_100"},
 }
 MIXED = "day,dusk,night,rain,fog,snow,night_rain"
-# Name: domains, share of the epochs. In an order in which DVC draws each set of scenes once.
+# Name -> (domains, share of the epochs), in an order in which DVC draws each set of scenes only once.
 SCHOOLINGS = {"day": ("day", 1.0), "day-quarter": ("day", 0.25), "mixed": (MIXED, 1.0)}
 
 SCALES: dict[str, dict[str, Any]] = {
     "full": {"num_train": 1500, "num_val": 60, "num_test": 100, "width_px": 192, "height_px": 128, "epochs": 8},
     "tiny": {"num_train": 8, "num_val": 4, "num_test": 4, "width_px": 96, "height_px": 64, "epochs": 4},
 }
-KEPT = {
+# File of a candidate -> output of the pipeline that it is a copy of.
+FILES = {
     "weights.safetensors": "models/fine_tuned/model.safetensors",
     "spec.json": "models/fine_tuned/spec.json",
     "metrics.json": "reports/evaluation/metrics.json",
@@ -58,25 +59,25 @@ KEPT = {
 
 
 def main(pattern: str = "*") -> None:
-    """Makes the candidates whose name fits the pattern, and the list of all that are there."""
-    plans = planned(os.environ.get("GRAFT_ZOO_SCALE", "full"))
+    """Makes the candidates whose name fits the pattern, then the list of all finished candidates."""
+    plans = make_plans(os.environ.get("GRAFT_ZOO_SCALE", "full"))
     ZOO.mkdir(exist_ok=True)
     wanted = {name: plan for name, plan in plans.items() if fnmatch(name, pattern)}
-    with alone():
+    with lock_zoo():
         for name, plan in progress(wanted.items(), "Making the zoo", total=len(wanted), unit="candidate"):
-            if is_made(name, plan):
-                say(f"{name}: is here already")
+            if is_finished(name, plan):
+                say(f"{name}: finished already")
             else:
                 make(name, plan)
-        write_candidates([name for name, plan in plans.items() if is_made(name, plan)])
+        write_candidates([name for name, plan in plans.items() if is_finished(name, plan)])
     print(
         f"zoo: {len(list(ZOO.glob('*/card.json')))} models in {ZOO}; next: graft select zoo/candidates.yaml --verify 4"
     )
 
 
 @contextmanager
-def alone() -> Iterator[None]:
-    """Refuses to work beside another make zoo, whose params it would change."""
+def lock_zoo() -> Iterator[None]:
+    """Refuses to run while another make zoo is running, whose params it would change."""
     from filelock import FileLock, Timeout
 
     WORK.parent.mkdir(exist_ok=True)
@@ -84,22 +85,22 @@ def alone() -> Iterator[None]:
         with FileLock(WORK.with_suffix(".lock"), timeout=0):
             yield
     except Timeout:
-        raise GraftError("another make zoo is under way", where=WORK, remedy="wait for it to end") from None
+        raise GraftError("another make zoo is running", where=WORK, remedy="wait for it to end") from None
 
 
-def planned(scale: str) -> dict[str, dict[str, Any]]:
-    """What each candidate's params are, by name."""
+def make_plans(scale: str) -> dict[str, dict[str, Any]]:
+    """The changes to the recipe that make each candidate, by name."""
     if scale not in SCALES:
         raise GraftError(f"GRAFT_ZOO_SCALE is {scale!r}", rule=f"it is one of {', '.join(SCALES)}")
     return {
-        f"{architecture}-{schooling}": changes(architecture, schooling, scale)
+        f"{architecture}-{schooling}": make_plan(architecture, schooling, scale)
         for schooling in SCHOOLINGS
         for architecture in ARCHITECTURES
     }
 
 
-def changes(architecture: str, schooling: str, scale: str) -> dict[str, Any]:
-    """What a candidate's params differ in from the recipe that made the bundled weights, by dotted key."""
+def make_plan(architecture: str, schooling: str, scale: str) -> dict[str, Any]:
+    """The changes that turn the recipe of the bundled weights into a candidate's params, by dotted key."""
     size = dict(SCALES[scale])
     domain, share = SCHOOLINGS[schooling]
     epochs = round(size.pop("epochs") * share)
@@ -116,7 +117,7 @@ def changes(architecture: str, schooling: str, scale: str) -> dict[str, Any]:
 
 
 def write_params(plan: dict[str, Any], path: Path) -> None:
-    """Writes the whole params file of a candidate."""
+    """Writes and checks the complete params file of a candidate."""
     tree = compose(BASE)
     for key, value in plan.items():
         *sections, last = key.split(".")
@@ -144,15 +145,15 @@ def make(name: str, plan: dict[str, Any]) -> None:
     pending, place = ZOO / f".tmp-{name}", ZOO / name
     shutil.rmtree(pending, ignore_errors=True)
     pending.mkdir()
-    for target, source in KEPT.items():
+    for target, source in FILES.items():
         shutil.copyfile(WORK / source, pending / target)
-    write_json(pending / "card.json", card(name, plan, pending))
+    write_json(pending / "card.json", make_card(name, plan, pending))
     shutil.rmtree(place, ignore_errors=True)
     pending.rename(place)
 
 
-def card(name: str, plan: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What a candidate is, how it was made and how good it is on its own test scenes."""
+def make_card(name: str, plan: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """The card of a candidate: the model, how it was made, and its score on its own test scenes."""
     return {
         "name": name,
         "sha256": sha256_of(folder / "weights.safetensors"),
@@ -166,8 +167,8 @@ def card(name: str, plan: dict[str, Any], folder: Path) -> dict[str, Any]:
     }
 
 
-def is_made(name: str, plan: dict[str, Any]) -> bool:
-    """Whether a candidate is here, whole, and made to this plan."""
+def is_finished(name: str, plan: dict[str, Any]) -> bool:
+    """Tells whether a candidate is complete and was made by this plan."""
     if not (ZOO / name / "card.json").is_file():
         return False
     known = read_json(ZOO / name / "card.json")
@@ -175,10 +176,10 @@ def is_made(name: str, plan: dict[str, Any]) -> bool:
     return known["plan"] == content_digest(plan) and weights.is_file() and sha256_of(weights) == known["sha256"]
 
 
-def write_candidates(made: list[str]) -> None:
-    """Writes the list that `graft select` reads: what was made, and each architecture from random initialisation."""
+def write_candidates(names: list[str]) -> None:
+    """Writes the list that `graft select` reads: these candidates, and each architecture with random initialisation."""
     entries: list[dict[str, Any]] = []
-    for name in made:
+    for name in names:
         known = read_json(ZOO / name / "card.json")
         path = f"{ZOO.name}/{name}/weights.safetensors"
         source = {"name": "file", "path": path, "sha256": known["sha256"], "licence": known["licence"]}
@@ -194,7 +195,7 @@ def write_candidates(made: list[str]) -> None:
 
 
 def git(*arguments: str) -> str:
-    """Runs git in the clone."""
+    """Runs git in the clone; returns its output."""
     return subprocess.run(["git", *arguments], cwd=WORK, check=True, capture_output=True, text=True).stdout.strip()
 
 
@@ -204,4 +205,4 @@ if __name__ == "__main__":
     except (GraftError, subprocess.CalledProcessError) as error:
         sys.exit(f"zoo: {error}")
     except KeyboardInterrupt:
-        sys.exit("zoo: interrupted; run make zoo again to go on")
+        sys.exit("zoo: interrupted; run make zoo again to continue")

@@ -539,8 +539,8 @@ def test_a_selection_is_logged_once_and_a_silent_server_is_a_warning(tmp_path, m
 
 
 def test_the_zoo_plans_nine_candidates_whose_params_hold(tmp_path):
-    plans = zoo.planned("full")
-    assert len(plans) == len(zoo.planned("tiny")) == 9
+    plans = zoo.make_plans("full")
+    assert len(plans) == len(zoo.make_plans("tiny")) == 9
     for name in ("lraspp-day", "unet-mobilenetv3-small-day-quarter", "fpn-mobilenetv3-small-mixed"):
         zoo.write_params(plans[name], tmp_path / f"{name}.yaml")
     whole = load_params(tmp_path / "lraspp-day.yaml")
@@ -550,33 +550,33 @@ def test_the_zoo_plans_nine_candidates_whose_params_hold(tmp_path):
     assert quarter.ingest == whole.ingest != mixed.ingest
     assert whole.pretrain_load.source == {"name": "none"}
     with pytest.raises(GraftError, match=r"GRAFT_ZOO_SCALE is 'huge'. Rule: it is one of full, tiny"):
-        zoo.planned("huge")
+        zoo.make_plans("huge")
 
 
 def test_two_zoos_are_not_made_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(zoo, "WORK", tmp_path / "build/zoo")
-    with zoo.alone(), pytest.raises(GraftError, match="another make zoo is under way"), zoo.alone():
+    with zoo.lock_zoo(), pytest.raises(GraftError, match="another make zoo is running"), zoo.lock_zoo():
         pass
 
 
 def test_the_list_of_the_zoo_holds_what_is_whole_and_the_controls(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(zoo, "ZOO", tmp_path / "zoo")
-    plans = zoo.planned("tiny")
+    plans = zoo.make_plans("tiny")
     folder = tmp_path / "zoo/lraspp-day"
     folder.mkdir(parents=True)
     (folder / "weights.safetensors").write_bytes(b"weights")
     (folder / "metrics.json").write_text('{"mean_iou": 0.5}')
     monkeypatch.setattr(zoo, "WORK", Path(__file__).resolve().parents[2])
-    zoo.write_json(folder / "card.json", zoo.card("lraspp-day", plans["lraspp-day"], folder))
-    assert zoo.is_made("lraspp-day", plans["lraspp-day"])
-    assert not zoo.is_made("lraspp-day", zoo.planned("full")["lraspp-day"])
+    zoo.write_json(folder / "card.json", zoo.make_card("lraspp-day", plans["lraspp-day"], folder))
+    assert zoo.is_finished("lraspp-day", plans["lraspp-day"])
+    assert not zoo.is_finished("lraspp-day", zoo.make_plans("full")["lraspp-day"])
     zoo.write_candidates(["lraspp-day"])
     found = read_candidates(tmp_path / "zoo", "segmentation")
     assert [one.name for one in found] == ["lraspp-day", *(f"{name}-random" for name in zoo.ARCHITECTURES)]
     assert published_score(found[0]).value == 0.5
     assert absence(found[0]) is None
     (folder / "weights.safetensors").write_bytes(b"other")
-    assert not zoo.is_made("lraspp-day", plans["lraspp-day"])
+    assert not zoo.is_finished("lraspp-day", plans["lraspp-day"])
     (folder / "weights.safetensors").unlink()
     assert absence(found[0]).endswith(" at zoo/lraspp-day/weights.safetensors")
