@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from graft.foundation.content import listing, read_json, write_json
+from graft.foundation.content import listing, read_json, replace_file, write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import say, seconds_in_loops
 from graft.params.params_file import load_params
@@ -145,18 +145,13 @@ def is_done(sealed: records.Seal) -> bool:
 
 def write_record(sealed: records.Seal, outputs: dict[str, dict[str, str]], metrics: dict[str, float]) -> None:
     """Writes the record of a stage in one step."""
-    path = sealed.stage.record
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pending = path.parent / f".tmp-{path.name}"
-    sealed.write_record(pending, outputs, metrics)
-    pending.replace(path)
+    with replace_file(sealed.stage.record) as pending:
+        sealed.write_record(pending, outputs, metrics)
 
 
 def measure(stage: str, facts: dict[str, float]) -> None:
     """Adds what a clock decided to `reports/measured/<stage>.json`."""
     path = records.MEASURED / f"{stage}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
     known = read_json(path) if path.is_file() else {}
-    pending = path.with_name(f".tmp-{path.name}")
-    write_json(pending, known | facts)
-    pending.replace(path)
+    with replace_file(path) as pending:
+        write_json(pending, known | facts)

@@ -7,15 +7,14 @@ supplies is positional in the entry's signature; its keyword-only arguments are 
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from graft.foundation.errors import GraftError
+from graft.foundation.errors import GraftError, suggest
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,11 @@ def resolve(registry: Mapping[str, Callable[..., Any]], spec: str | Mapping[str,
         raise GraftError(
             f"{where} has no choice named {name!r}",
             rule=f"the choices are {', '.join(sorted(registry))}",
-            remedy=resembling(str(name), registry),
+            remedy=suggest(str(name), registry),
         )
     entry = registry[name]
     rules = option_rules(entry)
-    problems = [
-        f"{where}.{key}: {name} has no such option; {resembling(key, rules)}" for key in given if key not in rules
-    ]
+    problems = [f"{where}.{key}: {name} has no such option; {suggest(key, rules)}" for key in given if key not in rules]
     options: dict[str, Any] = {}
     for key, (rule, default) in rules.items():
         if key not in given and default is inspect.Parameter.empty:
@@ -68,6 +65,26 @@ def resolve(registry: Mapping[str, Callable[..., Any]], spec: str | Mapping[str,
     return Choice(name, entry, options)
 
 
+def check_task(choice: Choice, served: Mapping[str, Sequence[str]], task: str, *, where: str) -> None:
+    """Refuses a choice that does not serve the task.
+
+    Args:
+        choice: Entry of a registry.
+        served: Tasks that each entry of the registry serves, by name: the `TASKS` of its folder.
+        task: Task of `params.yaml`.
+        where: Key in `params.yaml` that the choice stands under.
+
+    Raises:
+        GraftError: The task is none of those that the choice serves.
+    """
+    if task not in served[choice.name]:
+        raise GraftError(
+            f"{where} {choice.name} is not for {task}",
+            rule=f"it serves {' and '.join(served[choice.name])}",
+            remedy=f"one of {', '.join(name for name, tasks in served.items() if task in tasks)}",
+        )
+
+
 def option_rules(entry: Callable[..., Any]) -> dict[str, tuple[TypeAdapter[Any], Any]]:
     """The options of an entry: name to (rule, default), read off its keyword-only arguments."""
     hints = get_type_hints(entry, include_extras=True)
@@ -76,12 +93,6 @@ def option_rules(entry: Callable[..., Any]) -> dict[str, tuple[TypeAdapter[Any],
         for name, parameter in inspect.signature(entry).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
-
-
-def resembling(name: str, known: Mapping[str, Any]) -> str:
-    """A sentence that answers a misspelt name with the one it resembles, or with all there are."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(known)) or 'none'}"
 
 
 def _rule(hint: Any) -> TypeAdapter[Any]:

@@ -1,15 +1,44 @@
-"""Content as bytes and keys: JSON with one spelling, digests of files and folders, seeds from content."""
+"""Content as bytes and keys: files replaced in one step, JSON with one spelling, digests, seeds from content."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from graft.foundation.errors import GraftError
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yields a path to write to; what is written there takes the place of `path` in one step, or not at all.
+
+    When the block ends well, a reader (or a machine whose power failed) finds either the old file or the whole new one;
+    when it raises, `path` stays as it was. Missing parent folders are made.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pending = path.with_name(f".tmp-{os.getpid()}-{path.name}")  # two processes may write the same file at once
+    try:
+        yield pending
+        _flush(pending)  # the bytes are on the disk before the name leads to them
+        pending.replace(path)
+        _flush(path.parent)
+    finally:
+        pending.unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    """Waits until a file, or the list of names of a folder, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def write_json(path: Path, content: Any) -> None:

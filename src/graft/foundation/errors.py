@@ -1,8 +1,10 @@
-"""The one exception of Graft that a person can do something about."""
+"""The one exception of Graft that a person can do something about, and the hint that answers a misspelt name."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import Self
 
 
 class GraftError(Exception):
@@ -27,8 +29,20 @@ class GraftError(Exception):
             return "\n".join(parts)
         return " ".join(part if part.endswith("?") else f"{part.rstrip('.')}." for part in parts)
 
+    def at(self, where: object) -> Self:
+        """The same error with `where` as its place."""
+        return type(self)(self.what, where=where, rule=self.rule, remedy=self.remedy)
+
     @classmethod
     def of_all(cls, what: str, problems: Sequence[object], *, remedy: str | None = None) -> GraftError:
         """One error that lists every problem found, a line each."""
         lines = "\n".join("  - " + str(problem).replace("\n", "\n    ") for problem in problems)
         return cls(f"{what} ({len(problems)}):\n{lines}", remedy=remedy)
+
+
+def suggest(name: str, known: Iterable[str], *, otherwise: str | None = None) -> str:
+    """A remedy for a misspelt name: the known name it resembles, or else `otherwise` (by default all known names)."""
+    names = list(known)
+    if close := difflib.get_close_matches(name, names, n=1):
+        return f"did you mean {close[0]!r}?"
+    return otherwise or f"known: {', '.join(sorted(names)) or 'none'}"

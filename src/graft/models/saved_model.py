@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from graft.foundation.class_map import RGB
-from graft.foundation.content import read_json, write_json
+from graft.foundation.content import read_json, replace_file, write_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, build
 
@@ -126,9 +126,8 @@ def save_state(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, A
     # safetensors refuses channels-last tensors and tensors that share memory.
     plain = {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state.items()}
     text = json.dumps(metadata, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    partial = path.with_name(f"{path.name}.partial")
-    partial.write_bytes(save(plain, {METADATA_KEY: text}))
-    partial.replace(path)
+    with replace_file(path) as pending:
+        pending.write_bytes(save(plain, {METADATA_KEY: text}))
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -10,8 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from ruamel.yaml.comments import CommentedMap
 
-from graft.foundation.choices import resembling
-from graft.foundation.errors import GraftError
+from graft.foundation.errors import GraftError, suggest
 from graft.params.registries import resolve_choice, written_choices
 from graft.params.sections import Params, Section
 from graft.params.yaml_tree import line_of, plain, read_tree
@@ -50,11 +49,9 @@ def check_file(path: Path) -> None:
         try:
             resolve_choice(key, spec, values.get("task"))
         except GraftError as error:
-            error.where = f"{path}:{line_of(tree, place)}"
-            problems.append(error)
+            problems.append(error.at(f"{path}:{line_of(tree, place)}"))
     for place, disagreement in _disagreements(values) if not problems else ():
-        disagreement.where = f"{path}:{line_of(tree, place)}"
-        problems.append(disagreement)
+        problems.append(disagreement.at(f"{path}:{line_of(tree, place)}"))
     if problems:
         raise GraftError.of_all(f"{path} breaks the rules", problems)
 
@@ -69,7 +66,7 @@ def unknown_key(place: tuple[Any, ...], where: str) -> GraftError:
     section: type[Section] = Params
     for part in place[:-1]:
         section = section.subsections().get(part, section)
-    remedy = resembling(str(place[-1]), dict.fromkeys(section.keys()))
+    remedy = suggest(str(place[-1]), section.keys())
     return GraftError(f"{'.'.join(map(str, place))} is not a known key", where=where, remedy=remedy)
 
 

@@ -13,9 +13,8 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from graft.foundation.choices import resembling
-from graft.foundation.content import content_digest, read_json
-from graft.foundation.errors import GraftError
+from graft.foundation.content import content_digest, read_json, replace_file
+from graft.foundation.errors import GraftError, suggest
 from graft.foundation.installation import PIPELINE
 from graft.params.params_file import PARAMS_FILE, unknown_key
 from graft.params.sections import Params, Section
@@ -40,7 +39,7 @@ def find_recipe(name: str, folder: Path = FOLDER) -> Path:
     """
     known = list_recipes(folder)
     if name not in known:
-        raise GraftError(f"there is no recipe named {name!r}", where=folder, remedy=resembling(name, known))
+        raise GraftError(f"there is no recipe named {name!r}", where=folder, remedy=suggest(name, known))
     return known[name]
 
 
@@ -127,7 +126,8 @@ def use(name: str, *, force: bool = False, params_file: Path = PARAMS_FILE, fold
                     remedy=f"copy it elsewhere, or run graft recipe use {name} --force, which keeps it as "
                     f"{params_file}.before",
                 )
-            shutil.copy2(params_file, f"{params_file}.before")
+            with replace_file(Path(f"{params_file}.before")) as pending:
+                shutil.copy2(params_file, pending)
             kept = f"; the old file is {params_file}.before"
     write_text(params_file, text)
     return f"{params_file} is the recipe {name} now{kept}. Look at ingest.root, then run: dvc repro"
@@ -160,7 +160,7 @@ def _read_lineage(name: str, folder: Path) -> list[tuple[Path, CommentedMap]]:
         base = tree["base"]
         where, known = f"{path}:{line_of(tree, ('base',))}", list_recipes(folder)
         if not isinstance(base, str) or base not in known:
-            raise GraftError(f"there is no recipe named {base!r}", where=where, remedy=resembling(str(base), known))
+            raise GraftError(f"there is no recipe named {base!r}", where=where, remedy=suggest(str(base), known))
         if base in read:
             circle = " → ".join([*list(read)[list(read).index(base) :], base])
             what = f"each of these recipes is based on the next: {circle}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from graft.foundation.choices import Choice, resolve
+from graft.foundation.choices import Choice, check_task, resolve
 from graft.foundation.class_map import TASKS
 from graft.foundation.errors import GraftError
 from graft.params.sections import Params
@@ -82,7 +82,9 @@ def resolve_choice(key: str, spec: Any, task: str | None) -> dict[str, Any]:
         extra = {option: value for option, value in spec.items() if option == "weight"}
         spec = {option: value for option, value in spec.items() if option != "weight"}
     choice: Choice = resolve(registry, spec, where=key)
-    _refuse_other_task(choice, getattr(module, "TASKS", None), task, key)
+    served = getattr(module, "TASKS", None)  # absent where every entry serves both tasks
+    if isinstance(served, dict) and task in TASKS:
+        check_task(choice, served, task, where=key)
     return {**choice.as_dict(), **extra}
 
 
@@ -103,16 +105,6 @@ def written_choices(values: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...]
             yield from (((*place, number), key, spec) for number, spec in enumerate(value) if isinstance(spec, dict))
         elif isinstance(value, (str, dict)) and key != "fine_tune.losses":
             yield place, key, value
-
-
-def _refuse_other_task(choice: Choice, served: Any, task: Any, key: str) -> None:
-    """Refuses an entry whose tasks, in the table TASKS of its registry if there is one, do not include this one."""
-    if isinstance(served, dict) and task in TASKS and task not in served[choice.name]:
-        raise GraftError(
-            f"{key} {choice.name} is not for {task}",
-            rule=f"it serves {' and '.join(served[choice.name])}",
-            remedy=f"one of {', '.join(name for name, tasks in served.items() if task in tasks)}",
-        )
 
 
 def _specs(params: Params, key: str) -> list[Any]:

@@ -13,6 +13,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 from ruamel.yaml.representer import RoundTripRepresenter
 
+from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
 
 
@@ -63,9 +64,8 @@ def write_tree(path: Path, tree: CommentedMap) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Replaces a file in one step, so that no reader sees half of it."""
-    pending = path.with_name(f".tmp-{path.name}")
-    pending.write_text(text, encoding="utf-8")
-    pending.replace(path)
+    with replace_file(path) as pending:
+        pending.write_text(text, encoding="utf-8")
 
 
 def plain(node: Any) -> Any:

@@ -5,7 +5,6 @@ The eleven classes are CamVid's (Brostow et al. 2009, in the order of SegNet's s
 
 from __future__ import annotations
 
-import difflib
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from graft.foundation.errors import GraftError
+from graft.foundation.errors import GraftError, suggest
 from graft.scenes import buildings, furniture, ground, layout, people, sensor, vehicles, weather
 from graft.scenes.canvas import LIT, OVERSAMPLING, SKY, SKY_DEPTH_M, Canvas
 from graft.scenes.lighting import Lighting, light_scene
@@ -91,12 +90,10 @@ def render(seed: int, domain: str, index: int, *, width: int = 256, height: int 
 
 def _check(seed: int, domain: str, index: int, width: int, height: int) -> None:
     if domain not in DOMAINS:
-        close = difflib.get_close_matches(domain, DOMAINS, n=1, cutoff=0.4)
-        hint = f"did you mean '{close[0]}'? " if close else ""
         raise GraftError(
             f"unknown scenes domain '{domain}'",
-            rule="domains are named in graft.scenes.DOMAINS",
-            remedy=f"{hint}choose one of {', '.join(DOMAINS)}",
+            rule=f"the domains are {', '.join(DOMAINS)}",
+            remedy=suggest(domain, DOMAINS),
         )
     if min(seed, index) < 0:
         raise GraftError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from graft.foundation.class_map import RGB
-from graft.foundation.content import content_digest, content_seed
+from graft.foundation.content import content_digest, content_seed, replace_file
 from graft.foundation.progress import progress
 from graft.inference.image_to_logits import prepared
 from graft.inference.torch_runner import autocast, normalisation
@@ -114,15 +113,11 @@ def evidence(loaded: Loaded, points: Points, name: str, runtime: Runtime, *, cac
         with np.load(file, allow_pickle=False) as stored:
             return Evidence(stored["features"], stored.get("probabilities"))
     found = _computed(loaded, points, name, runtime)
-    cache.mkdir(parents=True, exist_ok=True)
     arrays: dict[str, Any] = {"features": found.features}
     if found.probabilities is not None:
         arrays["probabilities"] = found.probabilities
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    pending = file.with_suffix(".partial")
-    pending.write_bytes(buffer.getbuffer())
-    pending.replace(file)
+    with replace_file(file) as pending, pending.open("wb") as stream:
+        np.savez(stream, **arrays)
     return found
 
 

@@ -91,8 +91,7 @@ def read_candidates(path: Path, task: str) -> list[Candidate]:
             found.append(_candidate(entry, task))
         except GraftError as error:
             line = cast("CommentedSeq", listed).lc.item(number)[0] + 1
-            error.where = f"{file}:{line}"
-            problems.append(error)
+            problems.append(error.at(f"{file}:{line}"))
     names = [candidate.name for candidate in found]
     problems += [f"{file}: two candidates are named {name}" for name in dict.fromkeys(names) if names.count(name) > 1]
     if problems:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.foundation.choices import resolve
-from graft.foundation.content import content_digest, digest_of, read_json, write_json
+from graft.foundation.content import content_digest, digest_of, read_json, replace_file, write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress, say
 from graft.metrics.confusion import HEADLINE
@@ -88,8 +88,8 @@ def verify(
         file = folder / f"{digest}.json"
         if not file.is_file():
             score = _trained(one.candidate, params, brief, stages, workspace, RESUME / digest, downloads)
-            folder.mkdir(parents=True, exist_ok=True)
-            write_json(file, facts | {"score": score})
+            with replace_file(file) as pending:
+                write_json(pending, facts | {"score": score})
             shutil.rmtree(RESUME / digest, ignore_errors=True)
         one.verified = read_json(file)["score"]
     return said

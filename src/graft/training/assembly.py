@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from graft.data.views.view import Views
-from graft.foundation.choices import Choice, resolve
+from graft.foundation.choices import Choice, check_task, resolve
 from graft.foundation.class_map import ignored_target
 from graft.foundation.errors import GraftError
 from graft.inference.runtime import use_runtime
@@ -159,11 +159,6 @@ class Bench:
         return self._for_task("mixing", MIXINGS, MIXING_TASKS)
 
     def _for_task(self, key: str, registry: Registry, tasks: Mapping[str, Sequence[str]]) -> Choice:
-        choice, task = resolve(registry, getattr(self.params, key), where=f"fine_tune.{key}"), self.spec.task
-        if task not in tasks[choice.name]:
-            raise GraftError(
-                f"fine_tune.{key} {choice.name} is not for {task}",
-                rule=f"it serves {' and '.join(tasks[choice.name])}",
-                remedy=f"one of {', '.join(name for name, served in tasks.items() if task in served)}",
-            )
+        choice = resolve(registry, getattr(self.params, key), where=f"fine_tune.{key}")
+        check_task(choice, tasks, self.spec.task, where=f"fine_tune.{key}")
         return choice

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import time
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from graft.foundation.content import replace_file
 from graft.foundation.progress import say
 
 SECONDS_BETWEEN = 30.0
@@ -38,16 +38,11 @@ class Checkpoint:
         """Puts `state` (tensors, numbers, text, lists and dicts of them) in the last checkpoint's place, atomically."""
         if self.path is None:
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()
         torch.save({"identity": self.identity, "state": state}, content)
-        pending = self.path.with_name(f".tmp-{self.path.name}")
-        with pending.open("wb") as file:
+        with replace_file(self.path) as pending, pending.open("wb") as file:
             file.write(hashlib.sha256(content.getbuffer()).digest())
             file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        pending.replace(self.path)
         self._last = time.monotonic()
 
     def read(self) -> dict[str, Any] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
 import re
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from graft.data.expectations.rules import Rule
-from graft.foundation.errors import GraftError
+from graft.foundation.errors import GraftError, suggest
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,7 @@ def check_names(allow: Sequence[Any], names: Sequence[str]) -> None:
     problems = []
     for index, entry in enumerate(allow):
         if entry.expectation not in names:
-            close = difflib.get_close_matches(entry.expectation, names, n=1)
-            hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(sorted(names))}"
+            hint = suggest(entry.expectation, names)
             problems.append(f"validate.allow[{index}]: there is no expectation {entry.expectation!r}; {hint}")
     if problems:
         raise GraftError.of_all("validate.allow names expectations that do not exist", problems)

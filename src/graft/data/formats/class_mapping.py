@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from graft.data.formats.translation import VOID, Translation
-from graft.foundation.choices import resembling
+from graft.foundation.errors import suggest
 
 OTHERS = "*"
 
@@ -23,10 +23,10 @@ def mapped(
     ids = {name: id for id, name in enumerate(classes)}
     known = dict.fromkeys([*own, OTHERS])
     problems = [
-        f"{name}: the source has no such class; {resembling(name, known)}" for name in mapping if name not in known
+        f"{name}: the source has no such class; {suggest(name, known)}" for name in mapping if name not in known
     ]
     problems += [
-        f"{name}: {target!r} is none of the classes; {resembling(target, ids)}"
+        f"{name}: {target!r} is none of the classes; {suggest(target, ids)}"
         for name, target in mapping.items()
         if target is not None and target not in ids
     ]

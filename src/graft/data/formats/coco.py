@@ -13,9 +13,8 @@ from graft.data.formats.held_out import HeldOutFraction, TestFrom, with_test
 from graft.data.formats.layout import check_layout
 from graft.data.formats.listing import Entry, Listing, check_task, distinct_colors
 from graft.data.formats.translation import MOST_CLASSES, VOID, identity
-from graft.foundation.choices import resembling
 from graft.foundation.class_map import ClassMap
-from graft.foundation.errors import GraftError
+from graft.foundation.errors import GraftError, suggest
 
 FOLDER_OF = {"train": "train2017", "val": "val2017"}
 FILE_OF = {split: f"annotations/instances_{folder}.json" for split, folder in FOLDER_OF.items()}
@@ -68,7 +67,7 @@ def _chosen(read: Mapping[str, Annotations], names: Sequence[str] | None, backgr
     listed = read["train"].categories
     id_of_name = {name: id for id, name in listed.items()}
     names = [*listed.values()] if names is None else names
-    problems = [f"{name!r}: {resembling(name, id_of_name)}" for name in names if name not in id_of_name]
+    problems = [f"{name!r}: {suggest(name, id_of_name)}" for name in names if name not in id_of_name]
     twice = [name for name, number in Counter([*names, *([background] if background else [])]).items() if number > 1]
     problems += [f"{name!r} is there twice" for name in twice]
     if len(id_of_name) != len(listed) or read["val"].categories != listed:

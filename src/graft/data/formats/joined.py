@@ -14,9 +14,9 @@ from graft.data.formats.class_mapping import mapped, remapped
 from graft.data.formats.files import id_of
 from graft.data.formats.listing import Entry, Listing, Reader, distinct_colors
 from graft.data.formats.translation import Translation, Translations
-from graft.foundation.choices import resembling, resolve
+from graft.foundation.choices import resolve
 from graft.foundation.class_map import ClassMap
-from graft.foundation.errors import GraftError
+from graft.foundation.errors import GraftError, suggest
 
 
 @with_config(ConfigDict(extra="forbid", strict=True))
@@ -62,9 +62,7 @@ def _of_wrong_form(parts: list[dict[str, Any]]) -> list[str]:
 def _in_words(place: tuple[int | str, ...], kind: str, message: str) -> str:
     where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)
     unknown = kind == "extra_forbidden"
-    return (
-        f"sources{where}: {f'no such key; {resembling(str(place[-1]), Part.__annotations__)}' if unknown else message}"
-    )
+    return f"sources{where}: {f'no such key; {suggest(str(place[-1]), Part.__annotations__)}' if unknown else message}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

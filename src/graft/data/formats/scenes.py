@@ -11,9 +11,8 @@ from pydantic import Field
 
 from graft.data.formats.listing import Entry, Listing, distinct_colors
 from graft.data.formats.translation import identity
-from graft.foundation.choices import resembling
 from graft.foundation.class_map import SPLITS, ClassMap
-from graft.foundation.errors import GraftError
+from graft.foundation.errors import GraftError, suggest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +110,7 @@ def _known(domains: Sequence[str]) -> list[str]:
     from graft.scenes import DOMAINS
 
     names = [name.strip() for name in domains]
-    problems = [f"{name!r}: {resembling(name, DOMAINS)}" for name in names if name not in DOMAINS]
+    problems = [f"{name!r}: {suggest(name, DOMAINS)}" for name in names if name not in DOMAINS]
     problems += [f"{name!r} is listed twice" for name in sorted({name for name in names if names.count(name) > 1})]
     if problems or not names:
         raise GraftError.of_all(

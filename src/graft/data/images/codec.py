@@ -32,7 +32,7 @@ def opened(data: bytes, *, where: object = "image", max_pixels: int | None = Non
             check_size(image.size, where, max_pixels)
             yield image
     except GraftError as error:
-        raise GraftError(error.what, where=error.where or where, rule=error.rule, remedy=error.remedy) from None
+        raise error.at(error.where or where) from None
     except Image.UnidentifiedImageError:
         raise GraftError(f"not an image of a known kind (it begins with {data[:8]!r})", where=where) from None
     except MemoryError:

@@ -87,7 +87,7 @@ class Recipe:
         try:
             return apply(self.compose(), image, mask, content_seed(self.seed, "view", sample_id, k), self.channels)
         except GraftError as error:
-            raise GraftError(error.what, where=f"{sample_id}, view {k}", rule=error.rule, remedy=error.remedy) from None
+            raise error.at(f"{sample_id}, view {k}") from None
 
 
 @functools.lru_cache(maxsize=4)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import http.client
-import os
 import re
 import urllib.request
 from pathlib import Path
 
+from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.models.weights.source import verified_sha256
@@ -37,19 +37,14 @@ def fetch(url: str, path: Path, sha256: str | None) -> str:
     expected = sha256 or (in_name[1] if in_name else None)
     if path.is_file():
         return verified_sha256(path, expected)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _download(url, partial)
-        digest = verified_sha256(partial, expected)
-        partial.replace(path)
+        with replace_file(path) as pending:
+            _download(url, pending)
+            return verified_sha256(pending, expected)
     except (OSError, http.client.HTTPException) as error:
         raise GraftError(
             f"cannot download {url} ({error})", where=path, remedy=f"download it elsewhere and put it at {path}"
         ) from None
-    finally:
-        partial.unlink(missing_ok=True)
-    return digest
 
 
 def _download(url: str, path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import urllib.request
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 from pydantic import Field
 
 from graft.foundation.choices import Choice
-from graft.foundation.errors import GraftError
+from graft.foundation.errors import GraftError, suggest
 from graft.models.saved_model import load_state
 from graft.models.weights.download import SECONDS_TO_CONNECT, cache_folder, fetch
 from graft.models.weights.file import Sha256
@@ -139,9 +138,8 @@ def published(weights: str) -> PretrainedCfg:
     known = library.get_pretrained_cfg(weights) if library.is_model_pretrained(weights) else None
     if known is not None and known.hf_hub_id:
         return known
-    close = difflib.get_close_matches(weights, library.list_pretrained(), n=1)
     raise GraftError(
         f"timm publishes no weights {weights!r}",
         where="pretrain_load.source.weights",
-        remedy=f"did you mean {close[0]!r}?" if close else "graft models lists what there is",
+        remedy=suggest(weights, library.list_pretrained(), otherwise="graft models lists what there is"),
     )

@@ -6,8 +6,8 @@ import math
 from pathlib import Path
 from typing import Any
 
-from graft.foundation.choices import Choice, resembling
-from graft.foundation.errors import GraftError
+from graft.foundation.choices import Choice
+from graft.foundation.errors import GraftError, suggest
 from graft.models.weights.download import cache_folder, fetch
 from graft.models.weights.file import Sha256, read_checkpoint
 from graft.models.weights.source import Downloader, Source
@@ -77,7 +77,7 @@ def member(model: Choice, weights: str) -> Any:
         raise GraftError(
             f"torchvision has no weights {weights!r} for {model.name}",
             where="pretrain_load.source.weights",
-            remedy=resembling(weights, published),
+            remedy=suggest(weights, published),
         )
     return published[weights]
 

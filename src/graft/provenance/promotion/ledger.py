@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
 from graft.provenance import signatures
 from graft.provenance.tracking import registry
@@ -207,9 +208,8 @@ def write_copy(path: Path, entries: Sequence[Entry]) -> None:
     text = "".join(f"{line}\n" for line in lines)
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
-    pending = path.with_name(f".tmp-{path.name}")
-    pending.write_text(text, encoding="utf-8")
-    pending.replace(path)
+    with replace_file(path) as pending:
+        pending.write_text(text, encoding="utf-8")
 
 
 def read_copy(path: Path) -> list[Entry]:

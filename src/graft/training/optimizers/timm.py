@@ -8,8 +8,7 @@ from typing import Annotated, Any, cast
 import torch
 from pydantic import Field
 
-from graft.foundation.choices import resembling
-from graft.foundation.errors import GraftError
+from graft.foundation.errors import GraftError, suggest
 
 # Why some that timm lists are not offered, by how their names begin.
 LEFT_OUT = {
@@ -52,7 +51,7 @@ def timm(
         raise GraftError(
             f"fine_tune.optimizer.algorithm: timm has no optimizer {algorithm!r} that can be used here",
             rule=f"it {reason}" if listed and reason else "the names are those of timm.optim.list_optimizers",
-            remedy=f"one of {', '.join(offered)}" if listed else resembling(algorithm, dict.fromkeys(offered)),
+            remedy=f"one of {', '.join(offered)}" if listed else suggest(algorithm, offered),
         )
     return create_optimizer_v2(parameter_groups, algorithm, learning_rate, weight_decay)
 

@@ -10,8 +10,7 @@ import torch
 from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
-from graft.foundation.choices import resembling
-from graft.foundation.errors import GraftError
+from graft.foundation.errors import GraftError, suggest
 from graft.models.architectures.parts.pooling import MatrixPool, PooledBatchNorm
 from graft.models.architectures.parts.same_padding import fix_same_padding
 from graft.models.architectures.parts.timm_library import input_options, stride_of, timm_names
@@ -39,7 +38,7 @@ def known_encoder(name: str) -> str:
 
         encoders = dict.fromkeys(smp.encoders.get_encoder_names())
     if name not in encoders:
-        raise ValueError(f"segmentation-models-pytorch has no such encoder; {resembling(name, encoders)}")
+        raise ValueError(f"segmentation-models-pytorch has no such encoder; {suggest(name, encoders)}")
     return name
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from graft.foundation.choices import resembling
+from graft.foundation.errors import suggest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,7 +28,7 @@ def known_variant(name: str) -> str:
         ValueError: It has none; says which name it resembles.
     """
     if name not in (names := timm_names()):
-        raise ValueError(f"timm has no such model; {resembling(name, names)}")
+        raise ValueError(f"timm has no such model; {suggest(name, names)}")
     return name
 
 
