@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -238,9 +239,16 @@ def test_masks_of_every_kind_are_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options", "lossy"), [("JPEG", {}, True), ("WEBP", {}, True), ("WEBP", {"lossless": True}, False)]
+    ("kind", "options", "lossy"),
+    [
+        ("JPEG", {}, True),
+        ("WEBP", {}, True),
+        ("WEBP", {"lossless": True}, False),
+        ("TIFF", {"compression": "jpeg"}, True),
+        ("TIFF", {"compression": "tiff_lzw"}, False),
+    ],
 )
-def test_lossy_masks_are_named(kind: str, options: dict[str, bool], lossy: bool) -> None:
+def test_lossy_masks_are_named(kind: str, options: dict[str, Any], lossy: bool) -> None:
     data = encoded(Image.fromarray(np.eye(32, dtype=np.uint8) * 255), kind, **options)
     assert mask_facts(data, identity(2), "m", LIMIT)["mask_lossy"] is lossy
 

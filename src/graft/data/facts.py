@@ -24,6 +24,7 @@ PNG_ORIENTED_BY = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type exif")
 STACK_MODE = "stack"  # beside what Pillow calls modes
 BITS_PER_SAMPLE_TAG = 258
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "AVIF"})
+LOSSY_IN_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})  # as Pillow calls the compressions of a TIFF
 BLUE_GREEN_RED_LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
 # JPEG decodes to an eighth, a quarter or half of its size for little; every byte of the file is read all the same.
 REDUCED_GREY = (
@@ -139,7 +140,7 @@ def mask_facts(data: bytes, translation: Translation, where: str, max_pixels: in
         values = _mask_values(image, translation, data)
         translated = translation.apply(values)
         keep = image.mode == "L" and is_plain_png(image, data) and _same(values, translated)
-        lossy = image.format in LOSSY_FORMATS or (image.format == "WEBP" and b"VP8L" not in data[:64])
+        lossy = _is_lossy(image, data)
     mask = data if keep else encode_png(translated.mask)
     return {
         "mask": mask,
@@ -153,6 +154,12 @@ def mask_facts(data: bytes, translation: Translation, where: str, max_pixels: in
         "mask_unknown": translated.unknown,
         "mask_unknown_values": list(translated.unknown_values) or None,
     }
+
+
+def _is_lossy(image: Image.Image, data: bytes) -> bool:
+    if image.format == "TIFF":
+        return image.info.get("compression") in LOSSY_IN_TIFF
+    return image.format in LOSSY_FORMATS or (image.format == "WEBP" and b"VP8L" not in data[:64])
 
 
 def perceptual_hash(thumbnail: np.ndarray) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,12 +15,14 @@ import numpy as np
 from PIL import ImageOps
 
 from graft.data.images.codec import as_rgb, check_size, opened
-from graft.data.images.lzw import LZW, PLAIN, lzw_values
 from graft.foundation.errors import GraftError
 
 MOST_PART_BYTES = 120_000_000  # as the formats allow for a file
-DEFLATE = (8, 32946)
+PLAIN = 1
+BYTE_CODECS = frozenset({5, 8, 32946, 32773, 34925, 50000})  # LZW, deflate by both its numbers, PackBits, LZMA, ZSTD
+PICTURE_CODECS = frozenset({7, 34712, 50001})  # JPEG, JPEG 2000, WebP: each strip or tile is a picture of its own
 BANDS_AS_THEY_ARE = ("L", "LA", "RGBA", "RGBX", "CMYK")
+TOO_MUCH = "its strips unfold to more than the image has room for: a decompression bomb?"
 
 
 @dataclass(frozen=True)
@@ -123,17 +124,19 @@ def _of_npy(file: Any, reading: Reading) -> np.ndarray:
 
 
 def _of_tiff(data: bytes, reading: Reading) -> np.ndarray:
-    """The first series of a TIFF. tifffile alone reads plain ones and deflate, Pillow other pictures."""
+    """The first series of a TIFF: by tifffile (with imagecodecs), or by Pillow what only Pillow unfolds."""
     import tifffile
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         series, page = file.series[0], file.pages.first
         reading.check_array(series.shape, np.dtype(series.dtype))
-        if page.compression not in (PLAIN, LZW, *DEFLATE):
+        if page.compression not in {PLAIN} | BYTE_CODECS | PICTURE_CODECS:
             return _of_other_tiff(data, np.dtype(series.dtype), page, reading)
-        unfold = page.compression in DEFLATE and reading.max_pixels is not None
-        _check_segments(series, len(data), unfold=unfold)
-        return _channels_last(lzw_values(series, data) if page.compression == LZW else series.asarray())
+        _check_places(series, len(data))
+        if page.compression != PLAIN and reading.max_pixels is not None:
+            for frame in series.pages:
+                _check_unfolding(frame, data, reading)
+        return _channels_last(series.asarray())
 
 
 def _of_other_tiff(data: bytes, dtype: np.dtype[Any], page: Any, reading: Reading) -> np.ndarray:
@@ -145,27 +148,49 @@ def _of_other_tiff(data: bytes, dtype: np.dtype[Any], page: Any, reading: Readin
     return _of_picture(data, reading).values
 
 
-def _check_segments(series: Any, num_bytes: int, *, unfold: bool) -> None:
-    """Refuses strips and tiles that lie beyond the file, or would unfold to more than the image has room for.
+def _check_places(series: Any, num_bytes: int) -> None:
+    """Refuses strips and tiles that lie beyond the file (tifffile fills them with zeros), or are larger than it says.
 
-    tifffile fills what is missing with zeros, and unfolds a strip without a limit. `unfold` unfolds each once more.
+    A strip or tile at place zero was never written, which GDAL allows.
     """
     for page in series.pages:
-        segments = list(zip(page.dataoffsets, page.databytecounts, strict=True))
-        # Nothing at place zero is a tile that was never written, which GDAL allows.
-        if any(offset + count > num_bytes or (offset and not count) for offset, count in segments):
+        places = zip(page.dataoffsets, page.databytecounts, strict=True)
+        if any(offset + count > num_bytes or (offset and not count) for offset, count in places):
             raise GraftError("the stack is damaged or cut off (strips lie beyond its end)")
-        most_bytes = math.prod(page.chunks) * page.dtype.itemsize
-        if most_bytes > max(math.prod(page.shape) * page.dtype.itemsize, MOST_PART_BYTES):
+        if math.prod(page.chunks) * page.dtype.itemsize > max(
+            math.prod(page.shape) * page.dtype.itemsize, MOST_PART_BYTES
+        ):
             raise GraftError("its tiles are many times larger than the image: a decompression bomb?")
-        if not unfold:
+
+
+def _check_unfolding(page: Any, data: bytes, reading: Reading) -> None:
+    """Refuses strips and tiles that unfold to more than the image has room for, or to less, before the image is made.
+
+    Codecs of bytes are given room for one byte too many; of codecs of pictures the header of each picture is read.
+    """
+    from tifffile import TIFF
+
+    for number, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+        if not count:
             continue
-        for offset, count in segments:
-            page.parent.filehandle.seek(offset)
-            unfolding = zlib.decompressobj()
-            unfolded = unfolding.decompress(page.parent.filehandle.read(count), most_bytes + 1)
-            if len(unfolded) > most_bytes:
-                raise GraftError("its strips unfold to more than the image has room for: a decompression bomb?")
+        segment = data[offset : offset + count]
+        if page.compression in PICTURE_CODECS:
+            with opened(segment, where=reading.where) as picture:
+                num_samples, room = math.prod(picture.size) * len(picture.getbands()), math.prod(page.chunks)
+            if num_samples > room:
+                raise GraftError(TOO_MUCH)
+            continue
+        room = math.prod(page.keyframe.decode(None, number)[2]) * page.dtype.itemsize
+        try:
+            num_bytes = len(TIFF.DECOMPRESSORS[page.compression](segment, out=room + 1))
+        except RuntimeError as error:  # codecs do not say which of the two it is
+            raise GraftError(
+                f"its strips unfold to more than the image has room for, or are damaged ({error}): a decompression bomb?"
+            ) from None
+        if num_bytes != room:
+            raise GraftError(
+                f"its strips unfold to {'more' if num_bytes > room else 'less'} than the image has room for"
+            )
 
 
 def _of_picture(data: bytes, reading: Reading) -> Part:
@@ -187,7 +212,7 @@ def damage_explained(where: object) -> Iterator[None]:
     try:
         yield
     except GraftError as error:
-        raise GraftError(error.what, where=error.where or where, rule=error.rule, remedy=error.remedy) from None
+        raise error.at(error.where or where) from None
     except MemoryError:
         raise GraftError("too large to decode in memory", where=where) from None
     except Exception as error:  # tifffile, zipfile and numpy raise ValueError, struct.error, zlib.error, KeyError…
