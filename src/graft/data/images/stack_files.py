@@ -164,33 +164,37 @@ def _check_places(series: Any, num_bytes: int) -> None:
 
 
 def _check_unfolding(page: Any, data: bytes, reading: Reading) -> None:
-    """Refuses strips and tiles that unfold to more than the image has room for, or to less, before the image is made.
+    """Refuses strips and tiles that unfold to more or less than the image has room for, before the image is made."""
+    for number, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
+        segment = data[offset : offset + count]
+        if segment and page.compression in PICTURE_CODECS:
+            _check_picture_segment(page, segment, reading)
+        elif segment:
+            _check_byte_segment(page, segment, number)
 
-    Codecs of bytes are given room for one byte too many; of codecs of pictures the header of each picture is read.
-    """
+
+def _check_picture_segment(page: Any, segment: bytes, reading: Reading) -> None:
+    """Compares the header of a strip that is a picture with the size of a strip."""
+    with opened(segment, where=reading.where) as picture:
+        num_samples = math.prod(picture.size) * len(picture.getbands())
+    if num_samples > math.prod(page.chunks):
+        raise GraftError(TOO_MUCH)
+
+
+def _check_byte_segment(page: Any, segment: bytes, number: int) -> None:
+    """Unfolds a strip into room for one byte too many."""
     from tifffile import TIFF
 
-    for number, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
-        if not count:
-            continue
-        segment = data[offset : offset + count]
-        if page.compression in PICTURE_CODECS:
-            with opened(segment, where=reading.where) as picture:
-                num_samples, room = math.prod(picture.size) * len(picture.getbands()), math.prod(page.chunks)
-            if num_samples > room:
-                raise GraftError(TOO_MUCH)
-            continue
-        room = math.prod(page.keyframe.decode(None, number)[2]) * page.dtype.itemsize
-        try:
-            num_bytes = len(TIFF.DECOMPRESSORS[page.compression](segment, out=room + 1))
-        except RuntimeError as error:  # codecs do not say which of the two it is
-            raise GraftError(
-                f"its strips unfold to more than the image has room for, or are damaged ({error}): a decompression bomb?"
-            ) from None
-        if num_bytes != room:
-            raise GraftError(
-                f"its strips unfold to {'more' if num_bytes > room else 'less'} than the image has room for"
-            )
+    _, _, shape = page.keyframe.decode(None, number)
+    room = math.prod(shape) * page.dtype.itemsize
+    try:
+        num_bytes = len(TIFF.DECOMPRESSORS[page.compression](segment, out=room + 1))
+    except RuntimeError as error:  # codecs do not say which of the two it is
+        raise GraftError(f"{TOO_MUCH} Or they are damaged ({error})") from None
+    if num_bytes > room:
+        raise GraftError(TOO_MUCH)
+    if num_bytes < room:
+        raise GraftError("the stack is damaged or cut off (strips unfold to less than the image needs)")
 
 
 def _of_picture(data: bytes, reading: Reading) -> Part:
