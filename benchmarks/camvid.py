@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, Skipped
-from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, graft_reports
+from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, PREDICT, graft_reports
 from benchmarks.usual_recipe import UsualRecipe
 from graft.data.views.view import open_views
 from graft.foundation.class_map import ClassMap
@@ -124,7 +124,8 @@ def graft_curve(data: Path, augmented: Path, num_epochs: int, mark: float) -> Cu
 
 def scorer(data: Path, spec: ModelSpec, *, channels_last: bool) -> Callable[[nn.Module], Held]:
     """Mean IoU on val in the one way Graft scores it, at the images' own size; the layout is the training's own."""
-    held_out = HeldOut(data / "val", spec, spec.num_classes, WeightedSum(resolve_losses(CROSS_ENTROPY)), BATCH_SIZE)
+    loss = WeightedSum(resolve_losses(CROSS_ENTROPY))
+    held_out = HeldOut(data / "val", spec, loss, BATCH_SIZE, PREDICT)
     return lambda model: held_out.score(torch_runner(model, spec, channels_last=channels_last), lambda _: None)
 
 

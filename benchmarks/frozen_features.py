@@ -17,7 +17,7 @@ from torch import nn
 
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, interleaved, median, ratio
-from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, deterministic, graft_reports
+from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, PREDICT, deterministic, graft_reports
 from graft.data.views.view import open_views
 from graft.foundation.class_map import ClassMap
 from graft.inference.torch_runner import torch_runner
@@ -111,7 +111,7 @@ def reports(job: Job, folder: Path, reuse: bool, num_epochs: int) -> Iterator[Ep
     model = fresh(job.task, job.model, classes.num_classes, prepared.SEED)
     spec = prepared.untrained_spec(job.task, job.model, classes.names, model)
     loss = WeightedSum(resolve_losses(CROSS_ENTROPY))
-    held_out = HeldOut(folder / "val", spec, classes.num_classes, loss, BATCH_SIZE)
+    held_out = HeldOut(folder / "val", spec, loss, BATCH_SIZE, PREDICT)
 
     def validate(judged: nn.Module) -> Held:
         return held_out.score(torch_runner(judged, spec), lambda _: None)

@@ -23,6 +23,7 @@ from graft.foundation.class_map import ClassMap
 from graft.inference.torch_runner import normalisation
 from graft.models.architectures import Model, fresh
 from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
+from graft.params.sections import Predict
 from graft.training.checkpoint import Checkpoint
 from graft.training.loop import Forward, Held, Plan, Strategy, Training, fit
 from graft.training.losses import WeightedSum, resolve_losses
@@ -37,6 +38,7 @@ BATCH_SIZE, NUM_VIEWS = 8, 8
 NUM_IMAGES, NUM_IMAGES_QUICK = 96, 16
 LEARNING_RATE = 1e-3
 CROSS_ENTROPY = [{"name": "cross_entropy", "weight": 1.0}]
+PREDICT = Predict(max_pixels=2_000_000, overlap_px=64)
 LEAST_OF_BARE = 0.9
 
 

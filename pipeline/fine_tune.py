@@ -15,7 +15,7 @@ from graft.training.strategies import STRATEGIES, supervised
 from graft.training.validation import HeldOut
 
 if TYPE_CHECKING:
-    from graft.params.sections import FineTune, Preprocess, Runtime
+    from graft.params.sections import FineTune, Predict, Preprocess, Runtime
     from graft.training.state import EpochReport
 
 
@@ -26,6 +26,7 @@ def fine_tune(
     model: str | dict,
     preprocess: Preprocess,
     runtime: Runtime,
+    predict: Predict,
     fine_tune: FineTune,
     augmented: Path,
     val: Path,
@@ -45,7 +46,7 @@ def fine_tune(
     spec, views = beginning.spec, beginning.bench.views
     on_device = beginning.loss.to(beginning.bench.device())
     strategy = resolve(STRATEGIES, fine_tune.strategy, where="fine_tune.strategy")
-    held_out = HeldOut(val, spec, spec.num_classes, beginning.loss, fine_tune.batch_size)
+    held_out = HeldOut(val, spec, beginning.loss, fine_tune.batch_size, predict)
     fitting = Fitting(beginning.bench, held_out, resume, listen)
 
     start = beginning.model()

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from graft.data.images.codec import encode_png
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, read_json, sha256_of
 from graft.foundation.errors import GraftError
@@ -17,11 +18,14 @@ from graft.inference.image_to_logits import most_likely, predict_logits
 from graft.inference.torch_runner import torch_runner
 from graft.models.architectures import fresh
 from graft.models.saved_model import load_model, load_state, save_state
+from graft.params.sections import Predict
+from graft.scenes import render
 from graft.training.loop import Forward, Plan, Training
 from graft.training.sampling import shuffled
 from graft.training.schedules import SCHEDULES
 from graft.training.validation import collapse_warning, collapsed_class
 from tests import tiny_training
+from tests.augmented_samples import write_train
 
 
 @pytest.fixture(scope="module")
@@ -103,6 +107,24 @@ def test_kept_weights_score_what_the_curves_say(trained, streets):
         logits = predict_logits(runner, decode_image(row.image), spec, max_pixels=2_000_000, overlap_px=64)
         confusion = confusion + confusion_matrix(most_likely(logits), decode_mask(row.mask), 11)
     assert scores(confusion)["mean_iou"] == pytest.approx(metrics["fine_tuned.val_mean_iou"], abs=1e-3)
+
+
+@pytest.mark.parametrize(("max_pixels", "num_tiles"), [(300 * 400, 1), (65536, 2)])
+def test_val_images_are_tiled_as_predict_says(streets, tmp_path, monkeypatch, max_pixels, num_tiles):
+    folder, scene, sizes = tmp_path / "streets", render(3, "day", 0, width=400, height=300), []
+    shutil.copytree(streets, folder)
+    shutil.rmtree(folder / "train")
+    write_train(folder, num_samples=1, image=encode_png(scene.image), mask=encode_png(scene.mask))
+
+    def recording(*model, **options):
+        runner = torch_runner(*model, **options)
+        return lambda images: (sizes.extend(image.shape[:2] for image in images), runner(images))[1]
+
+    monkeypatch.setattr("graft.training.run.torch_runner", recording)
+    predict = Predict(max_pixels=max_pixels, overlap_px=16)
+    tiny_training.run(folder, tmp_path / "out", epochs=1, warmup_epochs=0, predict=predict)
+    assert len(sizes) == num_tiles
+    assert all(height * width <= max_pixels for height, width in sizes)
 
 
 def test_seen_lists_every_image_once(trained, streets):

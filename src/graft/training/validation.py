@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,10 +17,14 @@ from graft.data.images.stacks import decode
 from graft.data.shards import Row, num_rows, read_rows
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
-from graft.inference.image_to_logits import Preparation, Runner, most_likely, predict_batch
+from graft.inference.image_to_logits import Runner, most_likely, predict_batch
 from graft.metrics.confusion import HEADLINE, Marginals, confusion_matrix, scores
 from graft.training.losses import WeightedSum
 from graft.training.state import Held
+
+if TYPE_CHECKING:
+    from graft.models.saved_model import ModelSpec
+    from graft.params.sections import Predict
 
 
 def prediction_histogram(confusion: np.ndarray, names: Sequence[str], *, width: int = 30) -> list[str]:
@@ -40,8 +45,6 @@ def prediction_histogram(confusion: np.ndarray, names: Sequence[str], *, width: 
     return lines
 
 
-# The defaults of `predict`, which is no parameter of fine-tune: val images larger than this are tiled, as later.
-MAX_PIXELS, OVERLAP_PX = 2_000_000, 64
 # Decoded val rows up to this stay in memory for the whole run; more are decoded again each epoch.
 CACHE_BYTES = 1 << 30
 # All of val predicted as one class, which is not all of the truth: the model has collapsed.
@@ -58,16 +61,16 @@ class HeldOut:
     Attributes:
         folder: The shards.
         spec: How an image becomes the model's input.
-        num_classes: K.
         loss: As in training, on the CPU; val_loss is its mean over images, at each image's own size.
         batch_size: Images of one size run together up to this many.
+        predict: How large images are tiled, the same as in evaluate.
     """
 
     folder: Path
-    spec: Preparation
-    num_classes: int
+    spec: ModelSpec
     loss: WeightedSum
     batch_size: int
+    predict: Predict
 
     def __post_init__(self) -> None:
         self.image_sha256: list[str] = []
@@ -98,14 +101,16 @@ class HeldOut:
             runner: The model.
             tick: Called with the number of images scored.
         """
-        confusion = np.zeros((self.num_classes, self.num_classes), np.int64)
+        num_classes = self.spec.num_classes
+        confusion = np.zeros((num_classes, num_classes), np.int64)
+        limits = {"max_pixels": self.predict.max_pixels, "overlap_px": self.predict.overlap_px}
         ignored = {} if self.spec.task == "segmentation" else {"ignore_index": None}
         losses: list[float] = []
         for images, targets in self._batches():
-            predicted = predict_batch(runner, images, self.spec, max_pixels=MAX_PIXELS, overlap_px=OVERLAP_PX)
+            predicted = predict_batch(runner, images, self.spec, **limits)
             for logits, target in zip(predicted, targets, strict=True):
                 losses.append(self._loss(logits, target))
-                confusion += confusion_matrix(most_likely(logits), target, self.num_classes, **ignored)
+                confusion += confusion_matrix(most_likely(logits), target, num_classes, **ignored)
             tick(len(images))
         score = scores(confusion)[HEADLINE[self.spec.task]]
         return Held(math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion), confusion)
