@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from graft.data.views.view import BatchSource
 from graft.foundation.errors import GraftError
 from graft.inference.runtime import use_runtime
 from graft.models.architectures import WithAuxiliary, fresh
@@ -30,7 +31,7 @@ from tests import tiny_training
 NUM_CLASSES, SIZE = 3, 12
 
 
-class InMemory:
+class InMemory(BatchSource):
     """Views of random images whose masks ignore more and more of the upper rows."""
 
     num_views = 1
@@ -85,6 +86,14 @@ class Plain(Strategy):
 
     def step(self, forward, images, targets):
         return {"loss": self.loss(forward(images), targets)}
+
+
+@pytest.mark.parametrize("forgotten", ["step", "parameter_groups"])
+def test_a_strategy_that_forgets_what_it_must_say_cannot_be_made(forgotten):
+    methods = {"step": Plain.step, "parameter_groups": Plain.parameter_groups}
+    methods.pop(forgotten)
+    with pytest.raises(TypeError, match=f"abstract method '?{forgotten}'?"):
+        type("Forgetful", (Strategy,), methods)()
 
 
 def training_of(views, strategy, model=None, precision="float32", **changes):

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from graft.data.views.view import BatchSource
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.inference.torch_runner import autocast
 from graft.models.architectures import Model, WithAuxiliary
 from graft.models.model import Feature
 from graft.training.forward import Forward, cut
-from graft.training.loop import Views
 
 FLOAT_BYTES = 4
 
@@ -185,7 +185,7 @@ class Remembering(nn.Module):
         return both.rest(self.model, features, pixels.shape[-2:])
 
 
-class FeatureViews:
+class FeatureViews(BatchSource):
     """Views whose inputs are features; a view's are computed when it is first asked for.
 
     They are those of batches of the same size in order of the samples. Where an image's features depend on its batch
@@ -200,7 +200,7 @@ class FeatureViews:
         GraftError: There is not enough room on the disk.
     """
 
-    def __init__(self, views: Views, forward: FeatureForward) -> None:
+    def __init__(self, views: BatchSource, forward: FeatureForward) -> None:
         self.views, self.forward = views, forward
         self.num_samples, self.num_views = views.num_samples, views.num_views
         self._computed: set[int] = set()

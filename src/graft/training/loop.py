@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import statistics
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from graft.data.views.view import BatchSource
 from graft.foundation.content import content_seed
 from graft.models.architectures import Model, WithAuxiliary
 from graft.training.checkpoint import Checkpoint
@@ -31,22 +32,10 @@ from graft.training.state import EpochReport, Held, Trainee, batch_norms
 STEPS_BETWEEN_LOOKS = 16
 
 
-class Views(Protocol):
-    """What an epoch reads: pixels (`graft.data.views.view`), or features that were computed from them."""
-
-    num_samples: int
-    num_views: int
-
-    def batches(
-        self, order: np.ndarray, view: int, batch_size: int, device: torch.device
-    ) -> Iterator[tuple[Any, Tensor]]:
-        """Inputs and targets of one view of the samples `order`, in that order; the last batch may be smaller."""
-
-
-class Strategy(Protocol):
+class Strategy(ABC):
     """What a training step computes and what of the model moves when; entries of STRATEGIES make one.
 
-    Whoever inherits has to say what is trained and what a step computes; the rest does nothing unless it is overridden.
+    A subclass has to say what is trained and what a step computes; the rest does nothing unless it is overridden.
 
     Attributes:
         target_weights: What a target counts by its class in the mean that `loss` is, [K]; None where all count alike,
@@ -55,25 +44,27 @@ class Strategy(Protocol):
 
     target_weights: Tensor | None = None
 
+    @abstractmethod
     def parameter_groups(self, model: Model) -> list[dict[str, Any]]:
         """Every parameter that will ever be trained, as groups for an optimizer; freezes the others.
 
         A group has a `name`, `params`, and may have a `weight_decay` and a `rate_factor` of its own.
         """
 
-    def prepare(self, model: Model, views: Views, forward: Forward) -> tuple[Views, Callable[[Any], Any]]:
+    def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
         """The views and the forward that training uses.
 
         Called once, with the weights that training starts from, also where a training is resumed.
         """
         return views, forward
 
-    def begin_epoch(self, model: Model, epoch: int, epochs: int) -> None:
+    def begin_epoch(self, model: Model, epoch: int, epochs: int) -> None:  # noqa: B027  many freeze nothing
         """Freezes and unfreezes: called before each epoch (from 0), and again where one is resumed half-way.
 
         The loop puts the model into training mode afterwards, where frozen parts stay in evaluation mode.
         """
 
+    @abstractmethod
     def step(
         self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Tensor, targets: Tensor | MixedTargets
     ) -> dict[str, Tensor]:
@@ -83,8 +74,10 @@ class Strategy(Protocol):
         """What is validated after an epoch in place of `model`; it answers in the same bits."""
         return model
 
-    def finish(self, model: Model, views: Views, forward: Forward, plan: Plan) -> None:
-        """What is left to do on the best weights, which `model` holds; on pixels, whatever training used."""
+    def finish(  # noqa: B027  most have nothing left to do
+        self, model: Model, views: BatchSource, forward: Forward, plan: Plan
+    ) -> None:
+        """Does what is left to do on the best weights, which `model` holds; on pixels, whatever training used."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +95,7 @@ class Training:
 
     trainee: Trainee
     plan: Plan
-    views: Views
+    views: BatchSource
     strategy: Strategy
     forward: Callable[[Any], Any]
     batch_seconds: list[float] = field(default_factory=list)

@@ -9,12 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from graft.data.views.view import BatchSource
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, WithAuxiliary
 from graft.training.features import FeatureForward, FeatureViews, Remembering
 from graft.training.forward import Forward
 from graft.training.freezing import Normalisation, Train, Unfreeze, apply, exempt_from_decay
-from graft.training.loop import Strategy, Views
+from graft.training.loop import Strategy
 from graft.training.losses import WeightedSum
 from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.plan import Plan
@@ -63,7 +64,7 @@ class Supervised(Strategy):
         """Unfreezes what trains from this epoch on."""
         self.movement.begin_epoch(model, epoch, epochs)
 
-    def prepare(self, model: Model, views: Views, forward: Forward) -> tuple[Views, Callable[[Any], Any]]:
+    def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
         """With `reuse_features` the views are features, and the forward is the rest of the model."""
         if not self.options["reuse_features"]:
             return views, forward
@@ -90,7 +91,7 @@ class Supervised(Strategy):
         penalty = self.pull()
         return {"loss": loss + penalty, "l2_sp": penalty.detach()}
 
-    def finish(self, model: Model, views: Views, forward: Forward, plan: Plan) -> None:
+    def finish(self, model: Model, views: BatchSource, forward: Forward, plan: Plan) -> None:
         """Measures normalisation statistics on the first view of the training images, if that was asked for."""
         if self.options["normalisation"] == "re_estimated":
             apply(model, self.movement.train)  # whatever has not thawed yet: a resumed training does not know
