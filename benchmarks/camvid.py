@@ -114,7 +114,7 @@ def graft_curve(data: Path, augmented: Path, num_epochs: int, mark: float) -> Cu
 
     seconds, views = 0.0, open_views(augmented, spec.task)
     for report in graft_reports(views, model, supervised(loss), (spec.mean, spec.std), num_epochs, timed):
-        seconds += report.seconds - scoring[0]
+        seconds += report.cost.seconds - scoring[0]
         curve.append((seconds, report.val_score))
         say(f"Graft, epoch {report.epoch}/{num_epochs}: {seconds:.0f} s, val mean IoU {report.val_score:.3f}")
         if report.val_score >= mark:

@@ -85,7 +85,7 @@ def measured(job: Job, folder: Path, options: Options) -> list[Figure]:
     for reuse in (False, True):
         epochs = reports(job, folder, reuse, 2 + options.rounds)
         report = next(epochs)
-        first += [report.seconds]
+        first += [report.cost.seconds]
         losses[reuse].append((report.train_loss, report.val_loss))
         ways[reuse] = deterministic(partial(one_epoch, epochs, losses[reuse].append))
     seconds = interleaved({str(reuse): way for reuse, way in ways.items()}, options.rounds, f"Epochs of {job.name}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from graft.foundation.choices import resolve
 from graft.foundation.content import write_json
-from graft.training.outcome import headline, write_learning, write_models
+from graft.training.outcome import headline, write_learning, write_measured, write_models
 from graft.training.run import Fitting
 from graft.training.start import begin, loss_facts
 from graft.training.strategies import STRATEGIES, supervised
@@ -40,7 +40,7 @@ def fine_tune(
 ) -> dict[str, float]:
     """Writes the best weights of the run (and of the from-scratch baseline), which images were seen, and the curves.
 
-    What torch.compile cost goes to `measured`, if that is a file to write.
+    What the epochs and torch.compile cost goes to `measured`, if that is a file to write.
     """
     beginning = begin(task, seed, model, preprocess, runtime, fine_tune, augmented, class_map, pretrained)
     spec, views = beginning.spec, beginning.bench.views
@@ -61,5 +61,5 @@ def fine_tune(
     made_of = {"strategy": strategy.as_dict(), "pretrained": beginning.card["name"]}
     write_learning(curves, outcomes, task, made_of | loss_facts(fine_tune, beginning.loss))
     if measured is not None:
-        write_json(measured, {f"{run}.{fact}": o.measured[fact] for run, o in outcomes.items() for fact in o.measured})
+        write_measured(measured, outcomes)
     return headline(task, outcomes)

@@ -20,6 +20,7 @@ from graft.models.architectures import fresh
 from graft.models.saved_model import load_model, load_state, save_state
 from graft.params.sections import Predict
 from graft.scenes import render
+from graft.training.epoch_cost import EpochCost
 from graft.training.loop import Forward, Plan, Training
 from graft.training.sampling import shuffled
 from graft.training.schedules import SCHEDULES
@@ -55,7 +56,7 @@ def test_writes_what_it_declares(trained):
     assert [(run, report.epoch) for run, report in heard] == [
         (r, e) for r in ("fine_tuned", "baseline") for e in (1, 2)
     ]
-    assert all(report.seconds > 0 for _, report in heard)
+    assert all(report.cost.seconds > 0 for _, report in heard)
     assert set(metrics) == {f"{r}.{m}" for r in ("fine_tuned", "baseline") for m in ("val_mean_iou", "best_epoch")}
 
 
@@ -239,9 +240,28 @@ def test_compiling_is_refused_where_features_are_reused(streets, tmp_path):
 def test_what_compiling_cost_is_measured_and_in_no_declared_output(streets, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Training, "compile_facts", lambda _: {"compile_seconds": 41.25})
     tiny_training.run(streets, tmp_path, epochs=1, warmup_epochs=0, measured=tmp_path / "measured.json")
-    assert read_json(tmp_path / "measured.json") == {"fine_tuned.compile_seconds": 41.25}
+    measured = read_json(tmp_path / "measured.json")
+    assert measured.pop("fine_tuned.compile_seconds") == 41.25
+    assert list(measured) == ["fine_tuned.epochs"]
     assert "seconds" not in (tmp_path / "curves/summary.json").read_text()
     assert "fine_tuned: runtime.compile: compile_seconds 41.2" in capsys.readouterr().err
+
+
+def test_what_each_epoch_cost_is_measured_and_in_no_declared_output(streets, tmp_path):
+    heard = []
+    settings = {"baseline": True, "measured": tmp_path / "measured.json"}
+    tiny_training.run(streets, tmp_path, listen=lambda run, report: heard.append((run, report)), **settings)
+    measured = read_json(tmp_path / "measured.json")
+    assert list(measured) == ["fine_tuned.epochs", "baseline.epochs"]
+    for run in ("fine_tuned", "baseline"):
+        costs = [{"epoch": report.epoch, **report.cost.curve()} for name, report in heard if name == run]
+        assert measured[f"{run}.epochs"] == costs
+        for cost in costs:
+            assert set(cost) | {"peak_gpu_memory_bytes"} == {"epoch", *EpochCost.__annotations__}
+            assert 6 / cost["images_per_second"] < cost["seconds"]  # six images a step, and validation
+            assert 2**20 < cost["peak_memory_bytes"] < 2**40
+    for file in (tmp_path / "curves").glob("*.[cj]s*"):
+        assert not [name for name in EpochCost.__annotations__ if name in file.read_text()]
 
 
 def test_weights_of_another_model_are_refused(streets, tmp_path):

@@ -23,6 +23,7 @@ from graft.data.views.view import BatchSource
 from graft.foundation.content import content_seed
 from graft.models.architectures import Model, WithAuxiliary
 from graft.training.checkpoint import Checkpoint
+from graft.training.epoch_cost import EpochMeter
 from graft.training.forward import Forward
 from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.plan import Plan
@@ -134,7 +135,7 @@ def fit(
     """
     trainee, plan = training.trainee, training.plan
     while trainee.epoch < plan.epochs and not trainee.has_stalled(plan.early_stopping_epochs):
-        started = time.perf_counter()
+        meter = EpochMeter(trainee.device)
         with closing(epoch_steps(training)) as steps:
             for num_images in steps:
                 if trainee.step % STEPS_BETWEEN_LOOKS == 0:
@@ -142,9 +143,12 @@ def fit(
                 if checkpoint.is_due():
                     trainee.look_at_losses()
                     checkpoint.write(trainee.state())
+                meter.count(num_images)
                 tick(num_images)
         trainee.look_at_losses()
-        report = trainee.end_epoch(validate(training.strategy.judged(trainee.judged)), time.perf_counter() - started)
+        meter.end_steps()
+        held = validate(training.strategy.judged(trainee.judged))
+        report = trainee.end_epoch(held, meter.cost())
         if checkpoint.is_due():
             checkpoint.write(trainee.state())
         yield report

@@ -133,14 +133,14 @@ class Outcome:
         reports: One for each epoch.
         best: The report of the epoch whose weights are kept.
         summary: The same and what it was made of, for `summary.json`.
-        measured: What a clock decided, which no declared output quotes.
+        compile_cost: What torch.compile cost, by name; no declared output quotes it.
     """
 
     state: Mapping[str, Tensor]
     reports: list[EpochReport]
     best: EpochReport
     summary: dict[str, Any]
-    measured: dict[str, float] = field(default_factory=dict)
+    compile_cost: dict[str, float] = field(default_factory=dict)
 
 
 def write_models(out: Path, outcomes: Mapping[str, Outcome], spec: ModelSpec) -> None:
@@ -157,6 +157,15 @@ def write_learning(folder: Path, outcomes: Mapping[str, Outcome], task: str, mad
     runs = {name: outcome.summary for name, outcome in outcomes.items()}
     write_parameter_groups(folder / "parameter_groups.csv", runs)
     write_json(folder / "summary.json", {**made_of, "score": HEADLINE[task], "runs": runs})
+
+
+def write_measured(path: Path, outcomes: Mapping[str, Outcome]) -> None:
+    """Writes what a clock and the machine decided: the cost of each epoch, and what torch.compile cost."""
+    facts: dict[str, Any] = {}
+    for name, outcome in outcomes.items():
+        facts |= {f"{name}.{fact}": value for fact, value in outcome.compile_cost.items()}
+        facts[f"{name}.epochs"] = [{"epoch": report.epoch, **report.cost.curve()} for report in outcome.reports]
+    write_json(path, facts)
 
 
 def headline(task: str, outcomes: Mapping[str, Outcome]) -> dict[str, float]:

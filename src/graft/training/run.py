@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -52,7 +52,7 @@ class Fitting:
             if self.listen is not None:
                 self.listen(name, report)
         outcome = self._outcome(training)
-        if facts := outcome.measured:
+        if facts := outcome.compile_cost:
             say(f"{name}: runtime.compile: {', '.join(f'{fact} {value:.1f}' for fact, value in facts.items())}")
         return outcome
 
@@ -79,7 +79,7 @@ class Fitting:
         say(
             f"{name} epoch {report.epoch}/{self.bench.params.epochs}: loss {report.train_loss:.3f}, val loss "
             f"{report.val_loss:.3f}, val {SCORE_NAMES[self.bench.spec.task]} {report.val_score:.3f}"
-            f"{' (best so far)' if report.is_best else ''}, {report.seconds:.1f} s"
+            f"{' (best so far)' if report.is_best else ''}, {report.cost.seconds:.1f} s"
         )
 
     def _finished(self, training: Training) -> tuple[dict[str, Tensor], EpochReport]:
@@ -101,9 +101,8 @@ class Fitting:
         if collapsed is not None:
             held = self._validate(trainee.model, lambda _: None)
             say(collapse_warning(cast("np.ndarray", held.confusion), self.bench.spec.class_names))
-        kept = {key: value for key, value in asdict(best).items() if key not in ("seconds", "is_best", "collapsed_to")}
         summary = {
-            "best": kept,
+            "best": {"epoch": best.epoch, **best.curve()},
             "collapsed_to": collapsed,
             "epochs": trainee.epoch,
             "stopped_early": trainee.epoch < training.plan.epochs,

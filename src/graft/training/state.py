@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from graft.foundation.errors import GraftError
 from graft.training.ema import Ema
+from graft.training.epoch_cost import EpochCost
 from graft.training.gradients import Gradients
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class EpochReport:
         learning_rate: Of the epoch's last step.
         is_best: Whether no epoch before scored as high.
         collapsed_to: The class that all of val is predicted as, None if it is not so.
-        seconds: How long the epoch took, validation included; never written to a declared output.
+        cost: What the epoch cost; never written to a declared output.
     """
 
     epoch: int
@@ -59,10 +60,10 @@ class EpochReport:
     learning_rate: float
     is_best: bool
     collapsed_to: int | None
-    seconds: float = 0.0
+    cost: EpochCost
 
     def curve(self) -> dict[str, float]:
-        """The numbers that make curves."""
+        """The numbers that make curves, the same for the same inputs."""
         names = ("step", "train_loss", "val_loss", "val_score", "learning_rate")
         return {name: getattr(self, name) for name in names}
 
@@ -166,7 +167,7 @@ class Trainee:
         self._unseen.clear()
         return loss
 
-    def end_epoch(self, held: Held, seconds: float) -> EpochReport:
+    def end_epoch(self, held: Held, cost: EpochCost) -> EpochReport:
         """Takes in the validation of an epoch; keeps its weights if they are the best.
 
         Raises:
@@ -189,7 +190,7 @@ class Trainee:
             learning_rate=self.learning_rate,
             is_best=is_best,
             collapsed_to=held.collapsed_to,
-            seconds=seconds,
+            cost=cost,
         )
         self.history.append(report)
         self.next_epoch()
@@ -225,7 +226,7 @@ class Trainee:
             self.ema.num_updates = state["num_ema_updates"]
         self.epoch, self.batch, self.step = state["position"]
         self._losses = list(state["losses"])
-        self.history = [EpochReport(**report) for report in state["history"]]
+        self.history = [EpochReport(**report | {"cost": EpochCost(**report["cost"])}) for report in state["history"]]
         self.best = state["best"]
 
     def _not_finite(self, what: str, value: float, step: int) -> GraftError:
