@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -203,8 +203,22 @@ def parameter_groups(model: Model, parts: Sequence[Part] | None = None, *, decay
     return groups
 
 
-def group_table(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each group: `name`, `num_tensors`, `num_parameters`, `trains_from_epoch` (from 1), `rate_factor`."""
+def rate_of(group: Mapping[str, Any], learning_rate: float) -> float:
+    """The learning rate of a parameter group: that of the step, times the group's own `rate_factor` if it has one."""
+    return learning_rate * group.get("rate_factor", 1.0)
+
+
+def group_table(groups: Sequence[dict[str, Any]], learning_rate: float) -> list[dict[str, Any]]:
+    """A row for each parameter group of an optimizer.
+
+    Args:
+        groups: Groups that `parameter_groups` made; an optimizer has filled in their weight decay.
+        learning_rate: Learning rate before schedule and rate factors.
+
+    Returns:
+        Dicts of `name`, `num_tensors`, `num_parameters`, `trains_from_epoch` (from 1), `rate_factor`, and the
+        group's `learning_rate` (before the schedule) and `weight_decay` (None: the optimizer has not said).
+    """
     return [
         {
             "name": group["name"],
@@ -212,6 +226,8 @@ def group_table(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "num_parameters": sum(parameter.numel() for parameter in group["params"]),
             "trains_from_epoch": group["trains_from_epoch"],
             "rate_factor": group["rate_factor"],
+            "learning_rate": rate_of(group, learning_rate),
+            "weight_decay": group.get("weight_decay"),
         }
         for group in groups
     ]

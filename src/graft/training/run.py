@@ -19,7 +19,7 @@ from graft.training.checkpoint import Checkpoint
 from graft.training.freezing import frozen_table, group_table
 from graft.training.loop import Strategy, Training, fit
 from graft.training.outcome import SCORE_NAMES, Outcome
-from graft.training.state import EpochReport, Held, Trainee
+from graft.training.state import EpochReport, Held
 from graft.training.validation import HeldOut, collapse_warning
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ class Fitting:
     def _made_of(self, training: Training) -> dict[str, Any]:
         """How it was trained, nothing left to a default."""
         bench, params, plan = self.bench, self.bench.params, training.plan
-        table = table_of(training.trainee, plan.learning_rate)
-        frozen = frozen_table(training.trainee.model, training.trainee.optimizer.param_groups)
+        groups = training.trainee.optimizer.param_groups
+        table, frozen = group_table(groups, plan.learning_rate), frozen_table(training.trainee.model, groups)
         choices = {
             "optimizer": bench.optimizer(),
             "schedule": bench.schedule(),
@@ -132,19 +132,6 @@ class Fitting:
             "num_trained_parameters": sum(row["num_parameters"] for row in table),
             "num_frozen_parameters": sum(row["num_parameters"] for row in frozen),
         }
-
-
-def table_of(trainee: Trainee, learning_rate: float) -> list[dict[str, Any]]:
-    """A row for each parameter group: its size, its learning rate before the schedule, its weight decay."""
-    groups = trainee.optimizer.param_groups
-    return [
-        {
-            **row,
-            "learning_rate": learning_rate * group.get("rate_factor", 1.0),
-            "weight_decay": group["weight_decay"],
-        }
-        for row, group in zip(group_table(groups), groups, strict=True)
-    ]
 
 
 def ticker(doing: str, total: int) -> Callable[[int], None]:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from graft.foundation.errors import GraftError
 from graft.training.ema import Ema
 from graft.training.epoch_cost import EpochCost
+from graft.training.freezing import rate_of
 from graft.training.gradients import Gradients
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class Trainee:
         """Sets the rate of every parameter group, each times its own `rate_factor` where it has one."""
         self.learning_rate = learning_rate
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate * group.get("rate_factor", 1.0)
+            group["lr"] = rate_of(group, learning_rate)
 
     def set_normalisation(self, batch: int) -> None:
         """Lets running statistics be the plain mean of the first batches, and only then a moving average.
