@@ -89,7 +89,7 @@ class Scored:
 
 
 def score_rows(
-    rows: Iterable[Row], contenders: Mapping[str, Contender], num_classes: int, batch_size: int, predict: Predict
+    rows: Iterable[Row], contenders: Mapping[str, Contender], batch_size: int, predict: Predict
 ) -> Iterator[Scored]:
     """Scores rows as they stream by; never more than a batch of images and logits is held.
 
@@ -103,8 +103,7 @@ def score_rows(
         images = [decode(row.image, kind, where=row.id) for row in batch]
         targets = [_targets(row, image) for row, image in zip(batch, images, strict=True)]
         found = {
-            name: list(_predictions(contender, images, targets, num_classes, predict))
-            for name, contender in contenders.items()
+            name: list(_predictions(contender, images, targets, predict)) for name, contender in contenders.items()
         }
         for place, (row, image, target) in enumerate(zip(batch, images, targets, strict=True)):
             yield Scored(row, image, target, {name: predictions[place] for name, predictions in found.items()})
@@ -126,7 +125,6 @@ def _predictions(
     contender: Contender,
     images: Sequence[np.ndarray],
     targets: Sequence[np.ndarray],
-    num_classes: int,
     predict: Predict,
 ) -> Iterator[Prediction]:
     limits = {"max_pixels": predict.max_pixels, "overlap_px": predict.overlap_px}
@@ -137,30 +135,30 @@ def _predictions(
     for image, target, fits in zip(images, targets, whole, strict=True):
         if not fits:
             class_ids = predict_class_ids(contender.runner, image, contender.spec, **limits)
-            yield _of_pixels(class_ids, target, num_classes, contender.boundary)
+            yield _predicted_pixels(class_ids, target, contender)
         elif classifies:
-            yield _of_image(next(logits), target, num_classes, contender.calibration)
+            yield _predicted_image(next(logits), target, contender)
         else:
             of_pixels = next(logits)
             if contender.calibration:
                 contender.calibration.add(*spread_pixels(of_pixels, target))
-            yield _of_pixels(most_likely(of_pixels), target, num_classes, contender.boundary)
+            yield _predicted_pixels(most_likely(of_pixels), target, contender)
 
 
-def _of_pixels(class_ids: np.ndarray, mask: np.ndarray, num_classes: int, boundary: BoundaryIou | None) -> Prediction:
-    if boundary:
-        boundary.add(class_ids, mask)
-    confusion = confusion_matrix(class_ids, mask, num_classes)
+def _predicted_pixels(class_ids: np.ndarray, mask: np.ndarray, contender: Contender) -> Prediction:
+    if contender.boundary:
+        contender.boundary.add(class_ids, mask)
+    confusion = confusion_matrix(class_ids, mask, contender.spec.num_classes)
     return Prediction(class_ids, confusion, float(Marginals.of(confusion).mean_iou))
 
 
-def _of_image(logits: np.ndarray, label: np.ndarray, num_classes: int, calibration: Calibration | None) -> Prediction:
-    if calibration:
-        calibration.add(logits[:, None], label[None])
+def _predicted_image(logits: np.ndarray, label: np.ndarray, contender: Contender) -> Prediction:
+    if contender.calibration:
+        contender.calibration.add(logits[:, None], label[None])
     likelihoods = np.exp(logits.astype(np.float64) - logits.max())
     probabilities = likelihoods / likelihoods.sum()
     class_id = most_likely(logits)
-    confusion = confusion_matrix(class_id, label, num_classes, ignore_index=None)
+    confusion = confusion_matrix(class_id, label, contender.spec.num_classes, ignore_index=None)
     return Prediction(class_id, confusion, float(probabilities[label]), float(probabilities[class_id]))
 
 
@@ -173,8 +171,9 @@ class Tally:
         domains: The domain of each image in order.
     """
 
-    def __init__(self, names: Iterable[str], num_classes: int) -> None:
-        self.confusion = {name: np.zeros((num_classes, num_classes), np.int64) for name in names}
+    def __init__(self, contenders: Mapping[str, Contender]) -> None:
+        sizes = {name: (contender.spec.num_classes,) * 2 for name, contender in contenders.items()}
+        self.confusion = {name: np.zeros(size, np.int64) for name, size in sizes.items()}
         self.images: dict[str, list[Marginals]] = {name: [] for name in self.confusion}
         self.domains: list[str] = []
 

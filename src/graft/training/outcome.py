@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graft.foundation.content import write_json
 from graft.metrics.confusion import HEADLINE
-from graft.models.saved_model import ModelSpec, save_model
+from graft.models.saved_model import MODEL_COLOURS, MODEL_NAMES, ModelSpec, model_folder, save_model
 from graft.training.state import EpochReport
 
 if TYPE_CHECKING:
@@ -50,8 +50,6 @@ def _rows(summary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 COLUMNS = ("run", "epoch", "step", "train_loss", "val_loss", "val_score", "learning_rate")
-COLOURS = {"fine_tuned": "#0b6e4f", "baseline": "#c8553d"}
-NAMES = {"fine_tuned": "fine-tuned", "baseline": "from scratch"}
 
 
 def write_curves(folder: Path, runs: Mapping[str, Sequence[EpochReport]], score_name: str) -> None:
@@ -78,17 +76,12 @@ def _draw(path: Path, runs: Mapping[str, Sequence[EpochReport]], score_name: str
     FigureCanvasAgg(figure)
     losses, scores = figure.subplots(1, 2)
     for run, reports in runs.items():
-        epochs = [report.epoch for report in reports]
-        colour = COLOURS[run]
-        marker = "o" if len(epochs) == 1 else None
-        losses.plot(epochs, [r.train_loss for r in reports], color=colour, marker=marker, label=f"{NAMES[run]}, train")
-        losses.plot(
-            epochs, [r.val_loss for r in reports], color=colour, marker=marker, ls="--", label=f"{NAMES[run]}, val"
-        )
-        scores.plot(epochs, [r.val_score for r in reports], color=colour, marker=marker, label=NAMES[run])
-        best = [report for report in reports if report.is_best][-1]
-        scores.plot([best.epoch], [best.val_score], "o", color=colour, ms=7, mec="white", mew=1.2, zorder=3)
-        _write_beside(scores, best, colour)
+        name, epochs = MODEL_NAMES[run], [report.epoch for report in reports]
+        style: dict[str, Any] = {"color": MODEL_COLOURS[run], "marker": "o" if len(epochs) == 1 else None}
+        losses.plot(epochs, [report.val_loss for report in reports], label=f"{name}, val", **style)
+        losses.plot(epochs, [report.train_loss for report in reports], label=f"{name}, train", ls=":", **style)
+        scores.plot(epochs, [report.val_score for report in reports], label=name, **style)
+        _mark_best(scores, [report for report in reports if report.is_best][-1], MODEL_COLOURS[run])
     _dress(losses, "Loss")
     _dress(scores, f"{score_name[0].upper()}{score_name[1:]} on val (the dot is kept)")
     losses.set_ylim(bottom=0)
@@ -96,14 +89,15 @@ def _draw(path: Path, runs: Mapping[str, Sequence[EpochReport]], score_name: str
     figure.savefig(path, metadata={"Software": None})
 
 
-def _write_beside(axes: Axes, best: EpochReport, colour: str) -> None:
+def _mark_best(axes: Axes, best: EpochReport, colour: str) -> None:
+    """A dot where the kept epoch is, its score above it."""
+    axes.plot([best.epoch], [best.val_score], "o", color=colour, ms=7, mec="white", mew=1.2, zorder=3)
     axes.annotate(
         f"{best.val_score:.3f}",
         (best.epoch, best.val_score),
         xytext=(0, 8),
         textcoords="offset points",
         ha="center",
-        color=colour,
         fontweight="bold",
     )
 
@@ -146,7 +140,7 @@ class Outcome:
 def write_models(out: Path, outcomes: Mapping[str, Outcome], spec: ModelSpec) -> None:
     """Writes the weights of `fine_tuned` and their spec, and those of any other run into a folder of its name."""
     for name, outcome in outcomes.items():
-        folder = out if name == "fine_tuned" else out / name
+        folder = model_folder(out, name)
         folder.mkdir(exist_ok=True)
         save_model(folder, outcome.state, spec)
 

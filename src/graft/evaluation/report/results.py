@@ -17,13 +17,12 @@ from graft.metrics.summaries import CLASS_SCORES, gain_over, stacked, summarise
 if TYPE_CHECKING:
     from graft.params.sections import Evaluate
 
-MODEL_NAMES = {"fine_tuned": "fine-tuned", "baseline": "from scratch"}
 # The score by class that plots show: for classification recall, the accuracy on the images of that class.
 CLASS_SCORE_SHOWN = {"segmentation": "iou", "classification": "recall"}
 
 
 def results(
-    tally: Tally, contenders: Mapping[str, Contender], classes: ClassMap, task: str, evaluate: Evaluate, seed: int
+    tally: Tally, contenders: Mapping[str, Contender], classes: ClassMap, evaluate: Evaluate, seed: int
 ) -> dict[str, Any]:
     """The scores of the fine-tuned model; under `baseline` those of the other, under `gain` the difference.
 
@@ -42,7 +41,7 @@ def results(
         found[name] = summarise(
             images[name],
             tally.domains,
-            task=task,
+            task=classes.task,
             names=classes.names,
             num_samples=evaluate.bootstrap_samples,
             seed=seed,
@@ -56,7 +55,11 @@ def results(
     }
     if "baseline" in found:
         gain = gain_over(
-            images["fine_tuned"], images["baseline"], task=task, num_samples=evaluate.bootstrap_samples, seed=seed
+            images["fine_tuned"],
+            images["baseline"],
+            task=classes.task,
+            num_samples=evaluate.bootstrap_samples,
+            seed=seed,
         )
         metrics |= {"baseline": found["baseline"], "gain": gain}
     return metrics
@@ -72,18 +75,18 @@ def headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]:
     return flat
 
 
-def write_tables(out: Path, tally: Tally, metrics: Mapping[str, Any], classes: ClassMap, task: str) -> None:
+def write_tables(out: Path, tally: Tally, metrics: Mapping[str, Any], classes: ClassMap) -> None:
     """Writes confusion.csv and classes.csv, and the same as PNG.
 
     In classes.csv `score` and `baseline_score` are the score that plots show, whatever the task.
     """
-    shown, baseline = CLASS_SCORE_SHOWN[task], metrics.get("baseline")
+    shown, baseline = CLASS_SCORE_SHOWN[classes.task], metrics.get("baseline")
     columns = {"score": metrics[shown]} | ({"baseline_score": baseline[shown]} if baseline else {})
     names = classes.names
-    write_classes(out / "classes.csv", columns | {score: metrics[score] for score in CLASS_SCORES[task]}, names)
+    scores = {score: metrics[score] for score in CLASS_SCORES[classes.task]}
+    write_classes(out / "classes.csv", columns | scores, names)
     write_confusion(out / "confusion.csv", tally.confusion["fine_tuned"], names)
     plot_confusion(out / "confusion.png", tally.confusion["fine_tuned"], names)
-    bars = zip(
-        MODEL_NAMES.values(), ([by_class[name] for name in names] for by_class in columns.values()), strict=False
-    )
-    plot_classes(out / "classes.png", {"iou": "IoU", "recall": "Recall"}[shown], names, dict(bars))
+    by_run = {"fine_tuned": metrics[shown]} | ({"baseline": baseline[shown]} if baseline else {})
+    bars = {run: [by_class[name] for name in names] for run, by_class in by_run.items()}
+    plot_classes(out / "classes.png", {"iou": "IoU", "recall": "Recall"}[shown], names, bars)
