@@ -30,10 +30,10 @@ from graft.models.weights.bundled import FOLDER, read_bundle
 from graft.models.weights.match import load_into
 from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
 from graft.training.class_weights import class_weights
-from graft.training.loop import Held
+from graft.training.loop import ValidationResult
 from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.strategies import supervised
-from graft.training.validation import HeldOut
+from graft.training.validation import Validation
 
 SIZE = (288, 352)
 NUM_VIEWS = 6
@@ -106,7 +106,7 @@ def graft_curve(data: Path, augmented: Path, num_epochs: int, mark: float) -> Cu
     loss = WeightedSum(resolve_losses(CROSS_ENTROPY), class_weights("median_frequency", counts))
     score, scoring, curve = scorer(data, spec, channels_last=True), [0.0], []
 
-    def timed(model: nn.Module) -> Held:
+    def timed(model: nn.Module) -> ValidationResult:
         start = time.perf_counter()
         held = score(model)
         scoring[0] = time.perf_counter() - start
@@ -122,11 +122,11 @@ def graft_curve(data: Path, augmented: Path, num_epochs: int, mark: float) -> Cu
     return curve
 
 
-def scorer(data: Path, spec: ModelSpec, *, channels_last: bool) -> Callable[[nn.Module], Held]:
+def scorer(data: Path, spec: ModelSpec, *, channels_last: bool) -> Callable[[nn.Module], ValidationResult]:
     """Mean IoU on val in the one way Graft scores it, at the images' own size; the layout is the training's own."""
     loss = WeightedSum(resolve_losses(CROSS_ENTROPY))
-    held_out = HeldOut(data / "val", spec, loss, BATCH_SIZE, PREDICT)
-    return lambda model: held_out.score(torch_runner(model, spec, channels_last=channels_last), lambda _: None)
+    validation = Validation(data / "val", spec, loss, BATCH_SIZE, PREDICT)
+    return lambda model: validation.score(torch_runner(model, spec, channels_last=channels_last), lambda _: None)
 
 
 def spec_of(data: Path, mean: Sequence[float], std: Sequence[float]) -> ModelSpec:

@@ -23,8 +23,8 @@ from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.plan import Plan
 from graft.training.sampling import SAMPLINGS
 from graft.training.schedules import SCHEDULES
-from graft.training.start import with_log_prior
-from graft.training.state import Held, Trainee
+from graft.training.start import set_log_prior
+from graft.training.state import Trainee, ValidationResult
 from graft.training.strategies import supervised
 from tests import tiny_training
 
@@ -108,7 +108,7 @@ def training_of(views, strategy, model=None, precision="float32", **changes):
     return Training(Trainee(model, optimizer, None, precision), plan, views, strategy, forward)
 
 
-def trained(training, checkpoint=None, validate=lambda _: Held(1.0, 0.5, None)):
+def trained(training, checkpoint=None, validate=lambda _: ValidationResult(1.0, 0.5, None)):
     list(fit(training, validate, checkpoint or Checkpoint(None, "run"), lambda _: None))
     return [tensor.detach().clone() for tensor in training.trainee.model.parameters()], training.trainee
 
@@ -335,7 +335,7 @@ def test_with_the_log_prior_an_untrained_head_predicts_the_shares_of_the_classes
     with torch.no_grad():
         for name in model.class_layers:
             model.get_submodule(name).weight.zero_()
-    with_log_prior(model, np.array([700, 300, 0]), set(model.state_dict()))
+    set_log_prior(model, np.array([700, 300, 0]), set(model.state_dict()))
     probabilities = model.eval()(torch.randn(1, 3, 32, 32)).softmax(1)[0, :, 5, 5]
     torch.testing.assert_close(probabilities, torch.tensor([0.699301, 0.299700, 0.000999]), atol=1e-5, rtol=0)
 
@@ -343,5 +343,5 @@ def test_with_the_log_prior_an_untrained_head_predicts_the_shares_of_the_classes
 def test_the_log_prior_leaves_class_layers_that_came_from_a_source() -> None:
     model = fresh("segmentation", "lraspp", 3, 1)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with_log_prior(model, np.array([7, 3, 1]), {"head.cbr.0.weight"})
+    set_log_prior(model, np.array([7, 3, 1]), {"head.cbr.0.weight"})
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

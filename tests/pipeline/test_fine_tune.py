@@ -121,7 +121,7 @@ def test_val_images_are_tiled_as_predict_says(streets, tmp_path, monkeypatch, ma
         runner = torch_runner(*model, **options)
         return lambda images: (sizes.extend(image.shape[:2] for image in images), runner(images))[1]
 
-    monkeypatch.setattr("graft.training.run.torch_runner", recording)
+    monkeypatch.setattr("graft.training.trainer.torch_runner", recording)
     predict = Predict(max_pixels=max_pixels, overlap_px=16)
     tiny_training.run(folder, tmp_path / "out", epochs=1, warmup_epochs=0, predict=predict)
     assert len(sizes) == num_tiles

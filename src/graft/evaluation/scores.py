@@ -40,8 +40,8 @@ class Contender:
     boundary: BoundaryIou | None = None
 
     @classmethod
-    def counted(cls, runner: Runner, spec: ModelSpec, evaluate: Evaluate) -> Contender:
-        """One of which all is counted that `metrics.json` tells."""
+    def with_counters(cls, runner: Runner, spec: ModelSpec, evaluate: Evaluate) -> Contender:
+        """A contender of which everything is counted that `metrics.json` holds."""
         outlines = BoundaryIou(spec.num_classes, evaluate.boundary_fraction) if spec.task == "segmentation" else None
         return cls(runner, spec, Calibration(evaluate.calibration_bins), outlines)
 
@@ -79,7 +79,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredImage:
     """An image, its truth (mask uint8 [H, W], or label int64 []), and a prediction of each contender by name."""
 
     row: Row
@@ -90,7 +90,7 @@ class Scored:
 
 def score_rows(
     rows: Iterable[Row], contenders: Mapping[str, Contender], batch_size: int, predict: Predict
-) -> Iterator[Scored]:
+) -> Iterator[ScoredImage]:
     """Scores rows as they stream by; never more than a batch of images and logits is held.
 
     Confidences of an image larger than `predict.max_pixels` are not counted: its logits never exist as a whole.
@@ -106,7 +106,7 @@ def score_rows(
             name: list(_predictions(contender, images, targets, predict)) for name, contender in contenders.items()
         }
         for place, (row, image, target) in enumerate(zip(batch, images, targets, strict=True)):
-            yield Scored(row, image, target, {name: predictions[place] for name, predictions in found.items()})
+            yield ScoredImage(row, image, target, {name: predictions[place] for name, predictions in found.items()})
 
 
 def _targets(row: Row, image: np.ndarray) -> np.ndarray:
@@ -177,7 +177,7 @@ class Tally:
         self.images: dict[str, list[Marginals]] = {name: [] for name in self.confusion}
         self.domains: list[str] = []
 
-    def add(self, scored: Scored) -> None:
+    def add(self, scored: ScoredImage) -> None:
         self.domains.append(scored.row.domain)
         for name, prediction in scored.predictions.items():
             self.confusion[name] += prediction.confusion

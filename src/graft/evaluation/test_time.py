@@ -24,7 +24,7 @@ def is_plain(test_time: TestTime) -> bool:
     return test_time.model_dump() == PLAIN
 
 
-def averaged(runner: Runner, spec: ModelSpec, test_time: TestTime, predict: Predict) -> Runner:
+def average_views(runner: Runner, spec: ModelSpec, test_time: TestTime, predict: Predict) -> Runner:
     """The runner whose probabilities are the mean of those of `runner` over all scales, plain and mirrored.
 
     What is scaled is the model's input, after the rule of `preprocess.resize`; probabilities are resized back before

@@ -1,4 +1,4 @@
-"""What `params.yaml` says of training, put together: model, optimizer, plan, views and strategy as one training."""
+"""The assembly of a training from `params.yaml`: model, optimizer, plan, views and strategy."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 Registry = Mapping[str, Callable[..., Any]]
 
 
-def beside_reused_features(mixing: str, compiled: bool) -> Iterator[GraftError]:
-    """What cannot be had together with features that are computed once.
+def feature_reuse_refusals(mixing: str, compiled: bool) -> Iterator[GraftError]:
+    """The settings that exclude features which are computed once, each as an error.
 
     Args:
         mixing: Name of `fine_tune.mixing`.
-        compiled: `runtime.compile`.
+        compiled: Value of `runtime.compile`.
     """
     if mixing != "none":
         yield GraftError(
@@ -55,15 +55,15 @@ def beside_reused_features(mixing: str, compiled: bool) -> Iterator[GraftError]:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What the trainings of a stage share: params, views and the normalisation of the model to be.
+class Assembly:
+    """Makes the parts of the trainings of a stage, and puts them together.
 
     Attributes:
-        seed: Of the whole pipeline.
-        params: The `fine_tune` section.
-        runtime: The `runtime` section.
+        seed: Seed of the whole pipeline.
+        params: Section `fine_tune`.
+        runtime: Section `runtime`.
         views: Training samples, as pixels.
-        spec: How an image becomes the model's input.
+        spec: Rules by which an image becomes the model's input.
     """
 
     seed: int
@@ -86,7 +86,7 @@ class Bench:
         plan = self.plan(learning_rate)
         views, forward = strategy.prepare(model, self.views, self.forward(model, compiled=self.runtime.compile))
         if views is not self.views:
-            for refusal in beside_reused_features(self.mixing().name, self.runtime.compile):
+            for refusal in feature_reuse_refusals(self.mixing().name, self.runtime.compile):
                 raise refusal
         return Training(trainee, plan, views, strategy, forward)
 

@@ -132,7 +132,7 @@ class FeatureForward:
         """Logits as `Forward` gives them."""
         padded = self.whole.padded_size(features.size)
         with autocast(features.tensors[0].device.type, self.whole.precision):
-            output = self.rest(self.model, rebuilt(self.structure, iter(features.tensors)), padded)
+            output = self.rest(self.model, rebuild(self.structure, iter(features.tensors)), padded)
         return cut(output, features.size)
 
     @torch.no_grad()
@@ -159,7 +159,7 @@ class FeatureForward:
         return model.at_size(features, size)
 
 
-class Remembering(nn.Module):
+class RememberingModel(nn.Module):
     """A model in evaluation that remembers what its frozen layers made of a batch, up to a limit of memory.
 
     Args:
@@ -247,13 +247,13 @@ def tensors_of(features: Any) -> tuple[list[Tensor], Any]:
     return tensors, structure if isinstance(features, dict) else list(structure.values())
 
 
-def rebuilt(structure: Any, tensors: Iterator[Tensor]) -> Any:
+def rebuild(structure: Any, tensors: Iterator[Tensor]) -> Any:
     """The nest that `tensors_of` took apart; a tuple comes back as a list."""
     if structure is None:
         return next(tensors)
     if isinstance(structure, dict):
-        return {key: rebuilt(value, tensors) for key, value in structure.items()}
-    return [rebuilt(value, tensors) for value in structure]
+        return {key: rebuild(value, tensors) for key, value in structure.items()}
+    return [rebuild(value, tensors) for value in structure]
 
 
 def _num_frozen(model: Model) -> int:

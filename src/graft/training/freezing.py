@@ -58,7 +58,7 @@ Normalisation = Literal["trained", "frozen", "re_estimated"]
 
 
 @dataclass(frozen=True)
-class Part:
+class LayerGroup:
     """Parameters that begin to train together and move at the same rate.
 
     Attributes:
@@ -119,13 +119,13 @@ class Movement:
     layer_decay: float = 1.0
     normalisation: Normalisation = "trained"
 
-    def parts(self, model: Model) -> list[Part]:
+    def parts(self, model: Model) -> list[LayerGroup]:
         """The model from input to output: in its stages where depth matters, else in backbone and head."""
         by_stage = self.unfreeze == "gradual" or self.layer_decay != 1
         named = model.stages() if by_stage else halves(model)
         depths = range(len(named) - 1, -1, -1)  # distance from the head, which is last
         return [
-            Part(name, parameters, self._rate_factor(depth), self._first_epoch(depth))
+            LayerGroup(name, parameters, self._rate_factor(depth), self._first_epoch(depth))
             for (name, parameters), depth in zip(named, depths, strict=True)
         ]
 
@@ -152,7 +152,7 @@ class Movement:
             for parameter in part.parameters if epoch < part.first_epoch else ():
                 parameter.requires_grad_(False)
 
-    def too_late(self, parts: Sequence[Part], epochs: int) -> GraftError | None:
+    def too_late(self, parts: Sequence[LayerGroup], epochs: int) -> GraftError | None:
         """What is wrong where a part would begin to train only after the last epoch."""
         last = max(parts, key=lambda part: part.first_epoch)
         if last.first_epoch < epochs:
@@ -174,7 +174,9 @@ class Movement:
         return self.head_epochs if self.unfreeze == "head_first" and depth else 0
 
 
-def parameter_groups(model: Model, parts: Sequence[Part] | None = None, *, decay: bool = True) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: Model, parts: Sequence[LayerGroup] | None = None, *, decay: bool = True
+) -> list[dict[str, Any]]:
     """Trainable parameters as groups for an optimizer, none of them empty.
 
     Args:
@@ -189,7 +191,7 @@ def parameter_groups(model: Model, parts: Sequence[Part] | None = None, *, decay
     exempt = exempt_from_decay(model)
     decaying = {id(p) for name, p in model.named_parameters() if decay and name not in exempt}
     groups = []
-    for part in parts or [Part(*half) for half in halves(model)]:
+    for part in parts or [LayerGroup(*half) for half in halves(model)]:
         for decays in (True, False):
             params = [p for p in part.parameters if p.requires_grad and (id(p) in decaying) == decays]
             group = {

@@ -58,7 +58,7 @@ class Gradients:
             clip_value: First cut each gradient to at most this absolute value, or None.
         """
         self.scaler.unscale_(self.optimizer)
-        loss = self._averaged()
+        loss = self._average()
         if clip_value is not None:
             nn.utils.clip_grad_value_(self.parameters, clip_value)
         if clip_norm is not None:
@@ -69,7 +69,7 @@ class Gradients:
         self.num_batches = 0
         return loss
 
-    def _averaged(self) -> Tensor:
+    def _average(self) -> Tensor:
         """Divides the gradients by the weights' sum; returns the weighted mean of the losses."""
         losses, weights = self._losses, self._weights
         self._losses, self._weights = [], []

@@ -27,7 +27,7 @@ from graft.training.epoch_cost import EpochMeter
 from graft.training.forward import Forward
 from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.plan import Plan
-from graft.training.state import EpochReport, Held, Trainee, batch_norms
+from graft.training.state import EpochReport, Trainee, ValidationResult, batch_norms
 
 # Looking at a loss makes the host wait for the device; a few steps in vain after one that is not finite cost less.
 STEPS_BETWEEN_LOOKS = 16
@@ -71,7 +71,7 @@ class Strategy(ABC):
     ) -> dict[str, Tensor]:
         """The losses of a batch; `loss` is what is made small."""
 
-    def judged(self, model: Model) -> nn.Module:
+    def model_to_validate(self, model: Model) -> nn.Module:
         """What is validated after an epoch in place of `model`; it answers in the same bits."""
         return model
 
@@ -118,7 +118,7 @@ class Training:
 
 def fit(
     training: Training,
-    validate: Callable[[nn.Module], Held],
+    validate: Callable[[nn.Module], ValidationResult],
     checkpoint: Checkpoint,
     tick: Callable[[int], None],
 ) -> Iterator[EpochReport]:
@@ -147,7 +147,7 @@ def fit(
                 tick(num_images)
         trainee.look_at_losses()
         meter.end_steps()
-        held = validate(training.strategy.judged(trainee.judged))
+        held = validate(training.strategy.model_to_validate(trainee.judged))
         report = trainee.end_epoch(held, meter.cost())
         if checkpoint.is_due():
             checkpoint.write(trainee.state())
@@ -170,7 +170,7 @@ def epoch_steps(training: Training) -> Generator[int, None, None]:
     for batch, (images, targets) in enumerate(views.batches(left, view, plan.batch_size, trainee.device), first):
         torch.manual_seed(content_seed(plan.seed, "step", batch))
         trainee.set_normalisation(batch)
-        images, targets = plan.mixed(images, targets, batch)
+        images, targets = plan.mix_batch(images, targets, batch)
         started = time.perf_counter()
         losses = training.strategy.step(training.forward, images, targets)
         trainee.gradients.add(losses["loss"], plan.weight(targets, training.strategy.target_weights))

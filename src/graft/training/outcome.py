@@ -1,4 +1,4 @@
-"""What the trainings of a stage came to, and how it is written down."""
+"""The results of the trainings of a stage, and the files that tell them: models, curves, summary."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def write_parameter_groups(path: Path, runs: Mapping[str, Mapping[str, Any]]) ->
     """Writes the table as CSV; what is frozen has no epoch, rate and decay.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         runs: The summary of each run, with its `parameter_groups` and `frozen_parameters`.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -56,9 +56,9 @@ def write_curves(folder: Path, runs: Mapping[str, Sequence[EpochReport]], score_
     """Writes `curves.csv`, a row an epoch, and `curves.png`.
 
     Args:
-        folder: Where to.
+        folder: Folder of the files.
         runs: The reports of each run (`fine_tuned`, `baseline`).
-        score_name: What `val_score` is, in words.
+        score_name: Name of `val_score`, in words.
     """
     with (folder / "curves.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -119,14 +119,14 @@ SCORE_NAMES = {"segmentation": "mean IoU", "classification": "accuracy"}
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a training came to.
+class TrainingOutcome:
+    """The result of a training.
 
     Attributes:
         state: The weights of the best epoch, on the CPU.
         reports: One for each epoch.
         best: The report of the epoch whose weights are kept.
-        summary: The same and what it was made of, for `summary.json`.
+        summary: The same and the settings of the training, for `summary.json`.
         compile_cost: What torch.compile cost, by name; no declared output quotes it.
     """
 
@@ -137,7 +137,7 @@ class Outcome:
     compile_cost: dict[str, float] = field(default_factory=dict)
 
 
-def write_models(out: Path, outcomes: Mapping[str, Outcome], spec: ModelSpec) -> None:
+def write_models(out: Path, outcomes: Mapping[str, TrainingOutcome], spec: ModelSpec) -> None:
     """Writes the weights of `fine_tuned` and their spec, and those of any other run into a folder of its name."""
     for name, outcome in outcomes.items():
         folder = model_folder(out, name)
@@ -145,15 +145,17 @@ def write_models(out: Path, outcomes: Mapping[str, Outcome], spec: ModelSpec) ->
         save_model(folder, outcome.state, spec)
 
 
-def write_learning(folder: Path, outcomes: Mapping[str, Outcome], task: str, made_of: Mapping[str, Any]) -> None:
-    """Writes the curves, what moved, and `summary.json`: what the runs were made of and what each came to."""
+def write_learning(
+    folder: Path, outcomes: Mapping[str, TrainingOutcome], task: str, settings: Mapping[str, Any]
+) -> None:
+    """Writes the curves, the parameter groups, and `summary.json`: the settings of the runs and their results."""
     write_curves(folder, {name: outcome.reports for name, outcome in outcomes.items()}, SCORE_NAMES[task])
     runs = {name: outcome.summary for name, outcome in outcomes.items()}
     write_parameter_groups(folder / "parameter_groups.csv", runs)
-    write_json(folder / "summary.json", {**made_of, "score": HEADLINE[task], "runs": runs})
+    write_json(folder / "summary.json", {**settings, "score": HEADLINE[task], "runs": runs})
 
 
-def write_measured(path: Path, outcomes: Mapping[str, Outcome]) -> None:
+def write_measured(path: Path, outcomes: Mapping[str, TrainingOutcome]) -> None:
     """Writes what a clock and the machine decided: the cost of each epoch, and what torch.compile cost."""
     facts: dict[str, Any] = {}
     for name, outcome in outcomes.items():
@@ -162,7 +164,7 @@ def write_measured(path: Path, outcomes: Mapping[str, Outcome]) -> None:
     write_json(path, facts)
 
 
-def headline(task: str, outcomes: Mapping[str, Outcome]) -> dict[str, float]:
+def headline_scores(task: str, outcomes: Mapping[str, TrainingOutcome]) -> dict[str, float]:
     """The best val score of each run and the epoch it was reached in."""
     scores = {f"{name}.val_{HEADLINE[task]}": outcome.best.val_score for name, outcome in outcomes.items()}
     return scores | {f"{name}.best_epoch": float(outcome.best.epoch) for name, outcome in outcomes.items()}

@@ -13,7 +13,7 @@ from graft.foundation.content import content_seed
 from graft.training.mixing import Mix
 from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.sampling import Sampling
-from graft.training.schedules import Moment, warmed_up
+from graft.training.schedules import Moment, rate_factor_at
 from graft.training.schedules.warm_up import Warmup
 
 
@@ -55,7 +55,7 @@ class Plan:
 
     def rate(self, step: int, steps_per_epoch: int, scores: Sequence[float]) -> float:
         """The learning rate of a step (from 0), given the val scores of the epochs so far."""
-        return self.learning_rate * warmed_up(
+        return self.learning_rate * rate_factor_at(
             self.schedule,
             step,
             epochs=self.epochs,
@@ -76,7 +76,7 @@ class Plan:
         alone = len(order) > 1 < self.batch_size and len(order) % self.batch_size == 1
         return order[:-1] if needs_two and alone else order
 
-    def mixed(self, images: Tensor, targets: Tensor, batch: int) -> tuple[Tensor, Tensor | MixedTargets]:
+    def mix_batch(self, images: Tensor, targets: Tensor, batch: int) -> tuple[Tensor, Tensor | MixedTargets]:
         """A batch as `mix` makes it; `batch` counts all batches of the training from 0."""
         if self.mix is None:
             return images, targets

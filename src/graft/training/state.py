@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Held:
+class ValidationResult:
     """What a validation found.
 
     Attributes:
@@ -168,7 +168,7 @@ class Trainee:
         self._unseen.clear()
         return loss
 
-    def end_epoch(self, held: Held, cost: EpochCost) -> EpochReport:
+    def end_epoch(self, held: ValidationResult, cost: EpochCost) -> EpochReport:
         """Takes in the validation of an epoch; keeps its weights if they are the best.
 
         Raises:

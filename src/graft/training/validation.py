@@ -1,4 +1,4 @@
-"""The val rows, scored after each epoch in the one way from image to logits."""
+"""Validation: the val images, scored after each epoch exactly as evaluate scores the test images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from graft.foundation.progress import progress
 from graft.inference.image_to_logits import Runner, most_likely, predict_batch
 from graft.metrics.confusion import HEADLINE, Marginals, confusion_matrix, scores
 from graft.training.losses import WeightedSum
-from graft.training.state import Held
+from graft.training.state import ValidationResult
 
 if TYPE_CHECKING:
     from graft.models.saved_model import ModelSpec
@@ -28,20 +28,20 @@ if TYPE_CHECKING:
 
 
 def prediction_histogram(confusion: np.ndarray, names: Sequence[str], *, width: int = 30) -> list[str]:
-    """Two bars for each class, of the share that is predicted as it and the share that is it, a line each.
+    """Two lines for each class, each with a bar: its share of the predictions and its share of the truth.
 
     Args:
         confusion: int64 [K, K], rows truth, columns prediction.
         names: The K classes.
-        width: Characters of a bar that is everything.
+        width: Length in characters of a bar for a share of 100%.
     """
     longest, marginals = max(map(len, names)), Marginals.of(confusion)
     lines = []
     for name, predicted, true in zip(names, marginals.predicted_share, marginals.true_share, strict=True):
-        for label, what, share in ((name, "predicted", predicted), ("", "true", true)):
+        for label, kind, share in ((name, "predicted", predicted), ("", "true", true)):
             bar = "" if np.isnan(share) else "█" * int(np.ceil(share * width))
             amount = "    —" if np.isnan(share) else f"{share:6.1%}"
-            lines.append(f"{label:<{longest}}  {what:<9} {amount} {bar}".rstrip())
+            lines.append(f"{label:<{longest}}  {kind:<9} {amount} {bar}".rstrip())
     return lines
 
 
@@ -55,15 +55,15 @@ Decoded = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass
-class HeldOut:
-    """Scores a model on the rows of `data/interim/val`.
+class Validation:
+    """Scores a model on the images of the val split.
 
     Attributes:
-        folder: The shards.
-        spec: How an image becomes the model's input.
-        loss: As in training, on the CPU; val_loss is its mean over images, at each image's own size.
-        batch_size: Images of one size run together up to this many.
-        predict: How large images are tiled, the same as in evaluate.
+        folder: Folder of the shards.
+        spec: Rules by which an image becomes the model's input.
+        loss: Loss of the training, on the CPU; val_loss is its mean over images, at each image's own size.
+        batch_size: Largest number of images of one size that run together.
+        predict: Rules by which large images are tiled, the same as in evaluate.
     """
 
     folder: Path
@@ -79,7 +79,7 @@ class HeldOut:
         for row in progress(read_rows(self.folder), "Reading val images", total=num_rows(self.folder), unit="image"):
             self.image_sha256.append(row.image_sha256)
             if self._cache is not None:
-                decoded = self._decoded(row)
+                decoded = self._decode(row)
                 self._cache.append(decoded)
                 size += decoded[0].nbytes + decoded[1].nbytes
                 self._cache = self._cache if size <= CACHE_BYTES else None
@@ -88,13 +88,13 @@ class HeldOut:
                 "there are no val images",
                 where=self.folder,
                 rule="the best epoch is chosen on val",
-                remedy="ingest some",
+                remedy="give ingest.source val images, or a val_fraction",
             )
 
     def __len__(self) -> int:
         return len(self.image_sha256)
 
-    def score(self, runner: Runner, tick: Callable[[int], None]) -> Held:
+    def score(self, runner: Runner, tick: Callable[[int], None]) -> ValidationResult:
         """Loss, score and collapse of a model.
 
         Args:
@@ -113,24 +113,26 @@ class HeldOut:
                 confusion += confusion_matrix(most_likely(logits), target, num_classes, **ignored)
             tick(len(images))
         score = scores(confusion)[HEADLINE[self.spec.task]]
-        return Held(math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion), confusion)
+        return ValidationResult(
+            math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion), confusion
+        )
 
     def _loss(self, logits: np.ndarray, target: np.ndarray) -> float:
         tensor = torch.from_numpy(np.ascontiguousarray(logits))[None]
         return float(self.loss(tensor, torch.from_numpy(target.astype(np.int64))[None]))
 
     def _batches(self) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
-        rows = iter(self._cache if self._cache is not None else map(self._decoded, read_rows(self.folder)))
+        rows = iter(self._cache if self._cache is not None else map(self._decode, read_rows(self.folder)))
         while chunk := list(islice(rows, self.batch_size)):
             yield [image for image, _ in chunk], [target for _, target in chunk]
 
-    def _decoded(self, row: Row) -> Decoded:
+    def _decode(self, row: Row) -> Decoded:
         image = decode(row.image, self.spec, where=row.id)
         target = row.label if self.spec.task == "classification" else row.mask and decode_mask(row.mask, where=row.id)
         if target is None:
-            what = "label" if self.spec.task == "classification" else "mask"
+            missing = "label" if self.spec.task == "classification" else "mask"
             raise GraftError(
-                f"val image without {what}", where=row.id, rule="val is labelled", remedy=f"add its {what}"
+                f"val image without {missing}", where=row.id, rule="val is labelled", remedy=f"add its {missing}"
             )
         return image, np.asarray(target)
 
@@ -149,11 +151,11 @@ def collapsed_class(confusion: np.ndarray) -> int | None:
 
 
 def collapse_warning(confusion: np.ndarray, names: Sequence[str]) -> str:
-    """What to say of a model that predicts one class for everything: a histogram of predictions and truth.
+    """The warning about a model that predicts one class for everything, with a histogram of predictions and truth.
 
     Args:
         confusion: int64 [K, K], rows truth, columns prediction.
-        names: The K classes; of more than a dozen those that are most of either are shown.
+        names: The K classes; of more than a dozen, those with the largest shares of predictions or truth are shown.
     """
     lines = prediction_histogram(confusion, names)
     largest = np.argsort(-np.maximum(confusion.sum(0), confusion.sum(1)), kind="stable")[:MOST_CLASSES_SHOWN]

@@ -73,7 +73,7 @@ class Rescoring:
 
     def _scores_of(self, runners: Mapping[str, Runner], spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """Of each runner every score with its interval and what else is counted, as metrics.json has them."""
-        contenders = {name: Contender.counted(runner, spec, self.evaluate) for name, runner in runners.items()}
+        contenders = {name: Contender.with_counters(runner, spec, self.evaluate) for name, runner in runners.items()}
         tally = Tally(contenders)
         settings = {"num_samples": self.evaluate.bootstrap_samples, "seed": self.seed}
         rows = progress(read_rows(self.images), "Scoring the file", total=num_rows(self.images), unit="image")

@@ -11,7 +11,7 @@ import numpy as np
 
 from graft.data.images.codec import overlay
 from graft.data.images.stacks import composite
-from graft.evaluation.scores import Scored
+from graft.evaluation.scores import ScoredImage
 from graft.foundation.class_map import ClassMap
 
 MAX_WIDTH_PX = 480  # of a picture in the report: four stand side by side
@@ -56,7 +56,7 @@ class Examples:
     worst: list[Example] = field(default_factory=list)
     best: list[Example] = field(default_factory=list)
 
-    def offer(self, scored: Scored) -> None:
+    def offer(self, scored: ScoredImage) -> None:
         """Takes the image in if it is among the worst or best so far; those without labelled pixels never are."""
         score = scored.predictions["fine_tuned"].score
         if math.isnan(score):
@@ -70,7 +70,7 @@ class Examples:
             self.worst = sorted([*self.worst, example], key=_rank)[:num_worst]
             self.best = sorted([*self.best, example], key=_rank, reverse=True)[:num_best]
 
-    def shown(self) -> tuple[list[Example], list[Example]]:
+    def best_and_worst(self) -> tuple[list[Example], list[Example]]:
         """Best and worst; in a small split no image is shown as both."""
         worst = {example.id for example in self.worst}
         return [example for example in self.best if example.id not in worst], self.worst
@@ -80,35 +80,35 @@ def _rank(example: Example) -> tuple[float, str]:
     return example.score, example.id
 
 
-def _example(scored: Scored, class_map: ClassMap) -> Example:
+def _example(scored: ScoredImage, class_map: ClassMap) -> Example:
     predictions, shown = scored.predictions, composite(scored.image, class_map.channels)
     baseline = predictions.get("baseline")
     said: tuple[tuple[str, str], ...] = ()
     truth = None
     if scored.targets.ndim == 0:
-        pictures: tuple[Picture, ...] = (Picture("image", _uri(_shrunk(shown, cv2.INTER_AREA))),)
+        pictures: tuple[Picture, ...] = (Picture("image", _uri(_shrink(shown, cv2.INTER_AREA))),)
         truth = class_map.names[int(scored.targets)]
         said = tuple(
             (class_map.names[int(p.class_ids)], f"{100 * (p.confidence or 0):.0f}%") for p in predictions.values()
         )
     else:
-        image = _shrunk(shown, cv2.INTER_AREA)
+        image = _shrink(shown, cv2.INTER_AREA)
         masks = {"truth": scored.targets, "fine-tuned": predictions["fine_tuned"].class_ids}
         masks |= {"from scratch": baseline.class_ids} if baseline else {}
         pictures = (
             Picture("image", _uri(image)),
-            *(_overlaid(name, image, mask, class_map) for name, mask in masks.items()),
+            *(_overlay_mask(name, image, mask, class_map) for name, mask in masks.items()),
         )
     baseline_score = None if baseline is None or math.isnan(baseline.score) else baseline.score
     row = scored.row
     return Example(row.id, row.domain, predictions["fine_tuned"].score, baseline_score, pictures, truth, said)
 
 
-def _overlaid(caption: str, image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> Picture:
-    return Picture(caption, _uri(overlay(image, _shrunk(mask, cv2.INTER_NEAREST), class_map.colors, 0.6)))
+def _overlay_mask(caption: str, image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> Picture:
+    return Picture(caption, _uri(overlay(image, _shrink(mask, cv2.INTER_NEAREST), class_map.colors, 0.6)))
 
 
-def _shrunk(image: np.ndarray, interpolation: int) -> np.ndarray:
+def _shrink(image: np.ndarray, interpolation: int) -> np.ndarray:
     height, width = image.shape[:2]
     if width <= MAX_WIDTH_PX:
         return image

@@ -84,7 +84,7 @@ def write_report(
         statistics: The content of `statistics.json` of augment.
     """
     learning, headline = read_curves(curves), next(iter(HEADLINES[content.task]))
-    best, worst = content.examples.shown()
+    best, worst = content.examples.best_and_worst()
     text = (
         _pages()
         .get_template("report.html.j2")

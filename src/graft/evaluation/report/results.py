@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CLASS_SCORE_SHOWN = {"segmentation": "iou", "classification": "recall"}
 
 
-def results(
+def compute_metrics(
     tally: Tally, contenders: Mapping[str, Contender], classes: ClassMap, evaluate: Evaluate, seed: int
 ) -> dict[str, Any]:
     """The scores of the fine-tuned model; under `baseline` those of the other, under `gain` the difference.
@@ -65,7 +65,7 @@ def results(
     return metrics
 
 
-def headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]:
+def flatten_headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]:
     """The headline scores as one flat dict: `mean_iou`, `baseline_mean_iou`, `gain_mean_iou` and so on."""
     flat: dict[str, float] = {}
     for prefix, part in (("", metrics), ("baseline_", metrics.get("baseline")), ("gain_", metrics.get("gain"))):

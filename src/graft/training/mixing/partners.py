@@ -26,7 +26,7 @@ def class_pixels(masks: Tensor) -> np.ndarray:
     return counts.reshape(len(masks), values)[:, :IGNORE_INDEX].cpu().numpy()
 
 
-def pasted(images: Tensor, masks: Tensor, chosen: np.ndarray, shift: int) -> tuple[Tensor, Tensor]:
+def paste_classes(images: Tensor, masks: Tensor, chosen: np.ndarray, shift: int) -> tuple[Tensor, Tensor]:
     """The pixels of the chosen classes of each image's partner, laid over it; image and mask alike.
 
     Args:

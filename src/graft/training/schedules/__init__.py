@@ -24,7 +24,7 @@ from graft.training.schedules.plateau import reason_against as reason_against_pl
 from graft.training.schedules.poly import poly
 from graft.training.schedules.step import reason_against as reason_against_step
 from graft.training.schedules.step import step
-from graft.training.schedules.warm_up import warmed_up
+from graft.training.schedules.warm_up import rate_factor_at
 
 SCHEDULES: dict[str, Callable[..., float]] = {
     "constant": constant,
@@ -79,7 +79,7 @@ __all__ = [
     "one_cycle",
     "plateau",
     "poly",
+    "rate_factor_at",
     "refuse_too_long",
     "step",
-    "warmed_up",
 ]

@@ -45,7 +45,7 @@ WARM_UPS: Mapping[str, Callable[[float], float]] = {
 }
 
 
-def warmed_up(
+def rate_factor_at(
     schedule: Callable[[Moment], float],
     step: int,
     *,

@@ -7,7 +7,7 @@ from typing import Any
 
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model
-from graft.training.freezing import Movement, Part, apply
+from graft.training.freezing import LayerGroup, Movement, apply
 from graft.training.strategies.re_estimation import trained_norms
 
 WHERE = "fine_tune.strategy"
@@ -41,7 +41,7 @@ def refusals(options: Mapping[str, Any], *, epochs: int | None = None, model: Mo
     if options["normalisation"] == "re_estimated":
         found += _of_re_estimation(movement, model)
     if epochs is not None and (movement.unfreeze == "head_first" or model is not None):
-        parts = [Part("the backbone", [], first_epoch=movement.head_epochs)]
+        parts = [LayerGroup("the backbone", [], first_epoch=movement.head_epochs)]
         if model is not None:
             parts = movement.parts(model)
         found += filter(None, [movement.too_late(parts, epochs)])

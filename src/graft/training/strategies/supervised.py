@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graft.data.views.view import BatchSource
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, WithAuxiliary
-from graft.training.features import FeatureForward, FeatureViews, Remembering
+from graft.training.features import FeatureForward, FeatureViews, RememberingModel
 from graft.training.forward import Forward
 from graft.training.freezing import Normalisation, Train, Unfreeze, apply, exempt_from_decay
 from graft.training.loop import Strategy
@@ -71,9 +71,9 @@ class Supervised(Strategy):
         self.rest = FeatureForward(forward, model)
         return FeatureViews(views, self.rest), self.rest
 
-    def judged(self, model: Model) -> nn.Module:
+    def model_to_validate(self, model: Model) -> nn.Module:
         """With `reuse_features` the features of val images are remembered too."""
-        return model if self.rest is None else Remembering(model, self.rest)
+        return model if self.rest is None else RememberingModel(model, self.rest)
 
     def step(
         self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Any, targets: Tensor | MixedTargets

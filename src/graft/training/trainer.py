@@ -1,4 +1,4 @@
-"""One training from start to end: where it resumes, what it says, what it came to."""
+"""One training from start to end: it resumes from a checkpoint, reports each epoch, and ends in an outcome."""
 
 from __future__ import annotations
 
@@ -14,35 +14,42 @@ from torch import Tensor
 from graft.foundation.progress import progress, say
 from graft.inference.torch_runner import torch_runner
 from graft.models.architectures import Model
-from graft.training.assembly import Bench
+from graft.training.assembly import Assembly
 from graft.training.checkpoint import Checkpoint
 from graft.training.freezing import frozen_table, group_table
 from graft.training.loop import Strategy, Training, fit
-from graft.training.outcome import SCORE_NAMES, Outcome
-from graft.training.state import EpochReport, Held
-from graft.training.validation import HeldOut, collapse_warning
+from graft.training.outcome import SCORE_NAMES, TrainingOutcome
+from graft.training.state import EpochReport, ValidationResult
+from graft.training.validation import Validation, collapse_warning
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 @dataclass(frozen=True)
-class Fitting:
-    """What the runs of a stage share: the same views, val rows, order, steps and normalisation."""
+class Trainer:
+    """Runs the trainings of a stage, which share views, val images, order, steps and normalisation.
 
-    bench: Bench
-    held_out: HeldOut
+    Attributes:
+        assembly: The parts of a training.
+        validation: The val images.
+        resume: Folder of the checkpoints; None keeps none.
+        listen: Called with the name of the run and the report of each epoch; None where nobody listens.
+    """
+
+    assembly: Assembly
+    validation: Validation
     resume: Path | None = None
     listen: Callable[[str, EpochReport], None] | None = None
 
-    def run(self, name: str, model: Model, strategy: Strategy, learning_rate: float) -> Outcome:
-        """Trains `model`; goes on from a checkpoint in the folder `resume` where there is one.
+    def run(self, name: str, model: Model, strategy: Strategy, learning_rate: float) -> TrainingOutcome:
+        """Trains `model`, from the checkpoint in the folder `resume` on if there is one.
 
         Raises:
             GraftError: An option cannot be used, the device is not there, or a loss is not finite.
         """
-        training = self.bench.training(model, strategy, learning_rate)
-        identity = f"{name} {self.bench.seed} {self.bench.params}"
+        training = self.assembly.training(model, strategy, learning_rate)
+        identity = f"{name} {self.assembly.seed} {self.assembly.params}"
         checkpoint = Checkpoint(self.resume and self.resume / f"{name}.checkpoint", identity)
         if (state := checkpoint.read()) is not None:
             training.trainee.restore(state)
@@ -57,70 +64,70 @@ class Fitting:
         return outcome
 
     def _reports(self, name: str, training: Training, checkpoint: Checkpoint) -> Iterator[EpochReport]:
-        trainee, num_samples, params = training.trainee, self.bench.views.num_samples, self.bench.params
-        seen = trainee.epoch * (num_samples + len(self.held_out)) + trainee.batch * params.batch_size
-        total = params.epochs * (num_samples + len(self.held_out)) - seen
-        tick = ticker(f"Training {name.replace('_', ' ')}", total)
+        trainee, num_samples, params = training.trainee, self.assembly.views.num_samples, self.assembly.params
+        seen = trainee.epoch * (num_samples + len(self.validation)) + trainee.batch * params.batch_size
+        total = params.epochs * (num_samples + len(self.validation)) - seen
+        tick = start_ticker(f"Training {name.replace('_', ' ')}", total)
         yield from fit(training, partial(self._validate, tick=tick), checkpoint, tick)
         tick(total)
 
-    def _validate(self, model: torch.nn.Module, tick: Callable[[int], None]) -> Held:
-        runtime = self.bench.runtime
+    def _validate(self, model: torch.nn.Module, tick: Callable[[int], None]) -> ValidationResult:
+        runtime = self.assembly.runtime
         runner = torch_runner(
             model,
-            self.bench.spec,
+            self.assembly.spec,
             device=next(model.parameters()).device,
             precision=runtime.precision,
             channels_last=runtime.channels_last,
         )
-        return self.held_out.score(runner, tick)
+        return self.validation.score(runner, tick)
 
     def _tell(self, name: str, report: EpochReport) -> None:
         say(
-            f"{name} epoch {report.epoch}/{self.bench.params.epochs}: loss {report.train_loss:.3f}, val loss "
-            f"{report.val_loss:.3f}, val {SCORE_NAMES[self.bench.spec.task]} {report.val_score:.3f}"
+            f"{name} epoch {report.epoch}/{self.assembly.params.epochs}: loss {report.train_loss:.3f}, val loss "
+            f"{report.val_loss:.3f}, val {SCORE_NAMES[self.assembly.spec.task]} {report.val_score:.3f}"
             f"{' (best so far)' if report.is_best else ''}, {report.cost.seconds:.1f} s"
         )
 
-    def _finished(self, training: Training) -> tuple[dict[str, Tensor], EpochReport]:
-        """The best weights after the strategy's last word on them, and their report, scored anew if they moved."""
+    def _finish(self, training: Training) -> tuple[dict[str, Tensor], EpochReport]:
+        """Lets the strategy finish the best weights; returns them and their report, scored again if they changed."""
         trainee, model = training.trainee, training.trainee.model
         best = trainee.best_report
         model.load_state_dict(trainee.best)
-        training.strategy.finish(model, self.bench.views, self.bench.forward(model), training.plan)
+        training.strategy.finish(model, self.assembly.views, self.assembly.forward(model), training.plan)
         state = {name: tensor.detach().to("cpu", copy=True) for name, tensor in model.state_dict().items()}
         if any(not torch.equal(tensor, trainee.best[name]) for name, tensor in state.items()):
             held = self._validate(model, lambda _: None)
             best = replace(best, val_loss=held.loss, val_score=held.score, collapsed_to=held.collapsed_to)
         return state, best
 
-    def _outcome(self, training: Training) -> Outcome:
+    def _outcome(self, training: Training) -> TrainingOutcome:
         trainee = training.trainee
-        state, best = self._finished(training)
-        collapsed = None if best.collapsed_to is None else self.bench.spec.class_names[best.collapsed_to]
+        state, best = self._finish(training)
+        collapsed = None if best.collapsed_to is None else self.assembly.spec.class_names[best.collapsed_to]
         if collapsed is not None:
             held = self._validate(trainee.model, lambda _: None)
-            say(collapse_warning(cast("np.ndarray", held.confusion), self.bench.spec.class_names))
+            say(collapse_warning(cast("np.ndarray", held.confusion), self.assembly.spec.class_names))
         summary = {
             "best": {"epoch": best.epoch, **best.curve()},
             "collapsed_to": collapsed,
             "epochs": trainee.epoch,
             "stopped_early": trainee.epoch < training.plan.epochs,
             "steps": trainee.step,
-            **self._made_of(training),
+            **self._recipe(training),
         }
-        return Outcome(state, trainee.history, best, summary, training.compile_facts())
+        return TrainingOutcome(state, trainee.history, best, summary, training.compile_facts())
 
-    def _made_of(self, training: Training) -> dict[str, Any]:
-        """How it was trained, nothing left to a default."""
-        bench, params, plan = self.bench, self.bench.params, training.plan
+    def _recipe(self, training: Training) -> dict[str, Any]:
+        """The settings of the training, defaults included, for `summary.json`."""
+        assembly, params, plan = self.assembly, self.assembly.params, training.plan
         groups = training.trainee.optimizer.param_groups
         table, frozen = group_table(groups, plan.learning_rate), frozen_table(training.trainee.model, groups)
         choices = {
-            "optimizer": bench.optimizer(),
-            "schedule": bench.schedule(),
-            "sampling": bench.sampling(),
-            "mixing": bench.mixing(),
+            "optimizer": assembly.optimizer(),
+            "schedule": assembly.schedule(),
+            "sampling": assembly.sampling(),
+            "mixing": assembly.mixing(),
         }
         plain = ("batch_size", "warmup", "warmup_epochs", "accumulate_steps", "clip_norm", "clip_value", "ema_decay")
         return {
@@ -134,8 +141,8 @@ class Fitting:
         }
 
 
-def ticker(doing: str, total: int) -> Callable[[int], None]:
-    """A progress bar over images that is moved by hand: the returned function takes how many have been done."""
+def start_ticker(doing: str, total: int) -> Callable[[int], None]:
+    """A progress bar over images that is moved by hand: the returned function takes the number of images just done."""
     bar = progress(range(total), doing, unit="image")
     next(bar, None)
 
