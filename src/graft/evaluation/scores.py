@@ -1,4 +1,4 @@
-"""Rows in, predictions beside truth out, an image at a time: what evaluate counts and the report shows."""
+"""Scoring: rows in, predictions beside the truth out, an image at a time."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Contender:
     """A model to be scored.
 
     Attributes:
-        runner: From images to logits.
-        spec: How it wants its input.
-        calibration: Where its confidences are counted; None counts none.
-        boundary: Where its outlines are counted; None counts none.
+        runner: Runner from images to logits.
+        spec: Spec of the model.
+        calibration: Counter of its confidences; None counts none.
+        boundary: Counter of its outlines; None counts none.
     """
 
     runner: Runner
@@ -46,7 +46,7 @@ class Contender:
         return cls(runner, spec, Calibration(evaluate.calibration_bins), outlines)
 
     def findings(self) -> dict[str, Any]:
-        """What was counted, for `metrics.json`: `calibration_error`, `classwise_calibration_error`, and for
+        """The scores from the counters, for `metrics.json`: `calibration_error`, `classwise_calibration_error`, and for
         segmentation `mean_boundary_iou` and `boundary_iou` by class; None where there is no value.
         """
         found: dict[str, Any] = {}
@@ -62,14 +62,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one model made of one image.
+    """The prediction of one model for one image.
 
     Attributes:
         class_ids: uint8 [H, W], or for classification the class, int64 [].
         confusion: int64 [K, K] of this image alone.
-        score: Segmentation: mean IoU of this image; classification: probability of the true class. NaN where the
-            image has no labelled pixel.
-        confidence: Classification: probability of the predicted class.
+        score: Mean IoU of this image, or for classification the probability of the true class. NaN if the image has no
+            labelled pixel.
+        confidence: Probability of the predicted class, for classification.
     """
 
     class_ids: np.ndarray
@@ -168,7 +168,7 @@ class Tally:
     Attributes:
         confusion: int64 [K, K] by contender.
         images: Marginals of each image in order, by contender.
-        domains: The domain of each image in order.
+        domains: Domain of each image in order.
     """
 
     def __init__(self, contenders: Mapping[str, Contender]) -> None:

@@ -73,7 +73,7 @@ class Assembly:
     spec: ModelSpec
 
     def training(self, model: Model, strategy: Strategy, learning_rate: float) -> Training:
-        """Everything it takes to train `model`, which is moved to the device of the runtime.
+        """The training of `model`, which is moved to the device of the runtime.
 
         Raises:
             GraftError: An option cannot be used, or the device is not there.
@@ -91,21 +91,21 @@ class Assembly:
         return Training(trainee, plan, views, strategy, forward)
 
     def device(self) -> torch.device:
-        """The device of the runtime, which this process uses from now on as the params say.
+        """The device of the runtime; from now on this process computes as the section `runtime` says.
 
         Raises:
-            GraftError: It is not there, or cannot do what is asked of it.
+            GraftError: The machine has no such device, or the device lacks the precision.
         """
         return use_runtime(self.runtime)
 
     def forward(self, model: Model, *, compiled: bool = False) -> Forward:
-        """The model, ready for uint8 images."""
+        """The forward pass of the model, from uint8 images to logits."""
         device = next(model.parameters()).device
         scale, shift = (tensor.to(device) for tensor in normalisation(self.spec.mean, self.spec.std))
         return Forward(model, (scale, shift), self.runtime.precision, self.runtime.channels_last, compiled)
 
     def plan(self, learning_rate: float) -> Plan:
-        """How long, how fast and in which order to train.
+        """The plan of the training.
 
         Raises:
             GraftError: A choice cannot be used, or the schedule is longer than training.

@@ -73,7 +73,7 @@ def class_weights(kind: str, counts: Sequence[int]) -> torch.Tensor | None:
     """Weights of K classes, float32 [K], or None for `none`. A class that does not occur gets zero.
 
     Args:
-        kind: A name of CLASS_WEIGHTS.
+        kind: Name in CLASS_WEIGHTS.
         counts: K counts of pixels (segmentation) or images (classification).
 
     Raises:
@@ -95,5 +95,5 @@ def class_weights(kind: str, counts: Sequence[int]) -> torch.Tensor | None:
 
 
 def _scale_to_mean_one(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Scaled so that the mean over all that was counted is one."""
+    """Scales the weights so that their mean over all counted pixels (or images) is one."""
     return weights * (counts.sum() / (weights * counts).sum())

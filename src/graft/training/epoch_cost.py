@@ -1,4 +1,4 @@
-"""What an epoch costs: time, speed and memory, which a clock and the machine decide and no declared output holds."""
+"""The cost of an epoch in time and memory; it differs from run to run, so no declared output holds it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BYTES_OF_MAXRSS = 1 if sys.platform == "darwin" else 1024  # getrusage counts ki
 
 @dataclass(frozen=True)
 class EpochCost:
-    """What an epoch cost on this machine, this time.
+    """The cost of an epoch.
 
     Attributes:
         seconds: Wall time, validation included.
@@ -34,10 +34,10 @@ class EpochCost:
 
 
 class EpochMeter:
-    """Measures an epoch that begins when this is made.
+    """Measures an epoch, which begins when the meter is created.
 
     Args:
-        device: The device that trains.
+        device: Device that trains.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -55,7 +55,7 @@ class EpochMeter:
         self._step_seconds = time.perf_counter() - self._started
 
     def cost(self) -> EpochCost:
-        """What the epoch has cost until now."""
+        """The cost of the epoch until now."""
         return EpochCost(
             seconds=time.perf_counter() - self._started,
             images_per_second=self._num_images / max(self._step_seconds, 1e-9),

@@ -1,4 +1,4 @@
-"""What of a model moves, when it begins to, and how fast."""
+"""Freezing: which parameters of a model train, from which epoch on, and at which rate."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ Normalisation = Literal["trained", "frozen", "re_estimated"]
 
 @dataclass(frozen=True)
 class LayerGroup:
-    """Parameters that begin to train together and move at the same rate.
+    """Parameters that begin to train in the same epoch and share a learning rate.
 
     Attributes:
-        name: `backbone` and `head`, or the model's stages.
-        parameters: All of them, trainable or not.
-        rate_factor: By which the learning rate is multiplied.
-        first_epoch: The first in which they train, from 0.
+        name: Name of the part of the model: `backbone`, `head`, or a stage.
+        parameters: Parameters of the part, trainable or not.
+        rate_factor: Factor of the learning rate.
+        first_epoch: First epoch in which they train, from 0.
     """
 
     name: str
@@ -75,7 +75,7 @@ class LayerGroup:
 
 
 def apply(model: Model, train: Train, normalisation: Normalisation = "trained") -> None:
-    """Lets gradients reach only what `train` names, and rests the remainder, normalisation statistics included.
+    """Makes the parameters that `train` names trainable, and freezes the others, normalisation statistics included.
 
     * `all`: everything.
     * `frozen_backbone`: all that is not backbone, that is decoder and class layers.
@@ -109,7 +109,7 @@ def halves(model: Model) -> list[tuple[str, list[nn.Parameter]]]:
 
 @dataclass(frozen=True)
 class Movement:
-    """What of a model moves, when it begins to, and how fast; the options are those of `supervised`."""
+    """Which parameters of a model train, from when, and how fast; the options are those of `supervised`."""
 
     train: Train = "all"
     unfreeze: Unfreeze = "none"
@@ -120,7 +120,7 @@ class Movement:
     normalisation: Normalisation = "trained"
 
     def parts(self, model: Model) -> list[LayerGroup]:
-        """The model from input to output: in its stages where depth matters, else in backbone and head."""
+        """The parts of the model from input to output: its stages if depth matters, else backbone and head."""
         by_stage = self.unfreeze == "gradual" or self.layer_decay != 1
         named = model.stages() if by_stage else halves(model)
         depths = range(len(named) - 1, -1, -1)  # distance from the head, which is last
@@ -130,7 +130,7 @@ class Movement:
         ]
 
     def parameter_groups(self, model: Model, *, decay: bool = True) -> list[dict[str, Any]]:
-        """Groups of all that will ever train; everything else is frozen from now on."""
+        """Groups of all parameters that will ever train; all others are frozen from now on."""
         apply(model, self.train, self.normalisation)
         return parameter_groups(model, self.parts(model), decay=decay)
 
@@ -153,7 +153,7 @@ class Movement:
                 parameter.requires_grad_(False)
 
     def too_late(self, parts: Sequence[LayerGroup], epochs: int) -> GraftError | None:
-        """What is wrong where a part would begin to train only after the last epoch."""
+        """The error if a part would begin to train only after the last epoch."""
         last = max(parts, key=lambda part: part.first_epoch)
         if last.first_epoch < epochs:
             return None
@@ -180,9 +180,9 @@ def parameter_groups(
     """Trainable parameters as groups for an optimizer, none of them empty.
 
     Args:
-        model: Which of its parameters train is said by their `requires_grad`.
-        parts: What moves together; backbone and head by default.
-        decay: Whether anything decays at all.
+        model: Model whose parameters train if their `requires_grad` is set.
+        parts: Parts of the model that move together; backbone and head by default.
+        decay: Whether any parameter decays.
 
     Returns:
         Dicts of `name` (for example `backbone, decaying`), `params`, `rate_factor`, `trains_from_epoch` (from 1), and
@@ -236,7 +236,7 @@ def group_table(groups: Sequence[dict[str, Any]], learning_rate: float) -> list[
 
 
 def frozen_table(model: Model, groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for what no group holds of backbone and head: `name`, `num_tensors`, `num_parameters`."""
+    """A row for the parameters of backbone and head in no group: `name`, `num_tensors`, `num_parameters`."""
     held = {id(parameter) for group in groups for parameter in group["params"]}
     rows = []
     for name, parameters in halves(model):

@@ -1,7 +1,7 @@
 """The one training loop: a generator of epoch reports.
 
-What a step computes is the strategy's business, what an epoch is worth the validator's; the loop moves the weights,
-keeps the best and says where it is. Everything random in a step is seeded by (seed, number of the batch), the order of
+The strategy decides what a step computes, and validation what an epoch is worth; the loop moves the weights, keeps the
+best and reports its progress. Everything random in a step is seeded by (seed, number of the batch), the order of
 an epoch by (seed, epoch), so the number of the next batch is all the state of samplers and generators a checkpoint
 needs.
 """
@@ -34,12 +34,12 @@ STEPS_BETWEEN_LOOKS = 16
 
 
 class Strategy(ABC):
-    """What a training step computes and what of the model moves when; entries of STRATEGIES make one.
+    """Decides what a training step computes, and which weights move when; entries of STRATEGIES make one.
 
     A subclass has to say what is trained and what a step computes; the rest does nothing unless it is overridden.
 
     Attributes:
-        target_weights: What a target counts by its class in the mean that `loss` is, [K]; None where all count alike,
+        target_weights: Weight of a target by its class in the mean that `loss` is, [K]; None where all weigh the same,
             or the loss is no mean over targets.
     """
 
@@ -69,10 +69,10 @@ class Strategy(ABC):
     def step(
         self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Tensor, targets: Tensor | MixedTargets
     ) -> dict[str, Tensor]:
-        """The losses of a batch; `loss` is what is made small."""
+        """The losses of a batch; `loss` is the one to be minimised."""
 
     def model_to_validate(self, model: Model) -> nn.Module:
-        """What is validated after an epoch in place of `model`; it answers in the same bits."""
+        """The model to validate after an epoch in place of `model`; its answers are the same to the last bit."""
         return model
 
     def finish(  # noqa: B027  most have nothing left to do
@@ -83,15 +83,15 @@ class Strategy(ABC):
 
 @dataclass(frozen=True)
 class Training:
-    """A training and all it needs: a step moves the weights of the trainee.
+    """A training with all its parts; each step moves the weights of the trainee.
 
     Attributes:
         trainee: Model, optimizer and position; changed in place.
-        plan: How long, how fast and in which order.
-        views: What an epoch reads; epoch e (from 0) reads view e mod `num_views` of each sample.
-        strategy: What a step computes.
-        forward: From what `views` hands out to logits.
-        batch_seconds: How long forward, loss and backward of each batch took, of those this process has trained on.
+        plan: Length, learning rate and order of the training.
+        views: Source of the batches; epoch e (from 0) reads view e mod `num_views` of each sample.
+        strategy: Strategy that computes each step.
+        forward: Function from the inputs of a batch to logits.
+        batch_seconds: Seconds of forward, loss and backward, for each batch that this process has trained on.
     """
 
     trainee: Trainee
@@ -102,7 +102,7 @@ class Training:
     batch_seconds: list[float] = field(default_factory=list)
 
     def compile_facts(self) -> dict[str, float]:
-        """What torch.compile cost at the start, as a clock measured it; nothing where no batch was compiled.
+        """The seconds that torch.compile took at the start; empty if no batch was compiled.
 
         `first_compiled_batch_seconds` are forward, loss and backward of the batch that compiled both passes, and
         `compile_seconds` the same less the median of the batches after it, if there are any. Where a later batch has
@@ -122,13 +122,13 @@ def fit(
     checkpoint: Checkpoint,
     tick: Callable[[int], None],
 ) -> Iterator[EpochReport]:
-    """Trains from where the trainee is, a report for each epoch; the trainee holds the best weights afterwards.
+    """Trains from the trainee's position on, and yields a report for each epoch; the trainee keeps the best weights.
 
     Args:
-        training: What is trained, on what and how.
-        validate: Scores a model on the val rows.
-        checkpoint: Where an interrupted run goes on.
-        tick: Called with the number of images a step has seen.
+        training: Training with all its parts.
+        validate: Function that scores a model on the val images.
+        checkpoint: Checkpoint from which an interrupted training goes on.
+        tick: Called after each step with the number of its images.
 
     Raises:
         GraftError: A loss is not finite.
@@ -156,7 +156,7 @@ def fit(
 
 
 def epoch_steps(training: Training) -> Generator[int, None, None]:
-    """Takes the steps of an epoch that are left; yields the number of images of each when it is taken."""
+    """Takes the remaining steps of an epoch; yields the number of images of each after it is taken."""
     trainee, plan, views = training.trainee, training.plan, training.views
     training.strategy.begin_epoch(trainee.model, trainee.epoch, plan.epochs)
     trainee.model.train()  # validation left it in evaluation mode; frozen parts stay there

@@ -50,7 +50,7 @@ def spec_of(
     statistics: Mapping[str, Any],
     network: Model,
 ) -> ModelSpec:
-    """All it takes, beside the weights, to turn an image into logits."""
+    """The spec of the model: all that turns an image into logits, besides the weights."""
     mean, std = normalisation_of(classes, card, statistics)
     return ModelSpec(
         task=task,
@@ -86,14 +86,14 @@ def normalisation_of(
 
 
 def set_log_prior(network: Model, counts: np.ndarray, new: Collection[str]) -> Model:
-    """The network, its new class layers changed so that it begins by predicting each class as often as it occurs.
+    """Sets the biases of new class layers so that the network begins by predicting each class as often as it occurs.
 
     The bias of class k becomes log p_k, that of further class layers, which are added, zero: the first steps are not
     spent on learning what is rare (Lin et al. 2017, "Focal Loss for Dense Object Detection", section 4.1, with the
     softmax for its sigmoid). Layers whose values came from a source stay as they are.
 
     Args:
-        network: Changed in place.
+        network: Network, changed in place.
         counts: Pixels (or images) of each class in the training data, int64 [K]; a class without any counts as one.
         new: Names of the tensors that no source provided.
     """
@@ -107,10 +107,10 @@ def set_log_prior(network: Model, counts: np.ndarray, new: Collection[str]) -> M
 
 
 def load_weights(network: Model, path: Path) -> Model:
-    """The network with the weights of a file, all of them.
+    """Loads the weights of a file into the network, and returns it.
 
     Raises:
-        GraftError: They are those of another model.
+        GraftError: The weights are those of another model.
     """
     state, _ = load_state(path)
     if problems := disagreements(network.state_dict(), state):
@@ -140,14 +140,14 @@ class TrainingStart:
 
     @property
     def spec(self) -> ModelSpec:
-        """All it takes, beside the weights, to turn an image into logits."""
+        """The spec of the model: all that turns an image into logits, besides the weights."""
         return self.assembly.spec
 
     def model(self) -> Model:
         """The model with the pretrained weights.
 
         Raises:
-            GraftError: They are those of another model.
+            GraftError: The weights are those of another model.
         """
         network = load_weights(copy.deepcopy(self.scratch), self.pretrained / "weights.safetensors")
         return self._with_log_prior(network, self.card["reinitialised"])
@@ -182,7 +182,7 @@ def begin(
     class_map: Path,
     pretrained: Path,
 ) -> TrainingStart:
-    """Reads what training begins with.
+    """Reads all that a training starts from.
 
     Raises:
         GraftError: A file is missing or damaged, or a choice cannot be used.

@@ -20,7 +20,7 @@ JPEG_QUALITY = 88
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the report: what it shows, and itself as a data URI."""
+    """A picture of the report: its caption, and the picture as a data URI."""
 
     caption: str
     uri: str
@@ -30,7 +30,7 @@ class Picture:
 class Example:
     """An image with truth and predictions, ready to be shown.
 
-    `verdicts` is what each model said of a labelled one: the name of a class, and how sure it was in percent.
+    `verdicts` holds the class that each model predicts for a labelled image, and its confidence in percent.
     """
 
     id: str
@@ -47,8 +47,8 @@ class Examples:
     """Keeps the best and worst of the images offered, in bounded memory.
 
     Attributes:
-        class_map: For names and colours.
-        num_kept: How many are kept; half of them the worst (one more where odd), the others the best.
+        class_map: Class map with names and colours.
+        num_kept: Number of images kept; half of them the worst (one more if odd), the others the best.
     """
 
     class_map: ClassMap
@@ -57,7 +57,7 @@ class Examples:
     best: list[Example] = field(default_factory=list)
 
     def offer(self, scored: ScoredImage) -> None:
-        """Takes the image in if it is among the worst or best so far; those without labelled pixels never are."""
+        """Keeps the image if it is among the worst or best so far; an image without labelled pixels never is."""
         score = scored.predictions["fine_tuned"].score
         if math.isnan(score):
             return
@@ -71,7 +71,7 @@ class Examples:
             self.best = sorted([*self.best, example], key=_rank, reverse=True)[:num_best]
 
     def best_and_worst(self) -> tuple[list[Example], list[Example]]:
-        """Best and worst; in a small split no image is shown as both."""
+        """The best and the worst images; in a small split no image is in both."""
         worst = {example.id for example in self.worst}
         return [example for example in self.best if example.id not in worst], self.worst
 

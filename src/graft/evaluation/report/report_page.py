@@ -1,4 +1,4 @@
-"""`report.html`: one page that needs nothing else, with every figure the decision to ship a model rests on."""
+"""`report.html`: one page that needs no other file, with every figure that the decision to ship a model rests on."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ MAX_CLASSES_WITH_NUMBERS = 20
 
 @dataclass(frozen=True)
 class ReportContent:
-    """What evaluate found, as the report tells it.
+    """The content of the report.
 
     Attributes:
         metrics: The content of metrics.json.
@@ -78,43 +78,44 @@ def write_report(
 
     Args:
         path: Path of the page.
-        content: What evaluate found.
+        content: Content of the report.
         curves: The folder with `curves.csv` and `parameter_groups.csv` of fine-tune.
         validation: The content of `validation.json` of validate.
         statistics: The content of `statistics.json` of augment.
     """
-    learning, headline = read_curves(curves), next(iter(HEADLINES[content.task]))
-    best, worst = content.examples.best_and_worst()
-    text = (
-        _pages()
-        .get_template("report.html.j2")
-        .render(
-            colours=MODEL_COLOURS,
-            content=content,
-            metrics=content.metrics,
-            baseline=content.metrics.get("baseline"),
-            gain=content.metrics.get("gain"),
-            headline=headline,
-            others=list(HEADLINES[content.task])[1:],
-            words=WORDS,
-            level=LEVEL_PERCENT,
-            model=_model_name(content),
-            is_segmentation=content.task == "segmentation",
-            classes=_classes(content),
-            class_score=CLASS_SCORE_SHOWN[content.task],
-            matrix=_matrix(content),
-            losses=loss_chart(learning),
-            groups=read_groups(curves),
-            scores=score_chart(learning, WORDS[headline]),
-            reliability=_reliability(content),
-            best=best,
-            worst=worst,
-            validation=validation,
-            shares=_shares(content, statistics),
-            statistics=statistics,
-        )
-    )
+    values = _found(content) | _learned(content, curves)
+    values |= {"validation": validation, "statistics": statistics, "shares": _shares(content, statistics)}
+    text = _pages().get_template("report.html.j2").render(content=content, colours=MODEL_COLOURS, words=WORDS, **values)
     path.write_text(text, encoding="utf-8")
+
+
+def _found(content: ReportContent) -> dict[str, Any]:
+    """Values of the page about the scores."""
+    headline, *others = HEADLINES[content.task]
+    best, worst = content.examples.best_and_worst()
+    return {
+        "metrics": content.metrics,
+        "baseline": content.metrics.get("baseline"),
+        "gain": content.metrics.get("gain"),
+        "headline": headline,
+        "others": others,
+        "level": LEVEL_PERCENT,
+        "model": _model_name(content),
+        "is_segmentation": content.task == "segmentation",
+        "classes": _classes(content),
+        "class_score": CLASS_SCORE_SHOWN[content.task],
+        "matrix": _matrix(content),
+        "reliability": _reliability(content),
+        "best": best,
+        "worst": worst,
+    }
+
+
+def _learned(content: ReportContent, curves: Path) -> dict[str, Any]:
+    """Values of the page about the trainings."""
+    rows = read_curves(curves)
+    scores = score_chart(rows, WORDS[next(iter(HEADLINES[content.task]))])
+    return {"losses": loss_chart(rows), "scores": scores, "groups": read_groups(curves)}
 
 
 def _pages() -> Environment:

@@ -36,17 +36,13 @@ def compute_metrics(
             remedy="check the classes of ingest.source: every value of the masks became 'ignored'",
         )
     images = {name: stacked(of_images) for name, of_images in tally.images.items()}
-    found = {}
-    for name, contender in contenders.items():
-        found[name] = summarise(
-            images[name],
-            tally.domains,
-            task=classes.task,
-            names=classes.names,
-            num_samples=evaluate.bootstrap_samples,
-            seed=seed,
-        )
-        found[name] |= contender.findings() | {"num_images": len(tally.domains)}
+    draws: dict[str, Any] = {"task": classes.task, "num_samples": evaluate.bootstrap_samples, "seed": seed}
+    found = {
+        name: summarise(images[name], tally.domains, names=classes.names, **draws)
+        | contender.findings()
+        | {"num_images": len(tally.domains)}
+        for name, contender in contenders.items()
+    }
     metrics = found["fine_tuned"] | {
         "split": evaluate.split,
         "selected_on_this_split": evaluate.split == "val",
@@ -54,13 +50,7 @@ def compute_metrics(
         "synthetic": classes.synthetic,
     }
     if "baseline" in found:
-        gain = gain_over(
-            images["fine_tuned"],
-            images["baseline"],
-            task=classes.task,
-            num_samples=evaluate.bootstrap_samples,
-            seed=seed,
-        )
+        gain = gain_over(images["fine_tuned"], images["baseline"], **draws)
         metrics |= {"baseline": found["baseline"], "gain": gain}
     return metrics
 

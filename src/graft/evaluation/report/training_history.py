@@ -1,4 +1,4 @@
-"""The trainings of fine-tune in the report: learning curves, and what of each model moved."""
+"""The trainings of fine-tune in the report: learning curves, and the parameter groups of each model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What training makes small: one file a loss, `(logits, targets, class_weights, *, options) -> scalar tensor`."""
+"""Losses: one file each, `(logits, targets, class_weights, *, options) -> scalar tensor`."""
 
 from __future__ import annotations
 

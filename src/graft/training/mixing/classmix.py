@@ -24,7 +24,7 @@ def classmix(
     still seen.
 
     Args:
-        probability: Of mixing a batch at all.
+        probability: Probability that a batch is mixed at all.
     """
 
     def mix(images: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor]:

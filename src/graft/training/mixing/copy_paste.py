@@ -26,8 +26,8 @@ def copy_paste(
     without blending their borders; here classes take the place of objects, since masks do not tell objects apart.
 
     Args:
-        max_share: The largest share of a batch's labelled pixels of a class that is pasted; 1 pastes any class.
-        probability: Of pasting each rare class of a partner.
+        max_share: Largest share of a batch's labelled pixels of a class that is pasted; 1 pastes any class.
+        probability: Probability that a rare class of a partner is pasted.
     """
 
     def mix(images: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor]:
