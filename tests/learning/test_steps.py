@@ -17,6 +17,7 @@ from graft.foundation.errors import GraftError
 from graft.inference.runtime import use_runtime
 from graft.models.architectures import WithAuxiliary, fresh
 from graft.training.checkpoint import Checkpoint
+from graft.training.epoch_cost import EpochMeter
 from graft.training.forward import Forward
 from graft.training.loop import Strategy, Training, fit
 from graft.training.losses import WeightedSum, resolve_losses
@@ -345,3 +346,14 @@ def test_the_log_prior_leaves_class_layers_that_came_from_a_source() -> None:
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     set_log_prior(model, np.array([7, 3, 1]), {"head.cbr.0.weight"})
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_the_memory_of_a_gpu_is_that_of_the_epoch(monkeypatch):
+    peaks = {"allocated": 900}
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: peaks.update(allocated=100))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peaks["allocated"])
+    meter = EpochMeter(torch.device("cuda"))
+    meter.count(8)
+    peaks["allocated"] = 300
+    assert meter.cost().peak_gpu_memory_bytes == 300
+    assert "peak_gpu_memory_bytes" not in EpochMeter(torch.device("cpu")).cost().curve()
