@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, Skipped
-from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, graft_reports
+from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, PREDICT, graft_reports
 from benchmarks.usual_recipe import UsualRecipe
 from graft.data.views.view import open_views
 from graft.foundation.class_map import ClassMap
@@ -30,10 +30,10 @@ from graft.models.weights.bundled import FOLDER, read_bundle
 from graft.models.weights.match import load_into
 from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
 from graft.training.class_weights import class_weights
-from graft.training.loop import Held
+from graft.training.loop import ValidationResult
 from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.strategies import supervised
-from graft.training.validation import HeldOut
+from graft.training.validation import Validation
 
 SIZE = (288, 352)
 NUM_VIEWS = 6
@@ -106,7 +106,7 @@ def graft_curve(data: Path, augmented: Path, num_epochs: int, mark: float) -> Cu
     loss = WeightedSum(resolve_losses(CROSS_ENTROPY), class_weights("median_frequency", counts))
     score, scoring, curve = scorer(data, spec, channels_last=True), [0.0], []
 
-    def timed(model: nn.Module) -> Held:
+    def timed(model: nn.Module) -> ValidationResult:
         start = time.perf_counter()
         held = score(model)
         scoring[0] = time.perf_counter() - start
@@ -114,7 +114,7 @@ def graft_curve(data: Path, augmented: Path, num_epochs: int, mark: float) -> Cu
 
     seconds, views = 0.0, open_views(augmented, spec.task)
     for report in graft_reports(views, model, supervised(loss), (spec.mean, spec.std), num_epochs, timed):
-        seconds += report.seconds - scoring[0]
+        seconds += report.cost.seconds - scoring[0]
         curve.append((seconds, report.val_score))
         say(f"Graft, epoch {report.epoch}/{num_epochs}: {seconds:.0f} s, val mean IoU {report.val_score:.3f}")
         if report.val_score >= mark:
@@ -122,10 +122,11 @@ def graft_curve(data: Path, augmented: Path, num_epochs: int, mark: float) -> Cu
     return curve
 
 
-def scorer(data: Path, spec: ModelSpec, *, channels_last: bool) -> Callable[[nn.Module], Held]:
+def scorer(data: Path, spec: ModelSpec, *, channels_last: bool) -> Callable[[nn.Module], ValidationResult]:
     """Mean IoU on val in the one way Graft scores it, at the images' own size; the layout is the training's own."""
-    held_out = HeldOut(data / "val", spec, spec.num_classes, WeightedSum(resolve_losses(CROSS_ENTROPY)), BATCH_SIZE)
-    return lambda model: held_out.score(torch_runner(model, spec, channels_last=channels_last), lambda _: None)
+    loss = WeightedSum(resolve_losses(CROSS_ENTROPY))
+    validation = Validation(data / "val", spec, loss, BATCH_SIZE, PREDICT)
+    return lambda model: validation.score(torch_runner(model, spec, channels_last=channels_last), lambda _: None)
 
 
 def spec_of(data: Path, mean: Sequence[float], std: Sequence[float]) -> ModelSpec:

@@ -17,15 +17,15 @@ from torch import nn
 
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, interleaved, median, ratio
-from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, deterministic, graft_reports
+from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, PREDICT, deterministic, graft_reports
 from graft.data.views.view import open_views
 from graft.foundation.class_map import ClassMap
 from graft.inference.torch_runner import torch_runner
 from graft.models.architectures import fresh
 from graft.training.losses import WeightedSum, resolve_losses
-from graft.training.state import EpochReport, Held
+from graft.training.state import EpochReport, ValidationResult
 from graft.training.strategies import supervised
-from graft.training.validation import HeldOut
+from graft.training.validation import Validation
 
 HEIGHT, WIDTH = 192, 256
 NUM_TRAIN, NUM_VAL = 48, 16
@@ -85,7 +85,7 @@ def measured(job: Job, folder: Path, options: Options) -> list[Figure]:
     for reuse in (False, True):
         epochs = reports(job, folder, reuse, 2 + options.rounds)
         report = next(epochs)
-        first += [report.seconds]
+        first += [report.cost.seconds]
         losses[reuse].append((report.train_loss, report.val_loss))
         ways[reuse] = deterministic(partial(one_epoch, epochs, losses[reuse].append))
     seconds = interleaved({str(reuse): way for reuse, way in ways.items()}, options.rounds, f"Epochs of {job.name}")
@@ -111,10 +111,10 @@ def reports(job: Job, folder: Path, reuse: bool, num_epochs: int) -> Iterator[Ep
     model = fresh(job.task, job.model, classes.num_classes, prepared.SEED)
     spec = prepared.untrained_spec(job.task, job.model, classes.names, model)
     loss = WeightedSum(resolve_losses(CROSS_ENTROPY))
-    held_out = HeldOut(folder / "val", spec, classes.num_classes, loss, BATCH_SIZE)
+    validation = Validation(folder / "val", spec, loss, BATCH_SIZE, PREDICT)
 
-    def validate(judged: nn.Module) -> Held:
-        return held_out.score(torch_runner(judged, spec), lambda _: None)
+    def validate(judged: nn.Module) -> ValidationResult:
+        return validation.score(torch_runner(judged, spec), lambda _: None)
 
     strategy = supervised(loss, train=job.train, reuse_features=reuse)
     views = open_views(folder / "augmented", job.task)

@@ -55,8 +55,8 @@ def graft_pass(rows: list[Row], model: Model, classes: ClassMap) -> Callable[[],
     limits = Predict(max_pixels=2_000_000, overlap_px=64)
 
     def one_pass() -> None:
-        tally = Tally(contenders, classes.num_classes)
-        for scored in score_rows(rows, contenders, classes.num_classes, BATCH_SIZE, limits):
+        tally = Tally(contenders)
+        for scored in score_rows(rows, contenders, BATCH_SIZE, limits):
             tally.add(scored)
 
     return one_pass

@@ -23,8 +23,9 @@ from graft.foundation.class_map import ClassMap
 from graft.inference.torch_runner import normalisation
 from graft.models.architectures import Model, fresh
 from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
+from graft.params.sections import Predict
 from graft.training.checkpoint import Checkpoint
-from graft.training.loop import Forward, Held, Plan, Strategy, Training, fit
+from graft.training.loop import Forward, Plan, Strategy, Training, ValidationResult, fit
 from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.optimizers import OPTIMIZERS
 from graft.training.sampling import shuffled
@@ -37,6 +38,7 @@ BATCH_SIZE, NUM_VIEWS = 8, 8
 NUM_IMAGES, NUM_IMAGES_QUICK = 96, 16
 LEARNING_RATE = 1e-3
 CROSS_ENTROPY = [{"name": "cross_entropy", "weight": 1.0}]
+PREDICT = Predict(max_pixels=2_000_000, overlap_px=64)
 LEAST_OF_BARE = 0.9
 
 
@@ -93,7 +95,7 @@ def graft_epoch(views: Views, num_classes: int, num_epochs: int) -> Callable[[],
     model = fresh("segmentation", {"name": "lraspp"}, num_classes, 0)
     strategy = supervised(WeightedSum(resolve_losses(CROSS_ENTROPY)))
     means = (IMAGENET_MEAN, IMAGENET_STD)
-    nothing = Held(loss=0.0, score=0.0, collapsed_to=None)
+    nothing = ValidationResult(loss=0.0, score=0.0, collapsed_to=None)
     reports = graft_reports(views, model, strategy, means, num_epochs, lambda _: nothing)
     return lambda: next(reports)
 
@@ -104,7 +106,7 @@ def graft_reports(
     strategy: Strategy,
     means: tuple[Sequence[float], Sequence[float]],
     num_epochs: int,
-    validate: Callable[[nn.Module], Held],
+    validate: Callable[[nn.Module], ValidationResult],
     schedule: str = "cosine",
 ) -> Iterator[EpochReport]:
     """A training as the default job has it; each report is an epoch.

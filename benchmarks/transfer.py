@@ -102,6 +102,7 @@ def trained(cell: Cell, folder: Path, options: Options) -> float:
     both = {"task": params.task, "seed": cell.seed, "model": params.model, "class_map": data / "class_map.json"}
     pretrain_load(**both, pretrain_load=params.pretrain_load, out=out["pretrained"])
     sections = {"preprocess": params.preprocess, "runtime": params.runtime, "fine_tune": params.fine_tune}
+    sections |= {"predict": params.predict}
     places = {"augmented": data / "augmented", "val": data / "val", "pretrained": out["pretrained"]}
     fine_tune(**both, **sections, **places, out=out["model"], curves=out["curves"])
     return read_json(out["curves"] / "summary.json")["runs"]["fine_tuned"]["best"]["val_score"]

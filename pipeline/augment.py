@@ -1,4 +1,10 @@
-"""Augment: make the training views once, with their statistics and a sheet to look at."""
+"""Stage 3, augment: makes the training views once, with their statistics and a preview sheet.
+
+Reads the train shards, the class map and the validation report.
+Writes the views (with `storage: online`, the rows they are made from), `policy.json`, `statistics.json`,
+`class_counts.npy`, `index.json` and `preview.png`.
+Stops when the data has not passed validation, a mask gains a value it did not have, or the disk is full.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +40,7 @@ def augment(
     validation: Path,
     out: Path,
 ) -> dict[str, float]:
-    """Writes `augment.views` views of every training row (or, online, the rows), policy, statistics and preview."""
+    """Makes `augment.views` views of every training row; returns the number of images and views, and the void share."""
     refuse_unless_passed(validation)
     classes, total = ClassMap.read(class_map), num_rows(train)
     recipe = with_class_shares(recipe_of(task, seed, preprocess, augment, classes), train, total, classes.num_classes)
@@ -56,7 +62,7 @@ def augment(
 
 
 def recipe_of(task: str, seed: int, preprocess: Preprocess, augment: Augment, classes: ClassMap) -> Recipe:
-    """All that a view depends on, every option resolved."""
+    """The recipe of the views: all that they depend on, every option resolved."""
     policy = resolve(POLICIES, augment.policy, where="augment.policy")
     if problems := contradictions(policy.as_dict(), task):
         raise GraftError.of_all("a policy that cannot be followed", problems)
@@ -67,7 +73,7 @@ def recipe_of(task: str, seed: int, preprocess: Preprocess, augment: Augment, cl
 
 
 def with_class_shares(recipe: Recipe, train: Path, total: int, num_classes: int) -> Recipe:
-    """The recipe, told each class's share of the labelled training pixels where its crops seek rare classes.
+    """The recipe, with the share of each class in the labelled training pixels if its crops seek rare classes.
 
     A view then depends on these shares too; they stand in `policy.json`, so both storages make the same views.
     """
@@ -78,12 +84,12 @@ def with_class_shares(recipe: Recipe, train: Path, total: int, num_classes: int)
 
 
 def refuse_unless_passed(validation: Path) -> None:
-    """The gate: data that failed a critical expectation trains nothing."""
+    """Refuses data that failed a critical expectation."""
     report = read_json(validation)
     if not report["passed"]:
         failed = [e for e in report["expectations"] if e["severity"] == "critical" and not e["success"]]
         raise GraftError.of_all(
             f"{validation}: the data did not pass validation",
             [f"{e['name']}: {e['count']} (rule: {e['rule']})" for e in failed],
-            remedy=f"read {validation.with_suffix('.md')}, mend the data or allow it in params.yaml with a reason",
+            remedy=f"read {validation.with_suffix('.md')}, fix the data, or allow it in params.yaml with a reason",
         )

@@ -1,4 +1,9 @@
-"""Evaluate: score the fine-tuned model, and the same training from scratch, on images neither has seen."""
+"""Stage 6, evaluate: scores the fine-tuned model, and the baseline, on images that neither has seen.
+
+Reads the shards of the split, the class map, both models, the curves, the validation report and the statistics.
+Writes `metrics.json`, `per_image.parquet`, `confusion.csv` and `classes.csv`, the same as plots, and `report.html`.
+Stops when an image of the split was seen in training, or the split has no labelled pixel.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.data.shards import read_rows
-from graft.evaluation.report.evidence import Evidence
 from graft.evaluation.report.examples import Examples
-from graft.evaluation.report.report_page import write_report
-from graft.evaluation.report.results import headlines, results, write_tables
+from graft.evaluation.report.report_page import ReportContent, write_report
+from graft.evaluation.report.results import compute_metrics, flatten_headlines, write_tables
 from graft.evaluation.report.sources import input_files, refuse_seen
 from graft.evaluation.report.tables import PerImageTable
 from graft.evaluation.scores import Contender, Tally, score_rows
-from graft.evaluation.test_time import averaged
+from graft.evaluation.test_time import average_views
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, read_json, write_json
 from graft.foundation.progress import progress
 from graft.inference.runtime import use_runtime
 from graft.inference.torch_runner import torch_runner
-from graft.models.saved_model import load_model
+from graft.models.saved_model import MODEL_NAMES, load_model, model_folder
 
 if TYPE_CHECKING:
     from graft.params.sections import Evaluate, Predict, Runtime
@@ -40,40 +44,35 @@ def evaluate(
     statistics: Path,
     out: Path,
 ) -> dict[str, float]:
-    """Writes metrics.json, per_image.parquet, confusion.csv, classes.csv, their plots and report.html.
-
-    Raises:
-        GraftError: The split is empty or without a labelled pixel, or an image of it was seen in training.
-    """
+    """Scores each image once with both models; returns the headline scores of each, and the gain."""
     classes = ClassMap.read(class_map)
     num_images = refuse_seen(images, set(read_json(model / "seen.json")["train"]), evaluate.split)
     contenders = _contenders(model, runtime, evaluate, predict)
-    tally, examples = Tally(contenders, classes.num_classes), Examples(classes, evaluate.num_examples)
+    tally, examples = Tally(contenders), Examples(classes, evaluate.num_examples)
     rows = progress(read_rows(images), "Scoring images", total=num_images, unit="image")
     with PerImageTable(out / "per_image.parquet") as table:
-        for scored in score_rows(rows, contenders, classes.num_classes, evaluate.batch_size, predict):
+        for scored in score_rows(rows, contenders, evaluate.batch_size, predict):
             tally.add(scored)
             table.add(scored)
             examples.offer(scored)
-    metrics = results(tally, contenders, classes, task, evaluate, content_seed(seed, "bootstrap"))
+    metrics = compute_metrics(tally, contenders, classes, evaluate, content_seed(seed, "bootstrap"))
     write_json(out / "metrics.json", metrics)
-    write_tables(out, tally, metrics, classes, task)
+    write_tables(out, tally, metrics, classes)
     inputs = input_files([images, class_map, model, curves, validation, statistics])
-    evidence = Evidence(task, metrics, classes, contenders, tally, examples, evaluate, inputs)
-    write_report(out / "report.html", evidence, curves, read_json(validation), read_json(statistics))
-    return headlines(metrics, task)
+    content = ReportContent(metrics, classes, contenders, tally, examples, evaluate, inputs)
+    write_report(out / "report.html", content, curves, read_json(validation), read_json(statistics))
+    return flatten_headlines(metrics, task)
 
 
 def _contenders(model: Path, runtime: Runtime, evaluate: Evaluate, predict: Predict) -> dict[str, Contender]:
     device = use_runtime(runtime)
-    folders = {"fine_tuned": model, "baseline": model / "baseline"}
     contenders = {}
-    for name, folder in folders.items():
-        if folder.is_dir():
+    for run in MODEL_NAMES:
+        if (folder := model_folder(model, run)).is_dir():
             network, spec = load_model(folder)
             runner = torch_runner(
                 network, spec, device=device, precision=runtime.precision, channels_last=runtime.channels_last
             )
-            runner = averaged(runner, spec, evaluate.test_time, predict)
-            contenders[name] = Contender.counted(runner, spec, evaluate)
+            runner = average_views(runner, spec, evaluate.test_time, predict)
+            contenders[run] = Contender.with_counters(runner, spec, evaluate)
     return contenders

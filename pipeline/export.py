@@ -1,4 +1,10 @@
-"""Stage 7, export: the model as ONNX, the proof that it is the same model, and a card that says what it is worth."""
+"""Stage 7, export: writes the model as ONNX, proves that it is the same model, and describes it on a card.
+
+Reads the fine-tuned model, its metrics, the shards of the split, the class map and the card of the pretrained weights.
+Writes `model.onnx`, `weights.safetensors`, spec, class map, `predict.json`, `metrics.json`, `parity.json` and
+`model_card.md`.
+Stops when the exported model disagrees with the original.
+"""
 
 from __future__ import annotations
 
@@ -37,15 +43,14 @@ def export(
     out: Path,
     measured: Path | None = None,
 ) -> dict[str, float]:
-    """Writes model.onnx, weights.safetensors, spec, class map, metrics, parity and model_card.md.
+    """Writes the model in its new form and compares both; returns the differences.
 
-    The latencies go to `measured`; None measures none.
+    The latencies go to the file `measured`; None measures none.
     """
     use_runtime(runtime)
     classes, (original, spec) = ClassMap.read(class_map), load_model(model)
     stored = write_model(out, original, spec, classes, export, predict)
     same, file = torch_runner(stored, spec), onnx_runner(session(out / ONNX_FILE, runtime.num_threads))
-
     parity = compare(same, file, spec, images, classes.num_classes, export.parity_images, predict)
     parity["relative_difference_at_odd_sizes"] = compare_sizes(same, file, spec, original.fixed_size_px)
     rescoring = Rescoring(task, images, classes.names, content_seed(seed, "bootstrap"), evaluate, predict)

@@ -1,4 +1,10 @@
-"""Fine-tune: train the pretrained model on the views and keep the epoch that is best on val; from scratch beside it."""
+"""Stage 5, fine-tune: trains the pretrained model and keeps the epoch that is best on val.
+
+Reads the training views, the val shards, the class map and the pretrained weights.
+Writes the weights and spec of the model (of the baseline too), `seen.json` with the digests of all images that training
+or validation looked at, and the learning curves.
+Stops when the loss is not finite, or the weights are those of another model.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from graft.foundation.choices import resolve
 from graft.foundation.content import write_json
-from graft.training.outcome import headline, write_learning, write_models
-from graft.training.run import Fitting
+from graft.training.outcome import headline_scores, write_learning, write_measured, write_models
 from graft.training.start import begin, loss_facts
 from graft.training.strategies import STRATEGIES, supervised
-from graft.training.validation import HeldOut
+from graft.training.trainer import Trainer
+from graft.training.validation import Validation
 
 if TYPE_CHECKING:
-    from graft.params.sections import FineTune, Preprocess, Runtime
+    from graft.params.sections import FineTune, Predict, Preprocess, Runtime
     from graft.training.state import EpochReport
 
 
@@ -26,6 +32,7 @@ def fine_tune(
     model: str | dict,
     preprocess: Preprocess,
     runtime: Runtime,
+    predict: Predict,
     fine_tune: FineTune,
     augmented: Path,
     val: Path,
@@ -37,28 +44,24 @@ def fine_tune(
     measured: Path | None = None,
     listen: Callable[[str, EpochReport], None] | None = None,
 ) -> dict[str, float]:
-    """Writes the best weights of the run (and of the from-scratch baseline), which images were seen, and the curves.
+    """Trains the model, and the baseline if asked; returns the best val score of each and the epoch that reached it.
 
-    What torch.compile cost goes to `measured`, if that is a file to write.
+    Checkpoints go to `resume`, costs to `measured`, the report of each epoch to `listen`; None leaves them out.
     """
-    beginning = begin(task, seed, model, preprocess, runtime, fine_tune, augmented, class_map, pretrained)
-    spec, views = beginning.spec, beginning.bench.views
-    on_device = beginning.loss.to(beginning.bench.device())
+    start = begin(task, seed, model, preprocess, runtime, fine_tune, augmented, class_map, pretrained)
+    loss = start.loss.to(start.assembly.device())
     strategy = resolve(STRATEGIES, fine_tune.strategy, where="fine_tune.strategy")
-    held_out = HeldOut(val, spec, spec.num_classes, beginning.loss, fine_tune.batch_size)
-    fitting = Fitting(beginning.bench, held_out, resume, listen)
-
-    start = beginning.model()
-    outcomes = {"fine_tuned": fitting.run("fine_tuned", start, strategy(on_device), fine_tune.learning_rate)}
+    validation = Validation(val, start.spec, start.loss, fine_tune.batch_size, predict)
+    trainer = Trainer(start.assembly, validation, resume, listen)
+    outcomes = {"fine_tuned": trainer.run("fine_tuned", start.model(), strategy(loss), fine_tune.learning_rate)}
     if fine_tune.baseline:
-        everything = supervised(on_device, train="all")
-        rate = fine_tune.baseline_learning_rate
-        outcomes["baseline"] = fitting.run("baseline", beginning.from_scratch(), everything, rate)
-
-    write_models(out, outcomes, spec)
-    write_json(out / "seen.json", {"train": sorted(set(views.image_sha256)), "val": sorted(set(held_out.image_sha256))})
-    made_of = {"strategy": strategy.as_dict(), "pretrained": beginning.card["name"]}
-    write_learning(curves, outcomes, task, made_of | loss_facts(fine_tune, beginning.loss))
+        everything, rate = supervised(loss, train="all"), fine_tune.baseline_learning_rate
+        outcomes["baseline"] = trainer.run("baseline", start.from_scratch(), everything, rate)
+    write_models(out, outcomes, start.spec)
+    seen = {"train": start.assembly.views.image_sha256, "val": validation.image_sha256}
+    write_json(out / "seen.json", {split: sorted(set(digests)) for split, digests in seen.items()})
+    settings = {"strategy": strategy.as_dict(), "pretrained": start.card["name"]}
+    write_learning(curves, outcomes, task, settings | loss_facts(fine_tune, start.loss))
     if measured is not None:
-        write_json(measured, {f"{run}.{fact}": o.measured[fact] for run, o in outcomes.items() for fact in o.measured})
-    return headline(task, outcomes)
+        write_measured(measured, outcomes)
+    return headline_scores(task, outcomes)

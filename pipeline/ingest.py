@@ -1,4 +1,10 @@
-"""Stage 1: whatever lies at `ingest.root` becomes shards of encoded images, a manifest of facts and a class map."""
+"""Stage 1, ingest: turns the images at `ingest.root` into shards, a manifest and a class map.
+
+Reads the folder `ingest.root`, in any known format.
+Writes `<split>/<batch>-00000.parquet` (encoded images and targets), `manifest.parquet` (facts about each image) and
+`class_map.json`.
+Stops when a file cannot become a row; it reads all of them first, and lists every problem in one message.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +26,10 @@ if TYPE_CHECKING:
 
 
 def ingest(*, task: str, seed: int, ingest: Ingest, root: Path, out: Path) -> dict[str, float]:
-    """Reads every image once, on every core, and writes it with its target and its facts.
+    """Reads every image once, on every core; returns the number of images, in all and by split.
 
-    Only what cannot become a row is refused, all of it in one message; everything else is a fact in the manifest, which
-    `validate` judges. Memory does not grow with the number of images beyond the list of their names.
-
-    Args:
-        task: `segmentation` or `classification`.
-        seed: Decides the splits where the source has none, and the scenes.
-        ingest: The section of `params.yaml`.
-        root: The folder of the images.
-        out: Empty folder: `<split>/<batch>-00000.parquet`, `manifest.parquet`, `class_map.json`.
-
-    Returns:
-        Number of images, in all and by split.
-
-    Raises:
-        GraftError: Files that cannot be read or paired, or a layout that is not the source's; lists all.
+    A file is refused only if it cannot become a row; all else is a fact in the manifest, which `validate` judges.
+    Memory does not grow with the number of images beyond the list of their names.
     """
     listing = resolve(FORMATS, ingest.source, where="ingest.source")(task, seed, root)
     for note in listing.notes:
@@ -45,7 +38,7 @@ def ingest(*, task: str, seed: int, ingest: Ingest, root: Path, out: Path) -> di
     problems = list(listing.problems) + _write(listing, entries, ingest, out)
     if problems:
         raise GraftError.of_all(
-            f"{root}: files that cannot be used", problems, remedy="mend or remove them, then run dvc repro"
+            f"{root}: files that cannot be used", problems, remedy="fix or remove them, then run dvc repro"
         )
     listing.class_map.write(out / "class_map.json")
     counts = {split: sum(entry.split == split for entry in entries) for split in SPLITS}

@@ -1,4 +1,9 @@
-"""Stage 4, pretrain-load: pinned weights become our model's starting point, and a card says where they are from."""
+"""Stage 4, pretrain-load: turns pinned weights into the starting point of our model.
+
+Reads a pinned source of weights and the class map.
+Writes `weights.safetensors`, the complete state of our model for these classes, and `card.json`, their origin.
+Stops when a digest differs, or nothing useful in the source fits the model.
+"""
 
 from __future__ import annotations
 
@@ -31,17 +36,13 @@ def pretrain_load(
     out: Path,
     download: Downloader = no_download,
 ) -> dict[str, float]:
-    """Writes `weights.safetensors`, the complete state of our model for these classes, and `card.json`.
+    """Loads the weights of the source into the model, and initialises what it does not provide from the seed.
 
-    What the source does not provide, at least rows of unknown classes, is initialised by name, as a function of the
-    seed. `download` brings the files of a registered model here.
+    `download` fetches the files of a registered model.
 
     Returns:
-        Counts of the tensors that were matched, resized, reinitialised and left out, and the share of the backbone's
+        Number of tensors that were matched, resized, reinitialised and left out, and the share of the backbone's
         values that came from the source.
-
-    Raises:
-        GraftError: The source cannot be read or verified, or nothing useful in it matches the model.
     """
     classes = ClassMap.read(class_map)
     chosen = resolve_model(task, model)

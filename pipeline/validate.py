@@ -1,4 +1,9 @@
-"""Stage `validate`: is the data fit to learn from? The report is written whatever the answer."""
+"""Stage 2, validate: judges whether the data is fit to learn from.
+
+Reads the manifest and the class map of ingest.
+Writes `validation.json` and `validation.md`, whatever the verdict.
+Stops when an expectation of severity critical fails.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +24,9 @@ if TYPE_CHECKING:
 def validate(
     *, task: str, validate: Validate, manifest: Path, class_map: Path, out: Path, data_docs: Path | None = None
 ) -> dict[str, float]:
-    """Writes `validation.json` and `validation.md` into `out`, then stops the pipeline if a critical rule is broken.
+    """Judges the manifest; returns the number of images, of critical rules broken and of warnings.
 
-    Args:
-        task: `segmentation` or `classification`.
-        validate: The thresholds and what is allowed.
-        manifest: `manifest.parquet` of ingest.
-        class_map: `class_map.json` of ingest.
-        out: Existing empty folder.
-        data_docs: Folder for the HTML of Great Expectations; it has no effect on `out`.
-
-    Returns:
-        How many images were judged, and how many critical and warning rules are broken.
+    `data_docs` is a folder for the HTML of Great Expectations, which is no output of the stage.
 
     Raises:
         GateClosed: A critical rule is broken; the report in `out` is complete.

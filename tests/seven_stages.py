@@ -57,6 +57,7 @@ def run_stages(raw: Path, work: Path, params: Params, *, exported: bool = True) 
         model=params.model,
         preprocess=params.preprocess,
         runtime=params.runtime,
+        predict=params.predict,
         fine_tune=params.fine_tune,
         augmented=at["augmented"],
         val=at["interim"] / "val",

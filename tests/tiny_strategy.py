@@ -21,11 +21,11 @@ from graft.training.optimizers import OPTIMIZERS
 from graft.training.plan import Plan
 from graft.training.sampling import shuffled
 from graft.training.schedules import SCHEDULES
-from graft.training.state import EpochReport, Held, Trainee
+from graft.training.state import EpochReport, Trainee, ValidationResult
 from graft.training.strategies import supervised
 from tests import tiny_training
 
-NOTHING = Held(1.0, 0.5, None)
+NOTHING = ValidationResult(1.0, 0.5, None)
 CROSS_ENTROPY = [{"name": "cross_entropy", "weight": 1.0}]
 
 

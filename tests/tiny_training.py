@@ -9,10 +9,11 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
 from graft.models.architectures import fresh
 from graft.models.saved_model import save_state
-from graft.params.sections import FineTune, Preprocess, Runtime
+from graft.params.sections import FineTune, Predict, Preprocess, Runtime
 from pipeline.fine_tune import fine_tune
 from tests.augmented_samples import run_augment, write_train
 
+PREDICT = Predict(max_pixels=2_000_000, overlap_px=64)
 MODELS = {"segmentation": {"name": "lraspp"}, "classification": {"name": "mobilenet_v3", "variant": "small"}}
 SECTION = {
     "strategy": {"name": "supervised", "train": "all"},
@@ -62,7 +63,13 @@ def runtime(**changes: Any) -> Runtime:
 
 
 def run(
-    folder: Path, out: Path, task: str = "segmentation", *, runtime_changes: dict | None = None, **changes: Any
+    folder: Path,
+    out: Path,
+    task: str = "segmentation",
+    *,
+    runtime_changes: dict | None = None,
+    predict: Predict = PREDICT,
+    **changes: Any,
 ) -> dict:
     """Runs the stage into `out/model` and `out/curves`; what it does not take itself goes to its section."""
     for name in ("model", "curves"):
@@ -74,6 +81,7 @@ def run(
         model=changes.pop("model", MODELS[task]),
         preprocess=Preprocess(resize="none"),
         runtime=runtime(**runtime_changes or {}),
+        predict=predict,
         fine_tune=section(**changes),
         augmented=folder / "augmented",
         val=folder / "train",

@@ -24,7 +24,7 @@ INTENT = {
     "augment": {"augment"},
     "pretrain_load": {"pretrain-load"},
     "fine_tune": {"fine-tune"},
-    "predict": {"evaluate", "export"},
+    "predict": {"fine-tune", "evaluate", "export"},
     "evaluate": {"evaluate", "export"},
     "export": {"export"},
     "promotion": set(),

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from graft.evaluation.report import report_page
-from graft.evaluation.report.group_charts import read_groups
+from graft.evaluation.report.training_history import read_groups
 from graft.foundation.errors import GraftError
 from graft.training.outcome import write_parameter_groups
 

@@ -12,6 +12,8 @@ from graft.provenance.lineage.fill import fill_from_server
 from graft.provenance.lineage.index import Index
 from graft.provenance.records import RECORDS
 from graft.provenance.tracking import mlflow_store, model_versions, publish
+from graft.training.epoch_cost import EpochCost
+from graft.training.state import EpochReport
 
 CLASSES = {f"class {number} (of many)": [number] for number in range(150)}
 
@@ -118,3 +120,20 @@ def test_the_description_of_a_model_names_the_command_that_moves_its_champion(tm
     client.create_model_version("graft-x", str(tmp_path))
     model_versions.describe(client, "graft-x", "1", "the first")
     assert "`graft promote`" in client.get_registered_model("graft-x").description
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+@pytest.mark.parametrize("gpu_bytes", [None, 3])
+def test_what_an_epoch_cost_is_streamed_beside_its_losses(gpu_bytes) -> None:
+    fingerprint, cost = "f" * 64, EpochCost(2.5, 40.0, 1000, gpu_bytes)
+    listen = publish.listener("fine-tune", fingerprint)
+    listen("baseline", EpochReport(3, 12, 0.5, 0.6, 0.7, 1e-3, True, None, cost))
+    client = mlflow_store.client()
+    run = mlflow_store.find_run(client, {mlflow_store.FINGERPRINT: fingerprint})
+    names = ("train_loss", "seconds", "images_per_second", "peak_memory_bytes", "peak_gpu_memory_bytes")
+    found = {name: client.get_metric_history(run.info.run_id, f"baseline/{name}") for name in names}
+    points = {name: [(point.step, point.value) for point in history] for name, history in found.items()}
+    assert points["train_loss"] == [(3, 0.5)]
+    assert (points["seconds"], points["images_per_second"]) == ([(3, 2.5)], [(3, 40.0)])
+    assert points["peak_memory_bytes"] == [(3, 1000.0)]
+    assert points["peak_gpu_memory_bytes"] == ([] if gpu_bytes is None else [(3, 3.0)])

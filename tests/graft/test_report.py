@@ -9,9 +9,10 @@ from itertools import pairwise
 import pytest
 
 from graft.evaluation.report.charts import HEIGHT, WIDTH, Axis, Line, line_chart
-from graft.evaluation.report.curve_charts import loss_chart
 from graft.evaluation.report.report_page import percent, points, size
+from graft.evaluation.report.training_history import loss_chart
 from graft.foundation.content import read_json
+from graft.models.saved_model import MODEL_COLOURS
 from tests.evaluable import run_evaluate, write_inputs
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
@@ -50,6 +51,12 @@ def test_the_page_needs_nothing_else(report: tuple[str, dict]) -> None:
     assert "http" not in page.replace("http-equiv", "")
     assert "<script" not in page
     assert "url(" not in page
+
+
+def test_the_page_draws_the_models_in_the_colours_of_every_chart(report: tuple[str, dict]) -> None:
+    ours, other = MODEL_COLOURS["fine_tuned"], MODEL_COLOURS["baseline"]
+    rgb = " ".join(str(int(ours[place : place + 2], 16)) for place in (1, 3, 5))
+    assert report[0].count(f"--ours: {ours}; --ours-rgb: {rgb}; --other: {other};") == 2  # by day and in print
 
 
 def test_the_page_is_well_formed_and_escaped(report: tuple[str, dict]) -> None:

@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from graft.data.resize import resize_image
-from graft.evaluation.test_time import PLAIN, averaged
+from graft.evaluation.test_time import PLAIN, average_views
 from graft.inference.image_to_logits import predict_class_ids, predict_logits
 from graft.inference.torch_runner import torch_runner
 from graft.models.saved_model import ModelSpec
@@ -46,7 +46,7 @@ def probabilities_of(model: nn.Module, image: np.ndarray) -> torch.Tensor:
 
 def test_one_plain_view_is_the_runner_itself() -> None:
     runner = torch_runner(network(), spec_of())
-    assert averaged(runner, spec_of(), sections.TestTime(**PLAIN), PREDICT) is runner
+    assert average_views(runner, spec_of(), sections.TestTime(**PLAIN), PREDICT) is runner
 
 
 @pytest.mark.parametrize("task", ["segmentation", "classification"])
@@ -62,7 +62,7 @@ def test_probabilities_are_the_mean_over_scales_and_flips(task: str, scales: lis
             views.append(mirrored.flip(3) if task == "segmentation" else mirrored)
         resized = [F.interpolate(view, (32, 64), mode="bilinear") for view in views] if views[0].ndim == 4 else views
         expected += resized
-    runner = averaged(
+    runner = average_views(
         torch_runner(model, spec_of(task)), spec_of(task), sections.TestTime(scales=scales, flip=flip), PREDICT
     )
     found = np.exp(runner(np.stack([image, image])))
@@ -73,7 +73,9 @@ def test_probabilities_are_the_mean_over_scales_and_flips(task: str, scales: lis
 
 def test_a_mirrored_image_gets_the_mirrored_answer() -> None:
     spec, image = spec_of(), image_of(24, 48)
-    runner = averaged(torch_runner(network(), spec), spec, sections.TestTime(scales=[0.75, 1.0], flip=True), PREDICT)
+    runner = average_views(
+        torch_runner(network(), spec), spec, sections.TestTime(scales=[0.75, 1.0], flip=True), PREDICT
+    )
     plain, mirrored = (
         predict_logits(runner, one, spec, max_pixels=65536, overlap_px=16) for one in (image, image[:, ::-1])
     )
@@ -91,7 +93,7 @@ def test_a_scaled_image_is_tiled_so_that_no_input_is_too_large() -> None:
         return runner
 
     image = image_of(250, 420, seed=1)
-    runner = averaged(
+    runner = average_views(
         watched(torch_runner(network(), spec)), spec, sections.TestTime(scales=[1.0, 2.0], flip=False), PREDICT
     )
     limits = {"max_pixels": PREDICT.max_pixels, "overlap_px": PREDICT.overlap_px}

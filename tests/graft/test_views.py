@@ -13,7 +13,7 @@ from graft.data.augmented.view_files import disk_full_explained, need_room
 from graft.data.images.codec import decode_mask, encode_png
 from graft.data.resize import RESIZES, resize_image, resize_mask
 from graft.data.shards import read_rows
-from graft.data.views.view import Recipe, open_views, view_of
+from graft.data.views.view import BatchSource, Recipe, Views, open_views, view_of
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
@@ -189,3 +189,9 @@ def test_the_resize_rule_comes_before_the_policy(tmp_path):
     run_augment(tmp_path, tmp_path / "out", resize={"name": "fit", "size_px": 60}, policy=policy)
     targets = np.load(tmp_path / "out/targets.npy")
     assert (targets[0] == 0).sum() == 40 * 60, "the whole image fits in the crop once it is resized"
+
+
+@pytest.mark.parametrize("kind", [BatchSource, Views])
+def test_views_that_cannot_be_read_cannot_be_made(kind):
+    with pytest.raises(TypeError, match="abstract method"):
+        type("Unreadable", (kind,), {})()

@@ -11,11 +11,11 @@ import torch
 from graft.data.views.view import open_views
 from graft.models.architectures import fresh
 from graft.models.saved_model import tensor_digest
-from graft.training.assembly import Bench
+from graft.training.assembly import Assembly
 from graft.training.checkpoint import Checkpoint
 from graft.training.loop import fit
 from graft.training.losses import WeightedSum, resolve_losses
-from graft.training.state import Held
+from graft.training.state import ValidationResult
 from graft.training.strategies import supervised
 from tests import tiny_training
 
@@ -59,8 +59,8 @@ def train(folder, checkpoint, kill_at=None, precision="float32", task="classific
     spec = SimpleNamespace(task=task, num_classes=num_classes, mean=(0.5,) * 3, std=(0.2,) * 3)
     views = open_views(folder / "augmented", task)
     strategy = supervised(WeightedSum(resolve_losses([{"name": "cross_entropy", "weight": 1.0}])))
-    bench = Bench(7, params, tiny_training.runtime(precision=precision), views, spec)
-    training = bench.training(model, strategy, params.learning_rate)
+    assembly = Assembly(7, params, tiny_training.runtime(precision=precision), views, spec)
+    training = assembly.training(model, strategy, params.learning_rate)
     trainee = training.trainee
     if (state := checkpoint.read()) is not None:
         trainee.restore(state)
@@ -70,7 +70,7 @@ def train(folder, checkpoint, kill_at=None, precision="float32", task="classific
         if next(calls) == kill_at:
             raise KilledError
         weight = float(sum(tensor.detach().double().sum() for tensor in trainee.judged.parameters()))
-        return Held(abs(weight), 0.5 + math.tanh(weight) / 2, None)
+        return ValidationResult(abs(weight), 0.5 + math.tanh(weight) / 2, None)
 
     return trainee, list(fit(training, call, checkpoint, call))
 

@@ -17,7 +17,7 @@ from graft.foundation.errors import GraftError
 from graft.inference.torch_runner import torch_runner
 from graft.models.architectures import WithAuxiliary
 from graft.training.checkpoint import Checkpoint
-from graft.training.features import Column, FeatureForward, Features, Remembering, columns_for, rebuilt, tensors_of
+from graft.training.features import Column, FeatureForward, Features, RememberingModel, columns_for, rebuild, tensors_of
 from graft.training.loop import fit
 from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.strategies import supervised
@@ -119,20 +119,20 @@ def test_a_judged_model_remembers_and_answers_the_same(folders):
     plain = torch_runner(model, spec)(images)
     for number in range(3):
         model.train()
-        judged = torch_runner(training.strategy.judged(model), spec)
+        judged = torch_runner(training.strategy.model_to_validate(model), spec)
         assert np.array_equal(judged(images), plain)
         assert len(seen) == 2
         assert not np.array_equal(judged(images[::-1].copy()), plain)
         seen.pop() if not number else None
     with torch.no_grad():
         model.get_submodule(model.class_layers[0]).bias.add_(1.0)
-    assert np.allclose(torch_runner(training.strategy.judged(model), spec)(images), plain + 1, atol=1e-5)
+    assert np.allclose(torch_runner(training.strategy.model_to_validate(model), spec)(images), plain + 1, atol=1e-5)
 
 
 def test_no_more_is_remembered_than_there_is_room_for(folders, monkeypatch):
     monkeypatch.setattr("graft.training.features.MOST_REMEMBERED_BYTES", 100)
     training = training_of(folders["classification"], small_model(), train="head", reuse_features=True)
-    judged = Remembering(training.trainee.model, training.forward).eval()
+    judged = RememberingModel(training.trainee.model, training.forward).eval()
     with torch.no_grad():
         first, again = (judged(torch.ones(1, 3, 64, 64)) for _ in range(2))
     assert torch.equal(first, again)
@@ -158,7 +158,7 @@ def test_nests_of_features_come_back_as_they_were():
     nest = {"low": tensors[0], "high": [tensors[1], {"a": tensors[2]}], "last": (tensors[3],)}
     found, structure = tensors_of(nest)
     assert [int(tensor[0]) for tensor in found] == [0, 1, 2, 3]
-    again = rebuilt(structure, iter(found))
+    again = rebuild(structure, iter(found))
     assert list(again) == ["low", "high", "last"]
     assert again["high"][1]["a"] is tensors[2]
     assert again["last"][0] is tensors[3]

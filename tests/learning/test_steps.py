@@ -12,25 +12,27 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from graft.data.views.view import BatchSource
 from graft.foundation.errors import GraftError
 from graft.inference.runtime import use_runtime
 from graft.models.architectures import WithAuxiliary, fresh
 from graft.training.checkpoint import Checkpoint
+from graft.training.epoch_cost import EpochMeter
 from graft.training.forward import Forward
 from graft.training.loop import Strategy, Training, fit
 from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.plan import Plan
 from graft.training.sampling import SAMPLINGS
 from graft.training.schedules import SCHEDULES
-from graft.training.start import with_log_prior
-from graft.training.state import Held, Trainee
+from graft.training.start import set_log_prior
+from graft.training.state import Trainee, ValidationResult
 from graft.training.strategies import supervised
 from tests import tiny_training
 
 NUM_CLASSES, SIZE = 3, 12
 
 
-class InMemory:
+class InMemory(BatchSource):
     """Views of random images whose masks ignore more and more of the upper rows."""
 
     num_views = 1
@@ -87,6 +89,14 @@ class Plain(Strategy):
         return {"loss": self.loss(forward(images), targets)}
 
 
+@pytest.mark.parametrize("forgotten", ["step", "parameter_groups"])
+def test_a_strategy_that_forgets_what_it_must_say_cannot_be_made(forgotten):
+    methods = {"step": Plain.step, "parameter_groups": Plain.parameter_groups}
+    methods.pop(forgotten)
+    with pytest.raises(TypeError, match=f"abstract method '?{forgotten}'?"):
+        type("Forgetful", (Strategy,), methods)()
+
+
 def training_of(views, strategy, model=None, precision="float32", **changes):
     model = model or Small()
     optimizer = torch.optim.SGD(strategy.parameter_groups(model), 0.5)
@@ -99,7 +109,7 @@ def training_of(views, strategy, model=None, precision="float32", **changes):
     return Training(Trainee(model, optimizer, None, precision), plan, views, strategy, forward)
 
 
-def trained(training, checkpoint=None, validate=lambda _: Held(1.0, 0.5, None)):
+def trained(training, checkpoint=None, validate=lambda _: ValidationResult(1.0, 0.5, None)):
     list(fit(training, validate, checkpoint or Checkpoint(None, "run"), lambda _: None))
     return [tensor.detach().clone() for tensor in training.trainee.model.parameters()], training.trainee
 
@@ -326,7 +336,7 @@ def test_with_the_log_prior_an_untrained_head_predicts_the_shares_of_the_classes
     with torch.no_grad():
         for name in model.class_layers:
             model.get_submodule(name).weight.zero_()
-    with_log_prior(model, np.array([700, 300, 0]), set(model.state_dict()))
+    set_log_prior(model, np.array([700, 300, 0]), set(model.state_dict()))
     probabilities = model.eval()(torch.randn(1, 3, 32, 32)).softmax(1)[0, :, 5, 5]
     torch.testing.assert_close(probabilities, torch.tensor([0.699301, 0.299700, 0.000999]), atol=1e-5, rtol=0)
 
@@ -334,5 +344,16 @@ def test_with_the_log_prior_an_untrained_head_predicts_the_shares_of_the_classes
 def test_the_log_prior_leaves_class_layers_that_came_from_a_source() -> None:
     model = fresh("segmentation", "lraspp", 3, 1)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    with_log_prior(model, np.array([7, 3, 1]), {"head.cbr.0.weight"})
+    set_log_prior(model, np.array([7, 3, 1]), {"head.cbr.0.weight"})
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_the_memory_of_a_gpu_is_that_of_the_epoch(monkeypatch):
+    peaks = {"allocated": 900}
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: peaks.update(allocated=100))
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peaks["allocated"])
+    meter = EpochMeter(torch.device("cuda"))
+    meter.count(8)
+    peaks["allocated"] = 300
+    assert meter.cost().peak_gpu_memory_bytes == 300
+    assert "peak_gpu_memory_bytes" not in EpochMeter(torch.device("cpu")).cost().curve()

@@ -228,9 +228,11 @@ def test_finish_re_estimates_what_trained_and_nothing_else(tmp_path, photographs
 def test_tables_say_what_trains_from_when_and_what_is_frozen():
     model = small_model()
     groups = Movement(unfreeze="head_first", head_epochs=3, backbone_rate_factor=0.1).parameter_groups(model)
-    rows = {row["name"]: row for row in group_table(groups)}
+    rows = {row["name"]: row for row in group_table(groups, 2e-3)}
     assert rows["backbone, decaying"]["trains_from_epoch"] == 4
     assert rows["backbone, decaying"]["rate_factor"] == 0.1
+    assert rows["backbone, decaying"]["learning_rate"] == pytest.approx(2e-4)
+    assert rows["head, decaying"]["learning_rate"] == 2e-3
     assert frozen_table(model, groups) == []
     groups = Movement(train="frozen_backbone").parameter_groups(model)
     (row,) = frozen_table(model, groups)

@@ -12,7 +12,7 @@ import pytest
 from sklearn.metrics import confusion_matrix as slow_confusion_matrix
 
 from graft.data.images.codec import decode_image, decode_mask
-from graft.evaluation.test_time import averaged
+from graft.evaluation.test_time import average_views
 from graft.foundation.content import read_json, sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import predict_class_ids, predict_logits
@@ -105,7 +105,7 @@ def test_both_models_are_averaged_over_scales_and_flips(evaluated: Path, tmp_pat
     expected = np.zeros((3, 3), np.int64)
     model, spec = load_model(tmp_path / "models/fine_tuned/baseline")
     predict = Predict(max_pixels=65536, overlap_px=16)
-    runner = averaged(
+    runner = average_views(
         torch_runner(model, spec), spec, Evaluate.model_fields["test_time"].annotation(**settings), predict
     )
     for row in rows_of("segmentation"):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from graft.data.images.codec import encode_png
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, read_json, sha256_of
 from graft.foundation.errors import GraftError
@@ -17,11 +18,15 @@ from graft.inference.image_to_logits import most_likely, predict_logits
 from graft.inference.torch_runner import torch_runner
 from graft.models.architectures import fresh
 from graft.models.saved_model import load_model, load_state, save_state
+from graft.params.sections import Predict
+from graft.scenes import render
+from graft.training.epoch_cost import EpochCost
 from graft.training.loop import Forward, Plan, Training
 from graft.training.sampling import shuffled
 from graft.training.schedules import SCHEDULES
 from graft.training.validation import collapse_warning, collapsed_class
 from tests import tiny_training
+from tests.augmented_samples import write_train
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +56,7 @@ def test_writes_what_it_declares(trained):
     assert [(run, report.epoch) for run, report in heard] == [
         (r, e) for r in ("fine_tuned", "baseline") for e in (1, 2)
     ]
-    assert all(report.seconds > 0 for _, report in heard)
+    assert all(report.cost.seconds > 0 for _, report in heard)
     assert set(metrics) == {f"{r}.{m}" for r in ("fine_tuned", "baseline") for m in ("val_mean_iou", "best_epoch")}
 
 
@@ -103,6 +108,24 @@ def test_kept_weights_score_what_the_curves_say(trained, streets):
         logits = predict_logits(runner, decode_image(row.image), spec, max_pixels=2_000_000, overlap_px=64)
         confusion = confusion + confusion_matrix(most_likely(logits), decode_mask(row.mask), 11)
     assert scores(confusion)["mean_iou"] == pytest.approx(metrics["fine_tuned.val_mean_iou"], abs=1e-3)
+
+
+@pytest.mark.parametrize(("max_pixels", "num_tiles"), [(300 * 400, 1), (65536, 2)])
+def test_val_images_are_tiled_as_predict_says(streets, tmp_path, monkeypatch, max_pixels, num_tiles):
+    folder, scene, sizes = tmp_path / "streets", render(3, "day", 0, width=400, height=300), []
+    shutil.copytree(streets, folder)
+    shutil.rmtree(folder / "train")
+    write_train(folder, num_samples=1, image=encode_png(scene.image), mask=encode_png(scene.mask))
+
+    def recording(*model, **options):
+        runner = torch_runner(*model, **options)
+        return lambda images: (sizes.extend(image.shape[:2] for image in images), runner(images))[1]
+
+    monkeypatch.setattr("graft.training.trainer.torch_runner", recording)
+    predict = Predict(max_pixels=max_pixels, overlap_px=16)
+    tiny_training.run(folder, tmp_path / "out", epochs=1, warmup_epochs=0, predict=predict)
+    assert len(sizes) == num_tiles
+    assert all(height * width <= max_pixels for height, width in sizes)
 
 
 def test_seen_lists_every_image_once(trained, streets):
@@ -217,9 +240,28 @@ def test_compiling_is_refused_where_features_are_reused(streets, tmp_path):
 def test_what_compiling_cost_is_measured_and_in_no_declared_output(streets, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(Training, "compile_facts", lambda _: {"compile_seconds": 41.25})
     tiny_training.run(streets, tmp_path, epochs=1, warmup_epochs=0, measured=tmp_path / "measured.json")
-    assert read_json(tmp_path / "measured.json") == {"fine_tuned.compile_seconds": 41.25}
+    measured = read_json(tmp_path / "measured.json")
+    assert measured.pop("fine_tuned.compile_seconds") == 41.25
+    assert list(measured) == ["fine_tuned.epochs"]
     assert "seconds" not in (tmp_path / "curves/summary.json").read_text()
     assert "fine_tuned: runtime.compile: compile_seconds 41.2" in capsys.readouterr().err
+
+
+def test_what_each_epoch_cost_is_measured_and_in_no_declared_output(streets, tmp_path):
+    heard = []
+    settings = {"baseline": True, "measured": tmp_path / "measured.json"}
+    tiny_training.run(streets, tmp_path, listen=lambda run, report: heard.append((run, report)), **settings)
+    measured = read_json(tmp_path / "measured.json")
+    assert set(measured) == {"fine_tuned.epochs", "baseline.epochs"}
+    for run in ("fine_tuned", "baseline"):
+        costs = [{"epoch": report.epoch, **report.cost.curve()} for name, report in heard if name == run]
+        assert measured[f"{run}.epochs"] == costs
+        for cost in costs:
+            assert set(cost) | {"peak_gpu_memory_bytes"} == {"epoch", *EpochCost.__annotations__}
+            assert 6 / cost["images_per_second"] < cost["seconds"]  # six images a step, and validation
+            assert 2**20 < cost["peak_memory_bytes"] < 2**40
+    for file in (tmp_path / "curves").glob("*.[cj]s*"):
+        assert not [name for name in EpochCost.__annotations__ if name in file.read_text()]
 
 
 def test_weights_of_another_model_are_refused(streets, tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
 from graft.params.sections import FineTune
-from graft.training.schedules import REASONS, SCHEDULES, Moment, refuse_too_long, warmed_up
+from graft.training.schedules import REASONS, SCHEDULES, Moment, rate_factor_at, refuse_too_long
 from graft.training.schedules.warm_up import WARM_UPS, Warmup
 
 LOW, HIGH = (1 - math.sqrt(0.5)) / 2, (1 + math.sqrt(0.5)) / 2
@@ -117,9 +117,9 @@ def test_plateau_follows_the_scores(options, scores, factor):
 )
 def test_the_schedule_starts_where_the_warm_up_ends(warmup, factors):
     poly = schedule_of("poly", {"power": 1.0})
-    found = [warmed_up(poly, n, epochs=4, steps_per_epoch=2, warmup_epochs=2, warmup=warmup) for n in range(8)]
+    found = [rate_factor_at(poly, n, epochs=4, steps_per_epoch=2, warmup_epochs=2, warmup=warmup) for n in range(8)]
     assert found == pytest.approx([*factors, 1.0, 0.75, 0.5, 0.25])
-    assert warmed_up(poly, 0, epochs=4, steps_per_epoch=2, warmup_epochs=0, warmup=warmup) == 1
+    assert rate_factor_at(poly, 0, epochs=4, steps_per_epoch=2, warmup_epochs=0, warmup=warmup) == 1
 
 
 def test_params_know_every_warm_up():
@@ -129,7 +129,7 @@ def test_params_know_every_warm_up():
 def test_epochs_of_a_schedule_count_the_warm_up_and_periods_do_not():
     def factors(name, **options):
         schedule = schedule_of(name, options)
-        return [warmed_up(schedule, n, epochs=4, steps_per_epoch=1, warmup_epochs=1) for n in range(4)]
+        return [rate_factor_at(schedule, n, epochs=4, steps_per_epoch=1, warmup_epochs=1) for n in range(4)]
 
     assert factors("step", every_epochs=2) == pytest.approx([1, 1, 0.1, 0.1])
     assert factors("multi_step", milestones=[3]) == pytest.approx([1, 1, 1, 0.1])

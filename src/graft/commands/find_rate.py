@@ -15,7 +15,7 @@ from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.training.loop import Training, epoch_steps
 from graft.training.schedules import Moment
-from graft.training.start import Beginning
+from graft.training.start import TrainingStart
 
 # Of all steps, the deviation of the Gaussian that smooths the losses: 3 of 100, or a quarter of a factor of ten.
 SMOOTHING_FRACTION = 0.03
@@ -49,7 +49,7 @@ class RangeTest:
         return self.at_minimum / 10
 
 
-def find_rate(beginning: Beginning, *, lowest: float, highest: float, num_steps: int) -> RangeTest:
+def find_rate(start: TrainingStart, *, lowest: float, highest: float, num_steps: int) -> RangeTest:
     """Trains on the views as fine-tune would, the rate rising from `lowest` to `highest` by the same ratio a step.
 
     Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3, with the exponential sweep and the
@@ -58,7 +58,7 @@ def find_rate(beginning: Beginning, *, lowest: float, highest: float, num_steps:
     written, the weights on disk included.
 
     Args:
-        beginning: Data, params and the pretrained model.
+        start: Data, params and the pretrained model.
         lowest: The rate of the first step.
         highest: The rate of the last step.
         num_steps: How many steps there are at most: the test ends early when the loss grows fourfold.
@@ -75,7 +75,7 @@ def find_rate(beginning: Beginning, *, lowest: float, highest: float, num_steps:
     rates: list[float] = []
     losses: list[float] = []
     has_diverged = False
-    steps = progress(_swept(_training(beginning, lowest, highest, num_steps), num_steps), "Sweeping", total=num_steps)
+    steps = progress(_swept(_training(start, lowest, highest, num_steps), num_steps), "Sweeping", total=num_steps)
     with closing(steps):
         for rate, loss in steps:
             if has_diverged := _diverges([*losses, loss]):
@@ -95,8 +95,8 @@ def write_range_test(found: RangeTest, folder: Path, present_rate: float) -> Non
     _draw(found, folder / "range_test.png", present_rate)
 
 
-def _training(beginning: Beginning, lowest: float, highest: float, num_steps: int) -> Training:
-    training = beginning.training(lowest)
+def _training(start: TrainingStart, lowest: float, highest: float, num_steps: int) -> Training:
+    training = start.training(lowest)
 
     def rising(moment: Moment) -> float:
         return (highest / lowest) ** (moment.step / (num_steps - 1))

@@ -1,4 +1,4 @@
-"""Rows in, predictions beside truth out, an image at a time: what evaluate counts and the report shows."""
+"""Scoring: rows in, predictions beside the truth out, an image at a time."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ class Contender:
     """A model to be scored.
 
     Attributes:
-        runner: From images to logits.
-        spec: How it wants its input.
-        calibration: Where its confidences are counted; None counts none.
-        boundary: Where its outlines are counted; None counts none.
+        runner: Runner from images to logits.
+        spec: Spec of the model.
+        calibration: Counter of its confidences; None counts none.
+        boundary: Counter of its outlines; None counts none.
     """
 
     runner: Runner
@@ -40,13 +40,13 @@ class Contender:
     boundary: BoundaryIou | None = None
 
     @classmethod
-    def counted(cls, runner: Runner, spec: ModelSpec, evaluate: Evaluate) -> Contender:
-        """One of which all is counted that `metrics.json` tells."""
+    def with_counters(cls, runner: Runner, spec: ModelSpec, evaluate: Evaluate) -> Contender:
+        """A contender of which everything is counted that `metrics.json` holds."""
         outlines = BoundaryIou(spec.num_classes, evaluate.boundary_fraction) if spec.task == "segmentation" else None
         return cls(runner, spec, Calibration(evaluate.calibration_bins), outlines)
 
     def findings(self) -> dict[str, Any]:
-        """What was counted, for `metrics.json`: `calibration_error`, `classwise_calibration_error`, and for
+        """The scores from the counters, for `metrics.json`: `calibration_error`, `classwise_calibration_error`, and for
         segmentation `mean_boundary_iou` and `boundary_iou` by class; None where there is no value.
         """
         found: dict[str, Any] = {}
@@ -62,14 +62,14 @@ class Contender:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What one model made of one image.
+    """The prediction of one model for one image.
 
     Attributes:
         class_ids: uint8 [H, W], or for classification the class, int64 [].
         confusion: int64 [K, K] of this image alone.
-        score: Segmentation: mean IoU of this image; classification: probability of the true class. NaN where the
-            image has no labelled pixel.
-        confidence: Classification: probability of the predicted class.
+        score: Mean IoU of this image, or for classification the probability of the true class. NaN if the image has no
+            labelled pixel.
+        confidence: Probability of the predicted class, for classification.
     """
 
     class_ids: np.ndarray
@@ -79,7 +79,7 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredImage:
     """An image, its truth (mask uint8 [H, W], or label int64 []), and a prediction of each contender by name."""
 
     row: Row
@@ -89,8 +89,8 @@ class Scored:
 
 
 def score_rows(
-    rows: Iterable[Row], contenders: Mapping[str, Contender], num_classes: int, batch_size: int, predict: Predict
-) -> Iterator[Scored]:
+    rows: Iterable[Row], contenders: Mapping[str, Contender], batch_size: int, predict: Predict
+) -> Iterator[ScoredImage]:
     """Scores rows as they stream by; never more than a batch of images and logits is held.
 
     Confidences of an image larger than `predict.max_pixels` are not counted: its logits never exist as a whole.
@@ -103,11 +103,10 @@ def score_rows(
         images = [decode(row.image, kind, where=row.id) for row in batch]
         targets = [_targets(row, image) for row, image in zip(batch, images, strict=True)]
         found = {
-            name: list(_predictions(contender, images, targets, num_classes, predict))
-            for name, contender in contenders.items()
+            name: list(_predictions(contender, images, targets, predict)) for name, contender in contenders.items()
         }
         for place, (row, image, target) in enumerate(zip(batch, images, targets, strict=True)):
-            yield Scored(row, image, target, {name: predictions[place] for name, predictions in found.items()})
+            yield ScoredImage(row, image, target, {name: predictions[place] for name, predictions in found.items()})
 
 
 def _targets(row: Row, image: np.ndarray) -> np.ndarray:
@@ -126,7 +125,6 @@ def _predictions(
     contender: Contender,
     images: Sequence[np.ndarray],
     targets: Sequence[np.ndarray],
-    num_classes: int,
     predict: Predict,
 ) -> Iterator[Prediction]:
     limits = {"max_pixels": predict.max_pixels, "overlap_px": predict.overlap_px}
@@ -137,30 +135,30 @@ def _predictions(
     for image, target, fits in zip(images, targets, whole, strict=True):
         if not fits:
             class_ids = predict_class_ids(contender.runner, image, contender.spec, **limits)
-            yield _of_pixels(class_ids, target, num_classes, contender.boundary)
+            yield _predicted_pixels(class_ids, target, contender)
         elif classifies:
-            yield _of_image(next(logits), target, num_classes, contender.calibration)
+            yield _predicted_image(next(logits), target, contender)
         else:
             of_pixels = next(logits)
             if contender.calibration:
                 contender.calibration.add(*spread_pixels(of_pixels, target))
-            yield _of_pixels(most_likely(of_pixels), target, num_classes, contender.boundary)
+            yield _predicted_pixels(most_likely(of_pixels), target, contender)
 
 
-def _of_pixels(class_ids: np.ndarray, mask: np.ndarray, num_classes: int, boundary: BoundaryIou | None) -> Prediction:
-    if boundary:
-        boundary.add(class_ids, mask)
-    confusion = confusion_matrix(class_ids, mask, num_classes)
+def _predicted_pixels(class_ids: np.ndarray, mask: np.ndarray, contender: Contender) -> Prediction:
+    if contender.boundary:
+        contender.boundary.add(class_ids, mask)
+    confusion = confusion_matrix(class_ids, mask, contender.spec.num_classes)
     return Prediction(class_ids, confusion, float(Marginals.of(confusion).mean_iou))
 
 
-def _of_image(logits: np.ndarray, label: np.ndarray, num_classes: int, calibration: Calibration | None) -> Prediction:
-    if calibration:
-        calibration.add(logits[:, None], label[None])
+def _predicted_image(logits: np.ndarray, label: np.ndarray, contender: Contender) -> Prediction:
+    if contender.calibration:
+        contender.calibration.add(logits[:, None], label[None])
     likelihoods = np.exp(logits.astype(np.float64) - logits.max())
     probabilities = likelihoods / likelihoods.sum()
     class_id = most_likely(logits)
-    confusion = confusion_matrix(class_id, label, num_classes, ignore_index=None)
+    confusion = confusion_matrix(class_id, label, contender.spec.num_classes, ignore_index=None)
     return Prediction(class_id, confusion, float(probabilities[label]), float(probabilities[class_id]))
 
 
@@ -170,15 +168,16 @@ class Tally:
     Attributes:
         confusion: int64 [K, K] by contender.
         images: Marginals of each image in order, by contender.
-        domains: The domain of each image in order.
+        domains: Domain of each image in order.
     """
 
-    def __init__(self, names: Iterable[str], num_classes: int) -> None:
-        self.confusion = {name: np.zeros((num_classes, num_classes), np.int64) for name in names}
+    def __init__(self, contenders: Mapping[str, Contender]) -> None:
+        sizes = {name: (contender.spec.num_classes,) * 2 for name, contender in contenders.items()}
+        self.confusion = {name: np.zeros(size, np.int64) for name, size in sizes.items()}
         self.images: dict[str, list[Marginals]] = {name: [] for name in self.confusion}
         self.domains: list[str] = []
 
-    def add(self, scored: Scored) -> None:
+    def add(self, scored: ScoredImage) -> None:
         self.domains.append(scored.row.domain)
         for name, prediction in scored.predictions.items():
             self.confusion[name] += prediction.confusion

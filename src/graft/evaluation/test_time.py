@@ -1,4 +1,4 @@
-"""Test-time augmentation: a model that is asked about an image at several scales, and mirrored."""
+"""Test-time augmentation: predictions averaged over scales of an image and its mirror image."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ PLAIN = {"scales": [1.0], "flip": False}  # as it stands in params.yaml: the ima
 
 
 def is_plain(test_time: TestTime) -> bool:
-    """Whether the model is asked once only, about the image as it is."""
+    """Whether the model sees each image once, as it is."""
     return test_time.model_dump() == PLAIN
 
 
-def averaged(runner: Runner, spec: ModelSpec, test_time: TestTime, predict: Predict) -> Runner:
+def average_views(runner: Runner, spec: ModelSpec, test_time: TestTime, predict: Predict) -> Runner:
     """The runner whose probabilities are the mean of those of `runner` over all scales, plain and mirrored.
 
-    What is scaled is the model's input, after the rule of `preprocess.resize`; probabilities are resized back before
+    The model's input is scaled, after the rule of `preprocess.resize`; probabilities are resized back before
     they are averaged. The logits it gives are the logarithms of the means, so their softmax is the means. An input that
     grows beyond `predict.max_pixels` is tiled (for classification: kept within).
 
     Args:
-        runner: The model.
-        spec: How the model wants its input.
-        test_time: The scales, and whether the mirrored image counts too; one plain scale of 1 gives `runner` itself.
-        predict: How large an input may be.
+        runner: Runner of the model.
+        spec: Spec of the model.
+        test_time: Scales, and whether the mirrored image counts too; the plain scale of 1 alone returns `runner`.
+        predict: Limits of an input.
     """
     if is_plain(test_time):
         return runner

@@ -20,6 +20,9 @@ from graft.models.architectures import Model, build
 
 WEIGHTS_FILE = "model.safetensors"
 SPEC_FILE = "spec.json"
+# The models that fine-tune leaves, by the name of their run: what people read, and their colour in every chart.
+MODEL_NAMES = {"fine_tuned": "fine-tuned", "baseline": "from scratch"}
+MODEL_COLOURS = {"fine_tuned": "#0f766e", "baseline": "#b3aa9b"}
 # safetensors shuffles several metadata keys between processes; one key that holds sorted JSON keeps the bytes the same.
 METADATA_KEY = "graft"
 
@@ -82,6 +85,11 @@ class ModelSpec:
             raise GraftError("not the spec of a model", where=where, rule=rule, remedy="rebuild the model: dvc repro")
         read: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in stored.items()}
         return cls(**read)
+
+
+def model_folder(root: Path, run: str) -> Path:
+    """The folder of a run's model: that of `fine_tuned` is `root` itself, any other has its own in there."""
+    return root if run == "fine_tuned" else root / run
 
 
 def save_model(folder: Path, model: nn.Module | Mapping[str, Tensor], spec: ModelSpec) -> None:

@@ -27,8 +27,8 @@ from graft.models.weights.torchvision import member
 from graft.params.sections import CropSize, Params
 from graft.scenes import CLASSES as SCENE_CLASSES
 from graft.training import freezing
-from graft.training.assembly import beside_reused_features
-from graft.training.losses import refused_class_weights, resolve_losses
+from graft.training.assembly import feature_reuse_refusals
+from graft.training.losses import class_weight_refusals, resolve_losses
 from graft.training.mixing import MIXINGS
 from graft.training.optimizers import OPTIMIZERS
 from graft.training.schedules import SCHEDULES, refuse_too_long
@@ -78,7 +78,7 @@ def _check_weights(params: Params) -> Iterator[tuple[Place, GraftError]]:
 
 def _check_losses(params: Params) -> Iterator[tuple[Place, GraftError]]:
     chosen = params.fine_tune
-    refused = refused_class_weights([loss["name"] for loss in chosen.losses]) if chosen.class_weights != "none" else []
+    refused = class_weight_refusals([loss["name"] for loss in chosen.losses]) if chosen.class_weights != "none" else []
     for problem in refused:
         yield (
             ("fine_tune", "class_weights"),
@@ -181,7 +181,7 @@ def _check_strategy(params: Params, model: Model) -> Iterator[tuple[Place, Graft
     mixing = resolve(MIXINGS, params.fine_tune.mixing, where="fine_tune.mixing").name
     refused = refusals(strategy.options, epochs=params.fine_tune.epochs, model=copy.deepcopy(model))
     if strategy.options["reuse_features"]:
-        refused += beside_reused_features(mixing, params.runtime.compile)
+        refused += feature_reuse_refusals(mixing, params.runtime.compile)
     for error in refused:
         error.where = None
         yield ("fine_tune", "strategy"), error

@@ -8,10 +8,10 @@ from pathlib import Path
 from graft.foundation.errors import GraftError
 from graft.params.sections import Params
 from graft.provenance.records import declared
-from graft.training.start import Beginning, begin
+from graft.training.start import TrainingStart, begin
 
 
-def begin_here(params: Params) -> Beginning:
+def begin_here(params: Params) -> TrainingStart:
     """What fine-tune would begin with, from where dvc.yaml says that it lies.
 
     Raises:

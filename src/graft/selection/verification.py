@@ -83,7 +83,8 @@ def verify(
     data = {"augmented": digest_of(workspace.augmented), "val": digest_of(workspace.val)}
     for one in progress(best, "Fine-tuning candidates", unit="candidate"):
         facts = {"fine_tune": brief.model_dump(), "preprocess": params.preprocess.model_dump(), "seed": params.seed}
-        facts |= {"candidate": one.candidate.as_dict(), "runtime": params.runtime.model_dump(), **data}
+        facts |= {"runtime": params.runtime.model_dump(), "predict": params.predict.model_dump()}
+        facts |= {"candidate": one.candidate.as_dict(), **data}
         digest = content_digest(facts)
         file = folder / f"{digest}.json"
         if not file.is_file():
@@ -155,6 +156,7 @@ def _trained(
             **both,
             preprocess=params.preprocess,
             runtime=params.runtime,
+            predict=params.predict,
             fine_tune=brief,
             augmented=workspace.augmented,
             val=workspace.val,

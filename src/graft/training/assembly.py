@@ -1,4 +1,4 @@
-"""What `params.yaml` says of training, put together: model, optimizer, plan, views and strategy as one training."""
+"""The assembly of a training from `params.yaml`: model, optimizer, plan, views and strategy."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
 Registry = Mapping[str, Callable[..., Any]]
 
 
-def beside_reused_features(mixing: str, compiled: bool) -> Iterator[GraftError]:
-    """What cannot be had together with features that are computed once.
+def feature_reuse_refusals(mixing: str, compiled: bool) -> Iterator[GraftError]:
+    """The settings that exclude features which are computed once, each as an error.
 
     Args:
         mixing: Name of `fine_tune.mixing`.
-        compiled: `runtime.compile`.
+        compiled: Value of `runtime.compile`.
     """
     if mixing != "none":
         yield GraftError(
@@ -55,15 +55,15 @@ def beside_reused_features(mixing: str, compiled: bool) -> Iterator[GraftError]:
 
 
 @dataclass(frozen=True)
-class Bench:
-    """What the trainings of a stage share: params, views and the normalisation of the model to be.
+class Assembly:
+    """Makes the parts of the trainings of a stage, and puts them together.
 
     Attributes:
-        seed: Of the whole pipeline.
-        params: The `fine_tune` section.
-        runtime: The `runtime` section.
+        seed: Seed of the whole pipeline.
+        params: Section `fine_tune`.
+        runtime: Section `runtime`.
         views: Training samples, as pixels.
-        spec: How an image becomes the model's input.
+        spec: Rules by which an image becomes the model's input.
     """
 
     seed: int
@@ -73,7 +73,7 @@ class Bench:
     spec: ModelSpec
 
     def training(self, model: Model, strategy: Strategy, learning_rate: float) -> Training:
-        """Everything it takes to train `model`, which is moved to the device of the runtime.
+        """The training of `model`, which is moved to the device of the runtime.
 
         Raises:
             GraftError: An option cannot be used, or the device is not there.
@@ -86,26 +86,26 @@ class Bench:
         plan = self.plan(learning_rate)
         views, forward = strategy.prepare(model, self.views, self.forward(model, compiled=self.runtime.compile))
         if views is not self.views:
-            for refusal in beside_reused_features(self.mixing().name, self.runtime.compile):
+            for refusal in feature_reuse_refusals(self.mixing().name, self.runtime.compile):
                 raise refusal
         return Training(trainee, plan, views, strategy, forward)
 
     def device(self) -> torch.device:
-        """The device of the runtime, which this process uses from now on as the params say.
+        """The device of the runtime; from now on this process computes as the section `runtime` says.
 
         Raises:
-            GraftError: It is not there, or cannot do what is asked of it.
+            GraftError: The machine has no such device, or the device lacks the precision.
         """
         return use_runtime(self.runtime)
 
     def forward(self, model: Model, *, compiled: bool = False) -> Forward:
-        """The model, ready for uint8 images."""
+        """The forward pass of the model, from uint8 images to logits."""
         device = next(model.parameters()).device
         scale, shift = (tensor.to(device) for tensor in normalisation(self.spec.mean, self.spec.std))
         return Forward(model, (scale, shift), self.runtime.precision, self.runtime.channels_last, compiled)
 
     def plan(self, learning_rate: float) -> Plan:
-        """How long, how fast and in which order to train.
+        """The plan of the training.
 
         Raises:
             GraftError: A choice cannot be used, or the schedule is longer than training.

@@ -18,12 +18,12 @@ DIGEST_BYTES = 32
 
 
 class Checkpoint:
-    """One file that holds where a run is; a sha256 of the content goes first, so that damage does not go unseen.
+    """One file with the state of a training, after a sha256 of its content by which damage is noticed.
 
     Args:
-        path: The file, or None to keep no checkpoint.
-        identity: What the run is; a checkpoint of another one is not used.
-        seconds_between: A new one is due when the last is this old.
+        path: Path of the file, or None to keep no checkpoint.
+        identity: Identity of the training; a checkpoint of another one is not used.
+        seconds_between: Age in seconds at which the last checkpoint is replaced.
     """
 
     def __init__(self, path: Path | None, identity: str, *, seconds_between: float = SECONDS_BETWEEN) -> None:
@@ -31,11 +31,11 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def is_due(self) -> bool:
-        """Whether the last one is old enough to be replaced."""
+        """Whether the last checkpoint is old enough to be replaced."""
         return self.path is not None and time.monotonic() - self._last >= self.seconds_between
 
     def write(self, state: dict[str, Any]) -> None:
-        """Puts `state` (tensors, numbers, text, lists and dicts of them) in the last checkpoint's place, atomically."""
+        """Replaces the last checkpoint by `state` (tensors, numbers, text, lists and dicts of them), atomically."""
         if self.path is None:
             return
         content = io.BytesIO()
@@ -46,7 +46,7 @@ class Checkpoint:
         self._last = time.monotonic()
 
     def read(self) -> dict[str, Any] | None:
-        """The state last written, or None where there is none that can be used (damage is said, not raised)."""
+        """The state last written, or None if there is none to use; damage is reported on stderr, not raised."""
         if self.path is None or not self.path.is_file():
             return None
         data = self.path.read_bytes()

@@ -27,7 +27,7 @@ def inverse(counts: np.ndarray) -> np.ndarray:
     The strongest of the weightings, and the least stable where a class has few examples. Scaled so that the mean weight
     of a pixel (or image) is one.
     """
-    return _of_mean_one(1 / counts, counts)
+    return _scale_to_mean_one(1 / counts, counts)
 
 
 def effective(counts: np.ndarray) -> np.ndarray:
@@ -38,7 +38,7 @@ def effective(counts: np.ndarray) -> np.ndarray:
     mean weight of a pixel (or image) is one.
     """
     prototypes = max(counts.mean(), 2.0)
-    return _of_mean_one(-1 / (prototypes * np.expm1(counts * np.log1p(-1 / prototypes))), counts)
+    return _scale_to_mean_one(-1 / (prototypes * np.expm1(counts * np.log1p(-1 / prototypes))), counts)
 
 
 def median_frequency(counts: np.ndarray) -> np.ndarray:
@@ -73,7 +73,7 @@ def class_weights(kind: str, counts: Sequence[int]) -> torch.Tensor | None:
     """Weights of K classes, float32 [K], or None for `none`. A class that does not occur gets zero.
 
     Args:
-        kind: A name of CLASS_WEIGHTS.
+        kind: Name in CLASS_WEIGHTS.
         counts: K counts of pixels (segmentation) or images (classification).
 
     Raises:
@@ -94,6 +94,6 @@ def class_weights(kind: str, counts: Sequence[int]) -> torch.Tensor | None:
     return torch.from_numpy(weights.astype(np.float32))
 
 
-def _of_mean_one(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Scaled so that the mean over all that was counted is one."""
+def _scale_to_mean_one(weights: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Scales the weights so that their mean over all counted pixels (or images) is one."""
     return weights * (counts.sum() / (weights * counts).sum())

@@ -19,7 +19,7 @@ class Ema:
     (as in TensorFlow's ExponentialMovingAverage with num_updates). Other buffers are copied.
 
     Attributes:
-        model: The averaged model, never trained itself.
+        model: Averaged model, never trained itself.
     """
 
     def __init__(self, model: Model, decay: float) -> None:
@@ -29,7 +29,7 @@ class Ema:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Takes in the weights a step has left."""
+        """Updates the average with the weights after a step."""
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         self.num_updates += 1
         live = model.state_dict()

@@ -1,4 +1,4 @@
-"""What the frozen layers of a model make of each view: computed once, kept in files without names, read ever after."""
+"""Features of the frozen layers of a model: computed once for each view, kept in unnamed files, read in every epoch."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from graft.data.views.view import BatchSource
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.inference.torch_runner import autocast
 from graft.models.architectures import Model, WithAuxiliary
 from graft.models.model import Feature
 from graft.training.forward import Forward, cut
-from graft.training.loop import Views
 
 FLOAT_BYTES = 4
 
 
 class Column:
-    """Rows of one shape in a memory-mapped file that has no name: it is gone when nobody holds it, whatever happens.
+    """Rows of one shape in a memory-mapped file without a name, which vanishes as soon as the process lets go of it.
 
     Floating numbers are kept as float32, which holds every bfloat16 and float16, and come back as what they were, in
     the memory layout they had.
 
     Args:
-        tensor: A batch of rows [B, …] of the kind to be kept.
-        num_rows: How many there will be.
+        tensor: Batch of rows [B, …] with the type and shape to be kept.
+        num_rows: Number of rows in all.
     """
 
     def __init__(self, tensor: Tensor, num_rows: int) -> None:
@@ -48,7 +48,7 @@ class Column:
         self._rows = np.memmap(file, example.dtype, "r", shape=(num_rows, *example.shape[1:]))
 
     def write(self, rows: np.ndarray, tensor: Tensor) -> None:
-        """Puts a batch into its rows; what cannot be written is an error here, where a mapping would kill."""
+        """Writes a batch into its rows; a full disk raises here, where a memory mapping would kill the process."""
         for row, values in zip(rows, self._stored(tensor), strict=True):
             self._file.seek(int(row) * self.row_bytes)
             try:
@@ -85,7 +85,7 @@ def columns_for(tensors: Sequence[Tensor], num_rows: int) -> list[Column]:
 
 
 def no_room(what: str) -> GraftError:
-    """The disk is full, or would be."""
+    """The error of a disk that is full, or would be."""
     return GraftError(
         what,
         where=tempfile.gettempdir(),
@@ -117,8 +117,8 @@ class FeatureForward:
     that are frozen. Called with `Features` it answers as `forward` would for their images.
 
     Args:
-        forward: Of the whole model.
-        model: The same; what of it is frozen must stay so.
+        forward: Forward pass of the whole model.
+        model: The same model; its frozen layers must stay frozen.
     """
 
     def __init__(self, forward: Forward, model: Model) -> None:
@@ -132,26 +132,26 @@ class FeatureForward:
         """Logits as `Forward` gives them."""
         padded = self.whole.padded_size(features.size)
         with autocast(features.tensors[0].device.type, self.whole.precision):
-            output = self.rest(self.model, rebuilt(self.structure, iter(features.tensors)), padded)
+            output = self.rest(self.model, rebuild(self.structure, iter(features.tensors)), padded)
         return cut(output, features.size)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> list[Tensor]:
-        """What the frozen layers make of images, uint8 [B, C, H, W]."""
+        """The output of the frozen layers for images, uint8 [B, C, H, W]."""
         self.model.eval()
         with autocast(images.device.type, self.whole.precision):
             tensors, self.structure = tensors_of(self.frozen(self.model, self.whole.pixels(images)))
         return tensors
 
     def frozen(self, model: Model, pixels: Tensor) -> Any:
-        """What the frozen layers of a model make of normalised images; nested as the model has it."""
+        """The output of the frozen layers for normalised images, nested as the model nests it."""
         found = model.backbone(pixels)
         for layer in list(model.head.children())[: self.num_frozen]:
             found = layer(found)
         return found
 
     def rest(self, model: Model, features: Any, size: Sequence[int]) -> Tensor | WithAuxiliary:
-        """What the other layers make of that, as the whole model answers for images of this size."""
+        """The output of the other layers for these features: that of the whole model for images of this size."""
         if not self.num_frozen:
             return model.on_features(features, size)
         for layer in list(model.head.children())[self.num_frozen :]:
@@ -159,12 +159,12 @@ class FeatureForward:
         return model.at_size(features, size)
 
 
-class Remembering(nn.Module):
-    """A model in evaluation that remembers what its frozen layers made of a batch, up to a limit of memory.
+class RememberingModel(nn.Module):
+    """A model in evaluation that keeps the features of its frozen layers for each batch, up to a limit of memory.
 
     Args:
-        model: The one that trains, or its average, whose frozen layers are the same.
-        forward: Says which layers are frozen, and keeps what is remembered.
+        model: Model that trains, or its average, whose frozen layers are the same.
+        forward: Forward pass that knows which layers are frozen, and keeps their features.
     """
 
     def __init__(self, model: Model, forward: FeatureForward) -> None:
@@ -185,7 +185,7 @@ class Remembering(nn.Module):
         return both.rest(self.model, features, pixels.shape[-2:])
 
 
-class FeatureViews:
+class FeatureViews(BatchSource):
     """Views whose inputs are features; a view's are computed when it is first asked for.
 
     They are those of batches of the same size in order of the samples. Where an image's features depend on its batch
@@ -193,14 +193,14 @@ class FeatureViews:
     differ in the last bits from those computed on the way.
 
     Args:
-        views: The pixels.
-        forward: Computes features.
+        views: Views as pixels.
+        forward: Forward pass that computes the features.
 
     Raises:
         GraftError: There is not enough room on the disk.
     """
 
-    def __init__(self, views: Views, forward: FeatureForward) -> None:
+    def __init__(self, views: BatchSource, forward: FeatureForward) -> None:
         self.views, self.forward = views, forward
         self.num_samples, self.num_views = views.num_samples, views.num_views
         self._computed: set[int] = set()
@@ -247,17 +247,17 @@ def tensors_of(features: Any) -> tuple[list[Tensor], Any]:
     return tensors, structure if isinstance(features, dict) else list(structure.values())
 
 
-def rebuilt(structure: Any, tensors: Iterator[Tensor]) -> Any:
+def rebuild(structure: Any, tensors: Iterator[Tensor]) -> Any:
     """The nest that `tensors_of` took apart; a tuple comes back as a list."""
     if structure is None:
         return next(tensors)
     if isinstance(structure, dict):
-        return {key: rebuilt(value, tensors) for key, value in structure.items()}
-    return [rebuilt(value, tensors) for value in structure]
+        return {key: rebuild(value, tensors) for key, value in structure.items()}
+    return [rebuild(value, tensors) for value in structure]
 
 
 def _num_frozen(model: Model) -> int:
-    """How many layers of the head, from its first on, may be computed once: frozen ones and steady ones."""
+    """The number of layers of the head, from its first on, that need computing only once: frozen or steady ones."""
     if type(model.head) is not nn.Sequential or model.auxiliary is not None:
         return 0
     number = 0

@@ -1,4 +1,4 @@
-"""A model as strategies call it: padded, normalised and in the precision of the runtime."""
+"""The forward pass of training: images are padded and normalised, the model runs in the precision of the runtime."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from graft.training.state import batch_norms
 
 
 class Forward:
-    """A model as strategies call it: uint8 [B, C, H, W] in, float32 logits out; normalised and padded inside.
+    """The forward pass as strategies call it: uint8 [B, C, H, W] in, float32 logits out; normalised and padded inside.
 
     A model with an auxiliary head answers in training with `WithAuxiliary`, both of its logits float32 and cut to the
     images' size.
 
     Args:
-        model: From normalised float [B, C, H, W] to logits.
+        model: Model from normalised float [B, C, H, W] to logits.
         normalisation: Scale and shift, [1, C, 1, 1] each, on the model's device.
-        precision: `float32`, `bf16` or `fp16`: what autocast computes in.
-        channels_last: Whether images lie in memory channels last.
+        precision: Precision of autocast: `float32`, `bf16` or `fp16`.
+        channels_last: Whether images are stored in memory channels last.
         compiled: Whether the model runs through torch.compile, once the momentum of its normalisation layers is what it
             was at first: it changes in each of the first batches (`Trainee.set_normalisation`), which would compile
             anew each time.
 
     Attributes:
-        num_compiled: Batches that went through the compiled model; the first compiles it.
+        num_compiled: Number of batches that went through the compiled model; the first compiles it.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Forward:
         return tuple(side + padding(side, self.model.padding_multiple, self.model.min_side_px) for side in size)
 
     def _padded(self, images: Tensor, axis: int) -> Tensor:
-        """Mirrored at the end of an axis, pixel for pixel as `predicting` does."""
+        """Mirrors the end of an axis, pixel for pixel as prediction does."""
         side = images.shape[axis]
         missing = padding(side, self.model.padding_multiple, self.model.min_side_px)
         if not missing:
@@ -86,7 +86,7 @@ class Forward:
 
 
 def cut(output: Tensor | WithAuxiliary, size: Sequence[int]) -> Tensor | WithAuxiliary:
-    """What a model answered, float32 and at the images' own size."""
+    """Cuts the output of a model to the images' own size, as float32."""
     if isinstance(output, WithAuxiliary):
         logits, auxiliary = (cast(Tensor, cut(each, size)) for each in (output.logits, output.auxiliary))
         return output._replace(logits=logits, auxiliary=auxiliary)

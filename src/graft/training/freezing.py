@@ -1,9 +1,9 @@
-"""What of a model moves, when it begins to, and how fast."""
+"""Freezing: which parameters of a model train, from which epoch on, and at which rate."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -58,14 +58,14 @@ Normalisation = Literal["trained", "frozen", "re_estimated"]
 
 
 @dataclass(frozen=True)
-class Part:
-    """Parameters that begin to train together and move at the same rate.
+class LayerGroup:
+    """Parameters that begin to train in the same epoch and share a learning rate.
 
     Attributes:
-        name: `backbone` and `head`, or the model's stages.
-        parameters: All of them, trainable or not.
-        rate_factor: By which the learning rate is multiplied.
-        first_epoch: The first in which they train, from 0.
+        name: Name of the part of the model: `backbone`, `head`, or a stage.
+        parameters: Parameters of the part, trainable or not.
+        rate_factor: Factor of the learning rate.
+        first_epoch: First epoch in which they train, from 0.
     """
 
     name: str
@@ -75,7 +75,7 @@ class Part:
 
 
 def apply(model: Model, train: Train, normalisation: Normalisation = "trained") -> None:
-    """Lets gradients reach only what `train` names, and rests the remainder, normalisation statistics included.
+    """Makes the parameters that `train` names trainable, and freezes the others, normalisation statistics included.
 
     * `all`: everything.
     * `frozen_backbone`: all that is not backbone, that is decoder and class layers.
@@ -109,7 +109,7 @@ def halves(model: Model) -> list[tuple[str, list[nn.Parameter]]]:
 
 @dataclass(frozen=True)
 class Movement:
-    """What of a model moves, when it begins to, and how fast; the options are those of `supervised`."""
+    """Which parameters of a model train, from when, and how fast; the options are those of `supervised`."""
 
     train: Train = "all"
     unfreeze: Unfreeze = "none"
@@ -119,18 +119,18 @@ class Movement:
     layer_decay: float = 1.0
     normalisation: Normalisation = "trained"
 
-    def parts(self, model: Model) -> list[Part]:
-        """The model from input to output: in its stages where depth matters, else in backbone and head."""
+    def parts(self, model: Model) -> list[LayerGroup]:
+        """The parts of the model from input to output: its stages if depth matters, else backbone and head."""
         by_stage = self.unfreeze == "gradual" or self.layer_decay != 1
         named = model.stages() if by_stage else halves(model)
         depths = range(len(named) - 1, -1, -1)  # distance from the head, which is last
         return [
-            Part(name, parameters, self._rate_factor(depth), self._first_epoch(depth))
+            LayerGroup(name, parameters, self._rate_factor(depth), self._first_epoch(depth))
             for (name, parameters), depth in zip(named, depths, strict=True)
         ]
 
     def parameter_groups(self, model: Model, *, decay: bool = True) -> list[dict[str, Any]]:
-        """Groups of all that will ever train; everything else is frozen from now on."""
+        """Groups of all parameters that will ever train; all others are frozen from now on."""
         apply(model, self.train, self.normalisation)
         return parameter_groups(model, self.parts(model), decay=decay)
 
@@ -152,8 +152,8 @@ class Movement:
             for parameter in part.parameters if epoch < part.first_epoch else ():
                 parameter.requires_grad_(False)
 
-    def too_late(self, parts: Sequence[Part], epochs: int) -> GraftError | None:
-        """What is wrong where a part would begin to train only after the last epoch."""
+    def too_late(self, parts: Sequence[LayerGroup], epochs: int) -> GraftError | None:
+        """The error if a part would begin to train only after the last epoch."""
         last = max(parts, key=lambda part: part.first_epoch)
         if last.first_epoch < epochs:
             return None
@@ -174,13 +174,15 @@ class Movement:
         return self.head_epochs if self.unfreeze == "head_first" and depth else 0
 
 
-def parameter_groups(model: Model, parts: Sequence[Part] | None = None, *, decay: bool = True) -> list[dict[str, Any]]:
+def parameter_groups(
+    model: Model, parts: Sequence[LayerGroup] | None = None, *, decay: bool = True
+) -> list[dict[str, Any]]:
     """Trainable parameters as groups for an optimizer, none of them empty.
 
     Args:
-        model: Which of its parameters train is said by their `requires_grad`.
-        parts: What moves together; backbone and head by default.
-        decay: Whether anything decays at all.
+        model: Model whose parameters train if their `requires_grad` is set.
+        parts: Parts of the model that move together; backbone and head by default.
+        decay: Whether any parameter decays.
 
     Returns:
         Dicts of `name` (for example `backbone, decaying`), `params`, `rate_factor`, `trains_from_epoch` (from 1), and
@@ -189,7 +191,7 @@ def parameter_groups(model: Model, parts: Sequence[Part] | None = None, *, decay
     exempt = exempt_from_decay(model)
     decaying = {id(p) for name, p in model.named_parameters() if decay and name not in exempt}
     groups = []
-    for part in parts or [Part(*half) for half in halves(model)]:
+    for part in parts or [LayerGroup(*half) for half in halves(model)]:
         for decays in (True, False):
             params = [p for p in part.parameters if p.requires_grad and (id(p) in decaying) == decays]
             group = {
@@ -203,8 +205,22 @@ def parameter_groups(model: Model, parts: Sequence[Part] | None = None, *, decay
     return groups
 
 
-def group_table(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for each group: `name`, `num_tensors`, `num_parameters`, `trains_from_epoch` (from 1), `rate_factor`."""
+def rate_of(group: Mapping[str, Any], learning_rate: float) -> float:
+    """The learning rate of a parameter group: that of the step, times the group's own `rate_factor` if it has one."""
+    return learning_rate * group.get("rate_factor", 1.0)
+
+
+def group_table(groups: Sequence[dict[str, Any]], learning_rate: float) -> list[dict[str, Any]]:
+    """A row for each parameter group of an optimizer.
+
+    Args:
+        groups: Groups that `parameter_groups` made; an optimizer has filled in their weight decay.
+        learning_rate: Learning rate before schedule and rate factors.
+
+    Returns:
+        Dicts of `name`, `num_tensors`, `num_parameters`, `trains_from_epoch` (from 1), `rate_factor`, and the
+        group's `learning_rate` (before the schedule) and `weight_decay` (None: the optimizer has not said).
+    """
     return [
         {
             "name": group["name"],
@@ -212,13 +228,15 @@ def group_table(groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             "num_parameters": sum(parameter.numel() for parameter in group["params"]),
             "trains_from_epoch": group["trains_from_epoch"],
             "rate_factor": group["rate_factor"],
+            "learning_rate": rate_of(group, learning_rate),
+            "weight_decay": group.get("weight_decay"),
         }
         for group in groups
     ]
 
 
 def frozen_table(model: Model, groups: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """A row for what no group holds of backbone and head: `name`, `num_tensors`, `num_parameters`."""
+    """A row for the parameters of backbone and head in no group: `name`, `num_tensors`, `num_parameters`."""
     held = {id(parameter) for group in groups for parameter in group["params"]}
     rows = []
     for name, parameters in halves(model):

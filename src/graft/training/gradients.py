@@ -1,4 +1,4 @@
-"""The gradients of one optimizer step: gathered from a batch or from several, unscaled, clipped, used, forgotten."""
+"""The gradients of one optimizer step: gathered from one batch or several, unscaled, clipped, applied and dropped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Gradients:
-    """What `optimizer` steps along.
+    """The gradients that `optimizer` steps along.
 
     A step of several batches goes along sum_b n_b g_b / sum_b n_b, where g_b is the gradient of batch b's loss and n_b
     what its targets count together: their number (images, or pixels that are not ignored), or, where every term of the
@@ -24,14 +24,14 @@ class Gradients:
     mixing).
 
     Args:
-        optimizer: Moves the weights; its groups hold all that is trained.
-        precision: With `fp16` losses are scaled up so that small gradients do not vanish, and gradients scaled down
-            again before they are clipped; a step whose gradients are not finite is left out and the scale halved
-            (Micikevicius et al. 2018, "Mixed Precision Training", section 3.2).
+        optimizer: Optimizer whose groups hold all trained parameters.
+        precision: Precision of the runtime. With `fp16` losses are scaled up so that small gradients do not vanish, and
+            gradients scaled down again before they are clipped; a step whose gradients are not finite is left out and
+            the scale halved (Micikevicius et al. 2018, "Mixed Precision Training", section 3.2).
 
     Attributes:
-        num_batches: Batches gathered since the last step.
-        scaler: Of the losses; does nothing unless the precision is fp16.
+        num_batches: Number of batches gathered since the last step.
+        scaler: Scaler of the losses; does nothing unless the precision is fp16.
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, precision: str) -> None:
@@ -51,14 +51,14 @@ class Gradients:
             self._weights.append(weight)
 
     def use(self, clip_norm: float | None, clip_value: float | None) -> Tensor:
-        """Moves the weights and forgets the gradients; returns the mean loss of the batches.
+        """Moves the weights and drops the gradients; returns the mean loss of the batches.
 
         Args:
-            clip_norm: Shrink all gradients together to this norm where theirs is larger, or None.
-            clip_value: First cut each gradient to at most this absolute value, or None.
+            clip_norm: Norm that all gradients together are shrunk to if theirs is larger, or None.
+            clip_value: Absolute value that each gradient is first cut to, or None.
         """
         self.scaler.unscale_(self.optimizer)
-        loss = self._averaged()
+        loss = self._average()
         if clip_value is not None:
             nn.utils.clip_grad_value_(self.parameters, clip_value)
         if clip_norm is not None:
@@ -69,7 +69,7 @@ class Gradients:
         self.num_batches = 0
         return loss
 
-    def _averaged(self) -> Tensor:
+    def _average(self) -> Tensor:
         """Divides the gradients by the weights' sum; returns the weighted mean of the losses."""
         losses, weights = self._losses, self._weights
         self._losses, self._weights = [], []

@@ -1,7 +1,7 @@
 """The one training loop: a generator of epoch reports.
 
-What a step computes is the strategy's business, what an epoch is worth the validator's; the loop moves the weights,
-keeps the best and says where it is. Everything random in a step is seeded by (seed, number of the batch), the order of
+The strategy decides what a step computes, and validation what an epoch is worth; the loop moves the weights, keeps the
+best and reports its progress. Everything random in a step is seeded by (seed, number of the batch), the order of
 an epoch by (seed, epoch), so the number of the next batch is all the state of samplers and generators a checkpoint
 needs.
 """
@@ -10,105 +10,99 @@ from __future__ import annotations
 
 import statistics
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
+from graft.data.views.view import BatchSource
 from graft.foundation.content import content_seed
 from graft.models.architectures import Model, WithAuxiliary
 from graft.training.checkpoint import Checkpoint
+from graft.training.epoch_cost import EpochMeter
 from graft.training.forward import Forward
 from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.plan import Plan
-from graft.training.state import EpochReport, Held, Trainee, batch_norms
+from graft.training.state import EpochReport, Trainee, ValidationResult, batch_norms
 
 # Looking at a loss makes the host wait for the device; a few steps in vain after one that is not finite cost less.
 STEPS_BETWEEN_LOOKS = 16
 
 
-class Views(Protocol):
-    """What an epoch reads: pixels (`graft.data.views.view`), or features that were computed from them."""
+class Strategy(ABC):
+    """Decides what a training step computes, and which weights move when; entries of STRATEGIES make one.
 
-    num_samples: int
-    num_views: int
-
-    def batches(
-        self, order: np.ndarray, view: int, batch_size: int, device: torch.device
-    ) -> Iterator[tuple[Any, Tensor]]:
-        """Inputs and targets of one view of the samples `order`, in that order; the last batch may be smaller."""
-
-
-class Strategy(Protocol):
-    """What a training step computes and what of the model moves when; entries of STRATEGIES make one.
-
-    Whoever inherits has to say what is trained and what a step computes; the rest does nothing unless it is overridden.
+    A subclass has to say what is trained and what a step computes; the rest does nothing unless it is overridden.
 
     Attributes:
-        target_weights: What a target counts by its class in the mean that `loss` is, [K]; None where all count alike,
+        target_weights: Weight of a target by its class in the mean that `loss` is, [K]; None where all weigh the same,
             or the loss is no mean over targets.
     """
 
     target_weights: Tensor | None = None
 
+    @abstractmethod
     def parameter_groups(self, model: Model) -> list[dict[str, Any]]:
         """Every parameter that will ever be trained, as groups for an optimizer; freezes the others.
 
         A group has a `name`, `params`, and may have a `weight_decay` and a `rate_factor` of its own.
         """
 
-    def prepare(self, model: Model, views: Views, forward: Forward) -> tuple[Views, Callable[[Any], Any]]:
+    def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
         """The views and the forward that training uses.
 
         Called once, with the weights that training starts from, also where a training is resumed.
         """
         return views, forward
 
-    def begin_epoch(self, model: Model, epoch: int, epochs: int) -> None:
+    def begin_epoch(self, model: Model, epoch: int, epochs: int) -> None:  # noqa: B027  many freeze nothing
         """Freezes and unfreezes: called before each epoch (from 0), and again where one is resumed half-way.
 
         The loop puts the model into training mode afterwards, where frozen parts stay in evaluation mode.
         """
 
+    @abstractmethod
     def step(
         self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Tensor, targets: Tensor | MixedTargets
     ) -> dict[str, Tensor]:
-        """The losses of a batch; `loss` is what is made small."""
+        """The losses of a batch; `loss` is the one to be minimised."""
 
-    def judged(self, model: Model) -> nn.Module:
-        """What is validated after an epoch in place of `model`; it answers in the same bits."""
+    def model_to_validate(self, model: Model) -> nn.Module:
+        """The model to validate after an epoch in place of `model`; its answers are the same to the last bit."""
         return model
 
-    def finish(self, model: Model, views: Views, forward: Forward, plan: Plan) -> None:
-        """What is left to do on the best weights, which `model` holds; on pixels, whatever training used."""
+    def finish(  # noqa: B027  most have nothing left to do
+        self, model: Model, views: BatchSource, forward: Forward, plan: Plan
+    ) -> None:
+        """Does what is left to do on the best weights, which `model` holds; on pixels, whatever training used."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """A training and all it needs: a step moves the weights of the trainee.
+    """A training with all its parts; each step moves the weights of the trainee.
 
     Attributes:
         trainee: Model, optimizer and position; changed in place.
-        plan: How long, how fast and in which order.
-        views: What an epoch reads; epoch e (from 0) reads view e mod `num_views` of each sample.
-        strategy: What a step computes.
-        forward: From what `views` hands out to logits.
-        batch_seconds: How long forward, loss and backward of each batch took, of those this process has trained on.
+        plan: Length, learning rate and order of the training.
+        views: Source of the batches; epoch e (from 0) reads view e mod `num_views` of each sample.
+        strategy: Strategy that computes each step.
+        forward: Function from the inputs of a batch to logits.
+        batch_seconds: Seconds of forward, loss and backward, for each batch that this process has trained on.
     """
 
     trainee: Trainee
     plan: Plan
-    views: Views
+    views: BatchSource
     strategy: Strategy
     forward: Callable[[Any], Any]
     batch_seconds: list[float] = field(default_factory=list)
 
     def compile_facts(self) -> dict[str, float]:
-        """What torch.compile cost at the start, as a clock measured it; nothing where no batch was compiled.
+        """The seconds that torch.compile took at the start; empty if no batch was compiled.
 
         `first_compiled_batch_seconds` are forward, loss and backward of the batch that compiled both passes, and
         `compile_seconds` the same less the median of the batches after it, if there are any. Where a later batch has
@@ -124,24 +118,24 @@ class Training:
 
 def fit(
     training: Training,
-    validate: Callable[[nn.Module], Held],
+    validate: Callable[[nn.Module], ValidationResult],
     checkpoint: Checkpoint,
     tick: Callable[[int], None],
 ) -> Iterator[EpochReport]:
-    """Trains from where the trainee is, a report for each epoch; the trainee holds the best weights afterwards.
+    """Trains from the trainee's position on, and yields a report for each epoch; the trainee keeps the best weights.
 
     Args:
-        training: What is trained, on what and how.
-        validate: Scores a model on the val rows.
-        checkpoint: Where an interrupted run goes on.
-        tick: Called with the number of images a step has seen.
+        training: Training with all its parts.
+        validate: Function that scores a model on the val images.
+        checkpoint: Checkpoint from which an interrupted training goes on.
+        tick: Called after each step with the number of its images.
 
     Raises:
         GraftError: A loss is not finite.
     """
     trainee, plan = training.trainee, training.plan
     while trainee.epoch < plan.epochs and not trainee.has_stalled(plan.early_stopping_epochs):
-        started = time.perf_counter()
+        meter = EpochMeter(trainee.device)
         with closing(epoch_steps(training)) as steps:
             for num_images in steps:
                 if trainee.step % STEPS_BETWEEN_LOOKS == 0:
@@ -149,9 +143,12 @@ def fit(
                 if checkpoint.is_due():
                     trainee.look_at_losses()
                     checkpoint.write(trainee.state())
+                meter.count(num_images)
                 tick(num_images)
         trainee.look_at_losses()
-        report = trainee.end_epoch(validate(training.strategy.judged(trainee.judged)), time.perf_counter() - started)
+        meter.end_steps()
+        held = validate(training.strategy.model_to_validate(trainee.judged))
+        report = trainee.end_epoch(held, meter.cost())
         if checkpoint.is_due():
             checkpoint.write(trainee.state())
         yield report
@@ -159,7 +156,7 @@ def fit(
 
 
 def epoch_steps(training: Training) -> Generator[int, None, None]:
-    """Takes the steps of an epoch that are left; yields the number of images of each when it is taken."""
+    """Takes the remaining steps of an epoch; yields the number of images of each after it is taken."""
     trainee, plan, views = training.trainee, training.plan, training.views
     training.strategy.begin_epoch(trainee.model, trainee.epoch, plan.epochs)
     trainee.model.train()  # validation left it in evaluation mode; frozen parts stay there
@@ -173,7 +170,7 @@ def epoch_steps(training: Training) -> Generator[int, None, None]:
     for batch, (images, targets) in enumerate(views.batches(left, view, plan.batch_size, trainee.device), first):
         torch.manual_seed(content_seed(plan.seed, "step", batch))
         trainee.set_normalisation(batch)
-        images, targets = plan.mixed(images, targets, batch)
+        images, targets = plan.mix_batch(images, targets, batch)
         started = time.perf_counter()
         losses = training.strategy.step(training.forward, images, targets)
         trainee.gradients.add(losses["loss"], plan.weight(targets, training.strategy.target_weights))

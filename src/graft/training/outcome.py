@@ -1,4 +1,4 @@
-"""What the trainings of a stage came to, and how it is written down."""
+"""The results of the trainings of a stage, and the files that tell them: models, curves, summary."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from graft.foundation.content import write_json
 from graft.metrics.confusion import HEADLINE
-from graft.models.saved_model import ModelSpec, save_model
+from graft.models.saved_model import MODEL_COLOURS, MODEL_NAMES, ModelSpec, model_folder, save_model
 from graft.training.state import EpochReport
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def write_parameter_groups(path: Path, runs: Mapping[str, Mapping[str, Any]]) ->
     """Writes the table as CSV; what is frozen has no epoch, rate and decay.
 
     Args:
-        path: Of the file.
+        path: Path of the file.
         runs: The summary of each run, with its `parameter_groups` and `frozen_parameters`.
     """
     with path.open("w", encoding="utf-8", newline="") as file:
@@ -50,17 +50,15 @@ def _rows(summary: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 COLUMNS = ("run", "epoch", "step", "train_loss", "val_loss", "val_score", "learning_rate")
-COLOURS = {"fine_tuned": "#0b6e4f", "baseline": "#c8553d"}
-NAMES = {"fine_tuned": "fine-tuned", "baseline": "from scratch"}
 
 
 def write_curves(folder: Path, runs: Mapping[str, Sequence[EpochReport]], score_name: str) -> None:
     """Writes `curves.csv`, a row an epoch, and `curves.png`.
 
     Args:
-        folder: Where to.
+        folder: Folder of the files.
         runs: The reports of each run (`fine_tuned`, `baseline`).
-        score_name: What `val_score` is, in words.
+        score_name: Name of `val_score`, in words.
     """
     with (folder / "curves.csv").open("w", encoding="utf-8", newline="") as file:
         rows = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -78,17 +76,12 @@ def _draw(path: Path, runs: Mapping[str, Sequence[EpochReport]], score_name: str
     FigureCanvasAgg(figure)
     losses, scores = figure.subplots(1, 2)
     for run, reports in runs.items():
-        epochs = [report.epoch for report in reports]
-        colour = COLOURS[run]
-        marker = "o" if len(epochs) == 1 else None
-        losses.plot(epochs, [r.train_loss for r in reports], color=colour, marker=marker, label=f"{NAMES[run]}, train")
-        losses.plot(
-            epochs, [r.val_loss for r in reports], color=colour, marker=marker, ls="--", label=f"{NAMES[run]}, val"
-        )
-        scores.plot(epochs, [r.val_score for r in reports], color=colour, marker=marker, label=NAMES[run])
-        best = [report for report in reports if report.is_best][-1]
-        scores.plot([best.epoch], [best.val_score], "o", color=colour, ms=7, mec="white", mew=1.2, zorder=3)
-        _write_beside(scores, best, colour)
+        name, epochs = MODEL_NAMES[run], [report.epoch for report in reports]
+        style: dict[str, Any] = {"color": MODEL_COLOURS[run], "marker": "o" if len(epochs) == 1 else None}
+        losses.plot(epochs, [report.val_loss for report in reports], label=f"{name}, val", **style)
+        losses.plot(epochs, [report.train_loss for report in reports], label=f"{name}, train", ls=":", **style)
+        scores.plot(epochs, [report.val_score for report in reports], label=name, **style)
+        _mark_best(scores, [report for report in reports if report.is_best][-1], MODEL_COLOURS[run])
     _dress(losses, "Loss")
     _dress(scores, f"{score_name[0].upper()}{score_name[1:]} on val (the dot is kept)")
     losses.set_ylim(bottom=0)
@@ -96,14 +89,15 @@ def _draw(path: Path, runs: Mapping[str, Sequence[EpochReport]], score_name: str
     figure.savefig(path, metadata={"Software": None})
 
 
-def _write_beside(axes: Axes, best: EpochReport, colour: str) -> None:
+def _mark_best(axes: Axes, best: EpochReport, colour: str) -> None:
+    """A dot where the kept epoch is, its score above it."""
+    axes.plot([best.epoch], [best.val_score], "o", color=colour, ms=7, mec="white", mew=1.2, zorder=3)
     axes.annotate(
         f"{best.val_score:.3f}",
         (best.epoch, best.val_score),
         xytext=(0, 8),
         textcoords="offset points",
         ha="center",
-        color=colour,
         fontweight="bold",
     )
 
@@ -125,41 +119,52 @@ SCORE_NAMES = {"segmentation": "mean IoU", "classification": "accuracy"}
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a training came to.
+class TrainingOutcome:
+    """The result of a training.
 
     Attributes:
         state: The weights of the best epoch, on the CPU.
         reports: One for each epoch.
         best: The report of the epoch whose weights are kept.
-        summary: The same and what it was made of, for `summary.json`.
-        measured: What a clock decided, which no declared output quotes.
+        summary: The same and the settings of the training, for `summary.json`.
+        compile_cost: What torch.compile cost, by name; no declared output quotes it.
     """
 
     state: Mapping[str, Tensor]
     reports: list[EpochReport]
     best: EpochReport
     summary: dict[str, Any]
-    measured: dict[str, float] = field(default_factory=dict)
+    compile_cost: dict[str, float] = field(default_factory=dict)
 
 
-def write_models(out: Path, outcomes: Mapping[str, Outcome], spec: ModelSpec) -> None:
+def write_models(out: Path, outcomes: Mapping[str, TrainingOutcome], spec: ModelSpec) -> None:
     """Writes the weights of `fine_tuned` and their spec, and those of any other run into a folder of its name."""
     for name, outcome in outcomes.items():
-        folder = out if name == "fine_tuned" else out / name
+        folder = model_folder(out, name)
         folder.mkdir(exist_ok=True)
         save_model(folder, outcome.state, spec)
 
 
-def write_learning(folder: Path, outcomes: Mapping[str, Outcome], task: str, made_of: Mapping[str, Any]) -> None:
-    """Writes the curves, what moved, and `summary.json`: what the runs were made of and what each came to."""
+def write_learning(
+    folder: Path, outcomes: Mapping[str, TrainingOutcome], task: str, settings: Mapping[str, Any]
+) -> None:
+    """Writes the curves, the parameter groups, and `summary.json`: the settings of the runs and their results."""
     write_curves(folder, {name: outcome.reports for name, outcome in outcomes.items()}, SCORE_NAMES[task])
     runs = {name: outcome.summary for name, outcome in outcomes.items()}
     write_parameter_groups(folder / "parameter_groups.csv", runs)
-    write_json(folder / "summary.json", {**made_of, "score": HEADLINE[task], "runs": runs})
+    write_json(folder / "summary.json", {**settings, "score": HEADLINE[task], "runs": runs})
 
 
-def headline(task: str, outcomes: Mapping[str, Outcome]) -> dict[str, float]:
+def write_measured(path: Path, outcomes: Mapping[str, TrainingOutcome]) -> None:
+    """Writes what a clock and the machine decided: the cost of each epoch, and what torch.compile cost."""
+    facts: dict[str, Any] = {}
+    for name, outcome in outcomes.items():
+        facts |= {f"{name}.{fact}": value for fact, value in outcome.compile_cost.items()}
+        facts[f"{name}.epochs"] = [{"epoch": report.epoch, **report.cost.curve()} for report in outcome.reports]
+    write_json(path, facts)
+
+
+def headline_scores(task: str, outcomes: Mapping[str, TrainingOutcome]) -> dict[str, float]:
     """The best val score of each run and the epoch it was reached in."""
     scores = {f"{name}.val_{HEADLINE[task]}": outcome.best.val_score for name, outcome in outcomes.items()}
     return scores | {f"{name}.best_epoch": float(outcome.best.epoch) for name, outcome in outcomes.items()}

@@ -1,4 +1,4 @@
-"""How long, how fast and in which order to train."""
+"""The plan of a training: its length, its learning rate and the order of its samples."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from graft.foundation.content import content_seed
 from graft.training.mixing import Mix
 from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.sampling import Sampling
-from graft.training.schedules import Moment, warmed_up
+from graft.training.schedules import Moment, rate_factor_at
 from graft.training.schedules.warm_up import Warmup
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How long, how fast and in which order to train.
+    """The length, the learning rate and the order of a training.
 
     Attributes:
-        seed: Of the whole pipeline.
-        epochs: How many at most.
-        batch_size: Images of a batch.
-        learning_rate: Before schedule and rate factors.
+        seed: Seed of the whole pipeline.
+        epochs: Largest number of epochs.
+        batch_size: Number of images in a batch.
+        learning_rate: Learning rate before schedule and rate factors.
         schedule: Bound entry of SCHEDULES.
-        warmup_epochs: How long the rate rises first.
-        clip_norm: The gradients' largest norm, or None.
-        early_stopping_epochs: Stop when the best epoch lies this far back, or None.
-        sampling: Makes the order of an epoch out of a generator.
-        mix: Mixes the images of a batch, or None.
-        warmup: How the rate rises: `linear`, `constant` or `exponential`.
-        accumulate_steps: Batches whose gradients make one step.
-        clip_value: The largest absolute value of a gradient, or None.
-        ignored_target: The target that counts nowhere.
+        warmup_epochs: Number of epochs in which the rate rises first.
+        clip_norm: Largest norm of the gradients, or None.
+        early_stopping_epochs: Number of epochs without a better one after which training stops, or None.
+        sampling: Function that makes the order of an epoch from a generator.
+        mix: Function that mixes the images of a batch, or None.
+        warmup: Kind of warm-up: `linear`, `constant` or `exponential`.
+        accumulate_steps: Number of batches whose gradients make one step.
+        clip_value: Largest absolute value of a gradient, or None.
+        ignored_target: Target that counts nowhere.
     """
 
     seed: int
@@ -55,7 +55,7 @@ class Plan:
 
     def rate(self, step: int, steps_per_epoch: int, scores: Sequence[float]) -> float:
         """The learning rate of a step (from 0), given the val scores of the epochs so far."""
-        return self.learning_rate * warmed_up(
+        return self.learning_rate * rate_factor_at(
             self.schedule,
             step,
             epochs=self.epochs,
@@ -69,27 +69,27 @@ class Plan:
         """The order of an epoch (from 0): sample numbers, int64.
 
         Args:
-            epoch: Which epoch.
-            needs_two: Leave the last sample out where it would be a batch of its own: one value has no variance.
+            epoch: Number of the epoch.
+            needs_two: Whether the last sample is left out if it would be a batch of its own: one value has no variance.
         """
         order = self.sampling(np.random.default_rng(content_seed(self.seed, "order", epoch)))
         alone = len(order) > 1 < self.batch_size and len(order) % self.batch_size == 1
         return order[:-1] if needs_two and alone else order
 
-    def mixed(self, images: Tensor, targets: Tensor, batch: int) -> tuple[Tensor, Tensor | MixedTargets]:
-        """A batch as `mix` makes it; `batch` counts all batches of the training from 0."""
+    def mix_batch(self, images: Tensor, targets: Tensor, batch: int) -> tuple[Tensor, Tensor | MixedTargets]:
+        """Mixes the images of a batch if `mix` is set; `batch` counts all batches of the training from 0."""
         if self.mix is None:
             return images, targets
         return self.mix(images, targets, content_seed(self.seed, "mix", batch))
 
     def weight(self, targets: Tensor | MixedTargets, target_weights: Tensor | None = None) -> Tensor | None:
-        """What a batch weighs in a step of several: what its targets count together, by the number of a full batch.
+        """The weight of a batch in a step of several: that of its targets, divided by the number in a full batch.
 
-        None where a step has one batch only.
+        None if a step has one batch only.
 
         Args:
-            targets: Long [B, H, W] or [B]; of mixed ones the first, whose classes the second have in another order.
-            target_weights: What a target counts by its class, [K] on the device of the targets; None for ones.
+            targets: Long [B, H, W] or [B]; of mixed targets the first, as the second have the same classes reordered.
+            target_weights: Weight of a target by its class, [K] on the device of the targets; None for ones.
         """
         if self.accumulate_steps == 1:
             return None

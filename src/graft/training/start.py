@@ -1,4 +1,4 @@
-"""Where training begins: what the stages before it wrote and what `params.yaml` says, read and put together."""
+"""The start of training: the outputs of the stages before it and `params.yaml`, read and put together."""
 
 from __future__ import annotations
 
@@ -19,14 +19,12 @@ from graft.foundation.content import content_seed, read_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, fresh, resolve_model
 from graft.models.saved_model import ModelSpec, disagreements, load_state
-from graft.training.assembly import Bench
+from graft.training.assembly import Assembly
 from graft.training.class_weights import class_weights
 from graft.training.loop import Training
 from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.strategies import STRATEGIES
 
-if TYPE_CHECKING:
-    from graft.params.sections import FineTune, Preprocess
 if TYPE_CHECKING:
     from graft.params.sections import FineTune, Preprocess, Runtime
 
@@ -52,7 +50,7 @@ def spec_of(
     statistics: Mapping[str, Any],
     network: Model,
 ) -> ModelSpec:
-    """All it takes, beside the weights, to turn an image into logits."""
+    """The spec of the model: all that turns an image into logits, besides the weights."""
     mean, std = normalisation_of(classes, card, statistics)
     return ModelSpec(
         task=task,
@@ -87,15 +85,15 @@ def normalisation_of(
     return tuple(value for value, _ in chosen), tuple(value for _, value in chosen)
 
 
-def with_log_prior(network: Model, counts: np.ndarray, new: Collection[str]) -> Model:
-    """The network, its new class layers changed so that it begins by predicting each class as often as it occurs.
+def set_log_prior(network: Model, counts: np.ndarray, new: Collection[str]) -> Model:
+    """Sets the biases of new class layers so that the network begins by predicting each class as often as it occurs.
 
     The bias of class k becomes log p_k, that of further class layers, which are added, zero: the first steps are not
     spent on learning what is rare (Lin et al. 2017, "Focal Loss for Dense Object Detection", section 4.1, with the
     softmax for its sigmoid). Layers whose values came from a source stay as they are.
 
     Args:
-        network: Changed in place.
+        network: Network, changed in place.
         counts: Pixels (or images) of each class in the training data, int64 [K]; a class without any counts as one.
         new: Names of the tensors that no source provided.
     """
@@ -108,11 +106,11 @@ def with_log_prior(network: Model, counts: np.ndarray, new: Collection[str]) -> 
     return network
 
 
-def with_weights(network: Model, path: Path) -> Model:
-    """The network with the weights of a file, all of them.
+def load_weights(network: Model, path: Path) -> Model:
+    """Loads the weights of a file into the network, and returns it.
 
     Raises:
-        GraftError: They are those of another model.
+        GraftError: The weights are those of another model.
     """
     state, _ = load_state(path)
     if problems := disagreements(network.state_dict(), state):
@@ -123,18 +121,18 @@ def with_weights(network: Model, path: Path) -> Model:
 
 
 @dataclass(frozen=True)
-class Beginning:
-    """What a training begins with.
+class TrainingStart:
+    """All that a training starts from.
 
     Attributes:
-        bench: What all trainings share: params, views and the spec of the model to be.
-        loss: What is made small, on the CPU.
-        card: Of the pretrained weights.
+        assembly: The parts that all trainings share: params, views and the spec of the model.
+        loss: The loss to be minimised, on the CPU.
+        card: Card of the pretrained weights.
         scratch: The model before any weights are loaded.
-        pretrained: Folder of the weights.
+        pretrained: Folder of the pretrained weights.
     """
 
-    bench: Bench
+    assembly: Assembly
     loss: WeightedSum
     card: Mapping[str, Any]
     scratch: Model
@@ -142,17 +140,17 @@ class Beginning:
 
     @property
     def spec(self) -> ModelSpec:
-        """All it takes, beside the weights, to turn an image into logits."""
-        return self.bench.spec
+        """The spec of the model: all that turns an image into logits, besides the weights."""
+        return self.assembly.spec
 
     def model(self) -> Model:
         """The model with the pretrained weights.
 
         Raises:
-            GraftError: They are those of another model.
+            GraftError: The weights are those of another model.
         """
-        network = with_weights(copy.deepcopy(self.scratch), self.pretrained / "weights.safetensors")
-        return self._begun(network, self.card["reinitialised"])
+        network = load_weights(copy.deepcopy(self.scratch), self.pretrained / "weights.safetensors")
+        return self._with_log_prior(network, self.card["reinitialised"])
 
     def training(self, learning_rate: float) -> Training:
         """The training of that model by the strategy of the params.
@@ -160,17 +158,17 @@ class Beginning:
         Raises:
             GraftError: An option cannot be used, or the device is not there.
         """
-        strategy = resolve(STRATEGIES, self.bench.params.strategy, where="fine_tune.strategy")
-        return self.bench.training(self.model(), strategy(self.loss.to(self.bench.device())), learning_rate)
+        strategy = resolve(STRATEGIES, self.assembly.params.strategy, where="fine_tune.strategy")
+        return self.assembly.training(self.model(), strategy(self.loss.to(self.assembly.device())), learning_rate)
 
     def from_scratch(self) -> Model:
         """The model before any weights are loaded."""
-        return self._begun(self.scratch, self.scratch.state_dict())
+        return self._with_log_prior(self.scratch, self.scratch.state_dict())
 
-    def _begun(self, network: Model, new: Collection[str]) -> Model:
-        if not self.bench.params.log_prior_bias:
+    def _with_log_prior(self, network: Model, new: Collection[str]) -> Model:
+        if not self.assembly.params.log_prior_bias:
             return network
-        return with_log_prior(network, self.bench.views.class_counts.sum(axis=0), new)
+        return set_log_prior(network, self.assembly.views.class_counts.sum(axis=0), new)
 
 
 def begin(
@@ -183,8 +181,8 @@ def begin(
     augmented: Path,
     class_map: Path,
     pretrained: Path,
-) -> Beginning:
-    """Reads what training begins with.
+) -> TrainingStart:
+    """Reads all that a training starts from.
 
     Raises:
         GraftError: A file is missing or damaged, or a choice cannot be used.
@@ -193,5 +191,5 @@ def begin(
     card, statistics = read_json(pretrained / "card.json"), read_json(augmented / "statistics.json")
     scratch = fresh(task, architecture, classes.num_classes, content_seed(seed, "scratch"), len(classes.channels))
     spec = spec_of(task, architecture, preprocess, classes, card, statistics, scratch)
-    bench = Bench(seed, fine_tune, runtime, open_views(augmented, task), spec)
-    return Beginning(bench, loss_of(fine_tune, statistics), card, scratch, pretrained)
+    assembly = Assembly(seed, fine_tune, runtime, open_views(augmented, task), spec)
+    return TrainingStart(assembly, loss_of(fine_tune, statistics), card, scratch, pretrained)

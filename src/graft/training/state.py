@@ -1,4 +1,4 @@
-"""What training changes, and so what a checkpoint holds: weights, optimizer, average, position, history, best epoch."""
+"""The state of a training, which a checkpoint holds: weights, optimizer, average, position, history, best epoch."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from torch import Tensor, nn
 
 from graft.foundation.errors import GraftError
 from graft.training.ema import Ema
+from graft.training.epoch_cost import EpochCost
+from graft.training.freezing import rate_of
 from graft.training.gradients import Gradients
 
 if TYPE_CHECKING:
@@ -19,14 +21,14 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Held:
-    """What a validation found.
+class ValidationResult:
+    """The result of a validation.
 
     Attributes:
-        loss: Mean over the images.
-        score: A fraction of one; the larger the better.
-        collapsed_to: The class all is predicted as, or None.
-        confusion: int64 [K, K], rows truth, columns prediction; None where nobody counted.
+        loss: Mean loss of the images.
+        score: Score of the model, a fraction of one; larger is better.
+        collapsed_to: Class that nearly everything is predicted as, or None.
+        confusion: int64 [K, K], rows truth, columns prediction; None if it was not counted.
     """
 
     loss: float
@@ -37,18 +39,18 @@ class Held:
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What an epoch came to.
+    """The result of an epoch.
 
     Attributes:
-        epoch: From 1.
-        step: Steps taken since the start of training.
-        train_loss: Mean over the epoch's steps.
-        val_loss: Mean over the val images.
+        epoch: Number of the epoch, from 1.
+        step: Number of steps taken since the start of training.
+        train_loss: Mean loss of the epoch's steps.
+        val_loss: Mean loss of the val images.
         val_score: Mean IoU (segmentation) or accuracy (classification) on val, a fraction of one.
-        learning_rate: Of the epoch's last step.
+        learning_rate: Learning rate of the epoch's last step.
         is_best: Whether no epoch before scored as high.
-        collapsed_to: The class that all of val is predicted as, None if it is not so.
-        seconds: How long the epoch took, validation included; never written to a declared output.
+        collapsed_to: Class that nearly all of val is predicted as, or None.
+        cost: Time, speed and memory; never written to a declared output.
     """
 
     epoch: int
@@ -59,10 +61,10 @@ class EpochReport:
     learning_rate: float
     is_best: bool
     collapsed_to: int | None
-    seconds: float = 0.0
+    cost: EpochCost
 
     def curve(self) -> dict[str, float]:
-        """The numbers that make curves."""
+        """The numbers that make curves, the same for the same inputs."""
         names = ("step", "train_loss", "val_loss", "val_score", "learning_rate")
         return {name: getattr(self, name) for name in names}
 
@@ -76,13 +78,13 @@ class Trainee:
     """A model in training.
 
     Attributes:
-        model: The live weights.
-        gradients: Of the step that is under way.
-        learning_rate: Of the last step, before rate factors.
-        epoch: Epochs finished.
-        batch: Batches of the current epoch that steps were taken on.
-        step: Steps taken in all.
-        history: A report for each finished epoch.
+        model: Model with the current weights.
+        gradients: Gradients of the step in progress.
+        learning_rate: Learning rate of the last step, before rate factors.
+        epoch: Number of finished epochs.
+        batch: Number of batches of the current epoch that steps were taken on.
+        step: Number of steps taken in all.
+        history: Reports of the finished epochs.
         best: State of the best epoch so far (of the averaged weights where there is an average), on the CPU.
     """
 
@@ -105,41 +107,41 @@ class Trainee:
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """Device of the weights."""
         return self.gradients.parameters[0].device
 
     @property
     def judged(self) -> Model:
-        """The model that is validated and kept: the average where there is one."""
+        """Model that is validated and kept: the average if there is one."""
         return self.model if self.ema is None else self.ema.model
 
     @property
     def best_report(self) -> EpochReport:
-        """The report of the epoch whose weights are kept."""
+        """Report of the epoch whose weights are kept."""
         return [report for report in self.history if report.is_best][-1]
 
     def has_stalled(self, patience_epochs: int | None) -> bool:
-        """Whether the best epoch lies `patience_epochs` back."""
+        """Whether the best epoch lies at least `patience_epochs` back."""
         return bool(patience_epochs and self.history and self.epoch - self.best_report.epoch >= patience_epochs)
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Sets the rate of every parameter group, each times its own `rate_factor` where it has one."""
         self.learning_rate = learning_rate
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate * group.get("rate_factor", 1.0)
+            group["lr"] = rate_of(group, learning_rate)
 
     def set_normalisation(self, batch: int) -> None:
-        """Lets running statistics be the plain mean of the first batches, and only then a moving average.
+        """Makes running statistics the plain mean of the first batches, and a moving average after that.
 
-        They start at variance one where a fresh network's may be 1e-4: momentum 0.1 takes 90 steps to forget it, which
-        a short training does not have (40 steps on four images: mean IoU 0.19 at a training loss of 0.3). `batch`
-        counts all batches of the training, from 0.
+        They start at variance one where a fresh network's may be 1e-4: with momentum 0.1 it takes 90 steps to forget
+        it, which a short training does not have (40 steps on four images: mean IoU 0.19 at a training loss of 0.3).
+        `batch` counts all batches of the training, from 0.
         """
         for norm, momentum in self._norms:
             norm.momentum = max(momentum, 1 / (batch + 1))
 
     def take_step(self, clip_norm: float | None, clip_value: float | None) -> None:
-        """Moves the weights along the gradients that are gathered."""
+        """Moves the weights along the gathered gradients."""
         self.batch += self.gradients.num_batches
         self._unseen.append(self.gradients.use(clip_norm, clip_value))
         if self.ema is not None:
@@ -147,10 +149,10 @@ class Trainee:
         self.step += 1
 
     def look_at_losses(self) -> None:
-        """Takes in the losses since the last look.
+        """Reads the losses since the last call from the device.
 
         Raises:
-            GraftError: One of them is not finite.
+            GraftError: A loss is not finite.
         """
         if not self._unseen:
             return
@@ -161,13 +163,13 @@ class Trainee:
         self._unseen.clear()
 
     def last_loss(self) -> float:
-        """The loss of the last step, whatever it is; what was kept of losses is forgotten."""
+        """The loss of the last step, finite or not; the losses kept so far are dropped."""
         loss = float(self._unseen[-1])
         self._unseen.clear()
         return loss
 
-    def end_epoch(self, held: Held, seconds: float) -> EpochReport:
-        """Takes in the validation of an epoch; keeps its weights if they are the best.
+    def end_epoch(self, held: ValidationResult, cost: EpochCost) -> EpochReport:
+        """Ends an epoch with its validation, and keeps its weights if they are the best so far.
 
         Raises:
             GraftError: The validation loss is not finite.
@@ -189,14 +191,14 @@ class Trainee:
             learning_rate=self.learning_rate,
             is_best=is_best,
             collapsed_to=held.collapsed_to,
-            seconds=seconds,
+            cost=cost,
         )
         self.history.append(report)
         self.next_epoch()
         return report
 
     def next_epoch(self) -> None:
-        """Goes on to the first batch of the next epoch."""
+        """Moves the position to the first batch of the next epoch."""
         self.epoch, self.batch, self._losses = self.epoch + 1, 0, []
 
     def state(self) -> dict[str, Any]:
@@ -215,7 +217,7 @@ class Trainee:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Goes back to a `state`, bit for bit."""
+        """Restores a `state`, bit for bit."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.gradients.scaler.load_state_dict(state["scaler"])
@@ -225,7 +227,7 @@ class Trainee:
             self.ema.num_updates = state["num_ema_updates"]
         self.epoch, self.batch, self.step = state["position"]
         self._losses = list(state["losses"])
-        self.history = [EpochReport(**report) for report in state["history"]]
+        self.history = [EpochReport(**report | {"cost": EpochCost(**report["cost"])}) for report in state["history"]]
         self.best = state["best"]
 
     def _not_finite(self, what: str, value: float, step: int) -> GraftError:

@@ -1,4 +1,4 @@
-"""The val rows, scored after each epoch in the one way from image to logits."""
+"""Validation: the val images, scored after each epoch exactly as evaluate scores the test images."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,32 +17,34 @@ from graft.data.images.stacks import decode
 from graft.data.shards import Row, num_rows, read_rows
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
-from graft.inference.image_to_logits import Preparation, Runner, most_likely, predict_batch
+from graft.inference.image_to_logits import Runner, most_likely, predict_batch
 from graft.metrics.confusion import HEADLINE, Marginals, confusion_matrix, scores
 from graft.training.losses import WeightedSum
-from graft.training.state import Held
+from graft.training.state import ValidationResult
+
+if TYPE_CHECKING:
+    from graft.models.saved_model import ModelSpec
+    from graft.params.sections import Predict
 
 
 def prediction_histogram(confusion: np.ndarray, names: Sequence[str], *, width: int = 30) -> list[str]:
-    """Two bars for each class, of the share that is predicted as it and the share that is it, a line each.
+    """Two lines for each class, each with a bar: its share of the predictions and its share of the truth.
 
     Args:
         confusion: int64 [K, K], rows truth, columns prediction.
         names: The K classes.
-        width: Characters of a bar that is everything.
+        width: Length in characters of a bar for a share of 100%.
     """
     longest, marginals = max(map(len, names)), Marginals.of(confusion)
     lines = []
     for name, predicted, true in zip(names, marginals.predicted_share, marginals.true_share, strict=True):
-        for label, what, share in ((name, "predicted", predicted), ("", "true", true)):
+        for label, kind, share in ((name, "predicted", predicted), ("", "true", true)):
             bar = "" if np.isnan(share) else "█" * int(np.ceil(share * width))
             amount = "    —" if np.isnan(share) else f"{share:6.1%}"
-            lines.append(f"{label:<{longest}}  {what:<9} {amount} {bar}".rstrip())
+            lines.append(f"{label:<{longest}}  {kind:<9} {amount} {bar}".rstrip())
     return lines
 
 
-# The defaults of `predict`, which is no parameter of fine-tune: val images larger than this are tiled, as later.
-MAX_PIXELS, OVERLAP_PX = 2_000_000, 64
 # Decoded val rows up to this stay in memory for the whole run; more are decoded again each epoch.
 CACHE_BYTES = 1 << 30
 # All of val predicted as one class, which is not all of the truth: the model has collapsed.
@@ -52,22 +55,22 @@ Decoded = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass
-class HeldOut:
-    """Scores a model on the rows of `data/interim/val`.
+class Validation:
+    """Scores a model on the images of the val split.
 
     Attributes:
-        folder: The shards.
-        spec: How an image becomes the model's input.
-        num_classes: K.
-        loss: As in training, on the CPU; val_loss is its mean over images, at each image's own size.
-        batch_size: Images of one size run together up to this many.
+        folder: Folder of the shards.
+        spec: Rules by which an image becomes the model's input.
+        loss: Loss of the training, on the CPU; val_loss is its mean over images, at each image's own size.
+        batch_size: Largest number of images of one size that run together.
+        predict: Rules by which large images are tiled, the same as in evaluate.
     """
 
     folder: Path
-    spec: Preparation
-    num_classes: int
+    spec: ModelSpec
     loss: WeightedSum
     batch_size: int
+    predict: Predict
 
     def __post_init__(self) -> None:
         self.image_sha256: list[str] = []
@@ -76,7 +79,7 @@ class HeldOut:
         for row in progress(read_rows(self.folder), "Reading val images", total=num_rows(self.folder), unit="image"):
             self.image_sha256.append(row.image_sha256)
             if self._cache is not None:
-                decoded = self._decoded(row)
+                decoded = self._decode(row)
                 self._cache.append(decoded)
                 size += decoded[0].nbytes + decoded[1].nbytes
                 self._cache = self._cache if size <= CACHE_BYTES else None
@@ -85,47 +88,51 @@ class HeldOut:
                 "there are no val images",
                 where=self.folder,
                 rule="the best epoch is chosen on val",
-                remedy="ingest some",
+                remedy="give ingest.source val images, or a val_fraction",
             )
 
     def __len__(self) -> int:
         return len(self.image_sha256)
 
-    def score(self, runner: Runner, tick: Callable[[int], None]) -> Held:
+    def score(self, runner: Runner, tick: Callable[[int], None]) -> ValidationResult:
         """Loss, score and collapse of a model.
 
         Args:
             runner: The model.
             tick: Called with the number of images scored.
         """
-        confusion = np.zeros((self.num_classes, self.num_classes), np.int64)
+        num_classes = self.spec.num_classes
+        confusion = np.zeros((num_classes, num_classes), np.int64)
+        limits = {"max_pixels": self.predict.max_pixels, "overlap_px": self.predict.overlap_px}
         ignored = {} if self.spec.task == "segmentation" else {"ignore_index": None}
         losses: list[float] = []
         for images, targets in self._batches():
-            predicted = predict_batch(runner, images, self.spec, max_pixels=MAX_PIXELS, overlap_px=OVERLAP_PX)
+            predicted = predict_batch(runner, images, self.spec, **limits)
             for logits, target in zip(predicted, targets, strict=True):
                 losses.append(self._loss(logits, target))
-                confusion += confusion_matrix(most_likely(logits), target, self.num_classes, **ignored)
+                confusion += confusion_matrix(most_likely(logits), target, num_classes, **ignored)
             tick(len(images))
         score = scores(confusion)[HEADLINE[self.spec.task]]
-        return Held(math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion), confusion)
+        return ValidationResult(
+            math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion), confusion
+        )
 
     def _loss(self, logits: np.ndarray, target: np.ndarray) -> float:
         tensor = torch.from_numpy(np.ascontiguousarray(logits))[None]
         return float(self.loss(tensor, torch.from_numpy(target.astype(np.int64))[None]))
 
     def _batches(self) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
-        rows = iter(self._cache if self._cache is not None else map(self._decoded, read_rows(self.folder)))
+        rows = iter(self._cache if self._cache is not None else map(self._decode, read_rows(self.folder)))
         while chunk := list(islice(rows, self.batch_size)):
             yield [image for image, _ in chunk], [target for _, target in chunk]
 
-    def _decoded(self, row: Row) -> Decoded:
+    def _decode(self, row: Row) -> Decoded:
         image = decode(row.image, self.spec, where=row.id)
         target = row.label if self.spec.task == "classification" else row.mask and decode_mask(row.mask, where=row.id)
         if target is None:
-            what = "label" if self.spec.task == "classification" else "mask"
+            missing = "label" if self.spec.task == "classification" else "mask"
             raise GraftError(
-                f"val image without {what}", where=row.id, rule="val is labelled", remedy=f"add its {what}"
+                f"val image without {missing}", where=row.id, rule="val is labelled", remedy=f"add its {missing}"
             )
         return image, np.asarray(target)
 
@@ -144,11 +151,11 @@ def collapsed_class(confusion: np.ndarray) -> int | None:
 
 
 def collapse_warning(confusion: np.ndarray, names: Sequence[str]) -> str:
-    """What to say of a model that predicts one class for everything: a histogram of predictions and truth.
+    """The warning about a model that predicts one class for everything, with a histogram of predictions and truth.
 
     Args:
         confusion: int64 [K, K], rows truth, columns prediction.
-        names: The K classes; of more than a dozen those that are most of either are shown.
+        names: The K classes; of more than a dozen, those with the largest shares of predictions or truth are shown.
     """
     lines = prediction_histogram(confusion, names)
     largest = np.argsort(-np.maximum(confusion.sum(0), confusion.sum(1)), kind="stable")[:MOST_CLASSES_SHOWN]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import multiprocessing
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -102,7 +103,25 @@ def view_of(recipe: Recipe, row: Row, k: int) -> tuple[np.ndarray, np.ndarray | 
     return image, cast(int, row.label) if mask is None else mask
 
 
-class Views(Protocol):
+class BatchSource(ABC):
+    """What an epoch of training reads: views, or features that were computed from them.
+
+    Attributes:
+        num_samples: Number of samples, N.
+        num_views: Number of views of each sample.
+    """
+
+    num_samples: int
+    num_views: int
+
+    @abstractmethod
+    def batches(
+        self, order: np.ndarray, view: int, batch_size: int, device: torch.device
+    ) -> Iterator[tuple[Any, torch.Tensor]]:
+        """Inputs and targets of one view of the samples `order`, in that order; the last batch may be smaller."""
+
+
+class Views(BatchSource):
     """The training views of a folder that `augment` wrote; sample n is number n of `ids`.
 
     `class_counts`, int64 [N, K], holds the pixels of each class in each sample before augmentation (its label, one-hot,
@@ -111,10 +130,9 @@ class Views(Protocol):
 
     ids: list[str]
     image_sha256: list[str]
-    num_samples: int
-    num_views: int
     class_counts: np.ndarray
 
+    @abstractmethod
     def read(self, indices: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray]:
         """One view of some samples: images uint8 [B, H, W, C], and masks uint8 [B, H, W] or labels int64 [B]."""
 

@@ -73,11 +73,11 @@ class Rescoring:
 
     def _scores_of(self, runners: Mapping[str, Runner], spec: ModelSpec) -> dict[str, dict[str, Any]]:
         """Of each runner every score with its interval and what else is counted, as metrics.json has them."""
-        contenders = {name: Contender.counted(runner, spec, self.evaluate) for name, runner in runners.items()}
-        tally, num_classes = Tally(contenders, len(self.names)), len(self.names)
+        contenders = {name: Contender.with_counters(runner, spec, self.evaluate) for name, runner in runners.items()}
+        tally = Tally(contenders)
         settings = {"num_samples": self.evaluate.bootstrap_samples, "seed": self.seed}
         rows = progress(read_rows(self.images), "Scoring the file", total=num_rows(self.images), unit="image")
-        for scored in score_rows(rows, contenders, num_classes, self.evaluate.batch_size, self.predict):
+        for scored in score_rows(rows, contenders, self.evaluate.batch_size, self.predict):
             tally.add(scored)
         found = {}
         for name, counted in tally.images.items():

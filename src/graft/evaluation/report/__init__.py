@@ -1,1 +1,1 @@
-"""What evaluate leaves behind for people: the report, its plots, and the table of images."""
+"""The results of evaluate for people: the report, its plots, and the table of images."""

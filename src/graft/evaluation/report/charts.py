@@ -18,10 +18,10 @@ class Line:
     """A line of a chart.
 
     Attributes:
-        name: Stands at its right end; empty for none.
+        name: Name at its right end; empty for none.
         style: CSS class of the page.
-        points: (x, y) in order of x.
-        marked: Indices of points drawn as dots; a point by itself always is.
+        points: Points (x, y) in order of x.
+        marked: Indices of the points drawn as dots; a point by itself always is.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Axis:
     """An axis from `low` to `high` with its ticks.
 
     Attributes:
-        title: Stands beside it.
-        low: Its first value.
-        high: Its last.
+        title: Title beside the axis.
+        low: First value.
+        high: Last value.
         ticks: Values that are written.
-        percent: Writes 0.25 as 25%.
-        powers: Goes up in powers of ten; all values are positive.
+        percent: Whether 0.25 is written as 25%.
+        powers: Whether the axis goes up in powers of ten; all values are positive.
     """
 
     title: str

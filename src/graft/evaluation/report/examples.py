@@ -11,7 +11,7 @@ import numpy as np
 
 from graft.data.images.codec import overlay
 from graft.data.images.stacks import composite
-from graft.evaluation.scores import Scored
+from graft.evaluation.scores import ScoredImage
 from graft.foundation.class_map import ClassMap
 
 MAX_WIDTH_PX = 480  # of a picture in the report: four stand side by side
@@ -20,7 +20,7 @@ JPEG_QUALITY = 88
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of the report: what it shows, and itself as a data URI."""
+    """A picture of the report: its caption, and the picture as a data URI."""
 
     caption: str
     uri: str
@@ -30,7 +30,7 @@ class Picture:
 class Example:
     """An image with truth and predictions, ready to be shown.
 
-    `verdicts` is what each model said of a labelled one: the name of a class, and how sure it was in percent.
+    `verdicts` holds the class that each model predicts for a labelled image, and its confidence in percent.
     """
 
     id: str
@@ -47,8 +47,8 @@ class Examples:
     """Keeps the best and worst of the images offered, in bounded memory.
 
     Attributes:
-        class_map: For names and colours.
-        num_kept: How many are kept; half of them the worst (one more where odd), the others the best.
+        class_map: Class map with names and colours.
+        num_kept: Number of images kept; half of them the worst (one more if odd), the others the best.
     """
 
     class_map: ClassMap
@@ -56,8 +56,8 @@ class Examples:
     worst: list[Example] = field(default_factory=list)
     best: list[Example] = field(default_factory=list)
 
-    def offer(self, scored: Scored) -> None:
-        """Takes the image in if it is among the worst or best so far; those without labelled pixels never are."""
+    def offer(self, scored: ScoredImage) -> None:
+        """Keeps the image if it is among the worst or best so far; an image without labelled pixels never is."""
         score = scored.predictions["fine_tuned"].score
         if math.isnan(score):
             return
@@ -70,8 +70,8 @@ class Examples:
             self.worst = sorted([*self.worst, example], key=_rank)[:num_worst]
             self.best = sorted([*self.best, example], key=_rank, reverse=True)[:num_best]
 
-    def shown(self) -> tuple[list[Example], list[Example]]:
-        """Best and worst; in a small split no image is shown as both."""
+    def best_and_worst(self) -> tuple[list[Example], list[Example]]:
+        """The best and the worst images; in a small split no image is in both."""
         worst = {example.id for example in self.worst}
         return [example for example in self.best if example.id not in worst], self.worst
 
@@ -80,35 +80,35 @@ def _rank(example: Example) -> tuple[float, str]:
     return example.score, example.id
 
 
-def _example(scored: Scored, class_map: ClassMap) -> Example:
+def _example(scored: ScoredImage, class_map: ClassMap) -> Example:
     predictions, shown = scored.predictions, composite(scored.image, class_map.channels)
     baseline = predictions.get("baseline")
     said: tuple[tuple[str, str], ...] = ()
     truth = None
     if scored.targets.ndim == 0:
-        pictures: tuple[Picture, ...] = (Picture("image", _uri(_shrunk(shown, cv2.INTER_AREA))),)
+        pictures: tuple[Picture, ...] = (Picture("image", _uri(_shrink(shown, cv2.INTER_AREA))),)
         truth = class_map.names[int(scored.targets)]
         said = tuple(
             (class_map.names[int(p.class_ids)], f"{100 * (p.confidence or 0):.0f}%") for p in predictions.values()
         )
     else:
-        image = _shrunk(shown, cv2.INTER_AREA)
+        image = _shrink(shown, cv2.INTER_AREA)
         masks = {"truth": scored.targets, "fine-tuned": predictions["fine_tuned"].class_ids}
         masks |= {"from scratch": baseline.class_ids} if baseline else {}
         pictures = (
             Picture("image", _uri(image)),
-            *(_overlaid(name, image, mask, class_map) for name, mask in masks.items()),
+            *(_overlay_mask(name, image, mask, class_map) for name, mask in masks.items()),
         )
     baseline_score = None if baseline is None or math.isnan(baseline.score) else baseline.score
     row = scored.row
     return Example(row.id, row.domain, predictions["fine_tuned"].score, baseline_score, pictures, truth, said)
 
 
-def _overlaid(caption: str, image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> Picture:
-    return Picture(caption, _uri(overlay(image, _shrunk(mask, cv2.INTER_NEAREST), class_map.colors, 0.6)))
+def _overlay_mask(caption: str, image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> Picture:
+    return Picture(caption, _uri(overlay(image, _shrink(mask, cv2.INTER_NEAREST), class_map.colors, 0.6)))
 
 
-def _shrunk(image: np.ndarray, interpolation: int) -> np.ndarray:
+def _shrink(image: np.ndarray, interpolation: int) -> np.ndarray:
     height, width = image.shape[:2]
     if width <= MAX_WIDTH_PX:
         return image

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from graft.evaluation.report.tables import shares_of_truth
+from graft.models.saved_model import MODEL_COLOURS, MODEL_NAMES
 
-COLORS = {"fine-tuned": "#0f766e", "from scratch": "#b8b2a7"}
 MAX_CLASSES_WITH_NUMBERS = 16
 
 
@@ -34,15 +34,23 @@ def plot_confusion(path: Path, confusion: np.ndarray, names: Sequence[str]) -> N
 
 
 def plot_classes(path: Path, title: str, names: Sequence[str], values: Mapping[str, Sequence[float | None]]) -> None:
-    """A bar for each class and model."""
+    """A bar for each class and model.
+
+    Args:
+        path: Path of the picture.
+        title: Name of the score.
+        names: The K classes.
+        values: The score of each class, K fractions of one, by the run of the model.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, max(2.4, 0.42 * len(names) + 1.2)), layout="constrained")
     axes = figure.subplots()
     height = 0.8 / len(values)
-    for place, (model, by_class) in enumerate(values.items()):
+    for place, (run, by_class) in enumerate(values.items()):
         positions = np.arange(len(names)) + (place - (len(values) - 1) / 2) * height
-        axes.barh(positions, [100 * (value or 0) for value in by_class], height, label=model, color=COLORS[model])
+        percent = [100 * (value or 0) for value in by_class]
+        axes.barh(positions, percent, height, label=MODEL_NAMES[run], color=MODEL_COLOURS[run])
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.set(xlabel=f"{title}, percent", xlim=(0, 100))

@@ -1,22 +1,28 @@
-"""`report.html`: one page that needs nothing else, with every figure the decision to ship a model rests on."""
+"""`report.html`: one page that needs no other file, with every figure that the decision to ship a model rests on."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from graft.evaluation.report.charts import Axis, Line, line_chart
-from graft.evaluation.report.curve_charts import loss_chart, read_curves, score_chart
-from graft.evaluation.report.evidence import Evidence
-from graft.evaluation.report.group_charts import read_groups
-from graft.evaluation.report.results import CLASS_SCORE_SHOWN, MODEL_NAMES
+from graft.evaluation.report.examples import Examples
+from graft.evaluation.report.results import CLASS_SCORE_SHOWN
 from graft.evaluation.report.tables import shares_of_truth
+from graft.evaluation.report.training_history import loss_chart, read_curves, read_groups, score_chart
+from graft.evaluation.scores import Contender, Tally
+from graft.foundation.class_map import ClassMap
 from graft.metrics.bootstrap import LEVEL_PERCENT
 from graft.metrics.confusion import HEADLINES, plain
+from graft.models.saved_model import MODEL_COLOURS, MODEL_NAMES
+
+if TYPE_CHECKING:
+    from graft.params.sections import Evaluate
 
 WORDS = {
     "mean_iou": "Mean IoU",
@@ -37,49 +43,79 @@ MAX_CLASSES_IN_MATRIX = 40
 MAX_CLASSES_WITH_NUMBERS = 20
 
 
+@dataclass(frozen=True)
+class ReportContent:
+    """The content of the report.
+
+    Attributes:
+        metrics: The content of metrics.json.
+        class_map: The classes.
+        contenders: The models by name, `fine_tuned` and perhaps `baseline`, their calibration counted.
+        tally: The counts of the split.
+        examples: The best and the worst images of the split.
+        settings: The section `evaluate` of params.yaml.
+        inputs: Dicts of `file`, `sha256` and `num_bytes`, one for each file that was read.
+    """
+
+    metrics: Mapping[str, Any]
+    class_map: ClassMap
+    contenders: Mapping[str, Contender]
+    tally: Tally
+    examples: Examples
+    settings: Evaluate
+    inputs: Sequence[Mapping[str, Any]]
+
+    @property
+    def task(self) -> str:
+        """Task of the models: `segmentation` or `classification`."""
+        return self.class_map.task
+
+
 def write_report(
-    path: Path, evidence: Evidence, curves: Path, validation: Mapping[str, Any], statistics: Mapping[str, Any]
+    path: Path, content: ReportContent, curves: Path, validation: Mapping[str, Any], statistics: Mapping[str, Any]
 ) -> None:
     """Writes the page.
 
     Args:
-        path: Of the page.
-        evidence: What evaluate found.
+        path: Path of the page.
+        content: Content of the report.
         curves: The folder with `curves.csv` and `parameter_groups.csv` of fine-tune.
-        validation: `validation.json` of validate.
-        statistics: `statistics.json` of augment.
+        validation: The content of `validation.json` of validate.
+        statistics: The content of `statistics.json` of augment.
     """
-    learning, headline = read_curves(curves), next(iter(HEADLINES[evidence.task]))
-    best, worst = evidence.examples.shown()
-    text = (
-        _pages()
-        .get_template("report.html.j2")
-        .render(
-            evidence=evidence,
-            metrics=evidence.metrics,
-            baseline=evidence.metrics.get("baseline"),
-            gain=evidence.metrics.get("gain"),
-            headline=headline,
-            others=list(HEADLINES[evidence.task])[1:],
-            words=WORDS,
-            level=LEVEL_PERCENT,
-            model=_model_name(evidence),
-            is_segmentation=evidence.task == "segmentation",
-            classes=_classes(evidence),
-            class_score=CLASS_SCORE_SHOWN[evidence.task],
-            matrix=_matrix(evidence),
-            losses=loss_chart(learning),
-            groups=read_groups(curves),
-            scores=score_chart(learning, WORDS[headline]),
-            reliability=_reliability(evidence),
-            best=best,
-            worst=worst,
-            validation=validation,
-            shares=_shares(evidence, statistics),
-            statistics=statistics,
-        )
-    )
+    values = _found(content) | _learned(content, curves)
+    values |= {"validation": validation, "statistics": statistics, "shares": _shares(content, statistics)}
+    text = _pages().get_template("report.html.j2").render(content=content, colours=MODEL_COLOURS, words=WORDS, **values)
     path.write_text(text, encoding="utf-8")
+
+
+def _found(content: ReportContent) -> dict[str, Any]:
+    """Values of the page about the scores."""
+    headline, *others = HEADLINES[content.task]
+    best, worst = content.examples.best_and_worst()
+    return {
+        "metrics": content.metrics,
+        "baseline": content.metrics.get("baseline"),
+        "gain": content.metrics.get("gain"),
+        "headline": headline,
+        "others": others,
+        "level": LEVEL_PERCENT,
+        "model": _model_name(content),
+        "is_segmentation": content.task == "segmentation",
+        "classes": _classes(content),
+        "class_score": CLASS_SCORE_SHOWN[content.task],
+        "matrix": _matrix(content),
+        "reliability": _reliability(content),
+        "best": best,
+        "worst": worst,
+    }
+
+
+def _learned(content: ReportContent, curves: Path) -> dict[str, Any]:
+    """Values of the page about the trainings."""
+    rows = read_curves(curves)
+    scores = score_chart(rows, WORDS[next(iter(HEADLINES[content.task]))])
+    return {"losses": loss_chart(rows), "scores": scores, "groups": read_groups(curves)}
 
 
 def _pages() -> Environment:
@@ -91,6 +127,7 @@ def _pages() -> Environment:
         undefined=StrictUndefined,
     )
     pages.filters |= {"percent": percent, "points": points, "count": "{:,}".format, "size": size, "sentence": sentence}
+    pages.filters["channels"] = channels
     return pages
 
 
@@ -107,6 +144,11 @@ def points(value: float | None) -> str:
     return text[1:] if text[1:] == "0.0" else text
 
 
+def channels(colour: str) -> str:
+    """#0f766e as `15 118 110`, red, green and blue as CSS takes them."""
+    return " ".join(map(str, bytes.fromhex(colour.removeprefix("#"))))
+
+
 def sentence(text: str) -> str:
     """A phrase with a capital letter and a full stop."""
     return f"{text[:1].upper()}{text[1:].rstrip('.')}."
@@ -117,39 +159,39 @@ def size(num_bytes: int) -> str:
     return f"{num_bytes / 1e6:.1f} MB" if num_bytes >= 1e5 else f"{num_bytes / 1e3:.1f} kB"
 
 
-def _model_name(evidence: Evidence) -> str:
-    options = dict(evidence.contenders["fine_tuned"].spec.model)
+def _model_name(content: ReportContent) -> str:
+    options = dict(content.contenders["fine_tuned"].spec.model)
     name = options.pop("name")
     detail = ", ".join(str(value) for value in options.values() if isinstance(value, str))
     return f"{name} ({detail})" if detail else name
 
 
-def _classes(evidence: Evidence) -> list[dict[str, Any]]:
+def _classes(content: ReportContent) -> list[dict[str, Any]]:
     """A row for each class: colour, scores of both models, how much of the truth it is."""
-    truth = evidence.tally.confusion["fine_tuned"].sum(axis=1)
-    baseline = evidence.metrics.get("baseline")
-    shown = CLASS_SCORE_SHOWN[evidence.task]
+    truth = content.tally.confusion["fine_tuned"].sum(axis=1)
+    baseline = content.metrics.get("baseline")
+    shown = CLASS_SCORE_SHOWN[content.task]
     known = ("iou", "boundary_iou", "recall", "precision", "dice", "f1")
-    columns = [name for name in known if name in evidence.metrics]
+    columns = [name for name in known if name in content.metrics]
     return [
         {
             "name": name,
             "color": "rgb({}, {}, {})".format(*color),
-            "score": evidence.metrics[shown][name],
+            "score": content.metrics[shown][name],
             "baseline": baseline[shown][name] if baseline else None,
-            "columns": {column: evidence.metrics[column][name] for column in columns if column != shown},
+            "columns": {column: content.metrics[column][name] for column in columns if column != shown},
             "share": float(truth[place] / truth.sum()),
         }
-        for place, (name, color) in enumerate(zip(evidence.class_map.names, evidence.class_map.colors, strict=True))
+        for place, (name, color) in enumerate(zip(content.class_map.names, content.class_map.colors, strict=True))
     ]
 
 
-def _matrix(evidence: Evidence) -> dict[str, Any] | None:
+def _matrix(content: ReportContent) -> dict[str, Any] | None:
     """Shares of each actual class, for a table of squares; None where there are too many classes to be read."""
-    names = evidence.class_map.names
+    names = content.class_map.names
     if len(names) > MAX_CLASSES_IN_MATRIX:
         return None
-    rows = [[plain(share) for share in row] for row in shares_of_truth(evidence.tally.confusion["fine_tuned"])]
+    rows = [[plain(share) for share in row] for row in shares_of_truth(content.tally.confusion["fine_tuned"])]
     return {
         "names": names,
         "rows": list(zip(names, rows, strict=True)),
@@ -157,10 +199,10 @@ def _matrix(evidence: Evidence) -> dict[str, Any] | None:
     }
 
 
-def _reliability(evidence: Evidence) -> Markup:
+def _reliability(content: ReportContent) -> Markup:
     lines = [Line("perfect", "guide", [(0.0, 0.0), (1.0, 1.0)])]
     for name, style in (("baseline", "other"), ("fine_tuned", "ours")):
-        contender = evidence.contenders.get(name)
+        contender = content.contenders.get(name)
         bins = contender.calibration.bins() if contender and contender.calibration else []
         placed = [(one["confidence"], one["accuracy"]) for one in bins]
         lines += [Line(MODEL_NAMES[name], style, placed, range(len(placed)))] if placed else []
@@ -168,10 +210,10 @@ def _reliability(evidence: Evidence) -> Markup:
     return line_chart(lines, x, y, "Share of predictions that are right, by confidence")
 
 
-def _shares(evidence: Evidence, statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _shares(content: ReportContent, statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row for each class: its share of the training data before and after augmentation, and of this split."""
     before, after = (_fractions(statistics[f"class_pixels_{when}"]) for when in ("before", "after"))
-    here = _fractions(evidence.tally.confusion["fine_tuned"].sum(axis=1).tolist())
+    here = _fractions(content.tally.confusion["fine_tuned"].sum(axis=1).tolist())
     largest = max(*before, *after, *here, 1e-9)
     return [
         {
@@ -179,7 +221,7 @@ def _shares(evidence: Evidence, statistics: Mapping[str, Any]) -> list[dict[str,
             "color": row["color"],
             "shares": [{"value": value, "width": 100 * value / largest} for value in values],
         }
-        for row, values in zip(_classes(evidence), zip(before, after, here, strict=True), strict=True)
+        for row, values in zip(_classes(content), zip(before, after, here, strict=True), strict=True)
     ]
 
 

@@ -17,13 +17,12 @@ from graft.metrics.summaries import CLASS_SCORES, gain_over, stacked, summarise
 if TYPE_CHECKING:
     from graft.params.sections import Evaluate
 
-MODEL_NAMES = {"fine_tuned": "fine-tuned", "baseline": "from scratch"}
 # The score by class that plots show: for classification recall, the accuracy on the images of that class.
 CLASS_SCORE_SHOWN = {"segmentation": "iou", "classification": "recall"}
 
 
-def results(
-    tally: Tally, contenders: Mapping[str, Contender], classes: ClassMap, task: str, evaluate: Evaluate, seed: int
+def compute_metrics(
+    tally: Tally, contenders: Mapping[str, Contender], classes: ClassMap, evaluate: Evaluate, seed: int
 ) -> dict[str, Any]:
     """The scores of the fine-tuned model; under `baseline` those of the other, under `gain` the difference.
 
@@ -37,17 +36,13 @@ def results(
             remedy="check the classes of ingest.source: every value of the masks became 'ignored'",
         )
     images = {name: stacked(of_images) for name, of_images in tally.images.items()}
-    found = {}
-    for name, contender in contenders.items():
-        found[name] = summarise(
-            images[name],
-            tally.domains,
-            task=task,
-            names=classes.names,
-            num_samples=evaluate.bootstrap_samples,
-            seed=seed,
-        )
-        found[name] |= contender.findings() | {"num_images": len(tally.domains)}
+    draws: dict[str, Any] = {"task": classes.task, "num_samples": evaluate.bootstrap_samples, "seed": seed}
+    found = {
+        name: summarise(images[name], tally.domains, names=classes.names, **draws)
+        | contender.findings()
+        | {"num_images": len(tally.domains)}
+        for name, contender in contenders.items()
+    }
     metrics = found["fine_tuned"] | {
         "split": evaluate.split,
         "selected_on_this_split": evaluate.split == "val",
@@ -55,14 +50,12 @@ def results(
         "synthetic": classes.synthetic,
     }
     if "baseline" in found:
-        gain = gain_over(
-            images["fine_tuned"], images["baseline"], task=task, num_samples=evaluate.bootstrap_samples, seed=seed
-        )
+        gain = gain_over(images["fine_tuned"], images["baseline"], **draws)
         metrics |= {"baseline": found["baseline"], "gain": gain}
     return metrics
 
 
-def headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]:
+def flatten_headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]:
     """The headline scores as one flat dict: `mean_iou`, `baseline_mean_iou`, `gain_mean_iou` and so on."""
     flat: dict[str, float] = {}
     for prefix, part in (("", metrics), ("baseline_", metrics.get("baseline")), ("gain_", metrics.get("gain"))):
@@ -72,18 +65,18 @@ def headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]:
     return flat
 
 
-def write_tables(out: Path, tally: Tally, metrics: Mapping[str, Any], classes: ClassMap, task: str) -> None:
+def write_tables(out: Path, tally: Tally, metrics: Mapping[str, Any], classes: ClassMap) -> None:
     """Writes confusion.csv and classes.csv, and the same as PNG.
 
     In classes.csv `score` and `baseline_score` are the score that plots show, whatever the task.
     """
-    shown, baseline = CLASS_SCORE_SHOWN[task], metrics.get("baseline")
+    shown, baseline = CLASS_SCORE_SHOWN[classes.task], metrics.get("baseline")
     columns = {"score": metrics[shown]} | ({"baseline_score": baseline[shown]} if baseline else {})
     names = classes.names
-    write_classes(out / "classes.csv", columns | {score: metrics[score] for score in CLASS_SCORES[task]}, names)
+    scores = {score: metrics[score] for score in CLASS_SCORES[classes.task]}
+    write_classes(out / "classes.csv", columns | scores, names)
     write_confusion(out / "confusion.csv", tally.confusion["fine_tuned"], names)
     plot_confusion(out / "confusion.png", tally.confusion["fine_tuned"], names)
-    bars = zip(
-        MODEL_NAMES.values(), ([by_class[name] for name in names] for by_class in columns.values()), strict=False
-    )
-    plot_classes(out / "classes.png", {"iou": "IoU", "recall": "Recall"}[shown], names, dict(bars))
+    by_run = {"fine_tuned": metrics[shown]} | ({"baseline": baseline[shown]} if baseline else {})
+    bars = {run: [by_class[name] for name in names] for run, by_class in by_run.items()}
+    plot_classes(out / "classes.png", {"iou": "IoU", "recall": "Recall"}[shown], names, bars)

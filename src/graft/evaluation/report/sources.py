@@ -1,4 +1,4 @@
-"""Where the numbers came from: the files evaluate read, and the digest of each."""
+"""The sources of the numbers: the files that evaluate read, each with its digest."""
 
 from __future__ import annotations
 

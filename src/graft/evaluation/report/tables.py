@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from graft.evaluation.scores import Scored
+from graft.evaluation.scores import ScoredImage
 from graft.foundation.errors import GraftError
 
 PER_IMAGE_SCHEMA = pa.schema(
@@ -47,7 +47,7 @@ class PerImageTable:
         self._flush()
         self.writer.close()
 
-    def add(self, scored: Scored) -> None:
+    def add(self, scored: ScoredImage) -> None:
         row = {name: getattr(scored.row, name) for name in ("id", "image_sha256", "domain", "group")}
         for prefix, name in (("", "fine_tuned"), ("baseline_", "baseline")):
             found = scored.predictions.get(name)

@@ -48,8 +48,8 @@ def main() -> None:
 
     params = load_params()
     seen_alone = params.runtime.model_copy(update={"compile": False})  # what is compiled has no operations to watch
-    beginning = begin_here(params.model_copy(update={"runtime": seen_alone}))
-    trainings = iter([beginning.training(params.fine_tune.learning_rate) for _ in range(2)])
+    start = begin_here(params.model_copy(update={"runtime": seen_alone}))
+    trainings = iter([start.training(params.fine_tune.learning_rate) for _ in range(2)])
 
     def first_step() -> None:
         with closing(epoch_steps(next(trainings))) as steps:

@@ -133,11 +133,10 @@ def _difference(one: Exported, other: Exported) -> str:
 
 
 def _scored(opened: Mapping[str, Exported], images: Path, params: Params) -> Tally:
-    names = opened[CANDIDATE].class_map.names
     contenders: dict[str, Any] = {name: Contender(model.runner, model.spec) for name, model in opened.items()}  # type: ignore[arg-type]
-    tally = Tally(contenders, len(names))
+    tally = Tally(contenders)
     rows = progress(read_rows(images), "Scoring candidate and champion", total=num_rows(images), unit="image")
-    for scored in score_rows(rows, contenders, len(names), params.evaluate.batch_size, params.predict):
+    for scored in score_rows(rows, contenders, params.evaluate.batch_size, params.predict):
         tally.add(scored)
     return tally
 

@@ -88,7 +88,11 @@ def publish_or_warn() -> None:
 
 
 def listener(stage: str, fingerprint: str) -> Callable[[str, Any], None] | None:
-    """A function that streams epoch reports into the run of this fingerprint; None where tracking is off or away."""
+    """A function that streams epoch reports into the run of this fingerprint; None where tracking is off or away.
+
+    What an epoch cost becomes curves here too. These differ from run to run, so `publish` cannot draw them from the
+    declared outputs afterwards; it copies `reports/measured/fine-tune.json`, which holds the same numbers.
+    """
     if mlflow_store.is_off():
         return None
     tags = {mlflow_store.STAGE: stage, mlflow_store.FINGERPRINT: fingerprint}
@@ -102,7 +106,8 @@ def listener(stage: str, fingerprint: str) -> Callable[[str, Any], None] | None:
 
     def listen(name: str, report: Any) -> None:
         try:
-            mlflow_store.log_curves(client, run.info.run_id, list(_points(name, report.curve(), report.epoch)))
+            values = report.curve() | report.cost.curve()
+            mlflow_store.log_curves(client, run.info.run_id, list(_points(name, values, report.epoch)))
         except Exception as error:  # a server that goes away must not end a training
             name = type(error).__name__
             say(f"graft: warning: the curves did not reach MLflow ({name}); graft publish completes them")

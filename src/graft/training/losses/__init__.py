@@ -1,4 +1,4 @@
-"""What training makes small: one file a loss, `(logits, targets, class_weights, *, options) -> scalar tensor`."""
+"""Losses: one file each, `(logits, targets, class_weights, *, options) -> scalar tensor`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from graft.training.losses.lovasz import lovasz
 from graft.training.losses.mse import mse
 from graft.training.losses.ohem import ohem
 from graft.training.losses.tversky import tversky
-from graft.training.losses.weighted_sum import WeightedSum, refused_class_weights, resolve_losses
+from graft.training.losses.weighted_sum import WeightedSum, class_weight_refusals, resolve_losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,6 +51,7 @@ __all__ = [
     "binary_cross_entropy",
     "binary_dice",
     "boundary",
+    "class_weight_refusals",
     "cross_entropy",
     "dice",
     "focal",
@@ -58,7 +59,6 @@ __all__ = [
     "lovasz",
     "mse",
     "ohem",
-    "refused_class_weights",
     "resolve_losses",
     "tversky",
 ]

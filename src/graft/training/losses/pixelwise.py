@@ -1,4 +1,4 @@
-"""What losses of single pixels (or images) share: the loss of the true class, and a mean without what is ignored."""
+"""Parts of losses of single pixels (or images): the loss of the true class, and a mean that skips ignored targets."""
 
 from __future__ import annotations
 

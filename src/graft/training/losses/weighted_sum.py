@@ -30,7 +30,7 @@ class WeightedSum:
     class_weights: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.class_weights is not None and (problems := refused_class_weights(loss.name for _, loss in self.terms)):
+        if self.class_weights is not None and (problems := class_weight_refusals(loss.name for _, loss in self.terms)):
             remedy = "set fine_tune.class_weights: none, or another loss"
             raise GraftError.of_all("class weights that cannot be used", problems, remedy=remedy)
 
@@ -88,7 +88,7 @@ def resolve_losses(
     return tuple(terms)
 
 
-def refused_class_weights(names: Iterable[str]) -> list[str]:
+def class_weight_refusals(names: Iterable[str]) -> list[str]:
     """A sentence for each of these entries of LOSSES that takes no class weights."""
     from graft.training.losses import WITHOUT_CLASS_WEIGHTS
 

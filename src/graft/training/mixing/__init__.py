@@ -1,8 +1,8 @@
-"""What mixes the images of a batch: `(*, options) -> Mix`, or None where nothing is mixed.
+"""Mixing of the images of a batch: `(*, options) -> Mix`, or None where nothing is mixed.
 
 A `Mix` is `(images, targets, seed) -> (images, targets)`: uint8 [B, C, H, W] and long [B, H, W] or [B] (or
-`MixedTargets`), a pure function of its arguments that leaves them as they are. All that is drawn is drawn on the CPU
-and all arithmetic is of whole numbers, so every device gives the same bits. `TASKS` names the tasks that each serves.
+`MixedTargets`), a pure function that leaves its arguments as they are. Random numbers are drawn on the CPU and all
+arithmetic is of whole numbers, so every device gives the same bits. `TASKS` names the tasks that each serves.
 """
 
 from __future__ import annotations

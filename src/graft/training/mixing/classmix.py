@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from graft.training.mixing.partners import class_pixels, partner_shift, pasted
+from graft.training.mixing.partners import class_pixels, partner_shift, paste_classes
 
 
 def classmix(
@@ -24,7 +24,7 @@ def classmix(
     still seen.
 
     Args:
-        probability: Of mixing a batch at all.
+        probability: Probability that a batch is mixed at all.
     """
 
     def mix(images: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -33,7 +33,7 @@ def classmix(
         if generator.random() >= probability or not shift:
             return images, targets
         present = np.roll(class_pixels(targets) > 0, shift, 0)
-        return pasted(images, targets, np.stack([_half(row, generator) for row in present]), shift)
+        return paste_classes(images, targets, np.stack([_half(row, generator) for row in present]), shift)
 
     return mix
 

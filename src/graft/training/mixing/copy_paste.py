@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 from torch import Tensor
 
-from graft.training.mixing.partners import class_pixels, partner_shift, pasted
+from graft.training.mixing.partners import class_pixels, partner_shift, paste_classes
 
 
 def copy_paste(
@@ -26,8 +26,8 @@ def copy_paste(
     without blending their borders; here classes take the place of objects, since masks do not tell objects apart.
 
     Args:
-        max_share: The largest share of a batch's labelled pixels of a class that is pasted; 1 pastes any class.
-        probability: Of pasting each rare class of a partner.
+        max_share: Largest share of a batch's labelled pixels of a class that is pasted; 1 pastes any class.
+        probability: Probability that a rare class of a partner is pasted.
     """
 
     def mix(images: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -38,6 +38,6 @@ def copy_paste(
         pixels = class_pixels(targets)
         rare = pixels.sum(axis=0) <= max_share * pixels.sum()
         present = np.roll(pixels > 0, shift, 0)
-        return pasted(images, targets, present & rare & (generator.random(present.shape) < probability), shift)
+        return paste_classes(images, targets, present & rare & (generator.random(present.shape) < probability), shift)
 
     return mix

@@ -28,8 +28,8 @@ def cutmix(
     Train Strong Classifiers with Localizable Features", equations 1 and 2; defaults are those of its ImageNet runs.
 
     Args:
-        alpha: Of the Beta distribution of the share that stays; 1 draws all shares as often.
-        probability: Of mixing a batch at all.
+        alpha: Parameter of the Beta distribution of the share that stays; 1 draws all shares equally often.
+        probability: Probability that a batch is mixed at all.
     """
 
     def mix(images: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor | MixedTargets]:

@@ -9,15 +9,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class MixedTargets:
-    """What a batch shows where each of its images is part one image, part another.
+    """The targets of a batch whose images are each mixed from two.
 
     A loss of mixed targets is `share` times the loss of `first` plus `1 - share` times that of `second` (Zhang et al.
     2018, "mixup", equation 1, which is linear in the targets).
 
     Attributes:
-        first: Targets of the images as they were, long [B].
-        second: Targets of what was mixed in, long [B].
-        share: Of the first, a fraction of one, the same for the whole batch.
+        first: Targets of the images before mixing, long [B].
+        second: Targets of the images mixed in, long [B].
+        share: Weight of the first, a fraction of one, the same for the whole batch.
     """
 
     first: Tensor

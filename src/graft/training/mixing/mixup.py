@@ -29,8 +29,8 @@ def mixup(
     ResNet-50 has the default.
 
     Args:
-        alpha: Of the Beta distribution of the weight: small leaves most images nearly as they are.
-        probability: Of mixing a batch at all.
+        alpha: Parameter of the Beta distribution of the weight: a small one leaves most images nearly as they are.
+        probability: Probability that a batch is mixed at all.
     """
 
     def mix(images: Tensor, targets: Tensor, seed: int) -> tuple[Tensor, Tensor | MixedTargets]:

@@ -1,4 +1,4 @@
-"""Which image of a batch is mixed with which, and what its mask holds."""
+"""Partners for mixing: which images of a batch are mixed, and the classes in their masks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from graft.foundation.class_map import IGNORE_INDEX
 
 
 def partner_shift(num_images: int, generator: np.random.Generator) -> int:
-    """By how many places a batch is rolled to lay another image beside each: 1 to B - 1, or 0 where there is none."""
+    """The number of places to roll a batch by so that each image has a partner: 1 to B - 1, or 0 if there is none."""
     return int(generator.integers(1, num_images)) if num_images > 1 else 0
 
 
@@ -26,14 +26,14 @@ def class_pixels(masks: Tensor) -> np.ndarray:
     return counts.reshape(len(masks), values)[:, :IGNORE_INDEX].cpu().numpy()
 
 
-def pasted(images: Tensor, masks: Tensor, chosen: np.ndarray, shift: int) -> tuple[Tensor, Tensor]:
-    """The pixels of the chosen classes of each image's partner, laid over it; image and mask alike.
+def paste_classes(images: Tensor, masks: Tensor, chosen: np.ndarray, shift: int) -> tuple[Tensor, Tensor]:
+    """Lays the pixels of the chosen classes of each image's partner over it, in image and mask alike.
 
     Args:
         images: uint8 [B, C, H, W].
         masks: long [B, H, W].
         chosen: bool [B, 255], classes of the partner of each image.
-        shift: From `partner_shift`.
+        shift: Number of places from `partner_shift`.
     """
     chosen = np.pad(chosen, ((0, 0), (0, 1)))  # ignored pixels are never chosen
     other_masks = masks.roll(shift, 0)

@@ -1,4 +1,4 @@
-"""How a step moves the weights: one file an optimizer, `(parameter_groups, learning_rate, *, options) -> Optimizer`."""
+"""Optimizers: one file each, `(parameter_groups, learning_rate, *, options) -> Optimizer`."""
 
 from __future__ import annotations
 

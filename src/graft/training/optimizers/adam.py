@@ -26,7 +26,7 @@ def adam(
 
     Args:
         parameter_groups: A group that carries its own `weight_decay` keeps it.
-        learning_rate: Of a step.
+        learning_rate: Learning rate of a step.
         beta1: How much of the gradients' running mean a step keeps.
         beta2: How much of the squares' running mean a step keeps.
         epsilon: Keeps the quotient finite.

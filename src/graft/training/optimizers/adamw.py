@@ -25,11 +25,11 @@ def adamw(
 
     Args:
         parameter_groups: A group that carries its own `weight_decay` keeps it.
-        learning_rate: Of a step.
+        learning_rate: Learning rate of a step.
         beta1: How much of the gradients' running mean a step keeps.
         beta2: How much of the squares' running mean a step keeps.
         epsilon: Keeps the quotient finite.
-        weight_decay: What share of a weight goes with a step of rate one.
+        weight_decay: Share of a weight that a step at a learning rate of one takes away.
     """
     return torch.optim.AdamW(
         parameter_groups, learning_rate, betas=(beta1, beta2), eps=epsilon, weight_decay=weight_decay, fused=True

@@ -27,9 +27,9 @@ def rmsprop(
 
     Args:
         parameter_groups: A group that carries its own `weight_decay` keeps it.
-        learning_rate: Of a step.
+        learning_rate: Learning rate of a step.
         smoothing: How much of the running mean a step keeps.
-        momentum: Of the divided gradients: v <- momentum * v + g / (…), and the weights move along v.
+        momentum: Momentum of the divided gradients: v <- momentum * v + g / (…), and the weights move along v.
         epsilon: Keeps the quotient finite.
         centered: Take the square of the gradients' running mean off s, which makes it a variance (Graves 2013,
             "Generating Sequences With Recurrent Neural Networks", equations 38 to 45).

@@ -28,7 +28,7 @@ def sgd(
 
     Args:
         parameter_groups: A group that carries its own `weight_decay` keeps it.
-        learning_rate: Of a step.
+        learning_rate: Learning rate of a step.
         momentum: How much of the last step is repeated.
         nesterov: Look ahead along the momentum before taking the gradient (Sutskever et al. 2013, equation 3).
         weight_decay: Added to the gradient, times the weights.

@@ -35,7 +35,7 @@ def timm(
 
     Args:
         parameter_groups: A group that carries its own `weight_decay` keeps it.
-        learning_rate: Of a step.
+        learning_rate: Learning rate of a step.
         algorithm: Its name in timm.
         weight_decay: As the algorithm means it.
 

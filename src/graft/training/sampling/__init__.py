@@ -1,4 +1,4 @@
-"""Which samples an epoch sees, and in which order.
+"""Sampling: which samples an epoch sees, and in which order.
 
 Each entry is `(class_counts, *, options) -> Sampling`: `class_counts` is int64 [N, K], pixels of each class in each
 training sample (one-hot for classification); a `Sampling` makes the order of an epoch, int64 [N], out of a generator.

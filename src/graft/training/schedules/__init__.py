@@ -1,4 +1,4 @@
-"""How the learning rate goes: one file a schedule, `(moment, *, options) -> factor`, pure functions.
+"""Schedules of the learning rate: one file each, `(moment, *, options) -> factor`, pure functions.
 
 The factor multiplies the learning rate of the step at a `Moment`. A schedule that can be too long for a training says
 so in a `reason_against(epochs, warmup_epochs, *, options)` of its file, which stands in REASONS.
@@ -24,7 +24,7 @@ from graft.training.schedules.plateau import reason_against as reason_against_pl
 from graft.training.schedules.poly import poly
 from graft.training.schedules.step import reason_against as reason_against_step
 from graft.training.schedules.step import step
-from graft.training.schedules.warm_up import warmed_up
+from graft.training.schedules.warm_up import rate_factor_at
 
 SCHEDULES: dict[str, Callable[..., float]] = {
     "constant": constant,
@@ -51,12 +51,12 @@ def refuse_too_long(schedule: Choice, epochs: int, warmup_epochs: int, *, where:
 
     Args:
         schedule: Bound entry of SCHEDULES.
-        epochs: Of the whole training.
-        warmup_epochs: How many of them are warm-up.
-        where: Its key in `params.yaml`.
+        epochs: Number of epochs of the whole training.
+        warmup_epochs: Number of them that are warm-up.
+        where: Key of the schedule in `params.yaml`.
 
     Raises:
-        GraftError: It is.
+        GraftError: The schedule is too long.
     """
     reason = REASONS[schedule.name](epochs, warmup_epochs, **schedule.options) if schedule.name in REASONS else None
     if reason is not None:
@@ -79,7 +79,7 @@ __all__ = [
     "one_cycle",
     "plateau",
     "poly",
+    "rate_factor_at",
     "refuse_too_long",
     "step",
-    "warmed_up",
 ]

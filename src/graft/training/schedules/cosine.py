@@ -18,7 +18,7 @@ def cosine(moment: Moment, *, final_factor: Annotated[float, Field(ge=0, le=1)] 
     Descent with Warm Restarts", equation 5 with one period and a minimum of zero.
 
     Args:
-        moment: Where the step is.
-        final_factor: What the rate ends at.
+        moment: Position of the step.
+        final_factor: Factor at the end.
     """
     return final_factor + (1 - final_factor) * (1 + math.cos(math.pi * moment.step / moment.num_steps)) / 2

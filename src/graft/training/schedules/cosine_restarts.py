@@ -25,10 +25,10 @@ def cosine_restarts(
     Restarts", equation 5; the default multiplier is the better of theirs (section 4.1, T_mult = 2).
 
     Args:
-        moment: Where the step is.
+        moment: Position of the step.
         first_epochs: Length of the first period.
-        multiplier: What each further period's length is multiplied by.
-        final_factor: What a period ends at.
+        multiplier: Factor by which each further period is longer.
+        final_factor: Factor at the end of a period.
     """
     begun, period = 0, first_epochs
     while moment.epochs - begun >= period:

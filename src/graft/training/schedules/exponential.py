@@ -17,7 +17,7 @@ def exponential(moment: Moment, *, final_factor: Annotated[float, Field(gt=0, le
     for Image Recognition", section 4.2).
 
     Args:
-        moment: Where the step is.
-        final_factor: What the rate ends at.
+        moment: Position of the step.
+        final_factor: Factor at the end.
     """
     return final_factor**moment.fraction

@@ -1,4 +1,4 @@
-"""Where in a training a step is."""
+"""The moment of a training at which a schedule is asked for the learning rate."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Moment:
-    """Where in a training a step is, and how the training has gone so far.
+    """The position of a step in a training, and the scores so far.
 
     Attributes:
-        step: Steps taken since the warm-up ended.
-        num_steps: How many there are from the end of the warm-up to the last.
-        steps_per_epoch: How many an epoch has.
-        warmup_epochs: How many epochs the warm-up took.
-        scores: The val score of each finished epoch, those of the warm-up included; the larger the better.
+        step: Number of steps taken since the warm-up ended.
+        num_steps: Number of steps from the end of the warm-up to the last one.
+        steps_per_epoch: Number of steps in an epoch.
+        warmup_epochs: Number of epochs of the warm-up.
+        scores: Val score of each finished epoch, those of the warm-up included; larger is better.
     """
 
     step: int
@@ -26,15 +26,15 @@ class Moment:
 
     @property
     def fraction(self) -> float:
-        """How much of the training after the warm-up is done, from 0 to 1."""
+        """Share of the training after the warm-up that is done, from 0 to 1."""
         return self.step / self.num_steps
 
     @property
     def epochs(self) -> float:
-        """Epochs since the warm-up ended, with parts of one."""
+        """Number of epochs since the warm-up ended, with fractions."""
         return self.step / self.steps_per_epoch
 
     @property
     def finished_epochs(self) -> int:
-        """Epochs since training began that are finished."""
+        """Number of finished epochs since training began."""
         return self.warmup_epochs + self.step // self.steps_per_epoch

@@ -26,9 +26,9 @@ def multi_step(
     Learning for Image Recognition", section 4.2 (at 32 and 48 of 64 thousand steps, to a tenth).
 
     Args:
-        moment: Where the step is.
+        moment: Position of the step.
         milestones: Shares such as 0.5, or numbers of finished epochs such as 8; not both in one list.
-        drop: What the rate is multiplied by at each.
+        drop: Factor of the rate at each milestone.
     """
     reached = [
         moment.finished_epochs >= milestone

@@ -25,10 +25,10 @@ def one_cycle(
     those of fast.ai and PyTorch's OneCycleLR. Momentum is not cycled.
 
     Args:
-        moment: Where the step is.
-        peak_fraction: When the rate is highest.
-        initial_factor: What it starts at.
-        final_factor: What it ends at.
+        moment: Position of the step.
+        peak_fraction: Share of the training at which the rate is highest.
+        initial_factor: Factor at the start.
+        final_factor: Factor at the end.
     """
     done, peak = moment.fraction, peak_fraction
     if done < peak:

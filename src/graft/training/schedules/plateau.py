@@ -23,10 +23,10 @@ def plateau(
     an absolute threshold, which has the defaults but for a patience of ten epochs, too long for most fine-tuning.
 
     Args:
-        moment: Where the step is, with the scores so far.
-        patience_epochs: Epochs in a row that may bring no improvement before the rate drops at the next.
-        drop: What the rate is multiplied by.
-        min_improvement: What a score must exceed the best so far by, in fractions of one.
+        moment: Position of the step, with the scores so far.
+        patience_epochs: Number of epochs in a row without improvement after which the rate drops at the next.
+        drop: Factor of each drop.
+        min_improvement: Least amount by which a score must exceed the best so far, in fractions of one.
     """
     factor, best, num_stale = 1.0, float("-inf"), 0
     for score in moment.scores:

@@ -16,7 +16,7 @@ def poly(moment: Moment, *, power: Annotated[float, Field(gt=0)] = 0.9) -> float
     comparable. Chen et al. 2017, "DeepLab", section 4.1.1, which has the default.
 
     Args:
-        moment: Where the step is.
+        moment: Position of the step.
         power: One is a straight line; more is faster at first.
     """
     return (1 - moment.fraction) ** power

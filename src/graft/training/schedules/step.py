@@ -21,9 +21,9 @@ def step(
     default drop is the usual one (He et al. 2016, "Deep Residual Learning for Image Recognition", section 3.4).
 
     Args:
-        moment: Where the step is.
+        moment: Position of the step.
         every_epochs: How many epochs lie between two drops.
-        drop: What the rate is multiplied by at each.
+        drop: Factor of each drop.
     """
     return drop ** (moment.finished_epochs // every_epochs)
 

@@ -1,4 +1,4 @@
-"""How the learning rate rises before the schedule begins."""
+"""The warm-up: the rise of the learning rate before the schedule begins."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ WARM_UPS: Mapping[str, Callable[[float], float]] = {
 }
 
 
-def warmed_up(
+def rate_factor_at(
     schedule: Callable[[Moment], float],
     step: int,
     *,
@@ -59,12 +59,12 @@ def warmed_up(
 
     Args:
         schedule: Bound entry of SCHEDULES.
-        step: Steps taken since training began.
-        epochs: Of the whole training.
-        steps_per_epoch: How many an epoch has.
-        warmup_epochs: How long the warm-up lasts.
-        warmup: A name of WARM_UPS.
-        scores: The val score of each finished epoch.
+        step: Number of steps taken since training began.
+        epochs: Number of epochs of the whole training.
+        steps_per_epoch: Number of steps in an epoch.
+        warmup_epochs: Number of epochs of the warm-up.
+        warmup: Name in WARM_UPS.
+        scores: Val score of each finished epoch.
     """
     num_warmup_steps = warmup_epochs * steps_per_epoch
     if step >= num_warmup_steps:

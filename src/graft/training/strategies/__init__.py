@@ -1,4 +1,4 @@
-"""What a training step computes: one file a strategy, `(loss, *, options) -> training.Strategy`."""
+"""Strategies of training: one file each, `(loss, *, options) -> Strategy`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of a strategy that make no sense together, said by name before anything runs."""
+"""Options of a strategy that contradict each other, refused by name before anything runs."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from typing import Any
 
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model
-from graft.training.freezing import Movement, Part, apply
+from graft.training.freezing import LayerGroup, Movement, apply
 from graft.training.strategies.re_estimation import trained_norms
 
 WHERE = "fine_tune.strategy"
-# What says how the backbone moves, with the value that says nothing.
+# Options that say how the backbone moves, each with its neutral value.
 OF_A_MOVING_BACKBONE = {"unfreeze": "none", "backbone_rate_factor": 1.0, "layer_decay": 1.0, "l2_sp_alpha": 0.0}
-# What says how long a way of unfreezing takes, its neutral value, and the way.
+# Options that say how long an unfreezing takes, each with its neutral value and the `unfreeze` it belongs to.
 OF_AN_UNFREEZING = {"head_epochs": (1, "head_first"), "unfreeze_every_epochs": (1, "gradual")}
 
 
 def refusals(options: Mapping[str, Any], *, epochs: int | None = None, model: Model | None = None) -> list[GraftError]:
-    """What makes no sense in the options of `supervised`, each with rule and remedy.
+    """The contradictions in the options of `supervised`, each an error with rule and remedy.
 
     Args:
-        options: All of them, nothing left to a default, as `choices.resolve` gives them.
-        epochs: `fine_tune.epochs`, if what depends on it is wanted too.
-        model: The model to be trained, if what depends on it is wanted too; its `requires_grad` is set anew.
+        options: All options, defaults included, as `choices.resolve` gives them.
+        epochs: Value of `fine_tune.epochs`; None skips the checks that need it.
+        model: Model to be trained, whose `requires_grad` is set anew; None skips the checks that need it.
     """
     found = [*_of_a_resting_backbone(options), *_of_no_unfreezing(options), *_of_reuse(options)]
     if options["l2_sp_beta"] and not options["l2_sp_alpha"]:
@@ -41,7 +41,7 @@ def refusals(options: Mapping[str, Any], *, epochs: int | None = None, model: Mo
     if options["normalisation"] == "re_estimated":
         found += _of_re_estimation(movement, model)
     if epochs is not None and (movement.unfreeze == "head_first" or model is not None):
-        parts = [Part("the backbone", [], first_epoch=movement.head_epochs)]
+        parts = [LayerGroup("the backbone", [], first_epoch=movement.head_epochs)]
         if model is not None:
             parts = movement.parts(model)
         found += filter(None, [movement.too_late(parts, epochs)])
@@ -49,7 +49,7 @@ def refusals(options: Mapping[str, Any], *, epochs: int | None = None, model: Mo
 
 
 def movement_of(options: Mapping[str, Any]) -> Movement:
-    """What the options say of the model's movement."""
+    """The movement of the model that the options describe."""
     return Movement(**{name: options[name] for name in Movement.__dataclass_fields__})
 
 

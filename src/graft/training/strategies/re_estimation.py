@@ -1,4 +1,4 @@
-"""Normalisation statistics of the final weights, measured instead of averaged along the way."""
+"""Normalisation statistics of the final weights, measured instead of averaged during training."""
 
 from __future__ import annotations
 

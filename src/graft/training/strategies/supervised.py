@@ -1,4 +1,4 @@
-"""Labels say what is right."""
+"""Supervised fine-tuning: labels say what is right."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from graft.data.views.view import BatchSource
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, WithAuxiliary
-from graft.training.features import FeatureForward, FeatureViews, Remembering
+from graft.training.features import FeatureForward, FeatureViews, RememberingModel
 from graft.training.forward import Forward
 from graft.training.freezing import Normalisation, Train, Unfreeze, apply, exempt_from_decay
-from graft.training.loop import Strategy, Views
+from graft.training.loop import Strategy
 from graft.training.losses import WeightedSum
 from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.plan import Plan
@@ -30,11 +31,11 @@ MOST_IMAGES_RE_ESTIMATED = 10_000
 
 
 class Supervised(Strategy):
-    """The loss of the model's logits against the targets of the batch, and what of the model moves when.
+    """Trains on the loss of the logits against the targets of the batch; the options say which parts train when.
 
     Args:
-        loss: What is made small.
-        options: Those of `supervised`, all of them.
+        loss: Loss to be minimised.
+        options: Options of `supervised`, all of them.
     """
 
     def __init__(self, loss: WeightedSum, options: dict[str, Any]) -> None:
@@ -46,7 +47,7 @@ class Supervised(Strategy):
         self.rest: FeatureForward | None = None
 
     def parameter_groups(self, model: Model) -> list[dict[str, Any]]:
-        """Freezes what is never trained; the rest as named groups. L2-SP takes the place of weight decay."""
+        """Freezes what never trains, and returns the rest as named groups; L2-SP takes the place of weight decay."""
         if problems := refusals(self.options, model=model):
             raise problems[0]
         alpha, beta = self.options["l2_sp_alpha"], self.options["l2_sp_beta"]
@@ -63,16 +64,16 @@ class Supervised(Strategy):
         """Unfreezes what trains from this epoch on."""
         self.movement.begin_epoch(model, epoch, epochs)
 
-    def prepare(self, model: Model, views: Views, forward: Forward) -> tuple[Views, Callable[[Any], Any]]:
+    def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
         """With `reuse_features` the views are features, and the forward is the rest of the model."""
         if not self.options["reuse_features"]:
             return views, forward
         self.rest = FeatureForward(forward, model)
         return FeatureViews(views, self.rest), self.rest
 
-    def judged(self, model: Model) -> nn.Module:
+    def model_to_validate(self, model: Model) -> nn.Module:
         """With `reuse_features` the features of val images are remembered too."""
-        return model if self.rest is None else Remembering(model, self.rest)
+        return model if self.rest is None else RememberingModel(model, self.rest)
 
     def step(
         self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Any, targets: Tensor | MixedTargets
@@ -90,7 +91,7 @@ class Supervised(Strategy):
         penalty = self.pull()
         return {"loss": loss + penalty, "l2_sp": penalty.detach()}
 
-    def finish(self, model: Model, views: Views, forward: Forward, plan: Plan) -> None:
+    def finish(self, model: Model, views: BatchSource, forward: Forward, plan: Plan) -> None:
         """Measures normalisation statistics on the first view of the training images, if that was asked for."""
         if self.options["normalisation"] == "re_estimated":
             apply(model, self.movement.train)  # whatever has not thawed yet: a resumed training does not know
@@ -119,27 +120,27 @@ def supervised(
     Defaults leave all of it out.
 
     Args:
-        loss: What is made small.
-        train: `all`; `frozen_backbone` trains what is not backbone; `head` trains the class layers only. What is frozen
-            keeps every bit, normalisation statistics included.
+        loss: Loss to be minimised.
+        train: Part that trains: `all`; `frozen_backbone`, all but the backbone; `head`, the class layers only. Frozen
+            parts keep every bit, normalisation statistics included.
         unfreeze: `head_first` trains the head alone for `head_epochs`, then everything, so that a head that knows
             nothing does not pull the backbone about (Kumar et al. 2022, "Fine-Tuning can Distort Pretrained Features");
             `gradual` begins with the head and adds the next deepest stage every `unfreeze_every_epochs` (Howard & Ruder
             2018, "Universal Language Model Fine-tuning", section 3.3).
-        head_epochs: Of `head_first`.
-        unfreeze_every_epochs: Of `gradual`; the paper has 1.
-        backbone_rate_factor: What the learning rate of the backbone is multiplied by; 0.1 is usual.
-        layer_decay: What the learning rate is multiplied by with each stage further from the head: 0.65 to 0.9 for
+        head_epochs: Number of epochs that `head_first` trains the head alone.
+        unfreeze_every_epochs: Number of epochs between two stages of `gradual`; the paper has 1.
+        backbone_rate_factor: Factor of the learning rate of the backbone; 0.1 is usual.
+        layer_decay: Factor of the learning rate for each stage further from the head: 0.65 to 0.9 for
             ELECTRA and BEiT (Clark et al. 2020; Bao et al. 2022, appendices), 1/2.6 in Howard & Ruder 2018,
             section 3.2.
-        l2_sp_alpha: Pulls the backbone to where it started, in place of weight decay (Li et al. 2018, "Explicit
-            Inductive Bias for Transfer Learning", section 3); 0.1 is a value to begin the search with.
-        l2_sp_beta: Pulls the weights of the head to zero beside it; a tenth of alpha is a beginning.
+        l2_sp_alpha: Strength of the pull of the backbone to where it started, in place of weight decay (Li et al. 2018,
+            "Explicit Inductive Bias for Transfer Learning", section 3); 0.1 is a value to begin the search with.
+        l2_sp_beta: Strength of the pull of the head's weights to zero; a tenth of alpha is a beginning.
         normalisation: `trained`; `frozen` rests the backbone's normalisation layers, affine values and statistics, for
             batches too small to measure them; `re_estimated` measures the statistics anew with the best weights (Wu &
             Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3).
-        reuse_features: Computes what the frozen layers make of each view once and keeps it in a temporary file, so that
-            an epoch costs only what trains. It pays when there are more epochs than views.
+        reuse_features: Whether the features of the frozen layers are computed once for each view and kept in a
+            temporary file, so that an epoch costs only what trains. It pays when there are more epochs than views.
 
     Raises:
         GraftError: Options that make no sense together.

@@ -1,18 +1,20 @@
-"""The learning curves of fine-tune as charts of the report."""
+"""The trainings of fine-tune in the report: learning curves, and the parameter groups of each model."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 from markupsafe import Markup
 
 from graft.evaluation.report.charts import Axis, Line, line_chart
-from graft.evaluation.report.results import MODEL_NAMES
 from graft.evaluation.report.tables import read_table
 from graft.foundation.errors import GraftError
+from graft.models.saved_model import MODEL_NAMES
 
-COLUMNS = ("run", "epoch", "train_loss", "val_loss", "val_score")
+CURVE_COLUMNS = ("run", "epoch", "train_loss", "val_loss", "val_score")
+GROUP_COLUMNS = ("run", "group", "parameters", "trains_from_epoch", "learning_rate", "weight_decay")
 STYLES = {"fine_tuned": "ours", "baseline": "other"}
 STEEP = 30  # from this ratio on small losses would lie on the axis: it goes up in powers of ten
 
@@ -26,7 +28,7 @@ def read_curves(folder: Path) -> list[dict[str, str]]:
     path = folder / "curves.csv"
     if not path.is_file():
         raise GraftError("file not found", where=path, remedy="run the stage that writes it: dvc repro")
-    return read_table(path, COLUMNS)
+    return read_table(path, CURVE_COLUMNS)
 
 
 def loss_chart(rows: list[dict[str, str]]) -> Markup:
@@ -62,3 +64,37 @@ def _chart(lines: list[Line], title: str, description: str, *, percent: bool) ->
     steep = not percent and min(values) > 0 and max(values) > STEEP * min(values)
     y = Axis.over_powers(title, values) if steep else Axis.over(title, [0.0, *values], percent=percent)
     return line_chart(drawn, x, y, description)
+
+
+def read_groups(folder: Path) -> list[dict[str, Any]]:
+    """The rows of `parameter_groups.csv` of fine-tune; none where the folder holds no such table.
+
+    Returns:
+        Dicts of `model` (only in the first row of a run, else empty), `group`, `parameters`, `trains` in words,
+        `learning_rate` and `weight_decay` as text.
+
+    Raises:
+        GraftError: A column is missing.
+    """
+    path = folder / "parameter_groups.csv"
+    if not path.is_file():
+        return []
+    rows = read_table(path, GROUP_COLUMNS)
+    firsts = [number == 0 or row["run"] != rows[number - 1]["run"] for number, row in enumerate(rows)]
+    return [
+        {
+            "model": MODEL_NAMES.get(row["run"], row["run"]) if is_first else "",
+            "group": row["group"],
+            "parameters": int(row["parameters"]),
+            "trains": _trains(row["trains_from_epoch"]),
+            "learning_rate": row["learning_rate"] or "–",
+            "weight_decay": row["weight_decay"] or "–",
+        }
+        for row, is_first in zip(rows, firsts, strict=True)
+    ]
+
+
+def _trains(epoch: str) -> str:
+    if not epoch:
+        return "no"
+    return "yes" if epoch == "1" else f"from epoch {epoch}"
