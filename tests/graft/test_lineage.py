@@ -19,7 +19,7 @@ from graft.provenance.lineage.index import Index, produced
 from graft.provenance.lineage.recall import who_saw
 from graft.provenance.lineage.tree import told, tree
 from graft.provenance.lineage.walk import chain_of
-from graft.provenance.records import RECORDS
+from graft.provenance.stages import RECORDS
 from graft.provenance.tracking import mlflow_store
 from tests.synthetic_lineage import NAME, add, fill, seen, sha
 

@@ -224,7 +224,7 @@ def test_somebody_without_a_name_is_named_by_number(monkeypatch):
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found")
 
-    monkeypatch.setattr(move, "_git", lambda *_: "")
+    monkeypatch.setattr(move, "git_text", lambda *_: None)
     monkeypatch.setattr(move.getpass, "getuser", nobody)
     assert move.author() == f"user {os.getuid()}"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from graft.cli import app, check_project
+from graft.provenance.stages import EXPORTED
 
 if TYPE_CHECKING:
     from graft.provenance.lineage.index import Index
@@ -67,9 +68,7 @@ def _show(index: Index, model: str, as_json: bool, html: Path | None) -> None:
 
 @app.command()
 def audit(
-    model: Annotated[
-        str, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder.")
-    ] = "models/exported",
+    model: Annotated[str, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder.")] = EXPORTED,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Also run the pipeline of the recorded commit again and compare.")
     ] = False,
@@ -90,9 +89,7 @@ def audit(
 
 @app.command()
 def attest(
-    model: Annotated[
-        str, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder.")
-    ] = "models/exported",
+    model: Annotated[str, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder.")] = EXPORTED,
     out: Annotated[Path, typer.Option(help="The bundle.")] = Path("attestation.json"),
 ) -> None:
     """Write an in-toto statement of each stage and the model card as one file, signed if GRAFT_SIGNING_KEY is set."""

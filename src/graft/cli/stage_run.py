@@ -14,6 +14,7 @@ from graft.foundation.errors import GraftError
 from graft.foundation.progress import say, seconds_in_loops
 from graft.params.params_file import as_recorded, load_params
 from graft.provenance import records
+from graft.provenance.stages import MEASURED, record_path
 
 
 def run_stage(
@@ -110,7 +111,7 @@ def in_place_of(stage: str, outputs: dict[str, Path]) -> Iterator[dict[str, Path
     folders = {name: path.parent / f".tmp-{stage}-{path.name}" for name, path in outputs.items()}
 
     def replace() -> None:
-        (records.RECORDS / f"{stage}.json").unlink(missing_ok=True)  # it speaks of what now goes
+        record_path(stage).unlink(missing_ok=True)  # it speaks of what now goes
         for name, path in outputs.items():
             shutil.rmtree(path, ignore_errors=True)
             folders[name].rename(path)
@@ -153,7 +154,7 @@ def write_record(sealed: records.Seal, outputs: dict[str, dict[str, str]], metri
 
 def measure(stage: str, facts: dict[str, float]) -> None:
     """Adds what a clock decided to `reports/measured/<stage>.json`."""
-    path = records.MEASURED / f"{stage}.json"
+    path = MEASURED / f"{stage}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     known = read_json(path) if path.is_file() else {}
     pending = path.with_name(f".tmp-{path.name}")

@@ -6,7 +6,6 @@ import hashlib
 import json
 import platform
 import re
-import subprocess
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,12 +16,11 @@ from ruamel.yaml import YAML
 
 from graft.foundation.content import digest_of, digest_of_listing, sha256_of, write_json
 from graft.foundation.errors import GraftError
+from graft.foundation.git import git_text
 from graft.foundation.machine import nvidia_driver
 from graft.foundation.workers import num_usable_cores
+from graft.provenance.stages import RECORDS, record_path
 
-RECORDS = Path("reports/records")
-MEASURED = Path("reports/measured")
-DATA_DOCS = Path("reports/data_docs")
 CODE_FOLDERS = ("pipeline/", "src/")
 
 
@@ -38,7 +36,7 @@ class Declared:
 
     @property
     def record(self) -> Path:
-        return RECORDS / f"{self.stage}.json"
+        return record_path(self.stage)
 
 
 def declared(stage: str, params: Any, file: Path = Path("dvc.yaml")) -> Declared:
@@ -158,17 +156,9 @@ def seal(stage: Declared, params: dict[str, Any], runtime: Any | None) -> Seal:
 
 def git_state(paths: tuple[str, ...]) -> dict[str, Any]:
     """The commit checked out, and whether it holds the same bytes of these paths as the working tree."""
-    commit = _git("rev-parse", "HEAD")
-    dirty = _git("status", "--porcelain", "--", *paths)
+    commit = git_text("rev-parse", "HEAD")
+    dirty = git_text("status", "--porcelain", "--", *paths)
     return {"commit": commit, "holds_code_and_params": commit is not None and dirty == ""}
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
 
 
 def _interpolated(text: str, params: Any) -> str:

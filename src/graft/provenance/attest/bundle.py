@@ -25,7 +25,8 @@ from graft.provenance.attest.statements import (
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files, worst
 from graft.provenance.audit.record_files import bytes_of, check_itself
 from graft.provenance.lineage.index import Index, produced
-from graft.provenance.lineage.walk import EXPORTED, Chain
+from graft.provenance.lineage.walk import Chain
+from graft.provenance.stages import EXPORTED
 
 FORMAT = "graft attestation 1"
 Statements = list[tuple[dict[str, Any], dict[str, Any]]]  # envelope, statement

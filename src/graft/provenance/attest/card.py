@@ -11,15 +11,11 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from graft.foundation.errors import GraftError
+from graft.provenance.stages import CLASS_MAP, EXPORTED_SCORES, FINDINGS, PARITY, PRETRAINED_CARD
 
 MEASURED, DECLARED, MISSING = "measured", "declared", "missing"
-METRICS, PARITY, WEIGHTS = "models/exported/metrics.json", "models/exported/parity.json", "models/pretrained/card.json"
-CLASSES, VALIDATION = (
-    "data/interim/class_map.json",
-    "reports/validation/validation.json",
-)
 DECLARATION = "model_card.yaml"
-EVIDENCE = (METRICS, PARITY, WEIGHTS, CLASSES, VALIDATION)
+EVIDENCE = (EXPORTED_SCORES, PARITY, PRETRAINED_CARD, CLASS_MAP, FINDINGS)
 Field = dict[str, Any]
 
 
@@ -85,12 +81,12 @@ def _model(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
 
 
 def _data(records: Mapping[str, Mapping[str, Any]], read: Mapping[str, Any]) -> Iterator[Row]:
-    classes, ingest = read.get(CLASSES, {}), records.get("ingest", {})
-    yield _declared("classes", classes.get("names"), CLASSES)
-    yield _declared("source of the images", classes.get("source"), CLASSES)
-    yield _declared("synthetic images", classes.get("synthetic"), CLASSES)
+    classes, ingest = read.get(CLASS_MAP, {}), records.get("ingest", {})
+    yield _declared("classes", classes.get("names"), CLASS_MAP)
+    yield _declared("source of the images", classes.get("source"), CLASS_MAP)
+    yield _declared("synthetic images", classes.get("synthetic"), CLASS_MAP)
     licence = classes.get("licence")
-    yield _declared("licence of the images", None if licence == "unknown" else licence, CLASSES)
+    yield _declared("licence of the images", None if licence == "unknown" else licence, CLASS_MAP)
     yield _declared("delivery", ingest.get("params", {}).get("ingest", {}).get("batch"), "params.yaml")
     for split in ("train", "val", "test"):
         yield _measured(f"{split} images", ingest.get("metrics", {}).get(f"num_{split}"), "record of ingest")
@@ -99,26 +95,26 @@ def _data(records: Mapping[str, Mapping[str, Any]], read: Mapping[str, Any]) -> 
 
 
 def _weights(read: Mapping[str, Any]) -> Iterator[Row]:
-    card = read.get(WEIGHTS, {})
+    card = read.get(PRETRAINED_CARD, {})
     for name in ("name", "origin", "licence"):
-        yield _declared(f"pretrained weights, {name}", card.get(name), WEIGHTS)
-    yield _measured("pretrained weights, sha256", card.get("sha256"), WEIGHTS)
+        yield _declared(f"pretrained weights, {name}", card.get(name), PRETRAINED_CARD)
+    yield _measured("pretrained weights, sha256", card.get("sha256"), PRETRAINED_CARD)
 
 
 def _scores(read: Mapping[str, Any]) -> Iterator[Row]:
-    metrics, parity = read.get(METRICS, {}), read.get(PARITY, {})
+    metrics, parity = read.get(EXPORTED_SCORES, {}), read.get(PARITY, {})
     names = ("mean_iou", "pixel_accuracy", "accuracy", "macro_f1", "calibration_error")
     found = [name for name in names if metrics.get(name) is not None]
     for name in found:
         interval = (metrics.get("interval") or {}).get(name)
         value = {"value": metrics[name], "interval": interval} if interval else metrics[name]
-        yield _measured(name.replace("_", " "), value, METRICS)
+        yield _measured(name.replace("_", " "), value, EXPORTED_SCORES)
     if not found:
-        yield _measured("scores", None, METRICS)
+        yield _measured("scores", None, EXPORTED_SCORES)
     by_class = metrics.get("iou") or metrics.get("recall")
-    yield _measured("scores by class", by_class, METRICS)
+    yield _measured("scores by class", by_class, EXPORTED_SCORES)
     domains = {name: part.get("num_images") for name, part in metrics.get("per_domain", {}).items()}
-    yield _measured("images scored by domain", domains or None, METRICS)
+    yield _measured("images scored by domain", domains or None, EXPORTED_SCORES)
     yield _measured("predictions equal after export", parity.get("equal_fraction"), PARITY)
 
 

@@ -10,9 +10,8 @@ from graft.provenance.audit.capability import offered
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, few
 from graft.provenance.audit.operations import operations
 from graft.provenance.audit.record_files import file_of
+from graft.provenance.stages import FINE_TUNING, WEIGHTS, is_within
 
-WEIGHTS = "models/fine_tuned/model.safetensors"
-LEARNING = "reports/fine_tuning/"
 LARGEST_SCORE_DIFFERENCE = 0.02  # of scores between 0 and 1, where a training came out numerically different
 WHAT = "rebuild"
 Records = dict[str, dict[str, Any]]
@@ -56,7 +55,7 @@ def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 def _is_trained(files: Sequence[str]) -> bool:
     """Whether the files are weights, and perhaps the curves of their training: all that chance in it can change."""
     weights = [name for name in files if name.endswith(".safetensors")]
-    return bool(weights) and all(name in weights or name.startswith(LEARNING) for name in files)
+    return bool(weights) and all(name in weights or is_within(name, FINE_TUNING) for name in files)
 
 
 def _not(stage: str, files: Sequence[str], record: Mapping[str, Any]) -> Checked:

@@ -17,7 +17,8 @@ from graft.provenance.audit.record_files import check_records, check_sources
 from graft.provenance.audit.server import check_runs, check_versions
 from graft.provenance.lineage.fill import up_to_date
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import EXPORTED, Chain, address, chain_of, chain_to
+from graft.provenance.lineage.walk import Chain, address, chain_of, chain_to
+from graft.provenance.stages import EXPORTED
 from graft.provenance.tracking import mlflow_store
 from graft.provenance.tracking.registry import CHAMPION
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graft.foundation.content import digest_of_listing
+from graft.foundation.git import git_output, git_text, start_object_reader
 from graft.provenance.audit.dvc_lock import PIPELINE, check_lock
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
 from graft.provenance.promotion.commit_check import LOCK, PARAMS, WATCHED, differing_params
+
+if TYPE_CHECKING:
+    import subprocess
 
 MOST_COMMITS = 200  # of the newest that touch code or params, where what ran was committed later
 FOLDER_MODE, LINK_MODE, MODULE_MODE = "40000", "120000", "160000"
@@ -54,9 +57,7 @@ class Objects:
 
     def _asked(self, name: str) -> bytes:
         if self._git is None:
-            command = ["git", "cat-file", "--batch"]
-            quiet, pipe = subprocess.DEVNULL, subprocess.PIPE
-            self._git = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=quiet)
+            self._git = start_object_reader()
         assert self._git.stdin is not None
         assert self._git.stdout is not None
         self._git.stdin.write(f"{name}\n".encode())
@@ -144,8 +145,7 @@ def differences(objects: Objects, commit: str, record: Mapping[str, Any]) -> lis
 
 def newest_commits() -> list[str]:
     """Of the commits reachable from HEAD the newest that touch code or params, at most `MOST_COMMITS`."""
-    command = ["git", "rev-list", f"--max-count={MOST_COMMITS}", "HEAD", "--", *WATCHED]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    return (git_text("rev-list", f"--max-count={MOST_COMMITS}", "HEAD", "--", *WATCHED) or "").split()
 
 
 def _pipeline_at(objects: Objects, commit: str | None) -> str | None:
@@ -187,11 +187,10 @@ def _parsed(tree: bytes, digest_bytes: int) -> Iterator[tuple[str, str, str]]:
 
 
 def _is_here(commit: str) -> bool:
-    command = ["git", "rev-parse", "--quiet", "--verify", f"{commit}^{{commit}}"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return git_output("rev-parse", "--quiet", "--verify", f"{commit}^{{commit}}") is not None
 
 
 def _is_loose(commit: str) -> bool:
     """Whether git has a file for this object, readable or not."""
-    command = ["git", "rev-parse", "--git-path", f"objects/{commit[:2]}/{commit[2:]}"]
-    return Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()).is_file()
+    path = git_text("rev-parse", "--git-path", f"objects/{commit[:2]}/{commit[2:]}")
+    return path is not None and Path(path).is_file()

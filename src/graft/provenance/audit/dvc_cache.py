@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
@@ -12,9 +11,10 @@ from typing import Any
 
 from graft.foundation.content import is_bytecode, read_json, sha256_of
 from graft.foundation.errors import GraftError
+from graft.foundation.git import git_text
 from graft.foundation.progress import say
-from graft.provenance.records import RECORDS
 from graft.provenance.repair import LOCK_FILE
+from graft.provenance.stages import record_path
 
 Outs = dict[str, str]  # md5 as DVC writes it, by path
 
@@ -45,7 +45,7 @@ class Kept:
 
     def outs_with(self, stage: str, record_md5: str) -> Outs | None:
         """The outputs that were written together with a record; the remote's run cache is asked last."""
-        record = (RECORDS / f"{stage}.json").as_posix()
+        record = record_path(stage).as_posix()
         known = (self.locked.get(stage, {}), *self._runs(record_md5), *self._history(stage, record_md5))
         found = next((outs for outs in known if outs.get(record) == record_md5), None)
         if found is None and self._has_remote_runs:
@@ -98,8 +98,9 @@ class Kept:
                 yield _outs(_yaml(text))
 
     def _history(self, stage: str, record_md5: str) -> Iterator[Outs]:
-        for commit in _git("log", "--all", "--format=%H", f"-S{record_md5}", "--", str(LOCK_FILE)).split():
-            yield outs_of_lock(_git("show", f"{commit}:{LOCK_FILE}")).get(stage, {})
+        commits = git_text("log", "--all", "--format=%H", f"-S{record_md5}", "--", str(LOCK_FILE)) or ""
+        for commit in commits.split():
+            yield outs_of_lock(git_text("show", f"{commit}:{LOCK_FILE}") or "").get(stage, {})
 
 
 def _ask_remote(bring: Callable[[Any], object]) -> bool:
@@ -179,8 +180,3 @@ def _md5_of(file: Path, _changed_ns: int, _size: int) -> str:
     """A file is read once an audit, though it is an output of one stage and read by another."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else ""

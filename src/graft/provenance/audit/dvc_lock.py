@@ -16,8 +16,8 @@ from graft.provenance.audit.dvc_cache import Kept, facts_in_workspace, md5_in_wo
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked
 from graft.provenance.audit.record_files import bytes_of, md5_of
 from graft.provenance.promotion.commit_check import PARAMS, differing_params
-from graft.provenance.records import RECORDS
 from graft.provenance.repair import LOCK_FILE
+from graft.provenance.stages import record_path
 
 PIPELINE = "dvc.yaml"
 KEYS = {"cmd", "deps", "params", "outs"}
@@ -56,7 +56,7 @@ def check_lock(
 
 def _is_of(kept: Kept, stage: str, record: Mapping[str, Any]) -> bool:
     """Whether the lock file or the workspace holds this very record: else both speak of another model."""
-    path = RECORDS / f"{stage}.json"
+    path = record_path(stage)
     md5 = md5_of(record)
     return md5 in (kept.locked.get(stage, {}).get(path.as_posix()), md5_in_workspace(path))
 
@@ -72,7 +72,7 @@ def _problems(entry: Mapping[str, Any], stage: str, record: Mapping[str, Any], k
     """Everything in the entry that does not follow from the record, the workspace or the cache."""
     yield from sorted(set(map(str, entry)) ^ KEYS)
     yield from _params(entry.get("params"), record["params"])
-    own = (RECORDS / f"{stage}.json").as_posix()
+    own = record_path(stage).as_posix()
     written = {**record["outputs"], own: hashlib.sha256(bytes_of(record)).hexdigest()}
     for kind, expected in (("deps", {**record["inputs"], **record["code"]}), ("outs", written)):
         recorded = {posixpath.normpath(path): digest for path, digest in expected.items()}

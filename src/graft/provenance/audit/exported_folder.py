@@ -6,10 +6,9 @@ from pathlib import Path
 
 from graft.foundation.content import digest_of, read_json
 from graft.foundation.errors import GraftError
-from graft.provenance.lineage.walk import EXPORTED
-from graft.provenance.records import RECORDS
+from graft.provenance.stages import EXPORTED, record_path
 
-EXPORT = RECORDS / "export.json"
+EXPORT = record_path("export")
 
 
 def refuse_changed(folder: Path) -> str | None:

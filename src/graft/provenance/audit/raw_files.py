@@ -19,12 +19,11 @@ from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, few
 from graft.provenance.audit.record_files import file_of
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
+from graft.provenance.stages import CLASS_MAP, MANIFEST
 
 if TYPE_CHECKING:
     from graft.data.formats.listing import Entry, Listing, Reader
     from graft.data.formats.translation import Translation, Translations
-
-MANIFEST, CLASS_MAP = "data/interim/manifest.parquet", "data/interim/class_map.json"
 
 
 def check_raw(index: Index, chain: Chain) -> Iterator[Checked]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from graft.foundation.content import digest_of, read_json
 from graft.foundation.errors import GraftError
+from graft.foundation.git import git_failure
 from graft.foundation.progress import say
 from graft.provenance.audit.agreement import WHAT, Records, levels
 from graft.provenance.audit.capability import offered
@@ -20,9 +21,8 @@ from graft.provenance.audit.commits import MOST_COMMITS, Damaged, Objects, diffe
 from graft.provenance.audit.link import MISSING, Checked
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
-from graft.provenance.records import RECORDS
+from graft.provenance.stages import STAGES, record_path
 from graft.provenance.tracking import mlflow_store
-from graft.provenance.tracking.publish import STAGES
 
 NUM_LINES = 12
 
@@ -52,7 +52,7 @@ def _again(records: Records) -> Iterator[Checked]:
         bring(paths, checkout)
         say(f"graft audit: rebuilding commit {commit[:12]} in {checkout}")
         _repro(checkout)
-        again = {stage: read_json(checkout / RECORDS / f"{stage}.json") for stage in records}
+        again = {stage: read_json(checkout / record_path(stage)) for stage in records}
         yield from levels(records, again, checkout)
 
 
@@ -112,12 +112,11 @@ def _lacking(objects: Objects, commit: str, records: Records) -> str | None:
 
 
 def _check_out(commit: str, checkout: Path) -> None:
-    clone = ["git", "clone", "--quiet", "--shared", "--no-checkout", str(Path.cwd()), str(checkout)]
-    for command in (clone, ["git", "-C", str(checkout), "checkout", "--quiet", "--detach", commit]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            remedy = "git fsck, or git fetch, brings what is lacking"
-            raise GraftError(f"git cannot check out {commit[:12]}: {done.stderr.strip()}", remedy=remedy)
+    clone = ("clone", "--quiet", "--shared", "--no-checkout", str(Path.cwd()), str(checkout))
+    for command in (clone, ("-C", str(checkout), "checkout", "--quiet", "--detach", commit)):
+        if problem := git_failure(*command):
+            remedy = "git fsck names objects that are damaged or missing; git fetch brings missing ones"
+            raise GraftError(f"git cannot check out {commit[:12]}: {problem}", remedy=remedy)
     (checkout / "dvc.lock").unlink(missing_ok=True)  # nothing is taken as done
 
 

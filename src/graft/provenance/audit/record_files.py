@@ -16,8 +16,9 @@ from graft.provenance.audit.dvc_cache import Kept, md5_in_workspace
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step
-from graft.provenance.records import RECORDS, fingerprint
+from graft.provenance.records import fingerprint
 from graft.provenance.repair import LOCK_FILE, is_whole
+from graft.provenance.stages import record_path
 
 
 def check_records(index: Index, chain: Chain) -> Iterator[Checked]:
@@ -64,7 +65,7 @@ def md5_of(record: Mapping[str, Any]) -> str:
 def _changed_records(kept: Kept) -> Iterator[Checked]:
     """Records that are not what `dvc.lock` says: where one is looked for in vain it was perhaps one of these."""
     for stage, outs in kept.locked.items():
-        path = RECORDS / f"{stage}.json"
+        path = record_path(stage)
         locked = outs.get(path.as_posix())
         if locked is not None and md5_in_workspace(path) not in (None, locked):
             yield Checked(BROKEN, str(path), f"is not the file {LOCK_FILE} speaks of")
@@ -72,7 +73,7 @@ def _changed_records(kept: Kept) -> Iterator[Checked]:
 
 def _check_step(step: Step, record: dict[str, Any], kept: Kept) -> Iterator[Checked]:
     stage, data = step.stage, bytes_of(record)
-    path = RECORDS / f"{stage}.json"
+    path = record_path(stage)
     md5 = md5_of(record)
     yield compared(f"record {stage}", step.key, hashlib.sha256(data).hexdigest(), "the link to it")
     yield from check_itself(record)

@@ -11,9 +11,10 @@ from graft.foundation.content import listing, sha256_of
 from graft.foundation.errors import GraftError
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import EXPORTED, Chain, Step
+from graft.provenance.lineage.walk import Chain, Step
+from graft.provenance.stages import EXPORTED, STAGES, is_within
 from graft.provenance.tracking import mlflow_store, model_versions
-from graft.provenance.tracking.publish import ARTIFACTS, params_of, tags_of
+from graft.provenance.tracking.publish import params_of, tags_of
 from graft.provenance.tracking.registry import versions_of
 
 SERVED = Path("artifacts/exported")
@@ -93,7 +94,7 @@ def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Ma
 
 def _check_served(uri: str, record: Mapping[str, Any], whole: Path) -> Checked:
     files = record.get("files", {})
-    expected = {name.removeprefix(f"{EXPORTED}/"): sha for name, sha in files.items() if name.startswith(EXPORTED)}
+    expected = {name.removeprefix(f"{EXPORTED}/"): sha for name, sha in files.items() if is_within(name, EXPORTED)}
     found = listing(whole / SERVED)
     return compared_files(f"{uri}, files in the artifact store", expected, found, "artifact store")
 
@@ -150,7 +151,7 @@ def _expected_tags(step: Step, record: Mapping[str, Any]) -> dict[str, str]:
 def _check_artifacts(client: Any, run: Any, step: Step, record: Mapping[str, Any], what: str) -> Iterator[Checked]:
     kept = _record_kept(client, run, step.stage)
     yield compared(f"{what}, record", step.key, kept, "the chain")
-    names = {Path(name).name: record["files"][name] for name in ARTIFACTS[step.stage] if name in record["files"]}
+    names = {Path(name).name: record["files"][name] for name in STAGES[step.stage].artifacts if name in record["files"]}
     with tempfile.TemporaryDirectory() as folder:
         files = {name: mlflow_store.artifact(client, run, name, Path(folder)) for name in names}
         wrong = [name for name, file in files.items() if file is not None and sha256_of(file) != names[name]]

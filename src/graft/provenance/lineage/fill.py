@@ -16,7 +16,7 @@ from graft.foundation.content import read_json, sha256_of
 from graft.foundation.progress import progress, say
 from graft.provenance.lineage.freshness import BESIDE_RECORD, state_of_store, state_of_workspace
 from graft.provenance.lineage.index import INDEX, Index
-from graft.provenance.records import RECORDS
+from graft.provenance.stages import RECORDS
 
 READ_AT = "server read at"
 NUM_DOWNLOADS = 8

@@ -9,10 +9,9 @@ import os
 import urllib.request
 from pathlib import Path
 
-from graft.provenance.records import RECORDS
+from graft.provenance.stages import MANIFEST, PRETRAINED_CARD, RECORDS, SEEN
 
-CARD, MANIFEST, SEEN = "models/pretrained/card.json", "data/interim/manifest.parquet", "models/fine_tuned/seen.json"
-BESIDE_RECORD = {"pretrain-load": CARD, "ingest": MANIFEST, "fine-tune": SEEN}
+BESIDE_RECORD = {"pretrain-load": PRETRAINED_CARD, "ingest": MANIFEST, "fine-tune": SEEN}
 SECONDS_TO_ANSWER = 1.0
 REGISTERED = "/api/2.0/mlflow/registered-models/search?max_results=1000"
 

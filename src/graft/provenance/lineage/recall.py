@@ -14,6 +14,7 @@ from graft.foundation.errors import GraftError
 from graft.provenance.lineage.freshness import BESIDE_RECORD
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, chain_of
+from graft.provenance.stages import AUGMENTED, EXPORTED, FINE_TUNED, INTERIM, PRETRAINED
 
 ROLES = {"train": "trained on", "val": "best epoch chosen on"}
 REMEDY = (
@@ -35,8 +36,9 @@ class Needed:
     gaps: tuple[str, ...]
 
 
-OF_IMAGE = Needed(("fine-tune", "pretrain-load"), ("models/",))
-OF_NAME = Needed(("fine-tune", "pretrain-load", "ingest"), ("models/", "data/"))
+MODELS, DATA = (PRETRAINED, FINE_TUNED, EXPORTED), (INTERIM, AUGMENTED)
+OF_IMAGE = Needed(("fine-tune", "pretrain-load"), MODELS)
+OF_NAME = Needed(("fine-tune", "pretrain-load", "ingest"), MODELS + DATA)
 OF_BYTES = Needed(("pretrain-load",), ("",))
 OF_ANYTHING = Needed(OF_NAME.stages, OF_BYTES.gaps)
 
@@ -183,7 +185,7 @@ def _is_known(index: Index, digest: str) -> bool:
 def _saw(index: Index, images: list[int]) -> Iterable[Saw]:
     for training, roles in index.seen_by(images).items():
         outputs = (index.record(training) or {"outputs": {}})["outputs"]
-        direct = _exports_of(index, outputs.get("models/fine_tuned", ""))
+        direct = _exports_of(index, outputs.get(FINE_TUNED, ""))
         for version in _versions_of(index, direct):
             yield from (Saw(version, ROLES.get(role, role), count) for role, count in sorted(roles.items()))
         grown = _after(index, {card for digest in _weights(index, training) for card in index.grown_from(digest)})
@@ -198,7 +200,7 @@ def _exports_of(index: Index, fine_tuned: str) -> set[str]:
 def _weights(index: Index, training: str) -> set[str]:
     """The digests of the weight files of a training and of its exports: either may be what another model grew from."""
     record = index.record(training) or {"outputs": {}, "files": {}}
-    exports = _exports_of(index, record["outputs"].get("models/fine_tuned", ""))
+    exports = _exports_of(index, record["outputs"].get(FINE_TUNED, ""))
     contents = [record, *(index.record(export) or {"files": {}} for export in exports)]
     return {digest for content in contents for name, digest in content["files"].items() if _is_weights(name)}
 
@@ -208,7 +210,7 @@ def _is_weights(name: str) -> bool:
 
 
 def _versions_of(index: Index, records: set[str]) -> list[dict[str, Any]]:
-    models = {(index.record(record) or {"outputs": {}})["outputs"].get("models/exported") for record in records}
+    models = {(index.record(record) or {"outputs": {}})["outputs"].get(EXPORTED) for record in records}
     return [version for version in index.versions() if version["record"] in records or version["model"] in models]
 
 

@@ -11,21 +11,10 @@ from typing import Any
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.provenance.lineage.index import Index
+from graft.provenance.stages import EXPORTED, FINE_TUNED, STAGES, is_within
 
-EXPORTED, OURS = "models/exported", ("models/fine_tuned/", "models/exported/")
 ORDER = ("fine-tune", "augment", "pretrain-load", "ingest", "validate", "evaluate", "export")
-WHAT = {
-    "export": "exported file",
-    "fine-tune": "fine-tuned weights",
-    "pretrain-load": "pretrained weights",
-    "augment": "training views",
-    "ingest": "interim shards",
-    "validate": "validation report",
-    "evaluate": "evaluation report",
-    "raw": "raw files",
-    "source": "weights source",
-    "missing": "missing",
-}
+ENDS = {"raw": "raw files", "source": "weights source", "missing": "missing"}
 
 
 @dataclass(frozen=True)
@@ -56,7 +45,7 @@ class Step:
 
     @property
     def what(self) -> str:
-        return WHAT.get(self.stage, self.stage)
+        return STAGES[self.stage].product if self.stage in STAGES else ENDS.get(self.stage, self.stage)
 
 
 @dataclass(frozen=True)
@@ -203,7 +192,7 @@ def _ends(index: Index, key: str, record: Mapping[str, Any], steps: dict[str, St
     if record["stage"] == "pretrain-load":
         card = index.card_of(key) or {"name": record["params"]["pretrain_load"]["source"]["name"]}
         source = card.get("sha256") or f"no file: {card['name']}"
-        ours = [maker for maker, path in index.producers(source) if path.startswith(OURS)]
+        ours = [maker for maker, path in index.producers(source) if is_within(path, FINE_TUNED, EXPORTED)]
         if ours:
             yield _link(index, steps, {"weights": source}, min(ours))
             return

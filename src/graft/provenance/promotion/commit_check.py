@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from graft.foundation.content import digest_of_listing
+from graft.foundation.git import git_output, git_text
 from graft.foundation.progress import progress
 
 PARAMS, LOCK = "params.yaml", "requirements.lock"
@@ -53,8 +53,8 @@ class History:
 
     def commits(self, hints: Iterable[str]) -> Iterator[str]:
         """Every commit that may differ in what is watched, the hinted ones first, then newest first."""
-        known = _git("rev-list", "--full-history", "HEAD", "--", *WATCHED).decode().split()
-        everything = dict.fromkeys(_git("rev-list", "HEAD").decode().split())
+        known = (git_text("rev-list", "--full-history", "HEAD", "--", *WATCHED) or "").split()
+        everything = dict.fromkeys((git_text("rev-list", "HEAD") or "").split())
         head = list(everything)[:1]
         yield from dict.fromkeys([*(hint for hint in hints if hint in everything), *head, *known])
 
@@ -65,13 +65,13 @@ class History:
         lock = record["environment"].get("lock")
         if lock is not None and self._digest(tree, LOCK) != lock:
             lacking.append(LOCK)
-        text = _git("cat-file", "blob", tree[PARAMS]) if PARAMS in tree else b""
-        return lacking + [f"{PARAMS}: {key}" for key in differing_params(text, record["params"])]
+        text = git_output("cat-file", "blob", tree[PARAMS]) if PARAMS in tree else None
+        return lacking + [f"{PARAMS}: {key}" for key in differing_params(text or b"", record["params"])]
 
     def _tree(self, commit: str) -> dict[str, str]:
         """Blob ids by path."""
         if commit not in self._trees:
-            lines = _git("ls-tree", "-r", "-z", commit, "--", *WATCHED).decode().split("\0")
+            lines = (git_output("ls-tree", "-r", "-z", commit, "--", *WATCHED) or b"").decode().split("\0")
             rows = (line.partition("\t") for line in lines if line)
             self._trees[commit] = {path: facts.split()[2] for facts, _, path in rows if facts.split()[1] == "blob"}
         return self._trees[commit]
@@ -90,7 +90,7 @@ class History:
         unknown = sorted(blobs - self._sha256.keys())
         if not unknown:
             return
-        answer = _git("cat-file", "--batch", feed="".join(f"{blob}\n" for blob in unknown).encode())
+        answer = git_output("cat-file", "--batch", feed="".join(f"{blob}\n" for blob in unknown).encode()) or b""
         start = 0
         for blob in unknown:
             header_end = answer.index(b"\n", start)
@@ -142,11 +142,3 @@ def _agrees(written: Any, recorded: Any) -> bool:
             and all(_agrees(one, other) for one, other in zip(written, recorded, strict=True))
         )
     return type(written) in (type(recorded), int) and written == recorded
-
-
-def _git(*arguments: str, feed: bytes | None = None) -> bytes:
-    """What git prints; nothing where it fails: outside a repository there are no commits."""
-    try:
-        return subprocess.run(["git", *arguments], input=feed, capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return b""

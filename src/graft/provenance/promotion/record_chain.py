@@ -10,24 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.foundation.content import digest_of_listing, read_json, sha256_of
+from graft.provenance.stages import EXPORTED, FINDINGS, STAGES, maker_of
 from graft.provenance.tracking import mlflow_store, registry
 
 if TYPE_CHECKING:
     from graft.provenance.tracking.mlflow_store import MlflowClient
     from graft.provenance.tracking.registry import ModelVersion
-
-STAGES = ("ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export")
-MADE_BY = {
-    "data/interim": "ingest",
-    "reports/validation": "validate",
-    "data/augmented": "augment",
-    "models/pretrained": "pretrain-load",
-    "models/fine_tuned": "fine-tune",
-    "reports/fine_tuning": "fine-tune",
-    "reports/evaluation": "evaluate",
-    "models/exported": "export",
-}
-VALIDATION = "reports/validation/validation.json"
 
 
 @dataclass
@@ -52,14 +40,14 @@ def chain_of(store: MlflowClient, version: ModelVersion, folder: Path) -> Chain:
         folder: An empty folder for downloads.
     """
     chain, runs = Chain(), {}
-    wanted = {("models/exported", version.tags.get(mlflow_store.MODEL_DIGEST, ""))}
+    wanted = {(EXPORTED, version.tags.get(mlflow_store.MODEL_DIGEST, ""))}
     for stage in reversed(STAGES):
-        needed = {(path, digest) for path, digest in wanted if _maker(path) == stage}
+        needed = {(path, digest) for path, digest in wanted if maker_of(path) == stage}
         digest = version.tags.get(mlflow_store.RECORD, "") if stage == "export" else None
         for run, record in _records(store, stage, needed, digest, folder):
             if all(digest_in(record, path) == sought for path, sought in needed):
                 chain.records[stage], runs[stage] = record, run
-                wanted |= {(path, sought) for path, sought in record["inputs"].items() if _maker(path)}
+                wanted |= {(path, sought) for path, sought in record["inputs"].items() if maker_of(path)}
                 break
         else:
             names = ", ".join(sorted(path for path, _ in needed)) or "anything that a later stage read"
@@ -76,16 +64,12 @@ def digest_in(record: Mapping[str, Any], path: str) -> str | None:
     return record["outputs"].get(path) or files.get(path) or (digest_of_listing(inside) if inside else None)
 
 
-def _maker(path: str) -> str | None:
-    return next((stage for made, stage in MADE_BY.items() if path == made or path.startswith(f"{made}/")), None)
-
-
 def _records(
     store: MlflowClient, stage: str, needed: set[tuple[str, str]], digest: str | None, folder: Path
 ) -> Iterator[tuple[Any, dict[str, Any]]]:
     """Records of a stage on the server, newest first; one whose bytes are not those of its digest is left out."""
     tags = {mlflow_store.STAGE: stage}
-    tags |= {f"graft.produced.{path}": sought for path, sought in needed if path in MADE_BY}
+    tags |= {f"graft.produced.{path}": sought for path, sought in needed if path in STAGES[stage].outputs}
     tags |= {mlflow_store.RECORD: digest} if digest is not None else {}
     condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     for run in registry.runs_of_stage(store, mlflow_store.experiment_id(store), condition):
@@ -103,6 +87,6 @@ def _validation(store: MlflowClient, run: Any, record: Mapping[str, Any], folder
     file = registry.artifact(store, run.info.run_id, "validation.json", folder / run.info.run_id)
     if file is None:
         return "report not found"
-    if sha256_of(file) != record["files"].get(VALIDATION):
+    if sha256_of(file) != record["files"].get(FINDINGS):
         return "report was changed"
     return "passed" if read_json(file)["passed"] else "failed"

@@ -15,44 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from graft.foundation.content import digest_of, read_json, sha256_of
 from graft.foundation.progress import progress, say
-from graft.provenance.records import MEASURED, RECORDS
+from graft.provenance.stages import CURVES, EXPORTED, MEASURED, MODEL_CARD, STAGES, record_path
 from graft.provenance.tracking import mlflow_store, model_versions
 
 if TYPE_CHECKING:
     from graft.provenance.tracking.mlflow_store import MlflowClient
 
-STAGES = ("ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export")
-EXPORTED = Path("models/exported")
-MODEL_CARD = EXPORTED / "model_card.md"
-CURVES = Path("reports/fine_tuning/curves.csv")
 NUM_ATTEMPTS = 8
-
-# What a person wants to see beside the record in the MLflow UI.
-ARTIFACTS = {
-    "ingest": ("data/interim/class_map.json", "data/interim/manifest.parquet"),
-    "validate": ("reports/validation/validation.md", "reports/validation/validation.json"),
-    "augment": ("data/augmented/preview.png", "data/augmented/statistics.json", "data/augmented/policy.json"),
-    "pretrain-load": ("models/pretrained/card.json",),
-    "fine-tune": (
-        "reports/fine_tuning/curves.png",
-        "reports/fine_tuning/curves.csv",
-        "reports/fine_tuning/parameter_groups.csv",
-        "reports/fine_tuning/summary.json",
-        "models/fine_tuned/seen.json",
-    ),
-    "evaluate": ("reports/evaluation/report.html", "reports/evaluation/metrics.json"),
-    "export": ("models/exported/model_card.md", "models/exported/parity.json", "models/exported/metrics.json"),
-}
-
-WHAT_STAGES_DO = {
-    "ingest": "Read every image and its truth into shards, and split them.",
-    "validate": "Judged the data before anything learns from it.",
-    "augment": "Made the training views.",
-    "pretrain-load": "Fitted pretrained weights to the model.",
-    "fine-tune": "Adapted the pretrained model to the images.",
-    "evaluate": "Scored the model on images it was not trained on.",
-    "export": "Exported the model and compared it with the original.",
-}
 
 
 def publish() -> str:
@@ -67,11 +36,11 @@ def publish() -> str:
         client = mlflow_store.client()
     with FileLock(".locks/publish.lock"), mlflow_store.answers_explained():
         mlflow_store.describe_experiment(client)
-        stages = [stage for stage in STAGES if (RECORDS / f"{stage}.json").is_file()]
+        stages = [stage for stage in STAGES if record_path(stage).is_file()]
         runs = {stage: _publish_record(client, stage) for stage in progress(stages, "Publishing", unit="stage")}
         version = (
             _publish_model(client, runs["export"])
-            if "export" in runs and EXPORTED.is_dir()
+            if "export" in runs and Path(EXPORTED).is_dir()
             else "no model exported yet"
         )
     return f"{len(runs)} runs in {mlflow_store.store_uri()}; {version}"
@@ -116,7 +85,7 @@ def _publish_record(client: MlflowClient, stage: str) -> str:
     Several people may publish the same record at once: all complete the run that stays, and what is logged twice is
     logged once.
     """
-    path = RECORDS / f"{stage}.json"
+    path = record_path(stage)
     record, digest = read_json(path), sha256_of(path)
     for _ in range(NUM_ATTEMPTS):
         run = mlflow_store.only_run(client, digest)
@@ -156,7 +125,7 @@ def _log_files(client: MlflowClient, run_id: str, record: Mapping[str, Any], pat
     """
     if "record" not in held:
         client.log_artifact(run_id, str(path), "record")
-    for name in ARTIFACTS[record["stage"]]:
+    for name in STAGES[record["stage"]].artifacts:
         if posixpath.basename(name) in held or not Path(name).is_file():
             continue
         if sha256_of(Path(name)) == record["files"].get(name):
@@ -189,33 +158,33 @@ def _described(record: Mapping[str, Any]) -> str:
     """Markdown that opens the page of a run: what the stage does, its numbers, which artifact to open."""
     stage, numbers = record["stage"], sorted(record["metrics"].items())
     said = [f"{name.replace('_', ' ').replace('.', ' ')} **{value:.4g}**" for name, value in numbers]
-    look = f"Look at `{posixpath.basename(ARTIFACTS[stage][0])}` under *Artifacts*."
-    return "\n\n".join([WHAT_STAGES_DO[stage], *([" · ".join(said)] if said else []), look])
+    look = f"Look at `{posixpath.basename(STAGES[stage].artifacts[0])}` under *Artifacts*."
+    return "\n\n".join([STAGES[stage].purpose, *([" · ".join(said)] if said else []), look])
 
 
 def _publish_model(client: MlflowClient, run_id: str) -> str:
     """Registers the exported model unless its digest has a version; points `candidate` at it."""
-    record = read_json(RECORDS / "export.json")
+    record = read_json(record_path("export"))
     name = f"graft-{record['params']['task']}"
-    digest = digest_of(EXPORTED)
-    if digest != record["outputs"][EXPORTED.as_posix()]:
+    digest = digest_of(Path(EXPORTED))
+    if digest != record["outputs"][EXPORTED]:
         return f"{EXPORTED} is not what its record says: not registered; run dvc repro"
     version = model_versions.find_version(client, name, digest)
     if version is None:
-        tags = {mlflow_store.MODEL_DIGEST: digest, mlflow_store.RECORD: sha256_of(RECORDS / "export.json")}
+        tags = {mlflow_store.MODEL_DIGEST: digest, mlflow_store.RECORD: sha256_of(record_path("export"))}
         tags |= {
             mlflow_store.FINGERPRINT: record["fingerprint"],
             "mlflow.source.git.commit": str(record["git"]["commit"]),
         }
-        version = model_versions.register(client, name, run_id, EXPORTED, tags)
-        opening = MODEL_CARD.read_text("utf-8").split("\n## ", 1)[0]
+        version = model_versions.register(client, name, run_id, Path(EXPORTED), tags)
+        opening = Path(MODEL_CARD).read_text("utf-8").split("\n## ", 1)[0]
         model_versions.describe(client, name, version.version, opening.removeprefix("# ").strip())
     model_versions.point_candidate(client, name, version.version)
     return f"models:/{name}@{mlflow_store.ALIAS} is version {version.version}"
 
 
 def _recorded_curves() -> Iterator[tuple[str, float, int]]:
-    with CURVES.open(encoding="utf-8", newline="") as file:
+    with Path(CURVES).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             values = {key: float(value) for key, value in row.items() if key not in ("run", "epoch") and value}
             yield from _points(row["run"], values, int(row["epoch"]))
