@@ -9,8 +9,7 @@ from typing import Any
 from graft.foundation.content import digest_of, read_json
 from graft.foundation.progress import progress
 from graft.provenance.lineage.index import produced
-from graft.provenance.records import RECORDS
-from graft.provenance.tracking.publish import STAGES
+from graft.provenance.stages import STAGES, record_path
 
 
 def problems(records: dict[str, dict[str, Any]]) -> list[str]:
@@ -32,7 +31,7 @@ def problems(records: dict[str, dict[str, Any]]) -> list[str]:
 
 def main() -> int:
     """Prints every record that does not hold; exit status 1 where there is one."""
-    records = {stage: read_json(path) for stage in STAGES if (path := RECORDS / f"{stage}.json").is_file()}
+    records = {stage: read_json(path) for stage in STAGES if (path := record_path(stage)).is_file()}
     found = problems(records)
     for line in found:
         print(line)

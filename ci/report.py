@@ -7,11 +7,7 @@ from typing import Any
 
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
-from graft.provenance.records import RECORDS
-from graft.provenance.tracking.publish import EXPORTED, STAGES
-
-METRICS = Path("reports/evaluation/metrics.json")
-CLASS_MAP = Path("data/interim/class_map.json")
+from graft.provenance.stages import CLASS_MAP, EXPORTED, SCORES, STAGES, record_path
 
 
 def page(metrics: dict[str, Any], names: list[str], records: dict[str, dict[str, Any]]) -> str:
@@ -27,7 +23,7 @@ def page(metrics: dict[str, Any], names: list[str], records: dict[str, dict[str,
         lines += _row([name, _percent(value), *([_percent(other), _points(value, other)] if baseline else [])])
     trained = records["fine-tune"]
     facts = ", ".join(f"{key} {value}" for key, value in trained["environment"].items() if value and key != "lock")
-    lines += ["", f"Model `{records['export']['outputs'][EXPORTED.as_posix()]}`", "", f"Trained with {facts}.", ""]
+    lines += ["", f"Model `{records['export']['outputs'][EXPORTED]}`", "", f"Trained with {facts}.", ""]
     if trained["git"]["commit"]:
         holds = "which holds" if trained["git"]["holds_code_and_params"] else "which does **not** hold"
         lines += [f"Commit `{trained['git']['commit']}`, {holds} the code and params that were used.", ""]
@@ -51,8 +47,8 @@ def _points(value: float | None, other: float | None) -> str:
 
 def main() -> None:
     """Prints the page."""
-    records = {stage: read_json(path) for stage in STAGES if (path := RECORDS / f"{stage}.json").is_file()}
-    print(page(read_json(METRICS), list(ClassMap.read(CLASS_MAP).names), records), end="")
+    records = {stage: read_json(path) for stage in STAGES if (path := record_path(stage)).is_file()}
+    print(page(read_json(Path(SCORES)), list(ClassMap.read(Path(CLASS_MAP)).names), records), end="")
 
 
 if __name__ == "__main__":

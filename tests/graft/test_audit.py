@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from graft.foundation.content import digest_of, digest_of_listing, listing, sha256_of
 from graft.foundation.errors import GraftError
-from graft.provenance.audit.agreement import LARGEST_SCORE_DIFFERENCE, WEIGHTS, levels
+from graft.provenance.audit.agreement import LARGEST_SCORE_DIFFERENCE, levels
 from graft.provenance.audit.capability import offered
 from graft.provenance.audit.commits import Damaged, Objects, differences
 from graft.provenance.audit.dvc_cache import md5_in_workspace, outs_of_lock
@@ -37,6 +37,7 @@ from graft.provenance.audit.rebuild import (
 from graft.provenance.audit.server import check_runs, check_versions
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step, chain_of
+from graft.provenance.stages import WEIGHTS
 from graft.provenance.tracking import mlflow_store
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
 from tests.synthetic_lineage import NAME, add, fill, sha

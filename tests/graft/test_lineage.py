@@ -13,13 +13,13 @@ from graft.foundation.content import sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.provenance.lineage import fill as filling
 from graft.provenance.lineage.fill import fill_from_server, up_to_date
-from graft.provenance.lineage.freshness import SEEN, authorization, state_of_store
+from graft.provenance.lineage.freshness import authorization, state_of_store
 from graft.provenance.lineage.html_page import page
 from graft.provenance.lineage.index import Index, produced
 from graft.provenance.lineage.recall import who_saw
 from graft.provenance.lineage.tree import told, tree
 from graft.provenance.lineage.walk import chain_of
-from graft.provenance.stages import RECORDS
+from graft.provenance.stages import RECORDS, SEEN
 from graft.provenance.tracking import mlflow_store
 from tests.synthetic_lineage import NAME, add, fill, seen, sha
 

@@ -24,7 +24,8 @@ from graft.params.recipes import recipes
 from graft.provenance.promotion.commit_check import commits_of, differing_params
 from graft.provenance.promotion.gate import Evidence, Rule, holds, rules_of
 from graft.provenance.promotion.measurement import CANDIDATE, CHAMPION, Comparison, Measured, compare, lower_bound
-from graft.provenance.promotion.record_chain import STAGES, Chain, digest_in
+from graft.provenance.promotion.record_chain import Chain, digest_in
+from graft.provenance.stages import STAGES
 from tests.graft.small_export import bands, flag, small_export
 
 PARITY = {"equal_fraction": 1.0, "max_logit_difference": 1e-6, "score_difference": 0.0, "score": "mean_iou"}
