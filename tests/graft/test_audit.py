@@ -37,6 +37,7 @@ from graft.provenance.audit.rebuild import (
 from graft.provenance.audit.server import check_runs, check_versions
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step, chain_of
+from graft.provenance.records import Record
 from graft.provenance.stages import WEIGHTS
 from graft.provenance.tracking import mlflow_store
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
@@ -94,14 +95,14 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def record(**changes) -> dict:
+def record(**changes) -> Record:
     params = {
         "seed": 7,
         "model": {"name": "unet", "depth": 4},
         "fine_tune": {"optimizer": {"name": "adam", "beta1": 0.9}},
     }
     whole = {"code": {"src": digest_of(Path("src"))}, "params": params, "environment": {"lock": None}}
-    return whole | changes
+    return Record.from_content({"stage": "ingest", **whole, **changes})
 
 
 def test_code_and_params_are_found_in_the_commit(repository):
@@ -143,13 +144,12 @@ def made(root: Path, value: float, score: float, onnx: str = "onnx", **changes) 
     save_file({"weight": np.array([1.0, value], np.float32)}, path)
     weights, about = sha256_of(path), {"environment": {}, "params": {}, "metrics": {}} | changes
     tuned = {"models/fine_tuned": weights}
-    return {
-        "fine-tune": about
-        | {"stage": "fine-tune", "inputs": {"views": "v"}, "files": {WEIGHTS: weights}, "outputs": tuned},
-        "evaluate": about
-        | {"inputs": tuned, "files": {"metrics.json": f"{score} {weights}"}, "metrics": {"mean_iou": score}},
-        "export": about | {"inputs": tuned, "files": {"models/exported/model.onnx": f"{onnx} {weights}"}},
+    parts = {
+        "fine-tune": {"inputs": {"views": "v"}, "files": {WEIGHTS: weights}, "outputs": tuned},
+        "evaluate": {"inputs": tuned, "files": {"metrics.json": f"{score} {weights}"}, "metrics": {"mean_iou": score}},
+        "export": {"inputs": tuned, "files": {"models/exported/model.onnx": f"{onnx} {weights}"}},
     }
+    return {stage: Record.from_content({"stage": stage, **about, **part}) for stage, part in parts.items()}
 
 
 @pytest.fixture
@@ -193,7 +193,10 @@ def test_an_exported_file_that_export_does_not_give_again_is_broken(with_dvc):
 def test_what_fine_tune_writes_beside_equal_weights_is_no_numerical_difference(file, with_dvc):
     checkout = with_dvc / "checkout"
     first, again = made(Path(), 2.0, 0.5), made(checkout, 2.0, 0.5)
-    first["fine-tune"]["files"][file], again["fine-tune"]["files"][file] = "1", "2"
+    for records, digest in ((first, "1"), (again, "2")):
+        content = records["fine-tune"].content
+        changed = {**content, "files": {**content["files"], file: digest}}
+        records["fine-tune"] = Record.from_content(changed)
     assert list(levels(first, again, checkout))[-1].status == BROKEN
 
 
@@ -210,11 +213,11 @@ def test_a_rebuild_that_cannot_run_is_a_link_after_what_was_said(tmp_path, monke
 
 
 def test_the_commit_of_a_rebuild_is_any_reachable_one_that_holds_everything(repository):
-    whole, gone = record(), "0" * 40
+    gone = "0" * 40
     commits = {"ingest": {"commit": gone}, "augment": {"commit": None}}
-    records = {stage: whole | {"git": git_state} for stage, git_state in commits.items()}
+    records = {stage: record(stage=stage, git=git_state) for stage, git_state in commits.items()}
     assert commit_of(records) == git("rev-parse", "HEAD")
-    records["augment"] = record(code={"src": "0" * 64}) | {"git": {"commit": git("rev-parse", "HEAD")}}
+    records["augment"] = record(code={"src": "0" * 64}, git={"commit": git("rev-parse", "HEAD")})
     with pytest.raises(GraftError, match="no commit holds all") as refused:
         commit_of(records)
     assert "object 000000000000 cannot be read" in str(refused.value)
@@ -256,7 +259,7 @@ def test_an_accelerator_of_apple_is_offered_where_there_is_one(monkeypatch):
 
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert list(offered({"fine-tune": {"environment": {"device": "mps"}, "params": {}}})) == []
+    assert list(offered({"fine-tune": record(environment={"device": "mps"}, params={})})) == []
 
 
 def test_what_this_machine_cannot_offer_is_said(tmp_path, monkeypatch):
@@ -270,7 +273,7 @@ def test_what_this_machine_cannot_offer_is_said(tmp_path, monkeypatch):
         "python": "2.7",
         "system": "?",
     }
-    made_with = {"fine-tune": {"environment": then, "params": {"runtime": {"deterministic": False}}}}
+    made_with = {"fine-tune": record(environment=then, params={"runtime": {"deterministic": False}})}
     (found,) = offered(made_with)
     assert found.status == MISSING
     for word in (
@@ -282,7 +285,7 @@ def test_what_this_machine_cannot_offer_is_said(tmp_path, monkeypatch):
         "deterministic was false",
     ):
         assert word in found.reason
-    made_with["fine-tune"] = {"environment": {"device": "cpu", "num_threads": 1}, "params": {}}
+    made_with["fine-tune"] = record(environment={"device": "cpu", "num_threads": 1}, params={})
     assert list(offered(made_with)) == []
 
 
@@ -290,18 +293,18 @@ def test_a_rebuild_is_of_the_model_and_not_of_the_one_it_grew_from(tmp_path):
     index = fill(tmp_path / "i.sqlite", 5, 1)
     add(index, "ingest", 2, {"data/raw": sha("raw", 2)}, "data/interim/train/a.parquet")
     interim = {"data/interim/train": digest_of_listing({"a.parquet": sha("ingest", 2)})}
-    views = index.record(add(index, "augment", 2, interim, "data/augmented/images.npy"))["outputs"]
+    views = index.record(add(index, "augment", 2, interim, "data/augmented/images.npy")).outputs
     loaded = add(index, "pretrain-load", 2, {}, "models/pretrained/weights.safetensors")
     index.add_card(loaded, {"name": "file", "sha256": sha("fine-tune", 1)})
-    read = views | index.record(loaded)["outputs"]
-    tuned = index.record(add(index, "fine-tune", 2, read, "models/fine_tuned/model.safetensors"))["outputs"]
+    read = {**views, **index.record(loaded).outputs}
+    tuned = index.record(add(index, "fine-tune", 2, read, "models/fine_tuned/model.safetensors")).outputs
     export = add(index, "export", 2, tuned, "models/exported/model.onnx")
-    model = index.record(export)["outputs"]["models/exported"]
+    model = index.record(export).outputs["models/exported"]
     version = {"name": NAME, "number": 2, "record": export, "model": model, "run": "r", "aliases": []}
     index.replace_versions([*index.versions(), version])
     records = own_records(index, chain_of(index, f"models:/{NAME}/2"))
     assert list(records) == ["ingest", "augment", "pretrain-load", "fine-tune", "export"]
-    assert all(record["fingerprint"] == sha(stage, 2, "fingerprint") for stage, record in records.items())
+    assert all(record.fingerprint == sha(stage, 2, "fingerprint") for stage, record in records.items())
     index.close()
 
 
@@ -327,7 +330,7 @@ def test_a_file_of_weights_is_brought_to_a_rebuild_if_it_is_still_the_same(tmp_p
     weights.parent.mkdir()
     weights.write_bytes(b"weights")
     source = {"name": "file", "path": str(weights), "sha256": sha256_of(weights).upper()}
-    records = {"ingest": {"inputs": {}}, "pretrain-load": {"params": {"pretrain_load": {"source": source}}}}
+    records = {"ingest": record(), "pretrain-load": record(params={"pretrain_load": {"source": source}})}
     checkout.mkdir()
     bring(read_from_outside(records), checkout)
     assert (checkout / weights).read_bytes() == b"weights"
@@ -415,9 +418,11 @@ def test_a_version_is_compared_with_the_record_it_was_registered_from(tmp_path, 
     (version,) = index.versions()
     first = index.record(version["record"])
     commit = {"commit": "1" * 40, "holds_code_and_params": True}
-    again = index.add_record(json.dumps(first | {"git": commit}).encode())  # the same files, made at another commit
+    again = index.add_record(
+        json.dumps({**first.content, "git": commit}).encode()
+    )  # the same files, made at another commit
     tags = {"graft.model_digest": version["model"], "graft.record": version["record"]}
-    tags |= {"graft.fingerprint": first["fingerprint"], "mlflow.source.git.commit": "0" * 40}
+    tags |= {"graft.fingerprint": first.fingerprint, "mlflow.source.git.commit": "0" * 40}
     versions = PagedList([SimpleNamespace(tags=tags, version="1")], None)
     client = SimpleNamespace(get_model_version=lambda *_: versions[0], search_model_versions=lambda *_, **__: versions)
     chain = Chain(version["model"], (version,), {again: Step(again, "export", {})})

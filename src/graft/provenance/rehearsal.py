@@ -7,7 +7,7 @@ from pathlib import Path
 
 from graft.foundation.errors import GraftError
 from graft.params.sections import Params
-from graft.provenance.records import declared
+from graft.provenance.seal import read_declaration
 from graft.training.start import Beginning, begin
 
 
@@ -17,7 +17,7 @@ def begin_here(params: Params) -> Beginning:
     Raises:
         GraftError: An earlier stage has not written it, or it cannot be used.
     """
-    inputs = {Path(path).stem: Path(path) for path in declared("fine-tune", params).inputs}
+    inputs = {Path(path).stem: Path(path) for path in read_declaration("fine-tune", params).inputs}
     _check(inputs)
     both = params.task, params.seed, params.model
     sections = params.preprocess, params.runtime, params.fine_tune

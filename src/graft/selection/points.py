@@ -18,10 +18,10 @@ from graft.data.resize import RESIZES, resize_image, resize_mask
 from graft.data.shards import Row, num_rows, read_rows
 from graft.foundation.choices import Choice, resolve
 from graft.foundation.class_map import IGNORE_INDEX, ClassMap
-from graft.foundation.content import content_seed
+from graft.foundation.content import content_seed, digest_of
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
-from graft.provenance.records import content_digest, digest_of
+from graft.provenance.records import content_digest
 
 if TYPE_CHECKING:
     from graft.params.sections import Params

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from graft.foundation.choices import resolve
-from graft.foundation.content import read_json, write_json
+from graft.foundation.content import digest_of, read_json, write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress, say
 from graft.metrics.confusion import HEADLINE
 from graft.params.sections import FineTune, Params
-from graft.provenance.records import content_digest, digest_of
+from graft.provenance.records import content_digest
 from graft.provenance.stages import AUGMENTED, CLASS_MAP, INTERIM
 from graft.selection.candidates import Candidate
 from graft.selection.ranking import Scored

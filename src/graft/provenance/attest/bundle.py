@@ -23,9 +23,10 @@ from graft.provenance.attest.statements import (
     subject_of,
 )
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files, worst
-from graft.provenance.audit.record_files import bytes_of, check_itself
-from graft.provenance.lineage.index import Index, produced
+from graft.provenance.audit.record_files import check_itself
+from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
+from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED
 
 FORMAT = "graft attestation 1"
@@ -42,12 +43,12 @@ def attested(index: Index, chain: Chain) -> bytes:
         remedy = "dvc pull brings records back, graft lineage --refresh reads the server"
         raise GraftError.of_all("what has gaps is not attested", chain.missing, remedy=remedy)
     records = {step.key: record for step in chain.steps.values() if (record := index.record(step.key))}
-    by_stage = {record["stage"]: record for record in reversed(records.values())}
+    by_stage = {record.stage: record for record in reversed(records.values())}
     files = {path: text for path in EVIDENCE if (text := _text_of(index, records, path)) is not None}
     if Path(DECLARATION).is_file():
         files[DECLARATION] = Path(DECLARATION).read_text(encoding="utf-8")
-    statements = [statement(RECORD, record["files"], record) for record in records.values()]
-    statements.append(statement(CARD, by_stage["export"]["files"], fields(by_stage, files)))
+    statements = [statement(RECORD, record.files, record.content) for record in records.values()]
+    statements.append(statement(CARD, by_stage["export"].files, fields(by_stage, files)))
     content = {
         "format": FORMAT,
         "model": chain.model,
@@ -78,24 +79,22 @@ def verified(data: bytes, signers: Path, model: Path | None = None, must_be_sign
     links += [*problems, *_complete(content, statements)]
     for envelope, payload in statements:
         links.append(_signature(envelope, payload, signers, must_be_signed))
-    records = [each["predicate"] for _, each in statements if each["predicateType"] == RECORD]
+    records = [Record.from_content(each["predicate"]) for _, each in statements if each["predicateType"] == RECORD]
     links += [_subject(records, each) for _, each in statements]
     links += [link for key, record in zip(content["records"], records, strict=False) for link in _record(key, record)]
     links += _chain(content, records)
     links += _evidence(content, records)
     links += [_card(content, records, each) for _, each in statements if each["predicateType"] == CARD]
     if model is not None:
-        made = (record for record in records if EXPORTED in record["outputs"])
-        exported: Mapping[str, Any] = next(made, {"files": {}})
-        expected = {posixpath.relpath(name, EXPORTED): sha for name, sha in exported["files"].items()}
+        expected = next((record.names_in(EXPORTED) for record in records if EXPORTED in record.outputs), {})
         links.append(compared_files(str(model), expected, listing(model), "folder"))
     return links
 
 
-def _text_of(index: Index, records: Mapping[str, Mapping[str, Any]], path: str) -> str | None:
+def _text_of(index: Index, records: Mapping[str, Record], path: str) -> str | None:
     """The text of a file that a record names: from the workspace, else from the run of the record."""
     for key, record in records.items():
-        sha = record["files"].get(path)
+        sha = record.files.get(path)
         if sha is None:
             continue
         if Path(path).is_file() and sha256_of(Path(path)) == sha:
@@ -164,46 +163,48 @@ def _signature(envelope: Mapping[str, Any], content: Mapping[str, Any], signers:
     return Checked(VERIFIED, what, name) if name else Checked(BROKEN, what, f"by nobody whom {signers} lists")
 
 
-def _subject(records: list[dict[str, Any]], content: Mapping[str, Any]) -> Checked:
-    """What in-toto tools take a statement to be about, against the files of its record, or of the model's."""
-    what, predicate = f"subject of {_title(content)}", content["predicate"]
+def _subject(records: list[Record], content: Mapping[str, Any]) -> Checked:
+    """Compares the files a statement is about with those of its record; for the card, with those of export."""
+    what = f"subject of {_title(content)}"
     if content["predicateType"] == CARD:
-        predicate = next((record for record in records if record["stage"] == "export"), {"files": {}})
-    if content["subject"] != subject_of(predicate["files"]):
+        files = next((record.files for record in records if record.stage == "export"), {})
+    else:
+        files = Record.from_content(content["predicate"]).files
+    if content["subject"] != subject_of(files):
         return Checked(BROKEN, what, "does not name the files that the statement speaks of, with their sha256")
-    return Checked(VERIFIED, what, f"{len(predicate['files'])} files as in the record")
+    return Checked(VERIFIED, what, f"{len(files)} files as in the record")
 
 
 def _title(content: Mapping[str, Any]) -> str:
     return "the model card" if content["predicateType"] == CARD else f"record {content['predicate']['stage']}"
 
 
-def _record(key: str, record: Mapping[str, Any]) -> Iterator[Checked]:
-    yield compared(f"record {record['stage']}", key, hashlib.sha256(bytes_of(record)).hexdigest(), "the bundle")
+def _record(key: str, record: Record) -> Iterator[Checked]:
+    yield compared(f"record {record.stage}", key, record.sha256, "the bundle")
     yield from check_itself(record)
 
 
-def _chain(content: Mapping[str, Any], records: list[dict[str, Any]]) -> Iterator[Checked]:
+def _chain(content: Mapping[str, Any], records: list[Record]) -> Iterator[Checked]:
     """Every input of every stage is what another statement says was made; the first is the model itself."""
-    made = {digest for record in records for digest in produced(record).values()}
-    yield compared("model", content["model"], records[0]["outputs"].get(EXPORTED) if records else None, "the bundle")
+    made = {digest for record in records for digest in record.produced().values()}
+    yield compared("model", content["model"], records[0].outputs.get(EXPORTED) if records else None, "the bundle")
     for record in records:
-        lacking = [path for path, digest in record["inputs"].items() if digest not in made]
-        if record["stage"] != "ingest":
+        lacking = [path for path, digest in record.inputs.items() if digest not in made]
+        if record.stage != "ingest":
             status, reason = (BROKEN, f"nobody made {', '.join(lacking)}") if lacking else (VERIFIED, "each was made")
-            yield Checked(status, f"inputs of {record['stage']}", reason)
+            yield Checked(status, f"inputs of {record.stage}", reason)
 
 
-def _evidence(content: Mapping[str, Any], records: list[dict[str, Any]]) -> Iterator[Checked]:
-    known = {path: sha for record in reversed(records) for path, sha in record["files"].items()}
+def _evidence(content: Mapping[str, Any], records: list[Record]) -> Iterator[Checked]:
+    known = {path: sha for record in reversed(records) for path, sha in record.files.items()}
     for path, text in content["files"].items():
         if path == DECLARATION:  # a person's word, which no record holds: the card repeats it, and is signed
             continue
         yield compared(f"evidence {path}", known.get(path), hashlib.sha256(text.encode()).hexdigest(), "the record")
 
 
-def _card(content: Mapping[str, Any], records: list[dict[str, Any]], card: Mapping[str, Any]) -> Checked:
-    by_stage = {record["stage"]: record for record in reversed(records)}
+def _card(content: Mapping[str, Any], records: list[Record], card: Mapping[str, Any]) -> Checked:
+    by_stage = {record.stage: record for record in reversed(records)}
     same = json.loads(canonical(fields(by_stage, content["files"]))) == card["predicate"]
     counts = {
         known: sum(row["known"] == known for row in card["predicate"]) for known in ("measured", "declared", "missing")

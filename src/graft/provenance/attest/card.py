@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from graft.foundation.errors import GraftError
+from graft.provenance.records import Record
 from graft.provenance.stages import CLASS_MAP, EXPORTED_SCORES, FINDINGS, PARITY, PRETRAINED_CARD
 
 MEASURED, DECLARED, MISSING = "measured", "declared", "missing"
@@ -53,7 +54,7 @@ def declared(text: str) -> Declared:
         raise GraftError.of_all(f"{DECLARATION} breaks the rules", problems, remedy=remedy) from None
 
 
-def fields(records: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> list[Field]:
+def fields(records: Mapping[str, Record], files: Mapping[str, str]) -> list[Field]:
     """The card, in order.
 
     Args:
@@ -73,24 +74,24 @@ def fields(records: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -
 Row = tuple[str, Any, str, str]
 
 
-def _model(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
-    params = records.get("fine-tune", {}).get("params", {})
+def _model(records: Mapping[str, Record]) -> Iterator[Row]:
+    params = records.get("fine-tune", Record.empty("fine-tune")).params
     yield _declared("task", params.get("task"), "params.yaml")
     yield _declared("architecture", params.get("model"), "params.yaml")
     yield _declared("strategy", params.get("fine_tune", {}).get("strategy"), "params.yaml")
 
 
-def _data(records: Mapping[str, Mapping[str, Any]], read: Mapping[str, Any]) -> Iterator[Row]:
-    classes, ingest = read.get(CLASS_MAP, {}), records.get("ingest", {})
+def _data(records: Mapping[str, Record], read: Mapping[str, Any]) -> Iterator[Row]:
+    classes, ingest = read.get(CLASS_MAP, {}), records.get("ingest", Record.empty("ingest"))
     yield _declared("classes", classes.get("names"), CLASS_MAP)
     yield _declared("source of the images", classes.get("source"), CLASS_MAP)
     yield _declared("synthetic images", classes.get("synthetic"), CLASS_MAP)
     licence = classes.get("licence")
     yield _declared("licence of the images", None if licence == "unknown" else licence, CLASS_MAP)
-    yield _declared("delivery", ingest.get("params", {}).get("ingest", {}).get("batch"), "params.yaml")
+    yield _declared("delivery", ingest.params.get("ingest", {}).get("batch"), "params.yaml")
     for split in ("train", "val", "test"):
-        yield _measured(f"{split} images", ingest.get("metrics", {}).get(f"num_{split}"), "record of ingest")
-    critical = records.get("validate", {}).get("metrics", {}).get("num_critical_broken")
+        yield _measured(f"{split} images", ingest.metrics.get(f"num_{split}"), "record of ingest")
+    critical = records.get("validate", Record.empty("validate")).metrics.get("num_critical_broken")
     yield _measured("critical expectations broken", critical, "record of validate")
 
 
@@ -118,10 +119,10 @@ def _scores(read: Mapping[str, Any]) -> Iterator[Row]:
     yield _measured("predictions equal after export", parity.get("equal_fraction"), PARITY)
 
 
-def _made(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
-    tuned = records.get("fine-tune", {})
-    yield _measured("environment", tuned.get("environment"), "record of fine-tune")
-    yield _measured("commit", tuned.get("git", {}).get("commit"), "record of fine-tune")
+def _made(records: Mapping[str, Record]) -> Iterator[Row]:
+    tuned = records.get("fine-tune", Record.empty("fine-tune"))
+    yield _measured("environment", dict(tuned.environment) or None, "record of fine-tune")
+    yield _measured("commit", tuned.git.commit, "record of fine-tune")
 
 
 def _measured(name: str, value: Any, source: str) -> Row:

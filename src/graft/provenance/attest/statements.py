@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graft.foundation.errors import GraftError
 from graft.provenance import signatures
+from graft.provenance.records import MAPPINGS, Record
 
 STATEMENT, PAYLOAD = "https://in-toto.io/Statement/v1", "application/vnd.in-toto+json"
 RECORD, CARD = "urn:graft:record:1", "urn:graft:model-card:1"
@@ -68,12 +70,12 @@ def opened(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
 
 
 def _is_record(predicate: Any) -> bool:
-    mappings = ("params", "inputs", "code", "environment", "outputs", "files", "metrics")
-    return (
-        isinstance(predicate, Mapping)
-        and {"stage", "fingerprint", "git"} <= set(predicate)
-        and all(isinstance(predicate.get(name), Mapping) for name in mappings)
-    )
+    """Tell whether a predicate is a whole record; only `files` may be lacking, as in records of the first release."""
+    needed = {"stage", "fingerprint", "git", *MAPPINGS} - {"files"}
+    try:
+        return needed <= set(Record.from_content(predicate).content)
+    except GraftError:
+        return False
 
 
 def signer_of(envelope: Mapping[str, Any], payload: bytes, signers: Path) -> str | None:

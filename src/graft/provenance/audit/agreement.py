@@ -10,11 +10,12 @@ from graft.provenance.audit.capability import offered
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, few
 from graft.provenance.audit.operations import operations
 from graft.provenance.audit.record_files import file_of
+from graft.provenance.records import Record
 from graft.provenance.stages import FINE_TUNING, WEIGHTS, is_within
 
 LARGEST_SCORE_DIFFERENCE = 0.02  # of scores between 0 and 1, where a training came out numerically different
 WHAT = "rebuild"
-Records = dict[str, dict[str, Any]]
+Records = dict[str, Record]  # by stage
 
 
 def levels(records: Records, again: Records, checkout: Path) -> Iterator[Checked]:
@@ -30,14 +31,14 @@ def levels(records: Records, again: Records, checkout: Path) -> Iterator[Checked
     """
     differing: dict[str, list[str]] = {}
     for stage, record in records.items():
-        if files := _differing(record["files"], again[stage]["files"]):
+        if files := _differing(record.files, again[stage].files):
             differing[stage] = files
             yield Checked(MISSING, f"rebuilt {stage}", f"other bytes: {few(files)}")
         else:
             yield Checked(VERIFIED, f"rebuilt {stage}", "bitwise")
     if not differing:
         yield Checked(VERIFIED, WHAT, "bitwise: every file of every stage has the same bytes")
-    judged = [stage for stage in differing if records[stage]["inputs"] == again[stage]["inputs"]]
+    judged = [stage for stage in differing if records[stage].inputs == again[stage].inputs]
     for stage in judged or list(differing)[:1]:
         if stage == "fine-tune":
             yield operations(checkout)
@@ -58,7 +59,7 @@ def _is_trained(files: Sequence[str]) -> bool:
     return bool(weights) and all(name in weights or is_within(name, FINE_TUNING) for name in files)
 
 
-def _not(stage: str, files: Sequence[str], record: Mapping[str, Any]) -> Checked:
+def _not(stage: str, files: Sequence[str], record: Record) -> Checked:
     said = f"not: {stage} gives other bytes of {few(files)}, though all that it read is the same"
     machine = [link.reason for link in offered({stage: record})]
     if machine:
@@ -70,7 +71,7 @@ def _numerical(records: Records, again: Records, checkout: Path) -> Checked:
     """The verdict on a training that gave other weights."""
     from safetensors.numpy import load_file
 
-    before, now = records["evaluate"]["metrics"], again["evaluate"]["metrics"]
+    before, now = records["evaluate"].metrics, again["evaluate"].metrics
     if before.keys() != now.keys():
         other = ", ".join(sorted(before.keys() ^ now.keys()))
         return Checked(BROKEN, WHAT, f"not: fine-tune differs, and other scores are measured ({other})")

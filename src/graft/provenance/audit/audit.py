@@ -66,7 +66,7 @@ def _recorded(index: Index, folder: Path) -> Chain | None:
         return None
     record = sha256_of(file)
     known = index.record(record)
-    digest = known["outputs"].get(EXPORTED) if known else None
+    digest = known.outputs.get(EXPORTED) if known else None
     return chain_to(index, digest or digest_of(folder), record)
 
 
@@ -97,6 +97,7 @@ def _store(index: Index, chain: Chain, model: str) -> Iterator[Checked]:
 def _names(index: Index, chain: Chain, model: str) -> list[str]:
     """The registered models that hold this one, or should: after its task, as publishing names them."""
     names = {version["name"] for version in chain.versions}
-    task = ((index.record(chain.first.key) or {}).get("params") or {}).get("task")
+    record = index.record(chain.first.key)
+    task = record.params.get("task") if record else None
     names |= {f"graft-{task}"} if task else set()
     return sorted(names | ({address(model)[0]} if model.startswith("models:/") else set()))

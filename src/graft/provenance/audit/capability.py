@@ -5,20 +5,20 @@ from __future__ import annotations
 import platform
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from graft.foundation.content import sha256_of
 from graft.foundation.machine import nvidia_driver
 from graft.foundation.workers import num_usable_cores
 from graft.provenance.audit.commits import LOCK
 from graft.provenance.audit.link import MISSING, Checked
+from graft.provenance.records import Record
 
 
-def offered(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Checked]:
+def offered(records: Mapping[str, Record]) -> Iterator[Checked]:
     """What this machine has otherwise than the one that made the model."""
     lock = sha256_of(Path(LOCK)) if Path(LOCK).is_file() else None
     for stage, record in records.items():
-        then = record["environment"]
+        then = record.environment
         here = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
         other = [
             f"{name} {then[name]} (here {value})" for name, value in here.items() if then.get(name) not in (None, value)
@@ -30,7 +30,7 @@ def offered(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Checked]:
             other.append(f"driver {then['driver']} (here {nvidia_driver()})")
         if (then.get("num_threads") or 0) > num_usable_cores():
             other.append(f"{then['num_threads']} threads (here {num_usable_cores()} cores)")
-        if record["params"].get("runtime", {}).get("deterministic") is False:
+        if record.params.get("runtime", {}).get("deterministic") is False:
             other.append("runtime.deterministic was false: torch was free to choose operations that are not")
         if other:
             yield Checked(MISSING, f"machine of {stage}", f"not offered here: {'; '.join(other)}")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from graft.foundation.content import digest_of_listing
 from graft.foundation.git import git_output, git_text, start_object_reader
@@ -15,6 +15,7 @@ from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
 from graft.provenance.promotion.commit_check import LOCK, PARAMS, WATCHED, differing_params
+from graft.provenance.records import Record
 
 if TYPE_CHECKING:
     import subprocess
@@ -122,25 +123,25 @@ def check_commits(index: Index, chain: Chain) -> Iterator[Checked]:
     records = [record for step in chain.steps.values() if (record := index.record(step.key))]
     try:
         for record in records:
-            yield _check_step(objects, record["stage"], record)
+            yield _check_step(objects, record)
         yield from check_lock(records, partial(_pipeline_at, objects))
     finally:
         objects.close()
 
 
-def differences(objects: Objects, commit: str, record: Mapping[str, Any]) -> list[str]:
+def differences(objects: Objects, commit: str, record: Record) -> list[str]:
     """What a commit holds otherwise than a record says: code, parameters, the lock of the environment.
 
     Raises:
         Damaged: An object of git is not what its name says.
     """
     root = objects.root_of(commit)
-    found = [path for path, digest in record["code"].items() if objects.digest(root, path.rstrip("/")) != digest]
-    lock = record["environment"].get("lock")
+    found = [path for path, digest in record.code.items() if objects.digest(root, path.rstrip("/")) != digest]
+    lock = record.lock
     found += [LOCK] if lock is not None and objects.digest(root, LOCK) != lock else []
     params = objects.find(root, PARAMS)
     text = objects.read(params[1], "blob") if params else b""
-    return found + [f"{PARAMS} ({key})" for key in differing_params(text, record["params"])]
+    return found + [f"{PARAMS} ({key})" for key in differing_params(text, record.params)]
 
 
 def newest_commits() -> list[str]:
@@ -158,8 +159,8 @@ def _pipeline_at(objects: Objects, commit: str | None) -> str | None:
         return None
 
 
-def _check_step(objects: Objects, stage: str, record: Mapping[str, Any]) -> Checked:
-    commit, what = record["git"]["commit"], f"code and params of {stage}"
+def _check_step(objects: Objects, record: Record) -> Checked:
+    commit, what = record.git.commit, f"code and params of {record.stage}"
     if commit is not None and not _is_here(commit) and _is_loose(commit):
         return Checked(BROKEN, what, f"in git's own store, commit {commit[:12]} cannot be read")
     if commit is None or not _is_here(commit):
@@ -168,7 +169,7 @@ def _check_step(objects: Objects, stage: str, record: Mapping[str, Any]) -> Chec
         wrong = differences(objects, commit, record)
         if not wrong:
             return Checked(VERIFIED, what, f"commit {commit[:12]} holds them")
-        if record["git"]["holds_code_and_params"]:
+        if record.git.holds_code_and_params:
             return Checked(BROKEN, what, f"commit {commit[:12]} holds other bytes of {', '.join(wrong[:5])}")
         later = next((other for other in newest_commits() if not differences(objects, other, record)), None)
     except Damaged as damage:

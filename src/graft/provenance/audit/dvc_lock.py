@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import posixpath
 import re
@@ -14,8 +13,8 @@ from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.provenance.audit.dvc_cache import Kept, facts_in_workspace, md5_in_workspace, stages_in
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked
-from graft.provenance.audit.record_files import bytes_of, md5_of
 from graft.provenance.promotion.commit_check import PARAMS, differing_params
+from graft.provenance.records import Record
 from graft.provenance.repair import LOCK_FILE
 from graft.provenance.stages import record_path
 
@@ -24,9 +23,7 @@ KEYS = {"cmd", "deps", "params", "outs"}
 FACTS = ("hash", "md5", "size", "nfiles")
 
 
-def check_lock(
-    records: Sequence[Mapping[str, Any]], pipeline_at: Callable[[str | None], str | None]
-) -> Iterator[Checked]:
+def check_lock(records: Sequence[Record], pipeline_at: Callable[[str | None], str | None]) -> Iterator[Checked]:
     """Every stage whose entry in the lock file is that of a record.
 
     Args:
@@ -37,28 +34,27 @@ def check_lock(
         return
     here = Path(PIPELINE).read_text(encoding="utf-8") if Path(PIPELINE).is_file() else ""
     locked = stages_in(LOCK_FILE.read_text(encoding="utf-8", errors="replace"))
-    if strange := sorted(set(map(str, locked)) - set(stages_in(here)) - {record["stage"] for record in records}):
+    if strange := sorted(set(map(str, locked)) - set(stages_in(here)) - {record.stage for record in records}):
         yield Checked(BROKEN, str(LOCK_FILE), f"speaks of {', '.join(strange)}, which is no stage")
     kept = Kept()
     for record in records:
-        stage = record["stage"]
-        if _is_of(kept, stage, record):
+        stage = record.stage
+        if _is_of(kept, record):
             entry = locked.get(stage, {})
-            problems = list(_problems(entry, stage, record, kept)) if _is_entry(entry) else ["is no entry of a stage"]
+            problems = list(_problems(entry, record, kept)) if _is_entry(entry) else ["is no entry of a stage"]
             reason = (
                 f"not what was recorded: {', '.join(problems)}" if problems else "params, deps and sizes as recorded"
             )
             yield Checked(BROKEN if problems else VERIFIED, f"{LOCK_FILE}, {stage}", reason)
             if not problems:
-                then = pipeline_at(record["git"]["commit"])
-                yield _check_command(stage, entry["cmd"], record["params"], here, then)
+                then = pipeline_at(record.git.commit)
+                yield _check_command(record, entry["cmd"], here, then)
 
 
-def _is_of(kept: Kept, stage: str, record: Mapping[str, Any]) -> bool:
+def _is_of(kept: Kept, record: Record) -> bool:
     """Whether the lock file or the workspace holds this very record: else both speak of another model."""
-    path = record_path(stage)
-    md5 = md5_of(record)
-    return md5 in (kept.locked.get(stage, {}).get(path.as_posix()), md5_in_workspace(path))
+    path = record_path(record.stage)
+    return record.md5 in (kept.locked.get(record.stage, {}).get(path.as_posix()), md5_in_workspace(path))
 
 
 def _is_entry(entry: Any) -> bool:
@@ -68,13 +64,13 @@ def _is_entry(entry: Any) -> bool:
     )
 
 
-def _problems(entry: Mapping[str, Any], stage: str, record: Mapping[str, Any], kept: Kept) -> Iterator[str]:
+def _problems(entry: Mapping[str, Any], record: Record, kept: Kept) -> Iterator[str]:
     """Everything in the entry that does not follow from the record, the workspace or the cache."""
     yield from sorted(set(map(str, entry)) ^ KEYS)
-    yield from _params(entry.get("params"), record["params"])
-    own = record_path(stage).as_posix()
-    written = {**record["outputs"], own: hashlib.sha256(bytes_of(record)).hexdigest()}
-    for kind, expected in (("deps", {**record["inputs"], **record["code"]}), ("outs", written)):
+    yield from _params(entry.get("params"), record.params)
+    own = record_path(record.stage).as_posix()
+    written = {**record.outputs, own: record.sha256}
+    for kind, expected in (("deps", {**record.inputs, **record.code}), ("outs", written)):
         recorded = {posixpath.normpath(path): digest for path, digest in expected.items()}
         named = {str(each["path"]): each for each in entry[kind]}
         yield from (f"{kind}: {path}" for path in sorted(set(named) ^ set(recorded)))
@@ -92,16 +88,14 @@ def _params(locked: Any, recorded: Mapping[str, Any]) -> list[str]:
     return [f"params {key}" for key in (*sorted(extra), *differing_params(json.dumps(written).encode(), recorded))]
 
 
-def _facts(
-    path: Path, digest: str, named: Mapping[str, Any], record: Mapping[str, Any], kept: Kept
-) -> dict[str, Any] | None:
+def _facts(path: Path, digest: str, named: Mapping[str, Any], record: Record, kept: Kept) -> dict[str, Any] | None:
     """What the entry of a path must say, from the bytes that were recorded; None where they are not here."""
     found = facts_in_workspace(path)
     if found is not None and found["md5"] == named.get("md5"):
         return {"hash": "md5", **found}
     if found is not None and digest_of(path) == digest and not kept.ignores(path):
         return {"hash": "md5", **found}
-    files = [name for name in record["files"] if name.startswith(f"{path.as_posix()}/")]
+    files = [name for name in record.files if name.startswith(f"{path.as_posix()}/")]
     try:
         cached = kept.paths({path.as_posix(): str(named.get("md5"))}, path.as_posix())
     except GraftError:  # the list of its files was changed, which is told of the output itself
@@ -112,10 +106,10 @@ def _facts(
     return None
 
 
-def _check_command(stage: str, command: Any, params: Mapping[str, Any], here: str, then: str | None) -> Checked:
+def _check_command(record: Record, command: Any, here: str, then: str | None) -> Checked:
     """The command against `dvc.yaml` as it was committed and as it stands here."""
-    what = f"{LOCK_FILE}, {stage}, cmd"
-    known = [_command(text or "", stage, params) for text in (then, here)]
+    what = f"{LOCK_FILE}, {record.stage}, cmd"
+    known = [_command(text or "", record.stage, record.params) for text in (then, here)]
     if command in known:
         return Checked(VERIFIED, what, f"as {PIPELINE} has it")
     if known[0] is not None and known[0] == known[1]:

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from graft.foundation.choices import resolve
 from graft.foundation.class_map import ClassMap
@@ -19,6 +19,7 @@ from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, few
 from graft.provenance.audit.record_files import file_of
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
+from graft.provenance.records import Record
 from graft.provenance.stages import CLASS_MAP, MANIFEST
 
 if TYPE_CHECKING:
@@ -29,12 +30,12 @@ if TYPE_CHECKING:
 def check_raw(index: Index, chain: Chain) -> Iterator[Checked]:
     """Every folder of raw files; where its digest is another, each sample is read again."""
     records = [record for step in chain.of_stage("ingest") if (record := index.record(step.key))]
-    inputs = {(path, digest): record for record in records for path, digest in record["inputs"].items()}
+    inputs = {(path, digest): record for record in records for path, digest in record.inputs.items()}
     for (path, digest), record in inputs.items():
         yield from _check_root(index, Path(path), digest, record)
 
 
-def _check_root(index: Index, root: Path, digest: str, record: Mapping[str, Any]) -> Iterator[Checked]:
+def _check_root(index: Index, root: Path, digest: str, record: Record) -> Iterator[Checked]:
     what = f"raw files {root}"
     if not root.exists():
         yield Checked(MISSING, what, "not on this machine")
@@ -81,7 +82,7 @@ class Noted:
     why_not: str | None
 
 
-def _noted(record: Mapping[str, Any]) -> Noted:
+def _noted(record: Record) -> Noted:
     manifest, class_map = file_of(record, MANIFEST), file_of(record, CLASS_MAP)
     if manifest is None or class_map is None:
         return Noted({}, "the manifest of ingest is neither in the workspace nor in DVC's cache")
@@ -90,7 +91,7 @@ def _noted(record: Mapping[str, Any]) -> Noted:
     names = ClassMap.read(class_map).names
     rows = pq.read_table(manifest, columns=["id", "image_sha256", "mask_sha256", "label"]).to_pylist()
     samples = {row["id"]: Sample(row["image_sha256"], row["mask_sha256"], _name(names, row["label"])) for row in rows}
-    code = {**record["code"], LOCK: record["environment"].get("lock")}
+    code = {**record.code, LOCK: record.lock}
     other = [path for path, digest in code.items() if digest and not _holds(Path(path), digest)]
     return Noted(samples, f"ingest has another {few(other)} now, and may write them otherwise" if other else None)
 
@@ -99,19 +100,19 @@ def _holds(path: Path, digest: str) -> bool:
     return path.exists() and digest_of(path) == digest
 
 
-def _listing(root: Path, record: Mapping[str, Any]) -> Listing:
+def _listing(root: Path, record: Record) -> Listing:
     """What the source finds in the folder now."""
     from graft.data.formats import FORMATS
 
-    params = record["params"]
+    params = record.params
     source = resolve(FORMATS, params["ingest"]["source"], where="ingest.source of the record")
     return source(params["task"], params["seed"], root)
 
 
-def _changed(index: Index, now: Listing, noted: Noted, record: Mapping[str, Any]) -> Iterator[str]:
+def _changed(index: Index, now: Listing, noted: Noted, record: Record) -> Iterator[str]:
     """Images, masks and labels that are not what was noted; those that a program draws are no files."""
     entries = [entry for entry in now.entries if isinstance(entry.image, str)]
-    read = Reread(now.read, now.translation, record["params"]["ingest"]["max_pixels"])
+    read = Reread(now.read, now.translation, record.params["ingest"]["max_pixels"])
     digests = map_in_order(read, entries, num_items=len(entries))
     shown = progress(digests, "Comparing raw files", total=len(entries), unit="image")
     for entry, (image, mask) in zip(entries, shown, strict=True):

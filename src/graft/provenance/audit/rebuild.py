@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from graft.foundation.content import digest_of, read_json
+from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.foundation.git import git_failure
 from graft.foundation.progress import say
@@ -21,6 +21,7 @@ from graft.provenance.audit.commits import MOST_COMMITS, Damaged, Objects, diffe
 from graft.provenance.audit.link import MISSING, Checked
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
+from graft.provenance.records import Record
 from graft.provenance.stages import STAGES, record_path
 from graft.provenance.tracking import mlflow_store
 
@@ -52,7 +53,7 @@ def _again(records: Records) -> Iterator[Checked]:
         bring(paths, checkout)
         say(f"graft audit: rebuilding commit {commit[:12]} in {checkout}")
         _repro(checkout)
-        again = {stage: read_json(checkout / record_path(stage)) for stage in records}
+        again = {stage: Record.read(checkout / record_path(stage)) for stage in records}
         yield from levels(records, again, checkout)
 
 
@@ -63,15 +64,15 @@ def own_records(index: Index, chain: Chain) -> Records:
         nearest += [link.to for link in chain.steps[key].links if link.to not in nearest]
     found: Records = {}
     for record in filter(None, map(index.record, nearest)):
-        found.setdefault(record["stage"], record)
+        found.setdefault(record.stage, record)
     return {stage: found[stage] for stage in STAGES if stage in found}
 
 
 def read_from_outside(records: Records) -> dict[str, str]:
     """What the pipeline reads and no commit may hold: raw files, and a file of weights; the digest of each path."""
-    source = records["pretrain-load"]["params"]["pretrain_load"]["source"]
+    source = records["pretrain-load"].params["pretrain_load"]["source"]
     weights = {source["path"]: source["sha256"].lower()} if source["name"] == "file" else {}
-    return {**records["ingest"]["inputs"], **weights}
+    return {**records["ingest"].inputs, **weights}
 
 
 def place_for_checkout(folder: Path, paths: Mapping[str, str]) -> Path:
@@ -89,7 +90,7 @@ def commit_of(records: Records) -> str:
         GraftError: None does.
     """
     objects, problems = Objects(), []
-    recorded = dict.fromkeys(commit for record in records.values() if (commit := record["git"]["commit"]))
+    recorded = dict.fromkeys(commit for record in records.values() if (commit := record.git.commit))
     try:
         for commit in dict.fromkeys([*recorded, *newest_commits()]):
             problem = _lacking(objects, commit, records)

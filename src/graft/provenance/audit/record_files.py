@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
@@ -16,7 +13,7 @@ from graft.provenance.audit.dvc_cache import Kept, md5_in_workspace
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step
-from graft.provenance.records import fingerprint
+from graft.provenance.records import Record
 from graft.provenance.repair import LOCK_FILE, is_whole
 from graft.provenance.stages import record_path
 
@@ -41,25 +38,14 @@ def check_sources(index: Index, chain: Chain) -> Iterator[Checked]:
         yield _check_source(index, chain, step)
 
 
-def file_of(record: Mapping[str, Any], name: str) -> Path | None:
+def file_of(record: Record, name: str) -> Path | None:
     """A file that a record names, as it was written, from the workspace or DVC's cache; None where it is gone."""
-    if Path(name).is_file() and digest_of(Path(name)) == record["files"].get(name):
+    if Path(name).is_file() and digest_of(Path(name)) == record.files.get(name):
         return Path(name)
-    kept, output = Kept(), next(output for output in record["outputs"] if name.startswith(f"{output}/"))
-    outs = kept.outs_with(record["stage"], md5_of(record))
+    kept, output = Kept(), next(output for output in record.outputs if name.startswith(f"{output}/"))
+    outs = kept.outs_with(record.stage, record.md5)
     file = kept.paths(outs or {}, output).get(name)
-    return file if file is not None and digest_of(file) == record["files"].get(name) else None
-
-
-def bytes_of(record: Mapping[str, Any]) -> bytes:
-    """A record as it stands in its file: the same content is the same bytes."""
-    text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode()
-
-
-def md5_of(record: Mapping[str, Any]) -> str:
-    """What DVC calls the file of a record."""
-    return hashlib.md5(bytes_of(record), usedforsecurity=False).hexdigest()
+    return file if file is not None and digest_of(file) == record.files.get(name) else None
 
 
 def _changed_records(kept: Kept) -> Iterator[Checked]:
@@ -71,48 +57,45 @@ def _changed_records(kept: Kept) -> Iterator[Checked]:
             yield Checked(BROKEN, str(path), f"is not the file {LOCK_FILE} speaks of")
 
 
-def _check_step(step: Step, record: dict[str, Any], kept: Kept) -> Iterator[Checked]:
-    stage, data = step.stage, bytes_of(record)
-    path = record_path(stage)
-    md5 = md5_of(record)
-    yield compared(f"record {stage}", step.key, hashlib.sha256(data).hexdigest(), "the link to it")
+def _check_step(step: Step, record: Record, kept: Kept) -> Iterator[Checked]:
+    path = record_path(record.stage)
+    yield compared(f"record {record.stage}", step.key, record.sha256, "the link to it")
     yield from check_itself(record)
-    here = path.is_file() and path.read_bytes() == data
-    if here or kept.locked.get(stage, {}).get(path.as_posix()) == md5:
-        yield from _check_workspace(stage, record, path, here, kept, md5)
+    here = path.is_file() and path.read_bytes() == record.as_bytes()
+    if here or kept.locked.get(record.stage, {}).get(path.as_posix()) == record.md5:
+        yield from _check_workspace(record, path, here, kept)
     else:
-        outs = kept.outs_with(stage, md5)
-        for output in record["outputs"]:
+        outs = kept.outs_with(record.stage, record.md5)
+        for output in record.outputs:
             yield from _check_kept(record, output, outs, kept)
 
 
-def check_itself(record: Mapping[str, Any]) -> Iterator[Checked]:
+def check_itself(record: Record) -> Iterator[Checked]:
     """Whether the digests in a record follow from each other."""
-    stage = record["stage"]
-    facts = [record[name] for name in ("params", "inputs", "code", "environment")]
-    yield compared(f"record {stage}, fingerprint", record["fingerprint"], fingerprint(stage, *facts), "the record")
-    for output, digest in record["outputs"].items():
-        files = _inside(record["files"], output)
-        found = digest_of_listing({name.removeprefix(f"{output}/"): sha for name, sha in files.items()})
-        yield compared(f"record {stage}, digest of {output}", digest, found, "the record")
+    what = f"record {record.stage}"
+    yield compared(f"{what}, fingerprint", record.fingerprint, record.expected_fingerprint(), "the record")
+    if "files" not in record.content:
+        yield Checked(MISSING, f"{what}, files", "it lists none, as records of the first release did not")
+        return
+    for output, digest in record.outputs.items():
+        found = digest_of_listing(record.names_in(output))
+        yield compared(f"{what}, digest of {output}", digest, found, "the record")
 
 
-def _check_workspace(
-    stage: str, record: Mapping[str, Any], path: Path, here: bool, kept: Kept, md5: str
-) -> Iterator[Checked]:
-    locked = kept.locked.get(stage, {})
+def _check_workspace(record: Record, path: Path, here: bool, kept: Kept) -> Iterator[Checked]:
+    stage, locked = record.stage, kept.locked.get(record.stage, {})
     if here:
         yield Checked(VERIFIED, str(path), "as recorded")
     else:
         status = BROKEN if path.is_file() else MISSING
         yield Checked(status, str(path), "is not the record that dvc.lock and the chain speak of")
-    for output in record["outputs"]:
+    for output in record.outputs:
         if Path(output).exists():
-            yield compared_files(output, _inside(record["files"], output), _found(output), "workspace")
+            yield compared_files(output, record.files_in(output), _found(output), "workspace")
             yield _against_lock(stage, output, locked.get(output), md5_in_workspace(Path(output)))
         else:
             yield from _check_kept(record, output, locked, kept)
-    yield _against_lock(stage, path.as_posix(), locked.get(path.as_posix()), md5)
+    yield _against_lock(stage, path.as_posix(), locked.get(path.as_posix()), record.md5)
 
 
 def _against_lock(stage: str, path: str, locked: str | None, found: str | None) -> Checked:
@@ -122,16 +105,14 @@ def _against_lock(stage: str, path: str, locked: str | None, found: str | None) 
     return compared(what, found, locked, "its content")
 
 
-def _check_kept(
-    record: Mapping[str, Any], output: str, outs: Mapping[str, str] | None, kept: Kept
-) -> Iterator[Checked]:
+def _check_kept(record: Record, output: str, outs: Mapping[str, str] | None, kept: Kept) -> Iterator[Checked]:
     """An output that the workspace does not have as recorded, from DVC's cache or its remote."""
     try:
         found = None if outs is None else kept.files(outs, output)
     except GraftError as error:
         yield Checked(BROKEN, output, f"{error.what} (DVC cache)")
         return
-    expected = _inside(record["files"], output)
+    expected = record.files_in(output)
     lacking = sorted(set(expected) - set(found or {}))
     if found is None or lacking:
         reason = "not in the workspace as recorded, and neither DVC's cache nor its remote has it"
@@ -149,8 +130,8 @@ def _check_source(index: Index, chain: Chain, step: Step) -> Checked:
     if expected is None:
         return Checked(MISSING, what, "the card of the weights, which names their file, is not here")
     loads = [load for load in chain.of_stage("pretrain-load") if any(link.to == step.key for link in load.links)]
-    params = [index.record(load.key)["params"] for load in loads]  # type: ignore[index]
-    named = [value for each in params for value in each["pretrain_load"]["source"].values() if isinstance(value, str)]
+    sources = [record.params["pretrain_load"]["source"] for load in loads if (record := index.record(load.key))]
+    named = [value for source in sources for value in source.values() if isinstance(value, str)]
     bundled = CODE / "models/weights"
     for file in (*map(Path, named), *sorted(bundled.rglob("*.safetensors"))):
         if file.is_file() and os.access(file, os.R_OK):
@@ -160,10 +141,6 @@ def _check_source(index: Index, chain: Chain, step: Step) -> Checked:
             if file in map(Path, named):
                 return Checked(BROKEN, what, f"{file} is not the file of the card ({expected[:12]})")
     return Checked(MISSING, what, f"the file is not kept here; the card says sha256 {expected[:12]}")
-
-
-def _inside(files: Mapping[str, str], output: str) -> dict[str, str]:
-    return {name: sha for name, sha in files.items() if name.startswith(f"{output}/") or name == output}
 
 
 def _found(output: str) -> dict[str, str]:

@@ -12,7 +12,8 @@ from graft.foundation.errors import GraftError
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step
-from graft.provenance.stages import EXPORTED, STAGES, is_within
+from graft.provenance.records import Record
+from graft.provenance.stages import EXPORTED, STAGES
 from graft.provenance.tracking import mlflow_store, model_versions
 from graft.provenance.tracking.publish import params_of, tags_of
 from graft.provenance.tracking.registry import versions_of
@@ -34,7 +35,7 @@ def check_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]
         yield Checked(MISSING, "registered version", "this model is not registered; graft publish registers it")
     for version in versions:
         key = _record_of(index, chain, version)
-        yield from _check_version(client, version, key, index.record(key) or {})
+        yield from _check_version(client, version, key, index.record(key) or Record.empty("export"))
 
 
 def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
@@ -64,19 +65,18 @@ def _renamed(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> I
 def _record_of(index: Index, chain: Chain, version: Mapping[str, Any]) -> str:
     """The record that a version was registered from, where it made these files too; else that of the chain."""
     record = index.record(version["record"] or "")
-    made = record is not None and record["outputs"].get(EXPORTED) == chain.model
+    made = record is not None and record.outputs.get(EXPORTED) == chain.model
     return version["record"] if made else chain.first.key
 
 
-def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Mapping[str, Any]) -> Iterator[Checked]:
+def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Record) -> Iterator[Checked]:
     uri = f"models:/{version['name']}/{version['number']}"
     tags = client.get_model_version(version["name"], str(version["number"])).tags
-    model = record.get("outputs", {}).get(EXPORTED)
     expected = {
-        mlflow_store.MODEL_DIGEST: model,
+        mlflow_store.MODEL_DIGEST: record.outputs.get(EXPORTED),
         mlflow_store.RECORD: key,
-        mlflow_store.FINGERPRINT: record.get("fingerprint"),
-        "mlflow.source.git.commit": str(record.get("git", {}).get("commit")),
+        mlflow_store.FINGERPRINT: record.fingerprint or None,
+        "mlflow.source.git.commit": str(record.git.commit),
     }
     for name, value in expected.items():
         yield compared(f"{uri}, tag {name}", value, tags.get(name, "nothing"), "the record")
@@ -92,14 +92,12 @@ def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Ma
         )
 
 
-def _check_served(uri: str, record: Mapping[str, Any], whole: Path) -> Checked:
-    files = record.get("files", {})
-    expected = {name.removeprefix(f"{EXPORTED}/"): sha for name, sha in files.items() if is_within(name, EXPORTED)}
+def _check_served(uri: str, record: Record, whole: Path) -> Checked:
     found = listing(whole / SERVED)
-    return compared_files(f"{uri}, files in the artifact store", expected, found, "artifact store")
+    return compared_files(f"{uri}, files in the artifact store", record.names_in(EXPORTED), found, "artifact store")
 
 
-def _check_runs_of(client: Any, step: Step, record: Mapping[str, Any]) -> Iterator[Checked]:
+def _check_runs_of(client: Any, step: Step, record: Record) -> Iterator[Checked]:
     runs = list(_runs_of(client, step, record))
     if not runs:
         yield Checked(MISSING, f"run of {step.stage}", "none has this record; graft publish makes it")
@@ -107,7 +105,7 @@ def _check_runs_of(client: Any, step: Step, record: Mapping[str, Any]) -> Iterat
         what = f"run {run.info.run_id[:8]} of {step.stage}"
         yield _as_recorded(f"{what}, tags", _expected_tags(step, record), run.data.tags)
         yield _as_recorded(f"{what}, params", mlflow_store.loggable(params_of(record)), run.data.params)
-        yield _as_recorded(f"{what}, metrics", record["metrics"], run.data.metrics)
+        yield _as_recorded(f"{what}, metrics", record.metrics, run.data.metrics)
         yield from _check_artifacts(client, run, step, record, what)
 
 
@@ -118,13 +116,13 @@ def _as_recorded(what: str, expected: Mapping[str, Any], found: Mapping[str, Any
     return Checked(BROKEN if wrong else VERIFIED, what, reason)
 
 
-def _runs_of(client: Any, step: Step, record: Mapping[str, Any]) -> Iterator[Any]:
+def _runs_of(client: Any, step: Step, record: Record) -> Iterator[Any]:
     """Runs whose tag names the record, and runs of its fingerprint that keep it although their tag names another."""
     named = _search(client, mlflow_store.RECORD, step.key)
     yield from named
     seen = {run.info.run_id for run in named}
     doubles = {f"{mlflow_store.DOUBLE}{run_id}" for run_id in seen}  # put away as publishing does, and not deleted
-    for run in _search(client, mlflow_store.FINGERPRINT, record["fingerprint"]):
+    for run in _search(client, mlflow_store.FINGERPRINT, record.fingerprint):
         if run.data.tags.get(mlflow_store.RECORD) in doubles:
             continue
         if run.info.run_id not in seen and _record_kept(client, run, step.stage) in (None, step.key):
@@ -142,16 +140,16 @@ def _record_kept(client: Any, run: Any, stage: str) -> str | None:
         return None if file is None else sha256_of(file)
 
 
-def _expected_tags(step: Step, record: Mapping[str, Any]) -> dict[str, str]:
+def _expected_tags(step: Step, record: Record) -> dict[str, str]:
     """All but the description, which people may edit."""
     tags = {**tags_of(record), mlflow_store.RECORD: step.key, mlflow_store.COMPLETE: "true"}
     return {mlflow_store.allowed(name): value for name, value in tags.items() if name != mlflow_store.NOTE}
 
 
-def _check_artifacts(client: Any, run: Any, step: Step, record: Mapping[str, Any], what: str) -> Iterator[Checked]:
+def _check_artifacts(client: Any, run: Any, step: Step, record: Record, what: str) -> Iterator[Checked]:
     kept = _record_kept(client, run, step.stage)
     yield compared(f"{what}, record", step.key, kept, "the chain")
-    names = {Path(name).name: record["files"][name] for name in STAGES[step.stage].artifacts if name in record["files"]}
+    names = {Path(name).name: record.files[name] for name in STAGES[step.stage].artifacts if name in record.files}
     with tempfile.TemporaryDirectory() as folder:
         files = {name: mlflow_store.artifact(client, run, name, Path(folder)) for name in names}
         wrong = [name for name, file in files.items() if file is not None and sha256_of(file) != names[name]]

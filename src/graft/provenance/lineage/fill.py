@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -13,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from graft.foundation.content import read_json, sha256_of
+from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress, say
 from graft.provenance.lineage.freshness import BESIDE_RECORD, state_of_store, state_of_workspace
 from graft.provenance.lineage.index import INDEX, Index
+from graft.provenance.records import Record
 from graft.provenance.stages import RECORDS
 
 READ_AT = "server read at"
@@ -67,12 +68,12 @@ def fill_from_workspace(index: Index) -> None:
     for file in sorted(RECORDS.glob("*.json")):
         try:
             digest = index.add_record(file.read_bytes())
-        except (ValueError, KeyError, TypeError, AttributeError):  # damaged: no record, and graft audit says so
+        except GraftError:  # damaged: no record, and graft audit says so
             continue
-        record = index.record(digest) or {}
-        beside = Path(BESIDE_RECORD.get(record["stage"], ""))
-        if beside.is_file() and record["files"].get(beside.as_posix()) == sha256_of(beside):
-            take_beside(index, digest, record["stage"], beside)
+        record = Record.read(file)
+        beside = Path(BESIDE_RECORD.get(record.stage, ""))
+        if beside.is_file() and record.files.get(beside.as_posix()) == sha256_of(beside):
+            take_beside(index, digest, record.stage, beside)
 
 
 def fill_from_server(index: Index) -> None:
@@ -165,10 +166,9 @@ def _take(index: Index, run: Any, data: bytes, beside: Path | None) -> None:
 
     if hashlib.sha256(data).hexdigest() != run.data.tags[mlflow_store.RECORD]:
         return
-    digest, record = index.add_record(data, run.info.run_id), json.loads(data)
-    stage = record["stage"]
-    if beside is not None and sha256_of(beside) == record["files"].get(BESIDE_RECORD.get(stage, "")):
-        take_beside(index, digest, stage, beside)
+    digest, record = index.add_record(data, run.info.run_id), Record.from_bytes(data)
+    if beside is not None and sha256_of(beside) == record.files.get(BESIDE_RECORD.get(record.stage, "")):
+        take_beside(index, digest, record.stage, beside)
 
 
 def _registered(client: Any) -> Iterator[dict[str, Any]]:

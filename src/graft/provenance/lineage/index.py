@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from graft.foundation.content import digest_of_listing
+from graft.provenance.records import Record
 
 INDEX = Path("build/lineage.sqlite")
 SCHEMA_VERSION = 1
@@ -64,14 +64,18 @@ class Index:
         self.database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
 
     def add_record(self, data: bytes, run: str | None = None) -> str:
-        """Takes a record as it stands in its file; returns the digest of the file."""
+        """Takes a record as it stands in its file; returns the digest of the file.
+
+        Raises:
+            GraftError: It is not a record.
+        """
         digest = hashlib.sha256(data).hexdigest()
-        record = json.loads(data)
+        record = Record.from_bytes(data)
         self.database.execute(
-            "INSERT OR IGNORE INTO records VALUES (?, ?, ?)", (digest, record["stage"], json.dumps(record))
+            "INSERT OR IGNORE INTO records VALUES (?, ?, ?)", (digest, record.stage, json.dumps(record.content))
         )
-        self._add_paths("produced", digest, produced(record).items())
-        self._add_paths("consumed", digest, record["inputs"].items())
+        self._add_paths("produced", digest, record.produced().items())
+        self._add_paths("consumed", digest, record.inputs.items())
         if run:
             self.database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (digest, run))
         return digest
@@ -110,10 +114,10 @@ class Index:
     def has_record(self, digest: str) -> bool:
         return self.record(digest) is not None
 
-    def record(self, digest: str) -> dict[str, Any] | None:
-        """The content of a record."""
+    def record(self, digest: str) -> Record | None:
+        """The record of a digest; None where it is not known."""
         content = self._one("SELECT content FROM records WHERE digest = ?", digest)
-        return None if content is None else json.loads(content)
+        return None if content is None else Record.from_content(json.loads(content))
 
     def records(self, stage: str) -> list[str]:
         """The digests of all records of a stage."""
@@ -132,7 +136,8 @@ class Index:
 
     def has_beside(self, record: str) -> bool:
         """Whether the file that says more than a record was taken; True where the stage writes none."""
-        stage = (self.record(record) or {}).get("stage")
+        known = self.record(record)
+        stage = known.stage if known else None
         if stage == "pretrain-load":
             return self.card_of(record) is not None
         if stage == "fine-tune":
@@ -206,23 +211,6 @@ class Index:
         self.database.executemany("INSERT INTO images VALUES (?, ?)", [(n, digest) for digest, n in added.items()])
         self._numbers |= added
         return self._numbers
-
-
-def produced(record: Mapping[str, Any]) -> dict[str, str]:
-    """The digest of every output, every file and every folder in an output, by path: a stage may read a part of one."""
-    made = dict(record["outputs"]) | dict(record["files"])
-    inside: dict[str, dict[str, str]] = {}
-    for file, digest in record["files"].items():
-        for folder in _folders_between(file, record["outputs"]):
-            inside.setdefault(folder, {})[PurePosixPath(file).relative_to(folder).as_posix()] = digest
-    return made | {folder: digest_of_listing(files) for folder, files in inside.items()}
-
-
-def _folders_between(file: str, outputs: Mapping[str, str]) -> Iterator[str]:
-    for folder in PurePosixPath(file).parents:
-        if folder.as_posix() in outputs:
-            return
-        yield folder.as_posix()
 
 
 def _bits(numbers: Iterable[int]) -> bytes:

@@ -184,8 +184,7 @@ def _is_known(index: Index, digest: str) -> bool:
 
 def _saw(index: Index, images: list[int]) -> Iterable[Saw]:
     for training, roles in index.seen_by(images).items():
-        outputs = (index.record(training) or {"outputs": {}})["outputs"]
-        direct = _exports_of(index, outputs.get(FINE_TUNED, ""))
+        direct = _exports_of(index, training)
         for version in _versions_of(index, direct):
             yield from (Saw(version, ROLES.get(role, role), count) for role, count in sorted(roles.items()))
         grown = _after(index, {card for digest in _weights(index, training) for card in index.grown_from(digest)})
@@ -193,16 +192,17 @@ def _saw(index: Index, images: list[int]) -> Iterable[Saw]:
             yield from (Saw(version, f"grown from weights: {ROLES.get(role, role)}", roles[role]) for role in roles)
 
 
-def _exports_of(index: Index, fine_tuned: str) -> set[str]:
-    return {record for record in index.consumers(fine_tuned) if (index.record(record) or {})["stage"] == "export"}
+def _exports_of(index: Index, training: str) -> set[str]:
+    """The records of the exports of a training."""
+    record = index.record(training)
+    readers = index.consumers(record.outputs.get(FINE_TUNED, "")) if record else []
+    return {reader for reader in readers if (found := index.record(reader)) and found.stage == "export"}
 
 
 def _weights(index: Index, training: str) -> set[str]:
     """The digests of the weight files of a training and of its exports: either may be what another model grew from."""
-    record = index.record(training) or {"outputs": {}, "files": {}}
-    exports = _exports_of(index, record["outputs"].get(FINE_TUNED, ""))
-    contents = [record, *(index.record(export) or {"files": {}} for export in exports)]
-    return {digest for content in contents for name, digest in content["files"].items() if _is_weights(name)}
+    records = filter(None, map(index.record, (training, *_exports_of(index, training))))
+    return {digest for record in records for name, digest in record.files.items() if _is_weights(name)}
 
 
 def _is_weights(name: str) -> bool:
@@ -210,7 +210,7 @@ def _is_weights(name: str) -> bool:
 
 
 def _versions_of(index: Index, records: set[str]) -> list[dict[str, Any]]:
-    models = {(index.record(record) or {"outputs": {}})["outputs"].get(EXPORTED) for record in records}
+    models = {record.outputs.get(EXPORTED) for record in filter(None, map(index.record, records))}
     return [version for version in index.versions() if version["record"] in records or version["model"] in models]
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.provenance.lineage.index import Index
+from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED, FINE_TUNED, STAGES, is_within
 
 ORDER = ("fine-tune", "augment", "pretrain-load", "ingest", "validate", "evaluate", "export")
@@ -151,18 +152,18 @@ def _walk(index: Index, key: str, made: Mapping[str, str], steps: dict[str, Step
     if record is None:
         steps[key] = Step(key, "missing", dict(made), {"reason": "no record in the workspace or on the server"})
         return key
-    steps[key] = Step(key, record["stage"], dict(record["outputs"]))  # holds the place, so that parents come first
+    steps[key] = Step(key, record.stage, dict(record.outputs))  # holds the place, so that parents come first
     links = [_link(index, steps, paths, maker) for maker, paths in _grouped(index, record)]
     links += _ends(index, key, record, steps)
-    steps[key] = Step(key, record["stage"], dict(record["outputs"]), _facts(index, key, record), tuple(links))
+    steps[key] = Step(key, record.stage, dict(record.outputs), _facts(index, key, record), tuple(links))
     return key
 
 
-def _grouped(index: Index, record: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
+def _grouped(index: Index, record: Record) -> list[tuple[str, dict[str, str]]]:
     """The inputs of a record by the record that made them, in the order a person reads them."""
     grouped: dict[str, dict[str, str]] = {}
-    for path, digest in sorted(record["inputs"].items()):
-        if record["stage"] != "ingest":
+    for path, digest in sorted(record.inputs.items()):
+        if record.stage != "ingest":
             grouped.setdefault(_maker(index, path, digest), {})[path] = digest
     return sorted(grouped.items(), key=lambda pair: (_rank(index, pair[0]), pair[0]))
 
@@ -174,7 +175,8 @@ def _maker(index: Index, path: str, digest: str) -> str:
 
 
 def _rank(index: Index, record: str) -> int:
-    stage = (index.record(record) or {}).get("stage")
+    known = index.record(record)
+    stage = known.stage if known else None
     return ORDER.index(stage) if stage in ORDER else len(ORDER)
 
 
@@ -182,15 +184,15 @@ def _link(index: Index, steps: dict[str, Step], paths: dict[str, str], maker: st
     return Link(_walk(index, maker, paths, steps), paths)
 
 
-def _ends(index: Index, key: str, record: Mapping[str, Any], steps: dict[str, Step]) -> Iterable[Link]:
+def _ends(index: Index, key: str, record: Record, steps: dict[str, Step]) -> Iterable[Link]:
     """Where a chain begins: raw files, and the file of pretrained weights (perhaps of another model of ours)."""
-    if record["stage"] == "ingest":
-        for path, digest in record["inputs"].items():
-            facts = {"images": record["metrics"].get("num_images"), "delivery": record["params"]["ingest"]["batch"]}
+    if record.stage == "ingest":
+        for path, digest in record.inputs.items():
+            facts = {"images": record.metrics.get("num_images"), "delivery": record.params["ingest"]["batch"]}
             steps.setdefault(digest, Step(digest, "raw", {path: digest}, facts))
             yield Link(digest, {path: digest})
-    if record["stage"] == "pretrain-load":
-        card = index.card_of(key) or {"name": record["params"]["pretrain_load"]["source"]["name"]}
+    if record.stage == "pretrain-load":
+        card = index.card_of(key) or {"name": record.params["pretrain_load"]["source"]["name"]}
         source = card.get("sha256") or f"no file: {card['name']}"
         ours = [maker for maker, path in index.producers(source) if is_within(path, FINE_TUNED, EXPORTED)]
         if ours:
@@ -201,19 +203,19 @@ def _ends(index: Index, key: str, record: Mapping[str, Any], steps: dict[str, St
         yield Link(source, {card["name"]: source})
 
 
-def _facts(index: Index, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(index: Index, key: str, record: Record) -> dict[str, Any]:
     facts = {
         "record": key,
         "run": index.run_of(key),
-        "commit": record["git"]["commit"],
-        "commit_holds_code_and_params": record["git"]["holds_code_and_params"],
-        "fingerprint": record["fingerprint"],
-        "params": record["params"],
-        "environment": record["environment"],
-        "metrics": record["metrics"],
-        "files": record["files"],
+        "commit": record.git.commit,
+        "commit_holds_code_and_params": record.git.holds_code_and_params,
+        "fingerprint": record.fingerprint,
+        "params": record.params,
+        "environment": record.environment,
+        "metrics": record.metrics,
+        "files": record.files,
     }
-    return facts | ({"seen": index.num_seen(key)} if record["stage"] == "fine-tune" else {})
+    return facts | ({"seen": index.num_seen(key)} if record.stage == "fine-tune" else {})
 
 
 def _is_gap(step: Step) -> bool:

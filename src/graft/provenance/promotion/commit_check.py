@@ -12,13 +12,14 @@ from ruamel.yaml.error import YAMLError
 from graft.foundation.content import digest_of_listing
 from graft.foundation.git import git_output, git_text
 from graft.foundation.progress import progress
+from graft.provenance.records import Record
 
 PARAMS, LOCK = "params.yaml", "requirements.lock"
 _ABSENT = object()
 WATCHED = ("pipeline", "src", PARAMS, LOCK)
 
 
-def commits_of(records: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str | None, list[str]]]:
+def commits_of(records: Mapping[str, Record]) -> dict[str, tuple[str | None, list[str]]]:
     """For each stage a commit reachable from the current branch that holds all of what it ran with.
 
     Committing after training is fine: contents are compared, not times.
@@ -31,7 +32,7 @@ def commits_of(records: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str 
     """
     history = History()
     found: dict[str, tuple[str | None, list[str]]] = {stage: (None, ["there is none"]) for stage in records}
-    hints = [str(record["git"]["commit"]) for record in records.values()]
+    hints = [str(record.git.commit) for record in records.values()]
     for number, commit in enumerate(progress(list(history.commits(hints)), "Looking through commits", unit="commit")):
         for stage in [stage for stage, (there, _) in found.items() if there is None]:
             lacking = history.lacking(commit, records[stage])
@@ -58,15 +59,15 @@ class History:
         head = list(everything)[:1]
         yield from dict.fromkeys([*(hint for hint in hints if hint in everything), *head, *known])
 
-    def lacking(self, commit: str, record: Mapping[str, Any]) -> list[str]:
+    def lacking(self, commit: str, record: Record) -> list[str]:
         """What of a record this commit does not hold with the same content."""
         tree = self._tree(commit)
-        lacking = [path for path, digest in record["code"].items() if self._digest(tree, path) != digest]
-        lock = record["environment"].get("lock")
+        lacking = [path for path, digest in record.code.items() if self._digest(tree, path) != digest]
+        lock = record.lock
         if lock is not None and self._digest(tree, LOCK) != lock:
             lacking.append(LOCK)
         text = git_output("cat-file", "blob", tree[PARAMS]) if PARAMS in tree else None
-        return lacking + [f"{PARAMS}: {key}" for key in differing_params(text or b"", record["params"])]
+        return lacking + [f"{PARAMS}: {key}" for key in differing_params(text or b"", record.params)]
 
     def _tree(self, commit: str) -> dict[str, str]:
         """Blob ids by path."""

@@ -119,10 +119,10 @@ def _frozen_split(chain: Chain) -> tuple[Path, str]:
     record = chain.records.get("export")
     if record is None:
         return Path(), "not known: there is no record of export"
-    split = f"{INTERIM}/{record['params']['evaluate']['split']}"
+    split = f"{INTERIM}/{record.params['evaluate']['split']}"
     for path in (split, CLASS_MAP):
         if not Path(path).exists():
             return Path(split), f"{path} is not here: git checkout the commit, then dvc pull or dvc checkout"
-        if digest_of(Path(path)) != record["inputs"].get(path):
+        if digest_of(Path(path)) != record.inputs.get(path):
             return Path(split), f"{path} is another than the candidate's: dvc checkout"
     return Path(split), ""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.foundation.content import digest_of_listing, read_json, sha256_of
+from graft.foundation.content import read_json, sha256_of
+from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED, FINDINGS, STAGES, maker_of
 from graft.provenance.tracking import mlflow_store, registry
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class Chain:
     """Records by stage, what is missing in a sentence each, and whether the validation they name passed."""
 
-    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     validation: str = "not found"
 
@@ -45,9 +45,9 @@ def chain_of(store: MlflowClient, version: ModelVersion, folder: Path) -> Chain:
         needed = {(path, digest) for path, digest in wanted if maker_of(path) == stage}
         digest = version.tags.get(mlflow_store.RECORD, "") if stage == "export" else None
         for run, record in _records(store, stage, needed, digest, folder):
-            if all(digest_in(record, path) == sought for path, sought in needed):
+            if all(record.digest_of(path) == sought for path, sought in needed):
                 chain.records[stage], runs[stage] = record, run
-                wanted |= {(path, sought) for path, sought in record["inputs"].items() if maker_of(path)}
+                wanted |= {(path, sought) for path, sought in record.inputs.items() if maker_of(path)}
                 break
         else:
             names = ", ".join(sorted(path for path, _ in needed)) or "anything that a later stage read"
@@ -57,16 +57,9 @@ def chain_of(store: MlflowClient, version: ModelVersion, folder: Path) -> Chain:
     return chain
 
 
-def digest_in(record: Mapping[str, Any], path: str) -> str | None:
-    """The digest of an output of this record, of a file in one, or of a folder in one."""
-    files: Mapping[str, str] = record["files"]
-    inside = {name[len(path) + 1 :]: sha for name, sha in files.items() if name.startswith(f"{path}/")}
-    return record["outputs"].get(path) or files.get(path) or (digest_of_listing(inside) if inside else None)
-
-
 def _records(
     store: MlflowClient, stage: str, needed: set[tuple[str, str]], digest: str | None, folder: Path
-) -> Iterator[tuple[Any, dict[str, Any]]]:
+) -> Iterator[tuple[Any, Record]]:
     """Records of a stage on the server, newest first; one whose bytes are not those of its digest is left out."""
     tags = {mlflow_store.STAGE: stage}
     tags |= {f"graft.produced.{path}": sought for path, sought in needed if path in STAGES[stage].outputs}
@@ -80,13 +73,13 @@ def _records(
             continue
         data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() == run.data.tags.get(mlflow_store.RECORD):
-            yield run, json.loads(data)
+            yield run, Record.from_bytes(data)
 
 
-def _validation(store: MlflowClient, run: Any, record: Mapping[str, Any], folder: Path) -> str:
+def _validation(store: MlflowClient, run: Any, record: Record, folder: Path) -> str:
     file = registry.artifact(store, run.info.run_id, "validation.json", folder / run.info.run_id)
     if file is None:
         return "report not found"
-    if sha256_of(file) != record["files"].get(FINDINGS):
+    if sha256_of(file) != record.files.get(FINDINGS):
         return "report was changed"
     return "passed" if read_json(file)["passed"] else "failed"

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.foundation.content import digest_of, read_json, sha256_of
+from graft.foundation.content import digest_of, sha256_of
 from graft.foundation.progress import progress, say
+from graft.provenance.records import Record
 from graft.provenance.stages import CURVES, EXPORTED, MEASURED, MODEL_CARD, STAGES, record_path
 from graft.provenance.tracking import mlflow_store, model_versions
 
@@ -86,14 +87,15 @@ def _publish_record(client: MlflowClient, stage: str) -> str:
     logged once.
     """
     path = record_path(stage)
-    record, digest = read_json(path), sha256_of(path)
+    record = Record.read(path)
+    digest = sha256_of(path)
     for _ in range(NUM_ATTEMPTS):
         run = mlflow_store.only_run(client, digest)
         if run and run.data.tags.get(mlflow_store.COMPLETE) == "true":
             run_id = str(run.info.run_id)
             _log_files(client, run_id, record, path, {item.path for item in client.list_artifacts(run_id)})
             return run_id
-        run = run or _streamed(client, stage, record["fingerprint"])
+        run = run or _streamed(client, stage, record.fingerprint)
         run = run or mlflow_store.create_run(client, stage, {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest})
         with mlflow_store.raced():
             _complete(client, run, record, {mlflow_store.RECORD: digest, **tags_of(record)}, path)
@@ -102,12 +104,12 @@ def _publish_record(client: MlflowClient, stage: str) -> str:
     )
 
 
-def _complete(client: MlflowClient, run: Any, record: Mapping[str, Any], tags: Mapping[str, str], path: Path) -> None:
+def _complete(client: MlflowClient, run: Any, record: Record, tags: Mapping[str, str], path: Path) -> None:
     """Logs all that a record says, and says so last."""
-    stage, run_id = record["stage"], str(run.info.run_id)
+    stage, run_id = record.stage, str(run.info.run_id)
     mlflow_store.tag(client, run_id, tags)
     mlflow_store.log_params(client, run_id, params_of(record))
-    points = [(name, value, 0) for name, value in record["metrics"].items()]
+    points = [(name, value, 0) for name, value in record.metrics.items()]
     if stage == "fine-tune" and not any("/" in name for name in run.data.metrics):
         points += _recorded_curves()
     mlflow_store.log_curves(client, run_id, points, run.info.start_time)
@@ -118,17 +120,17 @@ def _complete(client: MlflowClient, run: Any, record: Mapping[str, Any], tags: M
     mlflow_store.tag(client, run_id, {mlflow_store.COMPLETE: "true"})
 
 
-def _log_files(client: MlflowClient, run_id: str, record: Mapping[str, Any], path: Path, held: Set[str]) -> None:
+def _log_files(client: MlflowClient, run_id: str, record: Record, path: Path, held: Set[str]) -> None:
     """Logs the record and the files that a person wants to see beside it, but for those that the run holds.
 
     A file that is absent, or not the one of the record, is left to a publish that finds it (after `dvc pull`).
     """
     if "record" not in held:
         client.log_artifact(run_id, str(path), "record")
-    for name in STAGES[record["stage"]].artifacts:
+    for name in STAGES[record.stage].artifacts:
         if posixpath.basename(name) in held or not Path(name).is_file():
             continue
-        if sha256_of(Path(name)) == record["files"].get(name):
+        if sha256_of(Path(name)) == record.files.get(name):
             client.log_artifact(run_id, name)
 
 
@@ -138,25 +140,25 @@ def _streamed(client: MlflowClient, stage: str, fingerprint: str) -> Any | None:
     return None if run is None or mlflow_store.RECORD in run.data.tags else run
 
 
-def tags_of(record: Mapping[str, Any]) -> dict[str, str]:
+def tags_of(record: Record) -> dict[str, str]:
     """Everything a search may start from: stage, fingerprint, commit, what was consumed and produced."""
-    tags = {mlflow_store.STAGE: record["stage"], mlflow_store.FINGERPRINT: record["fingerprint"]}
-    inputs = {posixpath.normpath(path): digest for path, digest in record["inputs"].items()}
+    tags = {mlflow_store.STAGE: record.stage, mlflow_store.FINGERPRINT: record.fingerprint}
+    inputs = {posixpath.normpath(path): digest for path, digest in record.inputs.items()}
     tags |= {f"graft.consumed.{path}": digest for path, digest in inputs.items() if not Path(path).is_absolute()}
-    tags |= {f"graft.produced.{path}": digest for path, digest in record["outputs"].items()}
-    tags |= {mlflow_store.NOTE: _described(record), "mlflow.source.name": f"graft {record['stage']}"}
-    tags |= {"graft.lock": str(record["environment"]["lock"]), "mlflow.source.git.commit": str(record["git"]["commit"])}
-    return tags | {"graft.commit_holds_code_and_params": str(record["git"]["holds_code_and_params"]).lower()}
+    tags |= {f"graft.produced.{path}": digest for path, digest in record.outputs.items()}
+    tags |= {mlflow_store.NOTE: _described(record), "mlflow.source.name": f"graft {record.stage}"}
+    tags |= {"graft.lock": str(record.lock), "mlflow.source.git.commit": str(record.git.commit)}
+    return tags | {"graft.commit_holds_code_and_params": str(record.git.holds_code_and_params).lower()}
 
 
-def params_of(record: Mapping[str, Any]) -> dict[str, str]:
+def params_of(record: Record) -> dict[str, str]:
     """The parameters of a record by dotted key."""
-    return dict(_flat(record["params"]))
+    return dict(_flat(record.params))
 
 
-def _described(record: Mapping[str, Any]) -> str:
+def _described(record: Record) -> str:
     """Markdown that opens the page of a run: what the stage does, its numbers, which artifact to open."""
-    stage, numbers = record["stage"], sorted(record["metrics"].items())
+    stage, numbers = record.stage, sorted(record.metrics.items())
     said = [f"{name.replace('_', ' ').replace('.', ' ')} **{value:.4g}**" for name, value in numbers]
     look = f"Look at `{posixpath.basename(STAGES[stage].artifacts[0])}` under *Artifacts*."
     return "\n\n".join([STAGES[stage].purpose, *([" · ".join(said)] if said else []), look])
@@ -164,17 +166,17 @@ def _described(record: Mapping[str, Any]) -> str:
 
 def _publish_model(client: MlflowClient, run_id: str) -> str:
     """Registers the exported model unless its digest has a version; points `candidate` at it."""
-    record = read_json(record_path("export"))
-    name = f"graft-{record['params']['task']}"
+    record = Record.read(record_path("export"))
+    name = f"graft-{record.params['task']}"
     digest = digest_of(Path(EXPORTED))
-    if digest != record["outputs"][EXPORTED]:
+    if digest != record.outputs[EXPORTED]:
         return f"{EXPORTED} is not what its record says: not registered; run dvc repro"
     version = model_versions.find_version(client, name, digest)
     if version is None:
         tags = {mlflow_store.MODEL_DIGEST: digest, mlflow_store.RECORD: sha256_of(record_path("export"))}
         tags |= {
-            mlflow_store.FINGERPRINT: record["fingerprint"],
-            "mlflow.source.git.commit": str(record["git"]["commit"]),
+            mlflow_store.FINGERPRINT: record.fingerprint,
+            "mlflow.source.git.commit": str(record.git.commit),
         }
         version = model_versions.register(client, name, run_id, Path(EXPORTED), tags)
         opening = Path(MODEL_CARD).read_text("utf-8").split("\n## ", 1)[0]
