@@ -19,7 +19,7 @@ MAPPINGS = ("params", "inputs", "code", "environment", "outputs", "files", "metr
 
 @dataclass(frozen=True)
 class GitState:
-    """What git held when a stage ran.
+    """The state of git when a stage ran.
 
     Attributes:
         commit: Name of the commit that was checked out; None outside a repository.

@@ -42,8 +42,8 @@ class Stage:
 
     Attributes:
         name: Name in `dvc.yaml`, of the command and of the record.
-        purpose: What the stage did, as a sentence.
-        product: Name of what it makes, as lineage shows it.
+        purpose: Sentence that says what the stage did.
+        product: Name under which lineage shows its result.
         outputs: Folders it writes.
         artifacts: Files that its MLflow run keeps beside the record; the first is the one a person opens.
     """

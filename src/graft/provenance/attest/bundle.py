@@ -1,4 +1,4 @@
-"""`graft attest` and `graft verify`: every statement about a model in one file, and its check from itself alone."""
+"""`graft attest` and `graft verify`: all statements about a model in one file that can be checked on its own."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ Statements = list[tuple[dict[str, Any], dict[str, Any]]]  # envelope, statement
 
 
 def attested(index: Index, chain: Chain) -> bytes:
-    """The bundle of a model: a pure function of its records, the files they name, what people declare and the key.
+    """Writes the bundle of a model: a pure function of its records, the files they name, the declaration and the key.
 
     Raises:
         GraftError: The lineage has gaps.
     """
     if chain.missing:
         remedy = "dvc pull brings records back, graft lineage --refresh reads the server"
-        raise GraftError.of_all("what has gaps is not attested", chain.missing, remedy=remedy)
+        raise GraftError.of_all("a lineage with gaps is not attested", chain.missing, remedy=remedy)
     records = {step.key: record for step in chain.steps.values() if (record := index.record(step.key))}
     by_stage = {record.stage: record for record in reversed(records.values())}
     files = {path: text for path in EVIDENCE if (text := _text_of(index, records, path)) is not None}
@@ -60,16 +60,16 @@ def attested(index: Index, chain: Chain) -> bytes:
 
 
 def verified(data: bytes, signers: Path, model: Path | None = None, must_be_signed: bool = False) -> list[Checked]:
-    """Checks a bundle from itself alone, and a folder of exported files against it.
+    """Checks a bundle on its own, and a folder of exported files against it.
 
     Args:
-        data: The bundle.
-        signers: The public keys that are trusted, as in `signers.pub`; the file may be absent.
-        model: The folder.
-        must_be_signed: A statement without a signature is broken, not missing.
+        data: Bytes of the bundle.
+        signers: File of the trusted public keys, as `signers.pub`; it may be absent.
+        model: Folder of exported files.
+        must_be_signed: Whether a statement without a signature is broken instead of missing.
 
     Raises:
-        GraftError: It is no bundle.
+        GraftError: It is not a bundle.
     """
     content = _parsed(data)
     links = list(_whole(data, content))
@@ -92,7 +92,7 @@ def verified(data: bytes, signers: Path, model: Path | None = None, must_be_sign
 
 
 def _text_of(index: Index, records: Mapping[str, Record], path: str) -> str | None:
-    """The text of a file that a record names: from the workspace, else from the run of the record."""
+    """The text of a file that a record names, from the workspace, else from the run of the record."""
     for key, record in records.items():
         sha = record.files.get(path)
         if sha is None:
@@ -125,7 +125,7 @@ def _parsed(data: bytes) -> dict[str, Any]:
             return content
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
-    raise GraftError("not a bundle that graft attest wrote, or damaged beyond reading", remedy="ask for it again")
+    raise GraftError("not a bundle that graft attest wrote, or too damaged to read", remedy="ask for it again")
 
 
 def _whole(data: bytes, content: Mapping[str, Any]) -> Iterator[Checked]:
@@ -154,13 +154,13 @@ def _statements(content: Mapping[str, Any]) -> tuple[Statements, list[Checked]]:
 def _signature(envelope: Mapping[str, Any], content: Mapping[str, Any], signers: Path, must_be_signed: bool) -> Checked:
     what = f"signature of {_title(content)}"
     if not envelope["signatures"] and must_be_signed:
-        return Checked(BROKEN, what, f"not signed, though only those whom {signers} lists are trusted")
+        return Checked(BROKEN, what, f"not signed, though only people listed in {signers} are trusted")
     if not envelope["signatures"]:
-        return Checked(MISSING, what, "not signed: this shows that nothing was damaged, not who says it")
+        return Checked(MISSING, what, "not signed: this shows that nothing was damaged, not who made the statement")
     if not signers.is_file():
         return Checked(MISSING, what, f"signed; name the public keys you trust with --signers ({signers} is absent)")
     name = signer_of(envelope, opened(envelope)[0], signers)
-    return Checked(VERIFIED, what, name) if name else Checked(BROKEN, what, f"by nobody whom {signers} lists")
+    return Checked(VERIFIED, what, name) if name else Checked(BROKEN, what, f"not by anybody listed in {signers}")
 
 
 def _subject(records: list[Record], content: Mapping[str, Any]) -> Checked:
@@ -185,7 +185,7 @@ def _record(key: str, record: Record) -> Iterator[Checked]:
 
 
 def _chain(content: Mapping[str, Any], records: list[Record]) -> Iterator[Checked]:
-    """Every input of every stage is what another statement says was made; the first is the model itself."""
+    """Checks that every input of a stage was made according to another statement, and the model itself."""
     made = {digest for record in records for digest in record.produced().values()}
     yield compared("model", content["model"], records[0].outputs.get(EXPORTED) if records else None, "the bundle")
     for record in records:
@@ -198,7 +198,7 @@ def _chain(content: Mapping[str, Any], records: list[Record]) -> Iterator[Checke
 def _evidence(content: Mapping[str, Any], records: list[Record]) -> Iterator[Checked]:
     known = {path: sha for record in reversed(records) for path, sha in record.files.items()}
     for path, text in content["files"].items():
-        if path == DECLARATION:  # a person's word, which no record holds: the card repeats it, and is signed
+        if path == DECLARATION:  # no record holds a declaration; the signed card repeats it
             continue
         yield compared(f"evidence {path}", known.get(path), hashlib.sha256(text.encode()).hexdigest(), "the record")
 

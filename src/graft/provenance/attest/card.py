@@ -21,13 +21,13 @@ Field = dict[str, Any]
 
 
 class Declared(BaseModel):
-    """What only people can say, in `model_card.yaml`; what they leave out is shown as missing.
+    """The fields of `model_card.yaml`, which only people can fill in; one left out is shown as missing.
 
     Attributes:
-        intended_use: What the model was made for, and by whom it may be used.
-        out_of_scope: What it must not be used for.
-        personal_data: Whether people can be recognised in the images, and on what ground they were processed.
-        owner: Who answers for it.
+        intended_use: Purpose of the model, and the people who may use it.
+        out_of_scope: Uses that are excluded.
+        personal_data: People who can be recognised in the images, and the legal ground of processing them.
+        owner: Person who answers for the model.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -39,10 +39,10 @@ class Declared(BaseModel):
 
 
 def declared(text: str) -> Declared:
-    """The content of `model_card.yaml`.
+    """Reads the content of `model_card.yaml`.
 
     Raises:
-        GraftError: It is not YAML, or says something else than these four things.
+        GraftError: It is not YAML, or holds anything but these four fields.
     """
     remedy = f"say {', '.join(Declared.model_fields)}, each a text or null"
     try:
@@ -55,11 +55,11 @@ def declared(text: str) -> Declared:
 
 
 def fields(records: Mapping[str, Record], files: Mapping[str, str]) -> list[Field]:
-    """The card, in order.
+    """Fills in the card, in order.
 
     Args:
-        records: By stage.
-        files: The text of DECLARATION and of those files of EVIDENCE that are at hand, by path.
+        records: Records by stage.
+        files: Text of DECLARATION and of the available files of EVIDENCE, by path.
 
     Raises:
         GraftError: The declaration breaks its rules.

@@ -1,4 +1,4 @@
-"""How near a rebuild came to the model: bitwise, numerical or not."""
+"""The agreement of a rebuild with the model: bitwise, numerical or none; and the machines of the two."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ Records = dict[str, Record]  # by stage
 
 
 def levels(records: Records, again: Records, checkout: Path) -> Iterator[Checked]:
-    """For each stage whether its bytes are the same, and the level of the whole.
+    """Compares a rebuild with the model, stage by stage, and judges the whole.
 
-    Judged is each stage that differs although everything it read is the same; what comes after it differs for that
-    alone. Training may differ numerically, as long as the model scores the same; every other stage repeats its bytes.
+    A stage counts if it differs although everything it read is the same; later stages then differ for that reason
+    alone. Training may differ numerically as long as the model scores the same; all others must repeat their bytes.
 
     Args:
-        records: Of the model, by stage, in the order they run in.
-        again: Of the rebuild.
-        checkout: Where it was rebuilt.
+        records: Records of the model, by stage, in the order the stages run in.
+        again: Records of the rebuild.
+        checkout: Folder of the rebuild.
     """
     differing: dict[str, list[str]] = {}
     for stage, record in records.items():
@@ -49,22 +49,24 @@ def levels(records: Records, again: Records, checkout: Path) -> Iterator[Checked
 
 
 def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
-    """Files that were changed, lost or gained."""
+    """Names of the files that were changed, lost or added."""
     return [name for name in sorted(before.keys() | now.keys()) if before.get(name) != now.get(name)]
 
 
 def _is_trained(files: Sequence[str]) -> bool:
-    """Whether the files are weights, and perhaps the curves of their training: all that chance in it can change."""
+    """Tell whether the files are weights and perhaps their curves, which is all that chance in training can change."""
     weights = [name for name in files if name.endswith(".safetensors")]
     return bool(weights) and all(name in weights or is_within(name, FINE_TUNING) for name in files)
 
 
 def _not(stage: str, files: Sequence[str], record: Record) -> Checked:
-    said = f"not: {stage} gives other bytes of {few(files)}, though all that it read is the same"
+    said = f"not: {stage} gives other bytes of {few(files)}, though everything it read is the same"
     machine = [link.reason for link in offered({stage: record})]
     if machine:
-        return Checked(MISSING, WHAT, f"{said}; whether it was the machine cannot be told: {machine[0]}")
-    return Checked(BROKEN, WHAT, f"{said}, and so is what is recorded of the machine (that is not the kind of CPU)")
+        return Checked(MISSING, WHAT, f"{said}; the machine may be the reason: {machine[0]}")
+    return Checked(
+        BROKEN, WHAT, f"{said}, as is everything recorded about the machine (which does not include the CPU model)"
+    )
 
 
 def _numerical(records: Records, again: Records, checkout: Path) -> Checked:
@@ -81,7 +83,7 @@ def _numerical(records: Records, again: Records, checkout: Path) -> Checked:
         return Checked(BROKEN, WHAT, f"not: fine-tune differs, {moved}; {LARGEST_SCORE_DIFFERENCE:g} is allowed")
     original = file_of(records["fine-tune"], WEIGHTS)
     if original is None:
-        lost = "the original weights are neither in the workspace nor in DVC's cache; dvc fetch --run-cache may help"
+        lost = "the original weights are neither in the workspace nor in DVC's cache; try dvc fetch --run-cache"
         return Checked(MISSING, WHAT, f"fine-tune differs, and cannot be compared value by value: {lost}")
     weight = _largest_difference(load_file(original), load_file(checkout / WEIGHTS))
     if weight is None:
@@ -91,7 +93,7 @@ def _numerical(records: Records, again: Records, checkout: Path) -> Checked:
 
 
 def _largest_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> float | None:
-    """Of any value, as float64; None where the tensors have other names or shapes."""
+    """The largest difference of any value, as float64; None if the tensors have other names or shapes."""
     if {name: value.shape for name, value in ours.items()} != {name: value.shape for name, value in theirs.items()}:
         return None
     differences = (abs(ours[name].astype("float64") - theirs[name].astype("float64")).max(initial=0) for name in ours)

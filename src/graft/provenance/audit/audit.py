@@ -24,14 +24,14 @@ from graft.provenance.tracking.registry import CHAMPION
 
 
 def audit(model: str, rebuild: bool = False) -> list[Checked]:
-    """Every link behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
+    """Checks every link behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
 
     Args:
-        model: Which.
-        rebuild: Also re-execute the pipeline, and compare what it makes.
+        model: Address or folder of the model.
+        rebuild: Whether to run the pipeline again as well, and compare the results.
 
     Raises:
-        GraftError: There is no such model, and neither ledger nor record says that there was.
+        GraftError: There is no such model, and neither ledger nor records know of one.
         tracking.Unreachable: No server answers, or it refuses.
     """
     index = up_to_date(refresh=not mlflow_store.is_off())
@@ -45,7 +45,7 @@ def audit(model: str, rebuild: bool = False) -> list[Checked]:
 
 
 def _chain(index: Index, model: str) -> Chain:
-    """The chain behind a model; where it is gone or was changed, behind what the ledger or the record says it was."""
+    """The chain behind a model; if it is gone or was changed, behind the digest in the ledger or the record."""
     try:
         return chain_of(index, model)
     except GraftError:
@@ -60,7 +60,7 @@ def _chain(index: Index, model: str) -> Chain:
 
 
 def _recorded(index: Index, folder: Path) -> Chain | None:
-    """The chain of the record that speaks of a folder; one without a record where it cannot be read."""
+    """The chain of the record that describes a folder; one without a record if it cannot be read."""
     file = record_of(folder)
     if file is None:
         return None
@@ -71,7 +71,7 @@ def _recorded(index: Index, folder: Path) -> Chain | None:
 
 
 def _promoted(model: str) -> str | None:
-    """The digest that the ledger has for an address."""
+    """The digest that the ledger has for an address; None if it has none."""
     name, alias, number = address(model)
     if mlflow_store.is_off() or not (alias == CHAMPION or str(number).isdecimal()):
         return None
@@ -81,7 +81,7 @@ def _promoted(model: str) -> str | None:
 
 def _store(index: Index, chain: Chain, model: str) -> Iterator[Checked]:
     if mlflow_store.is_off():
-        yield Checked(MISSING, "MLflow", "GRAFT_TRACKING=off: runs, versions and ledger were not looked at")
+        yield Checked(MISSING, "MLflow", "GRAFT_TRACKING=off: runs, versions and ledger were not checked")
         return
     try:
         with mlflow_store.answers_explained():
@@ -91,11 +91,11 @@ def _store(index: Index, chain: Chain, model: str) -> Iterator[Checked]:
             for name in names:
                 yield from check_ledger(client, name, model=chain.model)
     except mlflow_store.Unreachable as error:
-        raise GraftError(error.what, where=error.where, remedy="mend this and audit again") from None
+        raise GraftError(error.what, where=error.where, remedy="fix this and audit again") from None
 
 
 def _names(index: Index, chain: Chain, model: str) -> list[str]:
-    """The registered models that hold this one, or should: after its task, as publishing names them."""
+    """The names of the registered models that hold this one, or should: publishing names them after the task."""
     names = {version["name"] for version in chain.versions}
     record = index.record(chain.first.key)
     task = record.params.get("task") if record else None

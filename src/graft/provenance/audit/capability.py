@@ -1,4 +1,4 @@
-"""What this machine cannot offer to a rebuild that the machine of the model had."""
+"""Differences between this machine and the one that made the model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from graft.provenance.records import Record
 
 
 def offered(records: Mapping[str, Record]) -> Iterator[Checked]:
-    """What this machine has otherwise than the one that made the model."""
+    """Names what each stage had on the machine of the model and this machine does not offer."""
     lock = sha256_of(Path(LOCK)) if Path(LOCK).is_file() else None
     for stage, record in records.items():
         then = record.environment

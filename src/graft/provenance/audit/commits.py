@@ -25,11 +25,11 @@ FOLDER_MODE, LINK_MODE, MODULE_MODE = "40000", "120000", "160000"
 
 
 class Damaged(Exception):  # noqa: N818  (it reads as what it says)
-    """An object of git that is not what its name says, or cannot be read."""
+    """An object of git that does not match its name, or cannot be read."""
 
 
 class Objects:
-    """The objects of the repository here, by name; git itself does not compare a blob with its name when it reads."""
+    """The objects of this repository, by name; git itself does not compare a blob with its name on reading."""
 
     def __init__(self) -> None:
         self._sha256: dict[str, str] = {}
@@ -50,7 +50,7 @@ class Objects:
         return content
 
     def close(self) -> None:
-        """Ends the git that was asked."""
+        """Ends the git process."""
         if self._git is not None:
             self._git.kill()
             self._git.communicate()
@@ -118,7 +118,7 @@ class Objects:
 
 
 def check_commits(index: Index, chain: Chain) -> Iterator[Checked]:
-    """Code, parameters and environment lock of each step, in the commit it names or a later one; then `dvc.lock`."""
+    """Checks code, params and environment lock of each step in the commit it names or a later one; then `dvc.lock`."""
     objects = Objects()
     records = [record for step in chain.steps.values() if (record := index.record(step.key))]
     try:
@@ -130,7 +130,7 @@ def check_commits(index: Index, chain: Chain) -> Iterator[Checked]:
 
 
 def differences(objects: Objects, commit: str, record: Record) -> list[str]:
-    """What a commit holds otherwise than a record says: code, parameters, the lock of the environment.
+    """Names what a commit holds otherwise than a record says: code, parameters, the lock of the environment.
 
     Raises:
         Damaged: An object of git is not what its name says.
@@ -145,7 +145,7 @@ def differences(objects: Objects, commit: str, record: Record) -> list[str]:
 
 
 def newest_commits() -> list[str]:
-    """Of the commits reachable from HEAD the newest that touch code or params, at most `MOST_COMMITS`."""
+    """The newest commits reachable from HEAD that touch code or params, at most `MOST_COMMITS`."""
     return (git_text("rev-list", f"--max-count={MOST_COMMITS}", "HEAD", "--", *WATCHED) or "").split()
 
 
@@ -155,7 +155,7 @@ def _pipeline_at(objects: Objects, commit: str | None) -> str | None:
     try:
         found = objects.find(objects.root_of(commit), PIPELINE)
         return None if found is None else objects.read(found[1], "blob").decode(errors="replace")
-    except Damaged:  # told of the code and params of the step, or of nobody's concern
+    except Damaged:  # reported with the code and params of the step
         return None
 
 
@@ -192,6 +192,6 @@ def _is_here(commit: str) -> bool:
 
 
 def _is_loose(commit: str) -> bool:
-    """Whether git has a file for this object, readable or not."""
+    """Tell whether git has a file for this object, readable or not."""
     path = git_text("rev-parse", "--git-path", f"objects/{commit[:2]}/{commit[2:]}")
     return path is not None and Path(path).is_file()

@@ -1,4 +1,4 @@
-"""What `dvc.lock` says of a stage besides the md5 of its outputs: command, parameters, what it read, sizes."""
+"""The entries of `dvc.lock`, besides the md5 of outputs: command, parameters, dependencies and sizes."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ FACTS = ("hash", "md5", "size", "nfiles")
 
 
 def check_lock(records: Sequence[Record], pipeline_at: Callable[[str | None], str | None]) -> Iterator[Checked]:
-    """Every stage whose entry in the lock file is that of a record.
+    """Checks every stage whose entry in the lock file belongs to a record.
 
     Args:
-        records: Of the chain of a model.
-        pipeline_at: Gives the text of `dvc.yaml` at a commit; None where git does not have it.
+        records: Records of the chain of a model.
+        pipeline_at: Function that gives the text of `dvc.yaml` at a commit, or None if git does not have it.
     """
     if not LOCK_FILE.is_file():
         return
     here = Path(PIPELINE).read_text(encoding="utf-8") if Path(PIPELINE).is_file() else ""
     locked = stages_in(LOCK_FILE.read_text(encoding="utf-8", errors="replace"))
     if strange := sorted(set(map(str, locked)) - set(stages_in(here)) - {record.stage for record in records}):
-        yield Checked(BROKEN, str(LOCK_FILE), f"speaks of {', '.join(strange)}, which is no stage")
+        yield Checked(BROKEN, str(LOCK_FILE), f"names {', '.join(strange)}, which is no stage")
     kept = Kept()
     for record in records:
         stage = record.stage
@@ -52,7 +52,7 @@ def check_lock(records: Sequence[Record], pipeline_at: Callable[[str | None], st
 
 
 def _is_of(kept: Kept, record: Record) -> bool:
-    """Whether the lock file or the workspace holds this very record: else both speak of another model."""
+    """Tell whether lock file or workspace hold this very record; if not, they describe another model."""
     path = record_path(record.stage)
     return record.md5 in (kept.locked.get(record.stage, {}).get(path.as_posix()), md5_in_workspace(path))
 
@@ -65,7 +65,7 @@ def _is_entry(entry: Any) -> bool:
 
 
 def _problems(entry: Mapping[str, Any], record: Record, kept: Kept) -> Iterator[str]:
-    """Everything in the entry that does not follow from the record, the workspace or the cache."""
+    """Names everything in the entry that does not follow from the record, the workspace or the cache."""
     yield from sorted(set(map(str, entry)) ^ KEYS)
     yield from _params(entry.get("params"), record.params)
     own = record_path(record.stage).as_posix()
@@ -80,7 +80,7 @@ def _problems(entry: Mapping[str, Any], record: Record, kept: Kept) -> Iterator[
 
 
 def _params(locked: Any, recorded: Mapping[str, Any]) -> list[str]:
-    """The keys that differ; what the file leaves out of a choice is that choice's default."""
+    """The keys that differ; an option that the file leaves out of a choice has that choice's default."""
     written = locked.get(PARAMS) if isinstance(locked, Mapping) and set(locked) == {PARAMS} else None
     if not isinstance(written, Mapping):
         return ["params"]
@@ -89,7 +89,7 @@ def _params(locked: Any, recorded: Mapping[str, Any]) -> list[str]:
 
 
 def _facts(path: Path, digest: str, named: Mapping[str, Any], record: Record, kept: Kept) -> dict[str, Any] | None:
-    """What the entry of a path must say, from the bytes that were recorded; None where they are not here."""
+    """The facts that the entry of a path must state, from the recorded bytes; None if these are not here."""
     found = facts_in_workspace(path)
     if found is not None and found["md5"] == named.get("md5"):
         return {"hash": "md5", **found}
@@ -107,7 +107,7 @@ def _facts(path: Path, digest: str, named: Mapping[str, Any], record: Record, ke
 
 
 def _check_command(record: Record, command: Any, here: str, then: str | None) -> Checked:
-    """The command against `dvc.yaml` as it was committed and as it stands here."""
+    """Compares the command with `dvc.yaml`, as it was committed and as it stands here."""
     what = f"{LOCK_FILE}, {record.stage}, cmd"
     known = [_command(text or "", record.stage, record.params) for text in (then, here)]
     if command in known:

@@ -17,13 +17,13 @@ from graft.provenance.tracking.registry import CHAMPION, version_at, version_num
 
 
 def check_ledger(client: Any, name: str, copy: Path = ledger.COPY, model: str | None = None) -> Iterator[Checked]:
-    """Whether the ledger of a registered model is whole, its copy agrees, and the versions are what it says.
+    """Checks that the ledger of a registered model is whole, and that its copy and the versions agree with it.
 
     Args:
-        client: The server.
-        name: Of the registered model.
-        copy: The copy in git.
-        model: The digest of the model that is audited: a version that held it must not be gone.
+        client: Client of the server.
+        name: Name of the registered model.
+        copy: File of the copy in git.
+        model: Digest of the audited model: a version that held it must not be gone.
     """
     try:
         entries = ledger.read(client, name)
@@ -42,7 +42,7 @@ def check_ledger(client: Any, name: str, copy: Path = ledger.COPY, model: str | 
 
 
 def promoted_digest(client: Any, name: str, number: int | None, copy: Path = ledger.COPY) -> str | None:
-    """The digest of the model that the ledger, or else its copy, has as a version, or as the champion (None)."""
+    """The digest that the ledger, or else its copy, has for a version, or for the champion if `number` is None."""
     for read in (partial(ledger.read, client, name), partial(ledger.read_copy, copy)):
         with contextlib.suppress(GraftError):
             confirmed = [one for one in read() if one.name == name and one.phase == "confirmed"]
@@ -73,12 +73,14 @@ def _check_champion(client: Any, entries: list[ledger.Entry], name: str) -> Chec
         return Checked(MISSING, what, f"version {intent.version}, not confirmed yet: graft champion finishes it")
     if not confirmed:
         status = BROKEN if live else MISSING
-        reason = f"version {live.version}, which nobody promoted" if live else "no champion yet"
+        reason = f"version {live.version}, which was never promoted" if live else "no champion yet"
         return Checked(status, what, reason)
     number = confirmed[-1].version
     if version_numbered(client, name, number) is None:
         return Checked(BROKEN, what, f"version {number} is the champion of the ledger, and was deleted")
     if live is None or int(live.version) != number:
         found = "nowhere" if live is None else f"at version {live.version}"
-        return Checked(BROKEN, what, f"points {found}, but the ledger says version {number}: moved without graft")
+        return Checked(
+            BROKEN, what, f"points {found}, but the ledger says version {number}: it was moved without graft"
+        )
     return Checked(VERIFIED, what, f"version {number}, as the ledger says")

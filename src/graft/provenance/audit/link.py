@@ -1,4 +1,4 @@
-"""A link of the chain and what became of it."""
+"""A link of the chain and the result of its check."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class Checked:
-    """One link.
+    """A link that was checked.
 
     Attributes:
-        status: `verified`, `missing` (nothing to compare with) or `broken` (it is not what it was).
-        what: The link, in words.
-        reason: What was compared, or what is wrong.
+        status: Status `verified`, `missing` (nothing to compare with) or `broken` (it is not what it was).
+        what: Name of the link.
+        reason: Explanation of the status.
     """
 
     status: str
@@ -26,7 +26,7 @@ class Checked:
 
 
 def compared(what: str, expected: str | None, found: str | None, said_by: str) -> Checked:
-    """A digest or value against the one that was noted."""
+    """Compares a digest or value with the recorded one."""
     if found is None:
         return Checked(MISSING, what, f"not found; {said_by} says {_short(expected)}")
     if expected != found:
@@ -35,7 +35,7 @@ def compared(what: str, expected: str | None, found: str | None, said_by: str) -
 
 
 def compared_files(what: str, expected: Mapping[str, str], found: Mapping[str, str], place: str) -> Checked:
-    """A folder's files against the record, by name; every difference is named."""
+    """Compares a folder's files with the record by name; every difference is named."""
     changed = [name for name in expected if name in found and found[name] != expected[name]]
     problems = [f"{name} was changed" for name in changed]
     problems += [f"{name} is gone" for name in expected if name not in found]
@@ -48,19 +48,19 @@ def compared_files(what: str, expected: Mapping[str, str], found: Mapping[str, s
 
 
 def few(names: Sequence[str]) -> str:
-    """The first of the names, and how many more there are."""
+    """Joins the first names and says how many more there are."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more
 
 
 def worst(links: Iterable[Checked]) -> str:
-    """`broken` where anything is, else `missing` where anything is."""
+    """The worst status: `broken` if any link is, else `missing` if any is, else `verified`."""
     found = {link.status for link in links}
     return next((status for status in (BROKEN, MISSING) if status in found), VERIFIED)
 
 
 def as_text(links: Iterable[Checked]) -> str:
-    """A line each, and the sum."""
+    """A line for each link, and a last line with the counts."""
     links = list(links)
     counts = ", ".join(f"{sum(link.status == status for link in links)} {status}" for status in STATUSES)
     return "\n".join(

@@ -1,4 +1,4 @@
-"""Why a training does not repeat: a step of it, in the folder where it was rebuilt, with each operation done again."""
+"""The reason why a training does not repeat: its first step, run in the rebuild with every operation repeated."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WATCHING = ("graft.provenance.audit.operations", "graft.audit.operations")  # th
 
 
 def operations(checkout: Path) -> Checked:
-    """Which operations of the first training step do not repeat on this machine; the code of the checkout is run."""
+    """Names the operations of the first training step that do not repeat on this machine, with the checkout's code."""
     able = [module for module in WATCHING if (checkout / "src" / f"{module.replace('.', '/')}.py").is_file()]
     if not able:
         return Checked(MISSING, WHAT, "were not watched: the code of the recorded commit cannot do that yet")
@@ -30,7 +30,7 @@ def operations(checkout: Path) -> Checked:
 
 
 def judged(num_calls: int, differing: dict[str, int], declared: list[str]) -> Checked:
-    """What a repetition says, in words; the fields are those of `graft.provenance.audit.repeatability.Repetition`."""
+    """Puts a repetition into words; the arguments are the fields of `audit.repeatability.Repetition`."""
     if not differing and not declared:
         same = f"all {num_calls:,} operations of a training step gave the same bits three times here"
         return Checked(VERIFIED, WHAT, same)
@@ -40,14 +40,14 @@ def judged(num_calls: int, differing: dict[str, int], declared: list[str]) -> Ch
 
 
 def main() -> None:
-    """Takes the first step of the training that the folder's params.yaml asks for; prints what was found as JSON."""
+    """Takes the first step of the training that the folder's params.yaml asks for; prints the repetition as JSON."""
     from graft.params.params_file import load_params
     from graft.provenance.audit.repeatability import repeated
     from graft.provenance.rehearsal import begin_here
     from graft.training.loop import epoch_steps
 
     params = load_params()
-    seen_alone = params.runtime.model_copy(update={"compile": False})  # what is compiled has no operations to watch
+    seen_alone = params.runtime.model_copy(update={"compile": False})  # a compiled model has no operations to watch
     beginning = begin_here(params.model_copy(update={"runtime": seen_alone}))
     trainings = iter([beginning.training(params.fine_tune.learning_rate) for _ in range(2)])
 

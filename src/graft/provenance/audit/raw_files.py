@@ -1,4 +1,4 @@
-"""Raw files against what ingest noted: which image, mask or label is another, and which is gone."""
+"""The raw files, compared with the manifest of ingest: every image, mask or label that was changed or is gone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def check_raw(index: Index, chain: Chain) -> Iterator[Checked]:
-    """Every folder of raw files; where its digest is another, each sample is read again."""
+    """Checks every folder of raw files; if its digest is another, each sample is read again."""
     records = [record for step in chain.of_stage("ingest") if (record := index.record(step.key))]
     inputs = {(path, digest): record for record in records for path, digest in record.inputs.items()}
     for (path, digest), record in inputs.items():
@@ -49,7 +49,11 @@ def _check_root(index: Index, root: Path, digest: str, record: Record) -> Iterat
         now = _listing(root, record)
         changed, gone = list(_changed(index, now, noted, record)), list(_gone(root, now, noted))
     except GraftError as error:
-        yield Checked(MISSING, what, f"files were added, removed or changed since, and cannot be read as then: {error}")
+        yield Checked(
+            MISSING,
+            what,
+            f"files were added, removed or changed since, and can no longer be read in the same way: {error}",
+        )
         return
     if changed:
         yield Checked(BROKEN, what, f"{few(changed)}: not what was ingested under this name")
@@ -62,7 +66,7 @@ def _check_root(index: Index, root: Path, digest: str, record: Record) -> Iterat
 
 
 class Sample(NamedTuple):
-    """What ingest notes of a sample: sha256 of its image, of its mask in class ids, and the name of its class."""
+    """A sample in the manifest: sha256 of its image and of its mask in class ids, and the name of its class."""
 
     image: str
     mask: str | None
@@ -74,8 +78,8 @@ class Noted:
     """The manifest.
 
     Attributes:
-        samples: By id; empty where the manifest is not kept.
-        why_not: Why masks and labels cannot be compared with it; None where they can.
+        samples: Samples by id; empty if the manifest is not kept.
+        why_not: Reason why masks and labels cannot be compared with it; None if they can.
     """
 
     samples: Mapping[str, Sample]
@@ -101,7 +105,7 @@ def _holds(path: Path, digest: str) -> bool:
 
 
 def _listing(root: Path, record: Record) -> Listing:
-    """What the source finds in the folder now."""
+    """Lists the files that the source finds in the folder now."""
     from graft.data.formats import FORMATS
 
     params = record.params
@@ -110,7 +114,7 @@ def _listing(root: Path, record: Record) -> Listing:
 
 
 def _changed(index: Index, now: Listing, noted: Noted, record: Record) -> Iterator[str]:
-    """Images, masks and labels that are not what was noted; those that a program draws are no files."""
+    """Images, masks and labels that differ from the manifest; those drawn by a program have no file to compare."""
     entries = [entry for entry in now.entries if isinstance(entry.image, str)]
     read = Reread(now.read, now.translation, record.params["ingest"]["max_pixels"])
     digests = map_in_order(read, entries, num_items=len(entries))
@@ -129,16 +133,16 @@ def _changed(index: Index, now: Listing, noted: Noted, record: Record) -> Iterat
 
 
 def _gone(root: Path, now: Listing, noted: Noted) -> Iterator[str]:
-    """Samples that the source no longer finds: their image is gone, or what belongs to it."""
+    """Samples that the source no longer finds, because their image, mask or label is gone."""
     for id in sorted(noted.samples.keys() - {entry.id for entry in now.entries}):
         yield f"mask or label of {id}" if (root / id).is_file() else id
 
 
 @dataclass(frozen=True)
 class Reread:
-    """Digests of an entry as ingest would note them: of its image, of its mask in class ids; picklable for every core.
+    """Computes the digests of an entry as ingest does, of its image and of its mask in class ids; can be pickled.
 
-    What cannot be read any more has the digest "".
+    A file that can no longer be read has the digest "".
     """
 
     read: Reader

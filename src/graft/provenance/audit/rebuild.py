@@ -1,4 +1,4 @@
-"""`graft audit --rebuild`: the pipeline once more, in a clean checkout of the recorded commit, and how near it came."""
+"""`graft audit --rebuild`: runs the pipeline again in a clean checkout of the recorded commit, and compares."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ NUM_LINES = 12
 
 
 def rebuilt(index: Index, chain: Chain) -> Iterator[Checked]:
-    """Re-executes every stage without run cache and tracking; says which level was reached, and what stood against it.
+    """Runs every stage again, without run cache and tracking, and yields how well the result agrees.
 
-    A rebuild that cannot run is missing, with the reason: the code, the parameters, the raw files or weights of the
-    model are not here, or a stage fails.
+    A rebuild that cannot run is missing, with the reason: code, parameters, raw files or weights of the model are not
+    here, or a stage fails.
     """
     try:
         records = own_records(index, chain)
@@ -58,9 +58,9 @@ def _again(records: Records) -> Iterator[Checked]:
 
 
 def own_records(index: Index, chain: Chain) -> Records:
-    """The record of each stage of this model, in the order they run in; not those of a model that it grew from."""
+    """The record of each stage of this model, in the order they run in; those of a model it grew from are left out."""
     nearest = [chain.first.key]
-    for key in nearest:  # grows on the way: what stands nearer to the model comes first
+    for key in nearest:  # grows during the loop: records nearer to the model come first
         nearest += [link.to for link in chain.steps[key].links if link.to not in nearest]
     found: Records = {}
     for record in filter(None, map(index.record, nearest)):
@@ -69,14 +69,14 @@ def own_records(index: Index, chain: Chain) -> Records:
 
 
 def read_from_outside(records: Records) -> dict[str, str]:
-    """What the pipeline reads and no commit may hold: raw files, and a file of weights; the digest of each path."""
+    """The digests of paths that the pipeline reads from outside the commit: raw files, and a file of weights."""
     source = records["pretrain-load"].params["pretrain_load"]["source"]
     weights = {source["path"]: source["sha256"].lower()} if source["name"] == "file" else {}
     return {**records["ingest"].inputs, **weights}
 
 
 def place_for_checkout(folder: Path, paths: Mapping[str, str]) -> Path:
-    """A folder in `folder`, so deep that files beside or above the repository get a place inside it as well."""
+    """Chooses a folder so deep in `folder` that files beside or above the repository get a place in there as well."""
     above = max((posixpath.normpath(path).split("/").count("..") for path in paths), default=0)
     place = folder.joinpath(*["above"] * above, "checkout")
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -84,10 +84,10 @@ def place_for_checkout(folder: Path, paths: Mapping[str, str]) -> Path:
 
 
 def commit_of(records: Records) -> str:
-    """The one commit that holds the code and parameters of every stage: a recorded one, else one of the newest.
+    """Finds a commit that holds the code and parameters of every stage: a recorded one, else one of the newest.
 
     Raises:
-        GraftError: None does.
+        GraftError: No commit does.
     """
     objects, problems = Objects(), []
     recorded = dict.fromkeys(commit for record in records.values() if (commit := record.git.commit))
@@ -122,14 +122,14 @@ def _check_out(commit: str, checkout: Path) -> None:
 
 
 def bring(paths: Mapping[str, str], checkout: Path) -> None:
-    """Files from outside the repository to where the checkout reads them, where the commit does not hold them.
+    """Copies files from outside the commit to the places where the checkout reads them.
 
     Args:
-        paths: The digest of each, by path; relative ones count from the repository.
-        checkout: A working tree.
+        paths: Digests by path; relative paths count from the repository.
+        checkout: Working tree to copy to.
 
     Raises:
-        GraftError: A path holds other bytes by now, or nothing.
+        GraftError: A path now holds other bytes, or nothing.
     """
     for path, digest in paths.items():
         there = checkout / path
@@ -160,7 +160,7 @@ def _repro(checkout: Path) -> None:
 
 
 def environment_of_rebuild() -> dict[str, str]:
-    """Tracking is off, but the store can be read, wherever the checkout lies: weights may come from the registry."""
+    """The environment of a rebuild: tracking is off, but weights can be read from the registry."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"GRAFT_TRACKING": "off", "DVC_NO_ANALYTICS": "1"}
     environment["MLFLOW_TRACKING_URI"] = mlflow_store.absolute(mlflow_store.store_uri())

@@ -1,4 +1,4 @@
-"""Records and the files they speak of: in the workspace where it still holds them, else in DVC's cache."""
+"""Records and the files they name, in the workspace if it still holds them, else in DVC's cache."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from graft.provenance.stages import record_path
 
 
 def check_records(index: Index, chain: Chain) -> Iterator[Checked]:
-    """Each record, whether it agrees with itself, and every file it says was written."""
+    """Checks that each record agrees with itself, and every file that it says was written."""
     kept = Kept()
     if LOCK_FILE.is_file() and not is_whole(LOCK_FILE):
         yield Checked(BROKEN, str(LOCK_FILE), "cannot be read; git has it as it was committed")
@@ -33,13 +33,13 @@ def check_records(index: Index, chain: Chain) -> Iterator[Checked]:
 
 
 def check_sources(index: Index, chain: Chain) -> Iterator[Checked]:
-    """Weights sources."""
+    """Checks every source of pretrained weights."""
     for step in chain.of_stage("source"):
         yield _check_source(index, chain, step)
 
 
 def file_of(record: Record, name: str) -> Path | None:
-    """A file that a record names, as it was written, from the workspace or DVC's cache; None where it is gone."""
+    """A file that a record names, as it was written, from the workspace or DVC's cache; None if it is gone."""
     if Path(name).is_file() and digest_of(Path(name)) == record.files.get(name):
         return Path(name)
     kept, output = Kept(), next(output for output in record.outputs if name.startswith(f"{output}/"))
@@ -49,12 +49,12 @@ def file_of(record: Record, name: str) -> Path | None:
 
 
 def _changed_records(kept: Kept) -> Iterator[Checked]:
-    """Records that are not what `dvc.lock` says: where one is looked for in vain it was perhaps one of these."""
+    """Records that differ from `dvc.lock`: a record that cannot be found was perhaps one of these."""
     for stage, outs in kept.locked.items():
         path = record_path(stage)
         locked = outs.get(path.as_posix())
         if locked is not None and md5_in_workspace(path) not in (None, locked):
-            yield Checked(BROKEN, str(path), f"is not the file {LOCK_FILE} speaks of")
+            yield Checked(BROKEN, str(path), f"is not the file that {LOCK_FILE} names")
 
 
 def _check_step(step: Step, record: Record, kept: Kept) -> Iterator[Checked]:
@@ -71,7 +71,7 @@ def _check_step(step: Step, record: Record, kept: Kept) -> Iterator[Checked]:
 
 
 def check_itself(record: Record) -> Iterator[Checked]:
-    """Whether the digests in a record follow from each other."""
+    """Checks that the digests in a record follow from each other."""
     what = f"record {record.stage}"
     yield compared(f"{what}, fingerprint", record.fingerprint, record.expected_fingerprint(), "the record")
     if "files" not in record.content:
@@ -88,7 +88,7 @@ def _check_workspace(record: Record, path: Path, here: bool, kept: Kept) -> Iter
         yield Checked(VERIFIED, str(path), "as recorded")
     else:
         status = BROKEN if path.is_file() else MISSING
-        yield Checked(status, str(path), "is not the record that dvc.lock and the chain speak of")
+        yield Checked(status, str(path), "is not the record that dvc.lock and the chain name")
     for output in record.outputs:
         if Path(output).exists():
             yield compared_files(output, record.files_in(output), _found(output), "workspace")
@@ -106,7 +106,7 @@ def _against_lock(stage: str, path: str, locked: str | None, found: str | None) 
 
 
 def _check_kept(record: Record, output: str, outs: Mapping[str, str] | None, kept: Kept) -> Iterator[Checked]:
-    """An output that the workspace does not have as recorded, from DVC's cache or its remote."""
+    """Checks an output that the workspace does not have as recorded, in DVC's cache or its remote."""
     try:
         found = None if outs is None else kept.files(outs, output)
     except GraftError as error:

@@ -1,4 +1,4 @@
-"""What the MLflow store says of a model: tags of its version and runs, the records, reports and model they keep."""
+"""The MLflow store: tags of the model's version and runs, and the records, reports and model they keep."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SERVED = Path("artifacts/exported")
 
 
 def check_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[Checked]:
-    """Every registered version of these exported files, and its files in the artifact store.
+    """Checks every registered version of these exported files, and its files in the artifact store.
 
     Args:
-        index: What is known.
-        chain: Behind the files.
-        client: The server.
-        names: Of the registered models that may hold them.
+        index: Index of lineage.
+        chain: Chain behind the files.
+        client: Client of the server.
+        names: Names of the registered models that may hold them.
     """
     versions = [*chain.versions, *_renamed(index, chain, client, names)]
     if not versions:
@@ -39,7 +39,7 @@ def check_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]
 
 
 def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
-    """The run of each record: tags, the copy of the record, the copies of reports."""
+    """Checks the run of each record: its tags, params and metrics, the copy of the record and of the reports."""
     for step in chain.steps.values():
         record = index.record(step.key)
         if record is not None:
@@ -49,7 +49,7 @@ def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
 
 
 def _renamed(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Versions that were registered from a record of these files, although their tag names another model, or none."""
+    """Versions registered from a record of these files although their tag names another model, or none."""
     makers = {chain.first.key, *(record for record, path in index.producers(chain.model) if path == EXPORTED)}
     known = {(version["name"], int(version["number"])) for version in chain.versions}
     doubles = {f"double of version {number}" for _, number in known}  # put away when several published at once
@@ -63,7 +63,7 @@ def _renamed(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> I
 
 
 def _record_of(index: Index, chain: Chain, version: Mapping[str, Any]) -> str:
-    """The record that a version was registered from, where it made these files too; else that of the chain."""
+    """The record that a version was registered from, if it made these files too; else that of the chain."""
     record = index.record(version["record"] or "")
     made = record is not None and record.outputs.get(EXPORTED) == chain.model
     return version["record"] if made else chain.first.key
@@ -110,7 +110,7 @@ def _check_runs_of(client: Any, step: Step, record: Record) -> Iterator[Checked]
 
 
 def _as_recorded(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Checked:
-    """Values by name; those that somebody added are left out."""
+    """Compares values by name; values that somebody added are ignored."""
     wrong = [name for name, value in expected.items() if found.get(name) != value]
     reason = f"not what the record says: {', '.join(wrong)}" if wrong else "as the record says"
     return Checked(BROKEN if wrong else VERIFIED, what, reason)
@@ -141,7 +141,7 @@ def _record_kept(client: Any, run: Any, stage: str) -> str | None:
 
 
 def _expected_tags(step: Step, record: Record) -> dict[str, str]:
-    """All but the description, which people may edit."""
+    """The tags a run must have; the description is left out, because people may edit it."""
     tags = {**tags_of(record), mlflow_store.RECORD: step.key, mlflow_store.COMPLETE: "true"}
     return {mlflow_store.allowed(name): value for name, value in tags.items() if name != mlflow_store.NOTE}
 
@@ -162,7 +162,7 @@ def _check_artifacts(client: Any, run: Any, step: Step, record: Record, what: st
 
 
 def _check_gap(client: Any, gap: Step) -> Iterator[Checked]:
-    """Where nobody has a record although a run says it made these bytes, the copy it keeps was changed."""
+    """Checks a gap in the chain: if a run says that it made these bytes, the record it keeps was changed."""
     claims = [
         (mlflow_store.RECORD, gap.key),
         *((f"graft.produced.{path}", digest) for path, digest in gap.made.items()),

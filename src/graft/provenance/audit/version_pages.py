@@ -1,4 +1,4 @@
-"""What the page of each version says of its promotion, against the ledger; and whether it is the model promoted."""
+"""The page of each registered version, compared with the ledger: its verdict, and the model it holds."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ REWRITTEN = "is not what was written when the gate judged it"
 
 
 def check_pages(client: Any, entries: Sequence[Entry], name: str, model: str | None = None) -> Iterator[Checked]:
-    """Every version of a registered model that was promoted or judged.
+    """Checks every version of a registered model that was promoted or judged.
 
     Args:
-        client: The server.
-        entries: The ledger.
-        name: Of the registered model.
-        model: The digest of the model that is audited: a version that held it must not be gone.
+        client: Client of the server.
+        entries: Entries of the ledger.
+        name: Name of the registered model.
+        model: Digest of the audited model: a version that held it must not be gone.
     """
     versions = {int(version.version): version for version in versions_of(client, name)}
     promoted, overridden = history.promotions(entries), history.promotions(entries, ("override",))
     waiting = history.open_intent(entries)
     for number in sorted({*versions, *promoted}):
         if waiting and waiting.version == number:
-            continue  # whoever finishes it writes the page
+            continue  # the command that finishes the promotion writes the page
         uri, version, intent = f"models:/{name}/{number}", versions.get(number), promoted.get(number)
         if version is None:
             status = BROKEN if promoted[number].model_digest == model else MISSING

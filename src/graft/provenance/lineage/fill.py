@@ -1,4 +1,4 @@
-"""Filling the index: from the records of the workspace, and from the runs and versions of the MLflow store."""
+"""Import into the index: records of the workspace, runs and versions of the MLflow store."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ NUM_DOWNLOADS = 8
 
 
 def up_to_date(refresh: bool = False, path: Path = INDEX) -> Index:
-    """The index with all that the workspace holds; the store is read where it changed, or when asked to.
+    """Opens the index and brings it up to date; the store is read only if it changed, or when asked to.
 
-    A server that does not answer is a warning, for the index may know enough.
+    A server that does not answer is only a warning, because the index may know enough.
 
     Raises:
         tracking.Unreachable: The store refuses, or `refresh` was asked for and the server does not answer.
@@ -49,9 +49,9 @@ def up_to_date(refresh: bool = False, path: Path = INDEX) -> Index:
 
 
 def _read_store(index: Index, uri: str, refresh: bool) -> None:
-    """Reads the store where it changed since it was read, or when asked to.
+    """Reads the store if it changed since the last time, or when asked to.
 
-    Its state is taken first: what changes while it is read is read the next time.
+    Its state is noted before it is read: a change during the reading is picked up the next time.
     """
     state, server = state_of_store(uri), uri.startswith(("http://", "https://"))
     if state is None and server and not refresh:
@@ -64,11 +64,11 @@ def _read_store(index: Index, uri: str, refresh: bool) -> None:
 
 
 def fill_from_workspace(index: Index) -> None:
-    """Takes every record in `reports/records` with the files beside the stages that say what was seen."""
+    """Takes every record in `reports/records`, with the file beside it that lists what its stage saw."""
     for file in sorted(RECORDS.glob("*.json")):
         try:
             digest = index.add_record(file.read_bytes())
-        except GraftError:  # damaged: no record, and graft audit says so
+        except GraftError:  # damaged; graft audit reports it
             continue
         record = Record.read(file)
         beside = Path(BESIDE_RECORD.get(record.stage, ""))
@@ -77,7 +77,7 @@ def fill_from_workspace(index: Index) -> None:
 
 
 def fill_from_server(index: Index) -> None:
-    """Takes every published record that the index lacks, alone or with the file beside it, and every version.
+    """Takes every published record that the index lacks, with the file beside it if there is one, and every version.
 
     Raises:
         tracking.Unreachable: No server answers, or it refuses.
@@ -93,7 +93,7 @@ def fill_from_server(index: Index) -> None:
 
 
 def _take_runs(index: Index, client: Any, runs: list[Any]) -> None:
-    """Downloads side by side, for a server makes one wait; the index is written by this thread alone."""
+    """Downloads in parallel, because a server answers slowly; only this thread writes the index."""
     pool = ThreadPoolExecutor(NUM_DOWNLOADS)
     with tempfile.TemporaryDirectory() as folder:
         try:
@@ -156,7 +156,7 @@ def _fetched(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] |
     record = mlflow_store.artifact(client, run, f"record/{stage}.json", into)
     if record is None:
         return None
-    beside = Path(BESIDE_RECORD.get(stage, "")).name  # not there where the workspace no longer had it
+    beside = Path(BESIDE_RECORD.get(stage, "")).name  # absent if the workspace had lost it
     return record.read_bytes(), mlflow_store.artifact(client, run, beside, into) if beside else None
 
 
@@ -176,7 +176,7 @@ def _registered(client: Any) -> Iterator[dict[str, Any]]:
 
     for model in client.search_registered_models(max_results=1000):
         for version in client.search_model_versions(f"name = '{model.name}'"):
-            # One that lost a tag still saw what it saw.
+            # A version that lost a tag still saw its images.
             if {mlflow_store.MODEL_DIGEST, mlflow_store.RECORD} & set(version.tags):
                 yield _described(version, model.aliases)
 

@@ -1,4 +1,4 @@
-"""The reverse of lineage: which models saw an image, a delivery, or were made with any other bytes."""
+"""The reverse of lineage: the models that saw an image or a delivery, or were made with any other bytes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from graft.provenance.stages import AUGMENTED, EXPORTED, FINE_TUNED, INTERIM, PR
 
 ROLES = {"train": "trained on", "val": "best epoch chosen on"}
 REMEDY = (
-    "in a checkout of the commit of each: dvc pull, then graft publish, which completes its run; "
-    "then here: graft lineage --refresh"
+    "check out the commit of each version, run dvc pull and graft publish there (which completes its run), "
+    "then run graft lineage --refresh here"
 )
 
 
 @dataclass(frozen=True)
 class Needed:
-    """What must be known of a version before it can be said that it did not see what was asked for.
+    """The facts without which nobody can say that a version did not see an image.
 
     Attributes:
-        stages: Whose file beside the record must have been taken.
-        gaps: What the paths begin with whose maker must be known.
+        stages: Names of the stages whose file beside the record must be in the index.
+        gaps: Prefixes of the paths whose maker must be known.
     """
 
     stages: tuple[str, ...]
@@ -45,12 +45,12 @@ OF_ANYTHING = Needed(OF_NAME.stages, OF_BYTES.gaps)
 
 @dataclass(frozen=True)
 class Saw:
-    """A version and how it is touched.
+    """A registered version and how it saw the images.
 
     Attributes:
-        version: As the index has it.
-        how: `trained on`, `best epoch chosen on`, either after `grown from weights: `, or `made with`.
-        num_images: How many of the images asked for; 0 where the question was about other bytes.
+        version: Entry of the index.
+        how: Phrase `trained on` or `best epoch chosen on`, perhaps after `grown from weights: `, or `made with`.
+        num_images: Number of the requested images; 0 if the question was about other bytes.
     """
 
     version: dict[str, Any]
@@ -60,7 +60,7 @@ class Saw:
 
 @dataclass(frozen=True)
 class NotKnown:
-    """A version that may have seen it, and what the index lacks to tell."""
+    """A registered version that may have seen the images, and the facts the index lacks to tell."""
 
     version: dict[str, Any]
     lacking: tuple[str, ...]
@@ -68,7 +68,14 @@ class NotKnown:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was asked, what it is, every version that saw it, and every version of which that is not known."""
+    """The answer to a recall.
+
+    Attributes:
+        asked: Question as it was put.
+        meant: Kind and number of the things asked for.
+        saw: Versions that saw them.
+        not_known: Versions that may have seen them.
+    """
 
     asked: str
     meant: str
@@ -76,7 +83,7 @@ class Answer:
     not_known: tuple[NotKnown, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; `remedy` is None where there is nothing to mend."""
+        """Plain data for JSON; `remedy` is None if nothing is missing."""
         found = [{"how": saw.how, "num_images": saw.num_images, "version": saw.version} for saw in self.saw]
         not_known = [{"lacking": list(each.lacking), "version": each.version} for each in self.not_known]
         remedy = REMEDY if not_known else None
@@ -84,7 +91,7 @@ class Answer:
 
 
 def who_saw(index: Index, asked: str) -> Answer:
-    """Every registered version that saw an image (a file, a sample's id, a sha256), a delivery, or was made with bytes.
+    """Finds every version that saw an image (file, sample id or sha256) or a delivery, or was made with some bytes.
 
     Raises:
         GraftError: Nothing of that name or digest is known.
@@ -114,7 +121,7 @@ def name_of(version: dict[str, Any]) -> str:
 
 
 def records_after(index: Index, digest: str) -> set[str]:
-    """Every record that bytes of this digest went into, by way of as many steps as it takes."""
+    """Finds every record that bytes of this digest went into, through any number of steps."""
     waiting = {record for found in {digest, *_folders_with(index, digest)} for record in index.consumers(found)}
     waiting |= {record for record, _ in index.producers(digest)} if not waiting else set()
     return _after(index, waiting | set(index.grown_from(digest)))
@@ -135,7 +142,7 @@ def _nothing_known(asked: str, not_known: list[NotKnown]) -> GraftError:
     remedy = "graft lineage --refresh reads the server again; what was never ingested was never seen"
     if not_known:
         names = ", ".join(name_of(each.version) for each in not_known)
-        remedy = f"graft lineage --refresh reads the server again; what {names} saw is not known: {REMEDY}"
+        remedy = f"graft lineage --refresh reads the server again; nobody knows yet what {names} saw: {REMEDY}"
     return GraftError(
         "no image, delivery or digest of this name is known",
         where=asked,
@@ -145,7 +152,7 @@ def _nothing_known(asked: str, not_known: list[NotKnown]) -> GraftError:
 
 
 def _not_known(index: Index, needed: Needed, saw: Iterable[Saw]) -> Iterator[NotKnown]:
-    """The versions that are not among those that saw it, and lack something that is needed to say they did not."""
+    """The versions that are not known to have seen it, but lack a fact needed to say that they did not."""
     found = {name_of(each.version) for each in saw}
     for version in index.versions():
         if name_of(version) not in found:
@@ -165,13 +172,13 @@ def _lacking(index: Index, chain: Chain, needed: Needed) -> Iterator[str]:
 
 
 def _is_beside(index: Index, made: Mapping[str, str], file: str) -> bool:
-    """Whether the file was taken from any record that made the same folder: then it is the same file."""
+    """Tell whether the index has the file from any record that made the same folder: then it is the same file."""
     folder = made.get(posixpath.dirname(file), "")
     return any(index.has_beside(record) for record, _ in index.producers(folder))
 
 
 def _folders_with(index: Index, digest: str) -> Iterable[str]:
-    """Folders that hold a file or folder of this digest, by their own digests."""
+    """The digests of the folders that hold a file or folder of this digest."""
     for record, path in index.producers(digest):
         parents = {parent.as_posix() for parent in PurePosixPath(path).parents}
         rows = index.database.execute("SELECT digest, path FROM produced WHERE record = ?", (record,))

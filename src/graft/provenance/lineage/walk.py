@@ -1,4 +1,4 @@
-"""From a model back to the raw files, digest by digest; and from an image forward to the models that saw it."""
+"""The chain of a model: from the exported files back to the raw files, digest by digest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,12 @@ ENDS = {"raw": "raw files", "source": "weights source", "missing": "missing"}
 
 @dataclass(frozen=True)
 class Link:
-    """What a step read: digests by path, and the step that made them."""
+    """An input of a step.
+
+    Attributes:
+        to: Key of the step that made it.
+        paths: Digests of the files and folders read, by path.
+    """
 
     to: str
     paths: dict[str, str]
@@ -31,11 +36,11 @@ class Step:
     """One link of the chain: a record and what is known of it, or an end (raw files, a weights source, nothing).
 
     Attributes:
-        key: The digest of the record, or of what stands at the end.
-        stage: A stage of `dvc.yaml`, `raw`, `source` or `missing`.
-        made: Digests of what it wrote, by path.
-        facts: What a person wants to know: run, commit, params, environment, metrics, origin, licence …
-        links: What it read.
+        key: Digest of the record; for an end, the digest of its bytes.
+        stage: Name of a stage of `dvc.yaml`, or `raw`, `source` or `missing`.
+        made: Digests of its outputs, by path.
+        facts: Details for a person: run, commit, params, environment, metrics, origin, licence …
+        links: Inputs.
     """
 
     key: str
@@ -54,9 +59,9 @@ class Chain:
     """A model and every step behind it.
 
     Attributes:
-        model: The digest of the exported files.
-        versions: What they are registered as.
-        steps: By key; the first is the export.
+        model: Digest of the exported files.
+        versions: Registered versions of these files.
+        steps: Steps by key; the first is the export.
     """
 
     model: str
@@ -69,7 +74,7 @@ class Chain:
 
     @property
     def missing(self) -> list[str]:
-        """What the chain should hold and nobody has, a line each."""
+        """The gaps of the chain: outputs without a record, a line each."""
         return [f"{', '.join(step.made)} ({key[:12]}): no record" for key, step in self.steps.items() if _is_gap(step)]
 
     def of_stage(self, stage: str) -> list[Step]:
@@ -82,7 +87,7 @@ class Chain:
 
 
 def chain_of(index: Index, model: str) -> Chain:
-    """The chain behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
+    """Walks the chain behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
 
     Raises:
         GraftError: There is no such model.
@@ -97,7 +102,7 @@ def chain_of(index: Index, model: str) -> Chain:
 
 
 def chain_to(index: Index, digest: str, record: str | None = None) -> Chain:
-    """The chain behind exported files of a digest, wherever they are: of the record given, or of one that made them."""
+    """Walks the chain behind exported files of a digest, from the record given or else from one that made them."""
     steps: dict[str, Step] = {}
     _walk(index, record or _maker(index, EXPORTED, digest), {EXPORTED: digest}, steps)
     versions = tuple(version for version in index.versions() if version["model"] == digest)
@@ -105,7 +110,7 @@ def chain_to(index: Index, digest: str, record: str | None = None) -> Chain:
 
 
 def address(uri: str) -> tuple[str, str, str | None]:
-    """Name, alias and number of `models:/NAME@ALIAS` or `models:/NAME/VERSION`; one of the last two is not there."""
+    """Splits `models:/NAME@ALIAS` or `models:/NAME/3` into name, alias and number; one of the last two is empty."""
     name, _, alias = uri.removeprefix("models:/").partition("@")
     if alias:
         return name, alias, None
@@ -185,7 +190,7 @@ def _link(index: Index, steps: dict[str, Step], paths: dict[str, str], maker: st
 
 
 def _ends(index: Index, key: str, record: Record, steps: dict[str, Step]) -> Iterable[Link]:
-    """Where a chain begins: raw files, and the file of pretrained weights (perhaps of another model of ours)."""
+    """The ends of a chain: raw files, and the file of pretrained weights (perhaps of another model of ours)."""
     if record.stage == "ingest":
         for path, digest in record.inputs.items():
             facts = {"images": record.metrics.get("num_images"), "delivery": record.params["ingest"]["batch"]}
