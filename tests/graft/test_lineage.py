@@ -12,12 +12,12 @@ import pytest
 from graft.foundation.content import sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.provenance.lineage import fill as filling
-from graft.provenance.lineage.fill import fill_from_server, up_to_date
+from graft.provenance.lineage.fill import fill_from_server, open_index
 from graft.provenance.lineage.freshness import authorization, state_of_store
 from graft.provenance.lineage.html_page import page
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.recall import who_saw
-from graft.provenance.lineage.tree import told, tree
+from graft.provenance.lineage.tree import describe_answer, tree
 from graft.provenance.lineage.walk import chain_of
 from graft.provenance.records import Record
 from graft.provenance.stages import RECORDS, SEEN
@@ -56,7 +56,7 @@ def test_a_delivery_is_counted_in_every_model(large):
         if (count := sum(seen(version, image) for image in range(3, NUM_IMAGES, 10)))
     }
     assert trained(index, "delivery3") == expected
-    assert f"models:/{NAME}/50 (champion)" in told(who_saw(index, "delivery0"))
+    assert f"models:/{NAME}/50 (champion)" in describe_answer(who_saw(index, "delivery0"))
     index.close()
 
 
@@ -156,10 +156,10 @@ def test_a_version_of_which_it_is_not_known_is_named_with_what_is_lacking(lost, 
     answer = who_saw(index, asked)
     assert 1 not in [saw.version["number"] for saw in answer.saw]
     assert [each.version["number"] for each in answer.not_known] == ([1] if lacking else [])
-    assert (lacking or "no registered version saw it") in told(answer)
+    assert (lacking or "no registered version saw it") in describe_answer(answer)
     found = json.loads(json.dumps(answer.as_dict()))
     assert [each["version"]["number"] for each in found["not_known"]] == ([1] if lacking else [])
-    assert ("graft publish" in (found["remedy"] or "")) == ("Remedy: " in told(answer)) == bool(lacking)
+    assert ("graft publish" in (found["remedy"] or "")) == ("Remedy: " in describe_answer(answer)) == bool(lacking)
     if lacking:
         with pytest.raises(GraftError, match=f"what models:/{NAME}/1 saw is not known"):
             who_saw(index, "nothing")
@@ -192,10 +192,10 @@ def test_a_list_that_comes_after_its_record_is_taken(tmp_path, monkeypatch):
     record = RECORDS / "fine-tune.json"
     record.parent.mkdir(parents=True)
     write_json(record, {**content, "files": {SEEN: sha256_of(tmp_path / "seen.json")}})
-    assert not up_to_date().has_beside(sha256_of(record))
+    assert not open_index().has_beside(sha256_of(record))
     Path(SEEN).parent.mkdir(parents=True)
     (tmp_path / "seen.json").rename(SEEN)
-    assert up_to_date().num_seen(sha256_of(record)) == {"train": 1}
+    assert open_index().num_seen(sha256_of(record)) == {"train": 1}
 
 
 def test_what_changes_while_the_store_is_read_is_read_the_next_time(store, folder, tmp_path, monkeypatch):
@@ -210,7 +210,7 @@ def test_what_changes_while_the_store_is_read_is_read_the_next_time(store, folde
 
     monkeypatch.setattr(filling, "fill_from_server", changed_meanwhile)
     for times in (1, 2, 2):
-        index = up_to_date(path=tmp_path / "index.sqlite")
+        index = open_index(path=tmp_path / "index.sqlite")
         assert len(filled) == times
         assert index.fact("store") == filled[-1]
         index.close()

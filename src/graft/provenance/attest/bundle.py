@@ -16,13 +16,13 @@ from graft.provenance.attest.statements import (
     CARD,
     RECORD,
     canonical,
-    enveloped,
-    opened,
+    make_envelope,
+    make_statement,
+    open_envelope,
     signer_of,
-    statement,
     subject_of,
 )
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files, worst
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, compare, compare_files, worst
 from graft.provenance.audit.record_files import check_itself
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
@@ -33,7 +33,7 @@ FORMAT = "graft attestation 1"
 Statements = list[tuple[dict[str, Any], dict[str, Any]]]  # envelope, statement
 
 
-def attested(index: Index, chain: Chain) -> bytes:
+def attest_model(index: Index, chain: Chain) -> bytes:
     """Writes the bundle of a model: a pure function of its records, the files they name, the declaration and the key.
 
     Raises:
@@ -47,19 +47,19 @@ def attested(index: Index, chain: Chain) -> bytes:
     files = {path: text for path in EVIDENCE if (text := _text_of(index, records, path)) is not None}
     if Path(DECLARATION).is_file():
         files[DECLARATION] = Path(DECLARATION).read_text(encoding="utf-8")
-    statements = [statement(RECORD, record.files, record.content) for record in records.values()]
-    statements.append(statement(CARD, by_stage["export"].files, fields(by_stage, files)))
+    statements = [make_statement(RECORD, record.files, record.content) for record in records.values()]
+    statements.append(make_statement(CARD, by_stage["export"].files, fields(by_stage, files)))
     content = {
         "format": FORMAT,
         "model": chain.model,
-        "statements": [enveloped(each) for each in statements],
+        "statements": [make_envelope(each) for each in statements],
         "records": list(records),
         "files": files,
     }
     return canonical({**content, "digest": hashlib.sha256(canonical(content)).hexdigest()}) + b"\n"
 
 
-def verified(data: bytes, signers: Path, model: Path | None = None, must_be_signed: bool = False) -> list[Checked]:
+def verify_bundle(data: bytes, signers: Path, model: Path | None = None, must_be_signed: bool = False) -> list[Check]:
     """Checks a bundle on its own, and a folder of exported files against it.
 
     Args:
@@ -87,7 +87,7 @@ def verified(data: bytes, signers: Path, model: Path | None = None, must_be_sign
     links += [_card(content, records, each) for _, each in statements if each["predicateType"] == CARD]
     if model is not None:
         expected = next((record.names_in(EXPORTED) for record in records if EXPORTED in record.outputs), {})
-        links.append(compared_files(str(model), expected, listing(model), "folder"))
+        links.append(compare_files(str(model), expected, listing(model), "folder"))
     return links
 
 
@@ -128,42 +128,42 @@ def _parsed(data: bytes) -> dict[str, Any]:
     raise GraftError("not a bundle that graft attest wrote, or too damaged to read", remedy="ask for it again")
 
 
-def _whole(data: bytes, content: Mapping[str, Any]) -> Iterator[Checked]:
+def _whole(data: bytes, content: Mapping[str, Any]) -> Iterator[Check]:
     inside = {name: value for name, value in content.items() if name != "digest"}
-    yield compared("bundle", content["digest"], hashlib.sha256(canonical(inside)).hexdigest(), "its own digest")
+    yield compare("bundle", content["digest"], hashlib.sha256(canonical(inside)).hexdigest(), "its own digest")
     if canonical(content) + b"\n" != data:
-        yield Checked(BROKEN, "bundle", "not written as graft attest writes it")
+        yield Check(BROKEN, "bundle", "not written as graft attest writes it")
 
 
-def _complete(content: Mapping[str, Any], statements: Statements) -> Iterator[Checked]:
+def _complete(content: Mapping[str, Any], statements: Statements) -> Iterator[Check]:
     kinds = [each["predicateType"] for _, each in statements]
     if kinds.count(RECORD) != len(content["records"]) or kinds.count(CARD) != 1:
-        yield Checked(BROKEN, "bundle", "a statement was added or left out")
+        yield Check(BROKEN, "bundle", "a statement was added or left out")
 
 
-def _statements(content: Mapping[str, Any]) -> tuple[Statements, list[Checked]]:
+def _statements(content: Mapping[str, Any]) -> tuple[Statements, list[Check]]:
     statements, problems = [], []
     for number, envelope in enumerate(content["statements"], 1):
         try:
-            statements.append((envelope, opened(envelope)[1]))
+            statements.append((envelope, open_envelope(envelope)[1]))
         except ValueError as error:
-            problems.append(Checked(BROKEN, f"statement {number}", str(error)))
+            problems.append(Check(BROKEN, f"statement {number}", str(error)))
     return statements, problems
 
 
-def _signature(envelope: Mapping[str, Any], content: Mapping[str, Any], signers: Path, must_be_signed: bool) -> Checked:
+def _signature(envelope: Mapping[str, Any], content: Mapping[str, Any], signers: Path, must_be_signed: bool) -> Check:
     what = f"signature of {_title(content)}"
     if not envelope["signatures"] and must_be_signed:
-        return Checked(BROKEN, what, f"not signed, though only people listed in {signers} are trusted")
+        return Check(BROKEN, what, f"not signed, though only people listed in {signers} are trusted")
     if not envelope["signatures"]:
-        return Checked(MISSING, what, "not signed: this shows that nothing was damaged, not who made the statement")
+        return Check(MISSING, what, "not signed: this shows that nothing was damaged, not who made the statement")
     if not signers.is_file():
-        return Checked(MISSING, what, f"signed; name the public keys you trust with --signers ({signers} is absent)")
-    name = signer_of(envelope, opened(envelope)[0], signers)
-    return Checked(VERIFIED, what, name) if name else Checked(BROKEN, what, f"not by anybody listed in {signers}")
+        return Check(MISSING, what, f"signed; name the public keys you trust with --signers ({signers} is absent)")
+    name = signer_of(envelope, open_envelope(envelope)[0], signers)
+    return Check(VERIFIED, what, name) if name else Check(BROKEN, what, f"not by anybody listed in {signers}")
 
 
-def _subject(records: list[Record], content: Mapping[str, Any]) -> Checked:
+def _subject(records: list[Record], content: Mapping[str, Any]) -> Check:
     """Compares the files a statement is about with those of its record; for the card, with those of export."""
     what = f"subject of {_title(content)}"
     if content["predicateType"] == CARD:
@@ -171,43 +171,43 @@ def _subject(records: list[Record], content: Mapping[str, Any]) -> Checked:
     else:
         files = Record.from_content(content["predicate"]).files
     if content["subject"] != subject_of(files):
-        return Checked(BROKEN, what, "does not name the files that the statement speaks of, with their sha256")
-    return Checked(VERIFIED, what, f"{len(files)} files as in the record")
+        return Check(BROKEN, what, "does not name the files that the statement speaks of, with their sha256")
+    return Check(VERIFIED, what, f"{len(files)} files as in the record")
 
 
 def _title(content: Mapping[str, Any]) -> str:
     return "the model card" if content["predicateType"] == CARD else f"record {content['predicate']['stage']}"
 
 
-def _record(key: str, record: Record) -> Iterator[Checked]:
-    yield compared(f"record {record.stage}", key, record.sha256, "the bundle")
+def _record(key: str, record: Record) -> Iterator[Check]:
+    yield compare(f"record {record.stage}", key, record.sha256, "the bundle")
     yield from check_itself(record)
 
 
-def _chain(content: Mapping[str, Any], records: list[Record]) -> Iterator[Checked]:
+def _chain(content: Mapping[str, Any], records: list[Record]) -> Iterator[Check]:
     """Checks that every input of a stage was made according to another statement, and the model itself."""
     made = {digest for record in records for digest in record.produced().values()}
-    yield compared("model", content["model"], records[0].outputs.get(EXPORTED) if records else None, "the bundle")
+    yield compare("model", content["model"], records[0].outputs.get(EXPORTED) if records else None, "the bundle")
     for record in records:
         lacking = [path for path, digest in record.inputs.items() if digest not in made]
         if record.stage != "ingest":
             status, reason = (BROKEN, f"nobody made {', '.join(lacking)}") if lacking else (VERIFIED, "each was made")
-            yield Checked(status, f"inputs of {record.stage}", reason)
+            yield Check(status, f"inputs of {record.stage}", reason)
 
 
-def _evidence(content: Mapping[str, Any], records: list[Record]) -> Iterator[Checked]:
+def _evidence(content: Mapping[str, Any], records: list[Record]) -> Iterator[Check]:
     known = {path: sha for record in reversed(records) for path, sha in record.files.items()}
     for path, text in content["files"].items():
         if path == DECLARATION:  # no record holds a declaration; the signed card repeats it
             continue
-        yield compared(f"evidence {path}", known.get(path), hashlib.sha256(text.encode()).hexdigest(), "the record")
+        yield compare(f"evidence {path}", known.get(path), hashlib.sha256(text.encode()).hexdigest(), "the record")
 
 
-def _card(content: Mapping[str, Any], records: list[Record], card: Mapping[str, Any]) -> Checked:
+def _card(content: Mapping[str, Any], records: list[Record], card: Mapping[str, Any]) -> Check:
     by_stage = {record.stage: record for record in reversed(records)}
     same = json.loads(canonical(fields(by_stage, content["files"]))) == card["predicate"]
     counts = {
         known: sum(row["known"] == known for row in card["predicate"]) for known in ("measured", "declared", "missing")
     }
     said = ", ".join(f"{count} fields {known}" for known, count in counts.items())
-    return Checked(VERIFIED if same else BROKEN, "model card", said if same else "is not what records and evidence say")
+    return Check(VERIFIED if same else BROKEN, "model card", said if same else "is not what records and evidence say")

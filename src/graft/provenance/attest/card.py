@@ -20,7 +20,7 @@ EVIDENCE = (EXPORTED_SCORES, PARITY, PRETRAINED_CARD, CLASS_MAP, FINDINGS)
 Field = dict[str, Any]
 
 
-class Declared(BaseModel):
+class Declaration(BaseModel):
     """The fields of `model_card.yaml`, which only people can fill in; one left out is shown as missing.
 
     Attributes:
@@ -38,15 +38,15 @@ class Declared(BaseModel):
     owner: str | None = None
 
 
-def declared(text: str) -> Declared:
+def read_declaration(text: str) -> Declaration:
     """Reads the content of `model_card.yaml`.
 
     Raises:
         GraftError: It is not YAML, or holds anything but these four fields.
     """
-    remedy = f"say {', '.join(Declared.model_fields)}, each a text or null"
+    remedy = f"say {', '.join(Declaration.model_fields)}, each a text or null"
     try:
-        return Declared.model_validate(YAML(typ="safe").load(text) or {})
+        return Declaration.model_validate(YAML(typ="safe").load(text) or {})
     except YAMLError as error:
         raise GraftError(f"not valid YAML: {str(error).splitlines()[0]}", where=DECLARATION, remedy=remedy) from None
     except ValidationError as error:
@@ -65,7 +65,7 @@ def fields(records: Mapping[str, Record], files: Mapping[str, str]) -> list[Fiel
         GraftError: The declaration breaks its rules.
     """
     read = {path: json.loads(text) for path, text in files.items() if path != DECLARATION}
-    said = declared(files.get(DECLARATION, ""))
+    said = read_declaration(files.get(DECLARATION, ""))
     rows = [*_model(records), *_data(records, read), *_weights(read), *_scores(read), *_made(records)]
     rows += [_declared(name.replace("_", " "), value, DECLARATION) for name, value in said]
     return [{"field": name, "value": value, "known": known, "source": source} for name, value, known, source in rows]

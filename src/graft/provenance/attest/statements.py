@@ -22,7 +22,7 @@ def canonical(content: Any) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def statement(kind: str, files: Mapping[str, str], predicate: Any) -> dict[str, Any]:
+def make_statement(kind: str, files: Mapping[str, str], predicate: Any) -> dict[str, Any]:
     """Makes a statement about files.
 
     Args:
@@ -38,7 +38,7 @@ def subject_of(files: Mapping[str, str]) -> list[dict[str, Any]]:
     return [{"name": name, "digest": {"sha256": files[name]}} for name in sorted(files)]
 
 
-def enveloped(content: Mapping[str, Any]) -> dict[str, Any]:
+def make_envelope(content: Mapping[str, Any]) -> dict[str, Any]:
     """Wraps a statement in a DSSE envelope: the payload in base64, signed if a key is configured."""
     payload = canonical(content)
     signature = signatures.sign(pre_authentication(payload))
@@ -46,7 +46,7 @@ def enveloped(content: Mapping[str, Any]) -> dict[str, Any]:
     return {"payloadType": PAYLOAD, "payload": base64.b64encode(payload).decode(), "signatures": made}
 
 
-def opened(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
+def open_envelope(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
     """Unwraps an envelope: its payload, and the statement in it.
 
     Raises:

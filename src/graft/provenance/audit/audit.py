@@ -10,12 +10,12 @@ from graft.foundation.errors import GraftError
 from graft.provenance.audit.commits import check_commits
 from graft.provenance.audit.exported_folder import record_of
 from graft.provenance.audit.ledger_links import check_ledger, promoted_digest
-from graft.provenance.audit.link import MISSING, Checked
+from graft.provenance.audit.link import MISSING, Check
 from graft.provenance.audit.raw_files import check_raw
-from graft.provenance.audit.rebuild import rebuilt
+from graft.provenance.audit.rebuild import rebuild_model
 from graft.provenance.audit.record_files import check_records, check_sources
 from graft.provenance.audit.server import check_runs, check_versions
-from graft.provenance.lineage.fill import up_to_date
+from graft.provenance.lineage.fill import open_index
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, address, chain_of, chain_to
 from graft.provenance.stages import EXPORTED
@@ -23,7 +23,7 @@ from graft.provenance.tracking import mlflow_store
 from graft.provenance.tracking.registry import CHAMPION
 
 
-def audit(model: str, rebuild: bool = False) -> list[Checked]:
+def audit(model: str, rebuild: bool = False) -> list[Check]:
     """Checks every link behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
 
     Args:
@@ -34,12 +34,12 @@ def audit(model: str, rebuild: bool = False) -> list[Checked]:
         GraftError: There is no such model, and neither ledger nor records know of one.
         tracking.Unreachable: No server answers, or it refuses.
     """
-    index = up_to_date(refresh=not mlflow_store.is_off())
+    index = open_index(refresh=not mlflow_store.is_off())
     try:
         chain = _chain(index, model)
         links = [*check_records(index, chain), *check_raw(index, chain), *check_sources(index, chain)]
         links += [*check_commits(index, chain), *_store(index, chain, model)]
-        return [*links, *rebuilt(index, chain)] if rebuild else links
+        return [*links, *rebuild_model(index, chain)] if rebuild else links
     finally:
         index.close()
 
@@ -79,9 +79,9 @@ def _promoted(model: str) -> str | None:
         return promoted_digest(mlflow_store.client(), name, None if number is None else int(number))
 
 
-def _store(index: Index, chain: Chain, model: str) -> Iterator[Checked]:
+def _store(index: Index, chain: Chain, model: str) -> Iterator[Check]:
     if mlflow_store.is_off():
-        yield Checked(MISSING, "MLflow", "GRAFT_TRACKING=off: runs, versions and ledger were not checked")
+        yield Check(MISSING, "MLflow", "GRAFT_TRACKING=off: runs, versions and ledger were not checked")
         return
     try:
         with mlflow_store.answers_explained():

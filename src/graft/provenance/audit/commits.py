@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from graft.foundation.content import digest_of_listing
 from graft.foundation.git import git_output, git_text, start_object_reader
 from graft.provenance.audit.dvc_lock import PIPELINE, check_lock
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
 from graft.provenance.promotion.commit_check import LOCK, PARAMS, WATCHED, differing_params
@@ -24,7 +24,7 @@ MOST_COMMITS = 200  # of the newest that touch code or params, where what ran wa
 FOLDER_MODE, LINK_MODE, MODULE_MODE = "40000", "120000", "160000"
 
 
-class Damaged(Exception):  # noqa: N818  (it reads as what it says)
+class DamagedObjectError(Exception):
     """An object of git that does not match its name, or cannot be read."""
 
 
@@ -46,7 +46,7 @@ class Objects:
         algorithm = "sha1" if len(name) == 40 else "sha256"
         found = hashlib.new(algorithm, f"{kind} {len(content)}\0".encode() + content, usedforsecurity=False)
         if found.hexdigest() != name:
-            raise Damaged(f"{kind} {name[:12]} was changed")
+            raise DamagedObjectError(f"{kind} {name[:12]} was changed")
         return content
 
     def close(self) -> None:
@@ -66,11 +66,11 @@ class Objects:
         header = self._git.stdout.readline().split()
         if len(header) != 3:  # absent, or git gave up on an object that it cannot unpack
             self.close()
-            raise Damaged(f"object {name[:12]} cannot be read")
+            raise DamagedObjectError(f"object {name[:12]} cannot be read")
         content = self._git.stdout.read(int(header[2]) + 1)
         if len(content) != int(header[2]) + 1:
             self.close()
-            raise Damaged(f"object {name[:12]} cannot be unpacked")
+            raise DamagedObjectError(f"object {name[:12]} cannot be unpacked")
         return content[:-1]
 
     def root_of(self, commit: str) -> str:
@@ -117,7 +117,7 @@ class Objects:
                 yield f"{prefix}{name}", self.sha256(key)
 
 
-def check_commits(index: Index, chain: Chain) -> Iterator[Checked]:
+def check_commits(index: Index, chain: Chain) -> Iterator[Check]:
     """Checks code, params and environment lock of each step in the commit it names or a later one; then `dvc.lock`."""
     objects = Objects()
     records = [record for step in chain.steps.values() if (record := index.record(step.key))]
@@ -155,28 +155,28 @@ def _pipeline_at(objects: Objects, commit: str | None) -> str | None:
     try:
         found = objects.find(objects.root_of(commit), PIPELINE)
         return None if found is None else objects.read(found[1], "blob").decode(errors="replace")
-    except Damaged:  # reported with the code and params of the step
+    except DamagedObjectError:  # reported with the code and params of the step
         return None
 
 
-def _check_step(objects: Objects, record: Record) -> Checked:
+def _check_step(objects: Objects, record: Record) -> Check:
     commit, what = record.git.commit, f"code and params of {record.stage}"
     if commit is not None and not _is_here(commit) and _is_loose(commit):
-        return Checked(BROKEN, what, f"in git's own store, commit {commit[:12]} cannot be read")
+        return Check(BROKEN, what, f"in git's own store, commit {commit[:12]} cannot be read")
     if commit is None or not _is_here(commit):
-        return Checked(MISSING, what, f"commit {str(commit)[:12]} is not in this repository; git fetch may bring it")
+        return Check(MISSING, what, f"commit {str(commit)[:12]} is not in this repository; git fetch may bring it")
     try:
         wrong = differences(objects, commit, record)
         if not wrong:
-            return Checked(VERIFIED, what, f"commit {commit[:12]} holds them")
+            return Check(VERIFIED, what, f"commit {commit[:12]} holds them")
         if record.git.holds_code_and_params:
-            return Checked(BROKEN, what, f"commit {commit[:12]} holds other bytes of {', '.join(wrong[:5])}")
+            return Check(BROKEN, what, f"commit {commit[:12]} holds other bytes of {', '.join(wrong[:5])}")
         later = next((other for other in newest_commits() if not differences(objects, other, record)), None)
-    except Damaged as damage:
-        return Checked(BROKEN, what, f"in git's own store, {damage} (commit {commit[:12]})")
+    except DamagedObjectError as damage:
+        return Check(BROKEN, what, f"in git's own store, {damage} (commit {commit[:12]})")
     if later:
-        return Checked(VERIFIED, what, f"committed after the run, in {later[:12]}")
-    return Checked(MISSING, what, f"never committed: {', '.join(wrong[:5])} of commit {commit[:12]} were edited")
+        return Check(VERIFIED, what, f"committed after the run, in {later[:12]}")
+    return Check(MISSING, what, f"never committed: {', '.join(wrong[:5])} of commit {commit[:12]} were edited")
 
 
 def _parsed(tree: bytes, digest_bytes: int) -> Iterator[tuple[str, str, str]]:

@@ -19,7 +19,7 @@ from graft.provenance.stages import record_path
 Outs = dict[str, str]  # md5 as DVC writes it, by path
 
 
-class Kept:
+class DvcStorage:
     """The lock file of the workspace, its history in git, and DVC's cache."""
 
     @cached_property

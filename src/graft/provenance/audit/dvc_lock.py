@@ -11,8 +11,8 @@ from typing import Any
 
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
-from graft.provenance.audit.dvc_cache import Kept, facts_in_workspace, md5_in_workspace, stages_in
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked
+from graft.provenance.audit.dvc_cache import DvcStorage, facts_in_workspace, md5_in_workspace, stages_in
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
 from graft.provenance.promotion.commit_check import PARAMS, differing_params
 from graft.provenance.records import Record
 from graft.provenance.repair import LOCK_FILE
@@ -23,7 +23,7 @@ KEYS = {"cmd", "deps", "params", "outs"}
 FACTS = ("hash", "md5", "size", "nfiles")
 
 
-def check_lock(records: Sequence[Record], pipeline_at: Callable[[str | None], str | None]) -> Iterator[Checked]:
+def check_lock(records: Sequence[Record], pipeline_at: Callable[[str | None], str | None]) -> Iterator[Check]:
     """Checks every stage whose entry in the lock file belongs to a record.
 
     Args:
@@ -35,8 +35,8 @@ def check_lock(records: Sequence[Record], pipeline_at: Callable[[str | None], st
     here = Path(PIPELINE).read_text(encoding="utf-8") if Path(PIPELINE).is_file() else ""
     locked = stages_in(LOCK_FILE.read_text(encoding="utf-8", errors="replace"))
     if strange := sorted(set(map(str, locked)) - set(stages_in(here)) - {record.stage for record in records}):
-        yield Checked(BROKEN, str(LOCK_FILE), f"names {', '.join(strange)}, which is no stage")
-    kept = Kept()
+        yield Check(BROKEN, str(LOCK_FILE), f"names {', '.join(strange)}, which is no stage")
+    kept = DvcStorage()
     for record in records:
         stage = record.stage
         if _is_of(kept, record):
@@ -45,13 +45,13 @@ def check_lock(records: Sequence[Record], pipeline_at: Callable[[str | None], st
             reason = (
                 f"not what was recorded: {', '.join(problems)}" if problems else "params, deps and sizes as recorded"
             )
-            yield Checked(BROKEN if problems else VERIFIED, f"{LOCK_FILE}, {stage}", reason)
+            yield Check(BROKEN if problems else VERIFIED, f"{LOCK_FILE}, {stage}", reason)
             if not problems:
                 then = pipeline_at(record.git.commit)
                 yield _check_command(record, entry["cmd"], here, then)
 
 
-def _is_of(kept: Kept, record: Record) -> bool:
+def _is_of(kept: DvcStorage, record: Record) -> bool:
     """Tell whether lock file or workspace hold this very record; if not, they describe another model."""
     path = record_path(record.stage)
     return record.md5 in (kept.locked.get(record.stage, {}).get(path.as_posix()), md5_in_workspace(path))
@@ -64,7 +64,7 @@ def _is_entry(entry: Any) -> bool:
     )
 
 
-def _problems(entry: Mapping[str, Any], record: Record, kept: Kept) -> Iterator[str]:
+def _problems(entry: Mapping[str, Any], record: Record, kept: DvcStorage) -> Iterator[str]:
     """Names everything in the entry that does not follow from the record, the workspace or the cache."""
     yield from sorted(set(map(str, entry)) ^ KEYS)
     yield from _params(entry.get("params"), record.params)
@@ -88,7 +88,9 @@ def _params(locked: Any, recorded: Mapping[str, Any]) -> list[str]:
     return [f"params {key}" for key in (*sorted(extra), *differing_params(json.dumps(written).encode(), recorded))]
 
 
-def _facts(path: Path, digest: str, named: Mapping[str, Any], record: Record, kept: Kept) -> dict[str, Any] | None:
+def _facts(
+    path: Path, digest: str, named: Mapping[str, Any], record: Record, kept: DvcStorage
+) -> dict[str, Any] | None:
     """The facts that the entry of a path must state, from the recorded bytes; None if these are not here."""
     found = facts_in_workspace(path)
     if found is not None and found["md5"] == named.get("md5"):
@@ -106,15 +108,15 @@ def _facts(path: Path, digest: str, named: Mapping[str, Any], record: Record, ke
     return None
 
 
-def _check_command(record: Record, command: Any, here: str, then: str | None) -> Checked:
+def _check_command(record: Record, command: Any, here: str, then: str | None) -> Check:
     """Compares the command with `dvc.yaml`, as it was committed and as it stands here."""
     what = f"{LOCK_FILE}, {record.stage}, cmd"
     known = [_command(text or "", record.stage, record.params) for text in (then, here)]
     if command in known:
-        return Checked(VERIFIED, what, f"as {PIPELINE} has it")
+        return Check(VERIFIED, what, f"as {PIPELINE} has it")
     if known[0] is not None and known[0] == known[1]:
-        return Checked(BROKEN, what, f"is not the command of {PIPELINE}, here and at the recorded commit")
-    return Checked(MISSING, what, f"{PIPELINE} was edited, and what it said is not at the recorded commit")
+        return Check(BROKEN, what, f"is not the command of {PIPELINE}, here and at the recorded commit")
+    return Check(MISSING, what, f"{PIPELINE} was edited, and what it said is not at the recorded commit")
 
 
 def _command(text: str, stage: str, params: Mapping[str, Any]) -> str | None:

@@ -15,7 +15,7 @@ from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.foundation.workers import map_in_order
 from graft.provenance.audit.commits import LOCK
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, few
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, join_first
 from graft.provenance.audit.record_files import file_of
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from graft.data.formats.translation import Translation, Translations
 
 
-def check_raw(index: Index, chain: Chain) -> Iterator[Checked]:
+def check_raw(index: Index, chain: Chain) -> Iterator[Check]:
     """Checks every folder of raw files; if its digest is another, each sample is read again."""
     records = [record for step in chain.of_stage("ingest") if (record := index.record(step.key))]
     inputs = {(path, digest): record for record in records for path, digest in record.inputs.items()}
@@ -35,34 +35,34 @@ def check_raw(index: Index, chain: Chain) -> Iterator[Checked]:
         yield from _check_root(index, Path(path), digest, record)
 
 
-def _check_root(index: Index, root: Path, digest: str, record: Record) -> Iterator[Checked]:
+def _check_root(index: Index, root: Path, digest: str, record: Record) -> Iterator[Check]:
     what = f"raw files {root}"
     if not root.exists():
-        yield Checked(MISSING, what, "not on this machine")
+        yield Check(MISSING, what, "not on this machine")
         return
     found = {root.name: digest_of(root)} if root.is_file() else listing(root)
     if digest == (digest_of_listing(found) if root.is_dir() else found[root.name]):
-        yield Checked(VERIFIED, what, f"{len(found)} files as recorded")
+        yield Check(VERIFIED, what, f"{len(found)} files as recorded")
         return
     try:
-        noted = _noted(record)
+        noted = _read_noted(record)
         now = _listing(root, record)
         changed, gone = list(_changed(index, now, noted, record)), list(_gone(root, now, noted))
     except GraftError as error:
-        yield Checked(
+        yield Check(
             MISSING,
             what,
             f"files were added, removed or changed since, and can no longer be read in the same way: {error}",
         )
         return
     if changed:
-        yield Checked(BROKEN, what, f"{few(changed)}: not what was ingested under this name")
+        yield Check(BROKEN, what, f"{join_first(changed)}: not what was ingested under this name")
     if gone:
-        yield Checked(MISSING, what, f"gone: {few(gone)}")
+        yield Check(MISSING, what, f"gone: {join_first(gone)}")
     if not changed and not gone:
         kept = "every image, mask and label still there is what it was"
         reason = kept if noted.why_not is None else f"masks and labels cannot be compared: {noted.why_not}"
-        yield Checked(MISSING, what, f"files were added, removed or changed since; {reason}")
+        yield Check(MISSING, what, f"files were added, removed or changed since; {reason}")
 
 
 class Sample(NamedTuple):
@@ -74,7 +74,7 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Noted:
+class NotedSamples:
     """The manifest.
 
     Attributes:
@@ -86,10 +86,10 @@ class Noted:
     why_not: str | None
 
 
-def _noted(record: Record) -> Noted:
+def _read_noted(record: Record) -> NotedSamples:
     manifest, class_map = file_of(record, MANIFEST), file_of(record, CLASS_MAP)
     if manifest is None or class_map is None:
-        return Noted({}, "the manifest of ingest is neither in the workspace nor in DVC's cache")
+        return NotedSamples({}, "the manifest of ingest is neither in the workspace nor in DVC's cache")
     import pyarrow.parquet as pq
 
     names = ClassMap.read(class_map).names
@@ -97,7 +97,9 @@ def _noted(record: Record) -> Noted:
     samples = {row["id"]: Sample(row["image_sha256"], row["mask_sha256"], _name(names, row["label"])) for row in rows}
     code = {**record.code, LOCK: record.lock}
     other = [path for path, digest in code.items() if digest and not _holds(Path(path), digest)]
-    return Noted(samples, f"ingest has another {few(other)} now, and may write them otherwise" if other else None)
+    return NotedSamples(
+        samples, f"ingest has another {join_first(other)} now, and may write them otherwise" if other else None
+    )
 
 
 def _holds(path: Path, digest: str) -> bool:
@@ -113,16 +115,16 @@ def _listing(root: Path, record: Record) -> Listing:
     return source(params["task"], params["seed"], root)
 
 
-def _changed(index: Index, now: Listing, noted: Noted, record: Record) -> Iterator[str]:
+def _changed(index: Index, now: Listing, noted: NotedSamples, record: Record) -> Iterator[str]:
     """Images, masks and labels that differ from the manifest; those drawn by a program have no file to compare."""
     entries = [entry for entry in now.entries if isinstance(entry.image, str)]
-    read = Reread(now.read, now.translation, record.params["ingest"]["max_pixels"])
+    read = EntryDigests(now.read, now.translation, record.params["ingest"]["max_pixels"])
     digests = map_in_order(read, entries, num_items=len(entries))
     shown = progress(digests, "Comparing raw files", total=len(entries), unit="image")
     for entry, (image, mask) in zip(entries, shown, strict=True):
         before = noted.samples.get(entry.id)
         if before is None:
-            if not noted.samples and _known_otherwise(index, entry.id, image):
+            if not noted.samples and _has_other_bytes(index, entry.id, image):
                 yield entry.id
         elif before.image != image:
             yield entry.id
@@ -132,14 +134,14 @@ def _changed(index: Index, now: Listing, noted: Noted, record: Record) -> Iterat
             yield f"label of {entry.id}"
 
 
-def _gone(root: Path, now: Listing, noted: Noted) -> Iterator[str]:
+def _gone(root: Path, now: Listing, noted: NotedSamples) -> Iterator[str]:
     """Samples that the source no longer finds, because their image, mask or label is gone."""
     for id in sorted(noted.samples.keys() - {entry.id for entry in now.entries}):
         yield f"mask or label of {id}" if (root / id).is_file() else id
 
 
 @dataclass(frozen=True)
-class Reread:
+class EntryDigests:
     """Computes the digests of an entry as ingest does, of its image and of its mask in class ids; can be pickled.
 
     A file that can no longer be read has the digest "".
@@ -165,7 +167,7 @@ class Reread:
             return digest, ""
 
 
-def _known_otherwise(index: Index, name: str, sha256: str) -> bool:
+def _has_other_bytes(index: Index, name: str, sha256: str) -> bool:
     numbers = index.images("id", name)
     return bool(numbers) and not set(numbers) & set(index.images("digest", sha256))
 

@@ -15,10 +15,9 @@ from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.foundation.git import git_failure
 from graft.foundation.progress import say
-from graft.provenance.audit.agreement import WHAT, Records, levels
-from graft.provenance.audit.capability import offered
-from graft.provenance.audit.commits import MOST_COMMITS, Damaged, Objects, differences, newest_commits
-from graft.provenance.audit.link import MISSING, Checked
+from graft.provenance.audit.agreement import WHAT, Records, compare_machines, compare_rebuild
+from graft.provenance.audit.commits import MOST_COMMITS, DamagedObjectError, Objects, differences, newest_commits
+from graft.provenance.audit.link import MISSING, Check
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
 from graft.provenance.records import Record
@@ -28,7 +27,7 @@ from graft.provenance.tracking import mlflow_store
 NUM_LINES = 12
 
 
-def rebuilt(index: Index, chain: Chain) -> Iterator[Checked]:
+def rebuild_model(index: Index, chain: Chain) -> Iterator[Check]:
     """Runs every stage again, without run cache and tracking, and yields how well the result agrees.
 
     A rebuild that cannot run is missing, with the reason: code, parameters, raw files or weights of the model are not
@@ -36,13 +35,13 @@ def rebuilt(index: Index, chain: Chain) -> Iterator[Checked]:
     """
     try:
         records = own_records(index, chain)
-        yield from offered(records)
-        yield from _again(records)
+        yield from compare_machines(records)
+        yield from _rebuild(records)
     except (GraftError, OSError) as error:
-        yield Checked(MISSING, WHAT, f"could not be run: {error}")
+        yield Check(MISSING, WHAT, f"could not be run: {error}")
 
 
-def _again(records: Records) -> Iterator[Checked]:
+def _rebuild(records: Records) -> Iterator[Check]:
     if lacking := [stage for stage in STAGES if stage not in records]:
         remedy = "graft lineage --refresh reads the records of the server again"
         raise GraftError(f"no record of {', '.join(lacking)}, so nothing says what it read and made", remedy=remedy)
@@ -54,7 +53,7 @@ def _again(records: Records) -> Iterator[Checked]:
         say(f"graft audit: rebuilding commit {commit[:12]} in {checkout}")
         _repro(checkout)
         again = {stage: Record.read(checkout / record_path(stage)) for stage in records}
-        yield from levels(records, again, checkout)
+        yield from compare_rebuild(records, again, checkout)
 
 
 def own_records(index: Index, chain: Chain) -> Records:
@@ -107,7 +106,7 @@ def commit_of(records: Records) -> str:
 def _lacking(objects: Objects, commit: str, records: Records) -> str | None:
     try:
         wrong = sorted(stage for stage, record in records.items() if differences(objects, commit, record))
-    except Damaged as damage:
+    except DamagedObjectError as damage:
         return f"{commit[:12]}: {damage}"
     return f"{commit[:12]} holds other code or params of {', '.join(wrong)}" if wrong else None
 

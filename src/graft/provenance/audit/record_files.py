@@ -9,8 +9,8 @@ from pathlib import Path
 from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
 from graft.foundation.installation import CODE
-from graft.provenance.audit.dvc_cache import Kept, md5_in_workspace
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
+from graft.provenance.audit.dvc_cache import DvcStorage, md5_in_workspace
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, compare, compare_files
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step
 from graft.provenance.records import Record
@@ -18,13 +18,13 @@ from graft.provenance.repair import LOCK_FILE, is_whole
 from graft.provenance.stages import record_path
 
 
-def check_records(index: Index, chain: Chain) -> Iterator[Checked]:
+def check_records(index: Index, chain: Chain) -> Iterator[Check]:
     """Checks that each record agrees with itself, and every file that it says was written."""
-    kept = Kept()
+    kept = DvcStorage()
     if LOCK_FILE.is_file() and not is_whole(LOCK_FILE):
-        yield Checked(BROKEN, str(LOCK_FILE), "cannot be read; git has it as it was committed")
+        yield Check(BROKEN, str(LOCK_FILE), "cannot be read; git has it as it was committed")
     for gap in chain.of_stage("missing"):
-        yield Checked(MISSING, f"record of {', '.join(gap.made)}", f"none speaks of {gap.key[:12]}")
+        yield Check(MISSING, f"record of {', '.join(gap.made)}", f"none speaks of {gap.key[:12]}")
     if chain.missing:
         yield from _changed_records(kept)
     for step in chain.steps.values():
@@ -32,7 +32,7 @@ def check_records(index: Index, chain: Chain) -> Iterator[Checked]:
             yield from _check_step(step, record, kept)
 
 
-def check_sources(index: Index, chain: Chain) -> Iterator[Checked]:
+def check_sources(index: Index, chain: Chain) -> Iterator[Check]:
     """Checks every source of pretrained weights."""
     for step in chain.of_stage("source"):
         yield _check_source(index, chain, step)
@@ -42,24 +42,24 @@ def file_of(record: Record, name: str) -> Path | None:
     """A file that a record names, as it was written, from the workspace or DVC's cache; None if it is gone."""
     if Path(name).is_file() and digest_of(Path(name)) == record.files.get(name):
         return Path(name)
-    kept, output = Kept(), next(output for output in record.outputs if name.startswith(f"{output}/"))
+    kept, output = DvcStorage(), next(output for output in record.outputs if name.startswith(f"{output}/"))
     outs = kept.outs_with(record.stage, record.md5)
     file = kept.paths(outs or {}, output).get(name)
     return file if file is not None and digest_of(file) == record.files.get(name) else None
 
 
-def _changed_records(kept: Kept) -> Iterator[Checked]:
+def _changed_records(kept: DvcStorage) -> Iterator[Check]:
     """Records that differ from `dvc.lock`: a record that cannot be found was perhaps one of these."""
     for stage, outs in kept.locked.items():
         path = record_path(stage)
         locked = outs.get(path.as_posix())
         if locked is not None and md5_in_workspace(path) not in (None, locked):
-            yield Checked(BROKEN, str(path), f"is not the file that {LOCK_FILE} names")
+            yield Check(BROKEN, str(path), f"is not the file that {LOCK_FILE} names")
 
 
-def _check_step(step: Step, record: Record, kept: Kept) -> Iterator[Checked]:
+def _check_step(step: Step, record: Record, kept: DvcStorage) -> Iterator[Check]:
     path = record_path(record.stage)
-    yield compared(f"record {record.stage}", step.key, record.sha256, "the link to it")
+    yield compare(f"record {record.stage}", step.key, record.sha256, "the link to it")
     yield from check_itself(record)
     here = path.is_file() and path.read_bytes() == record.as_bytes()
     if here or kept.locked.get(record.stage, {}).get(path.as_posix()) == record.md5:
@@ -70,65 +70,65 @@ def _check_step(step: Step, record: Record, kept: Kept) -> Iterator[Checked]:
             yield from _check_kept(record, output, outs, kept)
 
 
-def check_itself(record: Record) -> Iterator[Checked]:
+def check_itself(record: Record) -> Iterator[Check]:
     """Checks that the digests in a record follow from each other."""
     what = f"record {record.stage}"
-    yield compared(f"{what}, fingerprint", record.fingerprint, record.expected_fingerprint(), "the record")
+    yield compare(f"{what}, fingerprint", record.fingerprint, record.expected_fingerprint(), "the record")
     if "files" not in record.content:
-        yield Checked(MISSING, f"{what}, files", "it lists none, as records of the first release did not")
+        yield Check(MISSING, f"{what}, files", "it lists none, as records of the first release did not")
         return
     for output, digest in record.outputs.items():
         found = digest_of_listing(record.names_in(output))
-        yield compared(f"{what}, digest of {output}", digest, found, "the record")
+        yield compare(f"{what}, digest of {output}", digest, found, "the record")
 
 
-def _check_workspace(record: Record, path: Path, here: bool, kept: Kept) -> Iterator[Checked]:
+def _check_workspace(record: Record, path: Path, here: bool, kept: DvcStorage) -> Iterator[Check]:
     stage, locked = record.stage, kept.locked.get(record.stage, {})
     if here:
-        yield Checked(VERIFIED, str(path), "as recorded")
+        yield Check(VERIFIED, str(path), "as recorded")
     else:
         status = BROKEN if path.is_file() else MISSING
-        yield Checked(status, str(path), "is not the record that dvc.lock and the chain name")
+        yield Check(status, str(path), "is not the record that dvc.lock and the chain name")
     for output in record.outputs:
         if Path(output).exists():
-            yield compared_files(output, record.files_in(output), _found(output), "workspace")
+            yield compare_files(output, record.files_in(output), _found(output), "workspace")
             yield _against_lock(stage, output, locked.get(output), md5_in_workspace(Path(output)))
         else:
             yield from _check_kept(record, output, locked, kept)
     yield _against_lock(stage, path.as_posix(), locked.get(path.as_posix()), record.md5)
 
 
-def _against_lock(stage: str, path: str, locked: str | None, found: str | None) -> Checked:
+def _against_lock(stage: str, path: str, locked: str | None, found: str | None) -> Check:
     what = f"{LOCK_FILE}, {stage}, {path}"
     if locked is None:
-        return Checked(MISSING, what, f"{LOCK_FILE} does not name it")
-    return compared(what, found, locked, "its content")
+        return Check(MISSING, what, f"{LOCK_FILE} does not name it")
+    return compare(what, found, locked, "its content")
 
 
-def _check_kept(record: Record, output: str, outs: Mapping[str, str] | None, kept: Kept) -> Iterator[Checked]:
+def _check_kept(record: Record, output: str, outs: Mapping[str, str] | None, kept: DvcStorage) -> Iterator[Check]:
     """Checks an output that the workspace does not have as recorded, in DVC's cache or its remote."""
     try:
         found = None if outs is None else kept.files(outs, output)
     except GraftError as error:
-        yield Checked(BROKEN, output, f"{error.what} (DVC cache)")
+        yield Check(BROKEN, output, f"{error.what} (DVC cache)")
         return
     expected = record.files_in(output)
     lacking = sorted(set(expected) - set(found or {}))
     if found is None or lacking:
         reason = "not in the workspace as recorded, and neither DVC's cache nor its remote has it"
-        yield Checked(MISSING, output, f"{reason} ({', '.join(lacking[:5])})" if found else reason)
+        yield Check(MISSING, output, f"{reason} ({', '.join(lacking[:5])})" if found else reason)
     if found is not None:
         here = {name: sha for name, sha in expected.items() if name in found}
-        yield compared_files(output, here, found, "DVC cache")
+        yield compare_files(output, here, found, "DVC cache")
 
 
-def _check_source(index: Index, chain: Chain, step: Step) -> Checked:
+def _check_source(index: Index, chain: Chain, step: Step) -> Check:
     what = f"weights source {', '.join(step.made)}"
     expected = step.facts.get("sha256")
     if expected is None and step.facts.get("name") == "none":
-        return Checked(VERIFIED, what, "no file: the weights are a function of the seed")
+        return Check(VERIFIED, what, "no file: the weights are a function of the seed")
     if expected is None:
-        return Checked(MISSING, what, "the card of the weights, which names their file, is not here")
+        return Check(MISSING, what, "the card of the weights, which names their file, is not here")
     loads = [load for load in chain.of_stage("pretrain-load") if any(link.to == step.key for link in load.links)]
     sources = [record.params["pretrain_load"]["source"] for load in loads if (record := index.record(load.key))]
     named = [value for source in sources for value in source.values() if isinstance(value, str)]
@@ -137,10 +137,10 @@ def _check_source(index: Index, chain: Chain, step: Step) -> Checked:
         if file.is_file() and os.access(file, os.R_OK):
             found = digest_of(file)
             if found == expected:
-                return Checked(VERIFIED, what, f"{file.name} has the sha256 of the card")
+                return Check(VERIFIED, what, f"{file.name} has the sha256 of the card")
             if file in map(Path, named):
-                return Checked(BROKEN, what, f"{file} is not the file of the card ({expected[:12]})")
-    return Checked(MISSING, what, f"the file is not kept here; the card says sha256 {expected[:12]}")
+                return Check(BROKEN, what, f"{file} is not the file of the card ({expected[:12]})")
+    return Check(MISSING, what, f"the file is not kept here; the card says sha256 {expected[:12]}")
 
 
 def _found(output: str) -> dict[str, str]:

@@ -38,20 +38,20 @@ class Repetition:
     declared: tuple[str, ...]
 
 
-def repeated(work: Callable[[], None]) -> Repetition:
+def repeat(work: Callable[[], None]) -> Repetition:
     """Runs a piece of work twice: once repeating each of its operations, once with torch's own warnings on.
 
     Args:
         work: Function to watch; it is called twice, and so are its side effects.
     """
-    with Repeating() as seen:
+    with OperationRepeater() as seen:
         work()
-    with torch_says() as declared:
+    with collect_warnings() as declared:
         work()
     return Repetition(seen.num_calls, dict(seen.differing), tuple(sorted(declared)))
 
 
-class Repeating(TorchDispatchMode):
+class OperationRepeater(TorchDispatchMode):
     """A context in which every operation is tried `NUM_TRIALS` times on copies before it is executed.
 
     Trials are compared with each other, not with the operation itself, which may choose another kernel for another
@@ -67,14 +67,14 @@ class Repeating(TorchDispatchMode):
         kwargs = kwargs or {}
         self.num_calls += 1
         if not func.is_view and not func.name().startswith(UNWRITTEN):
-            first = _tried(func, args, kwargs)
-            if not all(_same_bits(first, _tried(func, args, kwargs)) for _ in range(NUM_TRIALS - 1)):
+            first = _try(func, args, kwargs)
+            if not all(_same_bits(first, _try(func, args, kwargs)) for _ in range(NUM_TRIALS - 1)):
                 self.differing[func.name()] += 1
         return func(*args, **kwargs)
 
 
 @contextmanager
-def torch_says() -> Iterator[set[str]]:
+def collect_warnings() -> Iterator[set[str]]:
     """Collects the operations that torch warns about when it is asked for deterministic ones and has none."""
     found: set[str] = set()
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
@@ -88,7 +88,7 @@ def torch_says() -> Iterator[set[str]]:
     found.update(match[1] for warning in said if (match := DECLARED.match(str(warning.message))))
 
 
-def _tried(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
+def _try(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
     """The results and arguments of a trial: an operation may write to either (batch normalisation does, undeclared)."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     args, kwargs = tree_map_only(Tensor, torch.clone, (args, kwargs))

@@ -9,7 +9,7 @@ from typing import Any
 
 from graft.foundation.content import listing, sha256_of
 from graft.foundation.errors import GraftError
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, compare, compare_files
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step
 from graft.provenance.records import Record
@@ -21,7 +21,7 @@ from graft.provenance.tracking.registry import versions_of
 SERVED = Path("artifacts/exported")
 
 
-def check_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[Checked]:
+def check_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[Check]:
     """Checks every registered version of these exported files, and its files in the artifact store.
 
     Args:
@@ -32,13 +32,13 @@ def check_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]
     """
     versions = [*chain.versions, *_renamed(index, chain, client, names)]
     if not versions:
-        yield Checked(MISSING, "registered version", "this model is not registered; graft publish registers it")
+        yield Check(MISSING, "registered version", "this model is not registered; graft publish registers it")
     for version in versions:
         key = _record_of(index, chain, version)
         yield from _check_version(client, version, key, index.record(key) or Record.empty("export"))
 
 
-def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
+def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
     """Checks the run of each record: its tags, params and metrics, the copy of the record and of the reports."""
     for step in chain.steps.values():
         record = index.record(step.key)
@@ -69,7 +69,7 @@ def _record_of(index: Index, chain: Chain, version: Mapping[str, Any]) -> str:
     return version["record"] if made else chain.first.key
 
 
-def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Record) -> Iterator[Checked]:
+def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Record) -> Iterator[Check]:
     uri = f"models:/{version['name']}/{version['number']}"
     tags = client.get_model_version(version["name"], str(version["number"])).tags
     expected = {
@@ -79,28 +79,28 @@ def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Re
         "mlflow.source.git.commit": str(record.git.commit),
     }
     for name, value in expected.items():
-        yield compared(f"{uri}, tag {name}", value, tags.get(name, "nothing"), "the record")
+        yield compare(f"{uri}, tag {name}", value, tags.get(name, "nothing"), "the record")
     with tempfile.TemporaryDirectory() as folder:
         try:
             whole = model_versions.download_version(uri, Path(folder))
         except GraftError as error:
-            yield Checked(BROKEN, f"{uri}, files in the artifact store", error.what)
+            yield Check(BROKEN, f"{uri}, files in the artifact store", error.what)
             return
         yield _check_served(uri, record, whole)
-        yield compared(
+        yield compare(
             f"{uri}, served model", tags.get(mlflow_store.SERVED_DIGEST), model_versions.served_digest(whole), "its tag"
         )
 
 
-def _check_served(uri: str, record: Record, whole: Path) -> Checked:
+def _check_served(uri: str, record: Record, whole: Path) -> Check:
     found = listing(whole / SERVED)
-    return compared_files(f"{uri}, files in the artifact store", record.names_in(EXPORTED), found, "artifact store")
+    return compare_files(f"{uri}, files in the artifact store", record.names_in(EXPORTED), found, "artifact store")
 
 
-def _check_runs_of(client: Any, step: Step, record: Record) -> Iterator[Checked]:
+def _check_runs_of(client: Any, step: Step, record: Record) -> Iterator[Check]:
     runs = list(_runs_of(client, step, record))
     if not runs:
-        yield Checked(MISSING, f"run of {step.stage}", "none has this record; graft publish makes it")
+        yield Check(MISSING, f"run of {step.stage}", "none has this record; graft publish makes it")
     for run in runs:
         what = f"run {run.info.run_id[:8]} of {step.stage}"
         yield _as_recorded(f"{what}, tags", _expected_tags(step, record), run.data.tags)
@@ -109,11 +109,11 @@ def _check_runs_of(client: Any, step: Step, record: Record) -> Iterator[Checked]
         yield from _check_artifacts(client, run, step, record, what)
 
 
-def _as_recorded(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Checked:
+def _as_recorded(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Check:
     """Compares values by name; values that somebody added are ignored."""
     wrong = [name for name, value in expected.items() if found.get(name) != value]
     reason = f"not what the record says: {', '.join(wrong)}" if wrong else "as the record says"
-    return Checked(BROKEN if wrong else VERIFIED, what, reason)
+    return Check(BROKEN if wrong else VERIFIED, what, reason)
 
 
 def _runs_of(client: Any, step: Step, record: Record) -> Iterator[Any]:
@@ -146,22 +146,22 @@ def _expected_tags(step: Step, record: Record) -> dict[str, str]:
     return {mlflow_store.allowed(name): value for name, value in tags.items() if name != mlflow_store.NOTE}
 
 
-def _check_artifacts(client: Any, run: Any, step: Step, record: Record, what: str) -> Iterator[Checked]:
+def _check_artifacts(client: Any, run: Any, step: Step, record: Record, what: str) -> Iterator[Check]:
     kept = _record_kept(client, run, step.stage)
-    yield compared(f"{what}, record", step.key, kept, "the chain")
+    yield compare(f"{what}, record", step.key, kept, "the chain")
     names = {Path(name).name: record.files[name] for name in STAGES[step.stage].artifacts if name in record.files}
     with tempfile.TemporaryDirectory() as folder:
         files = {name: mlflow_store.artifact(client, run, name, Path(folder)) for name in names}
         wrong = [name for name, file in files.items() if file is not None and sha256_of(file) != names[name]]
     if wrong:
-        yield Checked(BROKEN, f"{what}, files", f"{', '.join(wrong)} was changed in the artifact store")
+        yield Check(BROKEN, f"{what}, files", f"{', '.join(wrong)} was changed in the artifact store")
     elif gone := sorted(name for name, file in files.items() if file is None):
-        yield Checked(MISSING, f"{what}, files", f"{', '.join(gone)} is not in the artifact store")
+        yield Check(MISSING, f"{what}, files", f"{', '.join(gone)} is not in the artifact store")
     else:
-        yield Checked(VERIFIED, f"{what}, files", f"{len(names)} files as recorded (artifact store)")
+        yield Check(VERIFIED, f"{what}, files", f"{len(names)} files as recorded (artifact store)")
 
 
-def _check_gap(client: Any, gap: Step) -> Iterator[Checked]:
+def _check_gap(client: Any, gap: Step) -> Iterator[Check]:
     """Checks a gap in the chain: if a run says that it made these bytes, the record it keeps was changed."""
     claims = [
         (mlflow_store.RECORD, gap.key),
@@ -171,4 +171,4 @@ def _check_gap(client: Any, gap: Step) -> Iterator[Checked]:
         for run in _search(client, tag, value):
             what = f"run {run.info.run_id[:8]} of {run.data.tags.get(mlflow_store.STAGE)}, record"
             stage = run.data.tags.get(mlflow_store.STAGE, "")
-            yield compared(what, run.data.tags.get(mlflow_store.RECORD), _record_kept(client, run, stage), "its tag")
+            yield compare(what, run.data.tags.get(mlflow_store.RECORD), _record_kept(client, run, stage), "its tag")

@@ -23,7 +23,7 @@ READ_AT = "server read at"
 NUM_DOWNLOADS = 8
 
 
-def up_to_date(refresh: bool = False, path: Path = INDEX) -> Index:
+def open_index(refresh: bool = False, path: Path = INDEX) -> Index:
     """Opens the index and brings it up to date; the store is read only if it changed, or when asked to.
 
     A server that does not answer is only a warning, because the index may know enough.
@@ -89,7 +89,7 @@ def fill_from_server(index: Index) -> None:
         runs = [run for run in _published_runs(client) if _is_new(index, run)]
         if runs:
             _take_runs(index, client, runs)
-        index.replace_versions(list(_registered(client)))
+        index.replace_versions(list(_registered_versions(client)))
 
 
 def _take_runs(index: Index, client: Any, runs: list[Any]) -> None:
@@ -97,7 +97,7 @@ def _take_runs(index: Index, client: Any, runs: list[Any]) -> None:
     pool = ThreadPoolExecutor(NUM_DOWNLOADS)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            fetched = pool.map(partial(_fetched, client=client, folder=Path(folder)), runs)
+            fetched = pool.map(partial(_fetch, client=client, folder=Path(folder)), runs)
             shown = progress(fetched, "Reading records from MLflow", total=len(runs), unit="run")
             for run, found in zip(runs, shown, strict=True):
                 if found is not None:
@@ -147,7 +147,7 @@ def _is_new(index: Index, run: Any) -> bool:
     return index.run_of(digest) is None or not index.has_beside(digest)
 
 
-def _fetched(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] | None:
+def _fetch(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] | None:
     """The record of a run and the file beside it; None where it was published before records were artifacts."""
     from graft.provenance.tracking import mlflow_store
 
@@ -171,17 +171,17 @@ def _take(index: Index, run: Any, data: bytes, beside: Path | None) -> None:
         take_beside(index, digest, record.stage, beside)
 
 
-def _registered(client: Any) -> Iterator[dict[str, Any]]:
+def _registered_versions(client: Any) -> Iterator[dict[str, Any]]:
     from graft.provenance.tracking import mlflow_store
 
     for model in client.search_registered_models(max_results=1000):
         for version in client.search_model_versions(f"name = '{model.name}'"):
             # A version that lost a tag still saw its images.
             if {mlflow_store.MODEL_DIGEST, mlflow_store.RECORD} & set(version.tags):
-                yield _described(version, model.aliases)
+                yield _describe(version, model.aliases)
 
 
-def _described(version: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
+def _describe(version: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
     from graft.provenance.tracking import mlflow_store
 
     return {

@@ -47,10 +47,10 @@ class Index:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._numbers: dict[str, int] | None = None
         try:
-            self.database = _opened(path)
+            self.database = _open_database(path)
         except sqlite3.DatabaseError:
             path.unlink()
-            self.database = _opened(path)
+            self.database = _open_database(path)
 
     def close(self) -> None:
         self.database.commit()
@@ -221,7 +221,7 @@ def _bits(numbers: Iterable[int]) -> bytes:
     return bytes(bits)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _open_database(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=60)
     found = database.execute("PRAGMA user_version").fetchone()[0]
     if found != SCHEMA_VERSION:

@@ -24,7 +24,7 @@ REMEDY = (
 
 
 @dataclass(frozen=True)
-class Needed:
+class NeededFacts:
     """The facts without which nobody can say that a version did not see an image.
 
     Attributes:
@@ -37,14 +37,14 @@ class Needed:
 
 
 MODELS, DATA = (PRETRAINED, FINE_TUNED, EXPORTED), (INTERIM, AUGMENTED)
-OF_IMAGE = Needed(("fine-tune", "pretrain-load"), MODELS)
-OF_NAME = Needed(("fine-tune", "pretrain-load", "ingest"), MODELS + DATA)
-OF_BYTES = Needed(("pretrain-load",), ("",))
-OF_ANYTHING = Needed(OF_NAME.stages, OF_BYTES.gaps)
+OF_IMAGE = NeededFacts(("fine-tune", "pretrain-load"), MODELS)
+OF_NAME = NeededFacts(("fine-tune", "pretrain-load", "ingest"), MODELS + DATA)
+OF_BYTES = NeededFacts(("pretrain-load",), ("",))
+OF_ANYTHING = NeededFacts(OF_NAME.stages, OF_BYTES.gaps)
 
 
 @dataclass(frozen=True)
-class Saw:
+class Sighting:
     """A registered version and how it saw the images.
 
     Attributes:
@@ -59,7 +59,7 @@ class Saw:
 
 
 @dataclass(frozen=True)
-class NotKnown:
+class UnknownVersion:
     """A registered version that may have seen the images, and the facts the index lacks to tell."""
 
     version: dict[str, Any]
@@ -79,8 +79,8 @@ class Answer:
 
     asked: str
     meant: str
-    saw: tuple[Saw, ...]
-    not_known: tuple[NotKnown, ...] = ()
+    saw: tuple[Sighting, ...]
+    not_known: tuple[UnknownVersion, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON; `remedy` is None if nothing is missing."""
@@ -109,7 +109,7 @@ def who_saw(index: Index, asked: str) -> Answer:
         needed = OF_IMAGE if by_digest else OF_NAME
         return Answer(asked, f"{kind} {asked}: {count}", saw, tuple(_not_known(index, needed, saw)))
     if re.fullmatch("[0-9a-f]{64}", digest) and _is_known(index, digest):
-        made = (Saw(version, "made with", 0) for version in _versions_of(index, records_after(index, digest)))
+        made = (Sighting(version, "made with", 0) for version in _versions_of(index, records_after(index, digest)))
         saw = tuple(_in_order(made))
         return Answer(asked, f"bytes {digest[:12]}…", saw, tuple(_not_known(index, OF_BYTES, saw)))
     raise _nothing_known(asked, list(_not_known(index, OF_ANYTHING, ())))
@@ -138,7 +138,7 @@ def _after(index: Index, waiting: set[str]) -> set[str]:
     return reached
 
 
-def _nothing_known(asked: str, not_known: list[NotKnown]) -> GraftError:
+def _nothing_known(asked: str, not_known: list[UnknownVersion]) -> GraftError:
     remedy = "graft lineage --refresh reads the server again; what was never ingested was never seen"
     if not_known:
         names = ", ".join(name_of(each.version) for each in not_known)
@@ -151,17 +151,17 @@ def _nothing_known(asked: str, not_known: list[NotKnown]) -> GraftError:
     )
 
 
-def _not_known(index: Index, needed: Needed, saw: Iterable[Saw]) -> Iterator[NotKnown]:
+def _not_known(index: Index, needed: NeededFacts, saw: Iterable[Sighting]) -> Iterator[UnknownVersion]:
     """The versions that are not known to have seen it, but lack a fact needed to say that they did not."""
     found = {name_of(each.version) for each in saw}
     for version in index.versions():
         if name_of(version) not in found:
             lacking = tuple(_lacking(index, chain_of(index, name_of(version)), needed))
             if lacking:
-                yield NotKnown(version, lacking)
+                yield UnknownVersion(version, lacking)
 
 
-def _lacking(index: Index, chain: Chain, needed: Needed) -> Iterator[str]:
+def _lacking(index: Index, chain: Chain, needed: NeededFacts) -> Iterator[str]:
     for step in chain.steps.values():
         if step.stage == "missing" and any(path.startswith(needed.gaps) for path in step.made):
             yield f"the record of {', '.join(step.made)} ({step.key[:12]})"
@@ -189,14 +189,16 @@ def _is_known(index: Index, digest: str) -> bool:
     return bool(index.producers(digest) or index.consumers(digest) or index.grown_from(digest))
 
 
-def _saw(index: Index, images: list[int]) -> Iterable[Saw]:
+def _saw(index: Index, images: list[int]) -> Iterable[Sighting]:
     for training, roles in index.seen_by(images).items():
         direct = _exports_of(index, training)
         for version in _versions_of(index, direct):
-            yield from (Saw(version, ROLES.get(role, role), count) for role, count in sorted(roles.items()))
+            yield from (Sighting(version, ROLES.get(role, role), count) for role, count in sorted(roles.items()))
         grown = _after(index, {card for digest in _weights(index, training) for card in index.grown_from(digest)})
         for version in _versions_of(index, grown - direct):
-            yield from (Saw(version, f"grown from weights: {ROLES.get(role, role)}", roles[role]) for role in roles)
+            yield from (
+                Sighting(version, f"grown from weights: {ROLES.get(role, role)}", roles[role]) for role in roles
+            )
 
 
 def _exports_of(index: Index, training: str) -> set[str]:
@@ -221,6 +223,6 @@ def _versions_of(index: Index, records: set[str]) -> list[dict[str, Any]]:
     return [version for version in index.versions() if version["record"] in records or version["model"] in models]
 
 
-def _in_order(saw: Iterable[Saw]) -> list[Saw]:
+def _in_order(saw: Iterable[Sighting]) -> list[Sighting]:
     unique = {(item.version["name"], item.version["number"], item.how): item for item in saw}
     return [unique[key] for key in sorted(unique, key=lambda key: (key[0], key[1], key[2]))]

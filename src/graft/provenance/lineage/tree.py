@@ -49,7 +49,7 @@ def facts_of(step: Step) -> Iterator[tuple[str, str]]:
     yield from ((name, str(value)) for name, value in facts.items() if value is not None)
 
 
-def told(answer: Answer) -> str:
+def describe_answer(answer: Answer) -> str:
     """Lists the versions that saw the images and those that may have seen them, a line each."""
     nobody = "no registered version is known to have seen it" if answer.not_known else "no registered version saw it"
     lines = [f"{answer.meant}, in {len({name_of(saw.version) for saw in answer.saw})} versions"]
