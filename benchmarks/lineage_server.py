@@ -25,6 +25,8 @@ from graft.foundation.content import sha256_of, write_json
 from graft.foundation.progress import progress
 from graft.provenance.lineage.fill import BESIDE_RECORD
 from graft.provenance.lineage.index import INDEX, Index
+from graft.provenance.records import Record
+from graft.provenance.stages import EXPORTED
 from graft.provenance.tracking import mlflow_store
 from tests.end_to_end.team_server import team_server
 from tests.synthetic_lineage import NAME, add, seen, sha
@@ -73,13 +75,13 @@ def publish_all(folder: Path, num_images: int, num_versions: int) -> int:
         return len(list(progress(published, "Publishing runs", total=len(made), unit="run")))
 
 
-def publish(client: Any, folder: Path, made: tuple[dict[str, Any], Path | None]) -> None:
+def publish(client: Any, folder: Path, made: tuple[Record, Path | None]) -> None:
     """A run with its record and the file beside it; of an export also the version."""
     record, beside = made
-    stage = record["stage"]
-    file = folder / record["fingerprint"] / f"{stage}.json"
+    stage = record.stage
+    file = folder / record.fingerprint / f"{stage}.json"
     file.parent.mkdir()
-    write_json(file, record)
+    file.write_bytes(record.as_bytes())
     digest = sha256_of(file)
     tags = {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest, mlflow_store.COMPLETE: "true"}
     run = mlflow_store.create_run(client, stage, tags).info
@@ -87,11 +89,11 @@ def publish(client: Any, folder: Path, made: tuple[dict[str, Any], Path | None])
     if beside is not None:
         client.log_artifact(run.run_id, str(beside))
     if stage == "export":
-        about = {mlflow_store.RECORD: digest, mlflow_store.MODEL_DIGEST: record["outputs"]["models/exported"]}
+        about = {mlflow_store.RECORD: digest, mlflow_store.MODEL_DIGEST: record.outputs[EXPORTED]}
         client.create_model_version(NAME, f"{run.artifact_uri}/record", run.run_id, about)
 
 
-def records(folder: Path, num_images: int, num_versions: int) -> Iterator[tuple[dict[str, Any], Path | None]]:
+def records(folder: Path, num_images: int, num_versions: int) -> Iterator[tuple[Record, Path | None]]:
     """The record of every run and the file beside it: each stage read what those before it wrote."""
     index = Index(folder / "source.sqlite")
     images = [sha("image", number) for number in range(num_images)]
@@ -101,12 +103,13 @@ def records(folder: Path, num_images: int, num_versions: int) -> Iterator[tuple[
             of = min(number, NUM_DELIVERIES) if stage == "ingest" else number
             record = index.record(add(index, stage, of, inputs, OUTPUTS[stage]))
             assert record is not None
-            inputs = inputs | record["outputs"]
+            inputs = {**inputs, **record.outputs}
             if of != number:
                 continue
             beside = _beside(folder / f"{number}", stage, number, images)
             if beside is not None:
-                record["files"][BESIDE_RECORD[stage]] = sha256_of(beside)
+                files = {**record.files, BESIDE_RECORD[stage]: sha256_of(beside)}
+                record = Record.from_content({**record.content, "files": files})
             yield record, beside
     index.close()
 

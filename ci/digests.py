@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
-from graft.foundation.content import digest_of, read_json
+from graft.foundation.content import digest_of
 from graft.foundation.progress import progress
-from graft.provenance.lineage.index import produced
-from graft.provenance.records import RECORDS
-from graft.provenance.tracking.publish import STAGES
+from graft.provenance.records import Record
+from graft.provenance.stages import STAGES, record_path
 
 
-def problems(records: dict[str, dict[str, Any]]) -> list[str]:
+def problems(records: dict[str, Record]) -> list[str]:
     """What does not agree: a file here with a record, or what one stage wrote with what the next one read."""
-    written = {path: digest for record in records.values() for path, digest in produced(record).items()}
+    written = {path: digest for record in records.values() for path, digest in record.produced().items()}
     lines = [f"no record of {stage}" for stage in STAGES if stage not in records]
     for stage, record in progress(records.items(), "Verifying", total=len(records), unit="stage"):
-        stated = record["outputs"] | record["files"] | record["code"]
+        stated = {**record.outputs, **record.files, **record.code}
         for path, digest in stated.items():
             if not Path(path).exists():
                 lines.append(f"{stage}: {path}: missing")
             elif digest_of(Path(path)) != digest:
                 lines.append(f"{stage}: {path}: is not what the record says")
-        for path, digest in record["inputs"].items():
+        for path, digest in record.inputs.items():
             if written.get(path, digest) != digest:
                 lines.append(f"{stage}: {path}: read something else than was written")
     return lines
@@ -32,7 +30,7 @@ def problems(records: dict[str, dict[str, Any]]) -> list[str]:
 
 def main() -> int:
     """Prints every record that does not hold; exit status 1 where there is one."""
-    records = {stage: read_json(path) for stage in STAGES if (path := RECORDS / f"{stage}.json").is_file()}
+    records = {stage: Record.read(path) for stage in STAGES if (path := record_path(stage)).is_file()}
     found = problems(records)
     for line in found:
         print(line)

@@ -7,14 +7,11 @@ from typing import Any
 
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
-from graft.provenance.records import RECORDS
-from graft.provenance.tracking.publish import EXPORTED, STAGES
-
-METRICS = Path("reports/evaluation/metrics.json")
-CLASS_MAP = Path("data/interim/class_map.json")
+from graft.provenance.records import Record
+from graft.provenance.stages import CLASS_MAP, EXPORTED, SCORES, STAGES, record_path
 
 
-def page(metrics: dict[str, Any], names: list[str], records: dict[str, dict[str, Any]]) -> str:
+def page(metrics: dict[str, Any], names: list[str], records: dict[str, Record]) -> str:
     """Scores, overall and per class, and the digests that everything else can be found by."""
     headline, per_class = ("mean_iou", "iou") if "mean_iou" in metrics else ("accuracy", "recall")
     baseline = metrics.get("baseline")
@@ -26,14 +23,14 @@ def page(metrics: dict[str, Any], names: list[str], records: dict[str, dict[str,
     for name, value, other in [*rows, (f"**{headline}**", metrics[headline], baseline and baseline[headline])]:
         lines += _row([name, _percent(value), *([_percent(other), _points(value, other)] if baseline else [])])
     trained = records["fine-tune"]
-    facts = ", ".join(f"{key} {value}" for key, value in trained["environment"].items() if value and key != "lock")
-    lines += ["", f"Model `{records['export']['outputs'][EXPORTED.as_posix()]}`", "", f"Trained with {facts}.", ""]
-    if trained["git"]["commit"]:
-        holds = "which holds" if trained["git"]["holds_code_and_params"] else "which does **not** hold"
-        lines += [f"Commit `{trained['git']['commit']}`, {holds} the code and params that were used.", ""]
+    facts = ", ".join(f"{key} {value}" for key, value in trained.environment.items() if value and key != "lock")
+    lines += ["", f"Model `{records['export'].outputs[EXPORTED]}`", "", f"Trained with {facts}.", ""]
+    if trained.git.commit:
+        holds = "which holds" if trained.git.holds_code_and_params else "which does **not** hold"
+        lines += [f"Commit `{trained.git.commit}`, {holds} the code and params that were used.", ""]
     lines += _row(["stage", "fingerprint"]) + _row(["---", "---"])
     for stage, record in records.items():
-        lines += _row([stage, f"`{record['fingerprint'][:16]}`"])
+        lines += _row([stage, f"`{record.fingerprint[:16]}`"])
     return "\n".join(lines) + "\n"
 
 
@@ -51,8 +48,8 @@ def _points(value: float | None, other: float | None) -> str:
 
 def main() -> None:
     """Prints the page."""
-    records = {stage: read_json(path) for stage in STAGES if (path := RECORDS / f"{stage}.json").is_file()}
-    print(page(read_json(METRICS), list(ClassMap.read(CLASS_MAP).names), records), end="")
+    records = {stage: Record.read(path) for stage in STAGES if (path := record_path(stage)).is_file()}
+    print(page(read_json(Path(SCORES)), list(ClassMap.read(Path(CLASS_MAP)).names), records), end="")
 
 
 if __name__ == "__main__":

@@ -14,10 +14,11 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from graft.foundation.content import read_json
+from graft.provenance.stages import STAGES as TABLE
 from tests.dotted_keys import put
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-STAGES = ("ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export")
+STAGES = tuple(TABLE)
 
 MINIATURE = {
     "runtime.num_threads": 1,
@@ -50,6 +51,14 @@ class Project:
     @classmethod
     def create(cls, root: Path, **environment: str) -> Project:
         """Copies what git knows of this checkout (as it stands now) and makes it small."""
+        project = cls(root, **environment)
+        project.take_code()
+        project.set(MINIATURE)
+        project.commit("The miniature")
+        return project
+
+    def take_code(self) -> None:
+        """Copies what git knows of this checkout, as it stands now, but for tests, documents and benchmarks."""
         listed = subprocess.run(
             ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             cwd=REPOSITORY,
@@ -57,15 +66,11 @@ class Project:
             check=True,
         )
         for name in filter(None, listed.stdout.decode().split("\0")):
-            if name.startswith(("tests/", "docs/", "benchmarks/")) or not (REPOSITORY / name).is_file():
+            unused = name.startswith(("tests/", "docs/", "benchmarks/")) or name == "dvc.lock"
+            if unused or not (REPOSITORY / name).is_file():
                 continue
-            (root / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(REPOSITORY / name, root / name)
-        (root / "dvc.lock").unlink(missing_ok=True)
-        project = cls(root, **environment)
-        project.set(MINIATURE)
-        project.commit("The miniature")
-        return project
+            (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(REPOSITORY / name, self.root / name)
 
     def set(self, values: dict[str, Any], file: str = "params.yaml") -> None:
         """Sets keys such as `fine_tune.epochs` in a params file."""

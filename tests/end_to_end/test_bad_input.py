@@ -19,8 +19,7 @@ import pytest
 
 from graft.data.formats.listing import distinct_colors
 from graft.foundation.class_map import ClassMap
-from graft.foundation.content import read_json
-from graft.provenance.records import digest_of
+from graft.foundation.content import digest_of, read_json
 from tests.end_to_end.project import Project
 
 PAIRS = {

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from graft.foundation.errors import GraftError
-from graft.provenance.lineage.fill import up_to_date
+from graft.provenance.lineage.fill import open_index
 from graft.provenance.lineage.freshness import state_of_store
 from graft.provenance.lineage.walk import chain_of
 from tests.end_to_end.served import free_port, wait_for
@@ -49,17 +49,17 @@ def test_a_moved_alias_is_noticed_and_a_silent_server_is_not_needed(server, monk
     monkeypatch.chdir(root)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.delenv("GRAFT_TRACKING", raising=False)
-    whole = chain_of(up_to_date(), f"models:/{NAME}@candidate")
+    whole = chain_of(open_index(), f"models:/{NAME}@candidate")
     assert whole.missing == []
     read = state_of_store(uri)
-    assert read == state_of_store(uri) == up_to_date().fact("store")
+    assert read == state_of_store(uri) == open_index().fact("store")
     with pytest.raises(GraftError, match="no such model"):
-        chain_of(up_to_date(), f"models:/{NAME}@champion")
+        chain_of(open_index(), f"models:/{NAME}@champion")
     point(mlflow_store.client(), NAME, "champion", 1)
     assert state_of_store(uri) != read
-    assert chain_of(up_to_date(), f"models:/{NAME}@champion").model == whole.model
+    assert chain_of(open_index(), f"models:/{NAME}@champion").model == whole.model
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
-    assert chain_of(up_to_date(), f"models:/{NAME}@champion").model == whole.model
+    assert chain_of(open_index(), f"models:/{NAME}@champion").model == whole.model
     assert "does not answer" in capsys.readouterr().err
     with pytest.raises(mlflow_store.Unreachable, match="no MLflow server answers"):
-        up_to_date(refresh=True)
+        open_index(refresh=True)

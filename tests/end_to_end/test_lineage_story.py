@@ -18,15 +18,15 @@ import typer
 
 from graft.cli.lineage import verify
 from graft.foundation.errors import GraftError
-from graft.provenance.attest.bundle import attested, verified
+from graft.provenance.attest.bundle import attest_model, verify_bundle
 from graft.provenance.attest.statements import canonical
 from graft.provenance.audit.audit import audit
 from graft.provenance.audit.dvc_cache import stages_in
 from graft.provenance.audit.exported_folder import refuse_changed
 from graft.provenance.audit.link import BROKEN, worst
-from graft.provenance.audit.operations import operations
-from graft.provenance.audit.rebuild import rebuilt
-from graft.provenance.lineage.fill import up_to_date
+from graft.provenance.audit.operations import watch_operations
+from graft.provenance.audit.rebuild import rebuild_model
+from graft.provenance.lineage.fill import open_index
 from graft.provenance.lineage.recall import who_saw
 from graft.provenance.lineage.walk import Chain, chain_of
 from graft.provenance.promotion import move
@@ -47,12 +47,12 @@ def workspace(finished, tmp_path, monkeypatch) -> Path:
 
 
 def chain(model: str) -> Chain:
-    return chain_of(up_to_date(), model)
+    return chain_of(open_index(), model)
 
 
 def verdict(bundle: bytes) -> str:
     try:
-        return worst(verified(bundle, Path("none")))
+        return worst(verify_bundle(bundle, Path("none")))
     except GraftError:  # damaged beyond reading
         return BROKEN
 
@@ -68,9 +68,9 @@ def test_the_chain_is_whole_in_the_workspace_and_from_the_server_alone(workspace
     for folder in ("build", "data", "models", "reports"):
         shutil.rmtree(folder)
     assert chain(f"models:/{NAME}@candidate") == whole
-    answer = who_saw(up_to_date(), ids["train"][0])
+    answer = who_saw(open_index(), ids["train"][0])
     assert [(saw.version["number"], saw.how) for saw in answer.saw] == [(1, "trained on")]
-    assert {saw.how: saw.num_images for saw in who_saw(up_to_date(), "first").saw} == {
+    assert {saw.how: saw.num_images for saw in who_saw(open_index(), "first").saw} == {
         "trained on": 16,
         "best epoch chosen on": 6,
     }
@@ -202,7 +202,7 @@ def test_a_version_whose_digest_was_deleted_is_not_loaded(workspace, tmp_path) -
     with pytest.raises(GraftError, match="the digest of this version is gone from the registry"):
         model_versions.download_model(f"models:/{NAME}@candidate", tmp_path)
     ids = json.loads(Path("models/fine_tuned/seen.json").read_text())
-    assert [saw.version["number"] for saw in who_saw(up_to_date(), ids["train"][0]).saw] == [1]
+    assert [saw.version["number"] for saw in who_saw(open_index(), ids["train"][0]).saw] == [1]
 
 
 def test_a_folder_that_no_record_speaks_of_is_said_to_be_unverified(workspace, tmp_path) -> None:
@@ -215,12 +215,12 @@ def test_a_folder_that_no_record_speaks_of_is_said_to_be_unverified(workspace, t
 
 
 def test_a_bundle_is_checked_from_itself_alone(workspace, monkeypatch, tmp_path) -> None:
-    data = attested(up_to_date(), chain("models/exported"))
-    assert data == attested(up_to_date(), chain(f"models:/{NAME}/1"))
+    data = attest_model(open_index(), chain("models/exported"))
+    assert data == attest_model(open_index(), chain(f"models:/{NAME}/1"))
     exported = workspace / "models/exported"
     monkeypatch.chdir(tmp_path)
-    assert [link for link in verified(data, Path("none"), exported) if link.status == BROKEN] == []
-    card = next(link for link in verified(data, Path("none")) if link.what == "model card")
+    assert [link for link in verify_bundle(data, Path("none"), exported) if link.status == BROKEN] == []
+    card = next(link for link in verify_bundle(data, Path("none")) if link.what == "model card")
     assert "measured" in card.reason
     assert "4 fields missing" in card.reason
     rng = random.Random(5)
@@ -230,16 +230,16 @@ def test_a_bundle_is_checked_from_itself_alone(workspace, monkeypatch, tmp_path)
         changed[place] = another(changed[place], rng)
         assert verdict(bytes(changed)) == BROKEN, place
     (exported / "model.onnx").write_bytes(b"another")
-    assert worst(verified(data, Path("none"), exported)) == BROKEN
+    assert worst(verify_bundle(data, Path("none"), exported)) == BROKEN
 
 
 def test_what_people_declare_is_on_the_card_and_cannot_be_forged(workspace) -> None:
     Path("model_card.yaml").write_text("owner: Ada <ada@example.org>\nintended_use: Streets at night\n", "utf-8")
-    bundle = json.loads(attested(up_to_date(), chain("models/exported")))
-    card = next(link for link in verified(repacked(bundle), Path("none")) if link.what == "model card")
+    bundle = json.loads(attest_model(open_index(), chain("models/exported")))
+    card = next(link for link in verify_bundle(repacked(bundle), Path("none")) if link.what == "model card")
     assert "2 fields missing" in card.reason
     bundle["files"]["model_card.yaml"] = "owner: Eve\nintended_use: Streets at night\n"
-    broken = [link.what for link in verified(repacked(bundle), Path("none")) if link.status == BROKEN]
+    broken = [link.what for link in verify_bundle(repacked(bundle), Path("none")) if link.status == BROKEN]
     assert broken == ["model card"]
 
 
@@ -254,11 +254,11 @@ def test_what_people_declare_is_on_the_card_and_cannot_be_forged(workspace) -> N
 )
 def test_a_forged_statement_is_named(key, value, what, reason, workspace) -> None:
     for number in (0, -1) if key == "subject" else (0,):
-        bundle = json.loads(attested(up_to_date(), chain("models/exported")))
+        bundle = json.loads(attest_model(open_index(), chain("models/exported")))
         content = json.loads(base64.b64decode(bundle["statements"][number]["payload"]))
         content = {name: kept for name, kept in {**content, key: value}.items() if kept is not None}
         bundle["statements"][number]["payload"] = base64.b64encode(canonical(content)).decode()
-        links = verified(repacked(bundle), Path("none"))
+        links = verify_bundle(repacked(bundle), Path("none"))
         broken = [link for link in links if link.status == BROKEN]
         assert broken[0].what.startswith(what if number == 0 else "subject of the model card")
         assert reason in broken[0].reason
@@ -282,16 +282,16 @@ def test_a_signed_bundle_names_its_signer(workspace, monkeypatch) -> None:
     for number, key in enumerate(keys):
         Path(f"signer{number}.pub").write_text(f"{public_line(key)} person{number}\n")
     monkeypatch.setenv("GRAFT_SIGNING_KEY", "key.pem")
-    data = attested(up_to_date(), chain("models/exported"))
-    links = verified(data, Path("signer0.pub"))
+    data = attest_model(open_index(), chain("models/exported"))
+    links = verify_bundle(data, Path("signer0.pub"))
     assert {link.reason for link in links if link.what.startswith("signature")} == {"person0"}
     assert worst(links) == "verified"
-    strangers = [link for link in verified(data, Path("signer1.pub")) if link.what.startswith("signature")]
+    strangers = [link for link in verify_bundle(data, Path("signer1.pub")) if link.what.startswith("signature")]
     assert {link.status for link in strangers} == {BROKEN}
     monkeypatch.delenv("GRAFT_SIGNING_KEY")
-    forged = attested(up_to_date(), chain("models/exported"))
-    assert worst(verified(forged, Path("signer0.pub"))) == "missing"
-    links = verified(forged, Path("signer0.pub"), must_be_signed=True)
+    forged = attest_model(open_index(), chain("models/exported"))
+    assert worst(verify_bundle(forged, Path("signer0.pub"))) == "missing"
+    links = verify_bundle(forged, Path("signer0.pub"), must_be_signed=True)
     assert {link.what.partition(" ")[0] for link in links if link.status == BROKEN} == {"signature"}
     Path("forged.json").write_bytes(forged)
     verify(Path("forged.json"), None, None)
@@ -303,18 +303,18 @@ def test_a_signed_bundle_names_its_signer(workspace, monkeypatch) -> None:
 
 def test_what_was_edited_and_never_committed_is_not_rebuilt(workspace) -> None:
     seed = json.loads(Path("reports/records/export.json").read_text())["params"]["seed"]
-    index = up_to_date()
+    index = open_index()
     whole = chain("models/exported")
     index.database.execute(
         "UPDATE records SET content = replace(content, ?, ?)", (f'"seed": {seed}', f'"seed": {seed + 1}')
     )
-    found = list(rebuilt(index, whole))[-1]
+    found = list(rebuild_model(index, whole))[-1]
     assert (found.status, found.what) == ("missing", "rebuild")
     assert "no commit holds all of what this model was made with" in found.reason
 
 
 def test_the_operations_of_a_training_step_repeat_where_it_was_trained(workspace) -> None:
-    found = operations(workspace)
+    found = watch_operations(workspace)
     assert found.status == "verified", found.reason
     assert re.search(r"all \d,\d{3} operations of a training step gave the same bits", found.reason)
 
@@ -346,6 +346,6 @@ def test_what_only_the_remote_of_dvc_holds_is_audited_from_there(workspace, fini
 
 @pytest.mark.slow
 def test_the_pipeline_of_the_recorded_commit_gives_the_same_bytes_again(workspace) -> None:
-    whole = list(rebuilt(up_to_date(), chain(f"models:/{NAME}/1")))
+    whole = list(rebuild_model(open_index(), chain(f"models:/{NAME}/1")))
     assert whole[-1].reason == "bitwise: every file of every stage has the same bytes"
     assert worst(whole) == "verified"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from graft.foundation.content import digest_of, sha256_of, write_json
-from graft.provenance.records import RECORDS
+from graft.provenance.stages import RECORDS
 from graft.provenance.tracking import mlflow_store, publish
 from tests.at_once import at_once
 from tests.end_to_end.team_server import team_server

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from graft.provenance.audit.audit import audit
-from graft.provenance.audit.link import BROKEN, Checked
+from graft.provenance.audit.link import BROKEN, Check
 from tests.end_to_end.tampering import FILES, NAME, copied, kinds
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
@@ -71,7 +71,7 @@ def at_home(patch: pytest.MonkeyPatch, root: Path) -> None:
     patch.delenv("GRAFT_TRACKING", raising=False)
 
 
-def broken() -> list[Checked]:
+def broken() -> list[Check]:
     shutil.rmtree("build", ignore_errors=True)  # an index of before must not be what notices
     return [link for link in audit(f"models:/{NAME}/1") if link.status == BROKEN]
 

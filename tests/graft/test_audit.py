@@ -18,12 +18,11 @@ from safetensors.numpy import save_file
 
 from graft.foundation.content import digest_of, digest_of_listing, listing, sha256_of
 from graft.foundation.errors import GraftError
-from graft.provenance.audit.agreement import LARGEST_SCORE_DIFFERENCE, WEIGHTS, levels
-from graft.provenance.audit.capability import offered
-from graft.provenance.audit.commits import Damaged, Objects, differences
+from graft.provenance.audit.agreement import LARGEST_SCORE_DIFFERENCE, compare_machines, compare_rebuild
+from graft.provenance.audit.commits import DamagedObjectError, Objects, differences
 from graft.provenance.audit.dvc_cache import md5_in_workspace, outs_of_lock
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, as_text, compared, compared_files, worst
-from graft.provenance.audit.operations import WHAT, judged, operations
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, as_text, compare, compare_files, worst
+from graft.provenance.audit.operations import WHAT, describe_repetition, watch_operations
 from graft.provenance.audit.raw_files import check_raw
 from graft.provenance.audit.rebuild import (
     bring,
@@ -32,26 +31,28 @@ from graft.provenance.audit.rebuild import (
     own_records,
     place_for_checkout,
     read_from_outside,
-    rebuilt,
+    rebuild_model,
 )
 from graft.provenance.audit.server import check_runs, check_versions
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step, chain_of
+from graft.provenance.records import Record
+from graft.provenance.stages import WEIGHTS
 from graft.provenance.tracking import mlflow_store
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
 from tests.synthetic_lineage import NAME, add, fill, sha
 
 
 def test_a_value_is_verified_missing_or_broken():
-    assert compared("x", "a", "a", "the record").status == VERIFIED
-    assert compared("x", "a", None, "the record").status == MISSING
-    assert compared("x", "a", "b", "the record") == Checked(BROKEN, "x", "is b, but the record says a")
+    assert compare("x", "a", "a", "the record").status == VERIFIED
+    assert compare("x", "a", None, "the record").status == MISSING
+    assert compare("x", "a", "b", "the record") == Check(BROKEN, "x", "is b, but the record says a")
     files = {"one": "1", "two": "2"}
-    found = compared_files("folder", files, {"one": "9", "three": "3"}, "workspace")
+    found = compare_files("folder", files, {"one": "9", "three": "3"}, "workspace")
     assert found.status == BROKEN
     assert found.reason == "one was changed, two is gone, three was added (workspace)"
-    assert compared_files("folder", files, {}, "workspace").status == MISSING
-    links = [found, compared("x", "a", "a", "it")]
+    assert compare_files("folder", files, {}, "workspace").status == MISSING
+    links = [found, compare("x", "a", "a", "it")]
     assert worst(links) == BROKEN
     assert as_text(links).endswith("2 links: 1 verified, 0 missing, 1 broken")
 
@@ -93,14 +94,14 @@ def git(*arguments: str) -> str:
     return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
 
 
-def record(**changes) -> dict:
+def record(**changes) -> Record:
     params = {
         "seed": 7,
         "model": {"name": "unet", "depth": 4},
         "fine_tune": {"optimizer": {"name": "adam", "beta1": 0.9}},
     }
     whole = {"code": {"src": digest_of(Path("src"))}, "params": params, "environment": {"lock": None}}
-    return whole | changes
+    return Record.from_content({"stage": "ingest", **whole, **changes})
 
 
 def test_code_and_params_are_found_in_the_commit(repository):
@@ -130,7 +131,7 @@ def test_an_object_of_git_that_was_changed_is_named(packed, repository):
     path.chmod(0o644)
     path.write_bytes(zlib.compress(data) if packed else path.read_bytes()[:-3])
     objects = Objects()
-    with pytest.raises(Damaged, match="was changed" if packed else "cannot be"):
+    with pytest.raises(DamagedObjectError, match="was changed" if packed else "cannot be"):
         differences(objects, git("rev-parse", "HEAD"), record())
     objects.close()
 
@@ -142,13 +143,12 @@ def made(root: Path, value: float, score: float, onnx: str = "onnx", **changes) 
     save_file({"weight": np.array([1.0, value], np.float32)}, path)
     weights, about = sha256_of(path), {"environment": {}, "params": {}, "metrics": {}} | changes
     tuned = {"models/fine_tuned": weights}
-    return {
-        "fine-tune": about
-        | {"stage": "fine-tune", "inputs": {"views": "v"}, "files": {WEIGHTS: weights}, "outputs": tuned},
-        "evaluate": about
-        | {"inputs": tuned, "files": {"metrics.json": f"{score} {weights}"}, "metrics": {"mean_iou": score}},
-        "export": about | {"inputs": tuned, "files": {"models/exported/model.onnx": f"{onnx} {weights}"}},
+    parts = {
+        "fine-tune": {"inputs": {"views": "v"}, "files": {WEIGHTS: weights}, "outputs": tuned},
+        "evaluate": {"inputs": tuned, "files": {"metrics.json": f"{score} {weights}"}, "metrics": {"mean_iou": score}},
+        "export": {"inputs": tuned, "files": {"models/exported/model.onnx": f"{onnx} {weights}"}},
     }
+    return {stage: Record.from_content({"stage": stage, **about, **part}) for stage, part in parts.items()}
 
 
 @pytest.fixture
@@ -161,29 +161,29 @@ def with_dvc(tmp_path, monkeypatch) -> Path:
 
 def test_a_rebuild_is_bitwise_numerical_or_not(with_dvc):
     first, checkout = made(Path(), 2.0, 0.5), with_dvc / "checkout"
-    assert "bitwise" in list(levels(first, made(checkout, 2.0, 0.5), checkout))[-1].reason
-    near = list(levels(first, made(checkout, 2.25, 0.515625), checkout))
+    assert "bitwise" in list(compare_rebuild(first, made(checkout, 2.0, 0.5), checkout))[-1].reason
+    near = list(compare_rebuild(first, made(checkout, 2.25, 0.515625), checkout))
     assert [link.status for link in near] == [MISSING] * 4 + [VERIFIED]
     assert (near[-2].what, near[-2].status) == (WHAT, MISSING)  # there is nothing but weights in that folder
     assert (
         "numerical: the largest difference of a weight is 2.50e-01, of a score 1.56e-02 (mean_iou)" in near[-1].reason
     )
-    far = list(levels(first, made(checkout, 2.25, 0.5 + 2 * LARGEST_SCORE_DIFFERENCE), checkout))[-1]
+    far = list(compare_rebuild(first, made(checkout, 2.25, 0.5 + 2 * LARGEST_SCORE_DIFFERENCE), checkout))[-1]
     assert (far.status, far.what) == (BROKEN, "rebuild")
     assert "not: fine-tune differs, mean_iou was 0.5000 and is 0.5400; 0.02 is allowed" in far.reason
     Path(WEIGHTS).unlink()
-    lost = list(levels(first, made(checkout, 2.25, 0.5), checkout))[-1]
+    lost = list(compare_rebuild(first, made(checkout, 2.25, 0.5), checkout))[-1]
     assert (lost.status, "cannot be compared value by value" in lost.reason) == (MISSING, True)
 
 
 def test_an_exported_file_that_export_does_not_give_again_is_broken(with_dvc):
     checkout = with_dvc / "checkout"
     again = made(checkout, 2.0, 0.5)
-    found = list(levels(made(Path(), 2.0, 0.5, "forged"), again, checkout))
+    found = list(compare_rebuild(made(Path(), 2.0, 0.5, "forged"), again, checkout))
     assert [link.status for link in found] == [VERIFIED, VERIFIED, MISSING, BROKEN]
     assert found[-1].reason.startswith("not: export gives other bytes of models/exported/model.onnx")
     elsewhere = made(Path(), 2.0, 0.5, "forged", environment={"python": "2.7"})
-    missing = list(levels(elsewhere, again, checkout))[-1]
+    missing = list(compare_rebuild(elsewhere, again, checkout))[-1]
     assert (missing.status, missing.what) == (MISSING, "rebuild")
     assert "not offered here: python 2.7" in missing.reason
 
@@ -192,14 +192,17 @@ def test_an_exported_file_that_export_does_not_give_again_is_broken(with_dvc):
 def test_what_fine_tune_writes_beside_equal_weights_is_no_numerical_difference(file, with_dvc):
     checkout = with_dvc / "checkout"
     first, again = made(Path(), 2.0, 0.5), made(checkout, 2.0, 0.5)
-    first["fine-tune"]["files"][file], again["fine-tune"]["files"][file] = "1", "2"
-    assert list(levels(first, again, checkout))[-1].status == BROKEN
+    for records, digest in ((first, "1"), (again, "2")):
+        content = records["fine-tune"].content
+        changed = {**content, "files": {**content["files"], file: digest}}
+        records["fine-tune"] = Record.from_content(changed)
+    assert list(compare_rebuild(first, again, checkout))[-1].status == BROKEN
 
 
 def test_a_rebuild_that_cannot_run_is_a_link_after_what_was_said(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     index = fill(tmp_path / "i.sqlite", 5, 1)
-    found = list(rebuilt(index, chain_of(index, f"models:/{NAME}/1")))
+    found = list(rebuild_model(index, chain_of(index, f"models:/{NAME}/1")))
     index.close()
     assert [link.what for link in found[:-1]] == [
         f"machine of {stage}" for stage in ("ingest", "augment", "fine-tune", "export")
@@ -209,11 +212,11 @@ def test_a_rebuild_that_cannot_run_is_a_link_after_what_was_said(tmp_path, monke
 
 
 def test_the_commit_of_a_rebuild_is_any_reachable_one_that_holds_everything(repository):
-    whole, gone = record(), "0" * 40
+    gone = "0" * 40
     commits = {"ingest": {"commit": gone}, "augment": {"commit": None}}
-    records = {stage: whole | {"git": git_state} for stage, git_state in commits.items()}
+    records = {stage: record(stage=stage, git=git_state) for stage, git_state in commits.items()}
     assert commit_of(records) == git("rev-parse", "HEAD")
-    records["augment"] = record(code={"src": "0" * 64}) | {"git": {"commit": git("rev-parse", "HEAD")}}
+    records["augment"] = record(code={"src": "0" * 64}, git={"commit": git("rev-parse", "HEAD")})
     with pytest.raises(GraftError, match="no commit holds all") as refused:
         commit_of(records)
     assert "object 000000000000 cannot be read" in str(refused.value)
@@ -232,8 +235,8 @@ def test_a_rebuild_reads_the_store_of_this_project_without_publishing(tmp_path, 
 
 def test_operations_that_do_not_repeat_are_named():
     repeats = "all 2,000 operations of a training step gave the same bits three times here"
-    assert judged(2000, {}, []) == Checked(VERIFIED, WHAT, repeats)
-    found = judged(2000, {"aten::index_add_": 3}, ["scatter_add_cuda_kernel"])
+    assert describe_repetition(2000, {}, []) == Check(VERIFIED, WHAT, repeats)
+    found = describe_repetition(2000, {"aten::index_add_": 3}, ["scatter_add_cuda_kernel"])
     assert found.status == MISSING
     assert "aten::index_add_ gave other bits for the same values (3 calls)" in found.reason
     assert "torch has no deterministic scatter_add_cuda_kernel" in found.reason
@@ -241,13 +244,15 @@ def test_operations_that_do_not_repeat_are_named():
 
 @pytest.mark.parametrize("place", ["provenance/audit", "audit"])
 def test_the_operations_are_those_of_the_code_that_was_checked_out(tmp_path, place):
-    assert "the code of the recorded commit cannot do that yet" in operations(tmp_path).reason
+    assert "the code of the recorded commit cannot do that yet" in watch_operations(tmp_path).reason
     code = tmp_path / "src/graft" / place / "operations.py"
     code.parent.mkdir(parents=True)
     for folder in (parent for parent in code.parents if parent.is_relative_to(tmp_path / "src/graft")):
         (folder / "__init__.py").write_text("")
     code.write_text("""print('{"num_calls": 3, "differing": {}, "declared": []}')""")
-    assert operations(tmp_path).reason == "all 3 operations of a training step gave the same bits three times here"
+    assert (
+        watch_operations(tmp_path).reason == "all 3 operations of a training step gave the same bits three times here"
+    )
 
 
 def test_an_accelerator_of_apple_is_offered_where_there_is_one(monkeypatch):
@@ -255,7 +260,7 @@ def test_an_accelerator_of_apple_is_offered_where_there_is_one(monkeypatch):
 
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert list(offered({"fine-tune": {"environment": {"device": "mps"}, "params": {}}})) == []
+    assert list(compare_machines({"fine-tune": record(environment={"device": "mps"}, params={})})) == []
 
 
 def test_what_this_machine_cannot_offer_is_said(tmp_path, monkeypatch):
@@ -269,8 +274,8 @@ def test_what_this_machine_cannot_offer_is_said(tmp_path, monkeypatch):
         "python": "2.7",
         "system": "?",
     }
-    made_with = {"fine-tune": {"environment": then, "params": {"runtime": {"deterministic": False}}}}
-    (found,) = offered(made_with)
+    made_with = {"fine-tune": record(environment=then, params={"runtime": {"deterministic": False}})}
+    (found,) = compare_machines(made_with)
     assert found.status == MISSING
     for word in (
         "python 2.7",
@@ -281,26 +286,26 @@ def test_what_this_machine_cannot_offer_is_said(tmp_path, monkeypatch):
         "deterministic was false",
     ):
         assert word in found.reason
-    made_with["fine-tune"] = {"environment": {"device": "cpu", "num_threads": 1}, "params": {}}
-    assert list(offered(made_with)) == []
+    made_with["fine-tune"] = record(environment={"device": "cpu", "num_threads": 1}, params={})
+    assert list(compare_machines(made_with)) == []
 
 
 def test_a_rebuild_is_of_the_model_and_not_of_the_one_it_grew_from(tmp_path):
     index = fill(tmp_path / "i.sqlite", 5, 1)
     add(index, "ingest", 2, {"data/raw": sha("raw", 2)}, "data/interim/train/a.parquet")
     interim = {"data/interim/train": digest_of_listing({"a.parquet": sha("ingest", 2)})}
-    views = index.record(add(index, "augment", 2, interim, "data/augmented/images.npy"))["outputs"]
+    views = index.record(add(index, "augment", 2, interim, "data/augmented/images.npy")).outputs
     loaded = add(index, "pretrain-load", 2, {}, "models/pretrained/weights.safetensors")
     index.add_card(loaded, {"name": "file", "sha256": sha("fine-tune", 1)})
-    read = views | index.record(loaded)["outputs"]
-    tuned = index.record(add(index, "fine-tune", 2, read, "models/fine_tuned/model.safetensors"))["outputs"]
+    read = {**views, **index.record(loaded).outputs}
+    tuned = index.record(add(index, "fine-tune", 2, read, "models/fine_tuned/model.safetensors")).outputs
     export = add(index, "export", 2, tuned, "models/exported/model.onnx")
-    model = index.record(export)["outputs"]["models/exported"]
+    model = index.record(export).outputs["models/exported"]
     version = {"name": NAME, "number": 2, "record": export, "model": model, "run": "r", "aliases": []}
     index.replace_versions([*index.versions(), version])
     records = own_records(index, chain_of(index, f"models:/{NAME}/2"))
     assert list(records) == ["ingest", "augment", "pretrain-load", "fine-tune", "export"]
-    assert all(record["fingerprint"] == sha(stage, 2, "fingerprint") for stage, record in records.items())
+    assert all(record.fingerprint == sha(stage, 2, "fingerprint") for stage, record in records.items())
     index.close()
 
 
@@ -326,7 +331,7 @@ def test_a_file_of_weights_is_brought_to_a_rebuild_if_it_is_still_the_same(tmp_p
     weights.parent.mkdir()
     weights.write_bytes(b"weights")
     source = {"name": "file", "path": str(weights), "sha256": sha256_of(weights).upper()}
-    records = {"ingest": {"inputs": {}}, "pretrain-load": {"params": {"pretrain_load": {"source": source}}}}
+    records = {"ingest": record(), "pretrain-load": record(params={"pretrain_load": {"source": source}})}
     checkout.mkdir()
     bring(read_from_outside(records), checkout)
     assert (checkout / weights).read_bytes() == b"weights"
@@ -346,7 +351,7 @@ LABELS = {"name": "csv", "table": "table.csv"}
 
 
 @pytest.fixture
-def ingested(with_dvc) -> Callable[..., list[Checked]]:
+def ingested(with_dvc) -> Callable[..., list[Check]]:
     """What is said of raw files that were ingested, after they were changed; called with the task."""
     for number in range(12):
         write_image(Path(f"raw/images/{number}.png"), number)
@@ -356,7 +361,7 @@ def ingested(with_dvc) -> Callable[..., list[Checked]]:
     index = Index(with_dvc / "i.sqlite")
     before: dict[str, dict] = {}
 
-    def said(task: str, **changes: object) -> list[Checked]:
+    def said(task: str, **changes: object) -> list[Check]:
         source = MASKS if task == "segmentation" else LABELS
         if task not in before:
             shutil.rmtree("data", ignore_errors=True)
@@ -414,9 +419,11 @@ def test_a_version_is_compared_with_the_record_it_was_registered_from(tmp_path, 
     (version,) = index.versions()
     first = index.record(version["record"])
     commit = {"commit": "1" * 40, "holds_code_and_params": True}
-    again = index.add_record(json.dumps(first | {"git": commit}).encode())  # the same files, made at another commit
+    again = index.add_record(
+        json.dumps({**first.content, "git": commit}).encode()
+    )  # the same files, made at another commit
     tags = {"graft.model_digest": version["model"], "graft.record": version["record"]}
-    tags |= {"graft.fingerprint": first["fingerprint"], "mlflow.source.git.commit": "0" * 40}
+    tags |= {"graft.fingerprint": first.fingerprint, "mlflow.source.git.commit": "0" * 40}
     versions = PagedList([SimpleNamespace(tags=tags, version="1")], None)
     client = SimpleNamespace(get_model_version=lambda *_: versions[0], search_model_versions=lambda *_, **__: versions)
     chain = Chain(version["model"], (version,), {again: Step(again, "export", {})})
@@ -450,7 +457,7 @@ def test_the_params_of_a_run_are_compared_with_the_record(tmp_path, monkeypatch)
     chain = Chain("", (), {key: Step(key, "augment", {})})
     client = mlflow_store.client()
 
-    def found(params: dict[str, str]) -> Checked:
+    def found(params: dict[str, str]) -> Check:
         run = mlflow_store.create_run(client, "augment", {mlflow_store.RECORD: key})
         mlflow_store.log_params(client, run.info.run_id, params)
         (link,) = [link for link in check_runs(index, chain, client) if link.what.endswith("params")]

@@ -17,7 +17,7 @@ from graft.commands import doctor
 from graft.commands.doctor import environment, services, workspace
 from graft.foundation import machine
 from graft.params.sections import Runtime
-from graft.provenance import records
+from graft.provenance import records, seal
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 RUNTIME = {
@@ -200,11 +200,11 @@ def test_what_runs_left_behind(here):
 
 
 def test_records_say_what_computed_and_none_where_nothing_did(here):
-    facts = records.environment(Runtime.model_validate(RUNTIME))
+    facts = seal.describe_environment(Runtime.model_validate(RUNTIME))
     assert {"lock", "python", "system", "device", "driver", "num_threads"} == facts.keys()
     assert (facts["device"], facts["driver"], facts["num_threads"]) == ("cpu", None, 1)
-    assert records.environment(None).keys() == facts.keys()
-    assert records.environment(None)["device"] is None
+    assert seal.describe_environment(None).keys() == facts.keys()
+    assert seal.describe_environment(None)["device"] is None
 
 
 def test_what_is_none_is_no_part_of_a_fingerprint():

@@ -12,14 +12,15 @@ import pytest
 from graft.foundation.content import sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.provenance.lineage import fill as filling
-from graft.provenance.lineage.fill import fill_from_server, up_to_date
-from graft.provenance.lineage.freshness import SEEN, authorization, state_of_store
+from graft.provenance.lineage.fill import fill_from_server, open_index
+from graft.provenance.lineage.freshness import authorization, state_of_store
 from graft.provenance.lineage.html_page import page
-from graft.provenance.lineage.index import Index, produced
+from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.recall import who_saw
-from graft.provenance.lineage.tree import told, tree
+from graft.provenance.lineage.tree import describe_answer, tree
 from graft.provenance.lineage.walk import chain_of
-from graft.provenance.records import RECORDS
+from graft.provenance.records import Record
+from graft.provenance.stages import RECORDS, SEEN
 from graft.provenance.tracking import mlflow_store
 from tests.synthetic_lineage import NAME, add, fill, seen, sha
 
@@ -55,7 +56,7 @@ def test_a_delivery_is_counted_in_every_model(large):
         if (count := sum(seen(version, image) for image in range(3, NUM_IMAGES, 10)))
     }
     assert trained(index, "delivery3") == expected
-    assert f"models:/{NAME}/50 (champion)" in told(who_saw(index, "delivery0"))
+    assert f"models:/{NAME}/50 (champion)" in describe_answer(who_saw(index, "delivery0"))
     index.close()
 
 
@@ -95,10 +96,10 @@ def test_a_model_grown_from_another_model_inherits_what_that_one_saw(tmp_path):
     index = fill(tmp_path / "i.sqlite", 20, 1)
     grown = add(index, "pretrain-load", 2, {}, "models/pretrained/weights.safetensors")
     index.add_card(grown, {"name": "file", "sha256": sha("fine-tune", 1)})
-    pretrained = (index.record(grown) or {})["outputs"]
+    pretrained = index.record(grown).outputs
     tuned = add(index, "fine-tune", 2, pretrained, "models/fine_tuned/model.safetensors")
-    export = add(index, "export", 2, (index.record(tuned) or {})["outputs"], "models/exported/model.onnx")
-    model = (index.record(export) or {})["outputs"]["models/exported"]
+    export = add(index, "export", 2, index.record(tuned).outputs, "models/exported/model.onnx")
+    model = index.record(export).outputs["models/exported"]
     version = {"name": NAME, "number": 2, "record": export, "model": model, "run": "r", "aliases": []}
     index.replace_versions([*index.versions(), version])
     image = next(image for image in range(20) if seen(1, image))
@@ -144,9 +145,7 @@ def test_what_is_not_known_is_said(tmp_path):
 def test_a_version_of_which_it_is_not_known_is_named_with_what_is_lacking(lost, asked, lacking, tmp_path):
     index = fill(tmp_path / "i.sqlite", 30, 2)
     records = {
-        stage: next(
-            key for key in index.records(stage) if (index.record(key) or {})["files"].get(file) == sha(stage, 1)
-        )
+        stage: next(key for key in index.records(stage) if index.record(key).files.get(file) == sha(stage, 1))
         for stage, file in (
             ("fine-tune", "models/fine_tuned/model.safetensors"),
             ("ingest", "data/interim/train/a.parquet"),
@@ -157,10 +156,10 @@ def test_a_version_of_which_it_is_not_known_is_named_with_what_is_lacking(lost, 
     answer = who_saw(index, asked)
     assert 1 not in [saw.version["number"] for saw in answer.saw]
     assert [each.version["number"] for each in answer.not_known] == ([1] if lacking else [])
-    assert (lacking or "no registered version saw it") in told(answer)
+    assert (lacking or "no registered version saw it") in describe_answer(answer)
     found = json.loads(json.dumps(answer.as_dict()))
     assert [each["version"]["number"] for each in found["not_known"]] == ([1] if lacking else [])
-    assert ("graft publish" in (found["remedy"] or "")) == ("Remedy: " in told(answer)) == bool(lacking)
+    assert ("graft publish" in (found["remedy"] or "")) == ("Remedy: " in describe_answer(answer)) == bool(lacking)
     if lacking:
         with pytest.raises(GraftError, match=f"what models:/{NAME}/1 saw is not known"):
             who_saw(index, "nothing")
@@ -170,9 +169,9 @@ def test_a_version_of_which_it_is_not_known_is_named_with_what_is_lacking(lost, 
 def test_weights_without_their_card_may_have_grown_from_a_model_that_saw_it(tmp_path):
     index = fill(tmp_path / "i.sqlite", 20, 1)
     loaded = add(index, "pretrain-load", 2, {}, "models/pretrained/weights.safetensors")
-    tuned = add(index, "fine-tune", 2, (index.record(loaded) or {})["outputs"], "models/fine_tuned/model.safetensors")
+    tuned = add(index, "fine-tune", 2, index.record(loaded).outputs, "models/fine_tuned/model.safetensors")
     index.add_seen(tuned, {"train": []})
-    export = add(index, "export", 2, (index.record(tuned) or {})["outputs"], "models/exported/model.onnx")
+    export = add(index, "export", 2, index.record(tuned).outputs, "models/exported/model.onnx")
     version = {"name": NAME, "number": 2, "record": export, "model": "", "run": "r", "aliases": []}
     index.replace_versions([*index.versions(), version])
     (unknown,) = who_saw(index, sha("image", 0)).not_known
@@ -188,15 +187,15 @@ def test_a_list_that_comes_after_its_record_is_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRAFT_TRACKING", "off")
     source = Index(tmp_path / "source.sqlite")
-    content = source.record(add(source, "fine-tune", 1, {}, SEEN)) or {}
+    content = source.record(add(source, "fine-tune", 1, {}, SEEN)).content
     write_json(tmp_path / "seen.json", {"train": [sha("image", 1)]})
     record = RECORDS / "fine-tune.json"
     record.parent.mkdir(parents=True)
-    write_json(record, content | {"files": {SEEN: sha256_of(tmp_path / "seen.json")}})
-    assert not up_to_date().has_beside(sha256_of(record))
+    write_json(record, {**content, "files": {SEEN: sha256_of(tmp_path / "seen.json")}})
+    assert not open_index().has_beside(sha256_of(record))
     Path(SEEN).parent.mkdir(parents=True)
     (tmp_path / "seen.json").rename(SEEN)
-    assert up_to_date().num_seen(sha256_of(record)) == {"train": 1}
+    assert open_index().num_seen(sha256_of(record)) == {"train": 1}
 
 
 def test_what_changes_while_the_store_is_read_is_read_the_next_time(store, folder, tmp_path, monkeypatch):
@@ -211,7 +210,7 @@ def test_what_changes_while_the_store_is_read_is_read_the_next_time(store, folde
 
     monkeypatch.setattr(filling, "fill_from_server", changed_meanwhile)
     for times in (1, 2, 2):
-        index = up_to_date(path=tmp_path / "index.sqlite")
+        index = open_index(path=tmp_path / "index.sqlite")
         assert len(filled) == times
         assert index.fact("store") == filled[-1]
         index.close()
@@ -235,8 +234,9 @@ def test_a_damaged_index_is_made_anew(tmp_path):
 
 
 def test_a_folder_inside_an_output_has_its_own_digest():
-    record = {"outputs": {"data/interim": "a"}, "files": {"data/interim/train/x": "b", "data/interim/m": "c"}}
-    assert set(produced(record)) == {"data/interim", "data/interim/train/x", "data/interim/m", "data/interim/train"}
+    files = {"data/interim/train/x": "b", "data/interim/m": "c"}
+    record = Record.from_content({"stage": "ingest", "outputs": {"data/interim": "a"}, "files": files})
+    assert set(record.produced()) == {"data/interim", "data/interim/train/x", "data/interim/m", "data/interim/train"}
 
 
 def test_asking_imports_neither_mlflow_nor_pandas_nor_torch(large, tmp_path):

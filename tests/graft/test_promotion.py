@@ -14,9 +14,8 @@ from graft.cli import promote as commands
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.provenance import signatures
-from graft.provenance.audit.ledger_links import check_ledger
-from graft.provenance.audit.link import BROKEN, MISSING, Checked
-from graft.provenance.audit.version_pages import check_pages
+from graft.provenance.audit.ledger_links import check_ledger, check_pages
+from graft.provenance.audit.link import BROKEN, MISSING, Check
 from graft.provenance.promotion import history, ledger, move, verdict
 from graft.provenance.promotion import promote as promoting
 from graft.provenance.tracking import mlflow_store, registry
@@ -224,7 +223,7 @@ def test_somebody_without_a_name_is_named_by_number(monkeypatch):
     def nobody() -> str:
         raise KeyError("getpwuid(): uid not found")
 
-    monkeypatch.setattr(move, "_git", lambda *_: "")
+    monkeypatch.setattr(move, "git_text", lambda *_: None)
     monkeypatch.setattr(move.getpass, "getuser", nobody)
     assert move.author() == f"user {os.getuid()}"
 
@@ -297,7 +296,7 @@ def test_a_champion_that_was_exchanged_for_another_model_is_noticed(store, monke
     assert [link.what for link in broken] == ["models:/exchanged/1, model promoted"]
 
 
-def pages(store, name: str, model: str | None = None) -> list[Checked]:
+def pages(store, name: str, model: str | None = None) -> list[Check]:
     return list(check_pages(store, ledger.read(store, name), name, model))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -26,7 +27,9 @@ from graft.params.yaml_tree import plain
 from graft.provenance.promotion.commit_check import commits_of, differing_params
 from graft.provenance.promotion.gate import Evidence, Rule, holds, rules_of
 from graft.provenance.promotion.measurement import CANDIDATE, CHAMPION, Comparison, Measured, compare, lower_bound
-from graft.provenance.promotion.record_chain import STAGES, Chain, digest_in
+from graft.provenance.promotion.record_chain import Chain
+from graft.provenance.records import Record
+from graft.provenance.stages import STAGES
 from tests.graft.small_export import bands, flag, small_export
 
 PARITY = {"equal_fraction": 1.0, "max_logit_difference": 1e-6, "score_difference": 0.0, "score": "mean_iou"}
@@ -194,11 +197,11 @@ def test_the_digest_of_what_lies_in_an_output_follows_from_the_listing(tmp_path)
         (tmp_path / "data/interim" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "data/interim" / name).write_text(name)
     files = {f"data/interim/{name}": digest_of(tmp_path / "data/interim" / name) for name in ("test/a", "test/b")}
-    record = {"outputs": {"data/interim": "0"}, "files": files}
-    assert digest_in(record, "data/interim/test") == digest_of(tmp_path / "data/interim/test")
-    assert digest_in(record, "data/interim/test/a") == files["data/interim/test/a"]
-    assert digest_in(record, "data/interim") == "0"
-    assert digest_in(record, "data/other") is None
+    record = Record.from_content({"stage": "ingest", "outputs": {"data/interim": "0"}, "files": files})
+    assert record.digest_of("data/interim/test") == digest_of(tmp_path / "data/interim/test")
+    assert record.digest_of("data/interim/test/a") == files["data/interim/test/a"]
+    assert record.digest_of("data/interim") == "0"
+    assert record.digest_of("data/other") is None
 
 
 @pytest.mark.parametrize("name", list_recipes())
@@ -245,13 +248,13 @@ def test_code_and_params_are_looked_for_by_content_in_every_reachable_commit(tmp
     shutil.rmtree("src")
     git("commit", "-qam", "gone, yet in the history")
     assert all(commit for commit, _ in commits_of({"ingest": trained, "augment": later}).values())
-    assert commits_of({"ingest": trained | {"params": {"seed": 8}}})["ingest"] == (None, ["params.yaml: seed"])
+    assert commits_of({"ingest": record_of(trained.code, seed=8)})["ingest"] == (None, ["params.yaml: seed"])
 
 
-def record_of() -> dict:
+def record_of(code: Mapping[str, str] | None = None, seed: int = 7) -> Record:
     paths = ("pipeline/ingest.py", "src/losses")
-    code = {path: digest_of(Path(path)) if Path(path).exists() else "absent" for path in paths}
-    return {"code": code, "params": {"seed": 7}, "environment": {"lock": None}, "git": {"commit": None}}
+    code = code or {path: digest_of(Path(path)) if Path(path).exists() else "absent" for path in paths}
+    return Record.from_content({"stage": "ingest", "code": code, "params": {"seed": seed}})
 
 
 def test_a_rule_is_plain_data():

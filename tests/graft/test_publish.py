@@ -10,7 +10,7 @@ import pytest
 from graft.foundation.content import sha256_of, write_json
 from graft.provenance.lineage.fill import fill_from_server
 from graft.provenance.lineage.index import Index
-from graft.provenance.records import RECORDS
+from graft.provenance.stages import RECORDS
 from graft.provenance.tracking import mlflow_store, model_versions, publish
 from graft.training.epoch_cost import EpochCost
 from graft.training.state import EpochReport

@@ -136,5 +136,5 @@ def test_the_command_prints_draws_and_leaves_the_weights_alone(project, photogra
 def test_without_data_it_says_what_to_run(project):
     error = invoked().exception
     assert isinstance(error, GraftError)
-    said = r"not here: data/augmented/index\.json, .*models/pretrained/weights\.safetensors.*dvc repro augment"
+    said = r"not found: data/augmented/index\.json, .*models/pretrained/weights\.safetensors.*dvc repro augment"
     assert re.search(said, str(error), re.DOTALL)

@@ -11,7 +11,7 @@ import torch
 from torch.nn.functional import cross_entropy, dropout
 
 from graft.models.architectures import fresh
-from graft.provenance.audit.repeatability import Repeating, repeated, torch_says
+from graft.provenance.audit.repeatability import OperationRepeater, collect_warnings, repeat
 
 
 @pytest.fixture
@@ -33,15 +33,15 @@ def sums_in_any_order() -> None:
 
 def test_an_operation_that_does_not_repeat_is_named_until_torch_is_told_to_be_deterministic(threads: None) -> None:
     torch.use_deterministic_algorithms(False)
-    assert repeated(sums_in_any_order).differing == {"aten::index_put_": 1}
+    assert repeat(sums_in_any_order).differing == {"aten::index_put_": 1}
     torch.use_deterministic_algorithms(True)
-    assert repeated(sums_in_any_order).differing == {}
+    assert repeat(sums_in_any_order).differing == {}
 
 
 def test_what_torch_itself_declares_is_named_and_its_setting_stays(threads: None) -> None:
     for setting in (False, True):
         torch.use_deterministic_algorithms(setting)
-        with torch_says() as found:
+        with collect_warnings() as found:
             torch.zeros(3).put_(torch.tensor([0, 1, 0]), torch.ones(3))
             torch.ones(3).sum()
         assert found == {"put_"}
@@ -51,7 +51,7 @@ def test_what_torch_itself_declares_is_named_and_its_setting_stays(threads: None
 
 def test_drawing_random_numbers_and_unwritten_memory_are_no_fault() -> None:
     generator = torch.Generator().manual_seed(1)
-    with Repeating() as seen:
+    with OperationRepeater() as seen:
         values = dropout(torch.rand(1000, generator=generator), 0.5)
         torch.empty(1000)
         values.view(10, 100).t_().add_(1)
@@ -73,7 +73,7 @@ def test_a_training_step_that_is_watched_gives_what_it_gives_alone() -> None:
             optimizer.step()
         return model.state_dict()
 
-    seen = Repeating()
+    seen = OperationRepeater()
     plain, state = step(nullcontext()), step(seen)
     assert seen.num_calls > 1000  # forward, backward and optimizer
     assert not seen.differing

@@ -9,6 +9,7 @@ import typer
 
 from graft.cli import app, check_project
 from graft.cli.registered import downloaded
+from graft.provenance.stages import EXPORTED
 
 
 @app.command()
@@ -65,9 +66,7 @@ def publish() -> None:
 def predict(
     images: Annotated[list[str], typer.Argument(help="Files, folders or globs.")],
     out: Annotated[Path, typer.Option(help="Folder for masks and overlays, or labels.csv.")],
-    model: Annotated[
-        str, typer.Option(help="A folder, or models:/NAME@ALIAS, or models:/NAME/VERSION.")
-    ] = "models/exported",
+    model: Annotated[str, typer.Option(help="A folder, or models:/NAME@ALIAS, or models:/NAME/VERSION.")] = EXPORTED,
     beside: Annotated[
         list[str] | None, typer.Option(help="A file that follows each image as channels: {dir}/../depth/{stem}.png")
     ] = None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from graft.cli import app, check_project
+from graft.provenance.stages import EXPORTED
 
 if TYPE_CHECKING:
     from graft.provenance.lineage.index import Index
@@ -30,18 +31,18 @@ def lineage(
 ) -> None:
     """Where a model comes from, step by step; or with --of, which models saw an image or a delivery."""
     from graft.foundation.errors import GraftError
-    from graft.provenance.lineage.fill import READ_AT, up_to_date
+    from graft.provenance.lineage.fill import READ_AT, open_index
 
     check_project()
     if (model is None) == (of is None):
         raise GraftError("name a model, or an image or delivery with --of", remedy="graft lineage models/exported")
-    index = up_to_date(refresh)
+    index = open_index(refresh)
     if of is not None:
         from graft.provenance.lineage.recall import who_saw
-        from graft.provenance.lineage.tree import told
+        from graft.provenance.lineage.tree import describe_answer
 
         answer = who_saw(index, of)
-        typer.echo(json.dumps(answer.as_dict(), indent=2, sort_keys=True) if as_json else told(answer))
+        typer.echo(json.dumps(answer.as_dict(), indent=2, sort_keys=True) if as_json else describe_answer(answer))
     else:
         _show(index, cast(str, model), as_json, html)
     if read_at := index.fact(READ_AT):
@@ -67,9 +68,7 @@ def _show(index: Index, model: str, as_json: bool, html: Path | None) -> None:
 
 @app.command()
 def audit(
-    model: Annotated[
-        str, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder.")
-    ] = "models/exported",
+    model: Annotated[str, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder.")] = EXPORTED,
     rebuild: Annotated[
         bool, typer.Option("--rebuild", help="Also run the pipeline of the recorded commit again and compare.")
     ] = False,
@@ -90,19 +89,17 @@ def audit(
 
 @app.command()
 def attest(
-    model: Annotated[
-        str, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder.")
-    ] = "models/exported",
+    model: Annotated[str, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder.")] = EXPORTED,
     out: Annotated[Path, typer.Option(help="The bundle.")] = Path("attestation.json"),
 ) -> None:
     """Write an in-toto statement of each stage and the model card as one file, signed if GRAFT_SIGNING_KEY is set."""
-    from graft.provenance.attest.bundle import attested
-    from graft.provenance.lineage.fill import up_to_date
+    from graft.provenance.attest.bundle import attest_model
+    from graft.provenance.lineage.fill import open_index
     from graft.provenance.lineage.walk import chain_of
 
     check_project()
-    index = up_to_date()
-    out.write_bytes(attested(index, chain_of(index, model)))
+    index = open_index()
+    out.write_bytes(attest_model(index, chain_of(index, model)))
     typer.echo(f"{out}: graft verify {out} checks it anywhere")
 
 
@@ -118,7 +115,7 @@ def verify(
     """Check a bundle of graft attest, and a model against it, without a repository and offline; 4 if broken."""
     from graft.foundation.errors import GraftError
     from graft.provenance import signatures
-    from graft.provenance.attest.bundle import verified
+    from graft.provenance.attest.bundle import verify_bundle
     from graft.provenance.audit.link import as_text, worst
 
     if not bundle.is_file():
@@ -129,7 +126,7 @@ def verify(
         raise GraftError(
             "no public key in it", where=signers, remedy="name a file with lines as ssh-keygen writes them"
         )
-    links = verified(bundle.read_bytes(), signers or signatures.SIGNERS, model, must_be_signed=signers is not None)
+    links = verify_bundle(bundle.read_bytes(), signers or signatures.SIGNERS, model, must_be_signed=signers is not None)
     typer.echo(as_text(links))
     if worst(links) == "broken":
         raise typer.Exit(BROKEN)

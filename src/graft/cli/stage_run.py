@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from graft.foundation.content import listing, read_json, replace_file, write_json
+from graft.foundation.content import digest_of, listing, read_json, replace_file, write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import say, seconds_in_loops
 from graft.params.params_file import load_params
 from graft.params.registries import expand_sections
-from graft.provenance import records
+from graft.provenance.records import Record
+from graft.provenance.seal import DeclaredStage, Seal, read_declaration, seal
+from graft.provenance.stages import MEASURED, record_path
 
 
 def run_stage(
@@ -35,10 +37,10 @@ def run_stage(
     """
     with alone(stage) as waited:
         params = load_params()
-        declared = records.declared(stage, params)
+        declared = read_declaration(stage, params)
         _check_paths(declared, inputs, outputs)
         runtime = params.runtime if "runtime" in declared.params else None
-        sealed = records.seal(declared, expand_sections(params, declared.params), runtime)
+        sealed = seal(declared, expand_sections(params, declared.params), runtime)
         if waited and is_done(sealed):
             say(f"graft {stage}: the run that was under way has finished with the same inputs; its result stands.")
             return
@@ -56,7 +58,7 @@ def run_stage(
         measure(stage, {"seconds": time.perf_counter() - started, "loop_seconds": seconds_in_loops()})
 
 
-def _check_paths(declared: records.Declared, inputs: dict[str, Path], outputs: dict[str, Path]) -> None:
+def _check_paths(declared: DeclaredStage, inputs: dict[str, Path], outputs: dict[str, Path]) -> None:
     """Refuses paths that `dvc.yaml` does not declare: the record would speak of other files than the stage used."""
     pairs = [(inputs, declared.inputs), (outputs, declared.outputs)]
     strange = [path for given, known in pairs for path in given.values() if path not in map(Path, known)]
@@ -69,7 +71,7 @@ def _check_paths(declared: records.Declared, inputs: dict[str, Path], outputs: d
         )
 
 
-def _check_params_stayed(sealed: records.Seal) -> None:
+def _check_params_stayed(sealed: Seal) -> None:
     """Refuses a params file edited meanwhile: DVC reads it when the stage has ended and would note the new values."""
     if expand_sections(load_params(), sealed.stage.params) != sealed.params:
         raise GraftError(
@@ -111,7 +113,7 @@ def in_place_of(stage: str, outputs: dict[str, Path]) -> Iterator[dict[str, Path
     folders = {name: path.parent / f".tmp-{stage}-{path.name}" for name, path in outputs.items()}
 
     def replace() -> None:
-        (records.RECORDS / f"{stage}.json").unlink(missing_ok=True)  # it speaks of what now goes
+        record_path(stage).unlink(missing_ok=True)  # it speaks of what now goes
         for name, path in outputs.items():
             shutil.rmtree(path, ignore_errors=True)
             folders[name].rename(path)
@@ -132,26 +134,26 @@ def in_place_of(stage: str, outputs: dict[str, Path]) -> Iterator[dict[str, Path
         raise
 
 
-def is_done(sealed: records.Seal) -> bool:
+def is_done(sealed: Seal) -> bool:
     """Whether the record on disk has this fingerprint and every output still has the digest it states."""
     path = sealed.stage.record
     if not path.is_file():
         return False
-    record = read_json(path)
-    return record["fingerprint"] == sealed.fingerprint and all(
-        Path(out).exists() and records.digest_of(Path(out)) == digest for out, digest in record["outputs"].items()
+    record = Record.read(path)
+    return record.fingerprint == sealed.fingerprint and all(
+        Path(out).exists() and digest_of(Path(out)) == digest for out, digest in record.outputs.items()
     )
 
 
-def write_record(sealed: records.Seal, outputs: dict[str, dict[str, str]], metrics: dict[str, float]) -> None:
+def write_record(sealed: Seal, outputs: dict[str, dict[str, str]], metrics: dict[str, float]) -> None:
     """Writes the record of a stage in one step."""
     with replace_file(sealed.stage.record) as pending:
-        sealed.write_record(pending, outputs, metrics)
+        pending.write_bytes(sealed.record(outputs, metrics).as_bytes())
 
 
 def measure(stage: str, facts: dict[str, float]) -> None:
     """Adds what a clock decided to `reports/measured/<stage>.json`."""
-    path = records.MEASURED / f"{stage}.json"
+    path = MEASURED / f"{stage}.json"
     known = read_json(path) if path.is_file() else {}
     with replace_file(path) as pending:
         write_json(pending, known | facts)

@@ -31,7 +31,7 @@ def validate(
     out: Out,
 ) -> None:
     """Judge the data; stop when an expectation of severity critical fails."""
-    from graft.provenance.records import DATA_DOCS
+    from graft.provenance.stages import DATA_DOCS
 
     _run("validate", {"manifest": manifest, "class_map": class_map}, {"out": out}, lambda _: {"data_docs": DATA_DOCS})
 
@@ -115,7 +115,7 @@ def _run(
 
 
 def _measured(stage: str) -> dict[str, Any]:
-    from graft.provenance.records import MEASURED
+    from graft.provenance.stages import MEASURED
 
     MEASURED.mkdir(parents=True, exist_ok=True)
     return {"measured": MEASURED / f"{stage}.json"}

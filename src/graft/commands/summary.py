@@ -8,11 +8,7 @@ from urllib.parse import urlsplit
 
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
-from graft.provenance.records import MEASURED
-
-METRICS = Path("reports/evaluation/metrics.json")
-CLASS_MAP = Path("data/interim/class_map.json")
-REPORT = Path("reports/evaluation/report.html")
+from graft.provenance.stages import CLASS_MAP, MEASURED, REPORT, SCORES
 
 
 def print_summary() -> None:
@@ -22,7 +18,7 @@ def print_summary() -> None:
     from graft.provenance.tracking.mlflow_store import store_uri
 
     console = Console(highlight=False, soft_wrap=True)
-    metrics = read_json(METRICS)
+    metrics = read_json(Path(SCORES))
     console.print(_table(metrics))
     for note in _notes(metrics):
         console.print(note)
@@ -49,7 +45,7 @@ def _table(metrics: dict[str, Any]) -> Any:
     if baseline:
         table.add_column("from scratch", justify="right", footer=_percent(baseline[headline]))
         table.add_column("gain", justify="right", footer=_points(metrics[headline], baseline[headline]))
-    for name in ClassMap.read(CLASS_MAP).names:
+    for name in ClassMap.read(Path(CLASS_MAP)).names:
         value = metrics[per_class][name]
         row = [name, _percent(value)]
         if baseline:

@@ -41,11 +41,14 @@ def _flush(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_json(path: Path, content: Any) -> None:
+def json_bytes(content: Any) -> bytes:
     """JSON with sorted keys, so that the same content is the same bytes."""
-    path.write_text(
-        json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
-    )
+    return (json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes content as JSON, spelled as `json_bytes` spells it."""
+    path.write_bytes(json_bytes(content))
 
 
 def read_json(path: Path) -> Any:

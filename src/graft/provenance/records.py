@@ -1,180 +1,176 @@
-"""What a stage leaves behind so that its result stays provable: digests of all it read, ran and wrote."""
+"""The record of a stage: digests of all it read, ran and wrote, so that its result stays provable."""
 
 from __future__ import annotations
 
-import platform
-import re
-import subprocess
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ruamel.yaml import YAML
-
-from graft.foundation.content import content_digest, digest_of, digest_of_listing, sha256_of, write_json
+from graft.foundation.content import content_digest, digest_of_listing, json_bytes
 from graft.foundation.errors import GraftError
-from graft.foundation.machine import nvidia_driver
-from graft.foundation.workers import num_usable_cores
+from graft.provenance.stages import is_within
 
-RECORDS = Path("reports/records")
-MEASURED = Path("reports/measured")
-DATA_DOCS = Path("reports/data_docs")
-CODE_FOLDERS = ("pipeline/", "src/")
+MAPPINGS = ("params", "inputs", "code", "environment", "outputs", "files", "metrics")
 
 
 @dataclass(frozen=True)
-class Declared:
-    """What `dvc.yaml` declares of a stage: data it reads, code it runs, params sections, paths it writes."""
+class GitState:
+    """The state of git when a stage ran.
+
+    Attributes:
+        commit: Name of the commit that was checked out; None outside a repository.
+        holds_code_and_params: Whether that commit holds the code and params the stage ran with.
+    """
+
+    commit: str | None = None
+    holds_code_and_params: bool = False
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record, read or about to be written. What a record of an older release lacks is empty.
+
+    Attributes:
+        stage: Name of the stage.
+        fingerprint: Digest of everything the result is a function of.
+        params: Parameters with all options resolved, by section.
+        inputs: Content digest of each path it read.
+        code: Content digest of each file or folder of code it ran.
+        environment: Facts the result may depend on besides code and data: lock, python, system, device …
+        outputs: Content digest of each folder it wrote.
+        files: sha256 of each file in these folders, by path.
+        metrics: Numbers it returned, by name.
+        git: Commit it ran at.
+        content: Plain data that all of this was read from; its spelling in JSON is the record's file.
+    """
 
     stage: str
-    inputs: tuple[str, ...]
-    code: tuple[str, ...]
-    params: tuple[str, ...]
-    outputs: tuple[str, ...]
+    fingerprint: str
+    params: Mapping[str, Any]
+    inputs: Mapping[str, str]
+    code: Mapping[str, str]
+    environment: Mapping[str, Any]
+    outputs: Mapping[str, str]
+    files: Mapping[str, str]
+    metrics: Mapping[str, float]
+    git: GitState
+    content: Mapping[str, Any] = field(repr=False)
+
+    @classmethod
+    def from_content(cls, content: Any, where: object = None) -> Record:
+        """Takes plain data, such as parsed JSON.
+
+        Args:
+            content: The data.
+            where: Place to name if it is malformed.
+
+        Raises:
+            GraftError: It is not the content of a record.
+        """
+        if not isinstance(content, Mapping) or not isinstance(content.get("stage"), str):
+            raise _malformed("it names no stage", where)
+        parts = {name: content.get(name, {}) for name in (*MAPPINGS, "git")}
+        if wrong := [name for name, value in parts.items() if not isinstance(value, Mapping)]:
+            raise _malformed(f"{', '.join(wrong)}: not a mapping", where)
+        git = parts.pop("git")
+        state = GitState(git.get("commit"), git.get("holds_code_and_params") is True)
+        return cls(content["stage"], str(content.get("fingerprint", "")), **parts, git=state, content=content)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: object = None) -> Record:
+        """Parses the bytes of a record's file.
+
+        Raises:
+            GraftError: They are not a record.
+        """
+        try:
+            content = json.loads(data)
+        except ValueError as error:  # UnicodeDecodeError is one
+            raise _malformed(f"not valid JSON ({error})", where) from None
+        return cls.from_content(content, where)
+
+    @classmethod
+    def read(cls, path: Path) -> Record:
+        """Reads the file of a record.
+
+        Raises:
+            GraftError: The file is missing or is not a record.
+        """
+        try:
+            return cls.from_bytes(path.read_bytes(), path)
+        except FileNotFoundError:
+            raise GraftError("file not found", where=path, remedy="run the stage that writes it: dvc repro") from None
+
+    @classmethod
+    def empty(cls, stage: str) -> Record:
+        """A record that says nothing, for a stage of which none is at hand."""
+        return cls.from_content({"stage": stage})
+
+    def as_bytes(self) -> bytes:
+        """The record as its file spells it: the same content is the same bytes."""
+        return json_bytes(self.content)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Digest of the file of the record, which is its key everywhere."""
+        return hashlib.sha256(self.as_bytes()).hexdigest()
+
+    @cached_property
+    def md5(self) -> str:
+        """Digest by which DVC knows the file of the record."""
+        return hashlib.md5(self.as_bytes(), usedforsecurity=False).hexdigest()
 
     @property
-    def record(self) -> Path:
-        return RECORDS / f"{self.stage}.json"
+    def lock(self) -> str | None:
+        """Digest of the lock file of the environment; None where there was none."""
+        return self.environment.get("lock")
 
+    def expected_fingerprint(self) -> str:
+        """The fingerprint that follows from params, inputs, code and environment."""
+        return fingerprint(self.stage, self.params, self.inputs, self.code, self.environment)
 
-def declared(stage: str, params: Any, file: Path = Path("dvc.yaml")) -> Declared:
-    """Reads one stage of `dvc.yaml`, with `${section.key}` filled in from params."""
-    try:
-        entry = YAML(typ="safe").load(file.read_text(encoding="utf-8"))["stages"][stage]
-    except FileNotFoundError:
-        raise GraftError("file not found", where=file, remedy="run graft in the root of a Graft project") from None
-    paths = [_interpolated(path, params) for path in entry["deps"]]
-    outputs = [_interpolated(path, params) for path in entry["outs"]]
-    return Declared(
-        stage,
-        inputs=tuple(path for path in paths if not path.startswith(CODE_FOLDERS)),
-        code=tuple(path for path in paths if path.startswith(CODE_FOLDERS)),
-        params=tuple(entry["params"]),
-        outputs=tuple(path for path in outputs if Path(path).parent != RECORDS),
-    )
+    def produced(self) -> dict[str, str]:
+        """The digest of every output, file and folder in an output, by path: a stage may read a part of one."""
+        inside: dict[str, dict[str, str]] = {}
+        for file, digest in self.files.items():
+            for folder in self._folders_around(file):
+                inside.setdefault(folder, {})[PurePosixPath(file).relative_to(folder).as_posix()] = digest
+        folders = {folder: digest_of_listing(files) for folder, files in inside.items()}
+        return {**self.outputs, **self.files, **folders}
 
+    def files_in(self, output: str) -> dict[str, str]:
+        """The sha256 of each file in an output, by path; of the output itself where it is a file."""
+        return {path: sha for path, sha in self.files.items() if is_within(path, output)}
 
-def digests(paths: tuple[str, ...]) -> dict[str, str]:
-    """The content digest of each path: of a file its sha256, of a folder the sha256 of its sorted listing.
+    def names_in(self, output: str) -> dict[str, str]:
+        """The sha256 of each file in an output, by its path relative to the output."""
+        return {path.removeprefix(f"{output}/"): sha for path, sha in self.files_in(output).items()}
 
-    Raises:
-        GraftError: A path does not exist.
-    """
-    missing = [path for path in paths if not Path(path).exists()]
-    if missing:
-        remedy = "run the stages before this one: dvc repro (your own images are where ingest.root in params.yaml says)"
-        raise GraftError(f"not found: {', '.join(missing)}", remedy=remedy)
-    with ThreadPoolExecutor(num_usable_cores()) as pool:
-        return {path: digest_of(Path(path), pool) for path in paths}
+    def digest_of(self, path: str) -> str | None:
+        """The digest of an output, of a file in one or of a folder in one; None where the stage did not write it."""
+        inside = self.names_in(path)
+        return self.outputs.get(path) or self.files.get(path) or (digest_of_listing(inside) if inside else None)
 
-
-def environment(runtime: Any | None) -> dict[str, Any]:
-    """What the result may depend on besides code and data; no host names, no times.
-
-    What a stage does not use is None: without `runtime` it computes on no device and in no threads of torch's.
-    """
-    lock = Path("requirements.lock")
-    facts: dict[str, Any] = {
-        "lock": sha256_of(lock) if lock.is_file() else None,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "device": None,
-        "driver": None,
-        "num_threads": None,
-    }
-    if runtime is not None:
-        facts |= {"device": _device_name(runtime.device), "num_threads": runtime.num_threads}
-        facts["driver"] = nvidia_driver() if runtime.device == "cuda" else None
-    return facts
+    def _folders_around(self, file: str) -> Iterator[str]:
+        """The folders between a file and the output it lies in."""
+        for folder in PurePosixPath(file).parents:
+            if folder.as_posix() in self.outputs:
+                return
+            yield folder.as_posix()
 
 
 def fingerprint(
-    stage: str, params: Mapping[str, Any], inputs: Mapping[str, str], code: Mapping[str, str], env: Any
+    stage: str, params: Mapping[str, Any], inputs: Mapping[str, str], code: Mapping[str, str], env: Mapping[str, Any]
 ) -> str:
     """The digest of everything a result is a function of. The commit is left out: a README changes no model."""
     used = {fact: value for fact, value in env.items() if value is not None}
     return content_digest({"stage": stage, "params": params, "inputs": inputs, "code": code, "environment": used})
 
 
-@dataclass(frozen=True)
-class Seal:
-    """The digests of all a stage is about to use, taken before it starts and compared when it has ended."""
-
-    stage: Declared
-    params: dict[str, Any]
-    inputs: dict[str, str]
-    code: dict[str, str]
-    environment: dict[str, Any]
-
-    @property
-    def fingerprint(self) -> str:
-        return fingerprint(self.stage.stage, self.params, self.inputs, self.code, self.environment)
-
-    def verify(self) -> None:
-        """Hashes everything again.
-
-        Raises:
-            GraftError: Something changed while the stage was at work.
-        """
-        now = digests(self.stage.inputs) | digests(self.stage.code)
-        changed = [path for path, digest in (self.inputs | self.code).items() if now[path] != digest]
-        if changed:
-            raise GraftError(
-                f"changed while {self.stage.stage} was reading it: {', '.join(changed)}",
-                rule="what a record says was read is what was read",
-                remedy="leave these files alone and run dvc repro again",
-            )
-
-    def write_record(self, path: Path, outputs: Mapping[str, Mapping[str, str]], metrics: Mapping[str, float]) -> None:
-        """Writes the record; `outputs` maps each declared output to the listing of what will stand there."""
-        content = {
-            "stage": self.stage.stage,
-            "fingerprint": self.fingerprint,
-            "params": self.params,
-            "inputs": self.inputs,
-            "code": self.code,
-            "environment": self.environment,
-            "outputs": {folder: digest_of_listing(files) for folder, files in outputs.items()},
-            "files": {f"{folder}/{name}": files[name] for folder, files in outputs.items() for name in files},
-            "metrics": dict(metrics),
-            "git": git_state((*self.stage.code, "params.yaml")),
-        }
-        write_json(path, content)
-
-
-def seal(stage: Declared, params: dict[str, Any], runtime: Any | None) -> Seal:
-    """Hashes all a stage is about to use."""
-    return Seal(stage, params, digests(stage.inputs), digests(stage.code), environment(runtime))
-
-
-def git_state(paths: tuple[str, ...]) -> dict[str, Any]:
-    """The commit checked out, and whether it holds the same bytes of these paths as the working tree."""
-    commit = _git("rev-parse", "HEAD")
-    dirty = _git("status", "--porcelain", "--", *paths)
-    return {"commit": commit, "holds_code_and_params": commit is not None and dirty == ""}
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
-def _interpolated(text: str, params: Any) -> str:
-    def value(match: re.Match[str]) -> str:
-        section, field = match[1].split(".")
-        return str(getattr(params.section(section), field))
-
-    return re.sub(r"\$\{([a-z_.]+)\}", value, text)
-
-
-def _device_name(device: str) -> str:
-    if device != "cuda":
-        return device
-    import torch
-
-    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cuda (absent)"
+def _malformed(problem: str, where: object) -> GraftError:
+    remedy = "bring the file back with dvc checkout, or run the stage again"
+    return GraftError(f"not the record of a stage: {problem}", where=where, remedy=remedy)

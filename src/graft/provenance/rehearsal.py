@@ -1,4 +1,4 @@
-"""Training as fine-tune would begin it here, for those who look at a training without being a stage."""
+"""The start of a training, as fine-tune would make it here, for commands that look at a training without running it."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from graft.foundation.errors import GraftError
 from graft.params.sections import Params
-from graft.provenance.records import declared
+from graft.provenance.seal import read_declaration
 from graft.training.start import TrainingStart, begin
 
 
 def begin_here(params: Params) -> TrainingStart:
-    """What fine-tune would begin with, from where dvc.yaml says that it lies.
+    """Reads from the paths in dvc.yaml everything that fine-tune would start from.
 
     Raises:
-        GraftError: An earlier stage has not written it, or it cannot be used.
+        GraftError: An earlier stage has not written its output, or the output cannot be used.
     """
-    inputs = {Path(path).stem: Path(path) for path in declared("fine-tune", params).inputs}
+    inputs = {Path(path).stem: Path(path) for path in read_declaration("fine-tune", params).inputs}
     _check(inputs)
     both = params.task, params.seed, params.model
     sections = params.preprocess, params.runtime, params.fine_tune
@@ -25,7 +25,7 @@ def begin_here(params: Params) -> TrainingStart:
 
 
 def _check(inputs: Mapping[str, Path]) -> None:
-    """Refuses to start where an earlier stage has not written what training begins with."""
+    """Refuses to start without the outputs of the earlier stages."""
     needed = [
         inputs["augmented"] / "index.json",
         inputs["class_map"],
@@ -34,7 +34,7 @@ def _check(inputs: Mapping[str, Path]) -> None:
     ]
     if missing := [str(path) for path in needed if not path.is_file()]:
         raise GraftError(
-            f"not here: {', '.join(missing)}",
-            rule="a training begins with the views and weights that fine-tune would take",
+            f"not found: {', '.join(missing)}",
+            rule="a training starts from the views and weights that fine-tune would read",
             remedy="dvc repro augment pretrain-load",
         )

@@ -1,4 +1,4 @@
-"""What a killed `dvc` can leave behind: it writes `dvc.lock` in place, so a kill at that moment cuts the file off."""
+"""Repair of a `dvc.lock` that a killed `dvc` left truncated, because DVC writes the file in place."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ SET_ASIDE = Path("dvc.lock.damaged")
 
 
 def set_aside_damaged_lock() -> str | None:
-    """Moves a `dvc.lock` that DVC would refuse out of the way; returns a line that says so, None where it is whole.
+    """Moves a `dvc.lock` that DVC would refuse aside; returns a line that says so, or None if the file is whole.
 
     Nothing is lost: the next `dvc repro` writes it anew, and brings finished stages back from DVC's run cache.
     """
     if not LOCK_FILE.is_file() or is_whole(LOCK_FILE):
         return None
     LOCK_FILE.replace(SET_ASIDE)
-    return f"{LOCK_FILE} was cut off (dvc was killed while it wrote it): moved to {SET_ASIDE}; dvc repro writes it anew"
+    return (
+        f"{LOCK_FILE} was truncated (dvc was killed while writing it): moved to {SET_ASIDE}; dvc repro writes it anew"
+    )
 
 
 def is_whole(path: Path) -> bool:
-    """Whether DVC's own schema accepts a lock file."""
+    """Tell whether DVC's own schema accepts a lock file."""
     from dvc.schema import COMPILED_LOCKFILE_SCHEMA
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError

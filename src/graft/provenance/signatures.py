@@ -20,14 +20,14 @@ SIGNERS = Path("signers.pub")  # one line a person, as `ssh-keygen -t ed25519` w
 
 @dataclass(frozen=True)
 class Signer:
-    """A public key the project lists, and whose it is."""
+    """A person whose public key the project lists."""
 
     name: str
     key: Ed25519PublicKey
 
 
 def signers(file: Path = SIGNERS) -> list[Signer]:
-    """The people whose signatures count; none where the project has no such file.
+    """Reads the people whose signatures count; none if the project has no such file.
 
     Raises:
         GraftError: A line is not an Ed25519 public key.
@@ -99,7 +99,7 @@ def sign(data: bytes, file: Path = SIGNERS) -> str | None:
 
 
 def signer_of(data: bytes, signature: str, known: Sequence[Signer]) -> Signer | None:
-    """Who of these signed `data`; None where nobody did."""
+    """The first of these signers whose signature of `data` this is; None if it is nobody's."""
     from cryptography.exceptions import InvalidSignature
 
     for signer in known:

@@ -15,6 +15,7 @@ from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.inference.runtime import use_runtime
 from graft.models.architectures import build
+from graft.provenance.stages import INTERIM
 from graft.selection.candidate_features import CACHE, Evidence, Loaded, evidence, load
 from graft.selection.candidates import Candidate
 from graft.selection.cost import Cost, cost_of
@@ -26,8 +27,6 @@ from graft.selection.transferability import READS, SCORES
 if TYPE_CHECKING:
     from graft.models.weights import Downloader
     from graft.params.sections import Params
-
-INTERIM = Path("data/interim")
 
 
 @dataclass
@@ -76,7 +75,7 @@ def select(
     params: Params,
     download: Downloader,
     *,
-    interim: Path = INTERIM,
+    interim: Path = Path(INTERIM),
     cache: Path = CACHE,
     num_images: int = 512,
     pixels_per_class: int | None = None,

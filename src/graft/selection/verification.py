@@ -15,6 +15,7 @@ from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress, say
 from graft.metrics.confusion import HEADLINE
 from graft.params.sections import FineTune, Params
+from graft.provenance.stages import AUGMENTED, CLASS_MAP, INTERIM
 from graft.selection.candidates import Candidate
 from graft.selection.ranking import Scored
 from graft.training.schedules import SCHEDULES, refuse_too_long
@@ -36,9 +37,9 @@ class Stages:
 class Workspace:
     """Where the project keeps what training reads."""
 
-    augmented: Path = Path("data/augmented")
-    val: Path = Path("data/interim/val")
-    class_map: Path = Path("data/interim/class_map.json")
+    augmented: Path = Path(AUGMENTED)
+    val: Path = Path(INTERIM, "val")
+    class_map: Path = Path(CLASS_MAP)
 
     def check(self) -> None:
         """Refuses to start where a stage has not written its part."""

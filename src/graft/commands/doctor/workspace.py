@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from graft.commands.doctor.finding import Finding, named
+from graft.foundation.git import git_text
 from graft.provenance.repair import LOCK_FILE, is_whole
 
 CODE_AND_PARAMS = ("src", "pipeline", "params.yaml", "dvc.yaml", "requirements.lock")
@@ -15,11 +15,11 @@ PLACES = ("data", "models", "reports")
 
 def git() -> Iterable[Finding]:
     """Whether a commit holds the code and params that the next result will be made with."""
-    commit = _git("rev-parse", "HEAD")
+    commit = git_text("rev-parse", "HEAD")
     if commit is None:
         yield Finding("git", "wrong", "no commit is checked out here", "git clone the project, or git init and commit")
         return
-    changed = _git("status", "--porcelain", "--", *CODE_AND_PARAMS) or ""
+    changed = git_text("status", "--porcelain", "--", *CODE_AND_PARAMS) or ""
     if changed:
         fact = f"{commit[:12]}, and {len(changed.splitlines())} changed files of code or params that it does not hold"
         yield Finding("git", "warning", fact, "commit them: a model of code that no commit holds is not promoted")
@@ -64,11 +64,3 @@ def _is_held(path: Path) -> bool:
         return True
     lock.release()
     return False
-
-
-def _git(*arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

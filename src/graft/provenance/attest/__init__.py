@@ -1,1 +1,1 @@
-"""What a model is, told to people who have neither the repository nor the server: statements they can check."""
+"""Attestation: statements about a model that people can check without the repository or the server."""

@@ -1,4 +1,4 @@
-"""`graft attest` and `graft verify`: every statement about a model in one file, and its check from itself alone."""
+"""`graft attest` and `graft verify`: all statements about a model in one file that can be checked on its own."""
 
 from __future__ import annotations
 
@@ -16,58 +16,60 @@ from graft.provenance.attest.statements import (
     CARD,
     RECORD,
     canonical,
-    enveloped,
-    opened,
+    make_envelope,
+    make_statement,
+    open_envelope,
     signer_of,
-    statement,
     subject_of,
 )
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files, worst
-from graft.provenance.audit.record_files import bytes_of, check_itself
-from graft.provenance.lineage.index import Index, produced
-from graft.provenance.lineage.walk import EXPORTED, Chain
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, compare, compare_files, worst
+from graft.provenance.audit.record_files import check_itself
+from graft.provenance.lineage.index import Index
+from graft.provenance.lineage.walk import Chain
+from graft.provenance.records import Record
+from graft.provenance.stages import EXPORTED
 
 FORMAT = "graft attestation 1"
 Statements = list[tuple[dict[str, Any], dict[str, Any]]]  # envelope, statement
 
 
-def attested(index: Index, chain: Chain) -> bytes:
-    """The bundle of a model: a pure function of its records, the files they name, what people declare and the key.
+def attest_model(index: Index, chain: Chain) -> bytes:
+    """Writes the bundle of a model: a pure function of its records, the files they name, the declaration and the key.
 
     Raises:
         GraftError: The lineage has gaps.
     """
     if chain.missing:
         remedy = "dvc pull brings records back, graft lineage --refresh reads the server"
-        raise GraftError.of_all("what has gaps is not attested", chain.missing, remedy=remedy)
+        raise GraftError.of_all("a lineage with gaps is not attested", chain.missing, remedy=remedy)
     records = {step.key: record for step in chain.steps.values() if (record := index.record(step.key))}
-    by_stage = {record["stage"]: record for record in reversed(records.values())}
+    by_stage = {record.stage: record for record in reversed(records.values())}
     files = {path: text for path in EVIDENCE if (text := _text_of(index, records, path)) is not None}
     if Path(DECLARATION).is_file():
         files[DECLARATION] = Path(DECLARATION).read_text(encoding="utf-8")
-    statements = [statement(RECORD, record["files"], record) for record in records.values()]
-    statements.append(statement(CARD, by_stage["export"]["files"], fields(by_stage, files)))
+    statements = [make_statement(RECORD, record.files, record.content) for record in records.values()]
+    statements.append(make_statement(CARD, by_stage["export"].files, fields(by_stage, files)))
     content = {
         "format": FORMAT,
         "model": chain.model,
-        "statements": [enveloped(each) for each in statements],
+        "statements": [make_envelope(each) for each in statements],
         "records": list(records),
         "files": files,
     }
     return canonical({**content, "digest": hashlib.sha256(canonical(content)).hexdigest()}) + b"\n"
 
 
-def verified(data: bytes, signers: Path, model: Path | None = None, must_be_signed: bool = False) -> list[Checked]:
-    """Checks a bundle from itself alone, and a folder of exported files against it.
+def verify_bundle(data: bytes, signers: Path, model: Path | None = None, must_be_signed: bool = False) -> list[Check]:
+    """Checks a bundle on its own, and a folder of exported files against it.
 
     Args:
-        data: The bundle.
-        signers: The public keys that are trusted, as in `signers.pub`; the file may be absent.
-        model: The folder.
-        must_be_signed: A statement without a signature is broken, not missing.
+        data: Bytes of the bundle.
+        signers: File of the trusted public keys, as `signers.pub`; it may be absent.
+        model: Folder of exported files.
+        must_be_signed: Whether a statement without a signature is broken instead of missing.
 
     Raises:
-        GraftError: It is no bundle.
+        GraftError: It is not a bundle.
     """
     content = _parsed(data)
     links = list(_whole(data, content))
@@ -77,24 +79,22 @@ def verified(data: bytes, signers: Path, model: Path | None = None, must_be_sign
     links += [*problems, *_complete(content, statements)]
     for envelope, payload in statements:
         links.append(_signature(envelope, payload, signers, must_be_signed))
-    records = [each["predicate"] for _, each in statements if each["predicateType"] == RECORD]
+    records = [Record.from_content(each["predicate"]) for _, each in statements if each["predicateType"] == RECORD]
     links += [_subject(records, each) for _, each in statements]
     links += [link for key, record in zip(content["records"], records, strict=False) for link in _record(key, record)]
     links += _chain(content, records)
     links += _evidence(content, records)
     links += [_card(content, records, each) for _, each in statements if each["predicateType"] == CARD]
     if model is not None:
-        made = (record for record in records if EXPORTED in record["outputs"])
-        exported: Mapping[str, Any] = next(made, {"files": {}})
-        expected = {posixpath.relpath(name, EXPORTED): sha for name, sha in exported["files"].items()}
-        links.append(compared_files(str(model), expected, listing(model), "folder"))
+        expected = next((record.names_in(EXPORTED) for record in records if EXPORTED in record.outputs), {})
+        links.append(compare_files(str(model), expected, listing(model), "folder"))
     return links
 
 
-def _text_of(index: Index, records: Mapping[str, Mapping[str, Any]], path: str) -> str | None:
-    """The text of a file that a record names: from the workspace, else from the run of the record."""
+def _text_of(index: Index, records: Mapping[str, Record], path: str) -> str | None:
+    """The text of a file that a record names, from the workspace, else from the run of the record."""
     for key, record in records.items():
-        sha = record["files"].get(path)
+        sha = record.files.get(path)
         if sha is None:
             continue
         if Path(path).is_file() and sha256_of(Path(path)) == sha:
@@ -125,87 +125,89 @@ def _parsed(data: bytes) -> dict[str, Any]:
             return content
     except (ValueError, KeyError, TypeError, AttributeError):
         pass
-    raise GraftError("not a bundle that graft attest wrote, or damaged beyond reading", remedy="ask for it again")
+    raise GraftError("not a bundle that graft attest wrote, or too damaged to read", remedy="ask for it again")
 
 
-def _whole(data: bytes, content: Mapping[str, Any]) -> Iterator[Checked]:
+def _whole(data: bytes, content: Mapping[str, Any]) -> Iterator[Check]:
     inside = {name: value for name, value in content.items() if name != "digest"}
-    yield compared("bundle", content["digest"], hashlib.sha256(canonical(inside)).hexdigest(), "its own digest")
+    yield compare("bundle", content["digest"], hashlib.sha256(canonical(inside)).hexdigest(), "its own digest")
     if canonical(content) + b"\n" != data:
-        yield Checked(BROKEN, "bundle", "not written as graft attest writes it")
+        yield Check(BROKEN, "bundle", "not written as graft attest writes it")
 
 
-def _complete(content: Mapping[str, Any], statements: Statements) -> Iterator[Checked]:
+def _complete(content: Mapping[str, Any], statements: Statements) -> Iterator[Check]:
     kinds = [each["predicateType"] for _, each in statements]
     if kinds.count(RECORD) != len(content["records"]) or kinds.count(CARD) != 1:
-        yield Checked(BROKEN, "bundle", "a statement was added or left out")
+        yield Check(BROKEN, "bundle", "a statement was added or left out")
 
 
-def _statements(content: Mapping[str, Any]) -> tuple[Statements, list[Checked]]:
+def _statements(content: Mapping[str, Any]) -> tuple[Statements, list[Check]]:
     statements, problems = [], []
     for number, envelope in enumerate(content["statements"], 1):
         try:
-            statements.append((envelope, opened(envelope)[1]))
+            statements.append((envelope, open_envelope(envelope)[1]))
         except ValueError as error:
-            problems.append(Checked(BROKEN, f"statement {number}", str(error)))
+            problems.append(Check(BROKEN, f"statement {number}", str(error)))
     return statements, problems
 
 
-def _signature(envelope: Mapping[str, Any], content: Mapping[str, Any], signers: Path, must_be_signed: bool) -> Checked:
+def _signature(envelope: Mapping[str, Any], content: Mapping[str, Any], signers: Path, must_be_signed: bool) -> Check:
     what = f"signature of {_title(content)}"
     if not envelope["signatures"] and must_be_signed:
-        return Checked(BROKEN, what, f"not signed, though only those whom {signers} lists are trusted")
+        return Check(BROKEN, what, f"not signed, though only people listed in {signers} are trusted")
     if not envelope["signatures"]:
-        return Checked(MISSING, what, "not signed: this shows that nothing was damaged, not who says it")
+        return Check(MISSING, what, "not signed: this shows that nothing was damaged, not who made the statement")
     if not signers.is_file():
-        return Checked(MISSING, what, f"signed; name the public keys you trust with --signers ({signers} is absent)")
-    name = signer_of(envelope, opened(envelope)[0], signers)
-    return Checked(VERIFIED, what, name) if name else Checked(BROKEN, what, f"by nobody whom {signers} lists")
+        return Check(MISSING, what, f"signed; name the public keys you trust with --signers ({signers} is absent)")
+    name = signer_of(envelope, open_envelope(envelope)[0], signers)
+    return Check(VERIFIED, what, name) if name else Check(BROKEN, what, f"not by anybody listed in {signers}")
 
 
-def _subject(records: list[dict[str, Any]], content: Mapping[str, Any]) -> Checked:
-    """What in-toto tools take a statement to be about, against the files of its record, or of the model's."""
-    what, predicate = f"subject of {_title(content)}", content["predicate"]
+def _subject(records: list[Record], content: Mapping[str, Any]) -> Check:
+    """Compares the files a statement is about with those of its record; for the card, with those of export."""
+    what = f"subject of {_title(content)}"
     if content["predicateType"] == CARD:
-        predicate = next((record for record in records if record["stage"] == "export"), {"files": {}})
-    if content["subject"] != subject_of(predicate["files"]):
-        return Checked(BROKEN, what, "does not name the files that the statement speaks of, with their sha256")
-    return Checked(VERIFIED, what, f"{len(predicate['files'])} files as in the record")
+        files = next((record.files for record in records if record.stage == "export"), {})
+    else:
+        files = Record.from_content(content["predicate"]).files
+    if content["subject"] != subject_of(files):
+        return Check(BROKEN, what, "does not name the files that the statement speaks of, with their sha256")
+    return Check(VERIFIED, what, f"{len(files)} files as in the record")
 
 
 def _title(content: Mapping[str, Any]) -> str:
     return "the model card" if content["predicateType"] == CARD else f"record {content['predicate']['stage']}"
 
 
-def _record(key: str, record: Mapping[str, Any]) -> Iterator[Checked]:
-    yield compared(f"record {record['stage']}", key, hashlib.sha256(bytes_of(record)).hexdigest(), "the bundle")
+def _record(key: str, record: Record) -> Iterator[Check]:
+    yield compare(f"record {record.stage}", key, record.sha256, "the bundle")
     yield from check_itself(record)
 
 
-def _chain(content: Mapping[str, Any], records: list[dict[str, Any]]) -> Iterator[Checked]:
-    """Every input of every stage is what another statement says was made; the first is the model itself."""
-    made = {digest for record in records for digest in produced(record).values()}
-    yield compared("model", content["model"], records[0]["outputs"].get(EXPORTED) if records else None, "the bundle")
+def _chain(content: Mapping[str, Any], records: list[Record]) -> Iterator[Check]:
+    """Checks that every input of a stage was made according to another statement, and the model itself."""
+    made = {digest for record in records for digest in record.produced().values()}
+    yield compare("model", content["model"], records[0].outputs.get(EXPORTED) if records else None, "the bundle")
     for record in records:
-        lacking = [path for path, digest in record["inputs"].items() if digest not in made]
-        if record["stage"] != "ingest":
+        lacking = [path for path, digest in record.inputs.items() if digest not in made]
+        if record.stage != "ingest":
             status, reason = (BROKEN, f"nobody made {', '.join(lacking)}") if lacking else (VERIFIED, "each was made")
-            yield Checked(status, f"inputs of {record['stage']}", reason)
+            yield Check(status, f"inputs of {record.stage}", reason)
 
 
-def _evidence(content: Mapping[str, Any], records: list[dict[str, Any]]) -> Iterator[Checked]:
-    known = {path: sha for record in reversed(records) for path, sha in record["files"].items()}
+def _evidence(content: Mapping[str, Any], records: list[Record]) -> Iterator[Check]:
+    known = {path: sha for record in reversed(records) for path, sha in record.files.items()}
     for path, text in content["files"].items():
-        if path == DECLARATION:  # a person's word, which no record holds: the card repeats it, and is signed
+        if path == DECLARATION:  # no record holds a declaration; the signed card repeats it
             continue
-        yield compared(f"evidence {path}", known.get(path), hashlib.sha256(text.encode()).hexdigest(), "the record")
+        yield compare(f"evidence {path}", known.get(path), hashlib.sha256(text.encode()).hexdigest(), "the record")
 
 
-def _card(content: Mapping[str, Any], records: list[dict[str, Any]], card: Mapping[str, Any]) -> Checked:
-    by_stage = {record["stage"]: record for record in reversed(records)}
+def _card(content: Mapping[str, Any], records: list[Record], card: Mapping[str, Any]) -> Check:
+    by_stage = {record.stage: record for record in reversed(records)}
     same = json.loads(canonical(fields(by_stage, content["files"]))) == card["predicate"]
     counts = {
         known: sum(row["known"] == known for row in card["predicate"]) for known in ("measured", "declared", "missing")
     }
     said = ", ".join(f"{count} fields {known}" for known, count in counts.items())
-    return Checked(VERIFIED if same else BROKEN, "model card", said if same else "is not what records and evidence say")
+    return Check(VERIFIED if same else BROKEN, "model card", said if same else "is not what records and evidence say")

@@ -11,26 +11,23 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from graft.foundation.errors import GraftError
+from graft.provenance.records import Record
+from graft.provenance.stages import CLASS_MAP, EXPORTED_SCORES, FINDINGS, PARITY, PRETRAINED_CARD
 
 MEASURED, DECLARED, MISSING = "measured", "declared", "missing"
-METRICS, PARITY, WEIGHTS = "models/exported/metrics.json", "models/exported/parity.json", "models/pretrained/card.json"
-CLASSES, VALIDATION = (
-    "data/interim/class_map.json",
-    "reports/validation/validation.json",
-)
 DECLARATION = "model_card.yaml"
-EVIDENCE = (METRICS, PARITY, WEIGHTS, CLASSES, VALIDATION)
+EVIDENCE = (EXPORTED_SCORES, PARITY, PRETRAINED_CARD, CLASS_MAP, FINDINGS)
 Field = dict[str, Any]
 
 
-class Declared(BaseModel):
-    """What only people can say, in `model_card.yaml`; what they leave out is shown as missing.
+class Declaration(BaseModel):
+    """The fields of `model_card.yaml`, which only people can fill in; one left out is shown as missing.
 
     Attributes:
-        intended_use: What the model was made for, and by whom it may be used.
-        out_of_scope: What it must not be used for.
-        personal_data: Whether people can be recognised in the images, and on what ground they were processed.
-        owner: Who answers for it.
+        intended_use: Purpose of the model, and the people who may use it.
+        out_of_scope: Uses that are excluded.
+        personal_data: People who can be recognised in the images, and the legal ground of processing them.
+        owner: Person who answers for the model.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -41,15 +38,15 @@ class Declared(BaseModel):
     owner: str | None = None
 
 
-def declared(text: str) -> Declared:
-    """The content of `model_card.yaml`.
+def read_declaration(text: str) -> Declaration:
+    """Reads the content of `model_card.yaml`.
 
     Raises:
-        GraftError: It is not YAML, or says something else than these four things.
+        GraftError: It is not YAML, or holds anything but these four fields.
     """
-    remedy = f"say {', '.join(Declared.model_fields)}, each a text or null"
+    remedy = f"say {', '.join(Declaration.model_fields)}, each a text or null"
     try:
-        return Declared.model_validate(YAML(typ="safe").load(text) or {})
+        return Declaration.model_validate(YAML(typ="safe").load(text) or {})
     except YAMLError as error:
         raise GraftError(f"not valid YAML: {str(error).splitlines()[0]}", where=DECLARATION, remedy=remedy) from None
     except ValidationError as error:
@@ -57,18 +54,18 @@ def declared(text: str) -> Declared:
         raise GraftError.of_all(f"{DECLARATION} breaks the rules", problems, remedy=remedy) from None
 
 
-def fields(records: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -> list[Field]:
-    """The card, in order.
+def fields(records: Mapping[str, Record], files: Mapping[str, str]) -> list[Field]:
+    """Fills in the card, in order.
 
     Args:
-        records: By stage.
-        files: The text of DECLARATION and of those files of EVIDENCE that are at hand, by path.
+        records: Records by stage.
+        files: Text of DECLARATION and of the available files of EVIDENCE, by path.
 
     Raises:
         GraftError: The declaration breaks its rules.
     """
     read = {path: json.loads(text) for path, text in files.items() if path != DECLARATION}
-    said = declared(files.get(DECLARATION, ""))
+    said = read_declaration(files.get(DECLARATION, ""))
     rows = [*_model(records), *_data(records, read), *_weights(read), *_scores(read), *_made(records)]
     rows += [_declared(name.replace("_", " "), value, DECLARATION) for name, value in said]
     return [{"field": name, "value": value, "known": known, "source": source} for name, value, known, source in rows]
@@ -77,55 +74,55 @@ def fields(records: Mapping[str, Mapping[str, Any]], files: Mapping[str, str]) -
 Row = tuple[str, Any, str, str]
 
 
-def _model(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
-    params = records.get("fine-tune", {}).get("params", {})
+def _model(records: Mapping[str, Record]) -> Iterator[Row]:
+    params = records.get("fine-tune", Record.empty("fine-tune")).params
     yield _declared("task", params.get("task"), "params.yaml")
     yield _declared("architecture", params.get("model"), "params.yaml")
     yield _declared("strategy", params.get("fine_tune", {}).get("strategy"), "params.yaml")
 
 
-def _data(records: Mapping[str, Mapping[str, Any]], read: Mapping[str, Any]) -> Iterator[Row]:
-    classes, ingest = read.get(CLASSES, {}), records.get("ingest", {})
-    yield _declared("classes", classes.get("names"), CLASSES)
-    yield _declared("source of the images", classes.get("source"), CLASSES)
-    yield _declared("synthetic images", classes.get("synthetic"), CLASSES)
+def _data(records: Mapping[str, Record], read: Mapping[str, Any]) -> Iterator[Row]:
+    classes, ingest = read.get(CLASS_MAP, {}), records.get("ingest", Record.empty("ingest"))
+    yield _declared("classes", classes.get("names"), CLASS_MAP)
+    yield _declared("source of the images", classes.get("source"), CLASS_MAP)
+    yield _declared("synthetic images", classes.get("synthetic"), CLASS_MAP)
     licence = classes.get("licence")
-    yield _declared("licence of the images", None if licence == "unknown" else licence, CLASSES)
-    yield _declared("delivery", ingest.get("params", {}).get("ingest", {}).get("batch"), "params.yaml")
+    yield _declared("licence of the images", None if licence == "unknown" else licence, CLASS_MAP)
+    yield _declared("delivery", ingest.params.get("ingest", {}).get("batch"), "params.yaml")
     for split in ("train", "val", "test"):
-        yield _measured(f"{split} images", ingest.get("metrics", {}).get(f"num_{split}"), "record of ingest")
-    critical = records.get("validate", {}).get("metrics", {}).get("num_critical_broken")
+        yield _measured(f"{split} images", ingest.metrics.get(f"num_{split}"), "record of ingest")
+    critical = records.get("validate", Record.empty("validate")).metrics.get("num_critical_broken")
     yield _measured("critical expectations broken", critical, "record of validate")
 
 
 def _weights(read: Mapping[str, Any]) -> Iterator[Row]:
-    card = read.get(WEIGHTS, {})
+    card = read.get(PRETRAINED_CARD, {})
     for name in ("name", "origin", "licence"):
-        yield _declared(f"pretrained weights, {name}", card.get(name), WEIGHTS)
-    yield _measured("pretrained weights, sha256", card.get("sha256"), WEIGHTS)
+        yield _declared(f"pretrained weights, {name}", card.get(name), PRETRAINED_CARD)
+    yield _measured("pretrained weights, sha256", card.get("sha256"), PRETRAINED_CARD)
 
 
 def _scores(read: Mapping[str, Any]) -> Iterator[Row]:
-    metrics, parity = read.get(METRICS, {}), read.get(PARITY, {})
+    metrics, parity = read.get(EXPORTED_SCORES, {}), read.get(PARITY, {})
     names = ("mean_iou", "pixel_accuracy", "accuracy", "macro_f1", "calibration_error")
     found = [name for name in names if metrics.get(name) is not None]
     for name in found:
         interval = (metrics.get("interval") or {}).get(name)
         value = {"value": metrics[name], "interval": interval} if interval else metrics[name]
-        yield _measured(name.replace("_", " "), value, METRICS)
+        yield _measured(name.replace("_", " "), value, EXPORTED_SCORES)
     if not found:
-        yield _measured("scores", None, METRICS)
+        yield _measured("scores", None, EXPORTED_SCORES)
     by_class = metrics.get("iou") or metrics.get("recall")
-    yield _measured("scores by class", by_class, METRICS)
+    yield _measured("scores by class", by_class, EXPORTED_SCORES)
     domains = {name: part.get("num_images") for name, part in metrics.get("per_domain", {}).items()}
-    yield _measured("images scored by domain", domains or None, METRICS)
+    yield _measured("images scored by domain", domains or None, EXPORTED_SCORES)
     yield _measured("predictions equal after export", parity.get("equal_fraction"), PARITY)
 
 
-def _made(records: Mapping[str, Mapping[str, Any]]) -> Iterator[Row]:
-    tuned = records.get("fine-tune", {})
-    yield _measured("environment", tuned.get("environment"), "record of fine-tune")
-    yield _measured("commit", tuned.get("git", {}).get("commit"), "record of fine-tune")
+def _made(records: Mapping[str, Record]) -> Iterator[Row]:
+    tuned = records.get("fine-tune", Record.empty("fine-tune"))
+    yield _measured("environment", dict(tuned.environment) or None, "record of fine-tune")
+    yield _measured("commit", tuned.git.commit, "record of fine-tune")
 
 
 def _measured(name: str, value: Any, source: str) -> Row:

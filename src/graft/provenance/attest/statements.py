@@ -1,4 +1,4 @@
-"""in-toto statements (v1) in DSSE envelopes: who made which bytes of what, signed where a key is configured."""
+"""in-toto statements (v1) in DSSE envelopes, signed if a key is configured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from graft.foundation.errors import GraftError
 from graft.provenance import signatures
+from graft.provenance.records import MAPPINGS, Record
 
 STATEMENT, PAYLOAD = "https://in-toto.io/Statement/v1", "application/vnd.in-toto+json"
 RECORD, CARD = "urn:graft:record:1", "urn:graft:model-card:1"
@@ -20,35 +22,35 @@ def canonical(content: Any) -> bytes:
     return json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
-def statement(kind: str, files: Mapping[str, str], predicate: Any) -> dict[str, Any]:
-    """A statement about files.
+def make_statement(kind: str, files: Mapping[str, str], predicate: Any) -> dict[str, Any]:
+    """Makes a statement about files.
 
     Args:
-        kind: RECORD or CARD.
-        files: sha256 by path.
-        predicate: What is said of them.
+        kind: Type of the predicate, RECORD or CARD.
+        files: sha256 of each file, by path.
+        predicate: Content of the statement.
     """
     return {"_type": STATEMENT, "subject": subject_of(files), "predicateType": kind, "predicate": predicate}
 
 
 def subject_of(files: Mapping[str, str]) -> list[dict[str, Any]]:
-    """What a statement is about, as in-toto tools read it: each file with its sha256."""
+    """The subject of a statement, as in-toto tools read it: each file with its sha256."""
     return [{"name": name, "digest": {"sha256": files[name]}} for name in sorted(files)]
 
 
-def enveloped(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A statement as DSSE has it: the payload in base64, with a signature where a key is configured."""
+def make_envelope(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Wraps a statement in a DSSE envelope: the payload in base64, signed if a key is configured."""
     payload = canonical(content)
     signature = signatures.sign(pre_authentication(payload))
     made = [] if signature is None else [{"keyid": "", "sig": signature}]
     return {"payloadType": PAYLOAD, "payload": base64.b64encode(payload).decode(), "signatures": made}
 
 
-def opened(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
-    """The payload and the statement in it.
+def open_envelope(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
+    """Unwraps an envelope: its payload, and the statement in it.
 
     Raises:
-        ValueError: It is not an envelope of a statement, or the statement is none that Graft writes.
+        ValueError: It is not an envelope of a statement, or Graft writes no such statement.
     """
     try:
         payload = base64.b64decode(envelope["payload"], validate=True)
@@ -68,16 +70,16 @@ def opened(envelope: Mapping[str, Any]) -> tuple[bytes, dict[str, Any]]:
 
 
 def _is_record(predicate: Any) -> bool:
-    mappings = ("params", "inputs", "code", "environment", "outputs", "files", "metrics")
-    return (
-        isinstance(predicate, Mapping)
-        and {"stage", "fingerprint", "git"} <= set(predicate)
-        and all(isinstance(predicate.get(name), Mapping) for name in mappings)
-    )
+    """Tell whether a predicate is a whole record; only `files` may be lacking, as in records of the first release."""
+    needed = {"stage", "fingerprint", "git", *MAPPINGS} - {"files"}
+    try:
+        return needed <= set(Record.from_content(predicate).content)
+    except GraftError:
+        return False
 
 
 def signer_of(envelope: Mapping[str, Any], payload: bytes, signers: Path) -> str | None:
-    """Who of the people listed signed an envelope; None where nobody did."""
+    """The name of the listed person who signed an envelope; None if nobody did."""
     known = signatures.signers(signers)
     found = (
         signatures.signer_of(pre_authentication(payload), signature["sig"], known)
@@ -87,5 +89,5 @@ def signer_of(envelope: Mapping[str, Any], payload: bytes, signers: Path) -> str
 
 
 def pre_authentication(payload: bytes) -> bytes:
-    """What DSSE signs: the type and the payload, each with its length (DSSE v1.0, section Protocol)."""
+    """The bytes that DSSE signs: type and payload, each with its length (DSSE v1.0, section Protocol)."""
     return b" ".join([b"DSSEv1", *(part for each in (PAYLOAD.encode(), payload) for part in (b"%d" % len(each), each))])

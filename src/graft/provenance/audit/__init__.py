@@ -1,1 +1,1 @@
-"""Whether all that is said of a model still holds: every link of its lineage, checked again from the bytes."""
+"""Audit: every link of a model's lineage, checked again from the bytes."""

@@ -10,41 +10,42 @@ from graft.foundation.errors import GraftError
 from graft.provenance.audit.commits import check_commits
 from graft.provenance.audit.exported_folder import record_of
 from graft.provenance.audit.ledger_links import check_ledger, promoted_digest
-from graft.provenance.audit.link import MISSING, Checked
+from graft.provenance.audit.link import MISSING, Check
 from graft.provenance.audit.raw_files import check_raw
-from graft.provenance.audit.rebuild import rebuilt
+from graft.provenance.audit.rebuild import rebuild_model
 from graft.provenance.audit.record_files import check_records, check_sources
 from graft.provenance.audit.server import check_runs, check_versions
-from graft.provenance.lineage.fill import up_to_date
+from graft.provenance.lineage.fill import open_index
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import EXPORTED, Chain, address, chain_of, chain_to
+from graft.provenance.lineage.walk import Chain, address, chain_of, chain_to
+from graft.provenance.stages import EXPORTED
 from graft.provenance.tracking import mlflow_store
 from graft.provenance.tracking.registry import CHAMPION
 
 
-def audit(model: str, rebuild: bool = False) -> list[Checked]:
-    """Every link behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
+def audit(model: str, rebuild: bool = False) -> list[Check]:
+    """Checks every link behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
 
     Args:
-        model: Which.
-        rebuild: Also re-execute the pipeline, and compare what it makes.
+        model: Address or folder of the model.
+        rebuild: Whether to run the pipeline again as well, and compare the results.
 
     Raises:
-        GraftError: There is no such model, and neither ledger nor record says that there was.
+        GraftError: There is no such model, and neither ledger nor records know of one.
         tracking.Unreachable: No server answers, or it refuses.
     """
-    index = up_to_date(refresh=not mlflow_store.is_off())
+    index = open_index(refresh=not mlflow_store.is_off())
     try:
         chain = _chain(index, model)
         links = [*check_records(index, chain), *check_raw(index, chain), *check_sources(index, chain)]
         links += [*check_commits(index, chain), *_store(index, chain, model)]
-        return [*links, *rebuilt(index, chain)] if rebuild else links
+        return [*links, *rebuild_model(index, chain)] if rebuild else links
     finally:
         index.close()
 
 
 def _chain(index: Index, model: str) -> Chain:
-    """The chain behind a model; where it is gone or was changed, behind what the ledger or the record says it was."""
+    """The chain behind a model; if it is gone or was changed, behind the digest in the ledger or the record."""
     try:
         return chain_of(index, model)
     except GraftError:
@@ -59,18 +60,18 @@ def _chain(index: Index, model: str) -> Chain:
 
 
 def _recorded(index: Index, folder: Path) -> Chain | None:
-    """The chain of the record that speaks of a folder; one without a record where it cannot be read."""
+    """The chain of the record that describes a folder; one without a record if it cannot be read."""
     file = record_of(folder)
     if file is None:
         return None
     record = sha256_of(file)
     known = index.record(record)
-    digest = known["outputs"].get(EXPORTED) if known else None
+    digest = known.outputs.get(EXPORTED) if known else None
     return chain_to(index, digest or digest_of(folder), record)
 
 
 def _promoted(model: str) -> str | None:
-    """The digest that the ledger has for an address."""
+    """The digest that the ledger has for an address; None if it has none."""
     name, alias, number = address(model)
     if mlflow_store.is_off() or not (alias == CHAMPION or str(number).isdecimal()):
         return None
@@ -78,9 +79,9 @@ def _promoted(model: str) -> str | None:
         return promoted_digest(mlflow_store.client(), name, None if number is None else int(number))
 
 
-def _store(index: Index, chain: Chain, model: str) -> Iterator[Checked]:
+def _store(index: Index, chain: Chain, model: str) -> Iterator[Check]:
     if mlflow_store.is_off():
-        yield Checked(MISSING, "MLflow", "GRAFT_TRACKING=off: runs, versions and ledger were not looked at")
+        yield Check(MISSING, "MLflow", "GRAFT_TRACKING=off: runs, versions and ledger were not checked")
         return
     try:
         with mlflow_store.answers_explained():
@@ -90,12 +91,13 @@ def _store(index: Index, chain: Chain, model: str) -> Iterator[Checked]:
             for name in names:
                 yield from check_ledger(client, name, model=chain.model)
     except mlflow_store.Unreachable as error:
-        raise GraftError(error.what, where=error.where, remedy="mend this and audit again") from None
+        raise GraftError(error.what, where=error.where, remedy="fix this and audit again") from None
 
 
 def _names(index: Index, chain: Chain, model: str) -> list[str]:
-    """The registered models that hold this one, or should: after its task, as publishing names them."""
+    """The names of the registered models that hold this one, or should: publishing names them after the task."""
     names = {version["name"] for version in chain.versions}
-    task = ((index.record(chain.first.key) or {}).get("params") or {}).get("task")
+    record = index.record(chain.first.key)
+    task = record.params.get("task") if record else None
     names |= {f"graft-{task}"} if task else set()
     return sorted(names | ({address(model)[0]} if model.startswith("models:/") else set()))

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING
 
 from graft.foundation.content import digest_of_listing
+from graft.foundation.git import git_output, git_text, start_object_reader
 from graft.provenance.audit.dvc_lock import PIPELINE, check_lock
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
 from graft.provenance.promotion.commit_check import LOCK, PARAMS, WATCHED, differing_params
+from graft.provenance.records import Record
+
+if TYPE_CHECKING:
+    import subprocess
 
 MOST_COMMITS = 200  # of the newest that touch code or params, where what ran was committed later
 FOLDER_MODE, LINK_MODE, MODULE_MODE = "40000", "120000", "160000"
 
 
-class Damaged(Exception):  # noqa: N818  (it reads as what it says)
-    """An object of git that is not what its name says, or cannot be read."""
+class DamagedObjectError(Exception):
+    """An object of git that does not match its name, or cannot be read."""
 
 
 class Objects:
-    """The objects of the repository here, by name; git itself does not compare a blob with its name when it reads."""
+    """The objects of this repository, by name; git itself does not compare a blob with its name on reading."""
 
     def __init__(self) -> None:
         self._sha256: dict[str, str] = {}
@@ -42,11 +46,11 @@ class Objects:
         algorithm = "sha1" if len(name) == 40 else "sha256"
         found = hashlib.new(algorithm, f"{kind} {len(content)}\0".encode() + content, usedforsecurity=False)
         if found.hexdigest() != name:
-            raise Damaged(f"{kind} {name[:12]} was changed")
+            raise DamagedObjectError(f"{kind} {name[:12]} was changed")
         return content
 
     def close(self) -> None:
-        """Ends the git that was asked."""
+        """Ends the git process."""
         if self._git is not None:
             self._git.kill()
             self._git.communicate()
@@ -54,9 +58,7 @@ class Objects:
 
     def _asked(self, name: str) -> bytes:
         if self._git is None:
-            command = ["git", "cat-file", "--batch"]
-            quiet, pipe = subprocess.DEVNULL, subprocess.PIPE
-            self._git = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=quiet)
+            self._git = start_object_reader()
         assert self._git.stdin is not None
         assert self._git.stdout is not None
         self._git.stdin.write(f"{name}\n".encode())
@@ -64,11 +66,11 @@ class Objects:
         header = self._git.stdout.readline().split()
         if len(header) != 3:  # absent, or git gave up on an object that it cannot unpack
             self.close()
-            raise Damaged(f"object {name[:12]} cannot be read")
+            raise DamagedObjectError(f"object {name[:12]} cannot be read")
         content = self._git.stdout.read(int(header[2]) + 1)
         if len(content) != int(header[2]) + 1:
             self.close()
-            raise Damaged(f"object {name[:12]} cannot be unpacked")
+            raise DamagedObjectError(f"object {name[:12]} cannot be unpacked")
         return content[:-1]
 
     def root_of(self, commit: str) -> str:
@@ -115,37 +117,36 @@ class Objects:
                 yield f"{prefix}{name}", self.sha256(key)
 
 
-def check_commits(index: Index, chain: Chain) -> Iterator[Checked]:
-    """Code, parameters and environment lock of each step, in the commit it names or a later one; then `dvc.lock`."""
+def check_commits(index: Index, chain: Chain) -> Iterator[Check]:
+    """Checks code, params and environment lock of each step in the commit it names or a later one; then `dvc.lock`."""
     objects = Objects()
     records = [record for step in chain.steps.values() if (record := index.record(step.key))]
     try:
         for record in records:
-            yield _check_step(objects, record["stage"], record)
+            yield _check_step(objects, record)
         yield from check_lock(records, partial(_pipeline_at, objects))
     finally:
         objects.close()
 
 
-def differences(objects: Objects, commit: str, record: Mapping[str, Any]) -> list[str]:
-    """What a commit holds otherwise than a record says: code, parameters, the lock of the environment.
+def differences(objects: Objects, commit: str, record: Record) -> list[str]:
+    """Names what a commit holds otherwise than a record says: code, parameters, the lock of the environment.
 
     Raises:
         Damaged: An object of git is not what its name says.
     """
     root = objects.root_of(commit)
-    found = [path for path, digest in record["code"].items() if objects.digest(root, path.rstrip("/")) != digest]
-    lock = record["environment"].get("lock")
+    found = [path for path, digest in record.code.items() if objects.digest(root, path.rstrip("/")) != digest]
+    lock = record.lock
     found += [LOCK] if lock is not None and objects.digest(root, LOCK) != lock else []
     params = objects.find(root, PARAMS)
     text = objects.read(params[1], "blob") if params else b""
-    return found + [f"{PARAMS} ({key})" for key in differing_params(text, record["params"])]
+    return found + [f"{PARAMS} ({key})" for key in differing_params(text, record.params)]
 
 
 def newest_commits() -> list[str]:
-    """Of the commits reachable from HEAD the newest that touch code or params, at most `MOST_COMMITS`."""
-    command = ["git", "rev-list", f"--max-count={MOST_COMMITS}", "HEAD", "--", *WATCHED]
-    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
+    """The newest commits reachable from HEAD that touch code or params, at most `MOST_COMMITS`."""
+    return (git_text("rev-list", f"--max-count={MOST_COMMITS}", "HEAD", "--", *WATCHED) or "").split()
 
 
 def _pipeline_at(objects: Objects, commit: str | None) -> str | None:
@@ -154,28 +155,28 @@ def _pipeline_at(objects: Objects, commit: str | None) -> str | None:
     try:
         found = objects.find(objects.root_of(commit), PIPELINE)
         return None if found is None else objects.read(found[1], "blob").decode(errors="replace")
-    except Damaged:  # told of the code and params of the step, or of nobody's concern
+    except DamagedObjectError:  # reported with the code and params of the step
         return None
 
 
-def _check_step(objects: Objects, stage: str, record: Mapping[str, Any]) -> Checked:
-    commit, what = record["git"]["commit"], f"code and params of {stage}"
+def _check_step(objects: Objects, record: Record) -> Check:
+    commit, what = record.git.commit, f"code and params of {record.stage}"
     if commit is not None and not _is_here(commit) and _is_loose(commit):
-        return Checked(BROKEN, what, f"in git's own store, commit {commit[:12]} cannot be read")
+        return Check(BROKEN, what, f"in git's own store, commit {commit[:12]} cannot be read")
     if commit is None or not _is_here(commit):
-        return Checked(MISSING, what, f"commit {str(commit)[:12]} is not in this repository; git fetch may bring it")
+        return Check(MISSING, what, f"commit {str(commit)[:12]} is not in this repository; git fetch may bring it")
     try:
         wrong = differences(objects, commit, record)
         if not wrong:
-            return Checked(VERIFIED, what, f"commit {commit[:12]} holds them")
-        if record["git"]["holds_code_and_params"]:
-            return Checked(BROKEN, what, f"commit {commit[:12]} holds other bytes of {', '.join(wrong[:5])}")
+            return Check(VERIFIED, what, f"commit {commit[:12]} holds them")
+        if record.git.holds_code_and_params:
+            return Check(BROKEN, what, f"commit {commit[:12]} holds other bytes of {', '.join(wrong[:5])}")
         later = next((other for other in newest_commits() if not differences(objects, other, record)), None)
-    except Damaged as damage:
-        return Checked(BROKEN, what, f"in git's own store, {damage} (commit {commit[:12]})")
+    except DamagedObjectError as damage:
+        return Check(BROKEN, what, f"in git's own store, {damage} (commit {commit[:12]})")
     if later:
-        return Checked(VERIFIED, what, f"committed after the run, in {later[:12]}")
-    return Checked(MISSING, what, f"never committed: {', '.join(wrong[:5])} of commit {commit[:12]} were edited")
+        return Check(VERIFIED, what, f"committed after the run, in {later[:12]}")
+    return Check(MISSING, what, f"never committed: {', '.join(wrong[:5])} of commit {commit[:12]} were edited")
 
 
 def _parsed(tree: bytes, digest_bytes: int) -> Iterator[tuple[str, str, str]]:
@@ -187,11 +188,10 @@ def _parsed(tree: bytes, digest_bytes: int) -> Iterator[tuple[str, str, str]]:
 
 
 def _is_here(commit: str) -> bool:
-    command = ["git", "rev-parse", "--quiet", "--verify", f"{commit}^{{commit}}"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return git_output("rev-parse", "--quiet", "--verify", f"{commit}^{{commit}}") is not None
 
 
 def _is_loose(commit: str) -> bool:
-    """Whether git has a file for this object, readable or not."""
-    command = ["git", "rev-parse", "--git-path", f"objects/{commit[:2]}/{commit[2:]}"]
-    return Path(subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()).is_file()
+    """Tell whether git has a file for this object, readable or not."""
+    path = git_text("rev-parse", "--git-path", f"objects/{commit[:2]}/{commit[2:]}")
+    return path is not None and Path(path).is_file()

@@ -1,10 +1,9 @@
-"""What DVC keeps: which entry of `dvc.lock`, of its history or of the run cache goes with a record, and its files."""
+"""The storage of DVC: the lock entry that goes with a record (workspace, history or run cache), and cached files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache, cached_property
 from pathlib import Path
@@ -12,31 +11,32 @@ from typing import Any
 
 from graft.foundation.content import is_bytecode, read_json, sha256_of
 from graft.foundation.errors import GraftError
+from graft.foundation.git import git_text
 from graft.foundation.progress import say
-from graft.provenance.records import RECORDS
 from graft.provenance.repair import LOCK_FILE
+from graft.provenance.stages import record_path
 
 Outs = dict[str, str]  # md5 as DVC writes it, by path
 
 
-class Kept:
-    """The lock file of the workspace, and what DVC's cache and git's history hold beside it."""
+class DvcStorage:
+    """The lock file of the workspace, its history in git, and DVC's cache."""
 
     @cached_property
     def locked(self) -> dict[str, Outs]:
-        """What `dvc.lock` says of each stage; empty where there is none or it cannot be read."""
+        """The outputs of each stage in `dvc.lock`; empty if there is none or it cannot be read."""
         return outs_of_lock(LOCK_FILE.read_text(encoding="utf-8", errors="replace")) if LOCK_FILE.is_file() else {}
 
     @cached_property
     def cache(self) -> Path:
-        """The folder of DVC's cache that holds files by their md5; DVC adds `files/md5` to the one it is given."""
+        """The folder of DVC's cache that holds files by their md5 (below the configured one, in `files/md5`)."""
         from dvc.repo import Repo
 
         with Repo() as repo:
             return Path(repo.cache.local.path)
 
     def ignores(self, folder: Path) -> bool:
-        """Whether `.dvcignore` hides a file below a folder from DVC, so that DVC gives it another md5."""
+        """Tell whether `.dvcignore` hides a file below a folder, so that DVC gives the folder another md5."""
         from dvc.repo import Repo
 
         with Repo() as repo:
@@ -44,8 +44,8 @@ class Kept:
         return any(str(file.absolute()) not in seen for file in folder.rglob("*") if file.is_file())
 
     def outs_with(self, stage: str, record_md5: str) -> Outs | None:
-        """The outputs that were written together with a record; the remote's run cache is asked last."""
-        record = (RECORDS / f"{stage}.json").as_posix()
+        """Finds the outputs that were written together with a record; the remote's run cache is asked last."""
+        record = record_path(stage).as_posix()
         known = (self.locked.get(stage, {}), *self._runs(record_md5), *self._history(stage, record_md5))
         found = next((outs for outs in known if outs.get(record) == record_md5), None)
         if found is None and self._has_remote_runs:
@@ -53,11 +53,11 @@ class Kept:
         return found
 
     def files(self, outs: Mapping[str, str], output: str) -> dict[str, str] | None:
-        """The sha256 of each file of an output, from the bytes in cache or remote; None where both lack them."""
+        """The sha256 of each file of an output, from the bytes in cache or remote; None if both lack them."""
         return {name: sha256_of(file) for name, file in self.paths(outs, output).items()} or None
 
     def paths(self, outs: Mapping[str, str], output: str) -> dict[str, Path]:
-        """Where the cache keeps each file of an output, after the remote was asked; only those that it does keep.
+        """The cached copy of each file of an output, fetched from the remote if need be; files both lack are absent.
 
         Raises:
             GraftError: The cache's own list of the files of a folder was changed.
@@ -73,11 +73,11 @@ class Kept:
 
     @cached_property
     def _has_remote_runs(self) -> bool:
-        """Whether the run cache now also holds what the remote's has."""
+        """Tell whether the run cache could be completed from the remote's."""
         return _ask_remote(lambda repo: repo.stage_cache.pull(None))
 
     def _bring(self, md5: str) -> None:
-        """Asks the remote for an object that the cache lacks, and of a folder for every file that it lacks."""
+        """Fetches an object that the cache lacks from the remote, and for a folder every file that the cache lacks."""
         if md5 and self._lacking([md5]):
             _pull([md5])
         if not md5.endswith(".dir") or self._lacking([md5]) or f"{_md5(self._object(md5))}.dir" != md5:
@@ -98,12 +98,13 @@ class Kept:
                 yield _outs(_yaml(text))
 
     def _history(self, stage: str, record_md5: str) -> Iterator[Outs]:
-        for commit in _git("log", "--all", "--format=%H", f"-S{record_md5}", "--", str(LOCK_FILE)).split():
-            yield outs_of_lock(_git("show", f"{commit}:{LOCK_FILE}")).get(stage, {})
+        commits = git_text("log", "--all", "--format=%H", f"-S{record_md5}", "--", str(LOCK_FILE)) or ""
+        for commit in commits.split():
+            yield outs_of_lock(git_text("show", f"{commit}:{LOCK_FILE}") or "").get(stage, {})
 
 
 def _ask_remote(bring: Callable[[Any], object]) -> bool:
-    """Brings something from DVC's default remote into the cache; False where there is none, or it does not answer."""
+    """Fetches from DVC's default remote into the cache; returns False if there is none, or it does not answer."""
     from dvc.repo import Repo
 
     with Repo() as repo:
@@ -111,7 +112,7 @@ def _ask_remote(bring: Callable[[Any], object]) -> bool:
             return False
         try:
             bring(repo)
-        except Exception as error:  # each kind of remote fails in its own way, and what it lacks is reported as missing
+        except Exception as error:  # each kind of remote fails in its own way; missing files are reported later
             say(f"graft audit: warning: DVC's remote: {type(error).__name__}: {error}")
             return False
     return True
@@ -124,13 +125,13 @@ def _pull(md5s: Iterable[str]) -> bool:
 
 
 def md5_in_workspace(output: Path) -> str | None:
-    """The md5 that DVC gives a file or folder; None where it is absent."""
+    """The md5 that DVC gives a file or folder; None if it is absent."""
     facts = facts_in_workspace(output)
     return None if facts is None else facts["md5"]
 
 
 def facts_in_workspace(path: Path) -> dict[str, Any] | None:
-    """What DVC writes of a file or folder: `md5`, `size` in bytes and a folder's `nfiles`; None where it is absent."""
+    """The facts DVC writes about a file or folder: `md5`, `size` in bytes and a folder's `nfiles`; None if absent."""
     if path.is_file():
         return {"md5": _md5(path), "size": path.stat().st_size}
     if not path.is_dir():
@@ -176,11 +177,6 @@ def _md5(file: Path) -> str:
 
 @cache
 def _md5_of(file: Path, _changed_ns: int, _size: int) -> str:
-    """A file is read once an audit, though it is an output of one stage and read by another."""
+    """Hashes a file once an audit, though it may be an output of one stage and an input of another."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def _git(*arguments: str) -> str:
-    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
-    return done.stdout if done.returncode == 0 else ""

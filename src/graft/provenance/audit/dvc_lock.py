@@ -1,8 +1,7 @@
-"""What `dvc.lock` says of a stage besides the md5 of its outputs: command, parameters, what it read, sizes."""
+"""The entries of `dvc.lock`, besides the md5 of outputs: command, parameters, dependencies and sizes."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 import posixpath
 import re
@@ -12,53 +11,50 @@ from typing import Any
 
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
-from graft.provenance.audit.dvc_cache import Kept, facts_in_workspace, md5_in_workspace, stages_in
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked
-from graft.provenance.audit.record_files import bytes_of, md5_of
+from graft.provenance.audit.dvc_cache import DvcStorage, facts_in_workspace, md5_in_workspace, stages_in
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
 from graft.provenance.promotion.commit_check import PARAMS, differing_params
-from graft.provenance.records import RECORDS
+from graft.provenance.records import Record
 from graft.provenance.repair import LOCK_FILE
+from graft.provenance.stages import record_path
 
 PIPELINE = "dvc.yaml"
 KEYS = {"cmd", "deps", "params", "outs"}
 FACTS = ("hash", "md5", "size", "nfiles")
 
 
-def check_lock(
-    records: Sequence[Mapping[str, Any]], pipeline_at: Callable[[str | None], str | None]
-) -> Iterator[Checked]:
-    """Every stage whose entry in the lock file is that of a record.
+def check_lock(records: Sequence[Record], pipeline_at: Callable[[str | None], str | None]) -> Iterator[Check]:
+    """Checks every stage whose entry in the lock file belongs to a record.
 
     Args:
-        records: Of the chain of a model.
-        pipeline_at: Gives the text of `dvc.yaml` at a commit; None where git does not have it.
+        records: Records of the chain of a model.
+        pipeline_at: Function that gives the text of `dvc.yaml` at a commit, or None if git does not have it.
     """
     if not LOCK_FILE.is_file():
         return
     here = Path(PIPELINE).read_text(encoding="utf-8") if Path(PIPELINE).is_file() else ""
     locked = stages_in(LOCK_FILE.read_text(encoding="utf-8", errors="replace"))
-    if strange := sorted(set(map(str, locked)) - set(stages_in(here)) - {record["stage"] for record in records}):
-        yield Checked(BROKEN, str(LOCK_FILE), f"speaks of {', '.join(strange)}, which is no stage")
-    kept = Kept()
+    if strange := sorted(set(map(str, locked)) - set(stages_in(here)) - {record.stage for record in records}):
+        yield Check(BROKEN, str(LOCK_FILE), f"names {', '.join(strange)}, which is no stage")
+    kept = DvcStorage()
     for record in records:
-        stage = record["stage"]
-        if _is_of(kept, stage, record):
+        stage = record.stage
+        if _is_of(kept, record):
             entry = locked.get(stage, {})
-            problems = list(_problems(entry, stage, record, kept)) if _is_entry(entry) else ["is no entry of a stage"]
+            problems = list(_problems(entry, record, kept)) if _is_entry(entry) else ["is no entry of a stage"]
             reason = (
                 f"not what was recorded: {', '.join(problems)}" if problems else "params, deps and sizes as recorded"
             )
-            yield Checked(BROKEN if problems else VERIFIED, f"{LOCK_FILE}, {stage}", reason)
+            yield Check(BROKEN if problems else VERIFIED, f"{LOCK_FILE}, {stage}", reason)
             if not problems:
-                then = pipeline_at(record["git"]["commit"])
-                yield _check_command(stage, entry["cmd"], record["params"], here, then)
+                then = pipeline_at(record.git.commit)
+                yield _check_command(record, entry["cmd"], here, then)
 
 
-def _is_of(kept: Kept, stage: str, record: Mapping[str, Any]) -> bool:
-    """Whether the lock file or the workspace holds this very record: else both speak of another model."""
-    path = RECORDS / f"{stage}.json"
-    md5 = md5_of(record)
-    return md5 in (kept.locked.get(stage, {}).get(path.as_posix()), md5_in_workspace(path))
+def _is_of(kept: DvcStorage, record: Record) -> bool:
+    """Tell whether lock file or workspace hold this very record; if not, they describe another model."""
+    path = record_path(record.stage)
+    return record.md5 in (kept.locked.get(record.stage, {}).get(path.as_posix()), md5_in_workspace(path))
 
 
 def _is_entry(entry: Any) -> bool:
@@ -68,13 +64,13 @@ def _is_entry(entry: Any) -> bool:
     )
 
 
-def _problems(entry: Mapping[str, Any], stage: str, record: Mapping[str, Any], kept: Kept) -> Iterator[str]:
-    """Everything in the entry that does not follow from the record, the workspace or the cache."""
+def _problems(entry: Mapping[str, Any], record: Record, kept: DvcStorage) -> Iterator[str]:
+    """Names everything in the entry that does not follow from the record, the workspace or the cache."""
     yield from sorted(set(map(str, entry)) ^ KEYS)
-    yield from _params(entry.get("params"), record["params"])
-    own = (RECORDS / f"{stage}.json").as_posix()
-    written = {**record["outputs"], own: hashlib.sha256(bytes_of(record)).hexdigest()}
-    for kind, expected in (("deps", {**record["inputs"], **record["code"]}), ("outs", written)):
+    yield from _params(entry.get("params"), record.params)
+    own = record_path(record.stage).as_posix()
+    written = {**record.outputs, own: record.sha256}
+    for kind, expected in (("deps", {**record.inputs, **record.code}), ("outs", written)):
         recorded = {posixpath.normpath(path): digest for path, digest in expected.items()}
         named = {str(each["path"]): each for each in entry[kind]}
         yield from (f"{kind}: {path}" for path in sorted(set(named) ^ set(recorded)))
@@ -84,7 +80,7 @@ def _problems(entry: Mapping[str, Any], stage: str, record: Mapping[str, Any], k
 
 
 def _params(locked: Any, recorded: Mapping[str, Any]) -> list[str]:
-    """The keys that differ; what the file leaves out of a choice is that choice's default."""
+    """The keys that differ; an option that the file leaves out of a choice has that choice's default."""
     written = locked.get(PARAMS) if isinstance(locked, Mapping) and set(locked) == {PARAMS} else None
     if not isinstance(written, Mapping):
         return ["params"]
@@ -93,15 +89,15 @@ def _params(locked: Any, recorded: Mapping[str, Any]) -> list[str]:
 
 
 def _facts(
-    path: Path, digest: str, named: Mapping[str, Any], record: Mapping[str, Any], kept: Kept
+    path: Path, digest: str, named: Mapping[str, Any], record: Record, kept: DvcStorage
 ) -> dict[str, Any] | None:
-    """What the entry of a path must say, from the bytes that were recorded; None where they are not here."""
+    """The facts that the entry of a path must state, from the recorded bytes; None if these are not here."""
     found = facts_in_workspace(path)
     if found is not None and found["md5"] == named.get("md5"):
         return {"hash": "md5", **found}
     if found is not None and digest_of(path) == digest and not kept.ignores(path):
         return {"hash": "md5", **found}
-    files = [name for name in record["files"] if name.startswith(f"{path.as_posix()}/")]
+    files = [name for name in record.files if name.startswith(f"{path.as_posix()}/")]
     try:
         cached = kept.paths({path.as_posix(): str(named.get("md5"))}, path.as_posix())
     except GraftError:  # the list of its files was changed, which is told of the output itself
@@ -112,15 +108,15 @@ def _facts(
     return None
 
 
-def _check_command(stage: str, command: Any, params: Mapping[str, Any], here: str, then: str | None) -> Checked:
-    """The command against `dvc.yaml` as it was committed and as it stands here."""
-    what = f"{LOCK_FILE}, {stage}, cmd"
-    known = [_command(text or "", stage, params) for text in (then, here)]
+def _check_command(record: Record, command: Any, here: str, then: str | None) -> Check:
+    """Compares the command with `dvc.yaml`, as it was committed and as it stands here."""
+    what = f"{LOCK_FILE}, {record.stage}, cmd"
+    known = [_command(text or "", record.stage, record.params) for text in (then, here)]
     if command in known:
-        return Checked(VERIFIED, what, f"as {PIPELINE} has it")
+        return Check(VERIFIED, what, f"as {PIPELINE} has it")
     if known[0] is not None and known[0] == known[1]:
-        return Checked(BROKEN, what, f"is not the command of {PIPELINE}, here and at the recorded commit")
-    return Checked(MISSING, what, f"{PIPELINE} was edited, and what it said is not at the recorded commit")
+        return Check(BROKEN, what, f"is not the command of {PIPELINE}, here and at the recorded commit")
+    return Check(MISSING, what, f"{PIPELINE} was edited, and what it said is not at the recorded commit")
 
 
 def _command(text: str, stage: str, params: Mapping[str, Any]) -> str | None:

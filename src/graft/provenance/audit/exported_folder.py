@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from graft.foundation.content import digest_of, read_json
+from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
-from graft.provenance.lineage.walk import EXPORTED
-from graft.provenance.records import RECORDS
+from graft.provenance.records import Record
+from graft.provenance.stages import EXPORTED, record_path
 
-EXPORT = RECORDS / "export.json"
+EXPORT = record_path("export")
 
 
 def refuse_changed(folder: Path) -> str | None:
@@ -20,7 +20,7 @@ def refuse_changed(folder: Path) -> str | None:
     """
     if not folder.is_dir():
         return None
-    expected = read_json(EXPORT)["outputs"].get(EXPORTED) if EXPORT.is_file() else None
+    expected = Record.read(EXPORT).outputs.get(EXPORTED) if EXPORT.is_file() else None
     if digest_of(folder) == expected:
         return None
     if expected is not None and record_of(folder):

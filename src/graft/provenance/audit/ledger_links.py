@@ -1,48 +1,54 @@
-"""The ledger of promotions: the server's chain, its copy in git, and where the alias points."""
+"""The ledger of promotions: the server's chain, its copy in git, the alias, and the page of each version."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from graft.foundation.errors import GraftError
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked
-from graft.provenance.audit.version_pages import check_pages
-from graft.provenance.promotion import ledger
-from graft.provenance.promotion.history import open_intent
-from graft.provenance.tracking.registry import CHAMPION, version_at, version_numbered
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
+from graft.provenance.promotion import history, ledger
+from graft.provenance.promotion.ledger import Entry
+from graft.provenance.promotion.verdict import OVERRIDE_TAG, TAGS, Verdict, shown_on
+from graft.provenance.tracking.mlflow_store import MODEL_DIGEST
+from graft.provenance.tracking.registry import CHAMPION, version_at, version_numbered, versions_of
+
+if TYPE_CHECKING:
+    from graft.provenance.tracking.registry import ModelVersion
+
+REWRITTEN = "is not what was written when the gate judged it"
 
 
-def check_ledger(client: Any, name: str, copy: Path = ledger.COPY, model: str | None = None) -> Iterator[Checked]:
-    """Whether the ledger of a registered model is whole, its copy agrees, and the versions are what it says.
+def check_ledger(client: Any, name: str, copy: Path = ledger.COPY, model: str | None = None) -> Iterator[Check]:
+    """Checks that the ledger of a registered model is whole, and that its copy and the versions agree with it.
 
     Args:
-        client: The server.
-        name: Of the registered model.
-        copy: The copy in git.
-        model: The digest of the model that is audited: a version that held it must not be gone.
+        client: Client of the server.
+        name: Name of the registered model.
+        copy: File of the copy in git.
+        model: Digest of the audited model: a version that held it must not be gone.
     """
     try:
         entries = ledger.read(client, name)
     except GraftError as error:
-        yield Checked(BROKEN, f"ledger of {name}", error.what)
+        yield Check(BROKEN, f"ledger of {name}", error.what)
         return
     problems = ledger.verify(entries)
-    yield from (Checked(BROKEN, f"ledger of {name}", problem) for problem in problems)
+    yield from (Check(BROKEN, f"ledger of {name}", problem) for problem in problems)
     if not entries:
-        yield Checked(MISSING, f"ledger of {name}", "nothing was promoted yet")
+        yield Check(MISSING, f"ledger of {name}", "nothing was promoted yet")
     elif not problems:
-        yield Checked(VERIFIED, f"ledger of {name}", f"{len(entries)} entries, each follows the one before")
+        yield Check(VERIFIED, f"ledger of {name}", f"{len(entries)} entries, each follows the one before")
     yield from _check_copy(entries, name, copy)
     yield _check_champion(client, entries, name)
     yield from check_pages(client, entries, name, model)
 
 
 def promoted_digest(client: Any, name: str, number: int | None, copy: Path = ledger.COPY) -> str | None:
-    """The digest of the model that the ledger, or else its copy, has as a version, or as the champion (None)."""
+    """The digest that the ledger, or else its copy, has for a version, or for the champion if `number` is None."""
     for read in (partial(ledger.read, client, name), partial(ledger.read_copy, copy)):
         with contextlib.suppress(GraftError):
             confirmed = [one for one in read() if one.name == name and one.phase == "confirmed"]
@@ -51,34 +57,84 @@ def promoted_digest(client: Any, name: str, number: int | None, copy: Path = led
     return None
 
 
-def _check_copy(entries: list[ledger.Entry], name: str, copy: Path) -> Iterator[Checked]:
+def _check_copy(entries: list[Entry], name: str, copy: Path) -> Iterator[Check]:
     what = f"{copy}, {name}"
     try:
         ours = [entry for entry in ledger.read_copy(copy) if entry.name == name]
     except (GraftError, UnicodeDecodeError) as error:
-        yield Checked(BROKEN, what, error.what if isinstance(error, GraftError) else "not UTF-8 text")
+        yield Check(BROKEN, what, error.what if isinstance(error, GraftError) else "not UTF-8 text")
         return
     if problems := ledger.missing_on_server(entries, ours, name):
-        yield Checked(BROKEN, what, problems[0])
+        yield Check(BROKEN, what, problems[0])
     elif len(ours) < len(entries):
-        yield Checked(MISSING, what, f"{len(entries) - len(ours)} entries of the server are not in it; graft champion")
+        yield Check(MISSING, what, f"{len(entries) - len(ours)} entries of the server are not in it; graft champion")
     elif entries:
-        yield Checked(VERIFIED, what, "as on the server")
+        yield Check(VERIFIED, what, "as on the server")
 
 
-def _check_champion(client: Any, entries: list[ledger.Entry], name: str) -> Checked:
-    confirmed, intent = [entry for entry in entries if entry.phase == "confirmed"], open_intent(entries)
+def _check_champion(client: Any, entries: list[Entry], name: str) -> Check:
+    confirmed, intent = [entry for entry in entries if entry.phase == "confirmed"], history.open_intent(entries)
     live, what = version_at(client, name, CHAMPION), f"models:/{name}@{CHAMPION}"
     if intent and live and int(live.version) == intent.version:
-        return Checked(MISSING, what, f"version {intent.version}, not confirmed yet: graft champion finishes it")
+        return Check(MISSING, what, f"version {intent.version}, not confirmed yet: graft champion finishes it")
     if not confirmed:
         status = BROKEN if live else MISSING
-        reason = f"version {live.version}, which nobody promoted" if live else "no champion yet"
-        return Checked(status, what, reason)
+        reason = f"version {live.version}, which was never promoted" if live else "no champion yet"
+        return Check(status, what, reason)
     number = confirmed[-1].version
     if version_numbered(client, name, number) is None:
-        return Checked(BROKEN, what, f"version {number} is the champion of the ledger, and was deleted")
+        return Check(BROKEN, what, f"version {number} is the champion of the ledger, and was deleted")
     if live is None or int(live.version) != number:
         found = "nowhere" if live is None else f"at version {live.version}"
-        return Checked(BROKEN, what, f"points {found}, but the ledger says version {number}: moved without graft")
-    return Checked(VERIFIED, what, f"version {number}, as the ledger says")
+        return Check(BROKEN, what, f"points {found}, but the ledger says version {number}: it was moved without graft")
+    return Check(VERIFIED, what, f"version {number}, as the ledger says")
+
+
+def check_pages(client: Any, entries: Sequence[Entry], name: str, model: str | None = None) -> Iterator[Check]:
+    """Checks every version of a registered model that was promoted or judged.
+
+    Args:
+        client: Client of the server.
+        entries: Entries of the ledger.
+        name: Name of the registered model.
+        model: Digest of the audited model: a version that held it must not be gone.
+    """
+    versions = {int(version.version): version for version in versions_of(client, name)}
+    promoted, overridden = history.promotions(entries), history.promotions(entries, ("override",))
+    waiting = history.open_intent(entries)
+    for number in sorted({*versions, *promoted}):
+        if waiting and waiting.version == number:
+            continue  # the command that finishes the promotion writes the page
+        uri, version, intent = f"models:/{name}/{number}", versions.get(number), promoted.get(number)
+        if version is None:
+            status = BROKEN if promoted[number].model_digest == model else MISSING
+            yield Check(status, uri, "was deleted, though the ledger says that it was promoted")
+            continue
+        if intent:
+            yield _check_model(uri, version, intent)
+        yield from _check_page(uri, version, intent, overridden.get(number))
+
+
+def _check_model(uri: str, version: ModelVersion, intent: Entry) -> Check:
+    found = version.tags.get(MODEL_DIGEST, "nothing")
+    if found != intent.model_digest:
+        said = f"tag {MODEL_DIGEST} is {found[:12]}, but the ledger says {intent.model_digest[:12]}"
+        return Check(BROKEN, f"{uri}, model promoted", said)
+    return Check(VERIFIED, f"{uri}, model promoted", f"{found[:12]}, as the ledger says")
+
+
+def _check_page(uri: str, version: ModelVersion, intent: Entry | None, override: Entry | None) -> Iterator[Check]:
+    refusal = Verdict.refusal(version.tags, since=intent.time if intent else "")
+    verdict = refusal or (Verdict.of(intent) if intent else None)
+    expected = (verdict.tags if verdict else {}) | ({OVERRIDE_TAG: Verdict.of(override).said} if override else {})
+    wrong = [f"tag {name}" for name in TAGS if version.tags.get(name) != expected.get(name)]
+    description = version.description or ""
+    if not (verdict.is_on(description) if verdict else shown_on(description) == ""):
+        wrong.append("table on its page")
+    yield from (Check(BROKEN, f"{uri}, {what}", REWRITTEN) for what in wrong)
+    if wrong or verdict is None:
+        return
+    if refusal and intent:
+        yield Check(MISSING, f"{uri}, verdict", "refused when it was judged again, which no ledger holds")
+    else:
+        yield Check(VERIFIED, f"{uri}, verdict", "as its rules say" if refusal else "as the ledger says")

@@ -1,4 +1,4 @@
-"""A link of the chain and what became of it."""
+"""A link of the chain and the result of its check."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class Checked:
-    """One link.
+class Check:
+    """A link that was checked.
 
     Attributes:
-        status: `verified`, `missing` (nothing to compare with) or `broken` (it is not what it was).
-        what: The link, in words.
-        reason: What was compared, or what is wrong.
+        status: Status `verified`, `missing` (nothing to compare with) or `broken` (it is not what it was).
+        what: Name of the link.
+        reason: Explanation of the status.
     """
 
     status: str
@@ -25,42 +25,42 @@ class Checked:
     reason: str
 
 
-def compared(what: str, expected: str | None, found: str | None, said_by: str) -> Checked:
-    """A digest or value against the one that was noted."""
+def compare(what: str, expected: str | None, found: str | None, said_by: str) -> Check:
+    """Compares a digest or value with the recorded one."""
     if found is None:
-        return Checked(MISSING, what, f"not found; {said_by} says {_short(expected)}")
+        return Check(MISSING, what, f"not found; {said_by} says {_short(expected)}")
     if expected != found:
-        return Checked(BROKEN, what, f"is {_short(found)}, but {said_by} says {_short(expected)}")
-    return Checked(VERIFIED, what, _short(found))
+        return Check(BROKEN, what, f"is {_short(found)}, but {said_by} says {_short(expected)}")
+    return Check(VERIFIED, what, _short(found))
 
 
-def compared_files(what: str, expected: Mapping[str, str], found: Mapping[str, str], place: str) -> Checked:
-    """A folder's files against the record, by name; every difference is named."""
+def compare_files(what: str, expected: Mapping[str, str], found: Mapping[str, str], place: str) -> Check:
+    """Compares a folder's files with the record by name; every difference is named."""
     changed = [name for name in expected if name in found and found[name] != expected[name]]
     problems = [f"{name} was changed" for name in changed]
     problems += [f"{name} is gone" for name in expected if name not in found]
     problems += [f"{name} was added" for name in found if name not in expected]
     if not found:
-        return Checked(MISSING, what, f"not in the {place}")
+        return Check(MISSING, what, f"not in the {place}")
     if problems:
-        return Checked(BROKEN, what, f"{few(problems)} ({place})")
-    return Checked(VERIFIED, what, f"{len(expected)} files as recorded ({place})")
+        return Check(BROKEN, what, f"{join_first(problems)} ({place})")
+    return Check(VERIFIED, what, f"{len(expected)} files as recorded ({place})")
 
 
-def few(names: Sequence[str]) -> str:
-    """The first of the names, and how many more there are."""
+def join_first(names: Sequence[str]) -> str:
+    """Joins the first names and says how many more there are."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more
 
 
-def worst(links: Iterable[Checked]) -> str:
-    """`broken` where anything is, else `missing` where anything is."""
+def worst(links: Iterable[Check]) -> str:
+    """The worst status: `broken` if any link is, else `missing` if any is, else `verified`."""
     found = {link.status for link in links}
     return next((status for status in (BROKEN, MISSING) if status in found), VERIFIED)
 
 
-def as_text(links: Iterable[Checked]) -> str:
-    """A line each, and the sum."""
+def as_text(links: Iterable[Check]) -> str:
+    """A line for each link, and a last line with the counts."""
     links = list(links)
     counts = ", ".join(f"{sum(link.status == status for link in links)} {status}" for status in STATUSES)
     return "\n".join(

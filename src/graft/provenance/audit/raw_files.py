@@ -1,4 +1,4 @@
-"""Raw files against what ingest noted: which image, mask or label is another, and which is gone."""
+"""The raw files, compared with the manifest of ingest: every image, mask or label that was changed or is gone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from graft.foundation.choices import resolve
 from graft.foundation.class_map import ClassMap
@@ -15,54 +15,58 @@ from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.foundation.workers import map_in_order
 from graft.provenance.audit.commits import LOCK
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, few
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, join_first
 from graft.provenance.audit.record_files import file_of
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
+from graft.provenance.records import Record
+from graft.provenance.stages import CLASS_MAP, MANIFEST
 
 if TYPE_CHECKING:
     from graft.data.formats.listing import Entry, Listing, Reader
     from graft.data.formats.translation import Translation, Translations
 
-MANIFEST, CLASS_MAP = "data/interim/manifest.parquet", "data/interim/class_map.json"
 
-
-def check_raw(index: Index, chain: Chain) -> Iterator[Checked]:
-    """Every folder of raw files; where its digest is another, each sample is read again."""
+def check_raw(index: Index, chain: Chain) -> Iterator[Check]:
+    """Checks every folder of raw files; if its digest is another, each sample is read again."""
     records = [record for step in chain.of_stage("ingest") if (record := index.record(step.key))]
-    inputs = {(path, digest): record for record in records for path, digest in record["inputs"].items()}
+    inputs = {(path, digest): record for record in records for path, digest in record.inputs.items()}
     for (path, digest), record in inputs.items():
         yield from _check_root(index, Path(path), digest, record)
 
 
-def _check_root(index: Index, root: Path, digest: str, record: Mapping[str, Any]) -> Iterator[Checked]:
+def _check_root(index: Index, root: Path, digest: str, record: Record) -> Iterator[Check]:
     what = f"raw files {root}"
     if not root.exists():
-        yield Checked(MISSING, what, "not on this machine")
+        yield Check(MISSING, what, "not on this machine")
         return
     found = {root.name: digest_of(root)} if root.is_file() else listing(root)
     if digest == (digest_of_listing(found) if root.is_dir() else found[root.name]):
-        yield Checked(VERIFIED, what, f"{len(found)} files as recorded")
+        yield Check(VERIFIED, what, f"{len(found)} files as recorded")
         return
     try:
-        noted = _noted(record)
+        noted = _read_noted(record)
         now = _listing(root, record)
         changed, gone = list(_changed(index, now, noted, record)), list(_gone(root, now, noted))
     except GraftError as error:
-        yield Checked(MISSING, what, f"files were added, removed or changed since, and cannot be read as then: {error}")
+        yield Check(
+            MISSING,
+            what,
+            f"files were added, removed or changed since, and can no longer be read in the same way: {error}",
+        )
         return
     if changed:
-        yield Checked(BROKEN, what, f"{few(changed)}: not what was ingested under this name")
+        yield Check(BROKEN, what, f"{join_first(changed)}: not what was ingested under this name")
     if gone:
-        yield Checked(MISSING, what, f"gone: {few(gone)}")
+        yield Check(MISSING, what, f"gone: {join_first(gone)}")
     if not changed and not gone:
         kept = "every image, mask and label still there is what it was"
         reason = kept if noted.why_not is None else f"masks and labels cannot be compared: {noted.why_not}"
-        yield Checked(MISSING, what, f"files were added, removed or changed since; {reason}")
+        yield Check(MISSING, what, f"files were added, removed or changed since; {reason}")
 
 
 class Sample(NamedTuple):
-    """What ingest notes of a sample: sha256 of its image, of its mask in class ids, and the name of its class."""
+    """A sample in the manifest: sha256 of its image and of its mask in class ids, and the name of its class."""
 
     image: str
     mask: str | None
@@ -70,55 +74,57 @@ class Sample(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Noted:
+class NotedSamples:
     """The manifest.
 
     Attributes:
-        samples: By id; empty where the manifest is not kept.
-        why_not: Why masks and labels cannot be compared with it; None where they can.
+        samples: Samples by id; empty if the manifest is not kept.
+        why_not: Reason why masks and labels cannot be compared with it; None if they can.
     """
 
     samples: Mapping[str, Sample]
     why_not: str | None
 
 
-def _noted(record: Mapping[str, Any]) -> Noted:
+def _read_noted(record: Record) -> NotedSamples:
     manifest, class_map = file_of(record, MANIFEST), file_of(record, CLASS_MAP)
     if manifest is None or class_map is None:
-        return Noted({}, "the manifest of ingest is neither in the workspace nor in DVC's cache")
+        return NotedSamples({}, "the manifest of ingest is neither in the workspace nor in DVC's cache")
     import pyarrow.parquet as pq
 
     names = ClassMap.read(class_map).names
     rows = pq.read_table(manifest, columns=["id", "image_sha256", "mask_sha256", "label"]).to_pylist()
     samples = {row["id"]: Sample(row["image_sha256"], row["mask_sha256"], _name(names, row["label"])) for row in rows}
-    code = {**record["code"], LOCK: record["environment"].get("lock")}
+    code = {**record.code, LOCK: record.lock}
     other = [path for path, digest in code.items() if digest and not _holds(Path(path), digest)]
-    return Noted(samples, f"ingest has another {few(other)} now, and may write them otherwise" if other else None)
+    return NotedSamples(
+        samples, f"ingest has another {join_first(other)} now, and may write them otherwise" if other else None
+    )
 
 
 def _holds(path: Path, digest: str) -> bool:
     return path.exists() and digest_of(path) == digest
 
 
-def _listing(root: Path, record: Mapping[str, Any]) -> Listing:
-    """What the source finds in the folder now."""
+def _listing(root: Path, record: Record) -> Listing:
+    """Lists the files that the source finds in the folder now."""
     from graft.data.formats import FORMATS
 
-    params = record["params"]
+    params = record.params
     source = resolve(FORMATS, params["ingest"]["source"], where="ingest.source of the record")
     return source(params["task"], params["seed"], root)
 
 
-def _changed(index: Index, now: Listing, noted: Noted, record: Mapping[str, Any]) -> Iterator[str]:
-    """Images, masks and labels that are not what was noted; those that a program draws are no files."""
+def _changed(index: Index, now: Listing, noted: NotedSamples, record: Record) -> Iterator[str]:
+    """Images, masks and labels that differ from the manifest; those drawn by a program have no file to compare."""
     entries = [entry for entry in now.entries if isinstance(entry.image, str)]
-    read = Reread(now.read, now.translation, record["params"]["ingest"]["max_pixels"])
+    read = EntryDigests(now.read, now.translation, record.params["ingest"]["max_pixels"])
     digests = map_in_order(read, entries, num_items=len(entries))
     shown = progress(digests, "Comparing raw files", total=len(entries), unit="image")
     for entry, (image, mask) in zip(entries, shown, strict=True):
         before = noted.samples.get(entry.id)
         if before is None:
-            if not noted.samples and _known_otherwise(index, entry.id, image):
+            if not noted.samples and _has_other_bytes(index, entry.id, image):
                 yield entry.id
         elif before.image != image:
             yield entry.id
@@ -128,17 +134,17 @@ def _changed(index: Index, now: Listing, noted: Noted, record: Mapping[str, Any]
             yield f"label of {entry.id}"
 
 
-def _gone(root: Path, now: Listing, noted: Noted) -> Iterator[str]:
-    """Samples that the source no longer finds: their image is gone, or what belongs to it."""
+def _gone(root: Path, now: Listing, noted: NotedSamples) -> Iterator[str]:
+    """Samples that the source no longer finds, because their image, mask or label is gone."""
     for id in sorted(noted.samples.keys() - {entry.id for entry in now.entries}):
         yield f"mask or label of {id}" if (root / id).is_file() else id
 
 
 @dataclass(frozen=True)
-class Reread:
-    """Digests of an entry as ingest would note them: of its image, of its mask in class ids; picklable for every core.
+class EntryDigests:
+    """Computes the digests of an entry as ingest does, of its image and of its mask in class ids; can be pickled.
 
-    What cannot be read any more has the digest "".
+    A file that can no longer be read has the digest "".
     """
 
     read: Reader
@@ -161,7 +167,7 @@ class Reread:
             return digest, ""
 
 
-def _known_otherwise(index: Index, name: str, sha256: str) -> bool:
+def _has_other_bytes(index: Index, name: str, sha256: str) -> bool:
     numbers = index.images("id", name)
     return bool(numbers) and not set(numbers) & set(index.images("digest", sha256))
 

@@ -1,4 +1,4 @@
-"""`graft audit --rebuild`: the pipeline once more, in a clean checkout of the recorded commit, and how near it came."""
+"""`graft audit --rebuild`: runs the pipeline again in a clean checkout of the recorded commit, and compares."""
 
 from __future__ import annotations
 
@@ -11,37 +11,37 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from graft.foundation.content import digest_of, read_json
+from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
+from graft.foundation.git import git_failure
 from graft.foundation.progress import say
-from graft.provenance.audit.agreement import WHAT, Records, levels
-from graft.provenance.audit.capability import offered
-from graft.provenance.audit.commits import MOST_COMMITS, Damaged, Objects, differences, newest_commits
-from graft.provenance.audit.link import MISSING, Checked
+from graft.provenance.audit.agreement import WHAT, Records, compare_machines, compare_rebuild
+from graft.provenance.audit.commits import MOST_COMMITS, DamagedObjectError, Objects, differences, newest_commits
+from graft.provenance.audit.link import MISSING, Check
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
-from graft.provenance.records import RECORDS
+from graft.provenance.records import Record
+from graft.provenance.stages import STAGES, record_path
 from graft.provenance.tracking import mlflow_store
-from graft.provenance.tracking.publish import STAGES
 
 NUM_LINES = 12
 
 
-def rebuilt(index: Index, chain: Chain) -> Iterator[Checked]:
-    """Re-executes every stage without run cache and tracking; says which level was reached, and what stood against it.
+def rebuild_model(index: Index, chain: Chain) -> Iterator[Check]:
+    """Runs every stage again, without run cache and tracking, and yields how well the result agrees.
 
-    A rebuild that cannot run is missing, with the reason: the code, the parameters, the raw files or weights of the
-    model are not here, or a stage fails.
+    A rebuild that cannot run is missing, with the reason: code, parameters, raw files or weights of the model are not
+    here, or a stage fails.
     """
     try:
         records = own_records(index, chain)
-        yield from offered(records)
-        yield from _again(records)
+        yield from compare_machines(records)
+        yield from _rebuild(records)
     except (GraftError, OSError) as error:
-        yield Checked(MISSING, WHAT, f"could not be run: {error}")
+        yield Check(MISSING, WHAT, f"could not be run: {error}")
 
 
-def _again(records: Records) -> Iterator[Checked]:
+def _rebuild(records: Records) -> Iterator[Check]:
     if lacking := [stage for stage in STAGES if stage not in records]:
         remedy = "graft lineage --refresh reads the records of the server again"
         raise GraftError(f"no record of {', '.join(lacking)}, so nothing says what it read and made", remedy=remedy)
@@ -52,30 +52,30 @@ def _again(records: Records) -> Iterator[Checked]:
         bring(paths, checkout)
         say(f"graft audit: rebuilding commit {commit[:12]} in {checkout}")
         _repro(checkout)
-        again = {stage: read_json(checkout / RECORDS / f"{stage}.json") for stage in records}
-        yield from levels(records, again, checkout)
+        again = {stage: Record.read(checkout / record_path(stage)) for stage in records}
+        yield from compare_rebuild(records, again, checkout)
 
 
 def own_records(index: Index, chain: Chain) -> Records:
-    """The record of each stage of this model, in the order they run in; not those of a model that it grew from."""
+    """The record of each stage of this model, in the order they run in; those of a model it grew from are left out."""
     nearest = [chain.first.key]
-    for key in nearest:  # grows on the way: what stands nearer to the model comes first
+    for key in nearest:  # grows during the loop: records nearer to the model come first
         nearest += [link.to for link in chain.steps[key].links if link.to not in nearest]
     found: Records = {}
     for record in filter(None, map(index.record, nearest)):
-        found.setdefault(record["stage"], record)
+        found.setdefault(record.stage, record)
     return {stage: found[stage] for stage in STAGES if stage in found}
 
 
 def read_from_outside(records: Records) -> dict[str, str]:
-    """What the pipeline reads and no commit may hold: raw files, and a file of weights; the digest of each path."""
-    source = records["pretrain-load"]["params"]["pretrain_load"]["source"]
+    """The digests of paths that the pipeline reads from outside the commit: raw files, and a file of weights."""
+    source = records["pretrain-load"].params["pretrain_load"]["source"]
     weights = {source["path"]: source["sha256"].lower()} if source["name"] == "file" else {}
-    return {**records["ingest"]["inputs"], **weights}
+    return {**records["ingest"].inputs, **weights}
 
 
 def place_for_checkout(folder: Path, paths: Mapping[str, str]) -> Path:
-    """A folder in `folder`, so deep that files beside or above the repository get a place inside it as well."""
+    """Chooses a folder so deep in `folder` that files beside or above the repository get a place in there as well."""
     above = max((posixpath.normpath(path).split("/").count("..") for path in paths), default=0)
     place = folder.joinpath(*["above"] * above, "checkout")
     place.parent.mkdir(parents=True, exist_ok=True)
@@ -83,13 +83,13 @@ def place_for_checkout(folder: Path, paths: Mapping[str, str]) -> Path:
 
 
 def commit_of(records: Records) -> str:
-    """The one commit that holds the code and parameters of every stage: a recorded one, else one of the newest.
+    """Finds a commit that holds the code and parameters of every stage: a recorded one, else one of the newest.
 
     Raises:
-        GraftError: None does.
+        GraftError: No commit does.
     """
     objects, problems = Objects(), []
-    recorded = dict.fromkeys(commit for record in records.values() if (commit := record["git"]["commit"]))
+    recorded = dict.fromkeys(commit for record in records.values() if (commit := record.git.commit))
     try:
         for commit in dict.fromkeys([*recorded, *newest_commits()]):
             problem = _lacking(objects, commit, records)
@@ -106,30 +106,29 @@ def commit_of(records: Records) -> str:
 def _lacking(objects: Objects, commit: str, records: Records) -> str | None:
     try:
         wrong = sorted(stage for stage, record in records.items() if differences(objects, commit, record))
-    except Damaged as damage:
+    except DamagedObjectError as damage:
         return f"{commit[:12]}: {damage}"
     return f"{commit[:12]} holds other code or params of {', '.join(wrong)}" if wrong else None
 
 
 def _check_out(commit: str, checkout: Path) -> None:
-    clone = ["git", "clone", "--quiet", "--shared", "--no-checkout", str(Path.cwd()), str(checkout)]
-    for command in (clone, ["git", "-C", str(checkout), "checkout", "--quiet", "--detach", commit]):
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            remedy = "git fsck, or git fetch, brings what is lacking"
-            raise GraftError(f"git cannot check out {commit[:12]}: {done.stderr.strip()}", remedy=remedy)
+    clone = ("clone", "--quiet", "--shared", "--no-checkout", str(Path.cwd()), str(checkout))
+    for command in (clone, ("-C", str(checkout), "checkout", "--quiet", "--detach", commit)):
+        if problem := git_failure(*command):
+            remedy = "git fsck names objects that are damaged or missing; git fetch brings missing ones"
+            raise GraftError(f"git cannot check out {commit[:12]}: {problem}", remedy=remedy)
     (checkout / "dvc.lock").unlink(missing_ok=True)  # nothing is taken as done
 
 
 def bring(paths: Mapping[str, str], checkout: Path) -> None:
-    """Files from outside the repository to where the checkout reads them, where the commit does not hold them.
+    """Copies files from outside the commit to the places where the checkout reads them.
 
     Args:
-        paths: The digest of each, by path; relative ones count from the repository.
-        checkout: A working tree.
+        paths: Digests by path; relative paths count from the repository.
+        checkout: Working tree to copy to.
 
     Raises:
-        GraftError: A path holds other bytes by now, or nothing.
+        GraftError: A path now holds other bytes, or nothing.
     """
     for path, digest in paths.items():
         there = checkout / path
@@ -160,7 +159,7 @@ def _repro(checkout: Path) -> None:
 
 
 def environment_of_rebuild() -> dict[str, str]:
-    """Tracking is off, but the store can be read, wherever the checkout lies: weights may come from the registry."""
+    """The environment of a rebuild: tracking is off, but weights can be read from the registry."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"GRAFT_TRACKING": "off", "DVC_NO_ANALYTICS": "1"}
     environment["MLFLOW_TRACKING_URI"] = mlflow_store.absolute(mlflow_store.store_uri())

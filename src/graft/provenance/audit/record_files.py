@@ -1,32 +1,30 @@
-"""Records and the files they speak of: in the workspace where it still holds them, else in DVC's cache."""
+"""Records and the files they name, in the workspace if it still holds them, else in DVC's cache."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
 from graft.foundation.installation import CODE
-from graft.provenance.audit.dvc_cache import Kept, md5_in_workspace
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
+from graft.provenance.audit.dvc_cache import DvcStorage, md5_in_workspace
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, compare, compare_files
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step
-from graft.provenance.records import RECORDS, fingerprint
+from graft.provenance.records import Record
 from graft.provenance.repair import LOCK_FILE, is_whole
+from graft.provenance.stages import record_path
 
 
-def check_records(index: Index, chain: Chain) -> Iterator[Checked]:
-    """Each record, whether it agrees with itself, and every file it says was written."""
-    kept = Kept()
+def check_records(index: Index, chain: Chain) -> Iterator[Check]:
+    """Checks that each record agrees with itself, and every file that it says was written."""
+    kept = DvcStorage()
     if LOCK_FILE.is_file() and not is_whole(LOCK_FILE):
-        yield Checked(BROKEN, str(LOCK_FILE), "cannot be read; git has it as it was committed")
+        yield Check(BROKEN, str(LOCK_FILE), "cannot be read; git has it as it was committed")
     for gap in chain.of_stage("missing"):
-        yield Checked(MISSING, f"record of {', '.join(gap.made)}", f"none speaks of {gap.key[:12]}")
+        yield Check(MISSING, f"record of {', '.join(gap.made)}", f"none speaks of {gap.key[:12]}")
     if chain.missing:
         yield from _changed_records(kept)
     for step in chain.steps.values():
@@ -34,135 +32,115 @@ def check_records(index: Index, chain: Chain) -> Iterator[Checked]:
             yield from _check_step(step, record, kept)
 
 
-def check_sources(index: Index, chain: Chain) -> Iterator[Checked]:
-    """Weights sources."""
+def check_sources(index: Index, chain: Chain) -> Iterator[Check]:
+    """Checks every source of pretrained weights."""
     for step in chain.of_stage("source"):
         yield _check_source(index, chain, step)
 
 
-def file_of(record: Mapping[str, Any], name: str) -> Path | None:
-    """A file that a record names, as it was written, from the workspace or DVC's cache; None where it is gone."""
-    if Path(name).is_file() and digest_of(Path(name)) == record["files"].get(name):
+def file_of(record: Record, name: str) -> Path | None:
+    """A file that a record names, as it was written, from the workspace or DVC's cache; None if it is gone."""
+    if Path(name).is_file() and digest_of(Path(name)) == record.files.get(name):
         return Path(name)
-    kept, output = Kept(), next(output for output in record["outputs"] if name.startswith(f"{output}/"))
-    outs = kept.outs_with(record["stage"], md5_of(record))
+    kept, output = DvcStorage(), next(output for output in record.outputs if name.startswith(f"{output}/"))
+    outs = kept.outs_with(record.stage, record.md5)
     file = kept.paths(outs or {}, output).get(name)
-    return file if file is not None and digest_of(file) == record["files"].get(name) else None
+    return file if file is not None and digest_of(file) == record.files.get(name) else None
 
 
-def bytes_of(record: Mapping[str, Any]) -> bytes:
-    """A record as it stands in its file: the same content is the same bytes."""
-    text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode()
-
-
-def md5_of(record: Mapping[str, Any]) -> str:
-    """What DVC calls the file of a record."""
-    return hashlib.md5(bytes_of(record), usedforsecurity=False).hexdigest()
-
-
-def _changed_records(kept: Kept) -> Iterator[Checked]:
-    """Records that are not what `dvc.lock` says: where one is looked for in vain it was perhaps one of these."""
+def _changed_records(kept: DvcStorage) -> Iterator[Check]:
+    """Records that differ from `dvc.lock`: a record that cannot be found was perhaps one of these."""
     for stage, outs in kept.locked.items():
-        path = RECORDS / f"{stage}.json"
+        path = record_path(stage)
         locked = outs.get(path.as_posix())
         if locked is not None and md5_in_workspace(path) not in (None, locked):
-            yield Checked(BROKEN, str(path), f"is not the file {LOCK_FILE} speaks of")
+            yield Check(BROKEN, str(path), f"is not the file that {LOCK_FILE} names")
 
 
-def _check_step(step: Step, record: dict[str, Any], kept: Kept) -> Iterator[Checked]:
-    stage, data = step.stage, bytes_of(record)
-    path = RECORDS / f"{stage}.json"
-    md5 = md5_of(record)
-    yield compared(f"record {stage}", step.key, hashlib.sha256(data).hexdigest(), "the link to it")
+def _check_step(step: Step, record: Record, kept: DvcStorage) -> Iterator[Check]:
+    path = record_path(record.stage)
+    yield compare(f"record {record.stage}", step.key, record.sha256, "the link to it")
     yield from check_itself(record)
-    here = path.is_file() and path.read_bytes() == data
-    if here or kept.locked.get(stage, {}).get(path.as_posix()) == md5:
-        yield from _check_workspace(stage, record, path, here, kept, md5)
+    here = path.is_file() and path.read_bytes() == record.as_bytes()
+    if here or kept.locked.get(record.stage, {}).get(path.as_posix()) == record.md5:
+        yield from _check_workspace(record, path, here, kept)
     else:
-        outs = kept.outs_with(stage, md5)
-        for output in record["outputs"]:
+        outs = kept.outs_with(record.stage, record.md5)
+        for output in record.outputs:
             yield from _check_kept(record, output, outs, kept)
 
 
-def check_itself(record: Mapping[str, Any]) -> Iterator[Checked]:
-    """Whether the digests in a record follow from each other."""
-    stage = record["stage"]
-    facts = [record[name] for name in ("params", "inputs", "code", "environment")]
-    yield compared(f"record {stage}, fingerprint", record["fingerprint"], fingerprint(stage, *facts), "the record")
-    for output, digest in record["outputs"].items():
-        files = _inside(record["files"], output)
-        found = digest_of_listing({name.removeprefix(f"{output}/"): sha for name, sha in files.items()})
-        yield compared(f"record {stage}, digest of {output}", digest, found, "the record")
+def check_itself(record: Record) -> Iterator[Check]:
+    """Checks that the digests in a record follow from each other."""
+    what = f"record {record.stage}"
+    yield compare(f"{what}, fingerprint", record.fingerprint, record.expected_fingerprint(), "the record")
+    if "files" not in record.content:
+        yield Check(MISSING, f"{what}, files", "it lists none, as records of the first release did not")
+        return
+    for output, digest in record.outputs.items():
+        found = digest_of_listing(record.names_in(output))
+        yield compare(f"{what}, digest of {output}", digest, found, "the record")
 
 
-def _check_workspace(
-    stage: str, record: Mapping[str, Any], path: Path, here: bool, kept: Kept, md5: str
-) -> Iterator[Checked]:
-    locked = kept.locked.get(stage, {})
+def _check_workspace(record: Record, path: Path, here: bool, kept: DvcStorage) -> Iterator[Check]:
+    stage, locked = record.stage, kept.locked.get(record.stage, {})
     if here:
-        yield Checked(VERIFIED, str(path), "as recorded")
+        yield Check(VERIFIED, str(path), "as recorded")
     else:
         status = BROKEN if path.is_file() else MISSING
-        yield Checked(status, str(path), "is not the record that dvc.lock and the chain speak of")
-    for output in record["outputs"]:
+        yield Check(status, str(path), "is not the record that dvc.lock and the chain name")
+    for output in record.outputs:
         if Path(output).exists():
-            yield compared_files(output, _inside(record["files"], output), _found(output), "workspace")
+            yield compare_files(output, record.files_in(output), _found(output), "workspace")
             yield _against_lock(stage, output, locked.get(output), md5_in_workspace(Path(output)))
         else:
             yield from _check_kept(record, output, locked, kept)
-    yield _against_lock(stage, path.as_posix(), locked.get(path.as_posix()), md5)
+    yield _against_lock(stage, path.as_posix(), locked.get(path.as_posix()), record.md5)
 
 
-def _against_lock(stage: str, path: str, locked: str | None, found: str | None) -> Checked:
+def _against_lock(stage: str, path: str, locked: str | None, found: str | None) -> Check:
     what = f"{LOCK_FILE}, {stage}, {path}"
     if locked is None:
-        return Checked(MISSING, what, f"{LOCK_FILE} does not name it")
-    return compared(what, found, locked, "its content")
+        return Check(MISSING, what, f"{LOCK_FILE} does not name it")
+    return compare(what, found, locked, "its content")
 
 
-def _check_kept(
-    record: Mapping[str, Any], output: str, outs: Mapping[str, str] | None, kept: Kept
-) -> Iterator[Checked]:
-    """An output that the workspace does not have as recorded, from DVC's cache or its remote."""
+def _check_kept(record: Record, output: str, outs: Mapping[str, str] | None, kept: DvcStorage) -> Iterator[Check]:
+    """Checks an output that the workspace does not have as recorded, in DVC's cache or its remote."""
     try:
         found = None if outs is None else kept.files(outs, output)
     except GraftError as error:
-        yield Checked(BROKEN, output, f"{error.what} (DVC cache)")
+        yield Check(BROKEN, output, f"{error.what} (DVC cache)")
         return
-    expected = _inside(record["files"], output)
+    expected = record.files_in(output)
     lacking = sorted(set(expected) - set(found or {}))
     if found is None or lacking:
         reason = "not in the workspace as recorded, and neither DVC's cache nor its remote has it"
-        yield Checked(MISSING, output, f"{reason} ({', '.join(lacking[:5])})" if found else reason)
+        yield Check(MISSING, output, f"{reason} ({', '.join(lacking[:5])})" if found else reason)
     if found is not None:
         here = {name: sha for name, sha in expected.items() if name in found}
-        yield compared_files(output, here, found, "DVC cache")
+        yield compare_files(output, here, found, "DVC cache")
 
 
-def _check_source(index: Index, chain: Chain, step: Step) -> Checked:
+def _check_source(index: Index, chain: Chain, step: Step) -> Check:
     what = f"weights source {', '.join(step.made)}"
     expected = step.facts.get("sha256")
     if expected is None and step.facts.get("name") == "none":
-        return Checked(VERIFIED, what, "no file: the weights are a function of the seed")
+        return Check(VERIFIED, what, "no file: the weights are a function of the seed")
     if expected is None:
-        return Checked(MISSING, what, "the card of the weights, which names their file, is not here")
+        return Check(MISSING, what, "the card of the weights, which names their file, is not here")
     loads = [load for load in chain.of_stage("pretrain-load") if any(link.to == step.key for link in load.links)]
-    params = [index.record(load.key)["params"] for load in loads]  # type: ignore[index]
-    named = [value for each in params for value in each["pretrain_load"]["source"].values() if isinstance(value, str)]
+    sources = [record.params["pretrain_load"]["source"] for load in loads if (record := index.record(load.key))]
+    named = [value for source in sources for value in source.values() if isinstance(value, str)]
     bundled = CODE / "models/weights"
     for file in (*map(Path, named), *sorted(bundled.rglob("*.safetensors"))):
         if file.is_file() and os.access(file, os.R_OK):
             found = digest_of(file)
             if found == expected:
-                return Checked(VERIFIED, what, f"{file.name} has the sha256 of the card")
+                return Check(VERIFIED, what, f"{file.name} has the sha256 of the card")
             if file in map(Path, named):
-                return Checked(BROKEN, what, f"{file} is not the file of the card ({expected[:12]})")
-    return Checked(MISSING, what, f"the file is not kept here; the card says sha256 {expected[:12]}")
-
-
-def _inside(files: Mapping[str, str], output: str) -> dict[str, str]:
-    return {name: sha for name, sha in files.items() if name.startswith(f"{output}/") or name == output}
+                return Check(BROKEN, what, f"{file} is not the file of the card ({expected[:12]})")
+    return Check(MISSING, what, f"the file is not kept here; the card says sha256 {expected[:12]}")
 
 
 def _found(output: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Which operations of torch do not give the same bits twice: each is done again on the same values and compared."""
+"""Search for operations of torch that do not repeat: each is run several times on the same values and compared."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map_only
 
-# Sums in an order of chance agree now and then; so many trials in a row seldom do.
+# Sums in a random order agree by chance now and then; this many trials in a row seldom do.
 NUM_TRIALS = 3
-# These hand out memory as it happens to be, or lay it out anew; nobody reads it before it is written.
+# These return uninitialised memory or change its layout; nobody reads it before it is written.
 UNWRITTEN = ("aten::empty", "aten::new_empty", "aten::resize", "aten::as_strided_", "aten::set_")
 DECLARED = re.compile(r"(\S+) does not have a deterministic implementation")
 
 
 @dataclass(frozen=True)
 class Repetition:
-    """What was found when every operation of a piece of work was repeated.
+    """The result of repeating every operation of a piece of work.
 
     Attributes:
-        num_calls: Operations that were done, backward and optimizer included.
-        differing: Operation (torch's name, as `aten::index_add_`) to its calls that gave other bits for the same
-            values; empty where all of them repeat.
-        declared: What torch itself says has no deterministic implementation on this device.
+        num_calls: Number of operations, those of backward and optimizer included.
+        differing: Number of calls that gave other bits for the same values, by operation (torch's name, such as
+            `aten::index_add_`).
+        declared: Names of operations that torch says have no deterministic implementation on this device.
     """
 
     num_calls: int
@@ -38,24 +38,24 @@ class Repetition:
     declared: tuple[str, ...]
 
 
-def repeated(work: Callable[[], None]) -> Repetition:
-    """Does a piece of work twice: once repeating each of its operations, once under torch's own watch.
+def repeat(work: Callable[[], None]) -> Repetition:
+    """Runs a piece of work twice: once repeating each of its operations, once with torch's own warnings on.
 
     Args:
-        work: What is to be watched; whatever it changes, it changes twice.
+        work: Function to watch; it is called twice, and so are its side effects.
     """
-    with Repeating() as seen:
+    with OperationRepeater() as seen:
         work()
-    with torch_says() as declared:
+    with collect_warnings() as declared:
         work()
     return Repetition(seen.num_calls, dict(seen.differing), tuple(sorted(declared)))
 
 
-class Repeating(TorchDispatchMode):
-    """While it is entered, every operation is tried `NUM_TRIALS` times on copies before it is done.
+class OperationRepeater(TorchDispatchMode):
+    """A context in which every operation is tried `NUM_TRIALS` times on copies before it is executed.
 
-    Compared are trials with trials, not with the operation itself, which may choose another kernel for values that lie
-    otherwise in memory. Draws of random numbers begin from the same state of the generator.
+    Trials are compared with each other, not with the operation itself, which may choose another kernel for another
+    memory layout. Random numbers are drawn from the same state of the generator each time.
     """
 
     def __init__(self) -> None:
@@ -67,14 +67,14 @@ class Repeating(TorchDispatchMode):
         kwargs = kwargs or {}
         self.num_calls += 1
         if not func.is_view and not func.name().startswith(UNWRITTEN):
-            first = _tried(func, args, kwargs)
-            if not all(_same_bits(first, _tried(func, args, kwargs)) for _ in range(NUM_TRIALS - 1)):
+            first = _try(func, args, kwargs)
+            if not all(_same_bits(first, _try(func, args, kwargs)) for _ in range(NUM_TRIALS - 1)):
                 self.differing[func.name()] += 1
         return func(*args, **kwargs)
 
 
 @contextmanager
-def torch_says() -> Iterator[set[str]]:
+def collect_warnings() -> Iterator[set[str]]:
     """Collects the operations that torch warns about when it is asked for deterministic ones and has none."""
     found: set[str] = set()
     before = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
@@ -88,8 +88,8 @@ def torch_says() -> Iterator[set[str]]:
     found.update(match[1] for warning in said if (match := DECLARED.match(str(warning.message))))
 
 
-def _tried(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
-    """All that the operation gives and all that it took: it may write there (batch normalisation does so unsaid)."""
+def _try(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
+    """The results and arguments of a trial: an operation may write to either (batch normalisation does, undeclared)."""
     devices = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
     args, kwargs = tree_map_only(Tensor, torch.clone, (args, kwargs))
     args, kwargs = tree_map_only(torch.Generator, torch.Generator.clone_state, (args, kwargs))
@@ -98,7 +98,7 @@ def _tried(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
 
 
 def _tensors(tree: Any) -> list[Tensor]:
-    """The tensors of values; bytes are left out, which are pixels or the work space of cuDNN."""
+    """The tensors in a tree; those of bytes are left out, because they are pixels or work space of cuDNN."""
     found = (leaf for leaf in tree_leaves(tree) if isinstance(leaf, Tensor))
     return [leaf for leaf in found if leaf.layout == torch.strided and leaf.dtype != torch.uint8]
 

@@ -1,4 +1,4 @@
-"""What the MLflow store says of a model: tags of its version and runs, the records, reports and model they keep."""
+"""The MLflow store: tags of the model's version and runs, and the records, reports and model they keep."""
 
 from __future__ import annotations
 
@@ -9,35 +9,37 @@ from typing import Any
 
 from graft.foundation.content import listing, sha256_of
 from graft.foundation.errors import GraftError
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked, compared, compared_files
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, compare, compare_files
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import EXPORTED, Chain, Step
+from graft.provenance.lineage.walk import Chain, Step
+from graft.provenance.records import Record
+from graft.provenance.stages import EXPORTED, STAGES
 from graft.provenance.tracking import mlflow_store, model_versions
-from graft.provenance.tracking.publish import ARTIFACTS, params_of, tags_of
+from graft.provenance.tracking.publish import params_of, tags_of
 from graft.provenance.tracking.registry import versions_of
 
 SERVED = Path("artifacts/exported")
 
 
-def check_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[Checked]:
-    """Every registered version of these exported files, and its files in the artifact store.
+def check_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[Check]:
+    """Checks every registered version of these exported files, and its files in the artifact store.
 
     Args:
-        index: What is known.
-        chain: Behind the files.
-        client: The server.
-        names: Of the registered models that may hold them.
+        index: Index of lineage.
+        chain: Chain behind the files.
+        client: Client of the server.
+        names: Names of the registered models that may hold them.
     """
     versions = [*chain.versions, *_renamed(index, chain, client, names)]
     if not versions:
-        yield Checked(MISSING, "registered version", "this model is not registered; graft publish registers it")
+        yield Check(MISSING, "registered version", "this model is not registered; graft publish registers it")
     for version in versions:
         key = _record_of(index, chain, version)
-        yield from _check_version(client, version, key, index.record(key) or {})
+        yield from _check_version(client, version, key, index.record(key) or Record.empty("export"))
 
 
-def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
-    """The run of each record: tags, the copy of the record, the copies of reports."""
+def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
+    """Checks the run of each record: its tags, params and metrics, the copy of the record and of the reports."""
     for step in chain.steps.values():
         record = index.record(step.key)
         if record is not None:
@@ -47,7 +49,7 @@ def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Checked]:
 
 
 def _renamed(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """Versions that were registered from a record of these files, although their tag names another model, or none."""
+    """Versions registered from a record of these files although their tag names another model, or none."""
     makers = {chain.first.key, *(record for record, path in index.producers(chain.model) if path == EXPORTED)}
     known = {(version["name"], int(version["number"])) for version in chain.versions}
     doubles = {f"double of version {number}" for _, number in known}  # put away when several published at once
@@ -61,69 +63,66 @@ def _renamed(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> I
 
 
 def _record_of(index: Index, chain: Chain, version: Mapping[str, Any]) -> str:
-    """The record that a version was registered from, where it made these files too; else that of the chain."""
+    """The record that a version was registered from, if it made these files too; else that of the chain."""
     record = index.record(version["record"] or "")
-    made = record is not None and record["outputs"].get(EXPORTED) == chain.model
+    made = record is not None and record.outputs.get(EXPORTED) == chain.model
     return version["record"] if made else chain.first.key
 
 
-def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Mapping[str, Any]) -> Iterator[Checked]:
+def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Record) -> Iterator[Check]:
     uri = f"models:/{version['name']}/{version['number']}"
     tags = client.get_model_version(version["name"], str(version["number"])).tags
-    model = record.get("outputs", {}).get(EXPORTED)
     expected = {
-        mlflow_store.MODEL_DIGEST: model,
+        mlflow_store.MODEL_DIGEST: record.outputs.get(EXPORTED),
         mlflow_store.RECORD: key,
-        mlflow_store.FINGERPRINT: record.get("fingerprint"),
-        "mlflow.source.git.commit": str(record.get("git", {}).get("commit")),
+        mlflow_store.FINGERPRINT: record.fingerprint or None,
+        "mlflow.source.git.commit": str(record.git.commit),
     }
     for name, value in expected.items():
-        yield compared(f"{uri}, tag {name}", value, tags.get(name, "nothing"), "the record")
+        yield compare(f"{uri}, tag {name}", value, tags.get(name, "nothing"), "the record")
     with tempfile.TemporaryDirectory() as folder:
         try:
             whole = model_versions.download_version(uri, Path(folder))
         except GraftError as error:
-            yield Checked(BROKEN, f"{uri}, files in the artifact store", error.what)
+            yield Check(BROKEN, f"{uri}, files in the artifact store", error.what)
             return
         yield _check_served(uri, record, whole)
-        yield compared(
+        yield compare(
             f"{uri}, served model", tags.get(mlflow_store.SERVED_DIGEST), model_versions.served_digest(whole), "its tag"
         )
 
 
-def _check_served(uri: str, record: Mapping[str, Any], whole: Path) -> Checked:
-    files = record.get("files", {})
-    expected = {name.removeprefix(f"{EXPORTED}/"): sha for name, sha in files.items() if name.startswith(EXPORTED)}
+def _check_served(uri: str, record: Record, whole: Path) -> Check:
     found = listing(whole / SERVED)
-    return compared_files(f"{uri}, files in the artifact store", expected, found, "artifact store")
+    return compare_files(f"{uri}, files in the artifact store", record.names_in(EXPORTED), found, "artifact store")
 
 
-def _check_runs_of(client: Any, step: Step, record: Mapping[str, Any]) -> Iterator[Checked]:
+def _check_runs_of(client: Any, step: Step, record: Record) -> Iterator[Check]:
     runs = list(_runs_of(client, step, record))
     if not runs:
-        yield Checked(MISSING, f"run of {step.stage}", "none has this record; graft publish makes it")
+        yield Check(MISSING, f"run of {step.stage}", "none has this record; graft publish makes it")
     for run in runs:
         what = f"run {run.info.run_id[:8]} of {step.stage}"
         yield _as_recorded(f"{what}, tags", _expected_tags(step, record), run.data.tags)
         yield _as_recorded(f"{what}, params", mlflow_store.loggable(params_of(record)), run.data.params)
-        yield _as_recorded(f"{what}, metrics", record["metrics"], run.data.metrics)
+        yield _as_recorded(f"{what}, metrics", record.metrics, run.data.metrics)
         yield from _check_artifacts(client, run, step, record, what)
 
 
-def _as_recorded(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Checked:
-    """Values by name; those that somebody added are left out."""
+def _as_recorded(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Check:
+    """Compares values by name; values that somebody added are ignored."""
     wrong = [name for name, value in expected.items() if found.get(name) != value]
     reason = f"not what the record says: {', '.join(wrong)}" if wrong else "as the record says"
-    return Checked(BROKEN if wrong else VERIFIED, what, reason)
+    return Check(BROKEN if wrong else VERIFIED, what, reason)
 
 
-def _runs_of(client: Any, step: Step, record: Mapping[str, Any]) -> Iterator[Any]:
+def _runs_of(client: Any, step: Step, record: Record) -> Iterator[Any]:
     """Runs whose tag names the record, and runs of its fingerprint that keep it although their tag names another."""
     named = _search(client, mlflow_store.RECORD, step.key)
     yield from named
     seen = {run.info.run_id for run in named}
     doubles = {f"{mlflow_store.DOUBLE}{run_id}" for run_id in seen}  # put away as publishing does, and not deleted
-    for run in _search(client, mlflow_store.FINGERPRINT, record["fingerprint"]):
+    for run in _search(client, mlflow_store.FINGERPRINT, record.fingerprint):
         if run.data.tags.get(mlflow_store.RECORD) in doubles:
             continue
         if run.info.run_id not in seen and _record_kept(client, run, step.stage) in (None, step.key):
@@ -141,29 +140,29 @@ def _record_kept(client: Any, run: Any, stage: str) -> str | None:
         return None if file is None else sha256_of(file)
 
 
-def _expected_tags(step: Step, record: Mapping[str, Any]) -> dict[str, str]:
-    """All but the description, which people may edit."""
+def _expected_tags(step: Step, record: Record) -> dict[str, str]:
+    """The tags a run must have; the description is left out, because people may edit it."""
     tags = {**tags_of(record), mlflow_store.RECORD: step.key, mlflow_store.COMPLETE: "true"}
     return {mlflow_store.allowed(name): value for name, value in tags.items() if name != mlflow_store.NOTE}
 
 
-def _check_artifacts(client: Any, run: Any, step: Step, record: Mapping[str, Any], what: str) -> Iterator[Checked]:
+def _check_artifacts(client: Any, run: Any, step: Step, record: Record, what: str) -> Iterator[Check]:
     kept = _record_kept(client, run, step.stage)
-    yield compared(f"{what}, record", step.key, kept, "the chain")
-    names = {Path(name).name: record["files"][name] for name in ARTIFACTS[step.stage] if name in record["files"]}
+    yield compare(f"{what}, record", step.key, kept, "the chain")
+    names = {Path(name).name: record.files[name] for name in STAGES[step.stage].artifacts if name in record.files}
     with tempfile.TemporaryDirectory() as folder:
         files = {name: mlflow_store.artifact(client, run, name, Path(folder)) for name in names}
         wrong = [name for name, file in files.items() if file is not None and sha256_of(file) != names[name]]
     if wrong:
-        yield Checked(BROKEN, f"{what}, files", f"{', '.join(wrong)} was changed in the artifact store")
+        yield Check(BROKEN, f"{what}, files", f"{', '.join(wrong)} was changed in the artifact store")
     elif gone := sorted(name for name, file in files.items() if file is None):
-        yield Checked(MISSING, f"{what}, files", f"{', '.join(gone)} is not in the artifact store")
+        yield Check(MISSING, f"{what}, files", f"{', '.join(gone)} is not in the artifact store")
     else:
-        yield Checked(VERIFIED, f"{what}, files", f"{len(names)} files as recorded (artifact store)")
+        yield Check(VERIFIED, f"{what}, files", f"{len(names)} files as recorded (artifact store)")
 
 
-def _check_gap(client: Any, gap: Step) -> Iterator[Checked]:
-    """Where nobody has a record although a run says it made these bytes, the copy it keeps was changed."""
+def _check_gap(client: Any, gap: Step) -> Iterator[Check]:
+    """Checks a gap in the chain: if a run says that it made these bytes, the record it keeps was changed."""
     claims = [
         (mlflow_store.RECORD, gap.key),
         *((f"graft.produced.{path}", digest) for path, digest in gap.made.items()),
@@ -172,4 +171,4 @@ def _check_gap(client: Any, gap: Step) -> Iterator[Checked]:
         for run in _search(client, tag, value):
             what = f"run {run.info.run_id[:8]} of {run.data.tags.get(mlflow_store.STAGE)}, record"
             stage = run.data.tags.get(mlflow_store.STAGE, "")
-            yield compared(what, run.data.tags.get(mlflow_store.RECORD), _record_kept(client, run, stage), "its tag")
+            yield compare(what, run.data.tags.get(mlflow_store.RECORD), _record_kept(client, run, stage), "its tag")

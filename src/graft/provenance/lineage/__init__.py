@@ -1,1 +1,1 @@
-"""Where a model comes from and what became of an image, answered from records by way of a local index."""
+"""Lineage: the origin of a model and the use of an image, answered from records through a local index."""

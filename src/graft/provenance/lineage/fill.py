@@ -1,9 +1,8 @@
-"""Filling the index: from the records of the workspace, and from the runs and versions of the MLflow store."""
+"""Import into the index: records of the workspace, runs and versions of the MLflow store."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -13,19 +12,21 @@ from pathlib import Path
 from typing import Any
 
 from graft.foundation.content import read_json, sha256_of
+from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress, say
 from graft.provenance.lineage.freshness import BESIDE_RECORD, state_of_store, state_of_workspace
 from graft.provenance.lineage.index import INDEX, Index
-from graft.provenance.records import RECORDS
+from graft.provenance.records import Record
+from graft.provenance.stages import RECORDS
 
 READ_AT = "server read at"
 NUM_DOWNLOADS = 8
 
 
-def up_to_date(refresh: bool = False, path: Path = INDEX) -> Index:
-    """The index with all that the workspace holds; the store is read where it changed, or when asked to.
+def open_index(refresh: bool = False, path: Path = INDEX) -> Index:
+    """Opens the index and brings it up to date; the store is read only if it changed, or when asked to.
 
-    A server that does not answer is a warning, for the index may know enough.
+    A server that does not answer is only a warning, because the index may know enough.
 
     Raises:
         tracking.Unreachable: The store refuses, or `refresh` was asked for and the server does not answer.
@@ -48,9 +49,9 @@ def up_to_date(refresh: bool = False, path: Path = INDEX) -> Index:
 
 
 def _read_store(index: Index, uri: str, refresh: bool) -> None:
-    """Reads the store where it changed since it was read, or when asked to.
+    """Reads the store if it changed since the last time, or when asked to.
 
-    Its state is taken first: what changes while it is read is read the next time.
+    Its state is noted before it is read: a change during the reading is picked up the next time.
     """
     state, server = state_of_store(uri), uri.startswith(("http://", "https://"))
     if state is None and server and not refresh:
@@ -63,20 +64,20 @@ def _read_store(index: Index, uri: str, refresh: bool) -> None:
 
 
 def fill_from_workspace(index: Index) -> None:
-    """Takes every record in `reports/records` with the files beside the stages that say what was seen."""
+    """Takes every record in `reports/records`, with the file beside it that lists what its stage saw."""
     for file in sorted(RECORDS.glob("*.json")):
         try:
             digest = index.add_record(file.read_bytes())
-        except (ValueError, KeyError, TypeError, AttributeError):  # damaged: no record, and graft audit says so
+        except GraftError:  # damaged; graft audit reports it
             continue
-        record = index.record(digest) or {}
-        beside = Path(BESIDE_RECORD.get(record["stage"], ""))
-        if beside.is_file() and record["files"].get(beside.as_posix()) == sha256_of(beside):
-            take_beside(index, digest, record["stage"], beside)
+        record = Record.read(file)
+        beside = Path(BESIDE_RECORD.get(record.stage, ""))
+        if beside.is_file() and record.files.get(beside.as_posix()) == sha256_of(beside):
+            take_beside(index, digest, record.stage, beside)
 
 
 def fill_from_server(index: Index) -> None:
-    """Takes every published record that the index lacks, alone or with the file beside it, and every version.
+    """Takes every published record that the index lacks, with the file beside it if there is one, and every version.
 
     Raises:
         tracking.Unreachable: No server answers, or it refuses.
@@ -88,15 +89,15 @@ def fill_from_server(index: Index) -> None:
         runs = [run for run in _published_runs(client) if _is_new(index, run)]
         if runs:
             _take_runs(index, client, runs)
-        index.replace_versions(list(_registered(client)))
+        index.replace_versions(list(_registered_versions(client)))
 
 
 def _take_runs(index: Index, client: Any, runs: list[Any]) -> None:
-    """Downloads side by side, for a server makes one wait; the index is written by this thread alone."""
+    """Downloads in parallel, because a server answers slowly; only this thread writes the index."""
     pool = ThreadPoolExecutor(NUM_DOWNLOADS)
     with tempfile.TemporaryDirectory() as folder:
         try:
-            fetched = pool.map(partial(_fetched, client=client, folder=Path(folder)), runs)
+            fetched = pool.map(partial(_fetch, client=client, folder=Path(folder)), runs)
             shown = progress(fetched, "Reading records from MLflow", total=len(runs), unit="run")
             for run, found in zip(runs, shown, strict=True):
                 if found is not None:
@@ -146,7 +147,7 @@ def _is_new(index: Index, run: Any) -> bool:
     return index.run_of(digest) is None or not index.has_beside(digest)
 
 
-def _fetched(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] | None:
+def _fetch(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] | None:
     """The record of a run and the file beside it; None where it was published before records were artifacts."""
     from graft.provenance.tracking import mlflow_store
 
@@ -155,7 +156,7 @@ def _fetched(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] |
     record = mlflow_store.artifact(client, run, f"record/{stage}.json", into)
     if record is None:
         return None
-    beside = Path(BESIDE_RECORD.get(stage, "")).name  # not there where the workspace no longer had it
+    beside = Path(BESIDE_RECORD.get(stage, "")).name  # absent if the workspace had lost it
     return record.read_bytes(), mlflow_store.artifact(client, run, beside, into) if beside else None
 
 
@@ -165,23 +166,22 @@ def _take(index: Index, run: Any, data: bytes, beside: Path | None) -> None:
 
     if hashlib.sha256(data).hexdigest() != run.data.tags[mlflow_store.RECORD]:
         return
-    digest, record = index.add_record(data, run.info.run_id), json.loads(data)
-    stage = record["stage"]
-    if beside is not None and sha256_of(beside) == record["files"].get(BESIDE_RECORD.get(stage, "")):
-        take_beside(index, digest, stage, beside)
+    digest, record = index.add_record(data, run.info.run_id), Record.from_bytes(data)
+    if beside is not None and sha256_of(beside) == record.files.get(BESIDE_RECORD.get(record.stage, "")):
+        take_beside(index, digest, record.stage, beside)
 
 
-def _registered(client: Any) -> Iterator[dict[str, Any]]:
+def _registered_versions(client: Any) -> Iterator[dict[str, Any]]:
     from graft.provenance.tracking import mlflow_store
 
     for model in client.search_registered_models(max_results=1000):
         for version in client.search_model_versions(f"name = '{model.name}'"):
-            # One that lost a tag still saw what it saw.
+            # A version that lost a tag still saw its images.
             if {mlflow_store.MODEL_DIGEST, mlflow_store.RECORD} & set(version.tags):
-                yield _described(version, model.aliases)
+                yield _describe(version, model.aliases)
 
 
-def _described(version: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
+def _describe(version: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
     from graft.provenance.tracking import mlflow_store
 
     return {

@@ -1,4 +1,4 @@
-"""Whether the index still says what the workspace and the store hold, asked without importing what reads them."""
+"""The state of workspace and store, to tell cheaply whether the index is still up to date."""
 
 from __future__ import annotations
 
@@ -9,25 +9,24 @@ import os
 import urllib.request
 from pathlib import Path
 
-from graft.provenance.records import RECORDS
+from graft.provenance.stages import MANIFEST, PRETRAINED_CARD, RECORDS, SEEN
 
-CARD, MANIFEST, SEEN = "models/pretrained/card.json", "data/interim/manifest.parquet", "models/fine_tuned/seen.json"
-BESIDE_RECORD = {"pretrain-load": CARD, "ingest": MANIFEST, "fine-tune": SEEN}
+BESIDE_RECORD = {"pretrain-load": PRETRAINED_CARD, "ingest": MANIFEST, "fine-tune": SEEN}
 SECONDS_TO_ANSWER = 1.0
 REGISTERED = "/api/2.0/mlflow/registered-models/search?max_results=1000"
 
 
 def state_of_workspace() -> str:
-    """What changes when a record does, or a file beside one: `dvc pull` may bring either first."""
+    """A text that changes when a record does, or a file beside one: `dvc pull` may bring either first."""
     beside = [file for file in map(Path, BESIDE_RECORD.values()) if file.is_file()]
     files = [*sorted(RECORDS.glob("*.json")), *beside]
     return json.dumps([[file.name, file.stat().st_mtime_ns, file.stat().st_size] for file in files])
 
 
 def state_of_store(uri: str) -> str | None:
-    """What changes when a version or alias does; None where there is no store yet, or it does not answer.
+    """A text that changes when a version or alias does; None if there is no store yet, or it does not answer.
 
-    Of a database beside the project it is its file, of a server the digest of its list of models, in one request.
+    For a local database it is made of its file's size and time, for a server of its list of models, in one request.
     """
     if uri.startswith(("http://", "https://")):
         return _digest_of_registered(uri)
@@ -48,7 +47,7 @@ def _digest_of_registered(uri: str) -> str | None:
 
 
 def authorization() -> dict[str, str]:
-    """The header of MLflow's own client: a user with a password, else a token."""
+    """The header that MLflow's own client sends: a user with a password, else a token."""
     user, password = os.environ.get("MLFLOW_TRACKING_USERNAME"), os.environ.get("MLFLOW_TRACKING_PASSWORD")
     if user and password:
         return {"Authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}

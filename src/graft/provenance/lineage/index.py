@@ -1,7 +1,7 @@
-"""The local index of lineage: what records say, joined by digest, in one SQLite file that is rebuilt at will.
+"""The local index of lineage: the content of records, joined by digest, in one SQLite file that can always be rebuilt.
 
-Nothing here imports more than the standard library, so that a question is answered at once. The images a model saw are
-one bit each: fifty models and a hundred thousand images are less than a megabyte.
+It is read with the standard library alone, so that a question is answered at once. Which images a model saw is one bit
+an image: fifty models and a hundred thousand images take less than a megabyte.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from graft.foundation.content import digest_of_listing
+from graft.provenance.records import Record
 
 INDEX = Path("build/lineage.sqlite")
 SCHEMA_VERSION = 1
@@ -40,44 +40,48 @@ class Index:
     """An open index.
 
     Args:
-        path: The file; made where it is absent, made anew where it is damaged or of another format.
+        path: File of the index; created if absent, created anew if damaged or of another format.
     """
 
     def __init__(self, path: Path = INDEX) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._numbers: dict[str, int] | None = None
         try:
-            self.database = _opened(path)
+            self.database = _open_database(path)
         except sqlite3.DatabaseError:
             path.unlink()
-            self.database = _opened(path)
+            self.database = _open_database(path)
 
     def close(self) -> None:
         self.database.commit()
         self.database.close()
 
     def fact(self, key: str) -> str | None:
-        """What was noted under a key, such as when the server was read."""
+        """The value noted under a key, such as the time the server was read at."""
         return self._one("SELECT value FROM facts WHERE key = ?", key)
 
     def note(self, key: str, value: str) -> None:
         self.database.execute("INSERT OR REPLACE INTO facts VALUES (?, ?)", (key, value))
 
     def add_record(self, data: bytes, run: str | None = None) -> str:
-        """Takes a record as it stands in its file; returns the digest of the file."""
+        """Takes a record as it stands in its file; returns the digest of the file.
+
+        Raises:
+            GraftError: It is not a record.
+        """
         digest = hashlib.sha256(data).hexdigest()
-        record = json.loads(data)
+        record = Record.from_bytes(data)
         self.database.execute(
-            "INSERT OR IGNORE INTO records VALUES (?, ?, ?)", (digest, record["stage"], json.dumps(record))
+            "INSERT OR IGNORE INTO records VALUES (?, ?, ?)", (digest, record.stage, json.dumps(record.content))
         )
-        self._add_paths("produced", digest, produced(record).items())
-        self._add_paths("consumed", digest, record["inputs"].items())
+        self._add_paths("produced", digest, record.produced().items())
+        self._add_paths("consumed", digest, record.inputs.items())
         if run:
             self.database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (digest, run))
         return digest
 
     def add_card(self, record: str, card: Mapping[str, Any]) -> None:
-        """Takes where the pretrained weights of a record are from."""
+        """Takes the card that says where the pretrained weights of a record are from."""
         row = (record, json.dumps(card), card.get("sha256"))
         self.database.execute("INSERT OR REPLACE INTO cards VALUES (?, ?, ?)", row)
 
@@ -90,7 +94,7 @@ class Index:
         self.database.execute("INSERT OR IGNORE INTO listed VALUES (?)", (record,))
 
     def add_seen(self, record: str, seen: Mapping[str, Sequence[str]]) -> None:
-        """Takes which images a training saw: sha256 of images, by role (train, val)."""
+        """Takes the sha256 of the images that a training saw, by role (train, val)."""
         for role, digests in seen.items():
             numbers = self._numbered(digests)
             bits = _bits(numbers[digest] for digest in digests)
@@ -110,10 +114,10 @@ class Index:
     def has_record(self, digest: str) -> bool:
         return self.record(digest) is not None
 
-    def record(self, digest: str) -> dict[str, Any] | None:
-        """The content of a record."""
+    def record(self, digest: str) -> Record | None:
+        """The record of a digest; None where it is not known."""
         content = self._one("SELECT content FROM records WHERE digest = ?", digest)
-        return None if content is None else json.loads(content)
+        return None if content is None else Record.from_content(json.loads(content))
 
     def records(self, stage: str) -> list[str]:
         """The digests of all records of a stage."""
@@ -127,12 +131,13 @@ class Index:
         return None if content is None else json.loads(content)
 
     def is_listed(self, record: str) -> bool:
-        """Whether the manifest of a record was taken."""
+        """Tell whether the index has the manifest of a record."""
         return self._one("SELECT record FROM listed WHERE record = ?", record) is not None
 
     def has_beside(self, record: str) -> bool:
-        """Whether the file that says more than a record was taken; True where the stage writes none."""
-        stage = (self.record(record) or {}).get("stage")
+        """Tell whether the index has the file beside a record that says more than it; True if the stage writes none."""
+        known = self.record(record)
+        stage = known.stage if known else None
         if stage == "pretrain-load":
             return self.card_of(record) is not None
         if stage == "fine-tune":
@@ -140,12 +145,12 @@ class Index:
         return stage != "ingest" or self.is_listed(record)
 
     def num_seen(self, record: str) -> dict[str, int]:
-        """How many images a training saw, by role."""
+        """Counts the images that a training saw, by role."""
         rows = self.database.execute("SELECT role, bits FROM seen WHERE record = ?", (record,))
         return {role: int.from_bytes(bits, "little").bit_count() for role, bits in rows}
 
     def producers(self, digest: str) -> list[tuple[str, str]]:
-        """(record, path) of everything that made these bytes."""
+        """The (record, path) pairs of every output with these bytes."""
         statement = "SELECT record, path FROM produced WHERE digest = ? ORDER BY record, path"
         return list(self.database.execute(statement, (digest,)))
 
@@ -158,7 +163,7 @@ class Index:
         return [row[0] for row in self.database.execute("SELECT record FROM cards WHERE sha256 = ?", (sha256,))]
 
     def versions(self) -> list[dict[str, Any]]:
-        """Everything registered, in order."""
+        """All registered versions, ordered by name and number."""
         rows = self.database.execute("SELECT content FROM versions ORDER BY name, number")
         return [json.loads(row[0]) for row in rows]
 
@@ -176,11 +181,11 @@ class Index:
         return [row[0] for row in self.database.execute(statement, (value,))]
 
     def names(self, image: int) -> list[tuple[str, str]]:
-        """(id, delivery) under which an image came."""
+        """The (id, delivery) pairs under which an image was ingested."""
         return list(self.database.execute("SELECT id, delivery FROM samples WHERE number = ?", (image,)))
 
     def seen_by(self, images: Sequence[int]) -> dict[str, dict[str, int]]:
-        """How many of these images each training saw: record to role to count; only those that saw some."""
+        """Counts the images among these that each training saw, by record and role; one that saw none is absent."""
         wanted = int.from_bytes(_bits(images), "little")
         found: dict[str, dict[str, int]] = {}
         for record, role, bits in self.database.execute("SELECT record, role, bits FROM seen ORDER BY record, role"):
@@ -197,7 +202,7 @@ class Index:
         self.database.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)
 
     def _numbered(self, digests: Iterable[str]) -> dict[str, int]:
-        """The number of every image, after those that have none have got one; kept while the index is filled."""
+        """Numbers images that have no number yet; returns the number of every image."""
         if self._numbers is None:
             self._numbers = dict(self.database.execute("SELECT digest, number FROM images"))
         new = {digest: None for digest in digests if digest not in self._numbers}
@@ -208,23 +213,6 @@ class Index:
         return self._numbers
 
 
-def produced(record: Mapping[str, Any]) -> dict[str, str]:
-    """The digest of every output, every file and every folder in an output, by path: a stage may read a part of one."""
-    made = dict(record["outputs"]) | dict(record["files"])
-    inside: dict[str, dict[str, str]] = {}
-    for file, digest in record["files"].items():
-        for folder in _folders_between(file, record["outputs"]):
-            inside.setdefault(folder, {})[PurePosixPath(file).relative_to(folder).as_posix()] = digest
-    return made | {folder: digest_of_listing(files) for folder, files in inside.items()}
-
-
-def _folders_between(file: str, outputs: Mapping[str, str]) -> Iterator[str]:
-    for folder in PurePosixPath(file).parents:
-        if folder.as_posix() in outputs:
-            return
-        yield folder.as_posix()
-
-
 def _bits(numbers: Iterable[int]) -> bytes:
     numbers = list(numbers)
     bits = bytearray(max(numbers, default=0) // 8 + 1)
@@ -233,7 +221,7 @@ def _bits(numbers: Iterable[int]) -> bytes:
     return bytes(bits)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _open_database(path: Path) -> sqlite3.Connection:
     database = sqlite3.connect(path, timeout=60)
     found = database.execute("PRAGMA user_version").fetchone()[0]
     if found != SCHEMA_VERSION:

@@ -1,4 +1,4 @@
-"""The reverse of lineage: which models saw an image, a delivery, or were made with any other bytes."""
+"""The reverse of lineage: the models that saw an image or a delivery, or were made with any other bytes."""
 
 from __future__ import annotations
 
@@ -14,41 +14,43 @@ from graft.foundation.errors import GraftError
 from graft.provenance.lineage.freshness import BESIDE_RECORD
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, chain_of
+from graft.provenance.stages import AUGMENTED, EXPORTED, FINE_TUNED, INTERIM, PRETRAINED
 
 ROLES = {"train": "trained on", "val": "best epoch chosen on"}
 REMEDY = (
-    "in a checkout of the commit of each: dvc pull, then graft publish, which completes its run; "
-    "then here: graft lineage --refresh"
+    "check out the commit of each version, run dvc pull and graft publish there (which completes its run), "
+    "then run graft lineage --refresh here"
 )
 
 
 @dataclass(frozen=True)
-class Needed:
-    """What must be known of a version before it can be said that it did not see what was asked for.
+class NeededFacts:
+    """The facts without which nobody can say that a version did not see an image.
 
     Attributes:
-        stages: Whose file beside the record must have been taken.
-        gaps: What the paths begin with whose maker must be known.
+        stages: Names of the stages whose file beside the record must be in the index.
+        gaps: Prefixes of the paths whose maker must be known.
     """
 
     stages: tuple[str, ...]
     gaps: tuple[str, ...]
 
 
-OF_IMAGE = Needed(("fine-tune", "pretrain-load"), ("models/",))
-OF_NAME = Needed(("fine-tune", "pretrain-load", "ingest"), ("models/", "data/"))
-OF_BYTES = Needed(("pretrain-load",), ("",))
-OF_ANYTHING = Needed(OF_NAME.stages, OF_BYTES.gaps)
+MODELS, DATA = (PRETRAINED, FINE_TUNED, EXPORTED), (INTERIM, AUGMENTED)
+OF_IMAGE = NeededFacts(("fine-tune", "pretrain-load"), MODELS)
+OF_NAME = NeededFacts(("fine-tune", "pretrain-load", "ingest"), MODELS + DATA)
+OF_BYTES = NeededFacts(("pretrain-load",), ("",))
+OF_ANYTHING = NeededFacts(OF_NAME.stages, OF_BYTES.gaps)
 
 
 @dataclass(frozen=True)
-class Saw:
-    """A version and how it is touched.
+class Sighting:
+    """A registered version and how it saw the images.
 
     Attributes:
-        version: As the index has it.
-        how: `trained on`, `best epoch chosen on`, either after `grown from weights: `, or `made with`.
-        num_images: How many of the images asked for; 0 where the question was about other bytes.
+        version: Entry of the index.
+        how: Phrase `trained on` or `best epoch chosen on`, perhaps after `grown from weights: `, or `made with`.
+        num_images: Number of the requested images; 0 if the question was about other bytes.
     """
 
     version: dict[str, Any]
@@ -57,8 +59,8 @@ class Saw:
 
 
 @dataclass(frozen=True)
-class NotKnown:
-    """A version that may have seen it, and what the index lacks to tell."""
+class UnknownVersion:
+    """A registered version that may have seen the images, and the facts the index lacks to tell."""
 
     version: dict[str, Any]
     lacking: tuple[str, ...]
@@ -66,15 +68,22 @@ class NotKnown:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was asked, what it is, every version that saw it, and every version of which that is not known."""
+    """The answer to a recall.
+
+    Attributes:
+        asked: Question as it was put.
+        meant: Kind and number of the things asked for.
+        saw: Versions that saw them.
+        not_known: Versions that may have seen them.
+    """
 
     asked: str
     meant: str
-    saw: tuple[Saw, ...]
-    not_known: tuple[NotKnown, ...] = ()
+    saw: tuple[Sighting, ...]
+    not_known: tuple[UnknownVersion, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON; `remedy` is None where there is nothing to mend."""
+        """Plain data for JSON; `remedy` is None if nothing is missing."""
         found = [{"how": saw.how, "num_images": saw.num_images, "version": saw.version} for saw in self.saw]
         not_known = [{"lacking": list(each.lacking), "version": each.version} for each in self.not_known]
         remedy = REMEDY if not_known else None
@@ -82,7 +91,7 @@ class Answer:
 
 
 def who_saw(index: Index, asked: str) -> Answer:
-    """Every registered version that saw an image (a file, a sample's id, a sha256), a delivery, or was made with bytes.
+    """Finds every version that saw an image (file, sample id or sha256) or a delivery, or was made with some bytes.
 
     Raises:
         GraftError: Nothing of that name or digest is known.
@@ -100,7 +109,7 @@ def who_saw(index: Index, asked: str) -> Answer:
         needed = OF_IMAGE if by_digest else OF_NAME
         return Answer(asked, f"{kind} {asked}: {count}", saw, tuple(_not_known(index, needed, saw)))
     if re.fullmatch("[0-9a-f]{64}", digest) and _is_known(index, digest):
-        made = (Saw(version, "made with", 0) for version in _versions_of(index, records_after(index, digest)))
+        made = (Sighting(version, "made with", 0) for version in _versions_of(index, records_after(index, digest)))
         saw = tuple(_in_order(made))
         return Answer(asked, f"bytes {digest[:12]}…", saw, tuple(_not_known(index, OF_BYTES, saw)))
     raise _nothing_known(asked, list(_not_known(index, OF_ANYTHING, ())))
@@ -112,7 +121,7 @@ def name_of(version: dict[str, Any]) -> str:
 
 
 def records_after(index: Index, digest: str) -> set[str]:
-    """Every record that bytes of this digest went into, by way of as many steps as it takes."""
+    """Finds every record that bytes of this digest went into, through any number of steps."""
     waiting = {record for found in {digest, *_folders_with(index, digest)} for record in index.consumers(found)}
     waiting |= {record for record, _ in index.producers(digest)} if not waiting else set()
     return _after(index, waiting | set(index.grown_from(digest)))
@@ -129,11 +138,11 @@ def _after(index: Index, waiting: set[str]) -> set[str]:
     return reached
 
 
-def _nothing_known(asked: str, not_known: list[NotKnown]) -> GraftError:
+def _nothing_known(asked: str, not_known: list[UnknownVersion]) -> GraftError:
     remedy = "graft lineage --refresh reads the server again; what was never ingested was never seen"
     if not_known:
         names = ", ".join(name_of(each.version) for each in not_known)
-        remedy = f"graft lineage --refresh reads the server again; what {names} saw is not known: {REMEDY}"
+        remedy = f"graft lineage --refresh reads the server again; nobody knows yet what {names} saw: {REMEDY}"
     return GraftError(
         "no image, delivery or digest of this name is known",
         where=asked,
@@ -142,17 +151,17 @@ def _nothing_known(asked: str, not_known: list[NotKnown]) -> GraftError:
     )
 
 
-def _not_known(index: Index, needed: Needed, saw: Iterable[Saw]) -> Iterator[NotKnown]:
-    """The versions that are not among those that saw it, and lack something that is needed to say they did not."""
+def _not_known(index: Index, needed: NeededFacts, saw: Iterable[Sighting]) -> Iterator[UnknownVersion]:
+    """The versions that are not known to have seen it, but lack a fact needed to say that they did not."""
     found = {name_of(each.version) for each in saw}
     for version in index.versions():
         if name_of(version) not in found:
             lacking = tuple(_lacking(index, chain_of(index, name_of(version)), needed))
             if lacking:
-                yield NotKnown(version, lacking)
+                yield UnknownVersion(version, lacking)
 
 
-def _lacking(index: Index, chain: Chain, needed: Needed) -> Iterator[str]:
+def _lacking(index: Index, chain: Chain, needed: NeededFacts) -> Iterator[str]:
     for step in chain.steps.values():
         if step.stage == "missing" and any(path.startswith(needed.gaps) for path in step.made):
             yield f"the record of {', '.join(step.made)} ({step.key[:12]})"
@@ -163,13 +172,13 @@ def _lacking(index: Index, chain: Chain, needed: Needed) -> Iterator[str]:
 
 
 def _is_beside(index: Index, made: Mapping[str, str], file: str) -> bool:
-    """Whether the file was taken from any record that made the same folder: then it is the same file."""
+    """Tell whether the index has the file from any record that made the same folder: then it is the same file."""
     folder = made.get(posixpath.dirname(file), "")
     return any(index.has_beside(record) for record, _ in index.producers(folder))
 
 
 def _folders_with(index: Index, digest: str) -> Iterable[str]:
-    """Folders that hold a file or folder of this digest, by their own digests."""
+    """The digests of the folders that hold a file or folder of this digest."""
     for record, path in index.producers(digest):
         parents = {parent.as_posix() for parent in PurePosixPath(path).parents}
         rows = index.database.execute("SELECT digest, path FROM produced WHERE record = ?", (record,))
@@ -180,27 +189,29 @@ def _is_known(index: Index, digest: str) -> bool:
     return bool(index.producers(digest) or index.consumers(digest) or index.grown_from(digest))
 
 
-def _saw(index: Index, images: list[int]) -> Iterable[Saw]:
+def _saw(index: Index, images: list[int]) -> Iterable[Sighting]:
     for training, roles in index.seen_by(images).items():
-        outputs = (index.record(training) or {"outputs": {}})["outputs"]
-        direct = _exports_of(index, outputs.get("models/fine_tuned", ""))
+        direct = _exports_of(index, training)
         for version in _versions_of(index, direct):
-            yield from (Saw(version, ROLES.get(role, role), count) for role, count in sorted(roles.items()))
+            yield from (Sighting(version, ROLES.get(role, role), count) for role, count in sorted(roles.items()))
         grown = _after(index, {card for digest in _weights(index, training) for card in index.grown_from(digest)})
         for version in _versions_of(index, grown - direct):
-            yield from (Saw(version, f"grown from weights: {ROLES.get(role, role)}", roles[role]) for role in roles)
+            yield from (
+                Sighting(version, f"grown from weights: {ROLES.get(role, role)}", roles[role]) for role in roles
+            )
 
 
-def _exports_of(index: Index, fine_tuned: str) -> set[str]:
-    return {record for record in index.consumers(fine_tuned) if (index.record(record) or {})["stage"] == "export"}
+def _exports_of(index: Index, training: str) -> set[str]:
+    """The records of the exports of a training."""
+    record = index.record(training)
+    readers = index.consumers(record.outputs.get(FINE_TUNED, "")) if record else []
+    return {reader for reader in readers if (found := index.record(reader)) and found.stage == "export"}
 
 
 def _weights(index: Index, training: str) -> set[str]:
     """The digests of the weight files of a training and of its exports: either may be what another model grew from."""
-    record = index.record(training) or {"outputs": {}, "files": {}}
-    exports = _exports_of(index, record["outputs"].get("models/fine_tuned", ""))
-    contents = [record, *(index.record(export) or {"files": {}} for export in exports)]
-    return {digest for content in contents for name, digest in content["files"].items() if _is_weights(name)}
+    records = filter(None, map(index.record, (training, *_exports_of(index, training))))
+    return {digest for record in records for name, digest in record.files.items() if _is_weights(name)}
 
 
 def _is_weights(name: str) -> bool:
@@ -208,10 +219,10 @@ def _is_weights(name: str) -> bool:
 
 
 def _versions_of(index: Index, records: set[str]) -> list[dict[str, Any]]:
-    models = {(index.record(record) or {"outputs": {}})["outputs"].get("models/exported") for record in records}
+    models = {record.outputs.get(EXPORTED) for record in filter(None, map(index.record, records))}
     return [version for version in index.versions() if version["record"] in records or version["model"] in models]
 
 
-def _in_order(saw: Iterable[Saw]) -> list[Saw]:
+def _in_order(saw: Iterable[Sighting]) -> list[Sighting]:
     unique = {(item.version["name"], item.version["number"], item.how): item for item in saw}
     return [unique[key] for key in sorted(unique, key=lambda key: (key[0], key[1], key[2]))]

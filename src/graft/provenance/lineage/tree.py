@@ -14,7 +14,7 @@ MOST_IMAGES_NAMED = 10
 
 
 def tree(chain: Chain) -> str:
-    """The chain from the model to the raw files; a step that several read is described where it is read first."""
+    """Draws the chain from the model to the raw files; a step that several others read is described only once."""
     lines = [title(chain)]
     described: set[str] = set()
     lines += _lines(chain, Link(chain.first.key, chain.first.made), "", True, described)
@@ -23,7 +23,7 @@ def tree(chain: Chain) -> str:
 
 
 def title(chain: Chain) -> str:
-    """What the model is registered as, or that it is not."""
+    """The names under which the model is registered, or a note that it is not."""
     names = [
         f"models:/{version['name']}/{version['number']}"
         + (f" ({', '.join(version['aliases'])})" if version["aliases"] else "")
@@ -33,7 +33,7 @@ def title(chain: Chain) -> str:
 
 
 def facts_of(step: Step) -> Iterator[tuple[str, str]]:
-    """What a person wants to know of a step, as short (name, value) pairs."""
+    """The facts of a step that a person wants to see, as short (name, value) pairs."""
     facts = step.facts
     if "record" in facts:
         held = "" if facts["commit_holds_code_and_params"] else " (plus what was not committed)"
@@ -49,8 +49,8 @@ def facts_of(step: Step) -> Iterator[tuple[str, str]]:
     yield from ((name, str(value)) for name, value in facts.items() if value is not None)
 
 
-def told(answer: Answer) -> str:
-    """Which versions saw what was asked for, and of which that is not known, a line each."""
+def describe_answer(answer: Answer) -> str:
+    """Lists the versions that saw the images and those that may have seen them, a line each."""
     nobody = "no registered version is known to have seen it" if answer.not_known else "no registered version saw it"
     lines = [f"{answer.meant}, in {len({name_of(saw.version) for saw in answer.saw})} versions"]
     lines = lines if answer.saw else [f"{answer.meant}: {nobody}"]
@@ -58,7 +58,7 @@ def told(answer: Answer) -> str:
         count = f" {saw.num_images} of them" if saw.num_images > 1 else ""
         lines.append(f"  {_named(saw.version)}: {saw.how}{count}")
     if answer.not_known:
-        lines.append(f"not known of {len(answer.not_known)} versions, for this is not here:")
+        lines.append(f"not known for {len(answer.not_known)} versions, because these facts are missing:")
         lines += [f"  {_named(each.version)}: {', '.join(each.lacking)}" for each in answer.not_known]
         lines.append(f"Remedy: {REMEDY}")
     return "\n".join(lines)

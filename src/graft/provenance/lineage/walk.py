@@ -1,4 +1,4 @@
-"""From a model back to the raw files, digest by digest; and from an image forward to the models that saw it."""
+"""The chain of a model: from the exported files back to the raw files, digest by digest."""
 
 from __future__ import annotations
 
@@ -11,26 +11,21 @@ from typing import Any
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.provenance.lineage.index import Index
+from graft.provenance.records import Record
+from graft.provenance.stages import EXPORTED, FINE_TUNED, STAGES, is_within
 
-EXPORTED, OURS = "models/exported", ("models/fine_tuned/", "models/exported/")
 ORDER = ("fine-tune", "augment", "pretrain-load", "ingest", "validate", "evaluate", "export")
-WHAT = {
-    "export": "exported file",
-    "fine-tune": "fine-tuned weights",
-    "pretrain-load": "pretrained weights",
-    "augment": "training views",
-    "ingest": "interim shards",
-    "validate": "validation report",
-    "evaluate": "evaluation report",
-    "raw": "raw files",
-    "source": "weights source",
-    "missing": "missing",
-}
+ENDS = {"raw": "raw files", "source": "weights source", "missing": "missing"}
 
 
 @dataclass(frozen=True)
 class Link:
-    """What a step read: digests by path, and the step that made them."""
+    """An input of a step.
+
+    Attributes:
+        to: Key of the step that made it.
+        paths: Digests of the files and folders read, by path.
+    """
 
     to: str
     paths: dict[str, str]
@@ -41,11 +36,11 @@ class Step:
     """One link of the chain: a record and what is known of it, or an end (raw files, a weights source, nothing).
 
     Attributes:
-        key: The digest of the record, or of what stands at the end.
-        stage: A stage of `dvc.yaml`, `raw`, `source` or `missing`.
-        made: Digests of what it wrote, by path.
-        facts: What a person wants to know: run, commit, params, environment, metrics, origin, licence …
-        links: What it read.
+        key: Digest of the record; for an end, the digest of its bytes.
+        stage: Name of a stage of `dvc.yaml`, or `raw`, `source` or `missing`.
+        made: Digests of its outputs, by path.
+        facts: Details for a person: run, commit, params, environment, metrics, origin, licence …
+        links: Inputs.
     """
 
     key: str
@@ -56,7 +51,7 @@ class Step:
 
     @property
     def what(self) -> str:
-        return WHAT.get(self.stage, self.stage)
+        return STAGES[self.stage].product if self.stage in STAGES else ENDS.get(self.stage, self.stage)
 
 
 @dataclass(frozen=True)
@@ -64,9 +59,9 @@ class Chain:
     """A model and every step behind it.
 
     Attributes:
-        model: The digest of the exported files.
-        versions: What they are registered as.
-        steps: By key; the first is the export.
+        model: Digest of the exported files.
+        versions: Registered versions of these files.
+        steps: Steps by key; the first is the export.
     """
 
     model: str
@@ -79,7 +74,7 @@ class Chain:
 
     @property
     def missing(self) -> list[str]:
-        """What the chain should hold and nobody has, a line each."""
+        """The gaps of the chain: outputs without a record, a line each."""
         return [f"{', '.join(step.made)} ({key[:12]}): no record" for key, step in self.steps.items() if _is_gap(step)]
 
     def of_stage(self, stage: str) -> list[Step]:
@@ -92,7 +87,7 @@ class Chain:
 
 
 def chain_of(index: Index, model: str) -> Chain:
-    """The chain behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
+    """Walks the chain behind `models:/NAME@ALIAS`, `models:/NAME/VERSION` or a folder of exported files.
 
     Raises:
         GraftError: There is no such model.
@@ -107,7 +102,7 @@ def chain_of(index: Index, model: str) -> Chain:
 
 
 def chain_to(index: Index, digest: str, record: str | None = None) -> Chain:
-    """The chain behind exported files of a digest, wherever they are: of the record given, or of one that made them."""
+    """Walks the chain behind exported files of a digest, from the record given or else from one that made them."""
     steps: dict[str, Step] = {}
     _walk(index, record or _maker(index, EXPORTED, digest), {EXPORTED: digest}, steps)
     versions = tuple(version for version in index.versions() if version["model"] == digest)
@@ -115,7 +110,7 @@ def chain_to(index: Index, digest: str, record: str | None = None) -> Chain:
 
 
 def address(uri: str) -> tuple[str, str, str | None]:
-    """Name, alias and number of `models:/NAME@ALIAS` or `models:/NAME/VERSION`; one of the last two is not there."""
+    """Splits `models:/NAME@ALIAS` or `models:/NAME/3` into name, alias and number; one of the last two is empty."""
     name, _, alias = uri.removeprefix("models:/").partition("@")
     if alias:
         return name, alias, None
@@ -162,18 +157,18 @@ def _walk(index: Index, key: str, made: Mapping[str, str], steps: dict[str, Step
     if record is None:
         steps[key] = Step(key, "missing", dict(made), {"reason": "no record in the workspace or on the server"})
         return key
-    steps[key] = Step(key, record["stage"], dict(record["outputs"]))  # holds the place, so that parents come first
+    steps[key] = Step(key, record.stage, dict(record.outputs))  # holds the place, so that parents come first
     links = [_link(index, steps, paths, maker) for maker, paths in _grouped(index, record)]
     links += _ends(index, key, record, steps)
-    steps[key] = Step(key, record["stage"], dict(record["outputs"]), _facts(index, key, record), tuple(links))
+    steps[key] = Step(key, record.stage, dict(record.outputs), _facts(index, key, record), tuple(links))
     return key
 
 
-def _grouped(index: Index, record: Mapping[str, Any]) -> list[tuple[str, dict[str, str]]]:
+def _grouped(index: Index, record: Record) -> list[tuple[str, dict[str, str]]]:
     """The inputs of a record by the record that made them, in the order a person reads them."""
     grouped: dict[str, dict[str, str]] = {}
-    for path, digest in sorted(record["inputs"].items()):
-        if record["stage"] != "ingest":
+    for path, digest in sorted(record.inputs.items()):
+        if record.stage != "ingest":
             grouped.setdefault(_maker(index, path, digest), {})[path] = digest
     return sorted(grouped.items(), key=lambda pair: (_rank(index, pair[0]), pair[0]))
 
@@ -185,7 +180,8 @@ def _maker(index: Index, path: str, digest: str) -> str:
 
 
 def _rank(index: Index, record: str) -> int:
-    stage = (index.record(record) or {}).get("stage")
+    known = index.record(record)
+    stage = known.stage if known else None
     return ORDER.index(stage) if stage in ORDER else len(ORDER)
 
 
@@ -193,17 +189,17 @@ def _link(index: Index, steps: dict[str, Step], paths: dict[str, str], maker: st
     return Link(_walk(index, maker, paths, steps), paths)
 
 
-def _ends(index: Index, key: str, record: Mapping[str, Any], steps: dict[str, Step]) -> Iterable[Link]:
-    """Where a chain begins: raw files, and the file of pretrained weights (perhaps of another model of ours)."""
-    if record["stage"] == "ingest":
-        for path, digest in record["inputs"].items():
-            facts = {"images": record["metrics"].get("num_images"), "delivery": record["params"]["ingest"]["batch"]}
+def _ends(index: Index, key: str, record: Record, steps: dict[str, Step]) -> Iterable[Link]:
+    """The ends of a chain: raw files, and the file of pretrained weights (perhaps of another model of ours)."""
+    if record.stage == "ingest":
+        for path, digest in record.inputs.items():
+            facts = {"images": record.metrics.get("num_images"), "delivery": record.params["ingest"]["batch"]}
             steps.setdefault(digest, Step(digest, "raw", {path: digest}, facts))
             yield Link(digest, {path: digest})
-    if record["stage"] == "pretrain-load":
-        card = index.card_of(key) or {"name": record["params"]["pretrain_load"]["source"]["name"]}
+    if record.stage == "pretrain-load":
+        card = index.card_of(key) or {"name": record.params["pretrain_load"]["source"]["name"]}
         source = card.get("sha256") or f"no file: {card['name']}"
-        ours = [maker for maker, path in index.producers(source) if path.startswith(OURS)]
+        ours = [maker for maker, path in index.producers(source) if is_within(path, FINE_TUNED, EXPORTED)]
         if ours:
             yield _link(index, steps, {"weights": source}, min(ours))
             return
@@ -212,19 +208,19 @@ def _ends(index: Index, key: str, record: Mapping[str, Any], steps: dict[str, St
         yield Link(source, {card["name"]: source})
 
 
-def _facts(index: Index, key: str, record: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(index: Index, key: str, record: Record) -> dict[str, Any]:
     facts = {
         "record": key,
         "run": index.run_of(key),
-        "commit": record["git"]["commit"],
-        "commit_holds_code_and_params": record["git"]["holds_code_and_params"],
-        "fingerprint": record["fingerprint"],
-        "params": record["params"],
-        "environment": record["environment"],
-        "metrics": record["metrics"],
-        "files": record["files"],
+        "commit": record.git.commit,
+        "commit_holds_code_and_params": record.git.holds_code_and_params,
+        "fingerprint": record.fingerprint,
+        "params": record.params,
+        "environment": record.environment,
+        "metrics": record.metrics,
+        "files": record.files,
     }
-    return facts | ({"seen": index.num_seen(key)} if record["stage"] == "fine-tune" else {})
+    return facts | ({"seen": index.num_seen(key)} if record.stage == "fine-tune" else {})
 
 
 def _is_gap(step: Step) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -11,14 +10,16 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from graft.foundation.content import digest_of_listing
+from graft.foundation.git import git_output, git_text
 from graft.foundation.progress import progress
+from graft.provenance.records import Record
 
 PARAMS, LOCK = "params.yaml", "requirements.lock"
 _ABSENT = object()
 WATCHED = ("pipeline", "src", PARAMS, LOCK)
 
 
-def commits_of(records: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str | None, list[str]]]:
+def commits_of(records: Mapping[str, Record]) -> dict[str, tuple[str | None, list[str]]]:
     """For each stage a commit reachable from the current branch that holds all of what it ran with.
 
     Committing after training is fine: contents are compared, not times.
@@ -31,7 +32,7 @@ def commits_of(records: Mapping[str, Mapping[str, Any]]) -> dict[str, tuple[str 
     """
     history = History()
     found: dict[str, tuple[str | None, list[str]]] = {stage: (None, ["there is none"]) for stage in records}
-    hints = [str(record["git"]["commit"]) for record in records.values()]
+    hints = [str(record.git.commit) for record in records.values()]
     for number, commit in enumerate(progress(list(history.commits(hints)), "Looking through commits", unit="commit")):
         for stage in [stage for stage, (there, _) in found.items() if there is None]:
             lacking = history.lacking(commit, records[stage])
@@ -53,25 +54,25 @@ class History:
 
     def commits(self, hints: Iterable[str]) -> Iterator[str]:
         """Every commit that may differ in what is watched, the hinted ones first, then newest first."""
-        known = _git("rev-list", "--full-history", "HEAD", "--", *WATCHED).decode().split()
-        everything = dict.fromkeys(_git("rev-list", "HEAD").decode().split())
+        known = (git_text("rev-list", "--full-history", "HEAD", "--", *WATCHED) or "").split()
+        everything = dict.fromkeys((git_text("rev-list", "HEAD") or "").split())
         head = list(everything)[:1]
         yield from dict.fromkeys([*(hint for hint in hints if hint in everything), *head, *known])
 
-    def lacking(self, commit: str, record: Mapping[str, Any]) -> list[str]:
+    def lacking(self, commit: str, record: Record) -> list[str]:
         """What of a record this commit does not hold with the same content."""
         tree = self._tree(commit)
-        lacking = [path for path, digest in record["code"].items() if self._digest(tree, path) != digest]
-        lock = record["environment"].get("lock")
+        lacking = [path for path, digest in record.code.items() if self._digest(tree, path) != digest]
+        lock = record.lock
         if lock is not None and self._digest(tree, LOCK) != lock:
             lacking.append(LOCK)
-        text = _git("cat-file", "blob", tree[PARAMS]) if PARAMS in tree else b""
-        return lacking + [f"{PARAMS}: {key}" for key in differing_params(text, record["params"])]
+        text = git_output("cat-file", "blob", tree[PARAMS]) if PARAMS in tree else None
+        return lacking + [f"{PARAMS}: {key}" for key in differing_params(text or b"", record.params)]
 
     def _tree(self, commit: str) -> dict[str, str]:
         """Blob ids by path."""
         if commit not in self._trees:
-            lines = _git("ls-tree", "-r", "-z", commit, "--", *WATCHED).decode().split("\0")
+            lines = (git_output("ls-tree", "-r", "-z", commit, "--", *WATCHED) or b"").decode().split("\0")
             rows = (line.partition("\t") for line in lines if line)
             self._trees[commit] = {path: facts.split()[2] for facts, _, path in rows if facts.split()[1] == "blob"}
         return self._trees[commit]
@@ -90,7 +91,7 @@ class History:
         unknown = sorted(blobs - self._sha256.keys())
         if not unknown:
             return
-        answer = _git("cat-file", "--batch", feed="".join(f"{blob}\n" for blob in unknown).encode())
+        answer = git_output("cat-file", "--batch", feed="".join(f"{blob}\n" for blob in unknown).encode()) or b""
         start = 0
         for blob in unknown:
             header_end = answer.index(b"\n", start)
@@ -142,11 +143,3 @@ def _agrees(written: Any, recorded: Any) -> bool:
             and all(_agrees(one, other) for one, other in zip(written, recorded, strict=True))
         )
     return type(written) in (type(recorded), int) and written == recorded
-
-
-def _git(*arguments: str, feed: bytes | None = None) -> bytes:
-    """What git prints; nothing where it fails: outside a repository there are no commits."""
-    try:
-        return subprocess.run(["git", *arguments], input=feed, capture_output=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return b""

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
-import subprocess
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.foundation.errors import GraftError
+from graft.foundation.git import git_text
 from graft.provenance.promotion import history, ledger, verdict
 from graft.provenance.promotion.ledger import Entry
 from graft.provenance.tracking import mlflow_store, model_versions, registry
@@ -183,7 +183,7 @@ def write_copy(entries: Sequence[Entry]) -> None:
 
 def author() -> str:
     """Who is at work: what git calls them, or the name of the account."""
-    found = [_git("config", key) for key in ("user.name", "user.email")]
+    found = [git_text("config", key) or "" for key in ("user.name", "user.email")]
     if found[0] and found[1]:
         return f"{found[0]} <{found[1]}>"
     if said := found[0] or found[1]:
@@ -208,10 +208,3 @@ def _follow_the_ledger(store: MlflowClient, name: str) -> None:
     there = registry.version_at(store, name, registry.CHAMPION)
     if there is None or int(there.version) != standing.version:
         registry.point(store, name, registry.CHAMPION, standing.version)
-
-
-def _git(*arguments: str) -> str:
-    try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return ""

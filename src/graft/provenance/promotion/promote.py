@@ -14,14 +14,13 @@ from graft.provenance.promotion.commit_check import commits_of
 from graft.provenance.promotion.gate import Evidence, Rule, holds, rules_of
 from graft.provenance.promotion.ledger import Entry
 from graft.provenance.promotion.record_chain import Chain, chain_of
+from graft.provenance.stages import CLASS_MAP, INTERIM
 from graft.provenance.tracking import mlflow_store, registry
 
 if TYPE_CHECKING:
     from graft.params.sections import Params
     from graft.provenance.tracking.mlflow_store import MlflowClient
     from graft.provenance.tracking.registry import ModelVersion
-
-CLASS_MAP = "data/interim/class_map.json"
 
 
 @dataclass(frozen=True)
@@ -120,10 +119,10 @@ def _frozen_split(chain: Chain) -> tuple[Path, str]:
     record = chain.records.get("export")
     if record is None:
         return Path(), "not known: there is no record of export"
-    split = f"data/interim/{record['params']['evaluate']['split']}"
+    split = f"{INTERIM}/{record.params['evaluate']['split']}"
     for path in (split, CLASS_MAP):
         if not Path(path).exists():
             return Path(split), f"{path} is not here: git checkout the commit, then dvc pull or dvc checkout"
-        if digest_of(Path(path)) != record["inputs"].get(path):
+        if digest_of(Path(path)) != record.inputs.get(path):
             return Path(split), f"{path} is another than the candidate's: dvc checkout"
     return Path(split), ""

@@ -3,38 +3,26 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.foundation.content import digest_of_listing, read_json, sha256_of
+from graft.foundation.content import read_json, sha256_of
+from graft.provenance.records import Record
+from graft.provenance.stages import EXPORTED, FINDINGS, STAGES, maker_of
 from graft.provenance.tracking import mlflow_store, registry
 
 if TYPE_CHECKING:
     from graft.provenance.tracking.mlflow_store import MlflowClient
     from graft.provenance.tracking.registry import ModelVersion
 
-STAGES = ("ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export")
-MADE_BY = {
-    "data/interim": "ingest",
-    "reports/validation": "validate",
-    "data/augmented": "augment",
-    "models/pretrained": "pretrain-load",
-    "models/fine_tuned": "fine-tune",
-    "reports/fine_tuning": "fine-tune",
-    "reports/evaluation": "evaluate",
-    "models/exported": "export",
-}
-VALIDATION = "reports/validation/validation.json"
-
 
 @dataclass
 class Chain:
     """Records by stage, what is missing in a sentence each, and whether the validation they name passed."""
 
-    records: dict[str, dict[str, Any]] = field(default_factory=dict)
+    records: dict[str, Record] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     validation: str = "not found"
 
@@ -52,14 +40,14 @@ def chain_of(store: MlflowClient, version: ModelVersion, folder: Path) -> Chain:
         folder: An empty folder for downloads.
     """
     chain, runs = Chain(), {}
-    wanted = {("models/exported", version.tags.get(mlflow_store.MODEL_DIGEST, ""))}
+    wanted = {(EXPORTED, version.tags.get(mlflow_store.MODEL_DIGEST, ""))}
     for stage in reversed(STAGES):
-        needed = {(path, digest) for path, digest in wanted if _maker(path) == stage}
+        needed = {(path, digest) for path, digest in wanted if maker_of(path) == stage}
         digest = version.tags.get(mlflow_store.RECORD, "") if stage == "export" else None
         for run, record in _records(store, stage, needed, digest, folder):
-            if all(digest_in(record, path) == sought for path, sought in needed):
+            if all(record.digest_of(path) == sought for path, sought in needed):
                 chain.records[stage], runs[stage] = record, run
-                wanted |= {(path, sought) for path, sought in record["inputs"].items() if _maker(path)}
+                wanted |= {(path, sought) for path, sought in record.inputs.items() if maker_of(path)}
                 break
         else:
             names = ", ".join(sorted(path for path, _ in needed)) or "anything that a later stage read"
@@ -69,23 +57,12 @@ def chain_of(store: MlflowClient, version: ModelVersion, folder: Path) -> Chain:
     return chain
 
 
-def digest_in(record: Mapping[str, Any], path: str) -> str | None:
-    """The digest of an output of this record, of a file in one, or of a folder in one."""
-    files: Mapping[str, str] = record["files"]
-    inside = {name[len(path) + 1 :]: sha for name, sha in files.items() if name.startswith(f"{path}/")}
-    return record["outputs"].get(path) or files.get(path) or (digest_of_listing(inside) if inside else None)
-
-
-def _maker(path: str) -> str | None:
-    return next((stage for made, stage in MADE_BY.items() if path == made or path.startswith(f"{made}/")), None)
-
-
 def _records(
     store: MlflowClient, stage: str, needed: set[tuple[str, str]], digest: str | None, folder: Path
-) -> Iterator[tuple[Any, dict[str, Any]]]:
+) -> Iterator[tuple[Any, Record]]:
     """Records of a stage on the server, newest first; one whose bytes are not those of its digest is left out."""
     tags = {mlflow_store.STAGE: stage}
-    tags |= {f"graft.produced.{path}": sought for path, sought in needed if path in MADE_BY}
+    tags |= {f"graft.produced.{path}": sought for path, sought in needed if path in STAGES[stage].outputs}
     tags |= {mlflow_store.RECORD: digest} if digest is not None else {}
     condition = " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
     for run in registry.runs_of_stage(store, mlflow_store.experiment_id(store), condition):
@@ -96,13 +73,13 @@ def _records(
             continue
         data = file.read_bytes()
         if hashlib.sha256(data).hexdigest() == run.data.tags.get(mlflow_store.RECORD):
-            yield run, json.loads(data)
+            yield run, Record.from_bytes(data)
 
 
-def _validation(store: MlflowClient, run: Any, record: Mapping[str, Any], folder: Path) -> str:
+def _validation(store: MlflowClient, run: Any, record: Record, folder: Path) -> str:
     file = registry.artifact(store, run.info.run_id, "validation.json", folder / run.info.run_id)
     if file is None:
         return "report not found"
-    if sha256_of(file) != record["files"].get(VALIDATION):
+    if sha256_of(file) != record.files.get(FINDINGS):
         return "report was changed"
     return "passed" if read_json(file)["passed"] else "failed"

@@ -13,46 +13,16 @@ from collections.abc import Callable, Iterator, Mapping, Set
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.foundation.content import digest_of, read_json, sha256_of
+from graft.foundation.content import digest_of, sha256_of
 from graft.foundation.progress import progress, say
-from graft.provenance.records import MEASURED, RECORDS
+from graft.provenance.records import Record
+from graft.provenance.stages import CURVES, EXPORTED, MEASURED, MODEL_CARD, STAGES, record_path
 from graft.provenance.tracking import mlflow_store, model_versions
 
 if TYPE_CHECKING:
     from graft.provenance.tracking.mlflow_store import MlflowClient
 
-STAGES = ("ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export")
-EXPORTED = Path("models/exported")
-MODEL_CARD = EXPORTED / "model_card.md"
-CURVES = Path("reports/fine_tuning/curves.csv")
 NUM_ATTEMPTS = 8
-
-# What a person wants to see beside the record in the MLflow UI.
-ARTIFACTS = {
-    "ingest": ("data/interim/class_map.json", "data/interim/manifest.parquet"),
-    "validate": ("reports/validation/validation.md", "reports/validation/validation.json"),
-    "augment": ("data/augmented/preview.png", "data/augmented/statistics.json", "data/augmented/policy.json"),
-    "pretrain-load": ("models/pretrained/card.json",),
-    "fine-tune": (
-        "reports/fine_tuning/curves.png",
-        "reports/fine_tuning/curves.csv",
-        "reports/fine_tuning/parameter_groups.csv",
-        "reports/fine_tuning/summary.json",
-        "models/fine_tuned/seen.json",
-    ),
-    "evaluate": ("reports/evaluation/report.html", "reports/evaluation/metrics.json"),
-    "export": ("models/exported/model_card.md", "models/exported/parity.json", "models/exported/metrics.json"),
-}
-
-WHAT_STAGES_DO = {
-    "ingest": "Read every image and its truth into shards, and split them.",
-    "validate": "Judged the data before anything learns from it.",
-    "augment": "Made the training views.",
-    "pretrain-load": "Fitted pretrained weights to the model.",
-    "fine-tune": "Adapted the pretrained model to the images.",
-    "evaluate": "Scored the model on images it was not trained on.",
-    "export": "Exported the model and compared it with the original.",
-}
 
 
 def publish() -> str:
@@ -67,11 +37,11 @@ def publish() -> str:
         client = mlflow_store.client()
     with FileLock(".locks/publish.lock"), mlflow_store.answers_explained():
         mlflow_store.describe_experiment(client)
-        stages = [stage for stage in STAGES if (RECORDS / f"{stage}.json").is_file()]
+        stages = [stage for stage in STAGES if record_path(stage).is_file()]
         runs = {stage: _publish_record(client, stage) for stage in progress(stages, "Publishing", unit="stage")}
         version = (
             _publish_model(client, runs["export"])
-            if "export" in runs and EXPORTED.is_dir()
+            if "export" in runs and Path(EXPORTED).is_dir()
             else "no model exported yet"
         )
     return f"{len(runs)} runs in {mlflow_store.store_uri()}; {version}"
@@ -121,15 +91,16 @@ def _publish_record(client: MlflowClient, stage: str) -> str:
     Several people may publish the same record at once: all complete the run that stays, and what is logged twice is
     logged once.
     """
-    path = RECORDS / f"{stage}.json"
-    record, digest = read_json(path), sha256_of(path)
+    path = record_path(stage)
+    record = Record.read(path)
+    digest = sha256_of(path)
     for _ in range(NUM_ATTEMPTS):
         run = mlflow_store.only_run(client, digest)
         if run and run.data.tags.get(mlflow_store.COMPLETE) == "true":
             run_id = str(run.info.run_id)
             _log_files(client, run_id, record, path, {item.path for item in client.list_artifacts(run_id)})
             return run_id
-        run = run or _streamed(client, stage, record["fingerprint"])
+        run = run or _streamed(client, stage, record.fingerprint)
         run = run or mlflow_store.create_run(client, stage, {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest})
         with mlflow_store.raced():
             _complete(client, run, record, {mlflow_store.RECORD: digest, **tags_of(record)}, path)
@@ -138,12 +109,12 @@ def _publish_record(client: MlflowClient, stage: str) -> str:
     )
 
 
-def _complete(client: MlflowClient, run: Any, record: Mapping[str, Any], tags: Mapping[str, str], path: Path) -> None:
+def _complete(client: MlflowClient, run: Any, record: Record, tags: Mapping[str, str], path: Path) -> None:
     """Logs all that a record says, and says so last."""
-    stage, run_id = record["stage"], str(run.info.run_id)
+    stage, run_id = record.stage, str(run.info.run_id)
     mlflow_store.tag(client, run_id, tags)
     mlflow_store.log_params(client, run_id, params_of(record))
-    points = [(name, value, 0) for name, value in record["metrics"].items()]
+    points = [(name, value, 0) for name, value in record.metrics.items()]
     if stage == "fine-tune" and not any("/" in name for name in run.data.metrics):
         points += _recorded_curves()
     mlflow_store.log_curves(client, run_id, points, run.info.start_time)
@@ -154,17 +125,17 @@ def _complete(client: MlflowClient, run: Any, record: Mapping[str, Any], tags: M
     mlflow_store.tag(client, run_id, {mlflow_store.COMPLETE: "true"})
 
 
-def _log_files(client: MlflowClient, run_id: str, record: Mapping[str, Any], path: Path, held: Set[str]) -> None:
+def _log_files(client: MlflowClient, run_id: str, record: Record, path: Path, held: Set[str]) -> None:
     """Logs the record and the files that a person wants to see beside it, but for those that the run holds.
 
     A file that is absent, or not the one of the record, is left to a publish that finds it (after `dvc pull`).
     """
     if "record" not in held:
         client.log_artifact(run_id, str(path), "record")
-    for name in ARTIFACTS[record["stage"]]:
+    for name in STAGES[record.stage].artifacts:
         if posixpath.basename(name) in held or not Path(name).is_file():
             continue
-        if sha256_of(Path(name)) == record["files"].get(name):
+        if sha256_of(Path(name)) == record.files.get(name):
             client.log_artifact(run_id, name)
 
 
@@ -174,53 +145,53 @@ def _streamed(client: MlflowClient, stage: str, fingerprint: str) -> Any | None:
     return None if run is None or mlflow_store.RECORD in run.data.tags else run
 
 
-def tags_of(record: Mapping[str, Any]) -> dict[str, str]:
+def tags_of(record: Record) -> dict[str, str]:
     """Everything a search may start from: stage, fingerprint, commit, what was consumed and produced."""
-    tags = {mlflow_store.STAGE: record["stage"], mlflow_store.FINGERPRINT: record["fingerprint"]}
-    inputs = {posixpath.normpath(path): digest for path, digest in record["inputs"].items()}
+    tags = {mlflow_store.STAGE: record.stage, mlflow_store.FINGERPRINT: record.fingerprint}
+    inputs = {posixpath.normpath(path): digest for path, digest in record.inputs.items()}
     tags |= {f"graft.consumed.{path}": digest for path, digest in inputs.items() if not Path(path).is_absolute()}
-    tags |= {f"graft.produced.{path}": digest for path, digest in record["outputs"].items()}
-    tags |= {mlflow_store.NOTE: _described(record), "mlflow.source.name": f"graft {record['stage']}"}
-    tags |= {"graft.lock": str(record["environment"]["lock"]), "mlflow.source.git.commit": str(record["git"]["commit"])}
-    return tags | {"graft.commit_holds_code_and_params": str(record["git"]["holds_code_and_params"]).lower()}
+    tags |= {f"graft.produced.{path}": digest for path, digest in record.outputs.items()}
+    tags |= {mlflow_store.NOTE: _described(record), "mlflow.source.name": f"graft {record.stage}"}
+    tags |= {"graft.lock": str(record.lock), "mlflow.source.git.commit": str(record.git.commit)}
+    return tags | {"graft.commit_holds_code_and_params": str(record.git.holds_code_and_params).lower()}
 
 
-def params_of(record: Mapping[str, Any]) -> dict[str, str]:
+def params_of(record: Record) -> dict[str, str]:
     """The parameters of a record by dotted key."""
-    return dict(_flat(record["params"]))
+    return dict(_flat(record.params))
 
 
-def _described(record: Mapping[str, Any]) -> str:
+def _described(record: Record) -> str:
     """Markdown that opens the page of a run: what the stage does, its numbers, which artifact to open."""
-    stage, numbers = record["stage"], sorted(record["metrics"].items())
+    stage, numbers = record.stage, sorted(record.metrics.items())
     said = [f"{name.replace('_', ' ').replace('.', ' ')} **{value:.4g}**" for name, value in numbers]
-    look = f"Look at `{posixpath.basename(ARTIFACTS[stage][0])}` under *Artifacts*."
-    return "\n\n".join([WHAT_STAGES_DO[stage], *([" · ".join(said)] if said else []), look])
+    look = f"Look at `{posixpath.basename(STAGES[stage].artifacts[0])}` under *Artifacts*."
+    return "\n\n".join([STAGES[stage].purpose, *([" · ".join(said)] if said else []), look])
 
 
 def _publish_model(client: MlflowClient, run_id: str) -> str:
     """Registers the exported model unless its digest has a version; points `candidate` at it."""
-    record = read_json(RECORDS / "export.json")
-    name = f"graft-{record['params']['task']}"
-    digest = digest_of(EXPORTED)
-    if digest != record["outputs"][EXPORTED.as_posix()]:
+    record = Record.read(record_path("export"))
+    name = f"graft-{record.params['task']}"
+    digest = digest_of(Path(EXPORTED))
+    if digest != record.outputs[EXPORTED]:
         return f"{EXPORTED} is not what its record says: not registered; run dvc repro"
     version = model_versions.find_version(client, name, digest)
     if version is None:
-        tags = {mlflow_store.MODEL_DIGEST: digest, mlflow_store.RECORD: sha256_of(RECORDS / "export.json")}
+        tags = {mlflow_store.MODEL_DIGEST: digest, mlflow_store.RECORD: sha256_of(record_path("export"))}
         tags |= {
-            mlflow_store.FINGERPRINT: record["fingerprint"],
-            "mlflow.source.git.commit": str(record["git"]["commit"]),
+            mlflow_store.FINGERPRINT: record.fingerprint,
+            "mlflow.source.git.commit": str(record.git.commit),
         }
-        version = model_versions.register(client, name, run_id, EXPORTED, tags)
-        opening = MODEL_CARD.read_text("utf-8").split("\n## ", 1)[0]
+        version = model_versions.register(client, name, run_id, Path(EXPORTED), tags)
+        opening = Path(MODEL_CARD).read_text("utf-8").split("\n## ", 1)[0]
         model_versions.describe(client, name, version.version, opening.removeprefix("# ").strip())
     model_versions.point_candidate(client, name, version.version)
     return f"models:/{name}@{mlflow_store.ALIAS} is version {version.version}"
 
 
 def _recorded_curves() -> Iterator[tuple[str, float, int]]:
-    with CURVES.open(encoding="utf-8", newline="") as file:
+    with Path(CURVES).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             values = {key: float(value) for key, value in row.items() if key not in ("run", "epoch") and value}
             yield from _points(row["run"], values, int(row["epoch"]))

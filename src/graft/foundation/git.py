@@ -1,0 +1,41 @@
+"""The one door to git."""
+
+from __future__ import annotations
+
+import subprocess
+
+
+def git_output(*arguments: str, feed: bytes | None = None) -> bytes | None:
+    """The standard output of a git command; None where it fails, or where git is not installed.
+
+    Args:
+        arguments: Subcommand and its arguments, as in `("rev-parse", "HEAD")`.
+        feed: Standard input of the command.
+    """
+    try:
+        return subprocess.run(["git", *arguments], input=feed, capture_output=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def git_text(*arguments: str) -> str | None:
+    """The output of a git command as text without the space around it; None as in `git_output`."""
+    output = git_output(*arguments)
+    return None if output is None else output.decode(errors="replace").strip()
+
+
+def git_failure(*arguments: str) -> str | None:
+    """Runs a git command for its effect; returns its message where it fails, None where it succeeds."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, check=False)
+    except OSError as error:
+        return f"git: {error.strerror}"
+    if done.returncode == 0:
+        return None
+    return done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}"
+
+
+def start_object_reader() -> subprocess.Popen[bytes]:
+    """Starts a git that answers each name of an object on its standard input with a header line and the content."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen(["git", "cat-file", "--batch"], stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
