@@ -25,7 +25,7 @@ from graft.foundation.content import sha256_of, write_json
 from graft.foundation.progress import progress
 from graft.provenance.lineage.fill import BESIDE_RECORD
 from graft.provenance.lineage.index import INDEX, Index
-from graft.provenance.tracking import mlflow_store
+from graft.provenance.tracking import mlflow_store, runs
 from tests.end_to_end.team_server import team_server
 from tests.synthetic_lineage import NAME, add, seen, sha
 
@@ -82,7 +82,7 @@ def publish(client: Any, folder: Path, made: tuple[dict[str, Any], Path | None])
     write_json(file, record)
     digest = sha256_of(file)
     tags = {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest, mlflow_store.COMPLETE: "true"}
-    run = mlflow_store.create_run(client, stage, tags).info
+    run = runs.create_run(client, stage, tags).info
     client.log_artifact(run.run_id, str(file), "record")
     if beside is not None:
         client.log_artifact(run.run_id, str(beside))

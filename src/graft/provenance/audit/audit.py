@@ -7,6 +7,7 @@ from pathlib import Path
 
 from graft.foundation.content import digest_of, sha256_of
 from graft.foundation.errors import GraftError
+from graft.models.address import CHAMPION, ModelAddress, is_address, registered_name
 from graft.provenance.audit.commits import check_commits
 from graft.provenance.audit.exported_folder import record_of
 from graft.provenance.audit.ledger_links import check_ledger, promoted_digest
@@ -17,9 +18,8 @@ from graft.provenance.audit.record_files import check_records, check_sources
 from graft.provenance.audit.server import check_runs, check_versions
 from graft.provenance.lineage.fill import up_to_date
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import EXPORTED, Chain, address, chain_of, chain_to
+from graft.provenance.lineage.walk import EXPORTED, Chain, chain_of, chain_to
 from graft.provenance.tracking import mlflow_store
-from graft.provenance.tracking.registry import CHAMPION
 
 
 def audit(model: str, rebuild: bool = False) -> list[Checked]:
@@ -31,7 +31,7 @@ def audit(model: str, rebuild: bool = False) -> list[Checked]:
 
     Raises:
         GraftError: There is no such model, and neither ledger nor record says that there was.
-        tracking.Unreachable: No server answers, or it refuses.
+        mlflow_store.Unreachable: No server answers, or it refuses.
     """
     index = up_to_date(refresh=not mlflow_store.is_off())
     try:
@@ -48,7 +48,7 @@ def _chain(index: Index, model: str) -> Chain:
     try:
         return chain_of(index, model)
     except GraftError:
-        if not model.startswith("models:/"):
+        if not is_address(model):
             chain = _recorded(index, Path(model))
         else:
             digest = _promoted(model)
@@ -71,11 +71,11 @@ def _recorded(index: Index, folder: Path) -> Chain | None:
 
 def _promoted(model: str) -> str | None:
     """The digest that the ledger has for an address."""
-    name, alias, number = address(model)
-    if mlflow_store.is_off() or not (alias == CHAMPION or str(number).isdecimal()):
+    address = ModelAddress.parse(model)
+    if mlflow_store.is_off() or address.alias not in (CHAMPION, None):
         return None
-    with mlflow_store.answers_explained():
-        return promoted_digest(mlflow_store.client(), name, None if number is None else int(number))
+    with mlflow_store.explain_refusals():
+        return promoted_digest(mlflow_store.client(), address.name, address.number)
 
 
 def _store(index: Index, chain: Chain, model: str) -> Iterator[Checked]:
@@ -83,19 +83,19 @@ def _store(index: Index, chain: Chain, model: str) -> Iterator[Checked]:
         yield Checked(MISSING, "MLflow", "GRAFT_TRACKING=off: runs, versions and ledger were not looked at")
         return
     try:
-        with mlflow_store.answers_explained():
+        with mlflow_store.explain_refusals():
             client, names = mlflow_store.client(), _names(index, chain, model)
             yield from check_versions(index, chain, client, names)
             yield from check_runs(index, chain, client)
             for name in names:
                 yield from check_ledger(client, name, model=chain.model)
     except mlflow_store.Unreachable as error:
-        raise GraftError(error.what, where=error.where, remedy="mend this and audit again") from None
+        raise GraftError(error.what, where=error.where, remedy="fix this and audit again") from None
 
 
 def _names(index: Index, chain: Chain, model: str) -> list[str]:
     """The registered models that hold this one, or should: after its task, as publishing names them."""
     names = {version["name"] for version in chain.versions}
     task = ((index.record(chain.first.key) or {}).get("params") or {}).get("task")
-    names |= {f"graft-{task}"} if task else set()
-    return sorted(names | ({address(model)[0]} if model.startswith("models:/") else set()))
+    names |= {registered_name(task)} if task else set()
+    return sorted(names | ({ModelAddress.parse(model).name} if is_address(model) else set()))

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from graft.foundation.errors import GraftError
+from graft.models.address import CHAMPION, ModelAddress
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked
 from graft.provenance.audit.version_pages import check_pages
 from graft.provenance.promotion import ledger
 from graft.provenance.promotion.history import open_intent
-from graft.provenance.tracking.registry import CHAMPION, version_at, version_numbered
+from graft.provenance.tracking.registry import find_version
 
 
 def check_ledger(client: Any, name: str, copy: Path = ledger.COPY, model: str | None = None) -> Iterator[Checked]:
@@ -68,7 +69,8 @@ def _check_copy(entries: list[ledger.Entry], name: str, copy: Path) -> Iterator[
 
 def _check_champion(client: Any, entries: list[ledger.Entry], name: str) -> Checked:
     confirmed, intent = [entry for entry in entries if entry.phase == "confirmed"], open_intent(entries)
-    live, what = version_at(client, name, CHAMPION), f"models:/{name}@{CHAMPION}"
+    address = ModelAddress(name, alias=CHAMPION)
+    live, what = find_version(client, address), str(address)
     if intent and live and int(live.version) == intent.version:
         return Checked(MISSING, what, f"version {intent.version}, not confirmed yet: graft champion finishes it")
     if not confirmed:
@@ -76,7 +78,7 @@ def _check_champion(client: Any, entries: list[ledger.Entry], name: str) -> Chec
         reason = f"version {live.version}, which nobody promoted" if live else "no champion yet"
         return Checked(status, what, reason)
     number = confirmed[-1].version
-    if version_numbered(client, name, number) is None:
+    if find_version(client, ModelAddress(name, number)) is None:
         return Checked(BROKEN, what, f"version {number} is the champion of the ledger, and was deleted")
     if live is None or int(live.version) != number:
         found = "nowhere" if live is None else f"at version {live.version}"

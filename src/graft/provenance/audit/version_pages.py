@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from graft.models.address import ModelAddress
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Checked
 from graft.provenance.promotion import history
 from graft.provenance.promotion.ledger import Entry
 from graft.provenance.promotion.verdict import OVERRIDE_TAG, TAGS, Verdict, shown_on
 from graft.provenance.tracking.mlflow_store import MODEL_DIGEST
-from graft.provenance.tracking.registry import versions_of
+from graft.provenance.tracking.registry import find_versions
 
 if TYPE_CHECKING:
     from graft.provenance.tracking.registry import ModelVersion
@@ -27,13 +28,13 @@ def check_pages(client: Any, entries: Sequence[Entry], name: str, model: str | N
         name: Of the registered model.
         model: The digest of the model that is audited: a version that held it must not be gone.
     """
-    versions = {int(version.version): version for version in versions_of(client, name)}
+    versions = {int(version.version): version for version in find_versions(client, name)}
     promoted, overridden = history.promotions(entries), history.promotions(entries, ("override",))
     waiting = history.open_intent(entries)
     for number in sorted({*versions, *promoted}):
         if waiting and waiting.version == number:
             continue  # whoever finishes it writes the page
-        uri, version, intent = f"models:/{name}/{number}", versions.get(number), promoted.get(number)
+        uri, version, intent = str(ModelAddress(name, number)), versions.get(number), promoted.get(number)
         if version is None:
             status = BROKEN if promoted[number].model_digest == model else MISSING
             yield Checked(status, uri, "was deleted, though the ledger says that it was promoted")
