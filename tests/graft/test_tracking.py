@@ -94,6 +94,25 @@ def test_a_server_that_refuses_is_not_taken_for_an_absent_version(store, monkeyp
 
 
 @pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (MlflowException("API request failed with error code 403"), mlflow_store.Unreachable),
+        (ConnectionError("reset by peer"), mlflow_store.Unreachable),
+        (MlflowException("Model Version (name=streets, version=3) not found"), GraftError),
+        (FileNotFoundError("MLmodel"), GraftError),
+    ],
+)
+def test_files_that_are_gone_are_not_a_refusal(error, raised, monkeypatch):
+    def fail(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", fail)
+    with pytest.raises(GraftError) as caught:
+        model_versions.download_version(ModelAddress("streets", 3), Path())
+    assert type(caught.value) is raised
+
+
+@pytest.mark.parametrize(
     ("text", "address"),
     [
         ("models:/streets/3", ModelAddress("streets", 3)),

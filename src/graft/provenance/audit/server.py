@@ -83,6 +83,8 @@ def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Ma
     with tempfile.TemporaryDirectory() as folder:
         try:
             whole = model_versions.download_version(address, Path(folder))
+        except mlflow_store.Unreachable:
+            raise
         except GraftError as error:
             yield Checked(BROKEN, f"{address}, files in the artifact store", error.what)
             return

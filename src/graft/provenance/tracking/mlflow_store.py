@@ -129,10 +129,9 @@ def ignore_refusal() -> Iterator[None]:
 
 
 def is_absence(error: Exception) -> bool:
-    """Whether MLflow says that what was asked for does not exist."""
-    return getattr(error, "error_code", None) in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND") or (
-        "not found" in str(error).lower()
-    )
+    """Whether an error says that something does not exist; any other is a refusal."""
+    has_code = getattr(error, "error_code", None) in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND")
+    return has_code or isinstance(error, FileNotFoundError) or "not found" in str(error).lower()
 
 
 def absolute_uri(uri: str) -> str:

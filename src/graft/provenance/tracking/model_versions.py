@@ -138,15 +138,20 @@ def download_version(address: ModelAddress, into: Path) -> Path:
     """Downloads the whole logged model of a version, as the artifact store holds it: nothing is compared.
 
     Raises:
-        GraftError: There is no such version, its files are gone, or the store does not answer.
+        mlflow_store.Unreachable: The store refuses, which is not the same as files that are gone.
+        GraftError: There is no such version, or its files are gone.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=str(address), dst_path=str(into)))
-    except (MlflowException, OSError) as error:
-        raise GraftError(f"no such model: {error}", where=address, remedy=LOOK_UP) from None
+    with mlflow_store.explain_refusals():
+        try:
+            folder = mlflow.artifacts.download_artifacts(artifact_uri=str(address), dst_path=str(into))
+        except (MlflowException, OSError) as error:
+            if not mlflow_store.is_absence(error):
+                raise
+            raise GraftError(f"no such model: {error}", where=address, remedy=LOOK_UP) from None
+    return Path(folder)
 
 
 @contextlib.contextmanager
