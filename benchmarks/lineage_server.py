@@ -27,7 +27,7 @@ from graft.provenance.lineage.fill import BESIDE_RECORD
 from graft.provenance.lineage.index import INDEX, Index
 from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED
-from graft.provenance.tracking import mlflow_store
+from graft.provenance.tracking import mlflow_store, runs
 from tests.end_to_end.team_server import team_server
 from tests.synthetic_lineage import NAME, add, seen, sha
 
@@ -84,7 +84,7 @@ def publish(client: Any, folder: Path, made: tuple[Record, Path | None]) -> None
     file.write_bytes(record.as_bytes())
     digest = sha256_of(file)
     tags = {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest, mlflow_store.COMPLETE: "true"}
-    run = mlflow_store.create_run(client, stage, tags).info
+    run = runs.create_run(client, stage, tags).info
     client.log_artifact(run.run_id, str(file), "record")
     if beside is not None:
         client.log_artifact(run.run_id, str(beside))

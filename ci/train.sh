@@ -2,7 +2,7 @@
 # All stages that are stale, the GPU stages included; MLflow gets the curves while they are drawn.
 . "$(dirname "$0")/environment.sh"
 
-graft mend >&2
+graft fix >&2
 if [ -n "$(ls -A .resume/ 2>/dev/null)" ]; then notice "an interrupted training is here: it goes on where it was"; fi
 pull=()
 if has_remote; then pull=(--pull); fi # of what the run cache knows, bring the files

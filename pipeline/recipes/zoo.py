@@ -140,7 +140,7 @@ def make(name: str, plan: dict[str, Any]) -> None:
         identity = ("-c", "user.name=make zoo", "-c", "user.email=zoo@localhost")
         git(*identity, "commit", "--quiet", "--all", "--message", f"Params of {name}")
     environment = os.environ | {"GRAFT_TRACKING": "off", "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    subprocess.run(["graft", "mend"], cwd=WORK, env=environment, check=True)
+    subprocess.run(["graft", "fix"], cwd=WORK, env=environment, check=True)
     subprocess.run(["dvc", "repro", "evaluate"], cwd=WORK, env=environment, check=True)
     pending, place = ZOO / f".tmp-{name}", ZOO / name
     shutil.rmtree(pending, ignore_errors=True)

@@ -67,7 +67,7 @@ def check_killed(project: Project, stage: str, whom: str, moment: float) -> None
     if whom in ("dvc", "both"):
         kill([psutil.Process(dvc.pid)])
     dvc.wait(timeout=120)
-    project.run("graft", "mend")  # as `make repro` does: dvc writes dvc.lock in place, and a kill can cut it off
+    project.run("graft", "fix")  # as `make repro` does: dvc writes dvc.lock in place, and a kill can cut it off
     project.run(*force(stage))
     assert project.output_digests() == before
     leftovers = [path for place in ("data", "models", "reports") for path in (project.root / place).rglob(".tmp-*")]
@@ -116,9 +116,9 @@ def test_a_lock_file_that_was_cut_off_is_set_aside_and_written_anew(victim):
     text = lock.read_text("utf-8")
     lock.write_text("schema: '2.0'\nstages:\n  ingest:\n", encoding="utf-8")
     assert victim.run("dvc", "repro", check=False).returncode != 0
-    assert "dvc.lock was cut off" in victim.run("graft", "mend").stdout
+    assert "dvc.lock was cut off" in victim.run("graft", "fix").stdout
     done = victim.run("dvc", "repro")
     assert "> graft" not in done.stdout
     assert lock.read_text("utf-8") == text
     assert victim.output_digests() == before
-    assert victim.run("graft", "mend").stdout == "nothing to mend\n"
+    assert victim.run("graft", "fix").stdout == "nothing to fix\n"

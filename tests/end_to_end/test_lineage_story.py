@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import typer
 
-from graft.cli.lineage import verify
+from graft.cli.verify import verify
 from graft.foundation.errors import GraftError
 from graft.provenance.attest.bundle import attest_model, verify_bundle
 from graft.provenance.attest.statements import canonical

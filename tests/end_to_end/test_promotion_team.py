@@ -9,8 +9,9 @@ import pytest
 
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
+from graft.models.address import CHAMPION, ModelAddress
 from graft.provenance.promotion import history, ledger, move
-from graft.provenance.tracking import mlflow_store, registry
+from graft.provenance.tracking import mlflow_store, registry, runs
 from tests.at_once import at_once
 from tests.end_to_end.team_server import team_server
 from tests.graft.small_export import small_export
@@ -35,7 +36,7 @@ def member(team, tmp_path, monkeypatch) -> None:
 def register(store, number: int) -> str:
     """A version whose files the server keeps; returns their digest."""
     exported = small_export(Path(f"exported-{number}"), source_values=(number, 100, 200))
-    run_id = mlflow_store.create_run(store, "export", {}).info.run_id
+    run_id = runs.create_run(store, "export", {}).info.run_id
     store.log_artifacts(run_id, str(exported), "model/artifacts/exported")
     digest = digest_of(exported)
     if number == 1:
@@ -49,7 +50,7 @@ def promote_at_once(folder: Path, variables: dict[str, str], number: int, digest
     os.chdir(folder)
     os.environ.update(variables)
     store = mlflow_store.client()
-    intent = move.intent_to("promote", (number, digest), move.settled(store, NAME), name=NAME, reason=str(number))
+    intent = move.intent_to("promote", (number, digest), move.settle(store, NAME), name=NAME, reason=str(number))
     barrier.wait()
     move.move(store, intent)
     return ""
@@ -67,7 +68,7 @@ def test_four_people_promote_at_once_from_four_clones_and_one_wins(team, tmp_pat
     assert_in_force(store, winner)
 
     other = next(number for number in found if number != winner)
-    entries = move.settled(store, NAME)
+    entries = move.settle(store, NAME)
     rules = [{"rule": f"rule {number}", "value": "ü" * 100, "bound": "", "verdict": "holds"} for number in range(100)]
     intent = move.intent_to("promote", (other, digests[other - 1]), entries, name=NAME, reason="x" * 6000, rules=rules)
     move.move(store, intent)
@@ -77,13 +78,13 @@ def test_four_people_promote_at_once_from_four_clones_and_one_wins(team, tmp_pat
 
 
 def assert_in_force(store, number: int) -> None:
-    entries = move.settled(store, NAME)
+    entries = move.settle(store, NAME)
     assert ledger.verify(entries) == []
     assert history.champion(entries).version == number
-    assert int(registry.version_at(store, NAME, registry.CHAMPION).version) == number
+    assert int(registry.find_version(store, ModelAddress(NAME, alias=CHAMPION)).version) == number
 
 
 def test_without_the_password_nothing_is_promoted_and_the_answer_says_so(monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
-    with pytest.raises(GraftError, match="MLflow refuses"), mlflow_store.answers_explained():
-        move.settled(mlflow_store.client(), NAME)
+    with pytest.raises(GraftError, match="MLflow refuses"), mlflow_store.explain_refusals():
+        move.settle(mlflow_store.client(), NAME)

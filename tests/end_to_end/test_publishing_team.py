@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from graft.foundation.content import digest_of, sha256_of, write_json
+from graft.models.address import CANDIDATE
 from graft.provenance.stages import RECORDS
-from graft.provenance.tracking import mlflow_store, publish
+from graft.provenance.tracking import mlflow_store, publish, runs
 from tests.at_once import at_once
 from tests.end_to_end.team_server import team_server
 from tests.graft.small_export import small_export
@@ -81,16 +82,17 @@ def test_four_clones_publish_at_once_and_nothing_is_lost_or_doubled(team, worksp
     for key, value in team.items():
         monkeypatch.setenv(key, value)
     store = mlflow_store.client()
-    runs = {run.data.tags[mlflow_store.STAGE]: run for run in store.search_runs([mlflow_store.experiment_id(store)])}
-    assert len(store.search_runs([mlflow_store.experiment_id(store)])) == len(runs) == len(STAGES)
-    for stage, run in runs.items():
+    published = list(runs.search_runs(store, {}))
+    by_stage = {run.data.tags[mlflow_store.STAGE]: run for run in published}
+    assert len(published) == len(by_stage) == len(STAGES)
+    for stage, run in by_stage.items():
         assert run.data.tags[mlflow_store.RECORD] == sha256_of(RECORDS / f"{stage}.json")
         assert run.data.tags[mlflow_store.COMPLETE] == "true"
         assert [point.value for point in store.get_metric_history(run.info.run_id, "num_images")] == [3.0]
         assert [item.path for item in store.list_artifacts(run.info.run_id, "record")] == [f"record/{stage}.json"]
-    curve = store.get_metric_history(runs["fine-tune"].info.run_id, "fine_tuned/train_loss")
+    curve = store.get_metric_history(by_stage["fine-tune"].info.run_id, "fine_tuned/train_loss")
     assert sorted((point.step, point.value) for point in curve) == [(step, 1 / step) for step in range(1, 6)]
     (version,) = store.search_model_versions(f"name = '{NAME}'")
-    assert version.run_id == runs["export"].info.run_id
+    assert version.run_id == by_stage["export"].info.run_id
     assert version.tags[mlflow_store.MODEL_DIGEST] == digest_of(publish.EXPORTED)
-    assert store.get_model_version_by_alias(NAME, mlflow_store.ALIAS).version == version.version
+    assert store.get_model_version_by_alias(NAME, CANDIDATE).version == version.version

@@ -38,7 +38,7 @@ from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step, chain_of
 from graft.provenance.records import Record
 from graft.provenance.stages import WEIGHTS
-from graft.provenance.tracking import mlflow_store
+from graft.provenance.tracking import mlflow_store, runs
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
 from tests.synthetic_lineage import NAME, add, fill, sha
 
@@ -458,8 +458,8 @@ def test_the_params_of_a_run_are_compared_with_the_record(tmp_path, monkeypatch)
     client = mlflow_store.client()
 
     def found(params: dict[str, str]) -> Check:
-        run = mlflow_store.create_run(client, "augment", {mlflow_store.RECORD: key})
-        mlflow_store.log_params(client, run.info.run_id, params)
+        run = runs.create_run(client, "augment", {mlflow_store.RECORD: key})
+        runs.log_params(client, run.info.run_id, params)
         (link,) = [link for link in check_runs(index, chain, client) if link.what.endswith("params")]
         client.delete_run(run.info.run_id)
         return link

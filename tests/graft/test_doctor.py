@@ -71,7 +71,7 @@ def refusing() -> Iterator[str]:
     server.server_close()
 
 
-def one(check) -> doctor.Finding:
+def one(check) -> doctor.Diagnosis:
     (finding,) = check()
     return finding
 
@@ -90,7 +90,7 @@ def test_the_command_answers_without_torch_where_no_gpu_is(here):
     if machine.nvidia_driver():
         pytest.skip("there is a GPU here")
     heavy = "{'torch', 'mlflow', 'pandas'} & set(sys.modules)"
-    code = f"import sys\nfrom graft import doctor\ndoctor.examine()\nprint({heavy})"
+    code = f"import sys\nfrom graft.commands import doctor\ndoctor.examine()\nprint({heavy})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
@@ -101,7 +101,7 @@ def test_wrong_ends_with_status_2_and_a_remedy(here):
     done = subprocess.run([graft, "doctor"], capture_output=True, text=True)
     assert done.returncode == 2
     assert "wrong    dvc.lock     is cut off or damaged" in done.stdout
-    assert "remedy: graft mend, then dvc repro" in done.stdout
+    assert "remedy: graft fix, then dvc repro" in done.stdout
     assert "graft: 1 wrong" in done.stderr
 
 
@@ -175,7 +175,7 @@ def test_a_remote_is_looked_for(here):
 def test_a_configuration_of_dvc_that_cannot_be_read_is_said(here):
     Path(".dvc/config").write_text("remote = team\n", encoding="utf-8")
     finding = one(services.dvc)
-    assert (finding.state, finding.remedy) == ("wrong", "mend .dvc/config or config.local")
+    assert (finding.state, finding.remedy) == ("wrong", "correct .dvc/config")
     Path(".dvc/config").write_text("[core]\n    remote = team\n['remote \"team\"']\n    jobs = 2\n", encoding="utf-8")
     assert "has no address" in list(services.dvc())[-1].fact
 
@@ -185,7 +185,7 @@ def test_changed_code_is_a_warning(here):
     Path("pipeline/mine.py").write_text("print()\n", encoding="utf-8")
     finding = one(workspace.git)
     assert finding.state == "warning"
-    assert "no commit holds is not promoted" in finding.remedy
+    assert "whose code no commit holds" in finding.remedy
 
 
 def test_what_runs_left_behind(here):

@@ -67,8 +67,8 @@ def test_of_two_that_follow_the_same_entry_the_lower_number_wins():
     first = entry(1, "intent")
     winner, loser = entry(1, "confirmed", first), entry(1, "void", first)
     after_loser, after_winner = entry(3, "intent", loser), entry(2, "intent", winner)
-    assert ledger.without_losers([first, winner, loser, after_loser, after_winner]) == [first, winner, after_winner]
-    assert ledger.without_losers([first, winner, winner, after_winner]) == [first, winner, after_winner]
+    assert ledger.drop_losers([first, winner, loser, after_loser, after_winner]) == [first, winner, after_winner]
+    assert ledger.drop_losers([first, winner, winner, after_winner]) == [first, winner, after_winner]
 
 
 def test_an_entry_is_read_as_it_was_written_and_an_edited_one_is_refused():
@@ -84,7 +84,7 @@ def test_entries_on_a_server_are_numbered_and_long_ones_are_split(store):
     first = ledger.append(store, "long", entry(1, "intent", name="long", rules=rules))
     second = ledger.append(store, "long", entry(1, "confirmed", first, name="long"))
     assert ledger.read(store, "long") == [first, second]
-    assert [int(one.version) for one in registry.versions_of(store, "graft-ledger-long")] == [1, 2]
+    assert [int(one.version) for one in registry.find_versions(store, "graft-ledger-long")] == [1, 2]
     assert ledger.read(store, "nothing") == []
 
 

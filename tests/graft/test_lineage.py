@@ -21,7 +21,7 @@ from graft.provenance.lineage.tree import describe_answer, tree
 from graft.provenance.lineage.walk import chain_of
 from graft.provenance.records import Record
 from graft.provenance.stages import RECORDS, SEEN
-from graft.provenance.tracking import mlflow_store
+from graft.provenance.tracking import mlflow_store, runs
 from tests.synthetic_lineage import NAME, add, fill, seen, sha
 
 NUM_IMAGES, NUM_VERSIONS = 100_000, 50
@@ -246,11 +246,11 @@ from pathlib import Path
 path = Path({str(large)!r})
 from graft.cli import with_commands
 with_commands()
-from graft.lineage.filling import up_to_date
-index = up_to_date(path=path)
-from graft.lineage.recall import who_saw
-from graft.lineage.walking import chain_of
-from graft.lineage.text import told, tree
+from graft.provenance.lineage.fill import up_to_date
+index = open_index(path=path)
+from graft.provenance.lineage.recall import who_saw
+from graft.provenance.lineage.walk import chain_of
+from graft.provenance.lineage.tree import told, tree
 print(len(told(who_saw(index, "delivery3"))), len(tree(chain_of(index, "models:/{NAME}@champion"))))
 print(sorted({{"mlflow", "pandas", "torch", "pyarrow", "numpy"}} & set(sys.modules)))
 """
@@ -270,7 +270,7 @@ def test_a_run_without_its_manifest_gives_its_record_one_with_a_changed_tag_noth
     source.close()
     (folder / "made/ingest.json").write_bytes(data)
     tags = {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest, mlflow_store.COMPLETE: "true"}
-    run = mlflow_store.create_run(store, "ingest", tags)
+    run = runs.create_run(store, "ingest", tags)
     store.log_artifact(run.info.run_id, str(folder / "made/ingest.json"), "record")
     index = Index(tmp_path / "index.sqlite")
     fill_from_server(index)
@@ -285,11 +285,11 @@ def test_a_double_that_nobody_may_delete_is_not_asked_for_again_and_again(store,
     monkeypatch.setattr(mlflow_store, "artifact", lambda _, run, *__: asked.append(run.info.run_id))
     tags = {
         mlflow_store.STAGE: "ingest",
-        mlflow_store.RECORD: f"{mlflow_store.DOUBLE}other",
+        mlflow_store.RECORD: f"{runs.DOUBLE}other",
         mlflow_store.COMPLETE: "true",
     }
-    double = mlflow_store.create_run(store, "ingest", tags)
-    other = mlflow_store.create_run(store, "ingest", {**tags, mlflow_store.RECORD: "0" * 64})
+    double = runs.create_run(store, "ingest", tags)
+    other = runs.create_run(store, "ingest", {**tags, mlflow_store.RECORD: "0" * 64})
     index = Index(tmp_path / "index.sqlite")
     fill_from_server(index)
     index.close()
@@ -310,7 +310,7 @@ def test_a_user_with_a_password_comes_before_a_token_as_in_mlflow(monkeypatch):
 
 
 def test_a_model_that_is_not_there_is_not_taken_for_verified(tmp_path):
-    from graft.cli.lineage import verify
+    from graft.cli.verify import verify
 
     bundle = tmp_path / "attestation.json"
     with pytest.raises(GraftError, match=r"no such file.*graft attest --out"):

@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from graft.cli import with_commands
-from graft.commands.models import MOST_OUTLINED, listed
+from graft.commands.models import MOST_OUTLINED, list_models
 from graft.foundation.errors import GraftError
 from graft.models.architectures import MODELS
 
@@ -21,7 +21,7 @@ def printed(*arguments: str) -> list[str]:
 
 
 def test_without_a_pattern_every_entry_is_a_line() -> None:
-    rows = listed(None, "classification")
+    rows = list_models(None, "classification")
     assert [row.name for row in rows] == list(MODELS["classification"])
     counts = {row.name: row.num_parameters for row in rows}
     assert all(counts.values())
@@ -32,11 +32,11 @@ def test_without_a_pattern_every_entry_is_a_line() -> None:
 
 
 def test_a_pattern_also_finds_variants_and_encoders() -> None:
-    rows = listed("mit_b0", None)
+    rows = list_models("mit_b0", None)
     assert [(row.name, row.variant) for row in rows] == [("segformer", "mit_b0"), ("encoder", "mit_b0")]
     assert rows[1].num_parameters == 3_319_392  # table 6 of the paper says 3.3 M and more for the decoder
     assert (rows[0].weights, rows[1].weights) == ((), ())
-    assert {row.variant for row in listed("efficientnet_b[01]", "classification")} == {
+    assert {row.variant for row in list_models("efficientnet_b[01]", "classification")} == {
         "efficientnet_b0",
         "efficientnet_b1",
     }
@@ -54,25 +54,25 @@ def test_a_pattern_also_finds_variants_and_encoders() -> None:
     ],
 )
 def test_the_weights_of_an_encoder_are_those_a_source_can_load(encoder: str, weights: tuple[str, ...]) -> None:
-    (row,) = [row for row in listed(encoder, "segmentation") if (row.name, row.variant) == ("encoder", encoder)]
+    (row,) = [row for row in list_models(encoder, "segmentation") if (row.name, row.variant) == ("encoder", encoder)]
     assert (row.weights, row.licence) == (weights, "unknown")
 
 
 def test_licences_are_those_torchvision_states() -> None:
-    (row,) = [row for row in listed("vit_b_16", "classification") if row.name == "vit"]
+    (row,) = [row for row in list_models("vit_b_16", "classification") if row.name == "vit"]
     assert row.licence == "https://github.com/facebookresearch/SWAG/blob/main/LICENSE, unknown"
 
 
 def test_who_needs_batches_of_two_says_so() -> None:
-    (large,) = listed("mobilenetv4_conv_large", "classification")
+    (large,) = list_models("mobilenetv4_conv_large", "classification")
     assert large.input_rule == "from 64 px, batches of 2"
 
 
 def test_licences_and_fixed_sizes_are_those_timm_states() -> None:
-    (row,) = [row for row in listed("mixer_s16_224", "classification") if row.name == "timm"]
+    (row,) = [row for row in list_models("mixer_s16_224", "classification") if row.name == "timm"]
     assert row.input_rule == "exactly 224 px"
     assert row.weights == ()
-    (small,) = listed("hiera_tiny_224", "classification")
+    (small,) = list_models("hiera_tiny_224", "classification")
     assert "cc-by-nc-4.0" in small.licence
 
 
@@ -90,7 +90,7 @@ def test_the_table_has_a_line_for_each_and_says_what_it_left_out() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["nothing_of_this_name"], "no model, variant or encoder is called 'nothing_of_this_name'"),
+        (["nothing_of_this_name"], "no model, variant or encoder matches 'nothing_of_this_name'"),
         (["--task", "detection"], "no task named 'detection'.*the tasks are"),
     ],
 )

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from graft.cli import promote as commands
+from graft.cli.champion import champion
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
+from graft.models.address import CHAMPION, ModelAddress
 from graft.provenance import signatures
 from graft.provenance.audit.ledger_links import check_ledger, check_pages
 from graft.provenance.audit.link import BROKEN, MISSING, Check
@@ -47,19 +48,19 @@ def register(store, name: str, number: int) -> str:
 
 
 def promote(store, name: str, number: int, digest: str, kind: str = "promote") -> None:
-    entries = move.settled(store, name)
+    entries = move.settle(store, name)
     intent = move.intent_to(kind, (number, digest), entries, name=name, reason="better", rules=RULES)
     move.move(store, intent)
 
 
 def alias(store, name: str) -> int | None:
-    version = registry.version_at(store, name, registry.CHAMPION)
+    version = registry.find_version(store, ModelAddress(name, alias=CHAMPION))
     return None if version is None else int(version.version)
 
 
 def assert_in_force(store, name: str, number: int) -> None:
     """Ledger, alias and copy agree, and the ledger is whole."""
-    entries = move.settled(store, name)
+    entries = move.settle(store, name)
     assert ledger.verify(entries) == []
     assert history.open_intent(entries) is None
     assert history.champion(entries).version == number
@@ -118,10 +119,10 @@ def test_killed_at_any_step_the_old_or_the_new_champion_is_fully_in_force(step, 
 KILLED_BY_THE_SYSTEM = """
 import os, signal, sys
 import pytest
-from graft import tracking
+from graft.provenance.tracking import mlflow_store
 from tests.graft.test_promotion import die_at, promote
 with pytest.MonkeyPatch.context() as patched:
-    store = tracking.client()
+    store = mlflow_store.client()
     die_at(sys.argv[1], patched, lambda: os.kill(os.getpid(), signal.SIGKILL))
     promote(store, "kill-9", 2, sys.argv[2])
 """
@@ -144,7 +145,7 @@ def test_kill_9_between_two_steps_is_finished_by_the_next_command(step, store, r
 def move_at_once(folder: Path, number: int, digest: str, barrier) -> str:
     os.chdir(folder)
     store = mlflow_store.client()
-    entries = move.settled(store, "at-once")
+    entries = move.settle(store, "at-once")
     intent = move.intent_to("promote", (number, digest), entries, name="at-once", reason=f"mine is {number}")
     barrier.wait()
     move.move(store, intent)
@@ -167,7 +168,7 @@ def test_rollback_goes_back_step_by_step_and_no_further_than_the_first(store):
         promote(store, "back", number, digest)
     move.rollback(store, "back", "3 is slow")
     assert_in_force(store, "back", 2)
-    standing = history.champion(move.settled(store, "back"))
+    standing = history.champion(move.settle(store, "back"))
     assert (standing.moved.kind, standing.moved.reason, standing.promoted.kind) == ("rollback", "3 is slow", "promote")
     move.rollback(store, "back", "2 as well")
     assert_in_force(store, "back", 1)
@@ -176,7 +177,7 @@ def test_rollback_goes_back_step_by_step_and_no_further_than_the_first(store):
     promote(store, "back", 3, digests[2], kind="override")
     move.rollback(store, "back", "again")
     assert_in_force(store, "back", 1)
-    assert [entry.version for entry in history.overrides(move.settled(store, "back"))] == [3]
+    assert [entry.version for entry in history.overrides(move.settle(store, "back"))] == [3]
 
 
 def test_rollback_refuses_a_model_whose_bytes_were_changed(store, folder):
@@ -198,13 +199,13 @@ def test_rollback_refuses_a_model_whose_bytes_were_changed(store, folder):
 def test_an_intent_whose_version_is_gone_is_voided_and_the_old_champion_stays(store):
     digests = [register(store, "gone", number) for number in (1, 2)]
     promote(store, "gone", 1, digests[0])
-    entries = move.settled(store, "gone")
+    entries = move.settle(store, "gone")
     intent = move.intent_to("promote", (2, digests[1]), entries, name="gone", reason="better")
     ledger.append(store, "gone", intent)
-    registry.point(store, "gone", registry.CHAMPION, 2)
+    registry.point(store, "gone", CHAMPION, 2)
     store.delete_model_version("gone", "2")
     assert_in_force(store, "gone", 1)
-    assert move.settled(store, "gone")[-1].phase == "void"
+    assert move.settle(store, "gone")[-1].phase == "void"
     with pytest.raises(GraftError, match="version 2: the version is gone"):
         promote(store, "gone", 2, digests[1])
 
@@ -233,17 +234,17 @@ def test_a_damaged_ledger_stops_every_command(store):
     promote(store, "damaged", 1, digest)
     store.delete_model_version("graft-ledger-damaged", "2")
     with pytest.raises(GraftError, match=r"the ledger of damaged is damaged \(1\):\n.*entry 2 of the copy"):
-        move.settled(store, "damaged")
+        move.settle(store, "damaged")
     with pytest.raises(GraftError, match=r"graft audit says what is damaged"):
         promote(store, "damaged", 1, digest)
 
 
 def champion_said(store, name: str, monkeypatch, capsys) -> tuple[int, str]:
     """The exit status of `graft champion`, and all that it prints."""
-    monkeypatch.setattr(commands, "_opened", lambda _: (store, name))
+    monkeypatch.setattr("graft.cli.champion.open_registry", lambda _: (store, name))
     status = 0
     try:
-        commands.champion()
+        champion()
     except SystemExit as ended:
         status = ended.code
     printed = capsys.readouterr()
@@ -270,11 +271,11 @@ def test_without_a_key_a_signed_ledger_is_shown_and_left_as_it_is(store, folder,
     assert len(ledger.read(store, name)) == 4
 
     monkeypatch.setenv(signatures.KEY_VARIABLE, str(folder / "ada.pem"))
-    back = move.intent_to("rollback", (1, digests[0]), move.settled(store, name), name=name, reason="killed")
+    back = move.intent_to("rollback", (1, digests[0]), move.settle(store, name), name=name, reason="killed")
     ledger.append(store, name, back)
     monkeypatch.delenv(signatures.KEY_VARIABLE)
     for aliased in (2, 1):  # killed before the alias moved, or after
-        registry.point(store, name, registry.CHAMPION, aliased)
+        registry.point(store, name, CHAMPION, aliased)
         status, said = champion_said(store, name, monkeypatch, capsys)
         assert (status, alias(store, name), len(ledger.read(store, name))) == (0, aliased, 5)
         assert "waiting: the last entry is not confirmed" in said

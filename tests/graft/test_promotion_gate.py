@@ -24,10 +24,10 @@ from graft.params.recipes import ROOT, complete_text, compose, list_recipes
 from graft.params.registries import expand_sections
 from graft.params.sections import Params
 from graft.params.yaml_tree import plain
-from graft.provenance.promotion.commit_check import commits_of, differing_params
-from graft.provenance.promotion.gate import Evidence, Rule, holds, rules_of
+from graft.provenance.promotion.commit_check import differing_params, find_commits
+from graft.provenance.promotion.gate import GateEvidence, GateRule, holds, judge
 from graft.provenance.promotion.measurement import CANDIDATE, CHAMPION, Comparison, Measured, compare, lower_bound
-from graft.provenance.promotion.record_chain import Chain
+from graft.provenance.promotion.record_chain import RecordChain
 from graft.provenance.records import Record
 from graft.provenance.stages import STAGES
 from tests.graft.small_export import bands, flag, small_export
@@ -78,11 +78,11 @@ def measured(score: float = 0.8, **changes) -> Measured:
     return replace(found, **changes)
 
 
-def evidence(folder: Path, comparison: Comparison | None, **changes) -> Evidence:
+def evidence(folder: Path, comparison: Comparison | None, **changes) -> GateEvidence:
     if not (folder / "parity.json").exists():
         write_json(folder / "parity.json", PARITY | {"relative_difference_at_odd_sizes": 0.0})
-    chain = Chain({stage: {} for stage in STAGES}, [], "passed")
-    found = Evidence(chain, {stage: ("c" * 40, []) for stage in STAGES}, "", comparison, folder, False)
+    chain = RecordChain({stage: {} for stage in STAGES}, [], "passed")
+    found = GateEvidence(chain, {stage: ("c" * 40, []) for stage in STAGES}, "", comparison, folder, False)
     return replace(found, **changes)
 
 
@@ -91,7 +91,7 @@ def compared(candidate: Measured, champion: Measured | None = None, lower: float
     return Comparison("mean_iou", "IoU", 6, models, lower, None, "")
 
 
-def failing(rules: list[Rule]) -> list[str]:
+def failing(rules: list[GateRule]) -> list[str]:
     return [rule.rule for rule in rules if rule.verdict == "FAILS"]
 
 
@@ -118,7 +118,7 @@ def test_a_champion_of_other_classes_is_not_compared(tmp_path):
     found = compare(good, other, images, params_with())
     assert found.not_comparable == "the champion has other classes"
     assert set(found.models) == {CANDIDATE}
-    rules = rules_of(evidence(good, found, has_champion=True), params_with())
+    rules = judge(evidence(good, found, has_champion=True), params_with())
     assert failing(rules) == ["mean IoU less the champion's, 95% lower bound over 6 images"]
 
 
@@ -139,12 +139,10 @@ def test_the_lower_bound_is_that_of_paired_draws():
 
 
 def test_what_is_in_order_holds(tmp_path):
-    rules = rules_of(
-        evidence(tmp_path, compared(measured(0.8), measured(0.8), -0.005), has_champion=True), params_with()
-    )
+    rules = judge(evidence(tmp_path, compared(measured(0.8), measured(0.8), -0.005), has_champion=True), params_with())
     assert holds(rules)
     assert {rule.verdict for rule in rules} == {"holds"}
-    first = rules_of(evidence(tmp_path, compared(measured(0.8))), params_with())
+    first = judge(evidence(tmp_path, compared(measured(0.8))), params_with())
     assert holds(first)
     assert [rule.rule.split()[0] for rule in first if rule.verdict == "not asked"] == ["mean", "latency"]
 
@@ -169,25 +167,25 @@ def test_what_is_in_order_holds(tmp_path):
 )
 def test_each_measured_rule_fails_alone(tmp_path, candidate, lower, asked, rule):
     found = compared(candidate, measured(), lower)
-    assert failing(rules_of(evidence(tmp_path, found, has_champion=True), params_with(**asked))) == [rule]
+    assert failing(judge(evidence(tmp_path, found, has_champion=True), params_with(**asked))) == [rule]
 
 
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"chain": Chain({stage: {} for stage in STAGES}, [], "failed")}, "validation"),
-        ({"chain": Chain({}, ["no record of augment"], "passed")}, "lineage"),
+        ({"chain": RecordChain({stage: {} for stage in STAGES}, [], "failed")}, "validation"),
+        ({"chain": RecordChain({}, ["no record of augment"], "passed")}, "lineage"),
         ({"commits": {"ingest": (None, ["pipeline/ingest.py"])}}, "code and params of every stage"),
         ({"commits": {}}, "code and params of every stage"),
     ],
 )
 def test_each_rule_of_evidence_fails_alone(tmp_path, changes, rule):
-    assert failing(rules_of(evidence(tmp_path, compared(measured()), **changes), params_with())) == [rule]
+    assert failing(judge(evidence(tmp_path, compared(measured()), **changes), params_with())) == [rule]
 
 
 def test_parity_and_the_frozen_split_are_asked_for(tmp_path):
     write_json(tmp_path / "parity.json", PARITY | {"equal_fraction": 0.9, "relative_difference_at_odd_sizes": 0.0})
-    rules = rules_of(evidence(tmp_path, None, split="another"), params_with())
+    rules = judge(evidence(tmp_path, None, split="another"), params_with())
     asked = ["test split is the frozen one", "scores, size and latency", "export equals the original"]
     assert failing(rules) == asked
 
@@ -223,7 +221,7 @@ def git(*arguments: str) -> None:
 
 def test_code_and_params_are_looked_for_by_content_in_every_reachable_commit(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert commits_of({"ingest": record_of()})["ingest"] == (None, ["there is none"])
+    assert find_commits({"ingest": record_of()})["ingest"] == (None, ["there is none"])
     for name in ("pipeline/ingest.py", "src/losses/dice.py", "src/losses/größe.py"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(f"# {name}\n")
@@ -235,20 +233,20 @@ def test_code_and_params_are_looked_for_by_content_in_every_reachable_commit(tmp
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     Path("src/losses/dice.py").write_text("# changed, trained with, not committed yet\n")
     later = record_of()
-    assert commits_of({"ingest": trained, "augment": later}) == {
+    assert find_commits({"ingest": trained, "augment": later}) == {
         "ingest": (head, []),
         "augment": (None, ["src/losses"]),
     }
     git("checkout", "-qb", "side")
     git("commit", "-qam", "after the training")
-    assert commits_of({"augment": later})["augment"][0] not in (None, head)
+    assert find_commits({"augment": later})["augment"][0] not in (None, head)
     git("checkout", "-q", "main")
-    assert commits_of({"augment": later})["augment"][0] is None  # not reachable from this branch
+    assert find_commits({"augment": later})["augment"][0] is None  # not reachable from this branch
     git("merge", "-q", "--no-ff", "side", "-m", "merged")
     shutil.rmtree("src")
     git("commit", "-qam", "gone, yet in the history")
-    assert all(commit for commit, _ in commits_of({"ingest": trained, "augment": later}).values())
-    assert commits_of({"ingest": record_of(trained.code, seed=8)})["ingest"] == (None, ["params.yaml: seed"])
+    assert all(commit for commit, _ in find_commits({"ingest": trained, "augment": later}).values())
+    assert find_commits({"ingest": record_of(trained.code, seed=8)})["ingest"] == (None, ["params.yaml: seed"])
 
 
 def record_of(code: Mapping[str, str] | None = None, seed: int = 7) -> Record:
@@ -258,4 +256,4 @@ def record_of(code: Mapping[str, str] | None = None, seed: int = 7) -> Record:
 
 
 def test_a_rule_is_plain_data():
-    assert asdict(Rule("size", "1", "2", "holds")) == Rule("size", "1", "2", "holds").as_dict()
+    assert asdict(GateRule("size", "1", "2", "holds")) == GateRule("size", "1", "2", "holds").as_dict()

@@ -11,7 +11,7 @@ from graft.foundation.content import sha256_of, write_json
 from graft.provenance.lineage.fill import fill_from_server
 from graft.provenance.lineage.index import Index
 from graft.provenance.stages import RECORDS
-from graft.provenance.tracking import mlflow_store, model_versions, publish
+from graft.provenance.tracking import mlflow_store, model_versions, publish, runs
 from graft.training.epoch_cost import EpochCost
 from graft.training.state import EpochReport
 
@@ -47,13 +47,13 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_any_number_of_classes_and_any_folder_name_reach_the_store() -> None:
     assert publish.publish().startswith("1 runs in sqlite:///mlflow.db")
     client = mlflow_store.client()
-    run = mlflow_store.find_run(client, {mlflow_store.STAGE: "ingest"})
+    run = runs.find_run(client, {mlflow_store.STAGE: "ingest"})
     assert run.data.params["ingest.source.name"] == "mask_folder"
     assert "class 149 (of many)" in run.data.params["ingest.source.classes"]
     assert run.data.tags["graft.consumed.../Fotos _2024_ _ more"] == "a" * 64
-    mlflow_store.log_params(client, run.info.run_id, {f"key {number}": "1" for number in range(250)})
-    mlflow_store.log_curves(client, run.info.run_id, [("loss", value, 1) for value in (float("inf"), float("nan"))])
-    run = mlflow_store.find_run(client, {mlflow_store.STAGE: "ingest"})
+    runs.log_params(client, run.info.run_id, {f"key {number}": "1" for number in range(250)})
+    runs.log_curves(client, run.info.run_id, [("loss", value, 1) for value in (float("inf"), float("nan"))])
+    run = runs.find_run(client, {mlflow_store.STAGE: "ingest"})
     assert len(run.data.params) > 250
     assert "loss" not in run.data.metrics
 
@@ -62,11 +62,11 @@ def test_any_number_of_classes_and_any_folder_name_reach_the_store() -> None:
 def test_a_run_and_the_experiment_say_what_they_are_and_keep_what_a_person_wrote() -> None:
     publish.publish()
     client = mlflow_store.client()
-    run = mlflow_store.find_run(client, {mlflow_store.STAGE: "ingest"})
+    run = runs.find_run(client, {mlflow_store.STAGE: "ingest"})
     assert run.data.tags["mlflow.source.name"] == "graft ingest"
     assert "num images **3**" in run.data.tags[mlflow_store.NOTE]
     assert "`class_map.json`" in run.data.tags[mlflow_store.NOTE]
-    identity = mlflow_store.experiment_id(client)
+    identity = runs.experiment_id(client)
     assert "Training runs" in client.get_experiment(identity).tags[mlflow_store.NOTE]
     client.set_experiment_tag(identity, mlflow_store.NOTE, "mine")
     client.set_tag(run.info.run_id, mlflow_store.NOTE, "mine too")
@@ -79,7 +79,7 @@ def test_a_run_and_the_experiment_say_what_they_are_and_keep_what_a_person_wrote
 def test_a_store_that_refuses_is_one_warning_and_the_work_goes_on(uri: str, monkeypatch, capsys) -> None:
     monkeypatch.setitem(os.environ, "MLFLOW_TRACKING_URI", uri)
     publish.publish_or_warn()
-    assert publish.listener("fine-tune", "f" * 64) is None
+    assert publish.open_listener("fine-tune", "f" * 64) is None
     warnings = capsys.readouterr().err
     assert warnings.count("graft: warning:") == 2
     assert "run graft publish: it completes the record" in warnings

@@ -24,7 +24,7 @@ from graft.models.architectures import resolve_model
 from graft.models.weights.source import no_download
 from graft.params.params_file import load_params
 from graft.params.sections import FineTune
-from graft.provenance.tracking import mlflow_store
+from graft.provenance.tracking import mlflow_store, runs
 from graft.selection import mlflow_run, page, verification
 from graft.selection.candidate_features import _sampled, evidence, load
 from graft.selection.candidates import DOCUMENTED, Candidate, read_candidates
@@ -526,12 +526,11 @@ def test_a_selection_is_logged_once_and_a_silent_server_is_a_warning(tmp_path, m
     for _ in range(2):
         mlflow_run.log_or_warn(found, tmp_path / "page")
     client = mlflow_store.client()
-    runs = client.search_runs([mlflow_store.experiment_id(client)])
-    assert len(runs) == 1
-    assert runs[0].data.params["recommended"] == "a"
-    assert runs[0].data.metrics["a.logme"] == 3.0
-    assert runs[0].data.metrics["weighted_kendall.logme"] == 1.0
-    assert {item.path for item in client.list_artifacts(runs[0].info.run_id)} == {
+    (run,) = runs.search_runs(client, {})
+    assert run.data.params["recommended"] == "a"
+    assert run.data.metrics["a.logme"] == 3.0
+    assert run.data.metrics["weighted_kendall.logme"] == 1.0
+    assert {item.path for item in client.list_artifacts(run.info.run_id)} == {
         "selection.json",
         "selection.md",
         "selection.png",

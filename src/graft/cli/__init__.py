@@ -1,4 +1,4 @@
-"""The `graft` command: loads params, seals, calls the stage, records, publishes.
+"""The command line: one file a command, named after it.
 
 Every command imports what it needs when it runs, so that `--help` is instant.
 """
@@ -8,14 +8,25 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from graft.foundation.errors import GraftError
 from graft.foundation.installation import CODE
 
-INTERRUPTED = 130
+# Exit statuses; 2 is for what a person can fix.
+REFUSED, BROKEN, INTERRUPTED = 3, 4, 130
+
+# A module each, in the order of --help; the seven stages, all of one form, share one.
+COMMANDS = (
+    *("check", "fix", "recipe", "stages", "publish", "summary", "predict"),
+    *("models", "select", "pin", "find_rate"),
+    *("promote", "rollback", "champion", "lineage", "audit", "attest", "verify"),
+    "doctor",
+)
 
 app = typer.Typer(
     name="graft",
@@ -27,29 +38,46 @@ app = typer.Typer(
 )
 
 
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"graft {version('graft')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Declares the options that come before a command."""
+
+
 def main() -> None:
-    """Runs a command; what a person can fix is one message on stderr and exit status 2."""
-    whole = with_commands()
+    """Runs a command; an error that a person can fix is one message on stderr and exit status 2."""
+    commands = with_commands()
     run_the_code_of_this_folder()
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
-        whole()
+        commands()
     except GraftError as error:
         stop(str(error))
     except OSError as error:
-        stop(str(_explained(error)))
+        stop(str(_explain(error)))
     except (KeyboardInterrupt, SystemExit) as end:  # Typer makes 130 out of an interruption
         if isinstance(end, SystemExit) and end.code != INTERRUPTED:
             raise
-        print("graft: interrupted; what was finished stays, what was half-written is gone", file=sys.stderr)
+        print("graft: interrupted; finished results stay, half-written ones are deleted", file=sys.stderr)
         sys.exit(INTERRUPTED)
 
 
 def with_commands() -> typer.Typer:
-    """The app with every command in it: their modules add themselves."""
-    from graft.cli import commands, doctor, find_rate, lineage, models, promote, recipe, select, stages  # noqa: F401
-
+    """Returns the app with every command, for each module adds its own."""
+    for name in COMMANDS:
+        import_module(f"graft.cli.{name}")
     return app
 
 
@@ -74,7 +102,10 @@ def stop(message: str) -> None:
 
 
 def run_the_code_of_this_folder() -> None:
-    """In another checkout (`dvc exp run --temp` makes one) the code there is what the record must speak of."""
+    """Starts over with the code of this checkout, if it is another one (`dvc exp run --temp` makes one).
+
+    A record speaks of the code in the folder it was written in.
+    """
     here = Path.cwd()
     ours = CODE.parents[1]
     if here.resolve() != ours and (here / "src/graft/cli").is_dir() and (here / "pipeline").is_dir():
@@ -83,12 +114,12 @@ def run_the_code_of_this_folder() -> None:
             os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"PYTHONPATH": paths})
 
 
-def _explained(error: OSError) -> GraftError:
+def _explain(error: OSError) -> GraftError:
     remedies = {
         errno.ENOSPC: "free some room on this disk and run the command again",
         errno.EROFS: "run graft on a disk that can be written to",
         errno.EACCES: "give yourself the right to read and write there",
         errno.ENAMETOOLONG: "shorten the name",
     }
-    remedy = remedies.get(error.errno or 0, "mend this and run the command again")
+    remedy = remedies.get(error.errno or 0, "fix this and run the command again")
     return GraftError(error.strerror or str(error), where=error.filename, remedy=remedy)

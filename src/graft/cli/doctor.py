@@ -9,7 +9,7 @@ from graft.cli import app, check_project
 
 @app.command()
 def doctor() -> None:
-    """Say what this machine, environment and workspace are, what is wrong with them and how to mend it."""
+    """Say what this machine, environment and workspace are, what is wrong with them and how to fix it."""
     check_project()
     from graft.commands.doctor import examine
 
@@ -18,5 +18,5 @@ def doctor() -> None:
         typer.echo(str(finding))
     wrong = sum(finding.state == "wrong" for finding in findings)
     if wrong:
-        typer.echo(f"graft: {wrong} wrong; mend the first one first", err=True)
+        typer.echo(f"graft: {wrong} wrong; fix the first one first", err=True)
         raise typer.Exit(2)

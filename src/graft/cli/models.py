@@ -1,4 +1,4 @@
-"""`graft models`: which models there are."""
+"""The command `graft models`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def models(
 
     if task is not None and task not in TASKS:
         raise GraftError(f"no task named {task!r}", where="--task", rule=f"the tasks are {', '.join(TASKS)}")
-    from graft.commands.models import MOST_OUTLINED, listed
+    from graft.commands.models import MOST_OUTLINED, list_models
 
-    found = listed(pattern, task)
+    found = list_models(pattern, task)
     if not found:
         remedy = "graft models lists every architecture; a pattern as '*b0*' searches variants and encoders as well"
-        raise GraftError(f"no model, variant or encoder is called {pattern!r}", remedy=remedy)
+        raise GraftError(f"no model, variant or encoder matches {pattern!r}", remedy=remedy)
     lines = [("NAME", "TASK", "VARIANT", "PARAMETERS", "IMAGE SIDES", "LICENCE", "WEIGHTS")]
     for row in found:
         count = "-" if row.num_parameters is None else f"{row.num_parameters / 1e6:.2f} M"

@@ -46,7 +46,9 @@ def show(
 @recipe.command()
 def use(
     name: Name,
-    force: Annotated[bool, typer.Option("--force", help="Also over values of your own, which are kept.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace values of your own too; they are kept in a copy.")
+    ] = False,
 ) -> None:
     """Put a recipe, as a complete file, in the place of params.yaml."""
     from graft.params import recipes

@@ -1,4 +1,4 @@
-"""Registered models, brought here for as long as a command runs."""
+"""What several commands need of registered models: the registry, and the files of a version for as long as they run."""
 
 from __future__ import annotations
 
@@ -6,10 +6,41 @@ import atexit
 import shutil
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from graft.cli import check_project
+
+if TYPE_CHECKING:
+    from graft.provenance.tracking.mlflow_store import MlflowClient
+
+PANEL = "Promotion"
+Name = Annotated[str | None, typer.Argument(help="Name of the registered model; that of params.yaml if left out.")]
+Reason = Annotated[str, typer.Option(help="Why; kept in the ledger.")]
 
 
-def downloaded(model_uri: str) -> Path:
-    """The files of a registered model, in a folder that goes when the command ends.
+def open_registry(name: str | None) -> tuple[MlflowClient, str]:
+    """The store, and the name of the model: the one given, or that of the task in params.yaml.
+
+    Raises:
+        GraftError: Tracking is off, or the store does not answer.
+    """
+    from graft.foundation.errors import GraftError
+    from graft.models.address import registered_name
+    from graft.params.params_file import load_params
+    from graft.provenance.tracking import mlflow_store
+
+    check_project()
+    if mlflow_store.is_off():
+        raise GraftError("GRAFT_TRACKING=off: there is no registry", remedy="unset GRAFT_TRACKING")
+    with mlflow_store.explain_refusals():
+        store = mlflow_store.client()
+    return store, name or registered_name(load_params().task)
+
+
+def download(model_uri: str) -> Path:
+    """The files of a registered model, in a folder that is deleted when the command ends.
 
     Raises:
         GraftError: There is no such model, or the store does not answer.

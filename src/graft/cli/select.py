@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from graft.cli import app, check_project
+from graft.cli.registered import download
 
 if TYPE_CHECKING:
     from graft.selection.select import Selection
@@ -20,12 +21,12 @@ def select(
     candidates: Annotated[
         Path | None, typer.Argument(help="A YAML file, or a folder with candidates.yaml; pipeline/candidates.yaml.")
     ] = None,
-    verify: Annotated[int, typer.Option(min=0, help="Fine-tune so many of the best, and compare.")] = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="Of each such fine-tuning.")] = 3,
-    scores: Annotated[str, typer.Option(help="Names with commas; all of them if left out.")] = "",
-    images: Annotated[int, typer.Option(min=2, help="Training images to look at, at most.")] = 512,
+    verify: Annotated[int, typer.Option(min=0, help="Number of the best to fine-tune and compare.")] = 0,
+    epochs: Annotated[int, typer.Option(min=1, help="Epochs of each such fine-tuning.")] = 3,
+    scores: Annotated[str, typer.Option(help="Names separated by commas; all if left out.")] = "",
+    images: Annotated[int, typer.Option(min=2, help="Most training images to look at.")] = 512,
     pixels: Annotated[
-        int | None, typer.Option(min=1, help="Pixels of each class in an image; so many that there are 8,000 in all.")
+        int | None, typer.Option(min=1, help="Pixels of each class in an image; by default 8,000 pixels in all.")
     ] = None,
 ) -> None:
     """Rank pretrained models on the training data that is here, without fine-tuning, and recommend one."""
@@ -41,26 +42,22 @@ def select(
     listed = listing.read_candidates(candidates or listing.DOCUMENTED, params.task)
     if verify:
         verification.Workspace().check()
-    from graft.cli.registered import downloaded
-
-    selection = score(listed, chosen, params, downloaded, num_images=images, pixels_per_class=pixels)
-    _tell(selection)
+    selection = score(listed, chosen, params, download, num_images=images, pixels_per_class=pixels)
+    _report(selection)
     if verify:
         from pipeline.fine_tune import fine_tune
         from pipeline.pretrain_load import pretrain_load
 
         stages = verification.Stages(pretrain_load, fine_tune)
-        best = selection.ordered[:verify]
-        selection.compare(
-            verification.verify(best, params, epochs, stages, verification.Workspace(), download=downloaded)
-        )
-        _tell(selection)
+        best, workspace = selection.ordered[:verify], verification.Workspace()
+        selection.compare(verification.verify(best, params, epochs, stages, workspace, download=download))
+        _report(selection)
     mlflow_run.log_or_warn(selection, FOLDER)
-    typer.echo(f"{FOLDER / 'selection.md'} says the same, selection.json as data")
+    typer.echo(f"{FOLDER / 'selection.md'} holds the same text, selection.json the data")
 
 
-def _tell(selection: Selection) -> None:
-    """Writes the page and prints what it says."""
+def _report(selection: Selection) -> None:
+    """Writes the page of the selection and prints it."""
     from graft.selection import page
 
     page.write_page(selection, FOLDER)

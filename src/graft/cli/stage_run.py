@@ -1,4 +1,4 @@
-"""How a stage command runs: alone, on sealed inputs, into folders that take their place only when all is done."""
+"""The run of a stage: alone, on sealed inputs, into folders that take the place of the outputs when all is done."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def run_stage(
     """Runs one stage and writes its record.
 
     Args:
-        stage: Its name in `dvc.yaml`.
-        load: Imports and returns the stage function.
-        inputs: Paths it reads, by argument name.
-        outputs: Folders it writes, by argument name.
-        extras: Given the fingerprint, further arguments of this stage (a resume folder, a listener).
+        stage: Name of the stage in `dvc.yaml`.
+        load: Function that imports and returns the stage function.
+        inputs: Paths the stage reads, by argument name.
+        outputs: Folders the stage writes, by argument name.
+        extras: Function that makes further arguments (a resume folder, a listener) from the fingerprint.
     """
-    with alone(stage) as waited:
+    with hold_lock(stage) as waited:
         params = load_params()
         declared = read_declaration(stage, params)
         _check_paths(declared, inputs, outputs)
@@ -46,7 +46,7 @@ def run_stage(
             return
         sections = {name: params.section(name) for name in declared.params}
         started = time.perf_counter()
-        with in_place_of(stage, outputs) as folders:
+        with replace_outputs(stage, outputs) as folders:
             arguments = {**sections, **inputs, **folders, **(extras(sealed.fingerprint) if extras else {})}
             metrics = load()(**arguments)
             sealed.verify()
@@ -59,7 +59,7 @@ def run_stage(
 
 
 def _check_paths(declared: DeclaredStage, inputs: dict[str, Path], outputs: dict[str, Path]) -> None:
-    """Refuses paths that `dvc.yaml` does not declare: the record would speak of other files than the stage used."""
+    """Refuses paths that `dvc.yaml` does not declare: the record would name other files than the stage used."""
     pairs = [(inputs, declared.inputs), (outputs, declared.outputs)]
     strange = [path for given, known in pairs for path in given.values() if path not in map(Path, known)]
     if strange:
@@ -72,17 +72,17 @@ def _check_paths(declared: DeclaredStage, inputs: dict[str, Path], outputs: dict
 
 
 def _check_params_stayed(sealed: Seal) -> None:
-    """Refuses a params file edited meanwhile: DVC reads it when the stage has ended and would note the new values."""
+    """Refuses a params file edited meanwhile: DVC reads it after the stage has ended and would lock the new values."""
     if expand_sections(load_params(), sealed.stage.params) != sealed.params:
         raise GraftError(
-            f"params.yaml changed while {sealed.stage.stage} was at work",
-            rule="what a record says was used is what was used",
+            f"params.yaml changed while {sealed.stage.stage} was running",
+            rule="the record of a stage states the values it used",
             remedy="run dvc repro again",
         )
 
 
 @contextmanager
-def alone(stage: str) -> Iterator[bool]:
+def hold_lock(stage: str) -> Iterator[bool]:
     """Holds the lock of a stage; yields whether it had to wait for another run of it.
 
     A killed `dvc` leaves its stage running: the next start must not write to the same folders beside it.
@@ -96,7 +96,7 @@ def alone(stage: str) -> Iterator[bool]:
         lock.acquire(timeout=0)
         waited = False
     except Timeout:
-        say(f"graft {stage}: another run of this stage is under way here; waiting for it to end …")
+        say(f"graft {stage}: another run of this stage is under way here; waiting for it …")
         lock.acquire()
         waited = True
     try:
@@ -106,14 +106,14 @@ def alone(stage: str) -> Iterator[bool]:
 
 
 @contextmanager
-def in_place_of(stage: str, outputs: dict[str, Path]) -> Iterator[dict[str, Path]]:
-    """Empty folders to write to; they replace the outputs when the block ends well and vanish when it does not."""
+def replace_outputs(stage: str, outputs: dict[str, Path]) -> Iterator[dict[str, Path]]:
+    """Yields empty folders to write to; they replace the outputs if the block succeeds and are deleted if it fails."""
     from graft.data.expectations import GateClosed
 
     folders = {name: path.parent / f".tmp-{stage}-{path.name}" for name, path in outputs.items()}
 
     def replace() -> None:
-        record_path(stage).unlink(missing_ok=True)  # it speaks of what now goes
+        record_path(stage).unlink(missing_ok=True)  # it describes the outputs that are now replaced
         for name, path in outputs.items():
             shutil.rmtree(path, ignore_errors=True)
             folders[name].rename(path)
@@ -135,7 +135,7 @@ def in_place_of(stage: str, outputs: dict[str, Path]) -> Iterator[dict[str, Path
 
 
 def is_done(sealed: Seal) -> bool:
-    """Whether the record on disk has this fingerprint and every output still has the digest it states."""
+    """Whether the record on disk has this fingerprint, and every output the digest it states."""
     path = sealed.stage.record
     if not path.is_file():
         return False
@@ -152,7 +152,7 @@ def write_record(sealed: Seal, outputs: dict[str, dict[str, str]], metrics: dict
 
 
 def measure(stage: str, facts: dict[str, float]) -> None:
-    """Adds what a clock decided to `reports/measured/<stage>.json`."""
+    """Adds measured times to `reports/measured/<stage>.json`."""
     path = MEASURED / f"{stage}.json"
     known = read_json(path) if path.is_file() else {}
     with replace_file(path) as pending:

@@ -1,4 +1,7 @@
-"""The seven stage commands. Their paths stand in `dvc.yaml`, their values in `params.yaml`."""
+"""The seven stage commands, in one file because each only names its paths and calls `_run`.
+
+Their paths are declared in `dvc.yaml`, their values in `params.yaml`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from graft.cli import app, check_project
-from graft.cli.registered import downloaded
+from graft.cli.registered import download
 
 PANEL = "Stages (run by dvc repro)"
 Out = Annotated[Path, typer.Option(help="Folder this stage writes.")]
@@ -49,8 +52,8 @@ def augment(
 
 @app.command("pretrain-load", rich_help_panel=PANEL)
 def pretrain_load(class_map: ClassMapFile, out: Out) -> None:
-    """Load pretrained weights into the model and say what was taken."""
-    _run("pretrain-load", {"class_map": class_map}, {"out": out}, lambda _: {"download": downloaded})
+    """Load pretrained weights into the model and list what was taken."""
+    _run("pretrain-load", {"class_map": class_map}, {"out": out}, lambda _: {"download": download})
 
 
 @app.command("fine-tune", rich_help_panel=PANEL)
@@ -95,7 +98,7 @@ def export(
     from graft.provenance.tracking import publish
 
     inputs = {"images": images, "class_map": class_map, "model": model, "metrics": metrics, "card": card}
-    _run("export", inputs, {"out": out}, lambda _: _measured("export"))
+    _run("export", inputs, {"out": out}, lambda _: _measurement_file("export"))
     publish.publish_or_warn()
 
 
@@ -114,7 +117,7 @@ def _run(
     run_stage(stage, lambda: getattr(importlib.import_module(f"pipeline.{name}"), name), inputs, outputs, extras)
 
 
-def _measured(stage: str) -> dict[str, Any]:
+def _measurement_file(stage: str) -> dict[str, Any]:
     from graft.provenance.stages import MEASURED
 
     MEASURED.mkdir(parents=True, exist_ok=True)
@@ -124,5 +127,5 @@ def _measured(stage: str) -> dict[str, Any]:
 def _resume_measure_and_listen(fingerprint: str) -> dict[str, Any]:
     from graft.provenance.tracking import publish
 
-    listen = publish.listener("fine-tune", fingerprint)
-    return {"resume": Path(".resume") / fingerprint, "listen": listen, **_measured("fine-tune")}
+    listen = publish.open_listener("fine-tune", fingerprint)
+    return {"resume": Path(".resume") / fingerprint, "listen": listen, **_measurement_file("fine-tune")}

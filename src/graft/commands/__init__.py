@@ -1,4 +1,1 @@
-"""What the small commands beside the stages do.
-
-One file a command, without the command line: that is `cli`.
-"""
+"""The work of the smaller commands, one file each; their command lines are in `cli`."""

@@ -17,22 +17,22 @@ from graft.training.loop import Training, epoch_steps
 from graft.training.schedules import Moment
 from graft.training.start import TrainingStart
 
-# Of all steps, the deviation of the Gaussian that smooths the losses: 3 of 100, or a quarter of a factor of ten.
+# Standard deviation of the Gaussian that smooths the losses, as a fraction of all steps: 3 steps of 100.
 SMOOTHING_FRACTION = 0.03
-# A mean of the last losses this many times the smallest such mean ends the test (fast.ai's rule has 4 as well).
+# The test ends when the mean of the last five losses is four times the smallest such mean, as in fast.ai.
 DIVERGED_TIMES, LAST_LOSSES = 4.0, 5
 
 
 @dataclass(frozen=True)
 class RangeTest:
-    """What a range test found, a value for each step.
+    """The outcome of a range test, one value for each step.
 
     Attributes:
         rates: Learning rates, rising.
-        losses: The loss of the step at each rate; finite.
-        smoothed: The same without the noise of single batches.
-        steepest: The rate at which the smoothed loss falls fastest over the logarithm of the rate.
-        at_minimum: The rate at which it is smallest.
+        losses: Loss of the step at each rate; finite.
+        smoothed: Losses without the noise of single batches.
+        steepest: Rate at which the smoothed loss falls fastest over the logarithm of the rate.
+        at_minimum: Rate at which the smoothed loss is smallest.
         has_diverged: Whether the test ended before its highest rate because the loss grew.
     """
 
@@ -59,9 +59,9 @@ def find_rate(start: TrainingStart, *, lowest: float, highest: float, num_steps:
 
     Args:
         start: Data, params and the pretrained model.
-        lowest: The rate of the first step.
-        highest: The rate of the last step.
-        num_steps: How many steps there are at most: the test ends early when the loss grows fourfold.
+        lowest: Rate of the first step.
+        highest: Rate of the last step.
+        num_steps: Most steps to take: the test ends early when the loss grows fourfold.
 
     Raises:
         GraftError: The range is no range, the loss never fell, or something cannot be used as in fine-tune.
@@ -75,14 +75,14 @@ def find_rate(start: TrainingStart, *, lowest: float, highest: float, num_steps:
     rates: list[float] = []
     losses: list[float] = []
     has_diverged = False
-    steps = progress(_swept(_training(start, lowest, highest, num_steps), num_steps), "Sweeping", total=num_steps)
+    steps = progress(_sweep(_training(start, lowest, highest, num_steps), num_steps), "Sweeping", total=num_steps)
     with closing(steps):
         for rate, loss in steps:
             if has_diverged := _diverges([*losses, loss]):
                 break
             rates.append(rate)
             losses.append(loss)
-    return _judged(rates, losses, num_steps, has_diverged)
+    return _judge(rates, losses, num_steps, has_diverged)
 
 
 def write_range_test(found: RangeTest, folder: Path, present_rate: float) -> None:
@@ -104,7 +104,7 @@ def _training(start: TrainingStart, lowest: float, highest: float, num_steps: in
     return replace(training, plan=replace(training.plan, schedule=rising, warmup_epochs=0))
 
 
-def _swept(training: Training, num_steps: int) -> Generator[tuple[float, float], None, None]:
+def _sweep(training: Training, num_steps: int) -> Generator[tuple[float, float], None, None]:
     """Yields the rate and the loss of each step, over as many epochs as it takes."""
     trainee = training.trainee
     while trainee.step < num_steps:
@@ -125,7 +125,7 @@ def _diverges(losses: Sequence[float]) -> bool:
     return len(means) > 0 and means[-1] > DIVERGED_TIMES * min(means)
 
 
-def _judged(rates: Sequence[float], losses: Sequence[float], num_steps: int, has_diverged: bool) -> RangeTest:
+def _judge(rates: Sequence[float], losses: Sequence[float], num_steps: int, has_diverged: bool) -> RangeTest:
     from scipy.ndimage import gaussian_filter1d
 
     if len(losses) < 3:

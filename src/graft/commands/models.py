@@ -1,4 +1,4 @@
-"""The models there are, with what one needs to choose: size, input rule, weights and their licence; no network."""
+"""A list of all models with what a choice needs: size, input rule, weights and their licence; works offline."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ SEGMENTERS = ("lraspp", "deeplabv3", "fcn")
 BUNDLED = dict.fromkeys(
     [*((name, "mobilenet_v3_large") for name in SEGMENTERS), ("mobilenet_v3", "large")], "Apache-2.0"
 )
-# Outlining a model takes a tenth of a second; the answer should take a few.
+# Building a model without values takes a tenth of a second, and an answer should come within a few seconds.
 MOST_OUTLINED = 20
 
 
 @dataclass(frozen=True)
-class Listed:
-    """A line of the list.
+class ModelRow:
+    """One row of the list.
 
     Attributes:
-        name: Of the entry; `encoder` for what goes under any decoder.
+        name: Name of the registry entry; `encoder` for a network that fits under any decoder.
         task: `segmentation` or `classification`.
-        variant: Value of its option `variant`, `backbone` or `encoder`.
-        num_parameters: For 21 classes; None where it was not counted or the library cannot build it.
-        input_rule: Sizes it takes, in words.
+        variant: Value of the option `variant`, `backbone` or `encoder`.
+        num_parameters: Number of parameters for 21 classes; None if not counted, or if the library cannot build it.
+        input_rule: Image sizes it accepts, in words.
         weights: Names of the weights that a source can load into it.
-        licence: Of these weights.
+        licence: Licence of these weights.
     """
 
     name: str
@@ -49,12 +49,12 @@ class Listed:
     licence: str = UNKNOWN
 
 
-def listed(pattern: str | None, task: str | None) -> list[Listed]:
-    """Each entry with its default variant; with a pattern, every entry, variant and encoder whose name fits it.
+def list_models(pattern: str | None, task: str | None) -> list[ModelRow]:
+    """Lists each entry with its default variant; with a pattern, every entry, variant and encoder whose name matches.
 
     Args:
-        pattern: With the wildcards `*`, `?` and `[…]`; without any, a part of the name.
-        task: Of that task only.
+        pattern: Pattern with the wildcards `*`, `?` and `[…]`; without any, a part of the name.
+        task: Task to restrict the list to; None for both.
     """
     rows = [row for row in _candidates(pattern is not None) if task in (None, row.task)]
     if pattern is not None:
@@ -63,25 +63,25 @@ def listed(pattern: str | None, task: str | None) -> list[Listed]:
             row for row in rows if fnmatch.fnmatchcase(row.variant, wanted) or fnmatch.fnmatchcase(row.name, wanted)
         ]
     outlined = rows if pattern is None else rows[:MOST_OUTLINED]
-    return [_with_weights(_outlined(row)) for row in outlined] + [_with_weights(row) for row in rows[len(outlined) :]]
+    return [_add_weights(_outline(row)) for row in outlined] + [_add_weights(row) for row in rows[len(outlined) :]]
 
 
-def _candidates(with_variants: bool) -> Iterator[Listed]:
+def _candidates(with_variants: bool) -> Iterator[ModelRow]:
     for task, entries in MODELS.items():
         for name, entry in entries.items():
-            option, default, values = _variants(entry)
-            yield Listed(name, task, default)
+            option, default, values = _find_variants(entry)
+            yield ModelRow(name, task, default)
             if with_variants and option != "encoder":
-                yield from (Listed(name, task, value) for value in values if value != default)
+                yield from (ModelRow(name, task, value) for value in values if value != default)
     if with_variants:
         import segmentation_models_pytorch as smp
 
         encoders = [*smp.encoders.get_encoder_names(), *(f"{UNIVERSAL}{name}" for name in _untagged())]
-        yield from (Listed("encoder", "segmentation", name) for name in encoders)
+        yield from (ModelRow("encoder", "segmentation", name) for name in encoders)
 
 
-def _variants(entry: Any) -> tuple[str, str, Iterable[str]]:
-    """The option that says which network is meant, its default and the values it may have."""
+def _find_variants(entry: Any) -> tuple[str, str, Iterable[str]]:
+    """Returns the option that selects the network, its default and its possible values."""
     hints, rules = get_type_hints(entry), option_rules(entry)
     for option in ("variant", "backbone", "encoder"):
         if option in rules:
@@ -95,11 +95,12 @@ def _untagged() -> Iterator[str]:
     return (name for name in timm_names() if "." not in name)
 
 
-def _outlined(row: Listed) -> Listed:
-    """With the number of parameters and the input rule of a model without values."""
+def _outline(row: ModelRow) -> ModelRow:
+    """Adds the number of parameters and the input rule, read from the model built without values."""
     import torch
 
-    name, option = ("fpn", "encoder") if row.name == "encoder" else (row.name, _variants(MODELS[row.task][row.name])[0])
+    name = "fpn" if row.name == "encoder" else row.name
+    option = "encoder" if row.name == "encoder" else _find_variants(MODELS[row.task][name])[0]
     spec = {"name": name, **({option: row.variant} if option else {})}
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -123,7 +124,7 @@ def _rule(model: Any) -> str:
     return f"from {model.min_side_px} px{multiple}{', batches of 2' if model.needs_two(side, side) else ''}"
 
 
-def _with_weights(row: Listed) -> Listed:
+def _add_weights(row: ModelRow) -> ModelRow:
     name = row.variant.removeprefix(UNIVERSAL)
     if row.name == "timm" or row.variant.startswith(UNIVERSAL):
         tags, licence = _of_timm(name)
@@ -134,7 +135,7 @@ def _with_weights(row: Listed) -> Listed:
     return replace(row, weights=published, licence=licence)
 
 
-def _of_torchvision(row: Listed) -> tuple[tuple[str, ...], str]:
+def _of_torchvision(row: ModelRow) -> tuple[tuple[str, ...], str]:
     name = "fpn" if row.name == "encoder" else row.name
     members = published_weights(Choice(name, MODELS[row.task][name], {"variant": row.variant}))
     licences = {member.meta.get("license", UNKNOWN) for member in members.values()} or {UNKNOWN}

@@ -1,4 +1,4 @@
-"""Pins the pretrained weights of a params file: alias to version, name to revision, and always the digest."""
+"""Pinning of the pretrained weights in a params file: version for alias, revision for name, and always the digest."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from graft.provenance.tracking import model_versions
 
 
 def pin(path: Path = PARAMS_FILE) -> list[str]:
-    """Writes what pins `pretrain_load.source` into the params file; a line for each value that is new.
+    """Pins `pretrain_load.source` in the params file; returns a line for each value it wrote.
 
     Raises:
-        GraftError: The params file breaks a rule, or the weights cannot be had.
+        GraftError: The params file breaks a rule, or the weights cannot be fetched.
     """
     params, tree = load_params(path), read_tree(path)
     written = params.pretrain_load.source
@@ -36,15 +36,15 @@ def pin(path: Path = PARAMS_FILE) -> list[str]:
 
 
 def pins(spec: Mapping[str, Any], task: str, model: str | Mapping[str, Any]) -> dict[str, str]:
-    """The options of a source that name its bytes once and for all; none where it needs none.
+    """The options that fix the bytes of a source for ever; empty where it needs none.
 
     Args:
         spec: The source as it stands in the params file, possibly with an alias.
-        task: Of the params file.
-        model: Of the params file; torchvision's weights are named by it.
+        task: Task of the params file.
+        model: Model of the params file; torchvision's weights are named after it.
 
     Raises:
-        GraftError: The weights cannot be had.
+        GraftError: The weights cannot be fetched.
     """
     match spec.get("name"):
         case "file":
@@ -74,9 +74,9 @@ def _pins_of_hub(weights: str) -> dict[str, str]:
 
 def _pins_of_version(uri: str) -> dict[str, str]:
     """The version an alias points at, and the digest of its weights."""
-    version = model_versions.version_behind(uri)
+    address, _ = model_versions.find_numbered(uri)
     with tempfile.TemporaryDirectory() as folder:
         return {
-            "model_uri": version,
-            "sha256": sha256_of(model_versions.download_model(version, Path(folder)) / FILE),
+            "model_uri": str(address),
+            "sha256": sha256_of(model_versions.download_model(str(address), Path(folder)) / FILE),
         }

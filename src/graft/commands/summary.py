@@ -23,11 +23,11 @@ def print_summary() -> None:
     for note in _notes(metrics):
         console.print(note)
     console.print(f"Report     {REPORT}   (open it in a browser)")
-    console.print(f"MLflow UI  {_where_to_look(store_uri())}")
+    console.print(f"MLflow UI  {_ui_address(store_uri())}")
 
 
-def _where_to_look(store: str) -> str:
-    """The address of a server is that of its pages; a store without one is shown by a server of one's own."""
+def _ui_address(store: str) -> str:
+    """The address of the MLflow UI: the server itself, or the command that serves a local store."""
     if urlsplit(store).scheme in ("http", "https"):
         return store
     return f".venv/bin/mlflow ui --backend-store-uri {store}   then http://127.0.0.1:5000"

@@ -71,6 +71,11 @@ def seconds_in_loops() -> float:
     return _clock.seconds
 
 
+def warn(about: object) -> None:
+    """Warns of something that does not stop the work, in one line on stderr."""
+    say(f"graft: warning: {about}")
+
+
 def say(line: str) -> None:
     """One plain line on stderr, above a progress bar if one is showing."""
     if sys.stderr.isatty():

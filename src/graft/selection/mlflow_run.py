@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from graft.foundation.content import content_digest
-from graft.foundation.progress import say
-from graft.provenance.tracking import mlflow_store
+from graft.foundation.progress import warn
+from graft.provenance.tracking import mlflow_store, runs
 from graft.selection.page import as_json
 from graft.selection.select import Selection
 
@@ -16,24 +16,24 @@ def log_or_warn(selection: Selection, folder: Path) -> None:
     if mlflow_store.is_off():
         return
     try:
-        with mlflow_store.answers_explained():
+        with mlflow_store.explain_refusals():
             _log(selection, folder)
     except mlflow_store.Unreachable as error:
-        say(f"graft: warning: {error}")
+        warn(error)
 
 
 def _log(selection: Selection, folder: Path) -> None:
     client = mlflow_store.client()
-    mlflow_store.describe_experiment(client)
+    runs.describe_experiment(client)
     content = as_json(selection)
     timeless = [{key: value for key, value in row.items() if key != "cost"} for row in content["candidates"]]
     tags = {mlflow_store.STAGE: "select", mlflow_store.FINGERPRINT: content_digest([timeless, content["facts"]])}
-    if mlflow_store.find_run(client, tags | {mlflow_store.COMPLETE: "true"}) is not None:
+    if runs.find_run(client, tags | {mlflow_store.COMPLETE: "true"}) is not None:
         return
-    run = mlflow_store.create_run(client, "select", tags | {mlflow_store.NOTE: content["recommendation"]})
+    run = runs.create_run(client, "select", tags | {mlflow_store.NOTE: content["recommendation"]})
     identity = run.info.run_id
     taken = selection.ordered[0].candidate.name
-    mlflow_store.log_params(client, identity, {"recommended": taken, "num_candidates": str(len(selection.ordered))})
+    runs.log_params(client, identity, {"recommended": taken, "num_candidates": str(len(selection.ordered))})
     points = [
         (f"{one.candidate.name}.{name}", value, 0)
         for one in selection.ordered
@@ -43,8 +43,8 @@ def _log(selection: Selection, folder: Path) -> None:
     points += [
         (f"weighted_kendall.{name}", value, 0) for name, value in selection.agreements.items() if value is not None
     ]
-    mlflow_store.log_curves(client, identity, points)
+    runs.log_curves(client, identity, points)
     for path in sorted(folder.glob("selection.*")):
         client.log_artifact(identity, str(path))
-    mlflow_store.tag(client, identity, {mlflow_store.COMPLETE: "true"})
+    runs.tag(client, identity, {mlflow_store.COMPLETE: "true"})
     client.set_terminated(identity)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from graft.foundation.progress import progress, say
+from graft.foundation.progress import progress, say, warn
 from graft.inference.torch_runner import torch_runner
 from graft.models.architectures import Model
 from graft.training.assembly import Assembly
@@ -107,7 +107,7 @@ class Trainer:
         collapsed = None if best.collapsed_to is None else self.assembly.spec.class_names[best.collapsed_to]
         if collapsed is not None:
             held = self._validate(trainee.model, lambda _: None)
-            say(collapse_warning(cast("np.ndarray", held.confusion), self.assembly.spec.class_names))
+            warn(collapse_warning(cast("np.ndarray", held.confusion), self.assembly.spec.class_names))
         summary = {
             "best": {"epoch": best.epoch, **best.curve()},
             "collapsed_to": collapsed,

@@ -162,7 +162,7 @@ def collapse_warning(confusion: np.ndarray, names: Sequence[str]) -> str:
     shown = [line for number in sorted(largest) for line in lines[2 * number : 2 * number + 2]]
     name = names[confusion.sum(0).argmax()]
     warning = (
-        f"graft: warning: the model predicts {name} for all of val: it has collapsed to one class. Lower "
+        f"the model predicts {name} for all of val: it has collapsed to one class. Lower "
         "fine_tune.learning_rate (graft find-rate suggests one), train longer, or set "
         "fine_tune.class_weights: median_frequency."
     )

@@ -1,14 +1,14 @@
-"""What is wrong with this machine, environment or workspace, and how to mend it; changes nothing, asks briefly."""
+"""Checks of this machine, its environment and the workspace: each quick, changing nothing, naming a remedy."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
 from graft.commands.doctor import environment, services, workspace
-from graft.commands.doctor.finding import Finding
+from graft.commands.doctor.diagnosis import Diagnosis
 
-# In the order a person mends them: what stands on nothing else comes first.
-CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
+# In the order to fix them: what depends on nothing else comes first.
+CHECKS: tuple[Callable[[], Iterable[Diagnosis]], ...] = (
     environment.python,
     environment.lock_file,
     environment.device,
@@ -16,11 +16,11 @@ CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
     services.dvc,
     services.mlflow,
     workspace.git,
-    workspace.lock_of_dvc,
+    workspace.dvc_lock,
     workspace.leftovers,
 )
 
 
-def examine() -> list[Finding]:
-    """The answers of all checks."""
+def examine() -> list[Diagnosis]:
+    """Runs all checks."""
     return [finding for check in CHECKS for finding in check()]

@@ -1,4 +1,4 @@
-"""The doctor's look at Python, the locked packages, the device and the disk."""
+"""Checks of Python, the locked packages, the device and the disk."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from graft.commands.doctor.finding import Finding, named
+from graft.commands.doctor.diagnosis import Diagnosis, name_first
 from graft.foundation import machine
 from graft.foundation.content import sha256_of
 from graft.foundation.workers import num_usable_cores
@@ -21,27 +21,27 @@ PARAMS = Path("params.yaml")
 LEAST_FREE_GIB, COMFORTABLE_FREE_GIB = 1.0, 10.0
 
 
-def python() -> Iterable[Finding]:
-    """Whether this Python is one that the locked packages exist for."""
+def python() -> Iterable[Diagnosis]:
+    """Checks whether the locked packages exist for this Python."""
     version = platform.python_version()
     fact = f"{version} in {sys.prefix}"
     if (3, 11) <= sys.version_info < (3, 14):
-        yield Finding("Python", "ok", fact)
+        yield Diagnosis("Python", "ok", fact)
     else:
-        yield Finding("Python", "wrong", fact, "make setup PYTHON=python3.12 (3.11, 3.12 and 3.13 are supported)")
+        yield Diagnosis("Python", "wrong", fact, "make setup PYTHON=python3.12 (3.11, 3.12 and 3.13 are supported)")
 
 
-def lock_file() -> Iterable[Finding]:
-    """Whether what is installed is what the lock file names; its digest is part of every record."""
+def lock_file() -> Iterable[Diagnosis]:
+    """Checks whether the installed packages are those of the lock file, whose digest is part of every record."""
     if not LOCK.is_file():
-        yield Finding("environment", "wrong", f"there is no {LOCK}", f"git checkout {LOCK}")
+        yield Diagnosis("environment", "wrong", f"there is no {LOCK}", f"git checkout {LOCK}")
         return
     differing, digest = differing_packages(LOCK), sha256_of(LOCK)[:16]
     if not differing:
-        yield Finding("environment", "ok", f"is {LOCK} (sha256 {digest}…)")
+        yield Diagnosis("environment", "ok", f"is {LOCK} (sha256 {digest}…)")
         return
-    fact = f"is not {LOCK} (sha256 {digest}…): {named(differing)}"
-    yield Finding("environment", "wrong", fact, "rm -f .venv/installed && make setup")
+    fact = f"is not {LOCK} (sha256 {digest}…): {name_first(differing)}"
+    yield Diagnosis("environment", "wrong", fact, "rm -f .venv/installed && make setup")
 
 
 def differing_packages(lock: Path) -> list[str]:
@@ -63,28 +63,28 @@ def differing_packages(lock: Path) -> list[str]:
     return differing
 
 
-def device() -> Iterable[Finding]:
-    """The device and threads that params.yaml asks for, and the GPU that is here."""
+def device() -> Iterable[Diagnosis]:
+    """Compares the device and threads in params.yaml with this machine."""
     driver = machine.nvidia_driver()
-    runtime = _runtime()
-    if isinstance(runtime, Finding):
+    runtime = _read_runtime()
+    if isinstance(runtime, Diagnosis):
         yield runtime
         return
-    yield Finding("driver", "ok", f"NVIDIA {driver}" if driver else "no NVIDIA driver")
+    yield Diagnosis("driver", "ok", f"NVIDIA {driver}" if driver else "no NVIDIA driver")
     cores = num_usable_cores()
     threads = f"{runtime.num_threads} (runtime.num_threads) on {cores} usable cores"
     if runtime.num_threads > cores:
-        yield Finding("threads", "warning", threads, f"runtime.num_threads: {cores}, or expect it to be slow")
+        yield Diagnosis("threads", "warning", threads, f"runtime.num_threads: {cores}, or expect it to be slow")
     else:
-        yield Finding("threads", "ok", threads)
+        yield Diagnosis("threads", "ok", threads)
     if runtime.device == "cpu" and driver is None:
-        yield Finding("device", "ok", "cpu (runtime.device); no GPU is here")
+        yield Diagnosis("device", "ok", "cpu (runtime.device); no GPU is here")
         return
-    yield _torch_device(runtime.device, driver)
+    yield _check_device(runtime.device, driver)
 
 
-def _torch_device(name: str, driver: str | None) -> Finding:
-    """Asks torch, which takes a second or two to import."""
+def _check_device(name: str, driver: str | None) -> Diagnosis:
+    """Checks the device with torch, which takes a second or two to import."""
     import torch
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -93,13 +93,13 @@ def _torch_device(name: str, driver: str | None) -> Finding:
     if not there[name]:
         reason = "torch cannot use the driver" if driver and name == "cuda" else f"this machine has no {name}"
         remedy = "install a driver that this torch supports, or set runtime.device: cpu"
-        return Finding("device", "wrong", f"{fact}: {reason}", remedy)
+        return Diagnosis("device", "wrong", f"{fact}: {reason}", remedy)
     if name == "cpu" and there["cuda"]:
-        return Finding("device", "warning", f"{fact}: it will stay idle", "runtime.device: cuda uses it")
-    return Finding("device", "ok", fact)
+        return Diagnosis("device", "warning", f"{fact}: it will stay idle", "runtime.device: cuda uses it")
+    return Diagnosis("device", "ok", fact)
 
 
-def _runtime() -> Runtime | Finding:
+def _read_runtime() -> Runtime | Diagnosis:
     from pydantic import ValidationError
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
@@ -109,16 +109,16 @@ def _runtime() -> Runtime | Finding:
         return Runtime.model_validate(content["runtime"])
     except (OSError, KeyError, TypeError, YAMLError, ValidationError) as error:
         reason = type(error).__name__
-        return Finding("params", "wrong", f"the runtime section of {PARAMS} cannot be read ({reason})", "graft check")
+        return Diagnosis("params", "wrong", f"the runtime section of {PARAMS} cannot be read ({reason})", "graft check")
 
 
-def disk() -> Iterable[Finding]:
-    """Room for data, cache and models."""
+def disk() -> Iterable[Diagnosis]:
+    """Checks the free room for data, cache and models."""
     free = shutil.disk_usage(".").free / 2**30
-    fact = f"{free:.1f} GiB free here"
+    fact, drop = f"{free:.1f} GiB free here", "dvc gc --workspace drops cached results no longer used"
     if free < LEAST_FREE_GIB:
-        yield Finding("disk", "wrong", fact, "free some room: dvc gc --workspace drops cached results no longer named")
+        yield Diagnosis("disk", "wrong", fact, "free some room: dvc gc --workspace drops cached results no longer used")
     elif free < COMFORTABLE_FREE_GIB:
-        yield Finding("disk", "warning", fact, "dvc gc --workspace drops cached results no longer named")
+        yield Diagnosis("disk", "warning", fact, drop)
     else:
-        yield Finding("disk", "ok", fact)
+        yield Diagnosis("disk", "ok", fact)

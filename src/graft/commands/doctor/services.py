@@ -1,4 +1,4 @@
-"""The doctor's questions to what a workspace stands on: DVC's cache and remote, the MLflow store."""
+"""Checks of the services a workspace depends on: DVC's cache and remote, the MLflow store."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from graft.commands.doctor.finding import Finding
+from graft.commands.doctor.diagnosis import Diagnosis
 from graft.provenance.lineage.freshness import authorization
 from graft.provenance.tracking.mlflow_store import is_off, store_uri
 
@@ -21,73 +21,73 @@ CONFIGS = (Path(".dvc/config"), Path(".dvc/config.local"))
 PORTS = {"http": 80, "https": 443, "ssh": 22, "webdav": 80, "webdavs": 443, "postgresql": 5432, "mysql": 3306}
 
 
-def dvc() -> Iterable[Finding]:
-    """Where DVC keeps what stages wrote, and whether the remote can be reached."""
+def dvc() -> Iterable[Diagnosis]:
+    """Checks whether DVC's cache can be written to and its remote be reached."""
     config = configparser.ConfigParser(interpolation=None)
     try:
         config.read(CONFIGS, encoding="utf-8")
     except (configparser.Error, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
-        yield Finding("DVC", "wrong", f"its configuration cannot be read: {reason}", "mend .dvc/config or config.local")
+        yield Diagnosis("DVC", "wrong", f"its configuration cannot be read: {reason}", "correct .dvc/config")
         return
     cache = Path(".dvc") / config.get("cache", "dir", fallback="cache")
     place = cache if cache.exists() else cache.parent
     if os.access(place, os.W_OK):
-        yield Finding("DVC cache", "ok", str(cache))
+        yield Diagnosis("DVC cache", "ok", str(cache))
     else:
-        yield Finding("DVC cache", "wrong", f"{cache} cannot be written to", "dvc cache dir --local PLACE")
+        yield Diagnosis("DVC cache", "wrong", f"{cache} cannot be written to", "dvc cache dir --local PLACE")
     name = config.get("core", "remote", fallback="")
     if not name:
-        yield Finding("DVC remote", "ok", "none is configured: results stay on this machine")
+        yield Diagnosis("DVC remote", "ok", "none is configured: results stay on this machine")
         return
     url = next((config.get(section, "url", fallback="") for section in config if f'remote "{name}"' in section), "")
-    problem = _unreachable(url)
-    remedy = f"mend the connection, or: dvc remote modify --local {name} url ADDRESS"
+    problem = _check_remote(url)
+    remedy = f"repair the connection, or: dvc remote modify --local {name} url ADDRESS"
     yield (
-        Finding("DVC remote", "wrong", f"{_shown(url)}: {problem}", remedy)
+        Diagnosis("DVC remote", "wrong", f"{_without_password(url)}: {problem}", remedy)
         if problem
-        else Finding("DVC remote", "ok", _shown(url))
+        else Diagnosis("DVC remote", "ok", _without_password(url))
     )
 
 
-def _unreachable(url: str) -> str:
-    """Why a remote does not answer, or nothing."""
+def _check_remote(url: str) -> str:
+    """Says why a remote cannot be used; empty if it can."""
     if not url:
         return "has no address"
     if "://" in url:
-        return _silent(url)
+        return _check_address(url)
     folder = Path(".dvc", url)
     return "" if folder.is_dir() or os.access(folder.parent, os.W_OK) else "is not there and cannot be made"
 
 
-def mlflow() -> Iterable[Finding]:
-    """Whether the store answers, and whether it accepts these credentials; mlflow itself is not imported."""
+def mlflow() -> Iterable[Diagnosis]:
+    """Checks whether the store answers and accepts these credentials, without importing mlflow."""
     if is_off():
-        yield Finding("MLflow", "ok", "off (GRAFT_TRACKING=off)")
+        yield Diagnosis("MLflow", "ok", "off (GRAFT_TRACKING=off)")
         return
     uri = store_uri()
-    remedy = "start it or mend MLFLOW_TRACKING_URI; training goes on without, then graft publish completes the record"
+    remedy = "start it or correct MLFLOW_TRACKING_URI; training works without, and graft publish completes the record"
     if uri.startswith("sqlite:///"):
         folder = Path(uri.removeprefix("sqlite:///")).absolute().parent
         writable = os.access(folder, os.W_OK)
         yield (
-            Finding("MLflow", "ok", uri)
+            Diagnosis("MLflow", "ok", uri)
             if writable
-            else Finding("MLflow", "wrong", f"{uri}: {folder} cannot be written to", remedy)
+            else Diagnosis("MLflow", "wrong", f"{uri}: {folder} cannot be written to", remedy)
         )
         return
-    problem = _silent(uri) or (_refusal(uri) if uri.startswith("http") else "")
+    problem = _check_address(uri) or (_check_credentials(uri) if uri.startswith("http") else "")
     if "401" in problem or "403" in problem:
         remedy = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
     yield (
-        Finding("MLflow", "wrong", f"{_shown(uri)}: {problem}", remedy)
+        Diagnosis("MLflow", "wrong", f"{_without_password(uri)}: {problem}", remedy)
         if problem
-        else Finding("MLflow", "ok", _shown(uri))
+        else Diagnosis("MLflow", "ok", _without_password(uri))
     )
 
 
-def _silent(url: str) -> str:
-    """Why nothing listens at an address, or nothing; of stores in the cloud it says nothing."""
+def _check_address(url: str) -> str:
+    """Says why an address does not answer; empty if it does, or is in a cloud that only its own client can reach."""
     address = urlsplit(url)
     scheme = address.scheme.split("+")[0]
     if address.hostname is None or (scheme not in PORTS and address.port is None):
@@ -100,8 +100,8 @@ def _silent(url: str) -> str:
     return ""
 
 
-def _refusal(uri: str) -> str:
-    """Why an MLflow server does not serve us, or nothing."""
+def _check_credentials(uri: str) -> str:
+    """Says why an MLflow server refuses these credentials; empty if it does not."""
     address = f"{uri.rstrip('/')}/api/2.0/mlflow/experiments/search"
     headers = {"Content-Type": "application/json"} | authorization()
     request = urllib.request.Request(address, data=json.dumps({"max_results": 1}).encode(), headers=headers)
@@ -114,7 +114,7 @@ def _refusal(uri: str) -> str:
     return ""
 
 
-def _shown(url: str) -> str:
+def _without_password(url: str) -> str:
     """An address without the password in it."""
     address = urlsplit(url)
     return address._replace(netloc=address.netloc.rpartition("@")[2]).geturl() if address.password else url

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -11,6 +10,7 @@ from graft.foundation.choices import Choice
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
+from graft.models.address import ModelAddress
 from graft.models.saved_model import ModelSpec, load_state
 from graft.models.weights.file import Sha256
 from graft.models.weights.source import Downloader, Source, verified_sha256
@@ -20,10 +20,12 @@ FILE = "weights.safetensors"
 
 def pinned(uri: str) -> str:
     """The address itself, if it names one version for ever."""
-    if re.fullmatch(r"models:/[^/@]+@[^/@]+", uri):
+    try:
+        address = ModelAddress.parse(uri)
+    except GraftError:
+        raise ValueError("a registered model is models:/NAME/VERSION") from None
+    if address.alias is not None:
         raise ValueError("an alias moves: run graft pin, which writes the version it points at now")
-    if not re.fullmatch(r"models:/[^/@]+/[1-9][0-9]*", uri):
-        raise ValueError("a registered model is models:/NAME/VERSION")
     return uri
 
 

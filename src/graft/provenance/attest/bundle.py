@@ -107,12 +107,13 @@ def _text_of(index: Index, records: Mapping[str, Record], path: str) -> str | No
 def _logged(run: str | None, name: str) -> bytes | None:
     import tempfile
 
-    from graft.provenance.tracking import mlflow_store, registry
+    from graft.provenance.tracking import mlflow_store, runs
 
     if run is None or mlflow_store.is_off():
         return None
-    with tempfile.TemporaryDirectory() as folder, mlflow_store.answers_explained():
-        file = registry.artifact(mlflow_store.client(), run, name, Path(folder))
+    with tempfile.TemporaryDirectory() as folder, mlflow_store.explain_refusals():
+        client = mlflow_store.client()
+        file = runs.fetch_artifact(client, client.get_run(run), name, Path(folder))
         return None if file is None else file.read_bytes()
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from graft.foundation.content import digest_of, sha256_of
 from graft.foundation.errors import GraftError
+from graft.models.address import CHAMPION, ModelAddress, is_address, registered_name
 from graft.provenance.audit.commits import check_commits
 from graft.provenance.audit.exported_folder import record_of
 from graft.provenance.audit.ledger_links import check_ledger, promoted_digest
@@ -17,10 +18,9 @@ from graft.provenance.audit.record_files import check_records, check_sources
 from graft.provenance.audit.server import check_runs, check_versions
 from graft.provenance.lineage.fill import open_index
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import Chain, address, chain_of, chain_to
+from graft.provenance.lineage.walk import Chain, chain_of, chain_to
 from graft.provenance.stages import EXPORTED
 from graft.provenance.tracking import mlflow_store
-from graft.provenance.tracking.registry import CHAMPION
 
 
 def audit(model: str, rebuild: bool = False) -> list[Check]:
@@ -31,8 +31,8 @@ def audit(model: str, rebuild: bool = False) -> list[Check]:
         rebuild: Whether to run the pipeline again as well, and compare the results.
 
     Raises:
-        GraftError: There is no such model, and neither ledger nor records know of one.
-        tracking.Unreachable: No server answers, or it refuses.
+        GraftError: There is no such model, and neither ledger nor record says that there was.
+        mlflow_store.Unreachable: No server answers, or it refuses.
     """
     index = open_index(refresh=not mlflow_store.is_off())
     try:
@@ -49,7 +49,7 @@ def _chain(index: Index, model: str) -> Chain:
     try:
         return chain_of(index, model)
     except GraftError:
-        if not model.startswith("models:/"):
+        if not is_address(model):
             chain = _recorded(index, Path(model))
         else:
             digest = _promoted(model)
@@ -71,12 +71,12 @@ def _recorded(index: Index, folder: Path) -> Chain | None:
 
 
 def _promoted(model: str) -> str | None:
-    """The digest that the ledger has for an address; None if it has none."""
-    name, alias, number = address(model)
-    if mlflow_store.is_off() or not (alias == CHAMPION or str(number).isdecimal()):
+    """The digest that the ledger has for an address."""
+    address = ModelAddress.parse(model)
+    if mlflow_store.is_off() or address.alias not in (CHAMPION, None):
         return None
-    with mlflow_store.answers_explained():
-        return promoted_digest(mlflow_store.client(), name, None if number is None else int(number))
+    with mlflow_store.explain_refusals():
+        return promoted_digest(mlflow_store.client(), address.name, address.number)
 
 
 def _store(index: Index, chain: Chain, model: str) -> Iterator[Check]:
@@ -84,7 +84,7 @@ def _store(index: Index, chain: Chain, model: str) -> Iterator[Check]:
         yield Check(MISSING, "MLflow", "GRAFT_TRACKING=off: runs, versions and ledger were not checked")
         return
     try:
-        with mlflow_store.answers_explained():
+        with mlflow_store.explain_refusals():
             client, names = mlflow_store.client(), _names(index, chain, model)
             yield from check_versions(index, chain, client, names)
             yield from check_runs(index, chain, client)
@@ -99,5 +99,5 @@ def _names(index: Index, chain: Chain, model: str) -> list[str]:
     names = {version["name"] for version in chain.versions}
     record = index.record(chain.first.key)
     task = record.params.get("task") if record else None
-    names |= {f"graft-{task}"} if task else set()
-    return sorted(names | ({address(model)[0]} if model.startswith("models:/") else set()))
+    names |= {registered_name(task)} if task else set()
+    return sorted(names | ({ModelAddress.parse(model).name} if is_address(model) else set()))

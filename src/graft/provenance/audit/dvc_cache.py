@@ -12,7 +12,7 @@ from typing import Any
 from graft.foundation.content import is_bytecode, read_json, sha256_of
 from graft.foundation.errors import GraftError
 from graft.foundation.git import git_text
-from graft.foundation.progress import say
+from graft.foundation.progress import warn
 from graft.provenance.repair import LOCK_FILE
 from graft.provenance.stages import record_path
 
@@ -112,8 +112,8 @@ def _ask_remote(bring: Callable[[Any], object]) -> bool:
             return False
         try:
             bring(repo)
-        except Exception as error:  # each kind of remote fails in its own way; missing files are reported later
-            say(f"graft audit: warning: DVC's remote: {type(error).__name__}: {error}")
+        except Exception as error:  # each kind of remote fails in its own way, and what it lacks is reported as missing
+            warn(f"DVC's remote: {type(error).__name__}: {error}")
             return False
     return True
 

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.foundation.errors import GraftError
+from graft.models.address import CHAMPION, ModelAddress
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
 from graft.provenance.promotion import history, ledger
 from graft.provenance.promotion.ledger import Entry
 from graft.provenance.promotion.verdict import OVERRIDE_TAG, TAGS, Verdict, shown_on
 from graft.provenance.tracking.mlflow_store import MODEL_DIGEST
-from graft.provenance.tracking.registry import CHAMPION, version_at, version_numbered, versions_of
+from graft.provenance.tracking.registry import find_version, find_versions
 
 if TYPE_CHECKING:
     from graft.provenance.tracking.registry import ModelVersion
@@ -74,7 +75,8 @@ def _check_copy(entries: list[Entry], name: str, copy: Path) -> Iterator[Check]:
 
 def _check_champion(client: Any, entries: list[Entry], name: str) -> Check:
     confirmed, intent = [entry for entry in entries if entry.phase == "confirmed"], history.open_intent(entries)
-    live, what = version_at(client, name, CHAMPION), f"models:/{name}@{CHAMPION}"
+    address = ModelAddress(name, alias=CHAMPION)
+    live, what = find_version(client, address), str(address)
     if intent and live and int(live.version) == intent.version:
         return Check(MISSING, what, f"version {intent.version}, not confirmed yet: graft champion finishes it")
     if not confirmed:
@@ -82,7 +84,7 @@ def _check_champion(client: Any, entries: list[Entry], name: str) -> Check:
         reason = f"version {live.version}, which was never promoted" if live else "no champion yet"
         return Check(status, what, reason)
     number = confirmed[-1].version
-    if version_numbered(client, name, number) is None:
+    if find_version(client, ModelAddress(name, number)) is None:
         return Check(BROKEN, what, f"version {number} is the champion of the ledger, and was deleted")
     if live is None or int(live.version) != number:
         found = "nowhere" if live is None else f"at version {live.version}"
@@ -99,13 +101,13 @@ def check_pages(client: Any, entries: Sequence[Entry], name: str, model: str | N
         name: Name of the registered model.
         model: Digest of the audited model: a version that held it must not be gone.
     """
-    versions = {int(version.version): version for version in versions_of(client, name)}
+    versions = {int(version.version): version for version in find_versions(client, name)}
     promoted, overridden = history.promotions(entries), history.promotions(entries, ("override",))
     waiting = history.open_intent(entries)
     for number in sorted({*versions, *promoted}):
         if waiting and waiting.version == number:
             continue  # the command that finishes the promotion writes the page
-        uri, version, intent = f"models:/{name}/{number}", versions.get(number), promoted.get(number)
+        uri, version, intent = str(ModelAddress(name, number)), versions.get(number), promoted.get(number)
         if version is None:
             status = BROKEN if promoted[number].model_digest == model else MISSING
             yield Check(status, uri, "was deleted, though the ledger says that it was promoted")

@@ -162,6 +162,6 @@ def environment_of_rebuild() -> dict[str, str]:
     """The environment of a rebuild: tracking is off, but weights can be read from the registry."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"GRAFT_TRACKING": "off", "DVC_NO_ANALYTICS": "1"}
-    environment["MLFLOW_TRACKING_URI"] = mlflow_store.absolute(mlflow_store.store_uri())
+    environment["MLFLOW_TRACKING_URI"] = mlflow_store.absolute_uri(mlflow_store.store_uri())
     environment["PATH"] = f"{Path(sys.executable).parent}:{environment['PATH']}"
     return environment

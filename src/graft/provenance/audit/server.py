@@ -9,14 +9,15 @@ from typing import Any
 
 from graft.foundation.content import listing, sha256_of
 from graft.foundation.errors import GraftError
+from graft.models.address import ModelAddress
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, compare, compare_files
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step
 from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED, STAGES
-from graft.provenance.tracking import mlflow_store, model_versions
+from graft.provenance.tracking import mlflow_store, model_versions, runs
 from graft.provenance.tracking.publish import params_of, tags_of
-from graft.provenance.tracking.registry import versions_of
+from graft.provenance.tracking.registry import find_versions
 
 SERVED = Path("artifacts/exported")
 
@@ -54,7 +55,7 @@ def _renamed(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> I
     known = {(version["name"], int(version["number"])) for version in chain.versions}
     doubles = {f"double of version {number}" for _, number in known}  # put away when several published at once
     for name in names:
-        for version in versions_of(client, name):
+        for version in find_versions(client, name):
             tags, number = version.tags, int(version.version)
             if tags.get(mlflow_store.RECORD) not in makers or tags.get(mlflow_store.MODEL_DIGEST) in doubles:
                 continue
@@ -70,7 +71,7 @@ def _record_of(index: Index, chain: Chain, version: Mapping[str, Any]) -> str:
 
 
 def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Record) -> Iterator[Check]:
-    uri = f"models:/{version['name']}/{version['number']}"
+    address = ModelAddress(version["name"], int(version["number"]))
     tags = client.get_model_version(version["name"], str(version["number"])).tags
     expected = {
         mlflow_store.MODEL_DIGEST: record.outputs.get(EXPORTED),
@@ -79,17 +80,18 @@ def _check_version(client: Any, version: Mapping[str, Any], key: str, record: Re
         "mlflow.source.git.commit": str(record.git.commit),
     }
     for name, value in expected.items():
-        yield compare(f"{uri}, tag {name}", value, tags.get(name, "nothing"), "the record")
+        yield compare(f"{address}, tag {name}", value, tags.get(name, "nothing"), "the record")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            whole = model_versions.download_version(uri, Path(folder))
+            whole = model_versions.download_version(address, Path(folder))
+        except mlflow_store.Unreachable:
+            raise
         except GraftError as error:
-            yield Check(BROKEN, f"{uri}, files in the artifact store", error.what)
+            yield Check(BROKEN, f"{address}, files in the artifact store", error.what)
             return
-        yield _check_served(uri, record, whole)
-        yield compare(
-            f"{uri}, served model", tags.get(mlflow_store.SERVED_DIGEST), model_versions.served_digest(whole), "its tag"
-        )
+        yield _check_served(str(address), record, whole)
+        served = model_versions.served_digest(whole)
+        yield compare(f"{address}, served model", tags.get(mlflow_store.SERVED_DIGEST), served, "its tag")
 
 
 def _check_served(uri: str, record: Record, whole: Path) -> Check:
@@ -98,13 +100,13 @@ def _check_served(uri: str, record: Record, whole: Path) -> Check:
 
 
 def _check_runs_of(client: Any, step: Step, record: Record) -> Iterator[Check]:
-    runs = list(_runs_of(client, step, record))
-    if not runs:
+    found = list(_runs_of(client, step, record))
+    if not found:
         yield Check(MISSING, f"run of {step.stage}", "none has this record; graft publish makes it")
-    for run in runs:
+    for run in found:
         what = f"run {run.info.run_id[:8]} of {step.stage}"
         yield _as_recorded(f"{what}, tags", _expected_tags(step, record), run.data.tags)
-        yield _as_recorded(f"{what}, params", mlflow_store.loggable(params_of(record)), run.data.params)
+        yield _as_recorded(f"{what}, params", runs.loggable_params(params_of(record)), run.data.params)
         yield _as_recorded(f"{what}, metrics", record.metrics, run.data.metrics)
         yield from _check_artifacts(client, run, step, record, what)
 
@@ -121,7 +123,7 @@ def _runs_of(client: Any, step: Step, record: Record) -> Iterator[Any]:
     named = _search(client, mlflow_store.RECORD, step.key)
     yield from named
     seen = {run.info.run_id for run in named}
-    doubles = {f"{mlflow_store.DOUBLE}{run_id}" for run_id in seen}  # put away as publishing does, and not deleted
+    doubles = {f"{runs.DOUBLE}{run_id}" for run_id in seen}  # put away as publishing does, and not deleted
     for run in _search(client, mlflow_store.FINGERPRINT, record.fingerprint):
         if run.data.tags.get(mlflow_store.RECORD) in doubles:
             continue
@@ -130,20 +132,20 @@ def _runs_of(client: Any, step: Step, record: Record) -> Iterator[Any]:
 
 
 def _search(client: Any, tag: str, value: str) -> list[Any]:
-    return list(client.search_runs([mlflow_store.experiment_id(client)], f"tags.`{tag}` = '{value}'", max_results=100))
+    return list(runs.search_runs(client, {tag: value}))
 
 
 def _record_kept(client: Any, run: Any, stage: str) -> str | None:
     """The digest of the record among the artifacts of a run; None where there is none."""
     with tempfile.TemporaryDirectory() as folder:
-        file = mlflow_store.artifact(client, run, f"record/{stage}.json", Path(folder))
+        file = runs.fetch_artifact(client, run, f"record/{stage}.json", Path(folder))
         return None if file is None else sha256_of(file)
 
 
 def _expected_tags(step: Step, record: Record) -> dict[str, str]:
     """The tags a run must have; the description is left out, because people may edit it."""
     tags = {**tags_of(record), mlflow_store.RECORD: step.key, mlflow_store.COMPLETE: "true"}
-    return {mlflow_store.allowed(name): value for name, value in tags.items() if name != mlflow_store.NOTE}
+    return {runs.allowed_key(name): value for name, value in tags.items() if name != mlflow_store.NOTE}
 
 
 def _check_artifacts(client: Any, run: Any, step: Step, record: Record, what: str) -> Iterator[Check]:
@@ -151,7 +153,7 @@ def _check_artifacts(client: Any, run: Any, step: Step, record: Record, what: st
     yield compare(f"{what}, record", step.key, kept, "the chain")
     names = {Path(name).name: record.files[name] for name in STAGES[step.stage].artifacts if name in record.files}
     with tempfile.TemporaryDirectory() as folder:
-        files = {name: mlflow_store.artifact(client, run, name, Path(folder)) for name in names}
+        files = {name: runs.fetch_artifact(client, run, name, Path(folder)) for name in names}
         wrong = [name for name, file in files.items() if file is not None and sha256_of(file) != names[name]]
     if wrong:
         yield Check(BROKEN, f"{what}, files", f"{', '.join(wrong)} was changed in the artifact store")

@@ -13,7 +13,7 @@ from typing import Any
 
 from graft.foundation.content import read_json, sha256_of
 from graft.foundation.errors import GraftError
-from graft.foundation.progress import progress, say
+from graft.foundation.progress import progress, warn
 from graft.provenance.lineage.freshness import BESIDE_RECORD, state_of_store, state_of_workspace
 from graft.provenance.lineage.index import INDEX, Index
 from graft.provenance.records import Record
@@ -29,7 +29,7 @@ def open_index(refresh: bool = False, path: Path = INDEX) -> Index:
     A server that does not answer is only a warning, because the index may know enough.
 
     Raises:
-        tracking.Unreachable: The store refuses, or `refresh` was asked for and the server does not answer.
+        mlflow_store.Unreachable: The store refuses, or `refresh` was asked for and the server does not answer.
     """
     from filelock import FileLock
 
@@ -55,7 +55,7 @@ def _read_store(index: Index, uri: str, refresh: bool) -> None:
     """
     state, server = state_of_store(uri), uri.startswith(("http://", "https://"))
     if state is None and server and not refresh:
-        say(f"graft: warning: {uri} does not answer; what it held was read: {index.fact(READ_AT) or 'never'}")
+        warn(f"{uri} does not answer; what it held was read: {index.fact(READ_AT) or 'never'}")
         return
     if (refresh and server) or (state is not None and (refresh or index.fact("store") != state)):
         fill_from_server(index)
@@ -80,15 +80,16 @@ def fill_from_server(index: Index) -> None:
     """Takes every published record that the index lacks, with the file beside it if there is one, and every version.
 
     Raises:
-        tracking.Unreachable: No server answers, or it refuses.
+        mlflow_store.Unreachable: No server answers, or it refuses.
     """
-    from graft.provenance.tracking import mlflow_store
+    from graft.provenance.tracking import mlflow_store, runs
 
-    with mlflow_store.answers_explained():
+    with mlflow_store.explain_refusals():
         client = mlflow_store.client()
-        runs = [run for run in _published_runs(client) if _is_new(index, run)]
-        if runs:
-            _take_runs(index, client, runs)
+        published = runs.search_runs(client, {mlflow_store.COMPLETE: "true"}, page_size=500)
+        new = [run for run in published if _is_new(index, run)]
+        if new:
+            _take_runs(index, client, new)
         index.replace_versions(list(_registered_versions(client)))
 
 
@@ -124,40 +125,26 @@ def _samples(manifest: Path) -> Iterator[tuple[str, str, str]]:
     return zip(*(table.column(name).to_pylist() for name in ("id", "batch", "image_sha256")), strict=True)
 
 
-def _published_runs(client: Any) -> Iterator[Any]:
-    from graft.provenance.tracking import mlflow_store
-
-    identity, token = mlflow_store.experiment_id(client), None
-    while True:
-        page = client.search_runs(
-            [identity], f"tags.`{mlflow_store.COMPLETE}` = 'true'", max_results=500, page_token=token
-        )
-        yield from page
-        token = page.token
-        if not token:
-            return
-
-
 def _is_new(index: Index, run: Any) -> bool:
-    from graft.provenance.tracking import mlflow_store
+    from graft.provenance.tracking import mlflow_store, runs
 
     digest = run.data.tags.get(mlflow_store.RECORD)
-    if digest is None or digest.startswith(mlflow_store.DOUBLE):
+    if digest is None or digest.startswith(runs.DOUBLE):
         return False
     return index.run_of(digest) is None or not index.has_beside(digest)
 
 
 def _fetch(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] | None:
     """The record of a run and the file beside it; None where it was published before records were artifacts."""
-    from graft.provenance.tracking import mlflow_store
+    from graft.provenance.tracking import mlflow_store, runs
 
     stage, into = run.data.tags.get(mlflow_store.STAGE, ""), folder / run.info.run_id
     into.mkdir()
-    record = mlflow_store.artifact(client, run, f"record/{stage}.json", into)
+    record = runs.fetch_artifact(client, run, f"record/{stage}.json", into)
     if record is None:
         return None
     beside = Path(BESIDE_RECORD.get(stage, "")).name  # absent if the workspace had lost it
-    return record.read_bytes(), mlflow_store.artifact(client, run, beside, into) if beside else None
+    return record.read_bytes(), runs.fetch_artifact(client, run, beside, into) if beside else None
 
 
 def _take(index: Index, run: Any, data: bytes, beside: Path | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
+from graft.models.address import ModelAddress, is_address
 from graft.provenance.lineage.freshness import BESIDE_RECORD
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, chain_of
@@ -117,7 +118,7 @@ def who_saw(index: Index, asked: str) -> Answer:
 
 def name_of(version: dict[str, Any]) -> str:
     """The address of a registered version."""
-    return f"models:/{version['name']}/{version['number']}"
+    return str(ModelAddress(version["name"], version["number"]))
 
 
 def records_after(index: Index, digest: str) -> set[str]:
@@ -167,7 +168,7 @@ def _lacking(index: Index, chain: Chain, needed: NeededFacts) -> Iterator[str]:
             yield f"the record of {', '.join(step.made)} ({step.key[:12]})"
         elif step.stage in needed.stages and not _is_beside(index, step.made, BESIDE_RECORD[step.stage]):
             yield f"{BESIDE_RECORD[step.stage]} of the record {step.key[:12]}"
-        elif str(step.facts.get("origin")).startswith("models:/"):  # weights of a model that no record here speaks of
+        elif is_address(str(step.facts.get("origin"))):  # weights of a model that no record here speaks of
             yield f"the record of {step.facts['origin']}"
 
 

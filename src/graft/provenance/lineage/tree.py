@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from graft.models.address import ModelAddress
 from graft.provenance.lineage.recall import REMEDY, Answer, name_of
 from graft.provenance.lineage.walk import Chain, Link, Step
 
@@ -25,7 +26,7 @@ def tree(chain: Chain) -> str:
 def title(chain: Chain) -> str:
     """The names under which the model is registered, or a note that it is not."""
     names = [
-        f"models:/{version['name']}/{version['number']}"
+        str(ModelAddress(version["name"], version["number"]))
         + (f" ({', '.join(version['aliases'])})" if version["aliases"] else "")
         for version in chain.versions
     ]

@@ -10,6 +10,7 @@ from typing import Any
 
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
+from graft.models.address import ModelAddress, is_address
 from graft.provenance.lineage.index import Index
 from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED, FINE_TUNED, STAGES, is_within
@@ -92,7 +93,7 @@ def chain_of(index: Index, model: str) -> Chain:
     Raises:
         GraftError: There is no such model.
     """
-    if model.startswith("models:/"):
+    if is_address(model):
         version = version_named(index, model)
         digest, record = version["model"], version["record"] or ""
         record = record if index.has_record(record) else _maker(index, EXPORTED, digest)
@@ -109,26 +110,17 @@ def chain_to(index: Index, digest: str, record: str | None = None) -> Chain:
     return Chain(digest, versions, steps)
 
 
-def address(uri: str) -> tuple[str, str, str | None]:
-    """Splits `models:/NAME@ALIAS` or `models:/NAME/3` into name, alias and number; one of the last two is empty."""
-    name, _, alias = uri.removeprefix("models:/").partition("@")
-    if alias:
-        return name, alias, None
-    name, _, number = name.rpartition("/")
-    return name, "", number
-
-
 def version_named(index: Index, uri: str) -> dict[str, Any]:
     """The registered version of an address.
 
     Raises:
         GraftError: There is no such model, version or alias.
     """
-    name, alias, written = address(uri)
-    number = index.number_behind(name, alias) if alias else written
-    version = index.version(name, int(number)) if number and str(number).isdecimal() else None
+    address = ModelAddress.parse(uri)
+    number = address.number if address.alias is None else index.number_behind(address.name, address.alias)
+    version = None if number is None else index.version(address.name, number)
     if version is None:
-        known = [f"models:/{found['name']}/{found['number']}" for found in index.versions()]
+        known = [str(ModelAddress(found["name"], found["number"])) for found in index.versions()]
         known_text = f"known are {', '.join(known[-8:])}" if known else "nothing is registered: graft publish"
         raise GraftError("no such model", where=uri, remedy=f"{known_text}; --refresh reads the server again")
     return version

@@ -1,1 +1,1 @@
-"""Which version is the champion: a gate that measures, a ledger that remembers, an alias that follows."""
+"""Promotion of a version to champion: a gate measures, a ledger records, the alias follows the ledger."""

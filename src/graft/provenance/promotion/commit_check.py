@@ -1,4 +1,4 @@
-"""Whether what made a model is in git: code, params and lock file of each stage, by content, in one commit."""
+"""A search of git for what made a model: one commit with the code, params and lock file of each stage."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _ABSENT = object()
 WATCHED = ("pipeline", "src", PARAMS, LOCK)
 
 
-def commits_of(records: Mapping[str, Record]) -> dict[str, tuple[str | None, list[str]]]:
-    """For each stage a commit reachable from the current branch that holds all of what it ran with.
+def find_commits(records: Mapping[str, Record]) -> dict[str, tuple[str | None, list[str]]]:
+    """Finds, for each stage, a commit reachable from the current branch that holds all it ran with.
 
     Committing after training is fine: contents are compared, not times.
 
@@ -28,7 +28,7 @@ def commits_of(records: Mapping[str, Record]) -> dict[str, tuple[str | None, lis
         records: Records by stage.
 
     Returns:
-        By stage the commit, or None with what the nearest commit lacks.
+        The commit of each stage, or None and what the nearest commit lacks.
     """
     history = History()
     found: dict[str, tuple[str | None, list[str]]] = {stage: (None, ["there is none"]) for stage in records}
@@ -53,14 +53,14 @@ class History:
         self._trees: dict[str, dict[str, str]] = {}
 
     def commits(self, hints: Iterable[str]) -> Iterator[str]:
-        """Every commit that may differ in what is watched, the hinted ones first, then newest first."""
+        """Every commit that may differ in code, params or lock file: the hinted ones first, then the newest."""
         known = (git_text("rev-list", "--full-history", "HEAD", "--", *WATCHED) or "").split()
         everything = dict.fromkeys((git_text("rev-list", "HEAD") or "").split())
         head = list(everything)[:1]
         yield from dict.fromkeys([*(hint for hint in hints if hint in everything), *head, *known])
 
     def lacking(self, commit: str, record: Record) -> list[str]:
-        """What of a record this commit does not hold with the same content."""
+        """Lists the parts of a record that this commit does not hold with the same content."""
         tree = self._tree(commit)
         lacking = [path for path, digest in record.code.items() if self._digest(tree, path) != digest]
         lock = record.lock
@@ -102,8 +102,9 @@ class History:
 
 
 def differing_params(text: bytes, recorded: Mapping[str, Any]) -> list[str]:
-    """The recorded keys that a params file does not give: what it leaves out of a choice is that choice's default,
-    which the code decides; all else must stand there.
+    """Lists the recorded keys whose values a params file does not have.
+
+    An option that a choice leaves out has its default, which the code decides; all else must be in the file.
     """
     try:
         written = YAML(typ="safe").load(text)

@@ -1,4 +1,4 @@
-"""What a whole ledger says: who is champion, since when and why, and what a rollback returns to."""
+"""The history in a ledger: the champion, since when and why, and the one a rollback returns to."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ class Champion:
     """The version in force.
 
     Attributes:
-        promoted: The intent that promoted it, with its rules and its reason.
-        since: When it came into force (again), ISO 8601 in UTC.
-        moved: The intent that made it champion last: `promoted`, or a rollback to it.
+        promoted: Intent that promoted it, with its rules and its reason.
+        since: Time at which it last came into force, ISO 8601 in UTC.
+        moved: Intent that made it champion last: `promoted`, or a rollback to it.
     """
 
     promoted: Entry
@@ -25,11 +25,12 @@ class Champion:
 
     @property
     def version(self) -> int:
+        """Number of the version in force."""
         return self.promoted.version
 
 
 def champions(entries: Sequence[Entry]) -> list[Champion]:
-    """Champions that a rollback can reach, oldest first, the one in force last: a rollback takes the last away."""
+    """The champions that rollbacks can reach, oldest first and the one in force last; a rollback removes the last."""
     standing: list[Champion] = []
     for intent, ending in pairwise(entries):
         if ending.phase != "confirmed":
@@ -51,17 +52,17 @@ def champion(entries: Sequence[Entry]) -> Champion | None:
 
 
 def promotions(entries: Sequence[Entry], kinds: Sequence[str] = ("promote", "override")) -> dict[int, Entry]:
-    """The intent by which each version was last promoted, in spite of the gate or not."""
+    """The intent that last promoted each version, by number; overrides of the gate included."""
     pairs = pairwise(entries)
     return {one.version: one for one, ending in pairs if one.kind in kinds and ending.phase == "confirmed"}
 
 
 def open_intent(entries: Sequence[Entry]) -> Entry | None:
-    """The intent that nobody has confirmed or voided yet: the last entry, where it is one."""
+    """The last entry, if it is an intent that nobody has confirmed or voided yet."""
     return entries[-1] if entries and entries[-1].phase == "intent" else None
 
 
 def overrides(entries: Sequence[Entry]) -> list[Entry]:
-    """Every promotion in force at some time that the gate had refused."""
+    """Every confirmed promotion of a version that the gate had refused."""
     pairs = pairwise(entries)
     return [intent for intent, ending in pairs if intent.kind == "override" and ending.phase == "confirmed"]

@@ -1,4 +1,4 @@
-"""The ledger: an append-only chain of what was promoted, rolled back and overridden, by whom and why.
+"""The ledger: an append-only chain of promotions, rollbacks and overrides, with who made them and why.
 
 The server's copy is the authority. An entry is a version of the registered model `graft-ledger-NAME`, so the server
 numbers it, and carries the digest of the entry it follows. Of two that follow the same one the lower number wins.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
+from graft.models.address import ModelAddress
 from graft.provenance import signatures
 from graft.provenance.tracking import registry
 
@@ -30,21 +31,21 @@ MOST_TAG_CHARACTERS = 5000
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry.
+    """One entry of a ledger.
 
     Attributes:
-        kind: `promote`, `rollback` or `override`.
-        phase: `intent` before the alias moves; then `confirmed`, or `void` where it cannot.
-        name: Of the registered model.
-        version: That is to be the champion.
-        model_digest: Of its exported folder.
-        previous_version: The champion before; None before the first.
-        reason: Why, in a sentence.
-        rules: What the gate asked and found, each `{rule, value, bound, verdict}`, in the entry with the intent.
-        author: Who.
-        time: When, ISO 8601 in UTC.
-        follows: The digest of the entry before; empty for the first.
-        signature: Ed25519 over the canonical JSON without it, in base64; None where no key was configured.
+        kind: Kind of change, `promote`, `rollback` or `override`.
+        phase: Phase of the change: `intent` before the alias moves; then `confirmed`, or `void` if it cannot move.
+        name: Name of the registered model.
+        version: Number of the version that is to be the champion.
+        model_digest: Digest of its exported folder.
+        previous_version: Number of the champion before; None for the first.
+        reason: Reason, in a sentence.
+        rules: Rules of the gate, each `{rule, value, bound, verdict}`; only in the entry of an intent.
+        author: Name of the person who made the change.
+        time: Time of the entry, ISO 8601 in UTC.
+        follows: Digest of the entry before; empty for the first.
+        signature: Ed25519 signature of the canonical JSON without it, in base64; None where no key was configured.
     """
 
     kind: str
@@ -67,19 +68,20 @@ class Entry:
 
     @property
     def signed_bytes(self) -> bytes:
-        """What the signature is made over."""
+        """The canonical JSON without the signature, which the signature covers."""
         return _canonical({key: value for key, value in asdict(self).items() if key != "signature"}).encode()
 
     @property
     def digest(self) -> str:
+        """The sha256 of the canonical JSON."""
         return hashlib.sha256(self.canonical.encode()).hexdigest()
 
     @classmethod
     def of(cls, text: str, where: object) -> Entry:
-        """From canonical JSON.
+        """Reads an entry from canonical JSON.
 
         Raises:
-            GraftError: It is not an entry, or not word for word what an entry is written as.
+            GraftError: It is not an entry, or not in the exact form in which entries are written.
         """
         try:
             stored = json.loads(text)
@@ -101,7 +103,7 @@ class Late(GraftError):  # noqa: N818  (it reads as what it says)
 
 
 class Unsigned(GraftError):  # noqa: N818  (it reads as what it says)
-    """The ledger is signed, and the entry to come could not be."""
+    """The ledger is signed, and the next entry could not be."""
 
 
 def ledger_name(name: str) -> str:
@@ -110,19 +112,19 @@ def ledger_name(name: str) -> str:
 
 
 def read(store: MlflowClient, name: str) -> list[Entry]:
-    """The entries of a model in order, without those that lost; `verify` says whether they form a chain.
+    """Reads the entries of a model in order, without those that lost; `verify` checks that they form a chain.
 
     Raises:
         GraftError: An entry was edited, or the store does not answer.
     """
-    return without_losers(_stored(store, name))
+    return drop_losers(_read_all(store, name))
 
 
 def append(store: MlflowClient, name: str, entry: Entry) -> Entry:
-    """Signs an entry and appends it where its `follows` says; returns it as it stands in the ledger.
+    """Signs an entry and appends it after the one it follows; returns it as the ledger holds it.
 
     Raises:
-        Late: Another entry follows that one already; it is named.
+        Late: Another entry follows that one already; the message names it.
         Unsigned: Earlier entries are signed, and no key is configured, or one that cannot be used.
         GraftError: The key cannot be used, or the store does not answer.
     """
@@ -160,8 +162,8 @@ def refuse_unsigned(name: str, entries: Sequence[Entry]) -> None:
         raise Unsigned(what, where=ledger_name(name), rule=rule, remedy=remedy)
 
 
-def without_losers(entries: Sequence[Entry]) -> list[Entry]:
-    """Leaves out each entry that follows one which another follows already; what follows nothing known stays."""
+def drop_losers(entries: Sequence[Entry]) -> list[Entry]:
+    """Leaves out each entry that came second after the same predecessor, and what follows such an entry alone."""
     kept: list[Entry] = []
     followed: set[str] = set()
     known = {""}
@@ -177,7 +179,7 @@ def without_losers(entries: Sequence[Entry]) -> list[Entry]:
 
 
 def verify(entries: Sequence[Entry], signers: Path = signatures.SIGNERS) -> list[str]:
-    """What is wrong with a chain, a sentence each: order, digests, phases, signatures; empty where nothing is."""
+    """Checks order, digests, phases and signatures of a chain; returns a sentence for each problem."""
     known, problems, signed_before = signatures.signers(signers), [], False
     before: Entry | None = None
     for number, entry in enumerate(entries, 1):
@@ -199,7 +201,7 @@ def verify(entries: Sequence[Entry], signers: Path = signatures.SIGNERS) -> list
 
 
 def write_copy(path: Path, entries: Sequence[Entry]) -> None:
-    """Puts the entries of a model in the copy, a line each; those of other models stay."""
+    """Writes the entries of a model into the copy, one a line; those of other models stay."""
     if not entries:
         return
     name = entries[0].name
@@ -213,7 +215,7 @@ def write_copy(path: Path, entries: Sequence[Entry]) -> None:
 
 
 def read_copy(path: Path) -> list[Entry]:
-    """Every entry of the copy, of all models, in order of lines; none where there is no file.
+    """Reads every entry of the copy, of all models, in order; none where there is no file.
 
     Raises:
         GraftError: A line was edited, dropped or moved.
@@ -234,7 +236,7 @@ def read_copy(path: Path) -> list[Entry]:
 
 
 def missing_on_server(entries: Sequence[Entry], copy: Sequence[Entry], name: str) -> list[str]:
-    """Entries of the copy that the server does not hold at the same place, a sentence each."""
+    """Compares the copy with the server; returns a sentence for each entry that is not in its place there."""
     ours = [entry for entry in copy if entry.name == name]
     pairs = [(entry, entries[number] if number < len(entries) else None) for number, entry in enumerate(ours)]
     return [
@@ -245,10 +247,10 @@ def missing_on_server(entries: Sequence[Entry], copy: Sequence[Entry], name: str
     ]
 
 
-def _stored(store: MlflowClient, name: str) -> list[Entry]:
+def _read_all(store: MlflowClient, name: str) -> list[Entry]:
     entries = []
-    for version in registry.versions_of(store, ledger_name(name)):
-        where = f"models:/{version.name}/{version.version}"
+    for version in registry.find_versions(store, ledger_name(name)):
+        where = ModelAddress(version.name, int(version.version))
         parts = [version.tags.get(ENTRY_TAG, "")]
         while (more := version.tags.get(f"{ENTRY_TAG}.{len(parts)}")) is not None:
             parts.append(more)

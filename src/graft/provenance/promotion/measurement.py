@@ -1,4 +1,4 @@
-"""Candidate and champion measured by the same code on the same images, here and now."""
+"""Measurement of candidate and champion by the same code, on the same images and the same machine."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from graft.foundation.progress import progress
 from graft.metrics.bootstrap import resampled
 from graft.metrics.confusion import HEADLINES, Marginals, plain
 from graft.metrics.summaries import chosen, stacked, total
+from graft.models.address import CANDIDATE, CHAMPION
 
 if TYPE_CHECKING:
     from graft.params.sections import Params
 
-CANDIDATE, CHAMPION = "candidate", "champion"
 CLASS_SCORE = {"segmentation": ("IoU", "iou"), "classification": ("recall", "recall")}
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One model on the test split.
+    """Scores, size and speed of one model on the test split.
 
     Attributes:
-        score: The headline, mean IoU or accuracy; None where it is undefined.
+        score: Headline score, mean IoU or accuracy; None where it is undefined.
         by_class: IoU or recall by class; None for a class that is in neither truth nor prediction.
-        by_domain: The headline on the images of each domain.
-        num_bytes: Of the ONNX file.
+        by_domain: Headline score on the images of each domain.
+        num_bytes: Size of the ONNX file with its weights.
         latency_ms: Median time of one image on one thread.
     """
 
@@ -48,16 +48,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What was measured.
+    """Candidate and champion side by side.
 
     Attributes:
-        headline: Name of the score.
-        class_score: Name of the score of a class.
-        num_images: In the split.
-        models: By `candidate` and `champion`; the latter only where there is one that can be compared.
-        lower_bound: That the candidate's score less the champion's exceeds with the asked confidence; None without one.
-        difference: The candidate's score less the champion's.
-        not_comparable: Why the champion cannot be scored on these images; empty where it can or there is none.
+        headline: Name of the headline score.
+        class_score: Name of the score of a single class.
+        num_images: Number of images in the split.
+        models: Measurements by `candidate` and `champion`; the latter only if there is one that can be compared.
+        lower_bound: Lower end of the confidence interval of `difference`; None if there is nothing to compare.
+        difference: Score of the candidate minus that of the champion; None if either is missing.
+        not_comparable: Reason why the champion cannot be scored on these images; empty if it can, or there is none.
     """
 
     headline: str
@@ -73,10 +73,10 @@ def compare(candidate: Path, champion: Path | None, images: Path, params: Params
     """Scores and times both models.
 
     Args:
-        candidate: An exported folder.
-        champion: Likewise; None where there is no champion.
-        images: The shards of the test split.
-        params: How to score, and how sure to be.
+        candidate: Folder of the exported candidate.
+        champion: Folder of the exported champion; None where there is no champion.
+        images: Shards of the test split.
+        params: Params, with how to score and the confidence to reach.
 
     Raises:
         GraftError: A model or an image cannot be read.
@@ -88,13 +88,13 @@ def compare(candidate: Path, champion: Path | None, images: Path, params: Params
         reason = _difference(opened[CANDIDATE], other)
         if not reason:
             opened[CHAMPION], folders[CHAMPION] = other, champion
-    tally = _scored(opened, images, params)
-    times = _latencies(opened, folders, images, params.predict.max_pixels)
+    tally = _score_both(opened, images, params)
+    times = _time_both(opened, folders, images, params.predict.max_pixels)
     headline = next(iter(HEADLINES[params.task]))
     attribute = HEADLINES[params.task][headline]
     marginals = {name: stacked(counted) for name, counted in tally.images.items()}
     models = {
-        name: _measured(marginals[name], tally, opened[name], attribute, folders[name], times[name]) for name in opened
+        name: _measure(marginals[name], tally, opened[name], attribute, folders[name], times[name]) for name in opened
     }
     lower = lower_bound(marginals[CANDIDATE], marginals[CHAMPION], attribute, params) if CHAMPION in models else None
     scores = [models[name].score for name in models]
@@ -104,17 +104,17 @@ def compare(candidate: Path, champion: Path | None, images: Path, params: Params
 
 
 def lower_bound(candidate: Marginals, champion: Marginals, attribute: str, params: Params) -> float | None:
-    """What the difference of two scores exceeds with `promotion.confidence`, by a paired bootstrap over images.
+    """The bound that the difference of two scores exceeds with `promotion.confidence`: a paired bootstrap over images.
 
     Args:
-        candidate: Of each image, arrays [N, K].
-        champion: Of the same images in the same order.
-        attribute: The score, of `Marginals`.
-        params: Confidence, number of draws, seed.
+        candidate: Counts of each image for the candidate, arrays [N, K].
+        champion: Counts of the same images, in the same order, for the champion.
+        attribute: Name of the score, an attribute of `Marginals`.
+        params: Params, with confidence, number of draws and seed.
 
     Returns:
-        The (1 - confidence) quantile of the differences over draws that are the same for both; None where no draw has
-        a value.
+        The (1 - confidence) quantile of the differences, each over the same draw of images for both models; None where
+        no draw has a value.
     """
     asked, seed = params.promotion, params.seed
     draws = [getattr(resampled(one, asked.bootstrap_samples, seed), attribute) for one in (candidate, champion)]
@@ -124,7 +124,7 @@ def lower_bound(candidate: Marginals, champion: Marginals, attribute: str, param
 
 
 def _difference(one: Exported, other: Exported) -> str:
-    """Why two models cannot be scored on the same rows; empty where they can."""
+    """Says why two models cannot be scored on the same rows; empty where they can."""
     if one.class_map.names != other.class_map.names or one.spec.task != other.spec.task:
         return "the champion has other classes"
     if list(one.spec.channels) != list(other.spec.channels) or one.spec.max_value != other.spec.max_value:
@@ -132,7 +132,7 @@ def _difference(one: Exported, other: Exported) -> str:
     return ""
 
 
-def _scored(opened: Mapping[str, Exported], images: Path, params: Params) -> Tally:
+def _score_both(opened: Mapping[str, Exported], images: Path, params: Params) -> Tally:
     contenders: dict[str, Any] = {name: Contender(model.runner, model.spec) for name, model in opened.items()}  # type: ignore[arg-type]
     tally = Tally(contenders)
     rows = progress(read_rows(images), "Scoring candidate and champion", total=num_rows(images), unit="image")
@@ -141,7 +141,7 @@ def _scored(opened: Mapping[str, Exported], images: Path, params: Params) -> Tal
     return tally
 
 
-def _measured(
+def _measure(
     images: Marginals, tally: Tally, model: Exported, attribute: str, folder: Path, latency_ms: float
 ) -> Measured:
     whole, by_class = total(images), CLASS_SCORE[model.spec.task][1]
@@ -155,10 +155,10 @@ def _measured(
     )
 
 
-def _latencies(
+def _time_both(
     opened: Mapping[str, Exported], folders: Mapping[str, Path], images: Path, max_pixels: int
 ) -> dict[str, float]:
-    """Medians of runs that alternate, so that a busy moment strikes both."""
+    """Median milliseconds of each model; their runs alternate, so that a busy moment strikes both."""
     ready = {
         name: (session(folders[name] / ONNX_FILE, 1), first_image(images, model.spec, max_pixels)[None])  # type: ignore[arg-type]
         for name, model in opened.items()

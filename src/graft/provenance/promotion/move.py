@@ -1,4 +1,4 @@
-"""How the champion changes: the intent goes to the ledger, the alias moves, the ledger confirms.
+"""Moves of the champion: the intent is written to the ledger, the alias moves, the ledger confirms.
 
 Killed between two steps it is finished by whichever command comes next, so that the old or the new champion is fully
 in force. Aliases are set without comparing, hence the ledger decides: of two intents that follow the same entry one
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from graft.foundation.errors import GraftError
 from graft.foundation.git import git_text
+from graft.models.address import CHAMPION, ModelAddress
 from graft.provenance.promotion import history, ledger, verdict
 from graft.provenance.promotion.ledger import Entry
 from graft.provenance.tracking import mlflow_store, model_versions, registry
@@ -28,24 +29,24 @@ if TYPE_CHECKING:
 CANNOT = "the version is gone, or holds another model"
 
 
-def settled(store: MlflowClient, name: str) -> list[Entry]:
-    """The ledger of a model, whole: what a killed command left open is finished or voided first.
+def settle(store: MlflowClient, name: str) -> list[Entry]:
+    """Reads the ledger of a model after finishing, or voiding, what a killed command left open.
 
     Raises:
         ledger.Unsigned: There is something to finish, the ledger is signed, and no key is configured.
         GraftError: The ledger is damaged: every problem is listed.
     """
-    entries = whole(store, name)
+    entries = read_whole(store, name)
     intent = history.open_intent(entries)
     if intent is not None:
         finish(store, intent)
-        entries = whole(store, name)
+        entries = read_whole(store, name)
     write_copy(entries)
     return entries
 
 
-def whole(store: MlflowClient, name: str) -> list[Entry]:
-    """The ledger of a model as the server has it now.
+def read_whole(store: MlflowClient, name: str) -> list[Entry]:
+    """Reads the ledger of a model as the server holds it now, and verifies it.
 
     Raises:
         GraftError: It is damaged, or the copy in git holds entries that the server lost.
@@ -61,15 +62,15 @@ def whole(store: MlflowClient, name: str) -> list[Entry]:
 
 
 def move(store: MlflowClient, intent: Entry) -> Entry:
-    """Makes a version the champion; returns the intent as it stands in the ledger.
+    """Makes a version the champion; returns the intent as the ledger holds it.
 
     Raises:
         ledger.Unsigned: The ledger is signed, and no key is configured: nothing was changed.
-        GraftError: Somebody else was faster, or the version went away meanwhile: nothing was changed.
+        GraftError: Somebody else was faster, or the version was deleted meanwhile: nothing was changed.
     """
     written = ledger.append(store, intent.name, intent)
     finish(store, written)
-    entries = whole(store, intent.name)
+    entries = read_whole(store, intent.name)
     write_copy(entries)
     if not any(entry.follows == written.digest and entry.phase == "confirmed" for entry in entries):
         raise GraftError(f"version {intent.version}: {CANNOT}", where=intent.name, remedy="look at graft champion")
@@ -77,19 +78,19 @@ def move(store: MlflowClient, intent: Entry) -> Entry:
 
 
 def finish(store: MlflowClient, intent: Entry) -> None:
-    """Writes the verdict to the version an intent names, moves the alias and confirms; voids it where that is gone.
+    """Carries out an intent: writes the verdict, moves the alias and confirms; voids it where the version is gone.
 
     Raises:
         ledger.Unsigned: The ledger is signed, and no key is configured: nothing was changed.
     """
     entries = ledger.read(store, intent.name)
     ledger.refuse_unsigned(intent.name, entries)
-    version = registry.version_numbered(store, intent.name, intent.version)
+    version = registry.find_version(store, ModelAddress(intent.name, intent.version))
     possible = version is not None and version.tags.get(mlflow_store.MODEL_DIGEST) == intent.model_digest
     if possible and version is not None:
         if intent.kind != "rollback" and intent == history.open_intent(entries):  # else it was written long ago
             verdict.write(store, version, verdict.Verdict.of(intent), overridden=intent.kind == "override")
-        registry.point(store, intent.name, registry.CHAMPION, intent.version)
+        registry.point(store, intent.name, CHAMPION, intent.version)
     ending = replace(
         intent,
         phase="confirmed" if possible else "void",
@@ -113,7 +114,7 @@ def intent_to(
     reason: str,
     rules: Sequence[dict[str, str]] = (),
 ) -> Entry:
-    """An entry with the intent to make a version (number, model digest) the champion, after `entries`."""
+    """Builds the intent to make a version (number, model digest) the champion, to follow `entries`."""
     standing = history.champion(entries)
     return Entry(
         kind=kind,
@@ -139,7 +140,7 @@ def rollback(store: MlflowClient, name: str, reason: str) -> Entry:
     """
     import tempfile
 
-    entries = settled(store, name)
+    entries = settle(store, name)
     ledger.refuse_unsigned(name, entries)
     standing = history.champions(entries)
     if len(standing) < 2:
@@ -147,25 +148,26 @@ def rollback(store: MlflowClient, name: str, reason: str) -> Entry:
         raise GraftError(f"nothing to go back to: {there}", where=name, remedy="look at graft champion")
     back = standing[-2]
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-        verified(name, back.version, back.promoted.model_digest, Path(folder))
+        download_verified(name, back.version, back.promoted.model_digest, Path(folder))
     version = (back.version, back.promoted.model_digest)
     return move(store, intent_to("rollback", version, entries, name=name, reason=reason))
 
 
-def verified(name: str, number: int, model_digest: str, into: Path) -> Path:
-    """The exported folder of a version, downloaded, with the digest that the ledger states.
+def download_verified(name: str, number: int, model_digest: str, into: Path) -> Path:
+    """Downloads the exported folder of a version, and compares it with the digest in the ledger.
 
     Raises:
-        GraftError: It is gone, or its files are others.
+        GraftError: The version is gone, or its files were exchanged.
     """
     from graft.foundation.content import digest_of
 
-    folder = model_versions.download_model(f"models:/{name}/{number}", into)
+    address = ModelAddress(name, number)
+    folder = model_versions.download_model(str(address), into)
     found = digest_of(folder)
     if found != model_digest:
         raise GraftError(
             f"version {number} is not the model that was promoted",
-            where=f"models:/{name}/{number}",
+            where=address,
             rule=f"the ledger says {model_digest}, the files have {found}",
             remedy="do not use it; graft audit names what was changed",
         )
@@ -182,7 +184,7 @@ def write_copy(entries: Sequence[Entry]) -> None:
 
 
 def author() -> str:
-    """Who is at work: what git calls them, or the name of the account."""
+    """The person at work: their name in git, or that of the account."""
     found = [git_text("config", key) or "" for key in ("user.name", "user.email")]
     if found[0] and found[1]:
         return f"{found[0]} <{found[1]}>"
@@ -205,6 +207,6 @@ def _follow_the_ledger(store: MlflowClient, name: str) -> None:
     standing = history.champion(entries)
     if standing is None or history.open_intent(entries):
         return
-    there = registry.version_at(store, name, registry.CHAMPION)
+    there = registry.find_version(store, ModelAddress(name, alias=CHAMPION))
     if there is None or int(there.version) != standing.version:
-        registry.point(store, name, registry.CHAMPION, standing.version)
+        registry.point(store, name, CHAMPION, standing.version)

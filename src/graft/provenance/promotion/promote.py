@@ -1,4 +1,4 @@
-"""`graft promote`: gather the evidence, judge it, and move the champion or refuse; the table goes to the version."""
+"""Promotion of a version: evidence is gathered and judged, then the champion moves or the version is refused."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
+from graft.models.address import CANDIDATE, ModelAddress
 from graft.provenance.promotion import history, ledger, move, verdict
-from graft.provenance.promotion.commit_check import commits_of
-from graft.provenance.promotion.gate import Evidence, Rule, holds, rules_of
+from graft.provenance.promotion.commit_check import find_commits
+from graft.provenance.promotion.gate import GateEvidence, GateRule, holds, judge
 from graft.provenance.promotion.ledger import Entry
-from graft.provenance.promotion.record_chain import Chain, chain_of
+from graft.provenance.promotion.record_chain import RecordChain, trace_records
 from graft.provenance.stages import CLASS_MAP, INTERIM
 from graft.provenance.tracking import mlflow_store, registry
 
@@ -24,11 +25,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of it: the version, the rules, and the intent in the ledger; None where it was refused."""
+class Decision:
+    """The result of a promotion.
+
+    Attributes:
+        version: Number of the version that was judged.
+        rules: Rules of the gate, with what was found.
+        intent: Entry in the ledger that promotes the version; None where it was refused.
+    """
 
     version: int
-    rules: list[Rule]
+    rules: list[GateRule]
     intent: Entry | None
 
 
@@ -40,58 +47,57 @@ def promote(
     number: int | None = None,
     reason: str = "",
     override: bool = False,
-) -> Outcome:
+) -> Decision:
     """Makes a version the champion if every rule holds, or in spite of the gate.
 
     Args:
-        store: The server.
-        name: Of the registered model.
-        params: The gate, and how models are scored.
-        number: The version; by default the one that `candidate` points at.
-        reason: Why; needed for an override, recorded for ever.
-        override: Whether to go on where a rule fails.
+        store: Client of the server.
+        name: Name of the registered model.
+        params: Params, with the rules of the gate and how models are scored.
+        number: Number of the version; by default the one that `candidate` points at.
+        reason: Reason to record; an override needs one.
+        override: Whether to promote although a rule fails.
 
     Raises:
         ledger.Unsigned: The ledger is signed, and no key is configured: nothing was changed.
         GraftError: There is no such version, it is the champion, its files were changed, or somebody was faster.
     """
-    entries = move.settled(store, name)
+    entries = move.settle(store, name)
     ledger.refuse_unsigned(name, entries)
-    standing, version = history.champion(entries), _version(store, name, number)
+    standing, version = history.champion(entries), _find_version(store, name, number)
     number = int(version.version)
     if standing and standing.version == number:
         raise GraftError(f"version {number} is the champion already", where=name, remedy="look at graft champion")
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
         evidence = gather(store, version, standing, params, Path(folder))
-        rules = rules_of(evidence, params)
+        rules = judge(evidence, params)
     passed, stated = holds(rules), [rule.as_dict() for rule in rules]
     if not passed and not override:
-        said = f"{verdict.REFUSED} {move.now()} by {move.author()}" + (f": {reason}" if reason else "")
-        verdict.write(store, version, verdict.Verdict(tuple(stated), said))
-        return Outcome(number, rules, None)
+        _write_refusal(store, version, stated, reason)
+        return Decision(number, rules, None)
     kind, said = ("promote", reason or "every rule of the gate holds") if passed else ("override", reason)
     intent = move.intent_to(
         kind, (number, version.tags[mlflow_store.MODEL_DIGEST]), entries, name=name, reason=said, rules=stated
     )
-    return Outcome(number, rules, move.move(store, intent))
+    return Decision(number, rules, move.move(store, intent))
 
 
 def gather(
     store: MlflowClient, version: ModelVersion, standing: history.Champion | None, params: Params, folder: Path
-) -> Evidence:
-    """Downloads, verifies and measures; see `Evidence`. A champion whose files are lost or changed is not compared."""
+) -> GateEvidence:
+    """Downloads, verifies and measures both models; a champion whose files are lost or changed is not compared."""
     places = [folder / name for name in ("candidate", "champion", "records")]
     for place in places:
         place.mkdir()
     name, number = version.name, int(version.version)
-    candidate = move.verified(name, number, version.tags.get(mlflow_store.MODEL_DIGEST, "unknown"), places[0])
+    candidate = move.download_verified(name, number, version.tags.get(mlflow_store.MODEL_DIGEST, "unknown"), places[0])
     champion, lost = None, ""
     if standing:
         try:
-            champion = move.verified(name, standing.version, standing.promoted.model_digest, places[1])
+            champion = move.download_verified(name, standing.version, standing.promoted.model_digest, places[1])
         except GraftError as error:
-            lost = f"the champion cannot be had: {error.what}"
-    chain = chain_of(store, version, places[2])
+            lost = f"the champion cannot be fetched: {error.what}"
+    chain = trace_records(store, version, places[2])
     images, differs = _frozen_split(chain)
     comparison = None
     if not differs:
@@ -99,23 +105,28 @@ def gather(
 
         comparison = compare(candidate, champion, images, params)
         comparison = replace(comparison, not_comparable=lost or comparison.not_comparable)
-    return Evidence(chain, commits_of(chain.records), differs, comparison, candidate, standing is not None)
+    return GateEvidence(chain, find_commits(chain.records), differs, comparison, candidate, standing is not None)
 
 
-def _version(store: MlflowClient, name: str, number: int | None) -> ModelVersion:
+def _write_refusal(store: MlflowClient, version: ModelVersion, rules: list[dict[str, str]], reason: str) -> None:
+    said = f"{verdict.REFUSED} {move.now()} by {move.author()}" + (f": {reason}" if reason else "")
+    verdict.write(store, version, verdict.Verdict(tuple(rules), said))
+
+
+def _find_version(store: MlflowClient, name: str, number: int | None) -> ModelVersion:
     if number is None:
-        version = registry.version_at(store, name, registry.CANDIDATE)
-        what, remedy = f"{name} has no {registry.CANDIDATE}", "run dvc repro, or graft publish"
+        version = registry.find_version(store, ModelAddress(name, alias=CANDIDATE))
+        what, remedy = f"{name} has no {CANDIDATE}", "run dvc repro, or graft publish"
     else:
-        version = registry.version_numbered(store, name, number)
+        version = registry.find_version(store, ModelAddress(name, number))
         what, remedy = f"{name} has no version {number}", "look at the versions in the MLflow UI"
     if version is None:
         raise GraftError(what, where=mlflow_store.store_uri(), remedy=remedy)
     return version
 
 
-def _frozen_split(chain: Chain) -> tuple[Path, str]:
-    """The test split the candidate was exported with, in this workspace; and what differs, empty where nothing does."""
+def _frozen_split(chain: RecordChain) -> tuple[Path, str]:
+    """Returns the test split of this workspace, and how it differs from the candidate's; empty where it does not."""
     record = chain.records.get("export")
     if record is None:
         return Path(), "not known: there is no record of export"
@@ -124,5 +135,5 @@ def _frozen_split(chain: Chain) -> tuple[Path, str]:
         if not Path(path).exists():
             return Path(split), f"{path} is not here: git checkout the commit, then dvc pull or dvc checkout"
         if digest_of(Path(path)) != record.inputs.get(path):
-            return Path(split), f"{path} is another than the candidate's: dvc checkout"
+            return Path(split), f"{path} is not the candidate's: dvc checkout"
     return Path(split), ""

@@ -1,4 +1,4 @@
-"""What the page of a version says of its promotion: the rules, the verdict, and both as a table in Markdown."""
+"""The verdict on the page of a version: tags with the rules and the decision, and a table in Markdown."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Verdict:
     """A judgement of the gate.
 
     Attributes:
-        rules: Each `{rule, value, bound, verdict}`.
-        said: The verdict, when, by whom and why.
+        rules: Rules, each `{rule, value, bound, verdict}`.
+        said: Decision in a sentence, with its time, author and reason.
     """
 
     rules: tuple[dict[str, str], ...]
@@ -37,13 +37,13 @@ class Verdict:
 
     @classmethod
     def of(cls, intent: Entry) -> Verdict:
-        """That of a promotion or an override, from its entry alone: whoever finishes it writes the same."""
+        """The verdict of a promotion or override, from its entry alone, so that whoever finishes it writes the same."""
         word = OVERRIDDEN if intent.kind == "override" else PASSED
         return cls(intent.rules, f"{word} {intent.time} by {intent.author}: {intent.reason}")
 
     @classmethod
     def refusal(cls, tags: Mapping[str, str], since: str = "") -> Verdict | None:
-        """The refusal that the tags of a version speak of; no ledger holds it. None where it is not after `since`."""
+        """The refusal in the tags of a version, which no ledger holds; None where there is none later than `since`."""
         said = tags.get(VERDICT_TAG, "")
         if not said.startswith(f"{REFUSED} ") or said.removeprefix(f"{REFUSED} ").partition(" ")[0] <= since:
             return None
@@ -56,24 +56,25 @@ class Verdict:
 
     @property
     def tags(self) -> dict[str, str]:
+        """The tags of the version."""
         rules = json.dumps(self.rules, sort_keys=True, ensure_ascii=False)
         return {RULES_TAG: rules, VERDICT_TAG: self.said}
 
     @property
     def table(self) -> str:
-        """Markdown for the page."""
+        """The table for the page, in Markdown."""
         rows = [f"| {' | '.join(_cell(rule, column) for column in COLUMNS)} |" for rule in self.rules]
         return "\n".join([f"{HEADING}\n\n{self.said}\n", f"| {' | '.join(COLUMNS)} |", "|---|---|---|---|", *rows])
 
     def is_on(self, description: str) -> bool:
-        """Whether the page of a version shows it."""
+        """Whether the description of a version shows this verdict."""
         shown = shown_on(description).strip()
         cut = len(description) >= MOST_CHARACTERS and self.table.startswith(shown)
         return cut or shown == self.table.strip()
 
 
 def write(store: MlflowClient, version: ModelVersion, verdict: Verdict, *, overridden: bool = False) -> None:
-    """Puts a verdict on the page of a version, in place of the one before; an override is kept beside it for ever."""
+    """Replaces the verdict on the page of a version; that of an override also stays in a tag of its own."""
     name, number = version.name, int(version.version)
     about = (version.description or "").partition(HEADING)[0].strip()
     registry.describe_version(store, name, number, f"{about}\n\n{verdict.table}"[:MOST_CHARACTERS])
@@ -82,7 +83,7 @@ def write(store: MlflowClient, version: ModelVersion, verdict: Verdict, *, overr
 
 
 def shown_on(description: str) -> str:
-    """What a page says of promotion; empty where it says nothing."""
+    """The part of a description that is about promotion; empty where there is none."""
     _, heading, rest = description.partition(HEADING)
     return heading + rest
 

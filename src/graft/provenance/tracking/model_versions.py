@@ -1,6 +1,6 @@
-"""Versions of the registered model: found by the digest of what they hold, made once, downloaded and compared.
+"""Versions of the registered model: found by the digest of their files, registered once, downloaded and compared.
 
-MLflow's fluent functions are used where its client has none: logging a model, and fetching one.
+MLflow's fluent functions serve where its client has none: to log a model, and to download one.
 """
 
 from __future__ import annotations
@@ -15,7 +15,10 @@ from typing import TYPE_CHECKING
 
 from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
-from graft.provenance.tracking import mlflow_store
+from graft.models.address import CANDIDATE, CHAMPION, ModelAddress
+from graft.provenance.tracking import mlflow_store, registry
+
+LOOK_UP = "look at the versions and aliases in the MLflow UI, or run graft publish"
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -23,11 +26,10 @@ if TYPE_CHECKING:
     from graft.provenance.tracking.mlflow_store import MlflowClient
 
 
-def find_version(mlflow_client: MlflowClient, name: str, model_digest: str) -> ModelVersion | None:
-    """The registered version that holds the model of this digest: the first, where several people registered it."""
-    versions = mlflow_client.search_model_versions(f"name = '{name}'")
-    holding = [version for version in versions if version.tags.get(mlflow_store.MODEL_DIGEST) == model_digest]
-    return min(holding, key=lambda version: int(version.version), default=None)
+def find_holder(mlflow_client: MlflowClient, name: str, model_digest: str) -> ModelVersion | None:
+    """Finds the version that holds the model of this digest: the first, where several people registered it."""
+    versions = registry.find_versions(mlflow_client, name)
+    return next((version for version in versions if version.tags.get(mlflow_store.MODEL_DIGEST) == model_digest), None)
 
 
 def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, tags: Mapping[str, str]) -> ModelVersion:
@@ -41,7 +43,7 @@ def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, t
     from graft.deployment.serving import signature
 
     inputs, outputs, example = signature.described(model)
-    with _quiet(), mlflow.start_run(run_id=run_id):
+    with _silence(), mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(signature.__file__).with_name("model.py")),
@@ -55,16 +57,16 @@ def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, t
             mlflow.artifacts.download_artifacts(artifact_uri=logged.model_uri, dst_path=folder)
             served = {mlflow_store.SERVED_DIGEST: served_digest(Path(folder))}
         made = mlflow.register_model(logged.model_uri, name, tags={**tags, **served})
-    return _first_of_its_digest(mlflow_client, made)
+    return _keep_first(mlflow_client, made)
 
 
-def _first_of_its_digest(mlflow_client: MlflowClient, made: ModelVersion) -> ModelVersion:
-    """The server numbers versions, so that of several people who register a model at once all name the same first."""
-    first = find_version(mlflow_client, made.name, made.tags[mlflow_store.MODEL_DIGEST]) or made
+def _keep_first(mlflow_client: MlflowClient, made: ModelVersion) -> ModelVersion:
+    """Keeps the first of several versions of a model that people registered at once; the server numbers them."""
+    first = find_holder(mlflow_client, made.name, made.tags[mlflow_store.MODEL_DIGEST]) or made
     if first.version != made.version:
         double = f"double of version {first.version}"
         mlflow_client.set_model_version_tag(made.name, made.version, mlflow_store.MODEL_DIGEST, double)
-        with mlflow_store.refusal_ignored():
+        with mlflow_store.ignore_refusal():
             mlflow_client.delete_model_version(made.name, made.version)
     return first
 
@@ -75,92 +77,86 @@ def served_digest(folder: Path) -> str:
 
 
 def describe(mlflow_client: MlflowClient, name: str, version: str, text: str) -> None:
-    """Describes a new version in Markdown, and the model where nobody has."""
+    """Describes a new version in Markdown, and the model too where nobody has."""
     mlflow_client.update_model_version(name, version, description=text)
     if not mlflow_client.get_registered_model(name).description:
         about = (
-            f"Exported by Graft. `{mlflow_store.ALIAS}` is the version the workspace holds, `champion` the one in "
+            f"Exported by Graft. `{CANDIDATE}` is the version the workspace holds, `{CHAMPION}` the one in "
             "force: `graft promote` and `graft rollback` move it, and `graft audit` reports any other move."
         )
         mlflow_client.update_registered_model(name, description=about)
 
 
-def point_candidate(mlflow_client: MlflowClient, name: str, version: str) -> None:
-    """Points the alias `candidate` at a version."""
-    mlflow_client.set_registered_model_alias(name, mlflow_store.ALIAS, version)
-
-
-def version_behind(uri: str) -> str:
-    """`models:/NAME/VERSION` for such an address, or for one with an alias as it stands now.
+def find_numbered(uri: str) -> tuple[ModelAddress, ModelVersion]:
+    """Finds the version at an address; returns it after its address by number, which stays when an alias moves.
 
     Raises:
         GraftError: There is no such model, version or alias, or the store does not answer.
     """
-    from mlflow.exceptions import MlflowException
-
-    name, _, alias = uri.removeprefix("models:/").partition("@")
-    with mlflow_store.answers_explained():
-        store = mlflow_store.client()
-    try:
-        if alias:
-            return f"models:/{name}/{store.get_model_version_by_alias(name, alias).version}"
-        name, _, version = name.rpartition("/")
-        return f"models:/{name}/{store.get_model_version(name, version).version}"
-    except MlflowException as error:
-        remedy = "look at the versions and aliases in the MLflow UI, or run graft publish"
-        raise GraftError(f"no such model: {error.message}", where=uri, remedy=remedy) from None
+    address = ModelAddress.parse(uri)
+    with mlflow_store.explain_refusals():
+        client = mlflow_store.client()
+    version = registry.find_version(client, address)
+    if version is None:
+        raise GraftError("no such model", where=uri, remedy=LOOK_UP)
+    return ModelAddress(address.name, int(version.version)), version
 
 
 def download_model(uri: str, into: Path) -> Path:
-    """The folder of exported files inside a registered model such as `models:/graft-segmentation@candidate`.
+    """Downloads the exported files of a registered model such as `models:/graft-segmentation@candidate`.
 
     Args:
-        uri: Of the model.
-        into: An existing folder to download to.
+        uri: Address of the model.
+        into: Existing folder to download to.
 
     Raises:
         GraftError: There is no such model, version or alias, the store does not answer, or the bytes that came are not
             those that were registered, or nothing says which those are.
     """
-    uri = version_behind(uri)
-    name, _, version = uri.removeprefix("models:/").rpartition("/")
-    registered = mlflow_store.client().get_model_version(name, version).tags.get(mlflow_store.MODEL_DIGEST)
+    address, version = find_numbered(uri)
+    registered = version.tags.get(mlflow_store.MODEL_DIGEST)
     remedy = "do not use this model; graft audit names what was changed"
     if registered is None:
         rule = (
             f"a model is compared with its tag {mlflow_store.MODEL_DIGEST}, which graft publish sets, before it is used"
         )
-        raise GraftError("the digest of this version is gone from the registry", where=uri, rule=rule, remedy=remedy)
-    exported = download_version(uri, into) / "artifacts" / "exported"
+        raise GraftError(
+            "the digest of this version is gone from the registry", where=address, rule=rule, remedy=remedy
+        )
+    exported = download_version(address, into) / "artifacts" / "exported"
     if digest_of(exported) != registered:
         raise GraftError(
             "the files in the artifact store are not those that were registered",
-            where=uri,
+            where=address,
             rule=f"their digest is {registered}",
             remedy=remedy,
         )
     return exported
 
 
-def download_version(uri: str, into: Path) -> Path:
-    """The whole logged model behind `models:/NAME/VERSION`, as the artifact store has it: nothing is compared.
+def download_version(address: ModelAddress, into: Path) -> Path:
+    """Downloads the whole logged model of a version, as the artifact store holds it: nothing is compared.
 
     Raises:
-        GraftError: There is no such version, its files are gone, or the store does not answer.
+        mlflow_store.Unreachable: The store refuses, which is not the same as files that are gone.
+        GraftError: There is no such version, or its files are gone.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into)))
-    except (MlflowException, OSError) as error:
-        remedy = "look at the versions and aliases in the MLflow UI, or run graft publish"
-        raise GraftError(f"no such model: {error}", where=uri, remedy=remedy) from None
+    with mlflow_store.explain_refusals():
+        try:
+            folder = mlflow.artifacts.download_artifacts(artifact_uri=str(address), dst_path=str(into))
+        except (MlflowException, OSError) as error:
+            if not mlflow_store.is_absence(error):
+                raise
+            raise GraftError(f"no such model: {error}", where=address, remedy=LOOK_UP) from None
+    return Path(folder)
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """MLflow greets every registration on stdout and stderr."""
+def _silence() -> Iterator[None]:
+    """Silences MLflow, which reports every registration on stdout and stderr."""
     silence = io.StringIO()
     with contextlib.redirect_stdout(silence), contextlib.redirect_stderr(silence), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""From records to MLflow: every record of the workspace gets its run, the exported model its version.
+"""Publishing to MLflow: every record of the workspace gets its run, the exported model its version.
 
 When DVC restores a stage from its cache nothing executes, so logging cannot live inside stages alone. Publishing reads
 what the stages recorded and may be repeated at will: a run is found by the digest of its record, a version by the
@@ -10,41 +10,44 @@ from __future__ import annotations
 import csv
 import posixpath
 from collections.abc import Callable, Iterator, Mapping, Set
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.foundation.content import digest_of, sha256_of
-from graft.foundation.progress import progress, say
+from graft.foundation.progress import progress, say, warn
+from graft.models.address import CANDIDATE, ModelAddress, registered_name
 from graft.provenance.records import Record
 from graft.provenance.stages import CURVES, EXPORTED, MEASURED, MODEL_CARD, STAGES, record_path
-from graft.provenance.tracking import mlflow_store, model_versions
+from graft.provenance.tracking import mlflow_store, model_versions, registry, runs
 
 if TYPE_CHECKING:
     from graft.provenance.tracking.mlflow_store import MlflowClient
 
-NUM_ATTEMPTS = 8
-
 
 def publish() -> str:
-    """Completes MLflow from the records of the workspace; returns a line that says what stands there now.
+    """Completes MLflow from the records of the workspace; returns a line that says what the store holds now.
 
     Raises:
-        tracking.Unreachable: No server answers, or it refuses.
+        mlflow_store.Unreachable: No server answers, or it refuses.
     """
     from filelock import FileLock
 
-    with mlflow_store.answers_explained():
+    with mlflow_store.explain_refusals():
         client = mlflow_store.client()
-    with FileLock(".locks/publish.lock"), mlflow_store.answers_explained():
-        mlflow_store.describe_experiment(client)
+    with FileLock(".locks/publish.lock"), mlflow_store.explain_refusals():
+        runs.describe_experiment(client)
         stages = [stage for stage in STAGES if record_path(stage).is_file()]
-        runs = {stage: _publish_record(client, stage) for stage in progress(stages, "Publishing", unit="stage")}
+        run_ids = {
+            stage: mlflow_store.retry(partial(_publish_record, client, stage))
+            for stage in progress(stages, "Publishing", unit="stage")
+        }
         version = (
-            _publish_model(client, runs["export"])
-            if "export" in runs and Path(EXPORTED).is_dir()
+            _publish_model(client, run_ids["export"])
+            if "export" in run_ids and Path(EXPORTED).is_dir()
             else "no model exported yet"
         )
-    return f"{len(runs)} runs in {mlflow_store.store_uri()}; {version}"
+    return f"{len(run_ids)} runs in {mlflow_store.store_uri()}; {version}"
 
 
 def publish_or_warn() -> None:
@@ -54,81 +57,79 @@ def publish_or_warn() -> None:
     try:
         say(f"graft publish: {publish()}")
     except mlflow_store.Unreachable as error:
-        say(f"graft: warning: {error}")
+        warn(error)
 
 
-def listener(stage: str, fingerprint: str) -> Callable[[str, Any], None] | None:
-    """A function that streams epoch reports into the run of this fingerprint; None where tracking is off or away.
+def open_listener(stage: str, fingerprint: str) -> Callable[[str, Any], None] | None:
+    """Opens a run for the curves of a training; returns the function to call with each epoch report.
 
     What an epoch cost becomes curves here too. These differ from run to run, so `publish` cannot draw them from the
     declared outputs afterwards; it copies `reports/measured/fine-tune.json`, which holds the same numbers.
+
+    None where tracking is off, or no server answers, which is one warning.
     """
     if mlflow_store.is_off():
         return None
     tags = {mlflow_store.STAGE: stage, mlflow_store.FINGERPRINT: fingerprint}
     try:
-        with mlflow_store.answers_explained():
+        with mlflow_store.explain_refusals():
             client = mlflow_store.client()
-            run = mlflow_store.find_run(client, tags) or mlflow_store.create_run(client, stage, tags)
+            run = runs.find_run(client, tags) or runs.create_run(client, stage, tags)
     except mlflow_store.Unreachable as error:
-        say(f"graft: warning: {error}")
+        warn(error)
         return None
 
     def listen(name: str, report: Any) -> None:
         try:
             values = report.curve() | report.cost.curve()
-            mlflow_store.log_curves(client, run.info.run_id, list(_points(name, values, report.epoch)))
+            runs.log_curves(client, run.info.run_id, list(_points(name, values, report.epoch)))
         except Exception as error:  # a server that goes away must not end a training
-            name = type(error).__name__
-            say(f"graft: warning: the curves did not reach MLflow ({name}); graft publish completes them")
+            warn(f"the curves did not reach MLflow ({type(error).__name__}); graft publish completes them")
 
     return listen
 
 
 def _publish_record(client: MlflowClient, stage: str) -> str:
-    """Finds or makes the run of a record and completes it; returns its id.
+    """Finds or creates the run of a record and completes it; returns its id.
 
     Several people may publish the same record at once: all complete the run that stays, and what is logged twice is
     logged once.
     """
     path = record_path(stage)
-    record = Record.read(path)
-    digest = sha256_of(path)
-    for _ in range(NUM_ATTEMPTS):
-        run = mlflow_store.only_run(client, digest)
-        if run and run.data.tags.get(mlflow_store.COMPLETE) == "true":
-            run_id = str(run.info.run_id)
-            _log_files(client, run_id, record, path, {item.path for item in client.list_artifacts(run_id)})
-            return run_id
-        run = run or _streamed(client, stage, record.fingerprint)
-        run = run or mlflow_store.create_run(client, stage, {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest})
-        with mlflow_store.raced():
-            _complete(client, run, record, {mlflow_store.RECORD: digest, **tags_of(record)}, path)
-    raise mlflow_store.Unreachable(
-        f"others are publishing {path} too", remedy="run graft publish again when they are done"
-    )
+    record, digest = Record.read(path), sha256_of(path)
+    run = runs.only_run(client, digest) or _find_streamed(client, stage, record.fingerprint)
+    run = run or runs.create_run(client, stage, {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest})
+    while True:
+        _complete(client, run, record, {mlflow_store.RECORD: digest, **tags_of(record)}, path)
+        kept = runs.only_run(client, digest)
+        if kept is None or kept.info.run_id == run.info.run_id:
+            return str(run.info.run_id)
+        run = kept
 
 
 def _complete(client: MlflowClient, run: Any, record: Record, tags: Mapping[str, str], path: Path) -> None:
-    """Logs all that a record says, and says so last."""
+    """Logs all of a record and then marks the run complete; of a complete run, only files that were absent before."""
     stage, run_id = record.stage, str(run.info.run_id)
-    mlflow_store.tag(client, run_id, tags)
-    mlflow_store.log_params(client, run_id, params_of(record))
+    if run.data.tags.get(mlflow_store.COMPLETE) == "true":
+        _log_files(client, run_id, record, path, {item.path for item in client.list_artifacts(run_id)})
+        return
+    runs.tag(client, run_id, tags)
+    runs.log_params(client, run_id, params_of(record))
     points = [(name, value, 0) for name, value in record.metrics.items()]
     if stage == "fine-tune" and not any("/" in name for name in run.data.metrics):
-        points += _recorded_curves()
-    mlflow_store.log_curves(client, run_id, points, run.info.start_time)
+        points += _read_curves()
+    runs.log_curves(client, run_id, points, run.info.start_time)
     if (MEASURED / path.name).is_file():  # of the same name as the record: each gets a folder
         client.log_artifact(run_id, str(MEASURED / path.name), "measured")
     _log_files(client, run_id, record, path, set())
     client.set_terminated(run_id)
-    mlflow_store.tag(client, run_id, {mlflow_store.COMPLETE: "true"})
+    runs.tag(client, run_id, {mlflow_store.COMPLETE: "true"})
 
 
 def _log_files(client: MlflowClient, run_id: str, record: Record, path: Path, held: Set[str]) -> None:
-    """Logs the record and the files that a person wants to see beside it, but for those that the run holds.
+    """Logs the record and the files to see beside it, except those that the run already holds.
 
-    A file that is absent, or not the one of the record, is left to a publish that finds it (after `dvc pull`).
+    A file that is absent, or not that of the record, is logged by a later publish that finds it (after `dvc pull`).
     """
     if "record" not in held:
         client.log_artifact(run_id, str(path), "record")
@@ -139,30 +140,30 @@ def _log_files(client: MlflowClient, run_id: str, record: Record, path: Path, he
             client.log_artifact(run_id, name)
 
 
-def _streamed(client: MlflowClient, stage: str, fingerprint: str) -> Any | None:
+def _find_streamed(client: MlflowClient, stage: str, fingerprint: str) -> Any | None:
     """The run that fine-tune streamed its curves into, unless another record has it already."""
-    run = mlflow_store.find_run(client, {mlflow_store.STAGE: stage, mlflow_store.FINGERPRINT: fingerprint})
+    run = runs.find_run(client, {mlflow_store.STAGE: stage, mlflow_store.FINGERPRINT: fingerprint})
     return None if run is None or mlflow_store.RECORD in run.data.tags else run
 
 
 def tags_of(record: Record) -> dict[str, str]:
-    """Everything a search may start from: stage, fingerprint, commit, what was consumed and produced."""
+    """The tags to search by: stage, fingerprint, commit, digests of what was consumed and produced."""
     tags = {mlflow_store.STAGE: record.stage, mlflow_store.FINGERPRINT: record.fingerprint}
     inputs = {posixpath.normpath(path): digest for path, digest in record.inputs.items()}
     tags |= {f"graft.consumed.{path}": digest for path, digest in inputs.items() if not Path(path).is_absolute()}
     tags |= {f"graft.produced.{path}": digest for path, digest in record.outputs.items()}
-    tags |= {mlflow_store.NOTE: _described(record), "mlflow.source.name": f"graft {record.stage}"}
+    tags |= {mlflow_store.NOTE: _describe(record), "mlflow.source.name": f"graft {record.stage}"}
     tags |= {"graft.lock": str(record.lock), "mlflow.source.git.commit": str(record.git.commit)}
     return tags | {"graft.commit_holds_code_and_params": str(record.git.holds_code_and_params).lower()}
 
 
 def params_of(record: Record) -> dict[str, str]:
     """The parameters of a record by dotted key."""
-    return dict(_flat(record.params))
+    return dict(_flatten(record.params))
 
 
-def _described(record: Record) -> str:
-    """Markdown that opens the page of a run: what the stage does, its numbers, which artifact to open."""
+def _describe(record: Record) -> str:
+    """Writes the top of the page of a run in Markdown: the work of the stage, its numbers, the artifact to open."""
     stage, numbers = record.stage, sorted(record.metrics.items())
     said = [f"{name.replace('_', ' ').replace('.', ' ')} **{value:.4g}**" for name, value in numbers]
     look = f"Look at `{posixpath.basename(STAGES[stage].artifacts[0])}` under *Artifacts*."
@@ -172,11 +173,11 @@ def _described(record: Record) -> str:
 def _publish_model(client: MlflowClient, run_id: str) -> str:
     """Registers the exported model unless its digest has a version; points `candidate` at it."""
     record = Record.read(record_path("export"))
-    name = f"graft-{record.params['task']}"
+    name = registered_name(record.params["task"])
     digest = digest_of(Path(EXPORTED))
     if digest != record.outputs[EXPORTED]:
         return f"{EXPORTED} is not what its record says: not registered; run dvc repro"
-    version = model_versions.find_version(client, name, digest)
+    version = model_versions.find_holder(client, name, digest)
     if version is None:
         tags = {mlflow_store.MODEL_DIGEST: digest, mlflow_store.RECORD: sha256_of(record_path("export"))}
         tags |= {
@@ -186,11 +187,11 @@ def _publish_model(client: MlflowClient, run_id: str) -> str:
         version = model_versions.register(client, name, run_id, Path(EXPORTED), tags)
         opening = Path(MODEL_CARD).read_text("utf-8").split("\n## ", 1)[0]
         model_versions.describe(client, name, version.version, opening.removeprefix("# ").strip())
-    model_versions.point_candidate(client, name, version.version)
-    return f"models:/{name}@{mlflow_store.ALIAS} is version {version.version}"
+    registry.point(client, name, CANDIDATE, int(version.version))
+    return f"{ModelAddress(name, alias=CANDIDATE)} is version {version.version}"
 
 
-def _recorded_curves() -> Iterator[tuple[str, float, int]]:
+def _read_curves() -> Iterator[tuple[str, float, int]]:
     with Path(CURVES).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             values = {key: float(value) for key, value in row.items() if key not in ("run", "epoch") and value}
@@ -201,10 +202,10 @@ def _points(run: str, values: Mapping[str, float], epoch: int) -> Iterator[tuple
     yield from ((f"{run}/{name}", float(value), epoch) for name, value in values.items())
 
 
-def _flat(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Values by key, as `ingest.source.name`; what lies deeper (the classes of a source) stays one value."""
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yields values by dotted key, such as `ingest.source.name`; anything deeper stays one value."""
     if isinstance(value, Mapping) and prefix.count(".") < 2:
         for key, inner in value.items():
-            yield from _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
     else:
         yield prefix, str(value)

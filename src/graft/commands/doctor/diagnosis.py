@@ -1,4 +1,4 @@
-"""One line of the doctor's answer."""
+"""One finding of the doctor, with a remedy."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
-class Finding:
-    """One line of the doctor's answer; what is not ok says what to do about it."""
+class Diagnosis:
+    """One finding of a check; unless it is ok it comes with a remedy."""
 
     name: str
     state: State
@@ -24,7 +24,7 @@ class Finding:
         return f"{self.state:<8} {self.name:<12} {self.fact}{remedy}"
 
 
-def named(things: Sequence[object]) -> str:
-    """The first few of many, and how many more there are."""
+def name_first(things: Sequence[object]) -> str:
+    """Names the first five of many, and how many more there are."""
     more = f" and {len(things) - MOST_NAMED} more" if len(things) > MOST_NAMED else ""
     return ", ".join(map(str, things[:MOST_NAMED])) + more

@@ -1,0 +1,41 @@
+"""The command `graft predict`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from graft.cli import app, check_project
+from graft.cli.registered import download
+from graft.provenance.stages import EXPORTED
+
+
+@app.command()
+def predict(
+    images: Annotated[list[str], typer.Argument(help="Files, folders or globs.")],
+    out: Annotated[Path, typer.Option(help="Folder for masks and overlays, or labels.csv.")],
+    model: Annotated[str, typer.Option(help="A folder, or models:/NAME@ALIAS, or models:/NAME/VERSION.")] = EXPORTED,
+    beside: Annotated[
+        list[str] | None, typer.Option(help="A file that follows each image as channels: {dir}/../depth/{stem}.png")
+    ] = None,
+) -> None:
+    """Predict masks (index PNG and overlay) or labels (CSV) for images of any size."""
+    from graft.deployment.prediction_files import predict_files
+    from graft.foundation.progress import warn
+    from graft.models.address import is_address
+    from graft.provenance.audit.exported_folder import refuse_changed
+
+    folder, doubt = Path(model), None
+    if is_address(model):
+        from graft.provenance.tracking import mlflow_store
+
+        if mlflow_store.store_uri() == mlflow_store.DEFAULT_STORE:
+            check_project()
+        folder = download(model)  # and compared with what was registered
+    else:
+        doubt = refuse_changed(folder)
+    typer.echo(predict_files(images, folder, out, beside or ()))
+    if doubt:
+        warn(doubt)

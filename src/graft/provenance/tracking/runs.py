@@ -1,0 +1,164 @@
+"""The runs of MLflow: found by digest, created once, their tags, parameters, curves and artifacts.
+
+Content digests are the foreign keys: a run is found by the sha256 of its record, a version by the digest of the model
+it holds, so lineage survives another machine, a second clone or a lost cache.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import posixpath
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.foundation.errors import GraftError
+from graft.provenance.tracking.mlflow_store import (
+    EXPERIMENT,
+    NOTE,
+    RECORD,
+    explain_refusals,
+    ignore_refusal,
+    retry,
+    store_uri,
+)
+
+if TYPE_CHECKING:
+    from graft.provenance.tracking.mlflow_store import MlflowClient
+
+MOST_PARAMS_A_BATCH, MOST_PARAM_CHARACTERS = 100, 6000  # MLflow refuses more
+MOST_POINTS_A_BATCH = 900
+DOUBLE = "double of run "  # what stands in place of the record where somebody else's run stays
+
+
+def find_run(mlflow_client: MlflowClient, tags: Mapping[str, str]) -> Any | None:
+    """The newest run of the experiment that carries all of these tags; None where none does."""
+    return next(search_runs(mlflow_client, tags, page_size=1), None)
+
+
+def only_run(mlflow_client: MlflowClient, record_digest: str) -> Any | None:
+    """Finds the run of a record; of several, created at once by several people, the earliest stays."""
+    runs = list(search_runs(mlflow_client, {RECORD: record_digest}))
+    if not runs:
+        return None
+    first, *doubles = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
+    for double in doubles:
+        tag(mlflow_client, double.info.run_id, {RECORD: f"{DOUBLE}{first.info.run_id}"})
+        with ignore_refusal():
+            mlflow_client.delete_run(double.info.run_id)
+    return first
+
+
+def search_runs(mlflow_client: MlflowClient, tags: Mapping[str, str], page_size: int = 100) -> Iterator[Any]:
+    """Every run of the experiment that carries all of these tags, newest first, fetched a page at a time.
+
+    Raises:
+        Unreachable: The store refuses.
+    """
+    with explain_refusals():
+        identity, token = experiment_id(mlflow_client), None
+    while True:
+        ask = partial(mlflow_client.search_runs, [identity], _condition(tags), max_results=page_size, page_token=token)
+        with explain_refusals():
+            page = retry(ask)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def create_run(mlflow_client: MlflowClient, name: str, tags: Mapping[str, str]) -> Any:
+    """Creates a run."""
+    return mlflow_client.create_run(experiment_id(mlflow_client), tags=dict(tags), run_name=name)
+
+
+def fetch_artifact(mlflow_client: MlflowClient, run: Any, name: str, into: Path) -> Path | None:
+    """Fetches one file of a run in one request; None where the run does not hold it.
+
+    The client's own download would ask for the run and for two listings first, and a server with passwords takes a
+    tenth of a second for each answer.
+
+    Raises:
+        Unreachable: The store refuses, which is not the same as a file that is absent.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    with explain_refusals():
+        repository = get_artifact_repository(run.info.artifact_uri, tracking_uri=mlflow_client.tracking_uri)
+        try:
+            repository._download_file(name, str(into / Path(name).name))  # what every repository has to implement
+        except Exception:  # each kind of store has its own word for what is absent
+            if name in {item.path for item in repository.list_artifacts(posixpath.dirname(name) or None)}:
+                raise
+            return None
+    return into / Path(name).name
+
+
+def log_curves(
+    mlflow_client: MlflowClient, run_id: str, points: Sequence[tuple[str, float, int]], time_ms: int | None = None
+) -> None:
+    """Logs (name, value, step) triples in batches; what is not finite is left out.
+
+    A point logged twice with the same time is one point; the time is now unless it is given.
+    """
+    from mlflow.entities import Metric
+
+    time_ms = int(time.time() * 1000) if time_ms is None else time_ms
+    metrics = [Metric(name, value, time_ms, step) for name, value, step in points if math.isfinite(value)]
+    for start in range(0, len(metrics), MOST_POINTS_A_BATCH):
+        mlflow_client.log_batch(run_id, metrics=metrics[start : start + MOST_POINTS_A_BATCH])
+
+
+def log_params(mlflow_client: MlflowClient, run_id: str, params: Mapping[str, str]) -> None:
+    """Logs parameters in batches, in the form MLflow takes."""
+    from mlflow.entities import Param
+
+    entities = [Param(key, value) for key, value in loggable_params(params).items()]
+    for start in range(0, len(entities), MOST_PARAMS_A_BATCH):
+        mlflow_client.log_batch(run_id, params=entities[start : start + MOST_PARAMS_A_BATCH])
+
+
+def loggable_params(params: Mapping[str, str]) -> dict[str, str]:
+    """Brings parameters into the form MLflow takes: keys without other characters, values of at most 6,000."""
+    return {allowed_key(key): value[:MOST_PARAM_CHARACTERS] for key, value in params.items()}
+
+
+def tag(mlflow_client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    """Sets tags of a run."""
+    from mlflow.entities import RunTag
+
+    mlflow_client.log_batch(run_id, tags=[RunTag(allowed_key(key), value) for key, value in tags.items()])
+
+
+def allowed_key(key: str) -> str:
+    """Replaces characters that MLflow does not take in a key; a folder of images may have any name."""
+    return re.sub(r"[^/\w.\- :]", "_", key)[:250]
+
+
+def describe_experiment(mlflow_client: MlflowClient) -> None:
+    """Describes the experiment, unless somebody has: MLflow 3.17 opens it at pages for GenAI, which are empty."""
+    identity = experiment_id(mlflow_client)
+    if NOTE not in mlflow_client.get_experiment(identity).tags:
+        about = "A run for each stage and result of Graft. They are under Training runs; choose Model training on top."
+        mlflow_client.set_experiment_tag(identity, NOTE, about)
+
+
+def experiment_id(mlflow_client: MlflowClient) -> str:
+    """The id of Graft's experiment.
+
+    Raises:
+        GraftError: Nothing was ever published here.
+    """
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    experiment = mlflow_client.get_experiment_by_name(name)
+    if experiment is None:
+        raise GraftError(f"no experiment named {name}", where=store_uri(), remedy="run graft publish")
+    return str(experiment.experiment_id)
+
+
+def _condition(tags: Mapping[str, str]) -> str:
+    return " and ".join(f"tags.`{key}` = '{value}'" for key, value in tags.items())
