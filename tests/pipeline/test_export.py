@@ -23,7 +23,8 @@ from graft.evaluation.test_time import PLAIN
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json, write_json
 from graft.foundation.errors import GraftError
-from graft.inference.image_to_logits import most_likely, predict_batch, predict_logits
+from graft.inference.image_to_logits import most_likely_classes, predict_batch, predict_logits
+from graft.inference.tiles import Tiling
 from graft.inference.torch_runner import torch_runner
 from graft.metrics.confusion import HEADLINES
 from graft.metrics.summaries import CLASS_SCORES, CLASS_SHARES
@@ -175,16 +176,16 @@ def test_the_file_takes_any_batch_and_size_and_gives_the_classes_of_its_logits(e
     images = np.random.default_rng(0).integers(0, 256, (3, 96, 160, 3), np.uint8)
     logits = onnx_runner(opened)(images)
     assert logits.shape == (3, 3, 96, 160)
-    np.testing.assert_array_equal(onnx_class_ids(opened, images), [most_likely(one) for one in logits])
+    np.testing.assert_array_equal(onnx_class_ids(opened, images), [most_likely_classes(one) for one in logits])
 
 
 def test_prediction_is_that_of_the_original_whoever_runs_it(exported: Path) -> None:
     model, spec = load_model(exported, weights="weights.safetensors")
     opened = open_exported(exported, num_threads=1)
     images = [np.random.default_rng(i).integers(0, 256, (40 + i, 77, 3), np.uint8) for i in range(3)]
-    ours = predict_batch(opened.runner, images, opened.spec, **opened.limits)
+    ours = predict_batch(opened.runner, images, opened.spec, opened.tiling)
     for image, logits in zip(images, ours, strict=True):
-        theirs = predict_logits(torch_runner(model, spec), image, spec, max_pixels=10**6, overlap_px=0)
+        theirs = predict_logits(torch_runner(model, spec), image, spec, Tiling(10**6, 0))
         np.testing.assert_allclose(logits, theirs, atol=1e-3)
 
 

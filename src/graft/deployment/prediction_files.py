@@ -182,7 +182,7 @@ def _decoded(
 
 def _write_masks(decoded: Iterable[Decoded], model: Exported, summary: Summary) -> None:
     for _, place, image in decoded:
-        ids = predict_class_ids(model.runner, image, model.spec, **model.limits)
+        ids = predict_class_ids(model.runner, image, model.spec, model.tiling)
         blended = overlay(composite(image, model.spec.channels), ids, model.class_map.colors)
         for folder, picture in ((MASKS, in_source_values(ids, model.class_map)), (OVERLAYS, blended)):
             target = summary.out / folder / f"{place}.png"
@@ -197,7 +197,7 @@ def _write_labels(decoded: Iterable[Decoded], model: Exported, summary: Summary)
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", "label", *(f"probability_{name}" for name in names)])
         for path, _, image in decoded:
-            shares = probabilities(predict_logits(model.runner, image, model.spec, **model.limits))
+            shares = probabilities(predict_logits(model.runner, image, model.spec, model.tiling))
             writer.writerow([path.as_posix(), _label(model.class_map, shares), *(f"{share:.6f}" for share in shares)])
             summary.num_written += 1
 

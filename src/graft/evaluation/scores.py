@@ -12,7 +12,7 @@ import numpy as np
 from graft.data.images.codec import decode_mask
 from graft.data.images.stacks import decode
 from graft.foundation.errors import GraftError
-from graft.inference.image_to_logits import Runner, most_likely, predict_batch, predict_class_ids
+from graft.inference.image_to_logits import Runner, most_likely_classes, predict_batch, predict_class_ids
 from graft.metrics.boundary import BoundaryIou
 from graft.metrics.calibration import Calibration, spread_pixels
 from graft.metrics.confusion import Marginals, confusion_matrix, plain
@@ -129,14 +129,13 @@ def _predictions(
     num_classes: int,
     predict: Predict,
 ) -> Iterator[Prediction]:
-    limits = {"max_pixels": predict.max_pixels, "overlap_px": predict.overlap_px}
     classifies = contender.spec.task == "classification"
     whole = [classifies or image.shape[0] * image.shape[1] <= predict.max_pixels for image in images]
     small = [image for image, fits in zip(images, whole, strict=True) if fits]
-    logits = iter(predict_batch(contender.runner, small, contender.spec, **limits) if small else [])
+    logits = iter(predict_batch(contender.runner, small, contender.spec, predict) if small else [])
     for image, target, fits in zip(images, targets, whole, strict=True):
         if not fits:
-            class_ids = predict_class_ids(contender.runner, image, contender.spec, **limits)
+            class_ids = predict_class_ids(contender.runner, image, contender.spec, predict)
             yield _of_pixels(class_ids, target, num_classes, contender.boundary)
         elif classifies:
             yield _of_image(next(logits), target, num_classes, contender.calibration)
@@ -144,7 +143,7 @@ def _predictions(
             of_pixels = next(logits)
             if contender.calibration:
                 contender.calibration.add(*spread_pixels(of_pixels, target))
-            yield _of_pixels(most_likely(of_pixels), target, num_classes, contender.boundary)
+            yield _of_pixels(most_likely_classes(of_pixels), target, num_classes, contender.boundary)
 
 
 def _of_pixels(class_ids: np.ndarray, mask: np.ndarray, num_classes: int, boundary: BoundaryIou | None) -> Prediction:
@@ -159,7 +158,7 @@ def _of_image(logits: np.ndarray, label: np.ndarray, num_classes: int, calibrati
         calibration.add(logits[:, None], label[None])
     likelihoods = np.exp(logits.astype(np.float64) - logits.max())
     probabilities = likelihoods / likelihoods.sum()
-    class_id = most_likely(logits)
+    class_id = most_likely_classes(logits)
     confusion = confusion_matrix(class_id, label, num_classes, ignore_index=None)
     return Prediction(class_id, confusion, float(probabilities[label]), float(probabilities[class_id]))
 

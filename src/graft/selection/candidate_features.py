@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from graft.foundation.class_map import RGB
 from graft.foundation.content import content_digest, content_seed, replace_file
 from graft.foundation.progress import progress
-from graft.inference.image_to_logits import prepared
+from graft.inference.image_to_logits import prepare
 from graft.inference.torch_runner import autocast, normalisation
 from graft.models.architectures import Model, fresh
 from graft.models.saved_model import ModelSpec, tensor_digest
@@ -131,7 +131,7 @@ def _computed(loaded: Loaded, points: Points, name: str, runtime: Runtime) -> Ev
     images = progress(points.images(), f"Features of {name}", total=len(points.rows), unit="image")
     with torch.inference_mode(), autocast(device.type, runtime.precision):
         for number, image in enumerate(images):
-            pixels = prepared(image, loaded.spec, max_pixels=points.max_pixels)
+            pixels = prepare(image, loaded.spec, max_pixels=points.max_pixels)
             inputs = torch.from_numpy(pixels).to(device)[None].permute(0, 3, 1, 2).float() * scale + shift
             features = model.backbone(inputs)
             place = torch.from_numpy(points.places[number]).to(device) if points.places else None

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from graft.inference.image_to_logits import prepared
+from graft.inference.image_to_logits import prepare
 from graft.inference.torch_runner import torch_runner
 from graft.models.architectures import Model
 from graft.models.saved_model import ModelSpec
@@ -48,7 +48,7 @@ def cost_of(model: Model, spec: ModelSpec, image: np.ndarray, device: str) -> Co
         image: uint8 `[H, W, C]`, resized.
         device: Where it runs.
     """
-    pixels = prepared(image, spec, max_pixels=image.shape[0] * image.shape[1])[None]
+    pixels = prepare(image, spec, max_pixels=image.shape[0] * image.shape[1])[None]
     runner = torch_runner(model, spec, device=device)
     seconds = []
     for _ in range(NUM_WARM_UPS + NUM_RUNS):

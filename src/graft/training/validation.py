@@ -16,7 +16,8 @@ from graft.data.images.stacks import decode
 from graft.data.shards import Row, num_rows, read_rows
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
-from graft.inference.image_to_logits import Preparation, Runner, most_likely, predict_batch
+from graft.inference.image_to_logits import Preparation, Runner, most_likely_classes, predict_batch
+from graft.inference.tiles import Tiling
 from graft.metrics.confusion import HEADLINE, Marginals, confusion_matrix, scores
 from graft.training.losses import WeightedSum
 from graft.training.state import Held
@@ -102,10 +103,10 @@ class HeldOut:
         ignored = {} if self.spec.task == "segmentation" else {"ignore_index": None}
         losses: list[float] = []
         for images, targets in self._batches():
-            predicted = predict_batch(runner, images, self.spec, max_pixels=MAX_PIXELS, overlap_px=OVERLAP_PX)
+            predicted = predict_batch(runner, images, self.spec, Tiling(MAX_PIXELS, OVERLAP_PX))
             for logits, target in zip(predicted, targets, strict=True):
                 losses.append(self._loss(logits, target))
-                confusion += confusion_matrix(most_likely(logits), target, self.num_classes, **ignored)
+                confusion += confusion_matrix(most_likely_classes(logits), target, self.num_classes, **ignored)
             tick(len(images))
         score = scores(confusion)[HEADLINE[self.spec.task]]
         return Held(math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion), confusion)

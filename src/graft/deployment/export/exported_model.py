@@ -13,6 +13,7 @@ from graft.foundation.class_map import RGB, ClassMap
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import MIN_SIDE_PX, Preparation, Runner
+from graft.inference.tiles import Tiling
 
 ONNX_FILE, PREDICT_FILE = "model.onnx", "predict.json"
 # What specs that do not say it are of.
@@ -27,13 +28,13 @@ class Exported:
         runner: uint8 [B, H, W, C] to logits.
         spec: How it wants its input.
         class_map: Its classes and what they are called in the source.
-        limits: `max_pixels` and `overlap_px`, as `predicting` takes them.
+        tiling: Rule by which larger images are tiled.
     """
 
     runner: Runner
     spec: Preparation
     class_map: ClassMap
-    limits: dict[str, int]
+    tiling: Tiling
 
 
 def open_exported(folder: Path, *, num_threads: int | None = None) -> Exported:
@@ -50,7 +51,7 @@ def open_exported(folder: Path, *, num_threads: int | None = None) -> Exported:
         raise GraftError("no such folder", where=folder, rule="a model is a folder written by graft export")
     spec = SimpleNamespace(**SPEC_OF_BEFORE | read_json(folder / "spec.json"))
     runner = onnx_runner(session(folder / ONNX_FILE, num_threads))
-    return Exported(runner, spec, ClassMap.read(folder / "class_map.json"), read_json(folder / PREDICT_FILE))
+    return Exported(runner, spec, ClassMap.read(folder / "class_map.json"), Tiling(**read_json(folder / PREDICT_FILE)))
 
 
 def session(path: Path, num_threads: int | None = None) -> Any:

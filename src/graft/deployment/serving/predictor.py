@@ -57,7 +57,7 @@ class Predictor:
         return [answer(image) for image in decoded]
 
     def _mask(self, image: np.ndarray) -> dict[str, Any]:
-        ids = predict_class_ids(self.model.runner, image, self.model.spec, **self.model.limits)
+        ids = predict_class_ids(self.model.runner, image, self.model.spec, self.model.tiling)
         mask = encode_png(in_source_values(ids, self.model.class_map))
         names = self.model.class_map.names
         counts = np.bincount(ids.ravel(), minlength=len(names))
@@ -65,7 +65,7 @@ class Predictor:
         return {"mask": base64.b64encode(mask).decode(), "class_shares": shares}
 
     def _label(self, image: np.ndarray) -> dict[str, Any]:
-        shares = probabilities(predict_logits(self.model.runner, image, self.model.spec, **self.model.limits))
+        shares = probabilities(predict_logits(self.model.runner, image, self.model.spec, self.model.tiling))
         names = self.model.class_map.names
         label = names[int(shares.argmax())]
         return {"label": label, "probabilities": dict(zip(names, shares.tolist(), strict=True))}
