@@ -85,10 +85,10 @@ def test_each_block_of_a_vision_transformer_is_a_stage() -> None:
 def test_position_embeddings_are_those_of_torchvision_where_the_grid_is_theirs(size: int) -> None:
     from torchvision.models import VisionTransformer
 
-    from graft.models.architectures.vit import Patches
+    from graft.models.architectures.vit import VitBackbone
 
     network = VisionTransformer(64, 16, 2, 2, 32, 64, num_classes=3).eval()
-    ours = Patches(network).eval()
+    ours = VitBackbone(network).eval()
     images = torch.randn(1, 3, size, size)
     if size == 64:
         expected = network.encoder(torch.cat([network.class_token, network._process_input(images)], 1))[:, 0]

@@ -28,7 +28,7 @@ def deeplabv3plus(
         encoder: A name in `segmentation_models_pytorch.encoders.get_encoder_names()`, or `tu-` and a convolutional
             model of timm, that can be dilated; VGG, DenseNet and Mix Transformers cannot.
         decoder_channels: Of each branch of the pyramid and of the decoder.
-        dropout: Behind the pyramid; 0.5 is the library's.
+        dropout: Probability of dropout behind the pyramid; 0.5 is the library's.
     """
     import segmentation_models_pytorch as smp
 

@@ -30,7 +30,7 @@ def timm(
     Args:
         variant: A name in `timm.list_models()`, or `name.tag` in `timm.list_pretrained()`.
         head: `linear` is one layer; `mlp` a dense layer of 1024 with ReLU before it.
-        dropout: Before the class layer.
+        dropout: Probability of dropout before the class layer.
     """
     import timm as library
 

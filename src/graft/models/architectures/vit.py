@@ -33,7 +33,7 @@ def vit(
         variant: Size of the backbone and of its patches in pixels.
         head: `original` is torchvision's, one layer that starts at zero; `linear` one layer with dropout; `mlp` a dense
             layer of 1024 with ReLU before that layer.
-        dropout: Before the class layer; the original has none.
+        dropout: Probability of dropout before the class layer; the original has none.
     """
     from torchvision import models
 
@@ -43,7 +43,7 @@ def vit(
         layers, class_layer = dense_layers(head, network.hidden_dim, num_classes, dropout=dropout)
     patch_px = network.patch_size
     return Model(
-        with_channels(Patches(network), num_channels),
+        with_channels(VitBackbone(network), num_channels),
         with_dropout(nn.Sequential(layers), dropout),
         class_layers=(f"head.{class_layer}",),
         padding_multiple=patch_px,
@@ -52,7 +52,7 @@ def vit(
     )
 
 
-class Patches(nn.Module):
+class VitBackbone(nn.Module):
     """torchvision's transformer without its head, under its names: images of any size to the class token [B, D]."""
 
     def __init__(self, network: VisionTransformer) -> None:

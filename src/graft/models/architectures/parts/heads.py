@@ -28,7 +28,7 @@ def new_head(
         kind: `linear` is dropout and the class layer; `mlp` a dense layer of 1024 with ReLU before them.
         num_features: C.
         num_classes: K.
-        dropout: Before the class layer.
+        dropout: Probability of dropout before the class layer.
         flatten: Whether each place of a grid of 7 × 7 keeps features of its own; otherwise they are averaged.
     """
     side = FLATTENED_SIDE if flatten else 1

@@ -61,7 +61,7 @@ def on_encoder(
         architecture: A class of segmentation-models-pytorch.
         encoder: A name that `known_encoder` lets pass.
         num_classes: Channels of the logits.
-        num_channels: Of the images.
+        num_channels: Number of channels of the images.
         stride: What height and width must be multiples of.
         options: Of the architecture.
 

@@ -15,7 +15,7 @@ def with_channels(network: nn.Module, num_channels: int) -> nn.Module:
 
     Args:
         network: Its first convolution, in order of definition, takes three channels. Changed in place.
-        num_channels: Of the images.
+        num_channels: Number of channels of the images.
     """
     if num_channels == RGB:
         return network

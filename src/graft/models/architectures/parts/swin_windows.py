@@ -22,10 +22,10 @@ def use_exportable_windows(network: nn.Module) -> None:
     """Lets each attention of torchvision's Swin transformers compute as this module does; nothing else changes."""
     for module in network.modules():
         if isinstance(module, ShiftedWindowAttention):
-            module.__class__ = WindowsV2 if isinstance(module, ShiftedWindowAttentionV2) else Windows
+            module.__class__ = WindowAttentionV2 if isinstance(module, ShiftedWindowAttentionV2) else WindowAttention
 
 
-class Windows(ShiftedWindowAttention):
+class WindowAttention(ShiftedWindowAttention):
     """Attention of Swin: maps [B, H, W, C] to [B, H, W, C]."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ class Windows(ShiftedWindowAttention):
         return self.qkv.bias
 
 
-class WindowsV2(ShiftedWindowAttentionV2):
+class WindowAttentionV2(ShiftedWindowAttentionV2):
     """Attention of Swin V2, which compares by cosine: maps [B, H, W, C] to [B, H, W, C]."""
 
     def forward(self, x: Tensor) -> Tensor:

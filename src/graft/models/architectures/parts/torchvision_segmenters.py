@@ -17,9 +17,9 @@ def segmenter_on(
     Args:
         network: With a `backbone`, and an `aux_classifier` where that is wanted.
         classifier: From the feature `out` to logits; its layer `4` is the class layer.
-        num_channels: Of the images.
-        dropout: Of each dropout layer of the classifier.
-        auxiliary_weight: What the loss of the auxiliary classifier counts; 0 leaves it out.
+        num_channels: Number of channels of the images.
+        dropout: Probability in each dropout layer of the classifier.
+        auxiliary_weight: Weight of the loss of the auxiliary classifier; 0 leaves it out.
     """
     head = with_dropout(_on_feature("out", classifier), dropout)
     layers: tuple[str, ...] = ("head.4",)
