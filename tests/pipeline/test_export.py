@@ -312,7 +312,7 @@ def test_pooling_that_exports_is_adaptive_average_pooling(height: int, width: in
 def test_opening_an_exported_model_does_not_need_torch(exported: Path) -> None:
     code = f"""
 import sys, pathlib
-from graft.exporting.opened import open_exported
+from graft.deployment.export.exported_model import open_exported
 open_exported(pathlib.Path({str(exported)!r}), num_threads=1)
 assert "torch" not in sys.modules
 """

@@ -27,7 +27,6 @@ from graft.models.weights.bundled import FOLDER, read_bundle
 from graft.models.weights.inflated_stem import spread
 from graft.models.weights.match import load_into
 from graft.models.weights.source import no_download
-from graft.models.weights.timm import fetched
 from graft.models.weights.torchvision import fetch, published_weights
 
 LRASPP = resolve_model("segmentation", "lraspp")
@@ -457,58 +456,6 @@ def test_the_licence_is_what_torchvision_says_or_unknown(monkeypatch, spec, weig
     assert source.metrics
 
 
-# timm
-
-
-RESNET = resolve_model("classification", {"name": "resnet", "variant": "resnet18"})
-REVISION = "0123456789abcdef" * 2 + "01234567"
-
-
-@pytest.fixture
-def hub_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of timm's names where a download would put it, and a hub that answers nobody."""
-    import timm
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    path = tmp_path / "hub/checkpoints" / f"timm--resnet18.a1_in1k--{REVISION}.safetensors"
-    path.parent.mkdir(parents=True)
-    save_state(path, timm.create_model("resnet18", num_classes=1000).state_dict(), {})
-    return path
-
-
-def test_weights_of_the_hub_fit_the_same_architecture(hub_file: Path) -> None:
-    source = WEIGHTS["timm"](
-        "classification",
-        RESNET,
-        no_download,
-        weights="resnet18.a1_in1k",
-        revision=REVISION,
-        sha256=sha256_of(hub_file),
-    )
-    match = load_into(fresh("classification", RESNET, 3, 1), source, NAMES)
-    assert match.backbone_fraction == 1.0
-    assert match.reinitialised == ["head.fc.bias", "head.fc.weight"]
-    assert (source.licence, source.origin) == ("apache-2.0", f"timm/resnet18.a1_in1k at {REVISION}")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"weights": "resnet18.a1_in1"}, r"no weights 'resnet18.a1_in1'.*did you mean 'resnet18.a1_in1k'"),
-        ({"weights": "resnet18.a1_in1k"}, r"not pinned.*graft pin"),
-        (
-            {"weights": "resnet18.a1_in1k", "revision": "0" * 40, "sha256": "0" * 64},
-            r"HF_HUB_OFFLINE forbids.*put it at .*timm--resnet18.a1_in1k--0{40}.safetensors \(sha256 0{64}\)",
-        ),
-        ({"weights": "resnet18.a1_in1k", "revision": REVISION, "sha256": "0" * 64}, r"sha256 is [0-9a-f]{64}, not 0"),
-    ],
-)
-def test_what_the_hub_cannot_give_is_answered_at_once(hub_file: Path, options: dict, message: str) -> None:
-    with pytest.raises(GraftError, match=message):
-        WEIGHTS["timm"]("classification", RESNET, no_download, **options)
-
-
 # Registry
 
 
@@ -660,15 +607,6 @@ def test_a_download_that_breaks_off_leaves_nothing_and_says_what_to_do(tmp_path:
             running.shutdown()
             thread.join()
     assert list(path.parent.iterdir()) == []
-
-
-def test_a_revision_in_the_name_of_a_file_is_no_digest_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    revision = "0123456789abcdef0123456789abcdef01234567"
-    path = tmp_path / f"hub/checkpoints/timm--no_model--{revision}.safetensors"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"weights")
-    assert fetched("timm/no_model", revision, None) == (path, hashlib.sha256(b"weights").hexdigest())
 
 
 def test_a_backbone_without_convolutions_takes_what_fits() -> None:

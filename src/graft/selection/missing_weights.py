@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from graft.models.weights.bundled import FOLDER as BUNDLED
 from graft.models.weights.download import cache_folder
-from graft.models.weights.timm import FILE, place_of, published
+from graft.models.weights.hub import FILE, cache_path
+from graft.models.weights.timm import published_config
 from graft.models.weights.torchvision import member
 from graft.selection.candidates import Candidate, Published
 
@@ -46,13 +47,13 @@ def _missing(path: Path, file: str, sha256: str | None) -> str | None:
 
 
 def _missing_of_hub(options: Mapping[str, Any]) -> str | None:
-    repository, revision = cast(str, published(options["weights"]).hf_hub_id), options["revision"]
+    repository, revision = cast(str, published_config(options["weights"]).hf_hub_id), options["revision"]
     if revision is None:
         return (
             f"not here: its entry needs revision and sha256 of {repository}; graft pin finds both for the source in "
             "params.yaml, to be copied from there"
         )
-    return _missing(place_of(repository, revision), f"{FILE} of {repository}", options["sha256"])
+    return _missing(cache_path(repository, revision), f"{FILE} of {repository}", options["sha256"])
 
 
 def published_score(candidate: Candidate) -> Published | None:

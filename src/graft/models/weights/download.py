@@ -10,7 +10,7 @@ from pathlib import Path
 from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
-from graft.models.weights.source import verified_sha256
+from graft.models.weights.source import verify_sha256
 
 SECONDS_TO_CONNECT = 10
 CHUNK_BYTES = 1 << 20
@@ -36,11 +36,11 @@ def fetch(url: str, path: Path, sha256: str | None) -> str:
     in_name = re.search(r"-([0-9a-f]{8,})\.", Path(url).name)
     expected = sha256 or (in_name[1] if in_name else None)
     if path.is_file():
-        return verified_sha256(path, expected)
+        return verify_sha256(path, expected)
     try:
         with replace_file(path) as pending:
             _download(url, pending)
-            return verified_sha256(pending, expected)
+            return verify_sha256(pending, expected)
     except (OSError, http.client.HTTPException) as error:
         raise GraftError(
             f"cannot download {url} ({error})", where=path, remedy=f"download it elsewhere and put it at {path}"

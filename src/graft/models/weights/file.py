@@ -13,7 +13,7 @@ from torch import Tensor
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError
 from graft.models.saved_model import load_state
-from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD, Downloader, Source, verified_sha256
+from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD, Downloader, Source, verify_sha256
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 PYTORCH_SUFFIXES = (".pth", ".pt")
@@ -80,7 +80,7 @@ def pinned_digest(location: Path, sha256: str | None) -> str:
             where=location,
             rule="it ends in .safetensors, .pth or .pt",
         )
-    digest = verified_sha256(location, sha256)
+    digest = verify_sha256(location, sha256)
     if sha256 is None:
         raise GraftError(
             "the weights file is not pinned",

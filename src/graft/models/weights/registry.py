@@ -13,7 +13,7 @@ from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress
 from graft.models.saved_model import ModelSpec, load_state
 from graft.models.weights.file import Sha256
-from graft.models.weights.source import Downloader, Source, verified_sha256
+from graft.models.weights.source import Downloader, Source, verify_sha256
 
 FILE = "weights.safetensors"
 
@@ -73,7 +73,7 @@ def registry(
     path = folder / FILE
     if not path.is_file():
         raise GraftError(f"{model_uri} holds no {FILE}", rule="only models that Graft exported can be grown from")
-    digest = verified_sha256(path, sha256)
+    digest = verify_sha256(path, sha256)
     spec = ModelSpec.read(folder / "spec.json")
     scores = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
     return Source(

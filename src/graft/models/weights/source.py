@@ -59,7 +59,7 @@ class Source:
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
-def verified_sha256(path: Path, expected: str | None) -> str:
+def verify_sha256(path: Path, expected: str | None) -> str:
     """Hex sha256 of the file.
 
     Raises:
