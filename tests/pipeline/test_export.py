@@ -16,7 +16,7 @@ from graft.data.images.codec import encode_png
 from graft.data.shards import ShardWriter
 from graft.deployment.export import parity
 from graft.deployment.export.exported_model import onnx_class_ids, onnx_runner, open_exported, session
-from graft.deployment.export.exported_scores import Rescoring
+from graft.deployment.export.exported_scores import EvaluationSetup
 from graft.deployment.export.half_precision import stored_state
 from graft.deployment.export.onnx_file import write_onnx
 from graft.evaluation.test_time import PLAIN
@@ -28,7 +28,7 @@ from graft.inference.tiles import Tiling
 from graft.inference.torch_runner import torch_runner
 from graft.metrics.confusion import HEADLINES
 from graft.metrics.summaries import CLASS_SCORES, CLASS_SHARES
-from graft.models.architectures import fresh
+from graft.models.architectures import build_fresh
 from graft.models.architectures.parts.pooling import MatrixPool
 from graft.models.saved_model import ModelSpec, load_model, save_model
 from graft.params.sections import Evaluate, Export, Predict
@@ -89,7 +89,7 @@ def workspace(root: Path, task: str, model: dict[str, Any] | None = None) -> dic
     classes = ClassMap(task, NAMES, ((128, 64, 128), (64, 0, 128), (128, 128, 128)), (0, 1, 2), False, True, "scenes")
     classes.write(root / "class_map.json")
     choice = model or MODELS[task]
-    network = fresh(task, choice, 3, 7)
+    network = build_fresh(task, choice, 3, 7)
     torch.manual_seed(0)
     for module in network.modules():  # statistics as of a trained model, so that logits are of everyday size
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -244,7 +244,7 @@ def test_a_classifier_in_half_precision_is_scored_with_the_very_file(tmp_path: P
 def test_what_evaluate_scored_in_another_precision_is_scored_again(exported: Path) -> None:
     root = exported.parent
     model, spec = load_model(root / "model")
-    again = Rescoring("segmentation", root / "interim/test", NAMES, 3, EVALUATE, PREDICT)
+    again = EvaluationSetup("segmentation", root / "interim/test", NAMES, 3, EVALUATE, PREDICT)
     evaluated = read_json(root / "metrics.json") | {"gain": {}}
     assert again.of_file(torch_runner(model, spec), None, spec, evaluated, "float32") == (evaluated, {})
     metrics, rounding = again.of_file(torch_runner(model, spec), None, spec, evaluated, "bf16")
@@ -261,7 +261,7 @@ def test_what_evaluate_scored_with_test_time_augmentation_is_scored_as_it_is(exp
     evaluated = read_json(root / "metrics.json") | {"gain": {}, "test_time": averaging.test_time.model_dump()}
     runner = torch_runner(model, spec)
     found = [
-        Rescoring("segmentation", root / "interim/test", NAMES, 3, settings, PREDICT).of_file(
+        EvaluationSetup("segmentation", root / "interim/test", NAMES, 3, settings, PREDICT).of_file(
             runner, None, spec, evaluated, precision
         )[0]
         for settings, precision in ((averaging, "float32"), (EVALUATE, "bf16"))

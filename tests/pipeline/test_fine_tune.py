@@ -16,7 +16,7 @@ from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import most_likely_classes, predict_logits
 from graft.inference.tiles import Tiling
 from graft.inference.torch_runner import torch_runner
-from graft.models.architectures import fresh
+from graft.models.architectures import build_fresh
 from graft.models.saved_model import load_model, load_state, save_state
 from graft.training.loop import Forward, Plan, Training
 from graft.training.sampling import shuffled
@@ -279,7 +279,7 @@ def test_an_epoch_is_a_permutation_that_depends_on_seed_and_epoch_alone():
 
 
 def test_images_are_padded_to_what_the_model_takes():
-    model = fresh("segmentation", {"name": "unet", "encoder": "resnet18"}, 3, content_seed(1)).eval()
+    model = build_fresh("segmentation", {"name": "unet", "encoder": "resnet18"}, 3, content_seed(1)).eval()
     forward = Forward(model, (torch.ones(1, 3, 1, 1), torch.zeros(1, 3, 1, 1)), "float32", True)
     assert forward(torch.zeros(1, 3, 50, 70, dtype=torch.uint8)).shape == (1, 3, 50, 70)
 

@@ -14,7 +14,7 @@ import pytest
 
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
-from graft.models.architectures import fresh, resolve_model
+from graft.models.architectures import build_fresh, resolve_model
 from graft.models.saved_model import save_state
 from graft.models.weights import WEIGHTS
 from graft.models.weights.hub import cache_path, fetch_from_hub, newest_revision
@@ -49,7 +49,7 @@ def test_weights_of_the_hub_fit_the_same_architecture(hub_file: Path) -> None:
         revision=REVISION,
         sha256=sha256_of(hub_file),
     )
-    match = load_into(fresh("classification", RESNET, 3, 1), source, NAMES)
+    match = load_into(build_fresh("classification", RESNET, 3, 1), source, NAMES)
     assert match.backbone_fraction == 1.0
     assert match.reinitialised == ["head.fc.bias", "head.fc.weight"]
     assert (source.licence, source.origin) == ("apache-2.0", f"timm/resnet18.a1_in1k at {REVISION}")

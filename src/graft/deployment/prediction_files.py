@@ -19,8 +19,8 @@ from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS
 from graft.data.formats.stacks import zipped
 from graft.data.images.codec import encode_png, overlay
 from graft.data.images.stacks import composite, decode
-from graft.deployment.export.exported_model import Exported, open_exported
-from graft.deployment.serving.source_classes import in_source_values, probabilities
+from graft.deployment.export.exported_model import ExportedModel, open_exported
+from graft.deployment.serving.source_classes import probabilities, to_source_values
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
@@ -75,7 +75,7 @@ def predict_files(paths: Sequence[str], model_folder: Path, out: Path, beside: S
     try:
         out.mkdir(parents=True, exist_ok=True)
         write = _write_masks if model.spec.task == "segmentation" else _write_labels
-        write(_decoded(found, beside, model, summary), model, summary)
+        write(_decode(found, beside, model, summary), model, summary)
     except OSError as error:
         raise GraftError(f"cannot write predictions ({error.strerror})", where=error.filename or out) from None
     if summary.problems:
@@ -97,17 +97,17 @@ def find_images(paths: Sequence[str], extensions: AbstractSet[str] = EXTENSIONS_
     places: dict[Path, PurePosixPath] = {}
     problems = []
     for path in paths:
-        matched = list(_matched(path, extensions))
+        matched = list(_match(path, extensions))
         problems += [] if matched else [f"{path}: no such image, or no image in it"]
         for file, place in matched:
             places.setdefault(file, place)
     if problems:
         kinds = ", ".join(sorted(extensions))
         raise GraftError.of_all("nothing to predict", problems, remedy=f"name files, folders or globs of {kinds}")
-    return _distinct(places)
+    return _separate(places)
 
 
-def _matched(path: str, extensions: AbstractSet[str]) -> Iterator[tuple[Path, PurePosixPath]]:
+def _match(path: str, extensions: AbstractSet[str]) -> Iterator[tuple[Path, PurePosixPath]]:
     if Path(path).is_file():
         yield Path(path), PurePosixPath(Path(path).name)
         return
@@ -128,7 +128,7 @@ def _before_wildcards(parts: Sequence[str]) -> Iterator[str]:
         yield part
 
 
-def _distinct(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
+def _separate(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
     """No place twice, also where letters differ only in case (as on macOS); what then is left gets a digest."""
     distinct: dict[Path, PurePosixPath] = {}
     for candidates in (
@@ -143,7 +143,7 @@ def _distinct(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
     return {file: distinct[file] for file in places}
 
 
-def _check_beside(beside: Sequence[str], model: Exported) -> None:
+def _check_beside(beside: Sequence[str], model: ExportedModel) -> None:
     unknown = [name for text in beside for name in re.findall(r"\{([^{}]*)\}", text) if name not in BESIDE]
     if unknown:
         raise GraftError(
@@ -165,8 +165,8 @@ def _read(file: Path, beside: Sequence[str]) -> bytes:
     return zipped([(path.name, path.read_bytes()) for path in paths])
 
 
-def _decoded(
-    found: dict[Path, PurePosixPath], beside: Sequence[str], model: Exported, summary: Summary
+def _decode(
+    found: dict[Path, PurePosixPath], beside: Sequence[str], model: ExportedModel, summary: Summary
 ) -> Iterator[Decoded]:
     """Each image that can be read; the others go to the problems."""
     for file, place in progress(found.items(), "Predicting", total=len(found), unit="image"):
@@ -180,18 +180,18 @@ def _decoded(
             yield file, place, image
 
 
-def _write_masks(decoded: Iterable[Decoded], model: Exported, summary: Summary) -> None:
+def _write_masks(decoded: Iterable[Decoded], model: ExportedModel, summary: Summary) -> None:
     for _, place, image in decoded:
         ids = predict_class_ids(model.runner, image, model.spec, model.tiling)
         blended = overlay(composite(image, model.spec.channels), ids, model.class_map.colors)
-        for folder, picture in ((MASKS, in_source_values(ids, model.class_map)), (OVERLAYS, blended)):
+        for folder, picture in ((MASKS, to_source_values(ids, model.class_map)), (OVERLAYS, blended)):
             target = summary.out / folder / f"{place}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(encode_png(picture))
         summary.num_written += 1
 
 
-def _write_labels(decoded: Iterable[Decoded], model: Exported, summary: Summary) -> None:
+def _write_labels(decoded: Iterable[Decoded], model: ExportedModel, summary: Summary) -> None:
     names = model.class_map.names
     with (summary.out / LABELS).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")

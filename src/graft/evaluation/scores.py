@@ -15,7 +15,7 @@ from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import Runner, most_likely_classes, predict_batch, predict_class_ids
 from graft.metrics.boundary import BoundaryIou
 from graft.metrics.calibration import Calibration, spread_pixels
-from graft.metrics.confusion import Marginals, confusion_matrix, plain
+from graft.metrics.confusion import Marginals, confusion_matrix, json_number
 
 if TYPE_CHECKING:
     from graft.data.shards import Row
@@ -54,8 +54,8 @@ class Contender:
             found["calibration_error"] = self.calibration.error
             found["classwise_calibration_error"] = self.calibration.classwise_error
         if self.boundary:
-            found["mean_boundary_iou"] = plain(self.boundary.mean)
-            values = map(plain, self.boundary.by_class)
+            found["mean_boundary_iou"] = json_number(self.boundary.mean)
+            values = map(json_number, self.boundary.by_class)
             found["boundary_iou"] = dict(zip(self.spec.class_names, values, strict=True))
         return found
 

@@ -10,7 +10,7 @@ NUM_DRAWN_AT_ONCE = 4_000_000  # indices held at a time: 32 MB
 LEVEL_PERCENT = 95
 
 
-def resampled(images: Marginals, num_samples: int, seed: int) -> Marginals:
+def resample(images: Marginals, num_samples: int, seed: int) -> Marginals:
     """Marginals of splits made by drawing as many images as there are, with replacement (Efron 1979).
 
     The same number of images and the same seed draw the same images, so that two models are compared on equal draws.

@@ -197,10 +197,10 @@ def scores(confusion: np.ndarray) -> dict[str, Any]:
     """
     marginals = Marginals.of(confusion)
     single = {name: attribute for names in HEADLINES.values() for name, attribute in names.items()}
-    by_class = {name: [plain(value) for value in getattr(marginals, name)] for name in BY_CLASS}
-    return {name: plain(getattr(marginals, attribute)) for name, attribute in single.items()} | by_class
+    by_class = {name: [json_number(value) for value in getattr(marginals, name)] for name in BY_CLASS}
+    return {name: json_number(getattr(marginals, attribute)) for name, attribute in single.items()} | by_class
 
 
-def plain(value: Any) -> float | None:
+def json_number(value: Any) -> float | None:
     """A float for JSON: None where it is NaN."""
     return None if np.isnan(value) else float(value)

@@ -160,7 +160,7 @@ class Feature(nn.Module):
         return features[self.name]
 
 
-def with_dropout(head: nn.Module, dropout: float) -> nn.Module:
+def set_dropout(head: nn.Module, dropout: float) -> nn.Module:
     """The head with this probability in each of its dropout layers."""
     for module in head.modules():
         if isinstance(module, nn.Dropout):

@@ -17,7 +17,7 @@ from graft.foundation.content import content_digest, content_seed, replace_file
 from graft.foundation.progress import progress
 from graft.inference.image_to_logits import prepare
 from graft.inference.torch_runner import autocast, normalisation
-from graft.models.architectures import Model, fresh
+from graft.models.architectures import Model, build_fresh
 from graft.models.saved_model import ModelSpec, tensor_digest
 from graft.models.weights.match import load_into
 from graft.selection.candidates import Candidate
@@ -33,7 +33,7 @@ NOT_RESIZED = {"name": "none"}
 
 
 @dataclass(frozen=True)
-class Evidence:
+class PointFeatures:
     """What scores read; float32.
 
     Attributes:
@@ -47,7 +47,7 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedCandidate:
     """A candidate's network as its makers left it.
 
     Attributes:
@@ -63,7 +63,7 @@ class Loaded:
     source: Source
 
 
-def load(candidate: Candidate, points: Points, download: Downloader) -> Loaded:
+def load_candidate(candidate: Candidate, points: Points, download: Downloader) -> LoadedCandidate:
     """The network of a candidate with its weights, its head included where the source has one that fits.
 
     Raises:
@@ -72,7 +72,7 @@ def load(candidate: Candidate, points: Points, download: Downloader) -> Loaded:
     classes, seed = points.classes, content_seed(points.seed, "select", candidate.name)
     source = candidate.source(classes.task, candidate.model, download)
     names = source.class_names or classes.names
-    model = fresh(classes.task, candidate.model, len(names), seed, len(classes.channels))
+    model = build_fresh(classes.task, candidate.model, len(names), seed, len(classes.channels))
     has_head = False
     if source.state is not None:
         left = load_into(model, source, names).reinitialised
@@ -93,10 +93,12 @@ def load(candidate: Candidate, points: Points, download: Downloader) -> Loaded:
         channels=classes.channels,
         max_value=classes.max_value,
     )
-    return Loaded(model.eval(), spec, has_head, source)
+    return LoadedCandidate(model.eval(), spec, has_head, source)
 
 
-def evidence(loaded: Loaded, points: Points, name: str, runtime: Runtime, *, cache: Path = CACHE) -> Evidence:
+def extract_features(
+    loaded: LoadedCandidate, points: Points, name: str, runtime: Runtime, *, cache: Path = CACHE
+) -> PointFeatures:
     """Features (and probabilities) of a network at the points, from the cache where they are in it.
 
     Args:
@@ -111,8 +113,8 @@ def evidence(loaded: Loaded, points: Points, name: str, runtime: Runtime, *, cac
     file = cache / f"{content_digest(key | how)}.npz"
     if file.is_file():
         with np.load(file, allow_pickle=False) as stored:
-            return Evidence(stored["features"], stored.get("probabilities"))
-    found = _computed(loaded, points, name, runtime)
+            return PointFeatures(stored["features"], stored.get("probabilities"))
+    found = _compute(loaded, points, name, runtime)
     arrays: dict[str, Any] = {"features": found.features}
     if found.probabilities is not None:
         arrays["probabilities"] = found.probabilities
@@ -121,7 +123,7 @@ def evidence(loaded: Loaded, points: Points, name: str, runtime: Runtime, *, cac
     return found
 
 
-def _computed(loaded: Loaded, points: Points, name: str, runtime: Runtime) -> Evidence:
+def _compute(loaded: LoadedCandidate, points: Points, name: str, runtime: Runtime) -> PointFeatures:
     device = torch.device(runtime.device)
     layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
     model = loaded.model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch takes both at once
@@ -141,11 +143,11 @@ def _computed(loaded: Loaded, points: Points, name: str, runtime: Runtime) -> Ev
                 maps[layer].append(values.float().cpu().numpy())
             if loaded.has_head:
                 likely = torch.softmax(model.on_features(features, inputs.shape[-2:]).float(), 1)
-                sampled = likely if place is None else _sampled(likely, place, inputs.shape[-2:])
+                sampled = likely if place is None else _sample(likely, place, inputs.shape[-2:])
                 probabilities.append(sampled.cpu().numpy())
     stacked = [np.concatenate(layer) for layer in maps]
     equalised = [layer / max(float(np.sqrt(np.mean(np.square(layer, dtype=np.float64)))), 1e-12) for layer in stacked]
-    return Evidence(np.concatenate(equalised, axis=1), np.concatenate(probabilities) if probabilities else None)
+    return PointFeatures(np.concatenate(equalised, axis=1), np.concatenate(probabilities) if probabilities else None)
 
 
 def _at(features: Any, inputs: Tensor, place: Tensor | None) -> list[Tensor]:
@@ -156,7 +158,7 @@ def _at(features: Any, inputs: Tensor, place: Tensor | None) -> list[Tensor]:
         return [last.flatten(2).mean(2) if last.ndim == 4 else last]
     # Encoders of segmentation-models-pytorch return the image itself first.
     maps = [layer for layer in found if layer.ndim == 4 and layer.shape != inputs.shape]
-    return [_sampled(layer, place, inputs.shape[-2:]) for layer in maps]
+    return [_sample(layer, place, inputs.shape[-2:]) for layer in maps]
 
 
 def _tensors(features: Any) -> Iterator[Tensor]:
@@ -167,7 +169,7 @@ def _tensors(features: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-def _sampled(layer: Tensor, place: Tensor, size: Any) -> Tensor:
+def _sample(layer: Tensor, place: Tensor, size: Any) -> Tensor:
     """A map `[1, C, h, w]` of an input of `size` at (y, x) in the input's pixels, bilinear: `[P, C]`."""
     sides = torch.tensor(list(size), dtype=torch.float32, device=place.device)
     grid = (place / sides * 2 - 1).flip(1)[None, None]

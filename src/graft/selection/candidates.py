@@ -24,7 +24,7 @@ DOCUMENTED = PIPELINE / "candidates.yaml"
 FILE = "candidates.yaml"
 
 
-class Published(Section):
+class PublishedScore(Section):
     """A score somebody else measured, and on what."""
 
     metric: str
@@ -32,13 +32,13 @@ class Published(Section):
     on: str
 
 
-class Listed(Section):
+class CandidateEntry(Section):
     """An entry of the file."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     model: Spec
     source: Spec
-    published: Published | None = None
+    published: PublishedScore | None = None
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Candidate:
     name: str
     model: Choice
     source: Choice
-    published: Published | None = None
+    published: PublishedScore | None = None
 
     @property
     def is_random(self) -> bool:
@@ -101,7 +101,7 @@ def read_candidates(path: Path, task: str) -> list[Candidate]:
 
 def _candidate(entry: Any, task: str) -> Candidate:
     try:
-        listed = Listed.model_validate(_plain(entry))
+        listed = CandidateEntry.model_validate(_plain(entry))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, item['loc'][:2]))}: {item['msg']}" for item in error.errors())
         rule = "a candidate is {name: …, model: …, source: …}, maybe with published: {metric: …, value: …, on: …}"

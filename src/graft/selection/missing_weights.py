@@ -11,7 +11,7 @@ from graft.models.weights.download import cache_folder
 from graft.models.weights.hub import FILE, cache_path
 from graft.models.weights.timm import published_config
 from graft.models.weights.torchvision import member
-from graft.selection.candidates import Candidate, Published
+from graft.selection.candidates import Candidate, PublishedScore
 
 # What counts as the score of published weights, in order of preference.
 METRICS = ("mean_iou", "miou", "accuracy", "acc@1")
@@ -56,7 +56,7 @@ def _missing_of_hub(options: Mapping[str, Any]) -> str | None:
     return _missing(cache_path(repository, revision), f"{FILE} of {repository}", options["sha256"])
 
 
-def published_score(candidate: Candidate) -> Published | None:
+def published_score(candidate: Candidate) -> PublishedScore | None:
     """What the makers of the weights measured, whether or not the weights are here."""
     if candidate.published is not None:
         return candidate.published
@@ -68,4 +68,4 @@ def published_score(candidate: Candidate) -> Published | None:
     else:
         return None
     metric = next((name for name in METRICS if name in measured), None)
-    return None if metric is None else Published(metric=metric, value=float(measured[metric]), on=on)
+    return None if metric is None else PublishedScore(metric=metric, value=float(measured[metric]), on=on)

@@ -59,7 +59,7 @@ class Points:
 
     def images(self) -> Iterator[np.ndarray]:
         """The images the points are in, uint8 `[H, W, C]`, resized."""
-        for row in _chosen(self.train, self.rows):
+        for row in _chosen_rows(self.train, self.rows):
             yield _piece(row, self.classes, self.resize, self.max_pixels, self.seed)[0]
 
     @cached_property
@@ -102,14 +102,14 @@ def sample_points(
     per_class = pixels_per_class or math.ceil(NUM_PIXELS / (len(rows) * classes.num_classes))
     places: list[np.ndarray] = []
     labels: list[np.ndarray] = []
-    for row in progress(_chosen(train, rows), "Choosing pixels", total=len(rows), unit="image"):
+    for row in progress(_chosen_rows(train, rows), "Choosing pixels", total=len(rows), unit="image"):
         if classes.task == "classification":
-            labels.append(np.asarray([_labelled(row, row.label)], np.int64))
+            labels.append(np.asarray([_require_target(row, row.label)], np.int64))
             continue
-        _labelled(row, row.mask)
+        _require_target(row, row.mask)
         _, mask = _piece(row, classes, resize, params.predict.max_pixels, params.seed)
         generator = np.random.default_rng(content_seed(params.seed, "select", row.id))
-        place, label = drawn(reduced(cast(np.ndarray, mask), classes.num_classes), per_class, generator)
+        place, label = draw_cells(reduce_mask(cast(np.ndarray, mask), classes.num_classes), per_class, generator)
         places.append(place)
         labels.append(label)
     found = np.concatenate(labels)
@@ -127,7 +127,7 @@ def _check_classes(labels: np.ndarray, train: Path) -> None:
         )
 
 
-def reduced(mask: np.ndarray, num_classes: int) -> np.ndarray:
+def reduce_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
     """A mask at `STRIDE_PX`: the class that most labelled pixels of a cell have.
 
     Args:
@@ -146,7 +146,7 @@ def reduced(mask: np.ndarray, num_classes: int) -> np.ndarray:
     return np.where(is_clear, counts.argmax(axis=1), IGNORE_INDEX).astype(np.uint8).reshape(height, width)
 
 
-def drawn(cells: np.ndarray, per_class: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def draw_cells(cells: np.ndarray, per_class: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Up to `per_class` cells of each class: their centres (y, x) in pixels, float32 `[P, 2]`, and classes `[P]`."""
     chosen = [
         generator.permutation(np.flatnonzero(cells == label))[:per_class]
@@ -158,12 +158,12 @@ def drawn(cells: np.ndarray, per_class: int, generator: np.random.Generator) -> 
     return centres.astype(np.float32), cells.ravel()[numbers].astype(np.int64)
 
 
-def _chosen(train: Path, rows: list[int]) -> Iterator[Row]:
+def _chosen_rows(train: Path, rows: list[int]) -> Iterator[Row]:
     wanted = set(rows)
     return (row for number, row in enumerate(read_rows(train)) if number in wanted)
 
 
-def _labelled(row: Row, target: Any) -> Any:
+def _require_target(row: Row, target: Any) -> Any:
     if target is None:
         raise GraftError(
             "a training row has no target",

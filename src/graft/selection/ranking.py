@@ -7,12 +7,12 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from graft.selection.candidates import Candidate, Published
+from graft.selection.candidates import Candidate, PublishedScore
 from graft.selection.cost import Cost
 
 
 @dataclass
-class Scored:
+class RankedCandidate:
     """A candidate and what was found out about it.
 
     Attributes:
@@ -28,7 +28,7 @@ class Scored:
 
     candidate: Candidate
     cost: Cost
-    published: Published | None
+    published: PublishedScore | None
     scores: dict[str, float] = field(default_factory=dict)
     mean_rank: float = math.nan
     rank: int = 0
@@ -36,12 +36,12 @@ class Scored:
     verified: float | None = None
 
 
-def common_scores(scored: Sequence[Scored], names: Sequence[str]) -> list[str]:
+def common_scores(scored: Sequence[RankedCandidate], names: Sequence[str]) -> list[str]:
     """Those of the scores that every candidate has: only they can order all of them."""
     return [name for name in names if all(name in one.scores for one in scored)]
 
 
-def rank(scored: Sequence[Scored], names: Sequence[str]) -> list[Scored]:
+def rank(scored: Sequence[RankedCandidate], names: Sequence[str]) -> list[RankedCandidate]:
     """The candidates from best to worst, their ranks filled in; of equals the one with fewer parameters first.
 
     The ranks of several scores are averaged, since no single one is best everywhere (Agostinelli et al. 2022, "How
@@ -59,7 +59,7 @@ def rank(scored: Sequence[Scored], names: Sequence[str]) -> list[Scored]:
     return ordered
 
 
-def _without_data(one: Scored) -> tuple[bool, float, int, float, str]:
+def _without_data(one: RankedCandidate) -> tuple[bool, float, int, float, str]:
     """Weights before none, the higher published score, more parameters, fewer operations."""
     known = one.published.value if one.published else 0.0
     return (
@@ -93,7 +93,7 @@ def agreement(predicted: Sequence[float], measured: Sequence[float]) -> float | 
     return None if math.isnan(found) else found
 
 
-def agreements(scored: Sequence[Scored], names: Sequence[str]) -> dict[str, float | None]:
+def agreements(scored: Sequence[RankedCandidate], names: Sequence[str]) -> dict[str, float | None]:
     """How each score, the order by mean rank and the baseline agree with the verified candidates."""
     verified = [one for one in scored if one.verified is not None]
     measured = [one.verified or 0.0 for one in verified]
@@ -105,7 +105,7 @@ def agreements(scored: Sequence[Scored], names: Sequence[str]) -> dict[str, floa
     return {name: agreement(values, measured) for name, values in predictions.items()}
 
 
-def recommendation(ordered: Sequence[Scored], names: Sequence[str]) -> str:
+def recommendation(ordered: Sequence[RankedCandidate], names: Sequence[str]) -> str:
     """Which candidate to take and why, in words."""
     best, common = ordered[0], common_scores(ordered, names)
     firsts = [name for name in common if all(best.scores[name] >= one.scores[name] for one in ordered)]
@@ -137,7 +137,7 @@ def recommendation(ordered: Sequence[Scored], names: Sequence[str]) -> str:
     return " ".join(said)
 
 
-def _cheaper(ordered: Sequence[Scored]) -> list[str]:
+def _cheaper(ordered: Sequence[RankedCandidate]) -> list[str]:
     """A word on the best candidate that is twice as fast as the first, if it is among the better half."""
     best = ordered[0]
     for one in ordered[1 : (len(ordered) + 1) // 2]:

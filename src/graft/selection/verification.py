@@ -16,7 +16,7 @@ from graft.foundation.progress import progress, say
 from graft.metrics.confusion import HEADLINE
 from graft.params.sections import FineTune, Params
 from graft.selection.candidates import Candidate
-from graft.selection.ranking import Scored
+from graft.selection.ranking import RankedCandidate
 from graft.training.schedules import SCHEDULES, refuse_too_long
 from graft.training.strategies import STRATEGIES
 
@@ -52,7 +52,7 @@ class Workspace:
 
 
 def verify(
-    best: Sequence[Scored],
+    best: Sequence[RankedCandidate],
     params: Params,
     epochs: int,
     stages: Stages,
@@ -78,7 +78,7 @@ def verify(
     Returns:
         How they were trained, in words.
     """
-    brief, said = shortened(params.fine_tune, epochs)
+    brief, said = shorten(params.fine_tune, epochs)
     say(said)
     data = {"augmented": digest_of(workspace.augmented), "val": digest_of(workspace.val)}
     for one in progress(best, "Fine-tuning candidates", unit="candidate"):
@@ -87,7 +87,7 @@ def verify(
         digest = content_digest(facts)
         file = folder / f"{digest}.json"
         if not file.is_file():
-            score = _trained(one.candidate, params, brief, stages, workspace, RESUME / digest, downloads)
+            score = _train(one.candidate, params, brief, stages, workspace, RESUME / digest, downloads)
             with replace_file(file) as pending:
                 write_json(pending, facts | {"score": score})
             shutil.rmtree(RESUME / digest, ignore_errors=True)
@@ -95,7 +95,7 @@ def verify(
     return said
 
 
-def shortened(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
+def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
     """The section for so few epochs, and in words how it trains.
 
     What does not fit is made to: a warm-up is cut, a schedule that is too long becomes `cosine`, and of the ways of
@@ -108,7 +108,7 @@ def shortened(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
         fitting: Any = fine_tune.schedule
     except GraftError:
         fitting = "cosine"
-    strategy, unfreezing = _shortened_strategy(fine_tune.strategy, epochs)
+    strategy, unfreezing = _shorten_strategy(fine_tune.strategy, epochs)
     replaced = {
         f"warmup_epochs: {warmup}": warmup != fine_tune.warmup_epochs,
         f"schedule: cosine for {schedule.name}": fitting != fine_tune.schedule,
@@ -121,7 +121,7 @@ def shortened(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
     return brief, f"{said}{' except for what is longer: ' if unfit else ''}{'; '.join(unfit)}."
 
 
-def _shortened_strategy(spec: Any, epochs: int) -> tuple[Any, str]:
+def _shorten_strategy(spec: Any, epochs: int) -> tuple[Any, str]:
     """The strategy with an unfreezing that ends before the last epoch, and in words what it is if it was changed."""
     options = resolve(STRATEGIES, spec, where="fine_tune.strategy").options
     way, head_epochs = options["unfreeze"], options["head_epochs"]
@@ -133,7 +133,7 @@ def _shortened_strategy(spec: Any, epochs: int) -> tuple[Any, str]:
     return kept | {"unfreeze": "head_first"}, f"unfreeze: head_first, head_epochs: 1 for {way}"
 
 
-def _trained(
+def _train(
     candidate: Candidate,
     params: Params,
     brief: FineTune,

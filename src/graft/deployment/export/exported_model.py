@@ -16,12 +16,12 @@ from graft.inference.image_to_logits import MIN_SIDE_PX, Preparation, Runner
 from graft.inference.tiles import Tiling
 
 ONNX_FILE, PREDICT_FILE = "model.onnx", "predict.json"
-# What specs that do not say it are of.
-SPEC_OF_BEFORE = {"min_side_px": MIN_SIDE_PX, "channels": RGB, "max_value": None}
+# Values of the fields that specs written by an older version of Graft do not have.
+OLD_SPEC_DEFAULTS = {"min_side_px": MIN_SIDE_PX, "channels": RGB, "max_value": None}
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedModel:
     """A model ready to predict.
 
     Attributes:
@@ -37,7 +37,7 @@ class Exported:
     tiling: Tiling
 
 
-def open_exported(folder: Path, *, num_threads: int | None = None) -> Exported:
+def open_exported(folder: Path, *, num_threads: int | None = None) -> ExportedModel:
     """The model that `graft export` wrote.
 
     Args:
@@ -49,9 +49,11 @@ def open_exported(folder: Path, *, num_threads: int | None = None) -> Exported:
     """
     if not folder.is_dir():
         raise GraftError("no such folder", where=folder, rule="a model is a folder written by graft export")
-    spec = SimpleNamespace(**SPEC_OF_BEFORE | read_json(folder / "spec.json"))
+    spec = SimpleNamespace(**OLD_SPEC_DEFAULTS | read_json(folder / "spec.json"))
     runner = onnx_runner(session(folder / ONNX_FILE, num_threads))
-    return Exported(runner, spec, ClassMap.read(folder / "class_map.json"), Tiling(**read_json(folder / PREDICT_FILE)))
+    return ExportedModel(
+        runner, spec, ClassMap.read(folder / "class_map.json"), Tiling(**read_json(folder / PREDICT_FILE))
+    )
 
 
 def session(path: Path, num_threads: int | None = None) -> Any:

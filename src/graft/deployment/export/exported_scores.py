@@ -13,7 +13,7 @@ from graft.evaluation.scores import Contender, Tally, score_rows
 from graft.evaluation.test_time import PLAIN, is_plain
 from graft.foundation.progress import progress
 from graft.inference.image_to_logits import Runner
-from graft.metrics.summaries import stacked, summarise
+from graft.metrics.summaries import stack, summarise
 from graft.models.saved_model import ModelSpec
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rescoring:
+class EvaluationSetup:
     """How evaluate scored: the same split, with the same settings and the same draws for its intervals.
 
     Attributes:
@@ -81,6 +81,6 @@ class Rescoring:
             tally.add(scored)
         found = {}
         for name, counted in tally.images.items():
-            summary = summarise(stacked(counted), tally.domains, task=self.task, names=self.names, **settings)
+            summary = summarise(stack(counted), tally.domains, task=self.task, names=self.names, **settings)
             found[name] = summary | contenders[name].findings()
         return found

@@ -27,7 +27,7 @@ def stored_state(model: nn.Module, dtype: str) -> dict[str, Tensor]:
     return state
 
 
-def restored(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
+def restore(model: nn.Module, state: Mapping[str, Tensor]) -> nn.Module:
     """A copy of `model` that computes in float32 with exactly the stored values."""
     rounded = copy.deepcopy(model)
     rounded.load_state_dict(dict(state))

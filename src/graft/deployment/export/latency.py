@@ -13,7 +13,7 @@ from torch import nn
 
 from graft.data.images.stacks import decode
 from graft.deployment.export.exported_model import onnx_class_ids, session
-from graft.deployment.export.parity import spread
+from graft.deployment.export.parity import spread_rows
 from graft.foundation.progress import progress
 from graft.inference.image_to_logits import most_likely_classes, prepare
 from graft.inference.torch_runner import torch_runner
@@ -24,7 +24,7 @@ NUM_WARM_UPS, NUM_RUNS = 3, 21
 
 def first_image(images: Path, spec: ModelSpec, max_pixels: int) -> np.ndarray:
     """The first image of a split as the model gets it, uint8 [H, W, C]."""
-    return prepare(decode(spread(images, 1)[0].image, spec), spec, max_pixels=max_pixels)
+    return prepare(decode(spread_rows(images, 1)[0].image, spec), spec, max_pixels=max_pixels)
 
 
 def latencies(model: nn.Module, spec: ModelSpec, onnx: Path, image: np.ndarray) -> dict[str, float]:

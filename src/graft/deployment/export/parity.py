@@ -68,7 +68,7 @@ def compare(
         GraftError: The split is empty or cannot be read.
     """
     parity, ids = Parity(num_classes, spec.task), []
-    for row in progress(spread(images, limit), "Comparing the exported model with the original", unit="image"):
+    for row in progress(spread_rows(images, limit), "Comparing the exported model with the original", unit="image"):
         image = decode(row.image, spec, where=row.id)
         targets = decode_mask(row.mask, where=row.id) if row.mask is not None else np.asarray(row.label, np.int64)
         expected, found = (predict_logits(runner, image, spec, predict) for runner in (original, exported))
@@ -111,7 +111,7 @@ def largest_difference(one: np.ndarray, other: np.ndarray) -> float:
     return difference if np.isfinite(difference) else float("inf")
 
 
-def spread(images: Path, limit: int) -> list[Row]:
+def spread_rows(images: Path, limit: int) -> list[Row]:
     """At most `limit` rows of a split, evenly spread over it, its first among them."""
     total = num_rows(images)
     if not total:

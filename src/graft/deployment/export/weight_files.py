@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import nn
 
 from graft.deployment.export.exported_model import ONNX_FILE, PREDICT_FILE
-from graft.deployment.export.half_precision import restored, stored_state
+from graft.deployment.export.half_precision import restore, stored_state
 from graft.deployment.export.onnx_file import write_onnx
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
@@ -27,7 +27,7 @@ def write_model(
         The model with the weights as they are stored, from which all of it is computed.
     """
     state = stored_state(original, export.weights_dtype)
-    rounded = restored(original, state)
+    rounded = restore(original, state)
     write_onnx(out / ONNX_FILE, rounded, spec, opset=export.opset)
     save_state(out / "weights.safetensors", state, spec.as_dict())
     spec.write(out / "spec.json")

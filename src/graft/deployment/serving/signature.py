@@ -32,7 +32,7 @@ REQUIRED = (
 )
 
 
-def described(model: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+def describe(model: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Inputs and outputs to infer a signature from, and the input example.
 
     Args:

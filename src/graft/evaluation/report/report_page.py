@@ -16,7 +16,7 @@ from graft.evaluation.report.group_charts import read_groups
 from graft.evaluation.report.results import CLASS_SCORE_SHOWN, MODEL_NAMES
 from graft.evaluation.report.tables import shares_of_truth
 from graft.metrics.bootstrap import LEVEL_PERCENT
-from graft.metrics.confusion import HEADLINES, plain
+from graft.metrics.confusion import HEADLINES, json_number
 
 WORDS = {
     "mean_iou": "Mean IoU",
@@ -149,7 +149,7 @@ def _matrix(evidence: Evidence) -> dict[str, Any] | None:
     names = evidence.class_map.names
     if len(names) > MAX_CLASSES_IN_MATRIX:
         return None
-    rows = [[plain(share) for share in row] for row in shares_of_truth(evidence.tally.confusion["fine_tuned"])]
+    rows = [[json_number(share) for share in row] for row in shares_of_truth(evidence.tally.confusion["fine_tuned"])]
     return {
         "names": names,
         "rows": list(zip(names, rows, strict=True)),

@@ -12,7 +12,7 @@ from graft.evaluation.scores import Contender, Tally
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
 from graft.metrics.confusion import HEADLINES
-from graft.metrics.summaries import CLASS_SCORES, gain_over, stacked, summarise
+from graft.metrics.summaries import CLASS_SCORES, gain_over, stack, summarise
 
 if TYPE_CHECKING:
     from graft.params.sections import Evaluate
@@ -36,7 +36,7 @@ def results(
             rule="scores need labelled pixels",
             remedy="check the classes of ingest.source: every value of the masks became 'ignored'",
         )
-    images = {name: stacked(of_images) for name, of_images in tally.images.items()}
+    images = {name: stack(of_images) for name, of_images in tally.images.items()}
     found = {}
     for name, contender in contenders.items():
         found[name] = summarise(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from graft.models.architectures.parts.segmentation_models import Channels, Encoder, on_encoder
+from graft.models.architectures.parts.segmentation_models import Channels, Encoder, build_on_encoder
 from graft.models.model import Model
 
 
@@ -33,4 +33,4 @@ def deeplabv3plus(
     import segmentation_models_pytorch as smp
 
     options = {"decoder_channels": decoder_channels, "decoder_aspp_dropout": dropout}
-    return on_encoder(smp.DeepLabV3Plus, encoder, num_classes, num_channels, stride=16, **options)
+    return build_on_encoder(smp.DeepLabV3Plus, encoder, num_classes, num_channels, stride=16, **options)

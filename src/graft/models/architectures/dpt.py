@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graft.models.architectures.parts.segmentation_models import Channels, Encoder, on_transformer
+from graft.models.architectures.parts.segmentation_models import Channels, Encoder, build_on_transformer
 from graft.models.model import Model
 
 
@@ -23,4 +23,4 @@ def dpt(
         decoder_channels: Of the fused maps; the maps of the four depths have one, two, four and four times as many. 256
             is the paper's.
     """
-    return on_transformer(encoder, num_classes, num_channels, decoder_channels)
+    return build_on_transformer(encoder, num_classes, num_channels, decoder_channels)

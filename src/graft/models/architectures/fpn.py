@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from graft.models.architectures.parts.segmentation_models import Encoder, on_encoder
+from graft.models.architectures.parts.segmentation_models import Encoder, build_on_encoder
 from graft.models.model import Model
 
 
@@ -29,4 +29,4 @@ def fpn(
     """
     import segmentation_models_pytorch as smp
 
-    return on_encoder(smp.FPN, encoder, num_classes, num_channels, decoder_dropout=dropout)
+    return build_on_encoder(smp.FPN, encoder, num_classes, num_channels, decoder_dropout=dropout)

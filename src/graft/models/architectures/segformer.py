@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graft.models.architectures.parts.segmentation_models import Channels, Encoder, on_encoder
+from graft.models.architectures.parts.segmentation_models import Channels, Encoder, build_on_encoder
 from graft.models.model import Model
 
 
@@ -22,4 +22,4 @@ def segformer(
     import segmentation_models_pytorch as smp
 
     options = {"decoder_segmentation_channels": decoder_channels}
-    return on_encoder(smp.Segformer, encoder, num_classes, num_channels, **options)
+    return build_on_encoder(smp.Segformer, encoder, num_classes, num_channels, **options)

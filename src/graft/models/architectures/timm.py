@@ -10,7 +10,7 @@ from torch import nn
 from graft.foundation.errors import GraftError
 from graft.models.architectures.parts.heads import Dropout, dense_layers
 from graft.models.architectures.parts.same_padding import fix_same_padding, has_same_padding
-from graft.models.architectures.parts.timm_library import input_options, known_variant, stride_of
+from graft.models.architectures.parts.timm_library import check_variant, input_options, stride_of
 from graft.models.model import Model
 
 
@@ -18,7 +18,7 @@ def timm(
     num_classes: int,
     num_channels: int,
     *,
-    variant: Annotated[str, AfterValidator(known_variant)] = "mobilenetv3_small_100",
+    variant: Annotated[str, AfterValidator(check_variant)] = "mobilenetv3_small_100",
     head: Literal["linear", "mlp"] = "linear",
     dropout: Dropout = 0.0,
 ) -> Model:

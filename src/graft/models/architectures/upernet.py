@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graft.models.architectures.parts.segmentation_models import Channels, Encoder, on_encoder
+from graft.models.architectures.parts.segmentation_models import Channels, Encoder, build_on_encoder
 from graft.models.model import Model
 
 
@@ -21,4 +21,4 @@ def upernet(
     """
     import segmentation_models_pytorch as smp
 
-    return on_encoder(smp.UPerNet, encoder, num_classes, num_channels, decoder_channels=decoder_channels)
+    return build_on_encoder(smp.UPerNet, encoder, num_classes, num_channels, decoder_channels=decoder_channels)

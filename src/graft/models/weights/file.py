@@ -47,7 +47,7 @@ def file(
         GraftError: The file is missing, damaged, of another kind or digest, or holds more than plain tensors.
     """
     location = Path(path)
-    digest = pinned_digest(location, sha256)
+    digest = check_digest(location, sha256)
     state, metadata = load_state(location) if location.suffix == ".safetensors" else (read_checkpoint(location), {})
     names = metadata.get("class_names")
     return Source(
@@ -62,7 +62,7 @@ def file(
     )
 
 
-def pinned_digest(location: Path, sha256: str | None) -> str:
+def check_digest(location: Path, sha256: str | None) -> str:
     """The digest of a file that is there, of a known kind, and the pinned one.
 
     Raises:
@@ -115,13 +115,13 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise GraftError(
             f"damaged checkpoint ({type(error).__name__})", where=path, remedy="fetch the file again"
         ) from None
-    state = {name: tensor for name, tensor in _unwrapped(content).items() if isinstance(tensor, Tensor)}
+    state = {name: tensor for name, tensor in _unwrap(content).items() if isinstance(tensor, Tensor)}
     if not state:
         raise GraftError("no named tensors in it", where=path, rule=f"a state dict, or one under {', '.join(WRAPPERS)}")
     return state
 
 
-def _unwrapped(content: Any) -> dict[str, Any]:
+def _unwrap(content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         return {}
     for key in WRAPPERS:

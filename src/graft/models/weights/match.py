@@ -14,7 +14,7 @@ from torch import Tensor
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model
-from graft.models.architectures.vit import resampled
+from graft.models.architectures.vit import resample_positions
 from graft.models.initialisations import apply
 from graft.models.weights.inflated_stem import spread
 from graft.models.weights.source import Source
@@ -66,26 +66,26 @@ def load_into(
 ) -> Match:
     """Takes over from `source` what fits `model`, or its backbone alone; all else keeps its initialisation.
 
-    Names are mapped from the spelling that fits best. Rows of class layers go by class name where the source knows its
-    classes; a source without class names is taken over only if it has as many. A first convolution for another number
-    of input channels is spread over ours (`stem.spread`); a vision transformer's position embeddings of another image
-    size are resampled to ours, as they are for an image of another size.
+    Names are mapped from the spelling that fits best. Rows of class layers are matched by class name where the source
+    knows its classes; a source without class names must have as many. A first convolution for another number of input
+    channels is spread over ours (`inflated_stem.spread`); the position embeddings of a vision transformer for another
+    image size are resampled to ours.
 
     Raises:
         GraftError: The source holds values that are not finite, or less than half of the backbone fits.
     """
     assert source.state is not None
-    state = {_todays_name(name): tensor for name, tensor in source.state.items()}
+    state = {_current_name(name): tensor for name, tensor in source.state.items()}
     _refuse_non_finite(state, source)
     ours = model.state_dict()
     mapped = max(
-        (_spelled(state, spelling) for spelling in SPELLINGS.values()), key=lambda names: _fit(names, state, ours)
+        (_respell(state, spelling) for spelling in SPELLINGS.values()), key=lambda names: _fit(names, state, ours)
     )
     match, new = Match(), {}
     for name, tensor in sorted(ours.items()):
         wanted = name in mapped and (part == "all" or name.startswith("backbone."))
         theirs = state[mapped[name]] if wanted else None
-        taken, how = (None, "") if theirs is None else _taken(name, theirs, tensor, model, source, class_names)
+        taken, how = (None, "") if theirs is None else _adapt(name, theirs, tensor, model, source, class_names)
         if taken is None:
             match.reinitialised.append(name)
             continue
@@ -98,7 +98,7 @@ def load_into(
     return match
 
 
-def initialised(model: Model, match: Match, initialisation: Choice, seed: int) -> dict[str, str]:
+def initialise_rest(model: Model, match: Match, initialisation: Choice, seed: int) -> dict[str, str]:
     """Fills what no source provided, as a choice of INITIALISATIONS says; how each tensor was filled, by name.
 
     What is trained from nothing altogether is filled too: all of its layers are new.
@@ -109,11 +109,11 @@ def initialised(model: Model, match: Match, initialisation: Choice, seed: int) -
     return {name: how[name in filled] for name in match.reinitialised}
 
 
-def _todays_name(name: str) -> str:
+def _current_name(name: str) -> str:
     return DOTTED_DENSENET.sub(r"\1\2", name.removeprefix("module."))
 
 
-def _spelled(state: Mapping[str, Tensor], spelling: Sequence[tuple[str, str]]) -> dict[str, str]:
+def _respell(state: Mapping[str, Tensor], spelling: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Our name to theirs; the first prefix that fits a name maps it."""
     mapped = {}
     for name in state:
@@ -128,39 +128,41 @@ def _fit(mapped: Mapping[str, str], state: Mapping[str, Tensor], ours: Mapping[s
     return sum(name in ours and state[theirs].shape == ours[name].shape for name, theirs in mapped.items())
 
 
-def _taken(
+def _adapt(
     name: str, theirs: Tensor, ours: Tensor, model: Model, source: Source, class_names: Sequence[str]
 ) -> tuple[Tensor | None, str]:
     """The values for our tensor (None: nothing fits), and how they were adapted (empty: not at all)."""
     if name.rpartition(".")[0] in model.class_layers and source.class_names is not None:
-        return _class_rows(theirs, ours, source.class_names, class_names)
+        return _adapt_class_rows(theirs, ours, source.class_names, class_names)
     if theirs.shape == ours.shape:
         return theirs, ""
     if name.endswith(".pos_embedding"):
-        return _positions(theirs, ours)
+        return _adapt_positions(theirs, ours)
     is_stem = name == _stem(model)
     if is_stem and theirs.ndim == ours.ndim and theirs.shape[0] == ours.shape[0] and theirs.shape[2:] == ours.shape[2:]:
         return spread(theirs, ours.shape[1]), f"{theirs.shape[1]} input channels to {ours.shape[1]}"
     return None, ""
 
 
-def _positions(theirs: Tensor, ours: Tensor) -> tuple[Tensor | None, str]:
+def _adapt_positions(theirs: Tensor, ours: Tensor) -> tuple[Tensor | None, str]:
     """Embeddings [1, 1 + wanted², D] of a class token and a square grid, out of [1, 1 + given², D]."""
     if theirs.ndim != ours.ndim or theirs.shape[::2] != ours.shape[::2] or theirs.shape[1] < 2:
         return None, ""
     given, wanted = (math.isqrt(embedding.shape[1] - 1) for embedding in (theirs, ours))
     if given**2 + 1 != theirs.shape[1]:
         return None, ""
-    taken = resampled(theirs.to(ours.dtype), given, wanted, wanted)
+    taken = resample_positions(theirs.to(ours.dtype), given, wanted, wanted)
     return taken, f"positions of {given} x {given} patches to {wanted} x {wanted}"
 
 
-def _class_rows(
+def _adapt_class_rows(
     theirs: Tensor, ours: Tensor, their_names: Sequence[str], our_names: Sequence[str]
 ) -> tuple[Tensor | None, str]:
     """Rows of the classes that both know, by name; our initial values for the others."""
-    rows = {_plain(name): row for row, name in enumerate(their_names)}
-    shared = [(row, rows[_plain(name)]) for row, name in enumerate(our_names) if _plain(name) in rows]
+    rows = {_comparable_name(name): row for row, name in enumerate(their_names)}
+    shared = [
+        (row, rows[_comparable_name(name)]) for row, name in enumerate(our_names) if _comparable_name(name) in rows
+    ]
     if not shared or theirs.shape[1:] != ours.shape[1:] or theirs.shape[0] != len(their_names):
         return None, ""
     if theirs.shape == ours.shape and shared == [(row, row) for row in range(len(our_names))]:
@@ -171,7 +173,7 @@ def _class_rows(
     return taken, f"{len(shared)} of {len(our_names)} classes by name, from {len(their_names)}"
 
 
-def _plain(name: str) -> str:
+def _comparable_name(name: str) -> str:
     return "".join(character for character in name.casefold() if character.isalnum())
 
 

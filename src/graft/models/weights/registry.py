@@ -18,7 +18,7 @@ from graft.models.weights.source import Downloader, Source, verify_sha256
 FILE = "weights.safetensors"
 
 
-def pinned(uri: str) -> str:
+def check_uri(uri: str) -> str:
     """The address itself, if it names one version for ever."""
     try:
         address = ModelAddress.parse(uri)
@@ -49,7 +49,7 @@ def registry(
     model: Choice,
     download: Downloader,
     *,
-    model_uri: Annotated[str, AfterValidator(pinned)],
+    model_uri: Annotated[str, AfterValidator(check_uri)],
     sha256: Sha256 | None = None,
 ) -> Source:
     """The weights of a version in the MLflow registry: models grow out of models.

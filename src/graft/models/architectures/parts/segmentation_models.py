@@ -14,7 +14,7 @@ from graft.foundation.errors import GraftError, suggest
 from graft.models.architectures.parts.pooling import MatrixPool, PooledBatchNorm
 from graft.models.architectures.parts.same_padding import fix_same_padding
 from graft.models.architectures.parts.timm_library import input_options, stride_of, timm_names
-from graft.models.architectures.parts.unreached import without_unreached
+from graft.models.architectures.parts.unreached import prune_unreached
 from graft.models.model import Model
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ MIX_TRANSFORMER = "mit_"
 UNIVERSAL = "tu-"  # how segmentation-models-pytorch marks an encoder that timm builds
 
 
-def known_encoder(name: str) -> str:
+def check_encoder(name: str) -> str:
     """The name itself, if segmentation-models-pytorch, or for `tu-…` timm, has an encoder of that name.
 
     Raises:
@@ -42,11 +42,11 @@ def known_encoder(name: str) -> str:
     return name
 
 
-Encoder = Annotated[str, AfterValidator(known_encoder)]
+Encoder = Annotated[str, AfterValidator(check_encoder)]
 Channels = Annotated[int, Field(gt=0)]
 
 
-def on_encoder(
+def build_on_encoder(
     architecture: Callable[..., SegmentationModel],
     encoder: str,
     num_classes: int,
@@ -59,7 +59,7 @@ def on_encoder(
 
     Args:
         architecture: A class of segmentation-models-pytorch.
-        encoder: A name that `known_encoder` lets pass.
+        encoder: A name that `check_encoder` accepts.
         num_classes: Channels of the logits.
         num_channels: Number of channels of the images.
         stride: What height and width must be multiples of.
@@ -75,12 +75,12 @@ def on_encoder(
     try:
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # names that begin with timm-
             network = architecture(encoder, encoder_weights=None, **supplied)
-        _mend_pools(network)
+        _replace_pools(network)
         fix_same_padding(network)
-        decoding = Decoding(network.decoder, network.segmentation_head)
-        without_unreached(network, lambda images: decoding(network.encoder(images)), num_channels, side)
+        decoding = SegmentationDecoder(network.decoder, network.segmentation_head)
+        prune_unreached(network, lambda images: decoding(network.encoder(images)), num_channels, side)
     except Exception as error:  # the library raises seven kinds of exception for encoders that do not fit
-        raise _unfit(architecture, encoder, str(error)) from None
+        raise _misfit_error(architecture, encoder, str(error)) from None
     return Model(
         network.encoder,
         decoding,
@@ -92,7 +92,7 @@ def on_encoder(
     )
 
 
-def on_transformer(encoder: str, num_classes: int, num_channels: int, decoder_channels: int) -> Model:
+def build_on_transformer(encoder: str, num_classes: int, num_channels: int, decoder_channels: int) -> Model:
     """DPT on a vision transformer of timm, freshly initialised; arguments as for `dpt`.
 
     What only a classifier needs, the last normalisation and the layers behind the deepest features, is left out.
@@ -105,14 +105,14 @@ def on_transformer(encoder: str, num_classes: int, num_channels: int, decoder_ch
 
     name = encoder.removeprefix(UNIVERSAL)
     if name == encoder:
-        raise _unfit(smp.DPT, encoder, "it wants a vision transformer of timm, tu-vit_…")
+        raise _misfit_error(smp.DPT, encoder, "it wants a vision transformer of timm, tu-vit_…")
     adapting, fixed_size_px = input_options(name)
     with torch.device("meta"):
         outline = timm.create_model(name)
     if not hasattr(outline, "prune_intermediate_layers") or not hasattr(outline, "blocks"):
-        raise _unfit(smp.DPT, encoder, "it is no vision transformer")
+        raise _misfit_error(smp.DPT, encoder, "it is no vision transformer")
     if (stride := stride_of(outline)) not in PATCHES_PX:
-        raise _unfit(smp.DPT, encoder, f"patches of {stride} px; the decoder enlarges those of 8, 16 or 32 px")
+        raise _misfit_error(smp.DPT, encoder, f"patches of {stride} px; the decoder enlarges those of 8, 16 or 32 px")
     has_tokens = getattr(outline, "num_prefix_tokens", 0) > 0
     network = smp.DPT(
         encoder,
@@ -127,7 +127,7 @@ def on_transformer(encoder: str, num_classes: int, num_channels: int, decoder_ch
     network.encoder.model.prune_intermediate_layers(network.encoder._output_indices, prune_norm=True, prune_head=True)
     return Model(
         network.encoder,
-        Decoding(network.decoder, network.segmentation_head),
+        SegmentationDecoder(network.decoder, network.segmentation_head),
         class_layers=("head.segmentation_head.head.4",),
         padding_multiple=fixed_size_px or 32,
         min_side_px=fixed_size_px or 64,
@@ -136,7 +136,7 @@ def on_transformer(encoder: str, num_classes: int, num_channels: int, decoder_ch
     )
 
 
-def _unfit(architecture: Callable[..., nn.Module], encoder: str, reason: str) -> GraftError:
+def _misfit_error(architecture: Callable[..., nn.Module], encoder: str, reason: str) -> GraftError:
     return GraftError(
         f"{architecture.__name__} cannot be built on the encoder {encoder} ({reason})",
         where="model.encoder",
@@ -144,7 +144,7 @@ def _unfit(architecture: Callable[..., nn.Module], encoder: str, reason: str) ->
     )
 
 
-class Decoding(nn.Module):
+class SegmentationDecoder(nn.Module):
     """Decoder and class layer under the names they have in checkpoints of segmentation-models-pytorch."""
 
     def __init__(self, decoder: nn.Module, segmentation_head: nn.Module) -> None:
@@ -157,7 +157,7 @@ class Decoding(nn.Module):
         return self.segmentation_head(decoded)
 
 
-def _mend_pools(network: nn.Module) -> None:
+def _replace_pools(network: nn.Module) -> None:
     """Pools that export, and normalisation of pooled features that bears a batch of one image."""
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
@@ -166,14 +166,14 @@ def _mend_pools(network: nn.Module) -> None:
                 sides = cast(tuple[int, int], size if isinstance(size, tuple) else (size, size))
                 setattr(module, name, MatrixPool(*sides))
         if isinstance(module, nn.Sequential) and len(module) > 1 and _is_global(module[0]):
-            _mend_norms(module)
+            _replace_norms(module)
 
 
 def _is_global(pool: nn.Module) -> bool:
     return isinstance(pool, nn.AdaptiveAvgPool2d) and pool.output_size in (1, (1, 1))
 
 
-def _mend_norms(pooled: nn.Module) -> None:
+def _replace_norms(pooled: nn.Module) -> None:
     for module in list(pooled.modules()):
         for name, child in list(module.named_children()):
             if type(child) is nn.BatchNorm2d:

@@ -8,7 +8,7 @@ from torch import nn
 RGB = 3
 
 
-def with_channels(network: nn.Module, num_channels: int) -> nn.Module:
+def set_channels(network: nn.Module, num_channels: int) -> nn.Module:
     """The network with its first convolution replaced by one for `num_channels`; for three it stays untouched.
 
     The new weights are normal with the deviation of those they replace, whichever rule these followed; the bias stays.

@@ -21,7 +21,7 @@ def timm_names() -> dict[str, None]:
     return dict.fromkeys([*timm.list_models(), *timm.list_pretrained()])
 
 
-def known_variant(name: str) -> str:
+def check_variant(name: str) -> str:
     """The name itself, if timm has a model of that name.
 
     Raises:

@@ -11,8 +11,8 @@ from typing import Any
 from torch import nn
 
 from graft.models.architectures.parts.heads import HeadKind, Layers, new_head
-from graft.models.architectures.parts.stem import with_channels
-from graft.models.model import Model, with_dropout
+from graft.models.architectures.parts.stem import set_channels
+from graft.models.model import Model, set_dropout
 
 SHARED_ARGUMENTS = {
     "head": "Layers behind the backbone: `original` is torchvision's, which its checkpoints fit; `linear` one layer on "
@@ -78,10 +78,10 @@ def _assemble(
     layers, class_layer = parts.original_head, parts.class_layer
     if head != "original":
         layers, class_layer = new_head(head, parts.num_features, num_classes, dropout=parts.dropout, flatten=flatten)
-    chain = with_dropout(nn.Sequential(parts.before_head | layers), parts.dropout)
+    chain = set_dropout(nn.Sequential(parts.before_head | layers), parts.dropout)
     facts = dict(parts.model_facts)
     class_layers = (f"head.{class_layer}", *facts.pop("class_layers", ()))
-    backbone = with_channels(parts.backbone, num_channels)
+    backbone = set_channels(parts.backbone, num_channels)
     return Model(backbone, chain, class_layers=class_layers, min_side_px=parts.min_side_px, **facts)
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 
-def without_unreached(network: nn.Module, forward: Callable[[Tensor], Tensor], num_channels: int, side_px: int) -> None:
+def prune_unreached(network: nn.Module, forward: Callable[[Tensor], Tensor], num_channels: int, side_px: int) -> None:
     """Takes out of the network each module none of whose parameters has a share in the output.
 
     Args:
