@@ -36,7 +36,7 @@ Decoded = tuple[Path, PurePosixPath, np.ndarray]
 
 @dataclass
 class Summary:
-    """What was written and what could not be read."""
+    """Number of images predicted, and those that could not be read."""
 
     out: Path
     task: str
@@ -59,15 +59,15 @@ def predict_files(paths: Sequence[str], model_folder: Path, out: Path, beside: S
     Args:
         paths: Files, folders (all images below) and globs.
         model_folder: A folder written by export.
-        out: A folder; made where it does not exist.
-        beside: Where the files lie that follow each image as further channels, in order: `{dir}` is the folder of the
-            image, `{stem}` and `{name}` are its name without and with its ending.
+        out: Folder to write to; created if it does not exist.
+        beside: Patterns of the files that follow each image as further channels, in order: `{dir}` is the folder of
+            the image, `{stem}` and `{name}` are its name without and with its ending.
 
     Raises:
         GraftError: Nothing was found, the model cannot be opened, `out` cannot be written; or some of the images
             cannot be read, which is said at the end of the work, all at once.
     """
-    find_images(paths, EXTENSIONS_READ | STACK_EXTENSIONS)  # a misspelt path is said before a model is opened
+    find_images(paths, EXTENSIONS_READ | STACK_EXTENSIONS)  # a misspelt path is reported before a model is opened
     model = open_exported(model_folder)
     _check_beside(beside, model)
     found = find_images(paths, EXTENSIONS_READ | (set() if model.spec.max_value is None else STACK_EXTENSIONS))
@@ -80,7 +80,7 @@ def predict_files(paths: Sequence[str], model_folder: Path, out: Path, beside: S
         raise GraftError(f"cannot write predictions ({error.strerror})", where=error.filename or out) from None
     if summary.problems:
         raise GraftError.of_all(
-            f"{summary}; these could not be read", summary.problems, remedy="mend or leave out these files"
+            f"{summary}; these could not be read", summary.problems, remedy="fix these files, or leave them out"
         )
     return summary
 
@@ -129,7 +129,7 @@ def _before_wildcards(parts: Sequence[str]) -> Iterator[str]:
 
 
 def _separate(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
-    """No place twice, also where letters differ only in case (as on macOS); what then is left gets a digest."""
+    """Makes places differ, also in more than case (for macOS); the last resort is a digest in the name."""
     distinct: dict[Path, PurePosixPath] = {}
     for candidates in (
         lambda file, place: place.with_suffix(""),

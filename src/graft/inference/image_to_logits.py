@@ -1,7 +1,7 @@
 """The one way from an image to logits, whoever asks: training's val, evaluate, export, predict and the served model.
 
 An image is resized by the spec's rule, padded (mirrored, at the right and the bottom) to a size the model takes, run,
-cropped, and its logits are resized back to the image's own size. A larger one than `max_pixels` is cut into
+cropped, and its logits are resized back to the image's own size. An image larger than `tiling.max_pixels` is cut into
 overlapping tiles whose logits are cross-faded. Torch is not needed here: a runner may be ONNX Runtime.
 
 Legend of shape suffixes: B batch, K classes, H height, W width.
@@ -30,7 +30,7 @@ ROWS_AT_A_TIME = 256
 
 
 class Preparation(Protocol):
-    """What `predicting` needs to know of a model; `checkpoints.ModelSpec` is one."""
+    """The form in which a model wants its input; `saved_model.ModelSpec` is one."""
 
     @property
     def task(self) -> str: ...
@@ -57,7 +57,7 @@ def predict_logits(runner: Runner, image: np.ndarray, spec: Preparation, tiling:
     Args:
         runner: The model.
         image: uint8 [H, W, C].
-        spec: How the model wants its input.
+        spec: Form in which the model wants its input.
         tiling: The largest input of one forward pass; a larger image is tiled (for classification: shrunk).
 
     Returns:
@@ -107,12 +107,12 @@ def predict_class_ids(runner: Runner, image: np.ndarray, spec: Preparation, tili
 
 
 def prepare(image: np.ndarray, spec: Preparation, *, max_pixels: int) -> np.ndarray:
-    """The image as the model gets it if it is not tiled: uint8 [H, W, C], resized and padded."""
+    """Resizes and pads an image as the model gets it when it is not tiled: uint8 [H, W, C]."""
     return _pad(_resize(image, _input_size(image, spec, max_pixels)), spec)
 
 
 def padding(side: int, multiple: int, min_side_px: int) -> int:
-    """By how many pixels a side grows until it is a multiple and long enough."""
+    """Number of pixels to add to a side so that it is a multiple and at least `min_side_px` long."""
     return max(-side % multiple, math.ceil(min_side_px / multiple) * multiple - side)
 
 
@@ -172,7 +172,10 @@ def _pad(image: np.ndarray, spec: Preparation) -> np.ndarray:
 
 
 def _num_pixels(size: tuple[int, int], spec: Preparation) -> int:
-    """Of an image of this size once its sides are long enough: of a thin line that is many times its own."""
+    """Number of pixels of an image after sides shorter than `min_side_px` are padded to it.
+
+    For an image of very few rows or columns that is many times its own number of pixels.
+    """
     return max(size[0], spec.min_side_px) * max(size[1], spec.min_side_px)
 
 

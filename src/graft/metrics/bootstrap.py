@@ -1,4 +1,4 @@
-"""How far a score would move had other images of the same kind been drawn."""
+"""Bootstrap intervals: the range a score would have on other images of the same kind."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def resample(images: Marginals, num_samples: int, seed: int) -> Marginals:
 
     Args:
         images: Marginals of each image, arrays [N, K].
-        num_samples: How many splits are drawn.
-        seed: Of the draws.
+        num_samples: Number of splits drawn.
+        seed: Seed of the draws.
 
     Returns:
         Marginals of each drawn split, arrays [num_samples, K].

@@ -88,7 +88,7 @@ def _refuse_foreign(
 
 @dataclass(frozen=True)
 class Marginals:
-    """What the scores need of confusion matrices, for any number of them at once.
+    """Marginals of confusion matrices, from which all scores follow; any number of matrices at once.
 
     Attributes:
         hits: Diagonals [..., K].
@@ -169,7 +169,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return _ratio(np.where(present, values, 0).sum(axis=-1), present.sum(axis=-1))
 
 
-# Score of a report -> the attribute of `Marginals` it is, by task; the first is the one models are chosen by.
+# By task: name of a score in a report -> its attribute of `Marginals`. The first is the one models are chosen by.
 HEADLINES: Mapping[str, Mapping[str, str]] = {
     "segmentation": {
         "mean_iou": "mean_iou",

@@ -1,4 +1,4 @@
-"""What `metrics.json` says of one model, from the marginals of each image."""
+"""The content of `metrics.json` on one model, computed from the marginals of each image."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CLASS_SCORES = {
     "segmentation": {name: name for name in BY_CLASS},
     "classification": {"precision": "precision", "recall": "recall", "f1": "dice"},
 }
-# Beside each other they show a model that has collapsed to a few classes.
+# Side by side they expose a model that has collapsed to a few classes.
 CLASS_SHARES = {"predicted_share": "predicted_share", "true_share": "true_share"}
 
 
@@ -35,8 +35,8 @@ def summarise(
         domains: The domain of each image, N.
         task: `segmentation` or `classification`.
         names: The K classes.
-        num_samples: Splits drawn for an interval.
-        seed: Of the draws.
+        num_samples: Number of splits drawn for an interval.
+        seed: Seed of the draws.
 
     Returns:
         `HEADLINES[task]` as floats (None where undefined), `CLASS_SCORES[task]` as {class: float or None}, the same of
@@ -57,7 +57,7 @@ def summarise(
 
 
 def gain_over(images: Marginals, baseline: Marginals, *, task: str, num_samples: int, seed: int) -> dict[str, Any]:
-    """By how much `images` scores above `baseline`, with intervals over draws that are the same for both."""
+    """Returns the scores of `images` less those of `baseline`, with intervals over draws that are the same for both."""
     better, worse = total(images), total(baseline)
     drawn, drawn_baseline = resample(images, num_samples, seed), resample(baseline, num_samples, seed)
     gain: dict[str, Any] = {"interval": {}}

@@ -34,12 +34,13 @@ NOT_RESIZED = {"name": "none"}
 
 @dataclass(frozen=True)
 class PointFeatures:
-    """What scores read; float32.
+    """Input of the scores; float32.
 
     Attributes:
-        features: Of the backbone, `[N, D]`: for segmentation every map it hands to the head, side by side, each divided
-            by its root mean square so that all stages count alike; for classification its averaged output.
-        probabilities: That the pretrained head gives to the classes it knows, `[N, Z]`; None without such a head.
+        features: Features of the backbone, `[N, D]`: for segmentation all maps it hands to the head, side by side, each
+            divided by its root mean square so that all stages count alike; for classification its averaged output.
+        probabilities: Probabilities `[N, Z]` that the pretrained head gives to the Z classes it knows; None without such
+            a head.
     """
 
     features: np.ndarray
@@ -51,10 +52,10 @@ class LoadedCandidate:
     """A candidate's network as its makers left it.
 
     Attributes:
-        model: With the classes of its source, in evaluation mode.
-        spec: How it wants its input; images come resized.
-        has_head: Whether its class layers come from the source.
-        source: Where the weights come from.
+        model: Model with the classes of its source, in evaluation mode.
+        spec: Form in which it wants its input; images come resized.
+        has_head: True if its class layers come from the source.
+        source: Source of the weights.
     """
 
     model: Model
@@ -64,7 +65,7 @@ class LoadedCandidate:
 
 
 def load_candidate(candidate: Candidate, points: Points, download: Downloader) -> LoadedCandidate:
-    """The network of a candidate with its weights, its head included where the source has one that fits.
+    """Builds the network of a candidate with its weights, its head included if the source has one that fits.
 
     Raises:
         GraftError: The weights are not here, are not the pinned ones, or do not fit the architecture.
@@ -99,12 +100,12 @@ def load_candidate(candidate: Candidate, points: Points, download: Downloader) -
 def extract_features(
     loaded: LoadedCandidate, points: Points, name: str, runtime: Runtime, *, cache: Path = CACHE
 ) -> PointFeatures:
-    """Features (and probabilities) of a network at the points, from the cache where they are in it.
+    """Returns features (and probabilities) of a network at the points, from the cache if they are in it.
 
     Args:
         loaded: The network.
-        points: Where.
-        name: Of the candidate, for the progress.
+        points: Points at which features are taken.
+        name: Name of the candidate, for the progress display.
         runtime: Device, precision and memory layout.
         cache: Folder of one file for each network and set of points, named by the digest of both.
     """

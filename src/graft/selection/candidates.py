@@ -25,7 +25,7 @@ FILE = "candidates.yaml"
 
 
 class PublishedScore(Section):
-    """A score somebody else measured, and on what."""
+    """A score that somebody else measured, and the data it was measured on."""
 
     metric: str
     value: Annotated[float, Field(ge=0, le=1)]
@@ -33,7 +33,7 @@ class PublishedScore(Section):
 
 
 class CandidateEntry(Section):
-    """An entry of the file."""
+    """An entry of the list, as the file has it."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     model: Spec
@@ -46,10 +46,10 @@ class Candidate:
     """An architecture and the weights it would start from.
 
     Attributes:
-        name: What it is called in the file.
+        name: Name in the file.
         model: The architecture with every option.
         source: The weights with every option, as in `pretrain_load.source`.
-        published: What is said of it in the file.
+        published: Published score, if the file has one.
     """
 
     name: str
@@ -59,11 +59,11 @@ class Candidate:
 
     @property
     def is_random(self) -> bool:
-        """Whether it has no weights: the control that any other should beat."""
+        """True for a candidate without weights: the control that any other should beat."""
         return self.source.name == "none"
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands in the file, nothing left to a default."""
+        """The candidate as it would stand in the file, nothing left to a default."""
         return {"name": self.name, "model": self.model.as_dict(), "source": self.source.as_dict()}
 
 

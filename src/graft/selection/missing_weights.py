@@ -1,4 +1,4 @@
-"""Weights that are not on this machine: which file belongs where. Nothing is downloaded to find out."""
+"""Weights that are not on this machine, with the file that is missing and its place; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ METRICS = ("mean_iou", "miou", "accuracy", "acc@1")
 
 
 def absence(candidate: Candidate) -> str | None:
-    """The file to put somewhere before a candidate can be scored, a line; None where nothing is missing.
+    """A line on the file that is missing before a candidate can be scored; None if nothing is.
 
     Raises:
         GraftError: Its library knows no such weights.
@@ -57,7 +57,7 @@ def _missing_of_hub(options: Mapping[str, Any]) -> str | None:
 
 
 def published_score(candidate: Candidate) -> PublishedScore | None:
-    """What the makers of the weights measured, whether or not the weights are here."""
+    """The score that the makers of the weights measured, whether or not the weights are here."""
     if candidate.published is not None:
         return candidate.published
     if candidate.source.name == "torchvision":

@@ -35,7 +35,7 @@ def table(ordered: Sequence[RankedCandidate], scores: Sequence[str]) -> list[tup
 
 
 def as_text(selection: Selection) -> str:
-    """What the command prints."""
+    """The selection as the command prints it."""
     lines = table(selection.ordered, selection.scores)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     said = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]

@@ -1,4 +1,4 @@
-"""Which pixels of which training images the candidates are asked about: the same for all of them."""
+"""The pixels of training images at which features are taken, the same for all candidates."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ NUM_PIXELS = 8000
 
 @dataclass(frozen=True)
 class Points:
-    """Where features are taken, and what is there.
+    """Points at which features are taken, with their classes.
 
     Attributes:
         train: The shards.
         rows: Numbers of the images, in order.
-        places: For each image, (y, x) of its points in pixels of the resized image, float32 `[P, 2]`; none for
-            classification, where the whole image is one point.
+        places: Coordinates (y, x) of the points of each image, in pixels of the resized image, float32 `[P, 2]`; empty
+            for classification, where a whole image is one point.
         labels: Class ids of all points in order, int64 `[N]`.
         classes: The class map.
         resize: The resize rule.
-        max_pixels: Of a larger image a piece is looked at.
-        seed: Of the pipeline.
+        max_pixels: Largest number of pixels of an image; of a larger one a window is used.
+        seed: Seed of the pipeline.
     """
 
     train: Path
@@ -71,7 +71,10 @@ class Points:
 
     @cached_property
     def digest(self) -> str:
-        """Of all that features of one model may differ by."""
+        """Digest of everything about the points that the features of a model depend on.
+
+        Features are cached under this digest together with that of the model.
+        """
         facts: dict[str, Any] = {"train": digest_of(self.train), "rows": self.rows, "max_pixels": self.max_pixels}
         facts |= {"labels": self.labels.tolist(), "places": [place.tolist() for place in self.places]}
         return content_digest(facts | {"resize": self.resize.as_dict(), "seed": self.seed})
@@ -89,9 +92,9 @@ def sample_points(
     Args:
         train: `data/interim/train`.
         classes: The class map.
-        params: Of the project.
-        num_images: At most so many images.
-        pixels_per_class: Drawn of each class in each image; None for as many as make `NUM_PIXELS` in all.
+        params: Params of the project.
+        num_images: Largest number of images.
+        pixels_per_class: Number drawn of each class in each image; None for as many as make `NUM_PIXELS` in all.
 
     Raises:
         GraftError: There are no shards, or fewer than two classes in them.
@@ -128,7 +131,7 @@ def _check_classes(labels: np.ndarray, train: Path) -> None:
 
 
 def reduce_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
-    """A mask at `STRIDE_PX`: the class that most labelled pixels of a cell have.
+    """Reduces a mask by `STRIDE_PX`: each cell gets the class that most of its labelled pixels have.
 
     Args:
         mask: uint8 `[H, W]`.
@@ -147,7 +150,7 @@ def reduce_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
 
 
 def draw_cells(cells: np.ndarray, per_class: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Up to `per_class` cells of each class: their centres (y, x) in pixels, float32 `[P, 2]`, and classes `[P]`."""
+    """Draws up to `per_class` cells of each class: centres (y, x) in pixels, float32 `[P, 2]`, and classes `[P]`."""
     chosen = [
         generator.permutation(np.flatnonzero(cells == label))[:per_class]
         for label in np.unique(cells)

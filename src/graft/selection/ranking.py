@@ -13,14 +13,14 @@ from graft.selection.cost import Cost
 
 @dataclass
 class RankedCandidate:
-    """A candidate and what was found out about it.
+    """A candidate with its scores, its cost and its places in the orders.
 
     Attributes:
         candidate: The architecture and its weights.
-        cost: What it costs here.
-        published: What its makers measured.
-        scores: By name; a score that reads a source head is missing where there is none.
-        mean_rank: Of the scores that all candidates have; 1 is the best.
+        cost: Cost on this machine.
+        published: Score that its makers measured.
+        scores: Scores by name; those that read a source head are missing where there is none.
+        mean_rank: Mean of its ranks by the scores that all candidates have; 1 is the best.
         rank: Place in the order by mean rank, from 1.
         baseline_rank: Place in the order that ignores the data, from 1.
         verified: Val score after a brief fine-tuning.
@@ -79,7 +79,7 @@ def agreement(predicted: Sequence[float], measured: Sequence[float]) -> float | 
 
     Args:
         predicted: A score of each candidate, larger is better.
-        measured: What each came to.
+        measured: Measured result of each.
 
     Returns:
         None for fewer than two candidates, or where all have one value.
@@ -94,7 +94,7 @@ def agreement(predicted: Sequence[float], measured: Sequence[float]) -> float | 
 
 
 def agreements(scored: Sequence[RankedCandidate], names: Sequence[str]) -> dict[str, float | None]:
-    """How each score, the order by mean rank and the baseline agree with the verified candidates."""
+    """Correlations of each score, of the order by mean rank and of the baseline with the verified results."""
     verified = [one for one in scored if one.verified is not None]
     measured = [one.verified or 0.0 for one in verified]
     predictions: Mapping[str, list[float]] = {
@@ -106,7 +106,7 @@ def agreements(scored: Sequence[RankedCandidate], names: Sequence[str]) -> dict[
 
 
 def recommendation(ordered: Sequence[RankedCandidate], names: Sequence[str]) -> str:
-    """Which candidate to take and why, in words."""
+    """The candidate to take and the reason, in words."""
     best, common = ordered[0], common_scores(ordered, names)
     firsts = [name for name in common if all(best.scores[name] >= one.scores[name] for one in ordered)]
     said = [

@@ -1,4 +1,4 @@
-"""Scores candidates on the target's own training data, without fine-tuning, and says which to take."""
+"""Scores candidates on the training data of the target, without fine-tuning, and recommends one."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ INTERIM = Path("data/interim")
 
 @dataclass
 class Selection:
-    """What was found out.
+    """Result of a selection.
 
     Attributes:
         ordered: The scored candidates, best first.
-        unusable: Why others were not scored, by name: most often a file to put somewhere.
+        unusable: Reasons why others were not scored, by name; most often a file that is missing.
         scores: Names of the scores.
-        facts: What they were computed on.
+        facts: Facts on the data they were computed on.
         agreements: Weighted Kendall correlations with fine-tuning, by score; empty before `verify`.
-        trained: How the best were fine-tuned, in words; empty before `verify`.
+        trained: Sentence on how the best were fine-tuned; empty before `verify`.
     """
 
     ordered: list[RankedCandidate]
@@ -52,17 +52,17 @@ class Selection:
 
     @property
     def recommendation(self) -> str:
-        """Which candidate to take and why, in words."""
+        """The candidate to take and the reason, in words."""
         return recommendation(self.ordered, self.scores)
 
     def compare(self, trained: str) -> None:
-        """Notes how the scores agree with what was verified, and how that was trained."""
+        """Records how far the scores agree with the verified candidates, and how these were trained."""
         self.trained = trained
         self.agreements = agreements(self.ordered, self.scores)
 
 
 def resolve_scores(names: Sequence[str]) -> list[Choice]:
-    """The scores of these names, all of them for none.
+    """Resolves the scores of these names; without names, all there are.
 
     Raises:
         GraftError: There is no such score.
@@ -86,12 +86,13 @@ def select(
     Args:
         candidates: Pairs of architecture and weights.
         scores: Scores, as `resolve_scores` returns them.
-        params: Of the project: task, seed, resize rule, runtime.
-        download: Brings the files of a registered model here.
-        interim: What ingest wrote.
+        params: Params of the project, for task, seed, resize rule and runtime.
+        download: Function that brings the files of a registered model here.
+        interim: Folder that ingest wrote.
         cache: Folder that keeps features.
-        num_images: At most so many training images are looked at.
-        pixels_per_class: Segmentation: drawn of each class in each image; by default as many as make 8,000.
+        num_images: Largest number of training images to look at.
+        pixels_per_class: Number of pixels drawn of each class in each image, for segmentation; by default as many as
+            make 8,000 in all.
 
     Raises:
         GraftError: There is no data yet, or no candidate whose weights are here.
@@ -186,7 +187,7 @@ def _unusable(candidate: Candidate) -> str | None:
 
 
 def _cost(loaded: LoadedCandidate, points: Points, params: Params) -> Cost:
-    """Of the architecture with the target's classes, whose weights make no difference."""
+    """Cost of the architecture with the classes of the target; the weights make no difference."""
     classes = points.classes
     model = build(classes.task, loaded.spec.model, classes.num_classes, len(classes.channels)).eval()
     image = next(points.images())

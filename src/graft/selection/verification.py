@@ -26,7 +26,7 @@ RESUME = Path(".resume")
 
 @dataclass(frozen=True)
 class Stages:
-    """The two stages that fine-tuning takes, as functions."""
+    """The two stages that a fine-tuning needs, as functions."""
 
     pretrain_load: Callable[..., dict[str, float]]
     fine_tune: Callable[..., dict[str, float]]
@@ -34,14 +34,14 @@ class Stages:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where the project keeps what training reads."""
+    """Places of the files that training reads."""
 
     augmented: Path = Path("data/augmented")
     val: Path = Path("data/interim/val")
     class_map: Path = Path("data/interim/class_map.json")
 
     def check(self) -> None:
-        """Refuses to start where a stage has not written its part."""
+        """Refuses to start if a stage has not written its part yet."""
         needed = [self.augmented / "index.json", self.class_map, self.val]
         if missing := [str(path) for path in needed if not path.exists()]:
             raise GraftError(
@@ -63,20 +63,20 @@ def verify(
 ) -> str:
     """Fine-tunes candidates for a few epochs and notes each one's best val score in `verified`.
 
-    What fine_tune in `params.yaml` says holds, the baseline and what does not fit into so few epochs apart. Results are
-    kept by the digest of all they depend on, and an interrupted training goes on where it was.
+    The settings of `fine_tune` in `params.yaml` apply, except for the baseline and for what does not fit into so few
+    epochs. Results are kept by the digest of all they depend on, and an interrupted training resumes where it was.
 
     Args:
         best: The candidates.
-        params: Of the project.
-        epochs: Of each.
+        params: Params of the project.
+        epochs: Number of epochs of each.
         stages: The stage functions.
-        workspace: What they read.
-        folder: Where the results are kept.
-        downloads: `download`, for registered models.
+        workspace: Files that they read.
+        folder: Folder in which the results are kept.
+        downloads: Keyword `download`, for registered models.
 
     Returns:
-        How they were trained, in words.
+        A sentence on how they were trained.
     """
     brief, said = shorten(params.fine_tune, epochs)
     say(said)
@@ -96,10 +96,10 @@ def verify(
 
 
 def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
-    """The section for so few epochs, and in words how it trains.
+    """Adapts the section `fine_tune` to few epochs; returns it with a sentence on how it trains.
 
-    What does not fit is made to: a warm-up is cut, a schedule that is too long becomes `cosine`, and of the ways of
-    unfreezing `gradual` (whose length depends on the model) and too long a `head_first` become one epoch of the head.
+    A warm-up is cut, a schedule that is too long becomes `cosine`, and unfreezing that is `gradual` (its length depends
+    on the model) or a `head_first` that is too long becomes one epoch of the head.
     """
     warmup = min(fine_tune.warmup_epochs, epochs - 1)
     schedule = resolve(SCHEDULES, fine_tune.schedule, where="fine_tune.schedule")
@@ -122,7 +122,7 @@ def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
 
 
 def _shorten_strategy(spec: Any, epochs: int) -> tuple[Any, str]:
-    """The strategy with an unfreezing that ends before the last epoch, and in words what it is if it was changed."""
+    """Makes unfreezing end before the last epoch; returns the strategy, and in words what was changed."""
     options = resolve(STRATEGIES, spec, where="fine_tune.strategy").options
     way, head_epochs = options["unfreeze"], options["head_epochs"]
     if way == "none" or (way == "head_first" and head_epochs < epochs):
@@ -142,7 +142,7 @@ def _train(
     resume: Path,
     downloads: dict[str, Any],
 ) -> float:
-    """The best val score of a brief fine-tuning."""
+    """Fine-tunes a candidate briefly and returns its best val score."""
     model = candidate.model.as_dict()
     loading = params.pretrain_load.model_copy(update={"source": candidate.source.as_dict()})
     both = {"task": params.task, "seed": params.seed, "model": model, "class_map": workspace.class_map}

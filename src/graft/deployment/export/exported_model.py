@@ -25,9 +25,9 @@ class ExportedModel:
     """A model ready to predict.
 
     Attributes:
-        runner: uint8 [B, H, W, C] to logits.
-        spec: How it wants its input.
-        class_map: Its classes and what they are called in the source.
+        runner: Runner from uint8 [B, H, W, C] to logits.
+        spec: Form in which it wants its input.
+        class_map: Classes, and their values in the source.
         tiling: Rule by which larger images are tiled.
     """
 
@@ -38,11 +38,11 @@ class ExportedModel:
 
 
 def open_exported(folder: Path, *, num_threads: int | None = None) -> ExportedModel:
-    """The model that `graft export` wrote.
+    """Opens a model that `graft export` wrote.
 
     Args:
-        folder: As `models/exported`.
-        num_threads: Of ONNX Runtime; every core by default.
+        folder: Folder like `models/exported`.
+        num_threads: Number of threads of ONNX Runtime; every core by default.
 
     Raises:
         GraftError: A file is missing or damaged.
@@ -57,7 +57,7 @@ def open_exported(folder: Path, *, num_threads: int | None = None) -> ExportedMo
 
 
 def session(path: Path, num_threads: int | None = None) -> Any:
-    """ONNX Runtime on the CPU, every graph optimisation on.
+    """Opens a file in ONNX Runtime on the CPU, with every graph optimisation on.
 
     Raises:
         GraftError: The file is missing or damaged.
@@ -78,7 +78,7 @@ def session(path: Path, num_threads: int | None = None) -> Any:
 
 
 def onnx_runner(opened: Any) -> Runner:
-    """A runner of `predicting` around an ONNX Runtime session."""
+    """Builds a `Runner` around an ONNX Runtime session."""
     return lambda images: _run(opened, "logits", images)
 
 

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class EvaluationSetup:
-    """How evaluate scored: the same split, with the same settings and the same draws for its intervals.
+    """Setup of evaluate, to score again in the same way: split, settings, and the draws for its intervals.
 
     Attributes:
         task: `segmentation` or `classification`.
         images: The shards of the split.
         names: The K classes.
-        seed: Of the draws.
+        seed: Seed of the draws.
         evaluate: Batch size, number of draws, bins of calibration, band of outlines, test-time augmentation.
-        predict: How large images are tiled.
+        predict: Rule by which large images are tiled.
     """
 
     task: str
@@ -50,11 +50,11 @@ class EvaluationSetup:
         so is a baseline that was scored with test-time augmentation.
 
         Args:
-            file: Runs the exported file, which computes in float32.
-            original: Runs the weights before they were rounded; None where they were not.
-            spec: The spec of both.
-            evaluated: The content of metrics.json.
-            precision: What evaluate computed in.
+            file: Runner of the exported file, which computes in float32.
+            original: Runner of the weights before they were rounded; None where they were not.
+            spec: Spec of both.
+            evaluated: Content of metrics.json.
+            precision: Precision that evaluate computed in.
 
         Returns:
             The content of metrics.json, and `{"rounding": …}` for parity.json, empty without rounding.
@@ -72,7 +72,7 @@ class EvaluationSetup:
         return metrics | {"test_time": PLAIN}, {"rounding": rounding}
 
     def _scores_of(self, runners: Mapping[str, Runner], spec: ModelSpec) -> dict[str, dict[str, Any]]:
-        """Of each runner every score with its interval and what else is counted, as metrics.json has them."""
+        """Every score of each runner with its interval, and the other counts, as metrics.json has them."""
         contenders = {name: Contender.counted(runner, spec, self.evaluate) for name, runner in runners.items()}
         tally, num_classes = Tally(contenders, len(self.names)), len(self.names)
         settings = {"num_samples": self.evaluate.bootstrap_samples, "seed": self.seed}

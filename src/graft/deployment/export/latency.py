@@ -1,4 +1,4 @@
-"""How long one image takes on one thread, in torch and in ONNX Runtime, both ending in class ids."""
+"""Time for one image on one thread, in torch and in ONNX Runtime, up to the class ids."""
 
 from __future__ import annotations
 

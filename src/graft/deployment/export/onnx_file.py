@@ -26,7 +26,7 @@ TRACED_SIZE = (2, 64, 96)
 
 
 class ExportedModule(nn.Module):
-    """What the file computes: uint8 [B, H, W, C] to float32 logits and the classes of the largest of them.
+    """The computation in the file: uint8 [B, H, W, C] to float32 logits and the classes of the largest of them.
 
     Class ids are uint8 [B, H, W] for segmentation and int64 [B] for classification.
     """

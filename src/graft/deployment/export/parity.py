@@ -1,4 +1,4 @@
-"""Whether the exported model is the original: logits, decisions and scores on real images and at odd sizes."""
+"""Proof that the exported model is the original: logits, decisions and scores on real images and at odd sizes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ODD_SIZES = ((33, 65), (224, 288), (95, 47))
 
 @dataclass
 class Parity:
-    """What two runners differ by, over the images added so far."""
+    """Differences of two runners over the images added so far."""
 
     num_classes: int
     task: str

@@ -24,7 +24,7 @@ class Predictor:
     """An exported model that answers requests.
 
     Args:
-        folder: As `models/exported`.
+        folder: Folder like `models/exported`.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -27,7 +27,7 @@ def deeplabv3plus(
     Args:
         encoder: A name in `segmentation_models_pytorch.encoders.get_encoder_names()`, or `tu-` and a convolutional
             model of timm, that can be dilated; VGG, DenseNet and Mix Transformers cannot.
-        decoder_channels: Of each branch of the pyramid and of the decoder.
+        decoder_channels: Channels of each branch of the pyramid and of the decoder.
         dropout: Probability of dropout behind the pyramid; 0.5 is the library's.
     """
     import segmentation_models_pytorch as smp

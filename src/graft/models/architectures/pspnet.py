@@ -27,7 +27,7 @@ def pspnet(
     Args:
         encoder: A name in `segmentation_models_pytorch.encoders.get_encoder_names()`, or `tu-` and a convolutional
             or hierarchical model of timm.
-        dropout: Of whole channels before the class layer; 0.2 is the library's.
+        dropout: Probability of dropout of whole channels before the class layer; 0.2 is the library's.
     """
     import segmentation_models_pytorch as smp
 

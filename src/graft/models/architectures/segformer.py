@@ -17,7 +17,7 @@ def segformer(
     Args:
         encoder: `mit_b0` to `mit_b5` are the paper's; any name in
             `segmentation_models_pytorch.encoders.get_encoder_names()`, or `tu-` and a model of timm, will do.
-        decoder_channels: Of each size; the paper has 256 for B0 and B1 and 768 for the larger.
+        decoder_channels: Channels of the map of each size; the paper has 256 for B0 and B1 and 768 for the larger.
     """
     import segmentation_models_pytorch as smp
 

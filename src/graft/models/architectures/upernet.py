@@ -17,7 +17,7 @@ def upernet(
     Args:
         encoder: A name in `segmentation_models_pytorch.encoders.get_encoder_names()`, or `tu-` and a convolutional
             or hierarchical model of timm.
-        decoder_channels: Of each level; 256 is the library's, the paper's are 512.
+        decoder_channels: Channels of each level; 256 is the library's, the paper's are 512.
     """
     import segmentation_models_pytorch as smp
 

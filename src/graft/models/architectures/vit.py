@@ -73,9 +73,9 @@ def resample_positions(embedding: Tensor, grid: int, rows: int, columns: int) ->
 
     Args:
         embedding: `[1, 1 + grid², D]`, the class token's first; it stays as it is.
-        grid: Patches on a side of the images it was learnt on.
-        rows: Of patches wanted.
-        columns: Likewise.
+        grid: Number of patches on a side of the images it was learnt on.
+        rows: Number of rows of patches wanted.
+        columns: Number of columns wanted.
 
     Returns:
         `[1, 1 + rows x columns, D]`.

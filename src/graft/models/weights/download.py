@@ -1,4 +1,4 @@
-"""Published files: downloaded once, verified, cached; where they cannot be had, which file to put where."""
+"""Files that torchvision publishes: downloaded once, verified and cached, or a message that says what to put where."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ CHUNK_BYTES = 1 << 20
 
 
 def cache_folder() -> Path:
-    """Where torch keeps downloaded weights: `$TORCH_HOME/hub/checkpoints`."""
+    """Folder in which torch keeps downloaded weights: `$TORCH_HOME/hub/checkpoints`."""
     import torch
 
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def fetch(url: str, path: Path, sha256: str | None) -> str:
-    """Makes sure that `path` holds the file of `url`, and returns its sha256.
+    """Ensures that `path` holds the file of `url`, and returns its sha256.
 
-    Where no digest is given, the digits count that torchvision writes into the names of its files. The cached file is
-    checked as well: torch itself uses whatever lies there. A download becomes visible only when it is complete and
+    Without a digest, the digits that torchvision writes into the names of its files are checked. So is a file that is
+    cached already: torch itself would use whatever lies there. A download becomes visible only once it is complete and
     verified.
 
     Raises:

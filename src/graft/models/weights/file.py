@@ -39,9 +39,9 @@ def file(
         model: Not used: whatever fits is taken.
         download: Not used.
         path: `.safetensors`, `.pth` or `.pt`, relative to the repository.
-        sha256: Of the file, 64 hex digits. Without it the stage would not notice that the file changed: the digest to
-            pin is in the answer to leaving it out.
-        licence: Of the weights, for the card.
+        sha256: Digest of the file, 64 hex digits. Without it the stage would not notice that the file changed; whoever
+            leaves it out is told the digest to pin.
+        licence: Licence of the weights, for the card.
 
     Raises:
         GraftError: The file is missing, damaged, of another kind or digest, or holds more than plain tensors.
@@ -63,10 +63,11 @@ def file(
 
 
 def check_digest(location: Path, sha256: str | None) -> str:
-    """The digest of a file that is there, of a known kind, and the pinned one.
+    """Returns the digest of a weights file once it is known to be the pinned one.
 
     Raises:
-        GraftError: It is not; where nothing is pinned, the answer holds the digest to pin.
+        GraftError: The file is missing, of an unknown kind or of another digest; or nothing is pinned, and the error
+            holds the digest to pin.
     """
     if not location.is_file():
         raise GraftError(

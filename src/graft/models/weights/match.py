@@ -1,4 +1,4 @@
-"""Loads a foreign state into a model, tensor by tensor, and says what became of each."""
+"""Loads foreign weights into a model, tensor by tensor, and records the fate of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from graft.models.initialisations import apply
 from graft.models.weights.inflated_stem import spread
 from graft.models.weights.source import Source
 
-# How other programs call what is `backbone.` and `head.` here. Of these spellings the one that fits best is taken.
+# Prefixes that other programs use for what is `backbone.` and `head.` here. The spelling that fits best is taken.
 SPELLINGS: dict[str, tuple[tuple[str, str], ...]] = {
     "Graft": (("", ""),),
     "torchvision segmenter": (("aux_classifier.", "auxiliary."), ("classifier.", "head."), ("", "")),
@@ -43,15 +43,15 @@ LEAST_BACKBONE_FRACTION = 0.5
 
 @dataclass
 class Match:
-    """What became of each tensor; every list is in order of name.
+    """Fate of each tensor; every list is in order of name.
 
     Attributes:
-        matched: Names (ours) that took their values as they were.
-        resized: Lines for those that took a part: class rows by name, another number of input channels, or position
-            embeddings of another grid.
-        reinitialised: Names (ours) that kept their initialisation.
-        left_out: Names (theirs) that found no place.
-        backbone_fraction: Share of the backbone's values that were taken over.
+        matched: Names (ours) of tensors whose values were taken over unchanged.
+        resized: Lines on tensors whose values were adapted: class rows picked by name, another number of input
+            channels, or position embeddings of another grid.
+        reinitialised: Names (ours) of tensors that kept their initialisation.
+        left_out: Names (theirs) of tensors that have no place in our model.
+        backbone_fraction: Share of the values in the backbone that were taken over.
     """
 
     matched: list[str] = field(default_factory=list)
@@ -99,9 +99,15 @@ def load_into(
 
 
 def initialise_rest(model: Model, match: Match, initialisation: Choice, seed: int) -> dict[str, str]:
-    """Fills what no source provided, as a choice of INITIALISATIONS says; how each tensor was filled, by name.
+    """Initialises the tensors that no source provided, and returns by name how each was initialised.
 
-    What is trained from nothing altogether is filled too: all of its layers are new.
+    In training from scratch those are all of them.
+
+    Args:
+        model: Model that the match was made for; changed in place.
+        match: Fate of its tensors.
+        initialisation: Choice out of INITIALISATIONS.
+        seed: Seed of everything that is drawn.
     """
     initialise = initialisation()
     filled = set() if initialise is None else apply(initialise, model, set(match.reinitialised), seed)

@@ -19,7 +19,7 @@ FILE = "weights.safetensors"
 
 
 def check_uri(uri: str) -> str:
-    """The address itself, if it names one version for ever."""
+    """Returns the address itself, if it names one version and not an alias, which moves."""
     try:
         address = ModelAddress.parse(uri)
     except GraftError:
@@ -30,10 +30,10 @@ def check_uri(uri: str) -> str:
 
 
 def refuse_unpinned(model_uri: str, sha256: str | None) -> None:
-    """Asks for the digest of a version's weights.
+    """Refuses a version whose weights have no digest in `params.yaml`.
 
     Raises:
-        GraftError: There is none.
+        GraftError: There is no digest.
     """
     if sha256 is None:
         raise GraftError(
@@ -63,7 +63,7 @@ def registry(
         model: Not used: whatever fits is taken.
         download: Brings the files of a registered model here.
         model_uri: `models:/NAME/VERSION`.
-        sha256: Of the version's `weights.safetensors`, 64 hex digits.
+        sha256: Digest of the version's `weights.safetensors`, 64 hex digits.
 
     Raises:
         GraftError: Not pinned, no such version, no weights in it, or a digest differs.

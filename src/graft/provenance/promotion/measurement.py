@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graft.data.shards import num_rows, read_rows
-from graft.deployment.export.exported_model import ONNX_FILE, onnx_class_ids, open_exported, session
+from graft.deployment.export.exported_model import ONNX_FILE, ExportedModel, onnx_class_ids, open_exported, session
 from graft.deployment.export.latency import NUM_RUNS, NUM_WARM_UPS, first_image
 from graft.evaluation.scores import Contender, Tally, score_rows
 from graft.foundation.progress import progress

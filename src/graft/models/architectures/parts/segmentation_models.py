@@ -26,10 +26,10 @@ UNIVERSAL = "tu-"  # how segmentation-models-pytorch marks an encoder that timm 
 
 
 def check_encoder(name: str) -> str:
-    """The name itself, if segmentation-models-pytorch, or for `tu-…` timm, has an encoder of that name.
+    """Returns the name itself, if segmentation-models-pytorch, or for `tu-…` timm, has an encoder of that name.
 
     Raises:
-        ValueError: Neither has; says which name it resembles.
+        ValueError: Neither has; the error says which name it resembles.
     """
     if name.startswith(UNIVERSAL):
         encoders = dict.fromkeys(f"{UNIVERSAL}{model}" for model in timm_names())
@@ -62,8 +62,8 @@ def build_on_encoder(
         encoder: A name that `check_encoder` accepts.
         num_classes: Channels of the logits.
         num_channels: Number of channels of the images.
-        stride: What height and width must be multiples of.
-        options: Of the architecture.
+        stride: Number that must divide height and width.
+        options: Options of the architecture.
 
     Raises:
         GraftError: The library cannot put this decoder on this encoder.

@@ -15,8 +15,8 @@ def segmenter_on(
     """The network's backbone under a classifier and, where its loss counts anything, the network's auxiliary one.
 
     Args:
-        network: With a `backbone`, and an `aux_classifier` where that is wanted.
-        classifier: From the feature `out` to logits; its layer `4` is the class layer.
+        network: Network with a `backbone`, and an `aux_classifier` where that is wanted.
+        classifier: Layers from the feature `out` to logits; its layer `4` is the class layer.
         num_channels: Number of channels of the images.
         dropout: Probability in each dropout layer of the classifier.
         auxiliary_weight: Weight of the loss of the auxiliary classifier; 0 leaves it out.

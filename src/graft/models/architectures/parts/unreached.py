@@ -1,4 +1,4 @@
-"""Parts of a network that no image passes are left out: a library's encoder may be deeper than its decoder reads."""
+"""Removal of parts without influence on the output: an encoder may be deeper than its decoder reads."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 
 def prune_unreached(network: nn.Module, forward: Callable[[Tensor], Tensor], num_channels: int, side_px: int) -> None:
-    """Takes out of the network each module none of whose parameters has a share in the output.
+    """Removes from the network each module whose parameters all have no influence on the output.
 
     Args:
-        network: Comes back in training mode, changed in place.
-        forward: Calls the network.
-        num_channels: Of the image on which that is tried.
-        side_px: Of the same, in evaluation mode, so that no statistic changes and nothing random is drawn.
+        network: Network, changed in place and left in training mode.
+        forward: Function that calls the network.
+        num_channels: Number of channels of the image on which this is tried.
+        side_px: Side of that image. The network sees it in evaluation mode, so that no statistic changes and nothing
+            random is drawn.
     """
     network.eval()
     parameters = dict(network.named_parameters())
