@@ -17,8 +17,8 @@ from graft.data.shards import ShardWriter
 from graft.deployment.export import parity
 from graft.deployment.export.exported_model import onnx_class_ids, onnx_runner, open_exported, session
 from graft.deployment.export.exported_scores import EvaluationSetup
-from graft.deployment.export.half_precision import stored_state
 from graft.deployment.export.onnx_file import write_onnx
+from graft.deployment.export.weight_files import stored_state
 from graft.evaluation.test_time import PLAIN
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json, write_json

@@ -39,8 +39,8 @@ class PointFeatures:
     Attributes:
         features: Features of the backbone, `[N, D]`: for segmentation all maps it hands to the head, side by side, each
             divided by its root mean square so that all stages count alike; for classification its averaged output.
-        probabilities: Probabilities `[N, Z]` that the pretrained head gives to the Z classes it knows; None without such
-            a head.
+        probabilities: Probabilities `[N, Z]` that the pretrained head gives to the Z classes it knows; None without
+            such a head.
     """
 
     features: np.ndarray

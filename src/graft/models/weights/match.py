@@ -14,9 +14,9 @@ from torch import Tensor
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model
+from graft.models.architectures.parts.stem import spread
 from graft.models.architectures.vit import resample_positions
 from graft.models.initialisations import apply
-from graft.models.weights.inflated_stem import spread
 from graft.models.weights.source import Source
 
 # Prefixes that other programs use for what is `backbone.` and `head.` here. The spelling that fits best is taken.
@@ -68,7 +68,7 @@ def load_into(
 
     Names are mapped from the spelling that fits best. Rows of class layers are matched by class name where the source
     knows its classes; a source without class names must have as many. A first convolution for another number of input
-    channels is spread over ours (`inflated_stem.spread`); the position embeddings of a vision transformer for another
+    channels is spread over ours (`spread`); the position embeddings of a vision transformer for another
     image size are resampled to ours.
 
     Raises:

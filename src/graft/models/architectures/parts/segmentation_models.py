@@ -14,7 +14,6 @@ from graft.foundation.errors import GraftError, suggest
 from graft.models.architectures.parts.pooling import MatrixPool, PooledBatchNorm
 from graft.models.architectures.parts.same_padding import fix_same_padding
 from graft.models.architectures.parts.timm_library import input_options, stride_of, timm_names
-from graft.models.architectures.parts.unreached import prune_unreached
 from graft.models.model import Model
 
 if TYPE_CHECKING:
@@ -78,7 +77,7 @@ def build_on_encoder(
         _replace_pools(network)
         fix_same_padding(network)
         decoding = SegmentationDecoder(network.decoder, network.segmentation_head)
-        prune_unreached(network, lambda images: decoding(network.encoder(images)), num_channels, side)
+        _prune_unreached(network, lambda images: decoding(network.encoder(images)), num_channels, side)
     except Exception as error:  # the library raises seven kinds of exception for encoders that do not fit
         raise _misfit_error(architecture, encoder, str(error)) from None
     return Model(
@@ -178,3 +177,33 @@ def _replace_norms(pooled: nn.Module) -> None:
         for name, child in list(module.named_children()):
             if type(child) is nn.BatchNorm2d:
                 setattr(module, name, PooledBatchNorm(child.num_features, eps=child.eps))
+
+
+def _prune_unreached(network: nn.Module, forward: Callable[[Tensor], Tensor], num_channels: int, side_px: int) -> None:
+    """Removes from the network each module whose parameters all have no influence on the output.
+
+    The encoder of a library may be deeper than its decoder reads.
+
+    Args:
+        network: Network, changed in place and left in training mode.
+        forward: Function that calls the network.
+        num_channels: Number of channels of the image on which this is tried.
+        side_px: Side of that image. The network sees it in evaluation mode, so that no statistic changes and nothing
+            random is drawn.
+    """
+    network.eval()
+    parameters = dict(network.named_parameters())
+    image = next(iter(parameters.values())).new_zeros(1, num_channels, side_px, side_px)
+    with torch.enable_grad():
+        gradients = torch.autograd.grad(forward(image).sum(), list(parameters.values()), allow_unused=True)
+    _prune(network, "", {name for name, gradient in zip(parameters, gradients, strict=True) if gradient is not None})
+    network.train()
+
+
+def _prune(module: nn.Module, prefix: str, reached: set[str]) -> None:
+    for name, child in list(module.named_children()):
+        names = [f"{prefix}{name}.{parameter}" for parameter, _ in child.named_parameters()]
+        if names and reached.isdisjoint(names):
+            del module._modules[name]  # `del` of a Sequential's item would renumber the others
+        else:
+            _prune(child, f"{prefix}{name}.", reached)
