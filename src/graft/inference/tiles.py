@@ -54,18 +54,13 @@ def assemble(blocks: Iterable[Block], size: tuple[int, int]) -> np.ndarray:
 
 
 def cross_fade(
-    run: Callable[[np.ndarray], np.ndarray],
-    image: np.ndarray,
-    tiling: TilingRule,
-    *,
-    multiple: int,
-    min_side_px: int,
+    run: Callable[[np.ndarray], np.ndarray], image: np.ndarray, tiling: TilingRule, *, multiple: int, min_side_px: int
 ) -> Iterator[Block]:
     """Yields the logits of an image in blocks that do not overlap and together cover it.
 
     Tiles run row by row, from left to right. In the strip that two neighbours share, the result is the weighted mean of
     both; the weighted logits of such a strip are kept until the tile to the right, or the row of tiles below, has added
-    its own. Memory therefore holds one row of tiles, however large the image is.
+    its own. Memory therefore holds one tile and one strip across the image, however large the image is.
 
     Args:
         run: Function from a tile [h, w, C] to its logits [K, h, w]; it pads sides shorter than `min_side_px`.

@@ -61,10 +61,10 @@ def verify(
     folder: Path = FOLDER,
     **downloads: Any,
 ) -> str:
-    """Fine-tunes candidates for a few epochs and notes each one's best val score in `verified`.
+    """Fine-tunes candidates for a few epochs and sets `verified` of each to its best val score.
 
-    The settings of `fine_tune` in `params.yaml` apply, except for the baseline and for what does not fit into so few
-    epochs. Results are kept by the digest of all they depend on, and an interrupted training resumes where it was.
+    `fine_tune` of `params.yaml` applies, but for the baseline and for what needs more epochs (see `shorten`). Results
+    are kept by the digest of all they depend on, and an interrupted training resumes where it was.
 
     Args:
         best: The candidates.
@@ -82,17 +82,21 @@ def verify(
     say(said)
     data = {"augmented": digest_of(workspace.augmented), "val": digest_of(workspace.val)}
     for one in progress(best, "Fine-tuning candidates", unit="candidate"):
-        facts = {"fine_tune": brief.model_dump(), "preprocess": params.preprocess.model_dump(), "seed": params.seed}
-        facts |= {"candidate": one.candidate.as_dict(), "runtime": params.runtime.model_dump(), **data}
-        digest = content_digest(facts)
-        file = folder / f"{digest}.json"
+        facts = _facts(one.candidate, params, brief) | data
+        file = folder / f"{content_digest(facts)}.json"
         if not file.is_file():
-            score = _train(one.candidate, params, brief, stages, workspace, RESUME / digest, downloads)
+            score = _train(one.candidate, params, brief, stages, workspace, RESUME / file.stem, downloads)
             with replace_file(file) as pending:
                 write_json(pending, facts | {"score": score})
-            shutil.rmtree(RESUME / digest, ignore_errors=True)
+            shutil.rmtree(RESUME / file.stem, ignore_errors=True)
         one.verified = read_json(file)["score"]
     return said
+
+
+def _facts(candidate: Candidate, params: Params, brief: FineTune) -> dict[str, Any]:
+    """All that the result of a brief fine-tuning depends on, the data apart."""
+    facts = {"fine_tune": brief.model_dump(), "preprocess": params.preprocess.model_dump(), "seed": params.seed}
+    return facts | {"candidate": candidate.as_dict(), "runtime": params.runtime.model_dump()}
 
 
 def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:

@@ -17,28 +17,30 @@ from graft.models.architectures.parts.torchvision_classifiers import (
     torchvision_classifier,
 )
 
+Variant = Literal[
+    "regnet_y_400mf",
+    "regnet_y_800mf",
+    "regnet_y_1_6gf",
+    "regnet_y_3_2gf",
+    "regnet_y_8gf",
+    "regnet_y_16gf",
+    "regnet_y_32gf",
+    "regnet_y_128gf",
+    "regnet_x_400mf",
+    "regnet_x_800mf",
+    "regnet_x_1_6gf",
+    "regnet_x_3_2gf",
+    "regnet_x_8gf",
+    "regnet_x_16gf",
+    "regnet_x_32gf",
+]
+
 
 @torchvision_classifier
 def regnet(
     num_classes: int,
     *,
-    variant: Literal[
-        "regnet_y_400mf",
-        "regnet_y_800mf",
-        "regnet_y_1_6gf",
-        "regnet_y_3_2gf",
-        "regnet_y_8gf",
-        "regnet_y_16gf",
-        "regnet_y_32gf",
-        "regnet_y_128gf",
-        "regnet_x_400mf",
-        "regnet_x_800mf",
-        "regnet_x_1_6gf",
-        "regnet_x_3_2gf",
-        "regnet_x_8gf",
-        "regnet_x_16gf",
-        "regnet_x_32gf",
-    ] = "regnet_y_400mf",
+    variant: Variant = "regnet_y_400mf",
     dropout: Dropout = 0.0,
 ) -> ClassifierParts:
     """RegNet of torchvision: widths and depths follow a simple rule that was found by comparing whole design spaces.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -73,11 +74,15 @@ def registry(
     path = folder / FILE
     if not path.is_file():
         raise GraftError(f"{model_uri} holds no {FILE}", rule="only models that Graft exported can be grown from")
-    digest = verify_sha256(path, sha256)
+    return _source_of(folder, model_uri, verify_sha256(path, sha256))
+
+
+def _source_of(folder: Path, model_uri: str, digest: str) -> Source:
+    """The weights of a downloaded version, with what its folder says of them."""
     spec = ModelSpec.read(folder / "spec.json")
     scores = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
     return Source(
-        load_state(path)[0],
+        load_state(folder / FILE)[0],
         description=f"{spec.model['name']} registered as {model_uri}, trained for {spec.task}",
         origin=model_uri,
         licence=f"that of its data ({ClassMap.read(folder / 'class_map.json').licence}) and of what it grew from; "

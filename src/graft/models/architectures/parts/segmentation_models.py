@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import torch
@@ -72,17 +72,12 @@ def build_on_encoder(
     supplied = {"in_channels": num_channels, "classes": num_classes, **adapting, **options}
     side = fixed_size_px or 2 * stride
     try:
-        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # names that begin with timm-
-            network = architecture(encoder, encoder_weights=None, **supplied)
-        _replace_pools(network)
-        fix_same_padding(network)
-        decoding = SegmentationDecoder(network.decoder, network.segmentation_head)
-        _prune_unreached(network, lambda images: decoding(network.encoder(images)), num_channels, side)
+        network = _create_network(architecture, encoder, supplied, side)
     except Exception as error:  # the library raises seven kinds of exception for encoders that do not fit
         raise _misfit_error(architecture, encoder, str(error)) from None
     return Model(
         network.encoder,
-        decoding,
+        SegmentationDecoder(network.decoder, network.segmentation_head),
         class_layers=("head.segmentation_head.0",),
         padding_multiple=fixed_size_px or stride,
         min_side_px=side,
@@ -100,19 +95,9 @@ def build_on_transformer(encoder: str, num_classes: int, num_channels: int, deco
         GraftError: The encoder is no vision transformer, or its patches have a size that the decoder cannot enlarge.
     """
     import segmentation_models_pytorch as smp
-    import timm
 
-    name = encoder.removeprefix(UNIVERSAL)
-    if name == encoder:
-        raise _misfit_error(smp.DPT, encoder, "it wants a vision transformer of timm, tu-vit_…")
-    adapting, fixed_size_px = input_options(name)
-    with torch.device("meta"):
-        outline = timm.create_model(name)
-    if not hasattr(outline, "prune_intermediate_layers") or not hasattr(outline, "blocks"):
-        raise _misfit_error(smp.DPT, encoder, "it is no vision transformer")
-    if (stride := stride_of(outline)) not in PATCHES_PX:
-        raise _misfit_error(smp.DPT, encoder, f"patches of {stride} px; the decoder enlarges those of 8, 16 or 32 px")
-    has_tokens = getattr(outline, "num_prefix_tokens", 0) > 0
+    has_tokens = _has_tokens(encoder)
+    adapting, fixed_size_px = input_options(encoder.removeprefix(UNIVERSAL))
     network = smp.DPT(
         encoder,
         encoder_weights=None,
@@ -133,6 +118,40 @@ def build_on_transformer(encoder: str, num_classes: int, num_channels: int, deco
         fixed_size_px=fixed_size_px,
         is_transformer=True,
     )
+
+
+def _create_network(
+    architecture: Callable[..., SegmentationModel], encoder: str, supplied: Mapping[str, Any], side_px: int
+) -> SegmentationModel:
+    """The library's network, changed so that it exports and trains, without parts that no image passes."""
+    with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # names that begin with timm-
+        network = architecture(encoder, encoder_weights=None, **supplied)
+    _replace_pools(network)
+    fix_same_padding(network)
+    decoder = SegmentationDecoder(network.decoder, network.segmentation_head)
+    _prune_unreached(network, lambda images: decoder(network.encoder(images)), supplied["in_channels"], side_px)
+    return network
+
+
+def _has_tokens(encoder: str) -> bool:
+    """Returns whether a vision transformer of timm has tokens beside those of its patches.
+
+    Raises:
+        GraftError: The encoder is no vision transformer, or its patches have a size that DPT cannot enlarge.
+    """
+    import segmentation_models_pytorch as smp
+    import timm
+
+    name = encoder.removeprefix(UNIVERSAL)
+    if name == encoder:
+        raise _misfit_error(smp.DPT, encoder, "it needs a vision transformer of timm, tu-vit_…")
+    with torch.device("meta"):
+        outline = timm.create_model(name)
+    if not hasattr(outline, "prune_intermediate_layers") or not hasattr(outline, "blocks"):
+        raise _misfit_error(smp.DPT, encoder, "it is no vision transformer")
+    if (stride := stride_of(outline)) not in PATCHES_PX:
+        raise _misfit_error(smp.DPT, encoder, f"patches of {stride} px; the decoder enlarges those of 8, 16 or 32 px")
+    return getattr(outline, "num_prefix_tokens", 0) > 0
 
 
 def _misfit_error(architecture: Callable[..., nn.Module], encoder: str, reason: str) -> GraftError:
