@@ -24,7 +24,7 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
 from graft.foundation.progress import say
 from graft.inference.torch_runner import torch_runner
-from graft.models.architectures import fresh
+from graft.models.architectures import build_fresh
 from graft.models.saved_model import ModelSpec
 from graft.models.weights.bundled import FOLDER, read_bundle
 from graft.models.weights.match import load_into
@@ -100,7 +100,7 @@ def graft_curve(data: Path, augmented: Path, num_epochs: int, mark: float) -> Cu
     """Graft from the bundled weights until the mark is passed."""
     source = read_bundle(FOLDER)
     spec = spec_of(data, source.mean, source.std)
-    model = fresh(spec.task, spec.model, spec.num_classes, prepared.SEED)
+    model = build_fresh(spec.task, spec.model, spec.num_classes, prepared.SEED)
     load_into(model, source, spec.class_names)
     counts = read_json(augmented / "statistics.json")["class_pixels_before"]
     loss = WeightedSum(resolve_losses(CROSS_ENTROPY), class_weights("median_frequency", counts))

@@ -17,7 +17,7 @@ from benchmarks.figures import Figure, Options, interleaved, median, ratio
 from graft.deployment.export.exported_model import onnx_class_ids, session
 from graft.deployment.export.onnx_file import write_onnx
 from graft.inference.torch_runner import Deployable
-from graft.models.architectures import Model, fresh
+from graft.models.architectures import Model, build_fresh
 from graft.models.saved_model import ModelSpec
 from graft.models.weights.bundled import FOLDER, read_bundle
 from graft.scenes import CLASSES, render
@@ -62,12 +62,12 @@ def eager_class_ids(model: Model, spec: ModelSpec) -> Callable[[np.ndarray], np.
 def bundled() -> tuple[Model, ModelSpec]:
     """The model that comes with Graft."""
     spec = ModelSpec.read(FOLDER / "spec.json")
-    model = fresh(spec.task, spec.model, spec.num_classes, 0)
+    model = build_fresh(spec.task, spec.model, spec.num_classes, 0)
     model.load_state_dict({name: tensor.float() for name, tensor in read_bundle(FOLDER).state.items()})
     return model.eval(), spec
 
 
 def untrained() -> tuple[Model, ModelSpec]:
     """The same architecture as the architecture begins."""
-    model = fresh("segmentation", {"name": "lraspp"}, len(CLASSES), 0).eval()
+    model = build_fresh("segmentation", {"name": "lraspp"}, len(CLASSES), 0).eval()
     return model, prepared.untrained_spec("segmentation", {"name": "lraspp"}, CLASSES, model)

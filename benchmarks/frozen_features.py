@@ -21,7 +21,7 @@ from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, PREDICT, deterministi
 from graft.data.views.view import open_views
 from graft.foundation.class_map import ClassMap
 from graft.inference.torch_runner import torch_runner
-from graft.models.architectures import fresh
+from graft.models.architectures import build_fresh
 from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.state import EpochReport, ValidationResult
 from graft.training.strategies import supervised
@@ -108,7 +108,7 @@ def one_epoch(epochs: Iterator[EpochReport], keep: Callable[[tuple[float, float]
 def reports(job: Job, folder: Path, reuse: bool, num_epochs: int) -> Iterator[EpochReport]:
     """The training of a job, validation included; each report is an epoch."""
     classes = ClassMap.read(folder / "class_map.json")
-    model = fresh(job.task, job.model, classes.num_classes, prepared.SEED)
+    model = build_fresh(job.task, job.model, classes.num_classes, prepared.SEED)
     spec = prepared.untrained_spec(job.task, job.model, classes.names, model)
     loss = WeightedSum(resolve_losses(CROSS_ENTROPY))
     validation = Validation(folder / "val", spec, loss, BATCH_SIZE, PREDICT)

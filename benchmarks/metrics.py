@@ -19,7 +19,7 @@ from graft.data.shards import Row, read_rows
 from graft.evaluation.scores import Contender, Tally, score_rows
 from graft.foundation.class_map import ClassMap
 from graft.inference.torch_runner import normalisation, torch_runner
-from graft.models.architectures import Model, fresh
+from graft.models.architectures import Model, build_fresh
 from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
 from graft.params.sections import Predict
 
@@ -37,7 +37,7 @@ def run(options: Options) -> list[Figure]:
         source = prepared.scenes(num_images, width_px=256, height_px=256)
         data = prepared.interim(source, Path(folder), Path(folder) / "interim")
         rows, classes = list(read_rows(data / "train")), ClassMap.read(data / "class_map.json")
-    model = fresh("segmentation", {"name": "lraspp"}, classes.num_classes, 0)
+    model = build_fresh("segmentation", {"name": "lraspp"}, classes.num_classes, 0)
     ways = {"bare": bare_pass(rows, model), "graft": graft_pass(rows, model, classes)}
     seconds = interleaved(ways, options.rounds, "Scoring images")
     bare, ours = seconds["bare"], seconds["graft"]

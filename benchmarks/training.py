@@ -21,7 +21,7 @@ from graft.data.views.view import Views, open_views
 from graft.foundation.choices import resolve
 from graft.foundation.class_map import ClassMap
 from graft.inference.torch_runner import normalisation
-from graft.models.architectures import Model, fresh
+from graft.models.architectures import Model, build_fresh
 from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
 from graft.params.sections import Predict
 from graft.training.checkpoint import Checkpoint
@@ -92,7 +92,7 @@ def figures(seconds: dict[str, list[float]], making: float, num_images: int) -> 
 
 def graft_epoch(views: Views, num_classes: int, num_epochs: int) -> Callable[[], None]:
     """`graft.training.loop.fit` over the views as fine-tune calls it, with a validation that costs nothing."""
-    model = fresh("segmentation", {"name": "lraspp"}, num_classes, 0)
+    model = build_fresh("segmentation", {"name": "lraspp"}, num_classes, 0)
     strategy = supervised(WeightedSum(resolve_losses(CROSS_ENTROPY)))
     means = (IMAGENET_MEAN, IMAGENET_STD)
     nothing = ValidationResult(loss=0.0, score=0.0, collapsed_to=None)
@@ -142,7 +142,7 @@ def graft_reports(
 
 def bare_epoch(views: Views, num_classes: int) -> Callable[[], None]:
     """The least training can cost: the same number of steps on normalised batches that lie in memory."""
-    model: Model = fresh("segmentation", {"name": "lraspp"}, num_classes, 0).to(memory_format=torch.channels_last)
+    model: Model = build_fresh("segmentation", {"name": "lraspp"}, num_classes, 0).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     scale, shift = normalisation(IMAGENET_MEAN, IMAGENET_STD)
     order = range(views.num_samples)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.deployment.export.exported_model import ONNX_FILE, onnx_runner, session
-from graft.deployment.export.exported_scores import Rescoring
+from graft.deployment.export.exported_scores import EvaluationSetup
 from graft.deployment.export.latency import first_image, latencies
 from graft.deployment.export.model_card import model_card
 from graft.deployment.export.parity import compare, compare_sizes, refuse_disagreement
@@ -53,7 +53,7 @@ def export(
     same, file = torch_runner(stored, spec), onnx_runner(session(out / ONNX_FILE, runtime.num_threads))
     parity = compare(same, file, spec, images, classes.num_classes, export.parity_images, predict)
     parity["relative_difference_at_odd_sizes"] = compare_sizes(same, file, spec, original.fixed_size_px)
-    rescoring = Rescoring(task, images, classes.names, content_seed(seed, "bootstrap"), evaluate, predict)
+    rescoring = EvaluationSetup(task, images, classes.names, content_seed(seed, "bootstrap"), evaluate, predict)
     before = None if export.weights_dtype == "float32" else torch_runner(original, spec)
     scored, rounding = rescoring.of_file(file, before, spec, read_json(metrics), runtime.precision)
     parity |= {"weights_dtype": export.weights_dtype, **rounding}

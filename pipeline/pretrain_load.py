@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 from graft.foundation.choices import resolve
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, write_json
-from graft.models.architectures import fresh, resolve_model
+from graft.models.architectures import build_fresh, resolve_model
 from graft.models.initialisations import INITIALISATIONS
 from graft.models.saved_model import save_state
 from graft.models.weights import WEIGHTS, Downloader
 from graft.models.weights.card import card_of
-from graft.models.weights.match import Match, initialised, load_into
+from graft.models.weights.match import Match, initialise_rest, load_into
 from graft.models.weights.source import no_download
 
 if TYPE_CHECKING:
@@ -49,12 +49,12 @@ def pretrain_load(
     source_choice = resolve(WEIGHTS, pretrain_load.source, where="pretrain_load.source")
     initialisation = resolve(INITIALISATIONS, pretrain_load.initialisation, where="pretrain_load.initialisation")
     source = source_choice(task, chosen, download)
-    network = fresh(task, chosen, classes.num_classes, content_seed(seed, "head"), len(classes.channels))
+    network = build_fresh(task, chosen, classes.num_classes, content_seed(seed, "head"), len(classes.channels))
     if source.state is None:
         match = Match(reinitialised=sorted(network.state_dict()))
     else:
         match = load_into(network, source, classes.names, pretrain_load.part)
-    filled = initialised(network, match, initialisation, content_seed(seed, "initialisation"))
+    filled = initialise_rest(network, match, initialisation, content_seed(seed, "initialisation"))
     card = card_of(source_choice.name, source, match, chosen, classes, filled)
     metadata = {key: card[key] for key in ("class_names", "mean", "std")}
     save_state(out / "weights.safetensors", network.state_dict(), metadata)

@@ -14,7 +14,7 @@ from graft.data.images.codec import encode_png
 from graft.data.shards import Row, ShardWriter
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
-from graft.models.architectures import fresh
+from graft.models.architectures import build_fresh
 from graft.models.saved_model import ModelSpec, save_model
 from graft.params.sections import Evaluate, Predict
 from pipeline.evaluate import evaluate
@@ -69,7 +69,7 @@ def write_inputs(
     folders = [root / "models/fine_tuned", *([root / "models/fine_tuned/baseline"] if baseline else [])]
     for seed, folder in enumerate(folders):
         folder.mkdir(exist_ok=True)
-        model = fresh(task, MODELS[task], len(NAMES), seed)
+        model = build_fresh(task, MODELS[task], len(NAMES), seed)
         spec = ModelSpec(
             task, MODELS[task], 3, NAMES, (0.5,) * 3, (0.25,) * 3, {"name": "none"}, model.padding_multiple, True
         )

@@ -11,7 +11,7 @@ from graft.data.views.view import open_views
 from graft.foundation.choices import resolve
 from graft.inference.runtime import use_runtime
 from graft.inference.torch_runner import normalisation
-from graft.models.architectures import Model, fresh
+from graft.models.architectures import Model, build_fresh
 from graft.models.saved_model import tensor_digest
 from graft.training.checkpoint import Checkpoint
 from graft.training.forward import Forward
@@ -36,7 +36,7 @@ class KilledError(Exception):
 def small_model(task: str = "classification", spec: Any = None) -> Model:
     """The model of a task as a training starts with it."""
     num_classes = {"classification": 2, "segmentation": 11}[task]
-    return fresh(task, spec or tiny_training.MODELS[task], num_classes, 5).to(memory_format=torch.channels_last)
+    return build_fresh(task, spec or tiny_training.MODELS[task], num_classes, 5).to(memory_format=torch.channels_last)
 
 
 def training_of(

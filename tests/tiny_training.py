@@ -7,7 +7,7 @@ from typing import Any
 
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
-from graft.models.architectures import fresh
+from graft.models.architectures import build_fresh
 from graft.models.saved_model import save_state
 from graft.params.sections import FineTune, Predict, Preprocess, Runtime
 from pipeline.fine_tune import fine_tune
@@ -45,7 +45,9 @@ def prepare(folder: Path, task: str = "segmentation", *, num_samples: int = 6, *
     run_augment(folder, folder / "augmented", task=task, **augment)
     (folder / "pretrained").mkdir()
     num_classes = ClassMap.read(folder / "class_map.json").num_classes
-    save_state(folder / "pretrained/weights.safetensors", fresh(task, MODELS[task], num_classes, 5).state_dict(), {})
+    save_state(
+        folder / "pretrained/weights.safetensors", build_fresh(task, MODELS[task], num_classes, 5).state_dict(), {}
+    )
     card = {"name": "none", "reinitialised": [], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
     write_json(folder / "pretrained/card.json", card)
     return folder

@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from graft.inference import image_to_logits, tiles
+from graft.inference.tiles import Tiling
 from graft.inference.torch_runner import Deployable, torch_runner
 from graft.training.loop import Forward
 
-LIMITS = {"max_pixels": 2_000_000, "overlap_px": 64}
+TILING = Tiling(2_000_000, 64)
 
 
 @dataclass
@@ -63,7 +64,7 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 def test_logits_have_the_size_of_the_image_and_stay_in_place(height: int, width: int) -> None:
     image = picture(height, width)
     for multiple in (1, 16, 32):
-        logits = image_to_logits.predict_logits(ramps, image, Spec(padding_multiple=multiple), **LIMITS)
+        logits = image_to_logits.predict_logits(ramps, image, Spec(padding_multiple=multiple), TILING)
         assert logits.dtype == np.float32
         np.testing.assert_array_equal(logits, ramps(image[None])[0])
 
@@ -72,7 +73,7 @@ def test_an_image_that_fits_is_handed_over_as_it_is() -> None:
     seen: list[np.ndarray] = []
     image = picture(64, 96)
     result = np.zeros((1, 4, 64, 96), np.float32)
-    logits = image_to_logits.predict_logits(lambda images: (seen.append(images), result)[1], image, Spec(), **LIMITS)
+    logits = image_to_logits.predict_logits(lambda images: (seen.append(images), result)[1], image, Spec(), TILING)
     assert np.shares_memory(seen[0], image)
     assert np.shares_memory(logits, result)
 
@@ -85,12 +86,12 @@ def test_images_of_one_prepared_size_share_a_forward_pass_within_the_limit() -> 
         return ramps(images)
 
     images = [picture(h, w, seed) for seed, (h, w) in enumerate([(40, 60), (64, 64), (40, 60), (40, 60)])]
-    together = image_to_logits.predict_batch(counting, images, Spec(padding_multiple=4), **LIMITS)
+    together = image_to_logits.predict_batch(counting, images, Spec(padding_multiple=4), TILING)
     assert sorted(shapes) == [(1, 64, 64, 3), (3, 40, 60, 3)]
     for image, logits in zip(images, together, strict=True):
         np.testing.assert_array_equal(logits, ramps(image[None])[0])
     shapes.clear()
-    image_to_logits.predict_batch(counting, images, Spec(padding_multiple=4), max_pixels=5000, overlap_px=0)
+    image_to_logits.predict_batch(counting, images, Spec(padding_multiple=4), Tiling(5000, 0))
     assert sorted(shapes) == [(1, 40, 60, 3), (1, 64, 64, 3), (2, 40, 60, 3)]
 
 
@@ -104,18 +105,18 @@ def test_logits_are_resized_back_with_pixel_centres_in_place(resize: dict[str, A
 
     image = cv2.GaussianBlur(picture(300, 420), (0, 0), 12)
     spec = Spec(resize=resize, padding_multiple=16)
-    logits = image_to_logits.predict_logits(model, image, spec, **LIMITS)
+    logits = image_to_logits.predict_logits(model, image, spec, TILING)
     assert min(shapes[0][1:3]) <= 160
     assert logits.shape == (3, 300, 420)
     assert np.abs(logits - ramps(image[None])[0]).mean() < 2  # nearly the image itself, not shifted
-    ids = image_to_logits.predict_class_ids(model, image, spec, **LIMITS)
-    np.testing.assert_array_equal(ids, image_to_logits.most_likely(logits))
+    ids = image_to_logits.predict_class_ids(model, image, spec, TILING)
+    np.testing.assert_array_equal(ids, image_to_logits.most_likely_classes(logits))
 
 
 def test_resizing_of_logits_is_that_of_torch() -> None:
     logits = np.random.default_rng(0).normal(size=(3, 17, 23)).astype(np.float32)
     for size in [(40, 61), (300, 23), (9, 11)]:
-        ours = image_to_logits._restored(logits, size)
+        ours = image_to_logits._restore(logits, size)
         theirs = nn.functional.interpolate(torch.from_numpy(logits)[None], size, mode="bilinear")[0]
         np.testing.assert_allclose(ours, theirs.numpy(), atol=2e-5)
 
@@ -123,11 +124,11 @@ def test_resizing_of_logits_is_that_of_torch() -> None:
 @pytest.mark.parametrize(("height", "width"), [(700, 1100), (1300, 120), (90, 2000), (301, 303)])
 def test_tiles_put_together_are_the_whole(height: int, width: int) -> None:
     image, spec = picture(height, width), Spec(padding_multiple=8)
-    small = {"max_pixels": 300 * 300, "overlap_px": 40}
-    logits = image_to_logits.predict_logits(ramps, image, spec, **small)
+    small = Tiling(300 * 300, 40)
+    logits = image_to_logits.predict_logits(ramps, image, spec, small)
     np.testing.assert_allclose(logits, ramps(image[None])[0], atol=1e-3)
-    ids = image_to_logits.predict_class_ids(ramps, image, spec, **small)
-    np.testing.assert_array_equal(ids, image_to_logits.most_likely(logits))
+    ids = image_to_logits.predict_class_ids(ramps, image, spec, small)
+    np.testing.assert_array_equal(ids, image_to_logits.most_likely_classes(logits))
 
 
 def test_no_tile_is_larger_than_allowed_and_each_is_of_one_shape() -> None:
@@ -137,9 +138,7 @@ def test_no_tile_is_larger_than_allowed_and_each_is_of_one_shape() -> None:
         shapes.add(images.shape)
         return ramps(images)
 
-    image_to_logits.predict_logits(
-        model, picture(900, 1300), Spec(padding_multiple=32), max_pixels=100_000, overlap_px=64
-    )
+    image_to_logits.predict_logits(model, picture(900, 1300), Spec(padding_multiple=32), Tiling(100_000, 64))
     ((_, height, width, _),) = shapes
     assert height * width <= 100_000
     assert height % 32 == width % 32 == 0
@@ -148,7 +147,7 @@ def test_no_tile_is_larger_than_allowed_and_each_is_of_one_shape() -> None:
 @pytest.mark.parametrize(("whole", "tile", "overlap"), [(1000, 256, 64), (257, 256, 0), (300, 256, 255), (64, 64, 8)])
 def test_weights_of_tiles_sum_to_one_and_cover_everything(whole: int, tile: int, overlap: int) -> None:
     total = np.zeros(whole)
-    places = tiles.fading(whole, tile, overlap)
+    places = tiles.tile_weights(whole, tile, overlap)
     for start, weights in places:
         total[start : start + tile] += weights
     np.testing.assert_allclose(total, 1, atol=1e-6)
@@ -159,12 +158,12 @@ def test_a_real_photograph_in_tiles_equals_the_whole_away_from_seams(real_data: 
     path = sorted((real_data / "camvid" / "val").iterdir())[0]
     image = cv2.resize(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), (1200, 900))
     runner, spec = torch_runner(Small().eval(), Spec()), Spec(padding_multiple=4)
-    whole = image_to_logits.predict_logits(runner, image, spec, **LIMITS)
-    tiled = image_to_logits.predict_logits(runner, image, spec, max_pixels=500 * 500, overlap_px=64)
+    whole = image_to_logits.predict_logits(runner, image, spec, TILING)
+    tiled = image_to_logits.predict_logits(runner, image, spec, Tiling(500 * 500, 64))
     differs = np.abs(tiled - whole).max(axis=0) > 1e-4
     assert differs.mean() < 0.05  # the model sees 9 px: only seams differ
     assert np.abs(tiled - whole).max() < np.abs(whole).max() / 10  # and there the weight of an edge is small
-    tops = [top for top, _ in tiles.fading(900, tiles.tile_size(900, 1200, 4, 250_000, 64)[0], 64)]
+    tops = [top for top, _ in tiles.tile_weights(900, tiles.tile_size(900, 1200, 4, 250_000, 64)[0], 64)]
     away = np.ones(900, bool)
     for top in tops:
         away[max(0, top - 8) : top + 96] = False
@@ -179,7 +178,7 @@ def test_memory_stays_bounded_for_a_twelve_megapixel_image() -> None:
         return np.repeat(images[None, ..., 0].astype(np.float32), num_classes, axis=0).transpose(1, 0, 2, 3)
 
     tracemalloc.start()
-    ids = image_to_logits.predict_class_ids(flat, image, Spec(padding_multiple=32), max_pixels=1_000_000, overlap_px=64)
+    ids = image_to_logits.predict_class_ids(flat, image, Spec(padding_multiple=32), Tiling(1_000_000, 64))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert ids.shape == (3000, 4000)
@@ -195,7 +194,7 @@ def test_classification_gives_one_vector_and_shrinks_what_is_too_large() -> None
 
     spec = Spec(task="classification", padding_multiple=1)
     images = [picture(300, 500), picture(50, 40)]
-    logits = image_to_logits.predict_batch(model, images, spec, max_pixels=65536, overlap_px=64)
+    logits = image_to_logits.predict_batch(model, images, spec, Tiling(65536, 64))
     assert [row.shape for row in logits] == [(3,), (3,)]
     assert all(shape[1] * shape[2] <= 65536 for shape in shapes)
     np.testing.assert_allclose(logits[0], images[0].mean(axis=(0, 1)), atol=2)
@@ -211,8 +210,8 @@ def test_a_side_shorter_than_the_model_wants_is_mirrored(task: str) -> None:
 
     image = picture(40, 90)
     spec = Spec(task=task, min_side_px=64)
-    image_to_logits.predict_logits(model, image, spec, **LIMITS)
-    assert shapes == [image_to_logits.prepared(image, spec, max_pixels=10**6).shape[:2]] == [(64, 90)]
+    image_to_logits.predict_logits(model, image, spec, TILING)
+    assert shapes == [image_to_logits.prepare(image, spec, max_pixels=10**6).shape[:2]] == [(64, 90)]
 
 
 @pytest.mark.parametrize("task", ["segmentation", "classification"])
@@ -225,7 +224,7 @@ def test_a_thin_line_fits_the_limit_with_its_padding_counted(task: str) -> None:
 
     for image in (picture(2, 90_000), picture(90_000, 2)):
         spec = Spec(task=task, padding_multiple=8, min_side_px=64)
-        logits = image_to_logits.predict_logits(model, image, spec, max_pixels=65536, overlap_px=8)
+        logits = image_to_logits.predict_logits(model, image, spec, Tiling(65536, 8))
         assert logits.shape == ((3, *image.shape[:2]) if task == "segmentation" else (3,))
     assert all(height * width <= 65536 for _, height, width, _ in shapes)
 
@@ -239,15 +238,15 @@ def test_training_pads_as_prediction_does() -> None:
     forward = Forward(model, (torch.ones(1, 3, 1, 1), torch.zeros(1, 3, 1, 1)), "float32", True)
     logits = forward(torch.from_numpy(image).permute(2, 0, 1)[None])
     assert logits.shape == (1, 3, 21, 70)
-    expected = image_to_logits.prepared(image, Spec(padding_multiple=16, min_side_px=64), max_pixels=10**6)
+    expected = image_to_logits.prepare(image, Spec(padding_multiple=16, min_side_px=64), max_pixels=10**6)
     np.testing.assert_array_equal(seen[0][0].permute(1, 2, 0).numpy(), expected)
 
 
 def test_most_likely_is_argmax_and_takes_the_first_of_equals() -> None:
     logits = np.random.default_rng(0).integers(0, 3, (6, 20, 30)).astype(np.float32)
-    np.testing.assert_array_equal(image_to_logits.most_likely(logits), logits.argmax(axis=0))
-    assert image_to_logits.most_likely(np.array([1, 3, 3], np.float32).reshape(3, 1, 1)) == 1
-    of_an_image = image_to_logits.most_likely(np.arange(300, dtype=np.float32))
+    np.testing.assert_array_equal(image_to_logits.most_likely_classes(logits), logits.argmax(axis=0))
+    assert image_to_logits.most_likely_classes(np.array([1, 3, 3], np.float32).reshape(3, 1, 1)) == 1
+    of_an_image = image_to_logits.most_likely_classes(np.arange(300, dtype=np.float32))
     assert (of_an_image.shape, of_an_image.dtype, of_an_image) == ((), np.int64, 299)
 
 

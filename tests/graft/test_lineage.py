@@ -246,12 +246,12 @@ from pathlib import Path
 path = Path({str(large)!r})
 from graft.cli import with_commands
 with_commands()
-from graft.provenance.lineage.fill import up_to_date
+from graft.provenance.lineage.fill import open_index
 index = open_index(path=path)
 from graft.provenance.lineage.recall import who_saw
 from graft.provenance.lineage.walk import chain_of
-from graft.provenance.lineage.tree import told, tree
-print(len(told(who_saw(index, "delivery3"))), len(tree(chain_of(index, "models:/{NAME}@champion"))))
+from graft.provenance.lineage.tree import describe_answer, tree
+print(len(describe_answer(who_saw(index, "delivery3"))), len(tree(chain_of(index, "models:/{NAME}@champion"))))
 print(sorted({{"mlflow", "pandas", "torch", "pyarrow", "numpy"}} & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)

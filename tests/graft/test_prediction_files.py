@@ -14,7 +14,7 @@ from PIL import Image
 from graft.data.formats.translation import Translation, identity
 from graft.data.images.codec import encode_png
 from graft.deployment.prediction_files import find_images, predict_files
-from graft.deployment.serving.source_classes import in_source_values
+from graft.deployment.serving.source_classes import to_source_values
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
 from tests.graft.small_export import bands, flag, small_export
@@ -131,7 +131,7 @@ def test_an_out_that_cannot_be_written_gets_a_clear_answer(tmp_path: Path) -> No
 def test_a_mask_in_source_values_reads_back_as_the_same_classes(source_values: Any, translation: Translation) -> None:
     ids = bands(6, 9)
     class_map = ClassMap("segmentation", ("a", "b", "c"), ((0, 0, 0),) * 3, source_values, False, False, "mask_folder")
-    written = in_source_values(ids, class_map)
+    written = to_source_values(ids, class_map)
     decoded = cv2.imdecode(np.frombuffer(encode_png(written), np.uint8), cv2.IMREAD_UNCHANGED)
     decoded = decoded[..., ::-1] if decoded.ndim == 3 else decoded
     np.testing.assert_array_equal(translation.apply(decoded).mask, ids)
@@ -140,7 +140,7 @@ def test_a_mask_in_source_values_reads_back_as_the_same_classes(source_values: A
 def test_a_value_that_no_mask_can_hold_is_refused() -> None:
     class_map = ClassMap("segmentation", ("a",), ((0, 0, 0),), ("folder",), False, False, "mask_folder")
     with pytest.raises(GraftError, match="no value of a mask"):
-        in_source_values(np.zeros((2, 2), np.uint8), class_map)
+        to_source_values(np.zeros((2, 2), np.uint8), class_map)
 
 
 def test_nothing_follows_a_picture(tmp_path: Path) -> None:

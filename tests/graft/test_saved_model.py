@@ -12,7 +12,7 @@ import torch
 
 from graft.foundation.errors import GraftError
 from graft.models import saved_model
-from graft.models.architectures import fresh, resolve_model
+from graft.models.architectures import build_fresh, resolve_model
 from graft.models.saved_model import ModelSpec, load_model, load_state, save_model, save_state, tensor_digest
 
 CHOICE = {"name": "mobilenet_v3", "variant": "small"}
@@ -31,7 +31,7 @@ SPEC = ModelSpec(
 
 @pytest.fixture
 def saved(tmp_path: Path) -> Path:
-    save_model(tmp_path, fresh("classification", CHOICE, 3, 1), SPEC)
+    save_model(tmp_path, build_fresh("classification", CHOICE, 3, 1), SPEC)
     return tmp_path
 
 
@@ -39,7 +39,7 @@ def test_a_loaded_model_is_the_saved_one(saved: Path) -> None:
     model, spec = load_model(saved)
     assert spec == SPEC
     assert not model.training
-    assert tensor_digest(model.state_dict()) == tensor_digest(fresh("classification", CHOICE, 3, 1).state_dict())
+    assert tensor_digest(model.state_dict()) == tensor_digest(build_fresh("classification", CHOICE, 3, 1).state_dict())
 
 
 def test_the_weights_carry_the_spec(saved: Path) -> None:

@@ -26,13 +26,13 @@ from graft.params.params_file import load_params
 from graft.params.sections import FineTune
 from graft.provenance.tracking import mlflow_store, runs
 from graft.selection import mlflow_run, page, verification
-from graft.selection.candidate_features import _sampled, evidence, load
+from graft.selection.candidate_features import _sample, extract_features, load_candidate
 from graft.selection.candidates import DOCUMENTED, Candidate, read_candidates
 from graft.selection.cost import Cost, LiveBytes
 from graft.selection.missing_weights import absence, published_score
-from graft.selection.points import _piece, drawn, reduced, sample_points
-from graft.selection.ranking import Scored, agreement, agreements, rank, recommendation
-from graft.selection.select import Selection, resolved_scores, select
+from graft.selection.points import _piece, draw_cells, reduce_mask, sample_points
+from graft.selection.ranking import RankedCandidate, agreement, agreements, rank, recommendation
+from graft.selection.select import Selection, resolve_scores, select
 from graft.training.schedules import SCHEDULES, refuse_too_long
 from graft.training.strategies import STRATEGIES, refusals
 from pipeline.fine_tune import fine_tune
@@ -173,12 +173,12 @@ def test_a_mask_is_reduced_to_what_most_labelled_pixels_of_a_cell_have():
     mask[0:2, 8:16] = 255  # a quarter of the cell
     mask[:8, 16:21] = 255  # most of the cell
     mask[8:16, 0:8] = np.where(np.arange(8) < 5, 1, 0)
-    assert reduced(mask, 3).tolist() == [[0, 2, 255], [1, 0, 0]]
+    assert reduce_mask(mask, 3).tolist() == [[0, 2, 255], [1, 0, 0]]
 
 
 def test_pixels_are_drawn_evenly_over_the_classes_of_an_image():
     cells = np.array([[0] * 10, [1] * 10, [2] + [255] * 9], np.uint8)
-    places, labels = drawn(cells, 3, np.random.default_rng(0))
+    places, labels = draw_cells(cells, 3, np.random.default_rng(0))
     assert np.bincount(labels).tolist() == [3, 3, 1]
     assert places[-1].tolist() == [20.0, 4.0]
     rows, columns = (places // 8).astype(int).T
@@ -209,7 +209,7 @@ def test_features_are_those_of_the_cell_whatever_the_stride_and_padding(stride, 
     ramp_y, ramp_x = np.mgrid[0 : (height + padding) // stride, 0 : width // stride]
     layer = torch.from_numpy(np.stack([(ramp_y + 0.5) * stride, (ramp_x + 0.5) * stride])).float()[None]
     place = torch.tensor([[12.0, 20.0], [4.0, 44.0]])
-    found = _sampled(layer, place, (height + padding, width))
+    found = _sample(layer, place, (height + padding, width))
     assert torch.allclose(found, place, atol=1e-4)
 
 
@@ -237,7 +237,7 @@ def workspace(tmp_path_factory) -> Path:
 def scored(workspace: Path, cache: Path, *entries: str, scores: tuple[str, ...] = ("logme", "leep")):
     found = listed(cache.parent, *entries)
     params = small_params(SCENES)
-    return select(found, resolved_scores(scores), params, no_download, interim=workspace, cache=cache)
+    return select(found, resolve_scores(scores), params, no_download, interim=workspace, cache=cache)
 
 
 RANDOM = "{name: random, model: {name: lraspp}, source: {name: none}}"
@@ -286,7 +286,7 @@ def test_what_cannot_be_scored_is_refused(workspace, tmp_path):
     with pytest.raises(GraftError, match=r"not every candidate has one of these scores: random come"):
         scored(workspace, tmp_path / "features", RANDOM, BUNDLED, scores=("leep",))
     with pytest.raises(GraftError, match="did you mean 'logme'"):
-        resolved_scores(["logm"])
+        resolve_scores(["logm"])
 
 
 def test_channels_that_no_weights_know_are_normalised_by_the_training_images_without_any_views(
@@ -301,7 +301,7 @@ def test_channels_that_no_weights_know_are_normalised_by_the_training_images_wit
     assert [one.candidate.name for one in found.ordered] == ["random"]
     classes = ClassMap.read(tmp_path / "interim/class_map.json")
     points = sample_points(workspace / "train", classes, small_params(SCENES), num_images=9, pixels_per_class=1)
-    spec = load(listed(tmp_path, RANDOM)[0], points, no_download).spec
+    spec = load_candidate(listed(tmp_path, RANDOM)[0], points, no_download).spec
     of_all = read_json(workspace / "augmented/statistics.json")
     assert spec.mean == pytest.approx((0.485, 0.456, of_all["mean"][2]))
     assert spec.std == pytest.approx((0.229, 0.224, of_all["std"][2]))
@@ -333,8 +333,10 @@ def test_whole_images_are_the_points_of_a_classifier(tmp_path):
     )
     widths = {}
     for one in found:
-        loaded = load(one, points, no_download)
-        widths[one.name] = evidence(loaded, points, one.name, params.runtime, cache=tmp_path / "kept").features.shape
+        loaded = load_candidate(one, points, no_download)
+        widths[one.name] = extract_features(
+            loaded, points, one.name, params.runtime, cache=tmp_path / "kept"
+        ).features.shape
     assert widths == {"tokens": (3, 1024), "maps": (3, 576), "named": (3, 512)}
 
 
@@ -350,7 +352,9 @@ def test_every_map_of_a_segmenter_but_the_image_counts_and_alike(workspace, tmp_
     classes = ClassMap.read(workspace / "class_map.json")
     points = sample_points(workspace / "train", classes, params, num_images=2, pixels_per_class=1)
     one = Candidate("a", resolve_model("segmentation", model), listed(tmp_path, RANDOM)[0].source)
-    found = evidence(load(one, points, no_download), points, "a", params.runtime, cache=tmp_path / "kept").features
+    found = extract_features(
+        load_candidate(one, points, no_download), points, "a", params.runtime, cache=tmp_path / "kept"
+    ).features
     assert found.shape == (len(points.labels), width or found.shape[1])
     assert math.isclose(float(np.mean(found[:, :16] ** 2)), 1.0, rel_tol=1e-3) or width is None
     assert np.isfinite(found).all()
@@ -415,7 +419,7 @@ def test_the_best_are_fine_tuned_briefly_and_compared(workspace, ranked, tmp_pat
 def test_what_does_not_fit_into_few_epochs_is_made_to_and_said(strategy, epochs, brief, schedule, is_too_long):
     strategy, brief = ({"name": "supervised", **s} if isinstance(s, dict) else s for s in (strategy, brief))
     section = tiny_training.section(strategy=strategy, schedule=schedule, epochs=40, warmup_epochs=1, baseline=True)
-    found, said = verification.shortened(section, epochs)
+    found, said = verification.shorten(section, epochs)
     assert found.strategy == brief
     assert found.schedule == ("cosine" if is_too_long else schedule)
     assert ("schedule: cosine for " in said) == is_too_long
@@ -432,13 +436,13 @@ def test_verifying_without_views_names_what_to_run(tmp_path):
         verification.Workspace(tmp_path, tmp_path, tmp_path / "class_map.json").check()
 
 
-def made_up(tmp_path: Path, **rows: tuple[dict[str, float], float, float | None]) -> list[Scored]:
+def made_up(tmp_path: Path, **rows: tuple[dict[str, float], float, float | None]) -> list[RankedCandidate]:
     """Candidates with these scores, latencies and verified values; a name with `random` has no weights."""
     found = []
     for name, (scores, latency_ms, verified) in rows.items():
         source = "none" if "random" in name else "bundled"
         one = listed(tmp_path, f"{{name: {name}, model: lraspp, source: {source}}}")[0]
-        found.append(Scored(one, Cost(1000, 10, latency_ms, 100), None, scores, verified=verified))
+        found.append(RankedCandidate(one, Cost(1000, 10, latency_ms, 100), None, scores, verified=verified))
     return found
 
 

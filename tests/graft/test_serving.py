@@ -53,7 +53,7 @@ def test_images_that_cannot_be_read_are_listed_by_number(tmp_path: Path) -> None
 
 
 def test_the_example_is_a_request_the_model_answers(tmp_path: Path) -> None:
-    inputs, outputs, example = signature.described(small_export(tmp_path))
+    inputs, outputs, example = signature.describe(small_export(tmp_path))
     assert list(inputs.columns) == list(example.columns) == ["image"]
     assert list(outputs.columns) == ["mask", "class_shares"]
     assert mask_of(outputs.iloc[0].to_dict()).shape == (signature.EXAMPLE_HEIGHT_PX, signature.EXAMPLE_WIDTH_PX)
@@ -72,7 +72,7 @@ def test_mlflow_loads_it_without_pickle_and_answers_both_kinds(
 
     values = (0, 1, 2) if task == "segmentation" else ("r", "g", "b")
     folder = small_export(tmp_path / "exported", task, values)
-    inputs, outputs, example = signature.described(folder)
+    inputs, outputs, example = signature.describe(folder)
     mlflow.pyfunc.save_model(
         path=str(tmp_path / "saved"),
         python_model=str(Path(signature.__file__).with_name("model.py")),

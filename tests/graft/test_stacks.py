@@ -27,6 +27,7 @@ from graft.foundation.class_map import RGB, ClassMap
 from graft.foundation.content import read_json, write_json
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import predict_logits
+from graft.inference.tiles import Tiling
 from graft.training.start import normalisation_of
 
 FOUR = (*RGB, "nir")
@@ -291,7 +292,7 @@ def test_every_channel_is_resized_and_padded_as_if_it_were_alone(num_channels: i
         assert images.shape == (1, 64, 64, num_channels)
         return np.moveaxis(images, 3, 1).astype(np.float32)
 
-    logits = predict_logits(mean, image, Spec(), max_pixels=1_000_000, overlap_px=8)
+    logits = predict_logits(mean, image, Spec(), Tiling(1_000_000, 8))
     assert (np.moveaxis(logits, 0, 2) == image).all()
 
 

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from graft.data.resize import resize_image
 from graft.evaluation.test_time import PLAIN, average_views
 from graft.inference.image_to_logits import predict_class_ids, predict_logits
+from graft.inference.tiles import Tiling
 from graft.inference.torch_runner import torch_runner
 from graft.models.saved_model import ModelSpec
 from graft.params import sections
@@ -76,9 +77,7 @@ def test_a_mirrored_image_gets_the_mirrored_answer() -> None:
     runner = average_views(
         torch_runner(network(), spec), spec, sections.TestTime(scales=[0.75, 1.0], flip=True), PREDICT
     )
-    plain, mirrored = (
-        predict_logits(runner, one, spec, max_pixels=65536, overlap_px=16) for one in (image, image[:, ::-1])
-    )
+    plain, mirrored = (predict_logits(runner, one, spec, Tiling(65536, 16)) for one in (image, image[:, ::-1]))
     np.testing.assert_allclose(mirrored[:, :, ::-1], plain, atol=1e-4)
 
 
@@ -96,12 +95,11 @@ def test_a_scaled_image_is_tiled_so_that_no_input_is_too_large() -> None:
     runner = average_views(
         watched(torch_runner(network(), spec)), spec, sections.TestTime(scales=[1.0, 2.0], flip=False), PREDICT
     )
-    limits = {"max_pixels": PREDICT.max_pixels, "overlap_px": PREDICT.overlap_px}
-    ids = predict_class_ids(runner, image, spec, **limits)
+    ids = predict_class_ids(runner, image, spec, PREDICT)
     assert max(sizes) <= PREDICT.max_pixels
     assert len(sizes) > 6
     assert ids.shape == (250, 420)
-    once = predict_class_ids(torch_runner(network(), spec), image, spec, **limits)
+    once = predict_class_ids(torch_runner(network(), spec), image, spec, PREDICT)
     assert (ids == once).mean() > 0.9  # a convolution of five pixels sees nearly the same at twice the size
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from graft.data.views.view import open_views
-from graft.models.architectures import fresh
+from graft.models.architectures import build_fresh
 from graft.models.saved_model import tensor_digest
 from graft.training.assembly import Assembly
 from graft.training.checkpoint import Checkpoint
@@ -55,7 +55,7 @@ def train(folder, checkpoint, kill_at=None, precision="float32", task="classific
     num_classes = {"classification": 2, "segmentation": 11}[task]
     usual = {"epochs": EPOCHS, "learning_rate": 1e-2, "ema_decay": 0.9, "schedule": "poly"}
     params = tiny_training.section(**usual | changes)
-    model = fresh(task, tiny_training.MODELS[task], num_classes, 1)
+    model = build_fresh(task, tiny_training.MODELS[task], num_classes, 1)
     spec = SimpleNamespace(task=task, num_classes=num_classes, mean=(0.5,) * 3, std=(0.2,) * 3)
     views = open_views(folder / "augmented", task)
     strategy = supervised(WeightedSum(resolve_losses([{"name": "cross_entropy", "weight": 1.0}])))

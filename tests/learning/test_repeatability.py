@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, dropout
 
-from graft.models.architectures import fresh
+from graft.models.architectures import build_fresh
 from graft.provenance.audit.repeatability import OperationRepeater, collect_warnings, repeat
 
 
@@ -64,7 +64,7 @@ def test_drawing_random_numbers_and_unwritten_memory_are_no_fault() -> None:
 
 def test_a_training_step_that_is_watched_gives_what_it_gives_alone() -> None:
     def step(watch: AbstractContextManager[Any]) -> dict[str, torch.Tensor]:
-        model = fresh("segmentation", {"name": "lraspp"}, 3, 5).to(memory_format=torch.channels_last)
+        model = build_fresh("segmentation", {"name": "lraspp"}, 3, 5).to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(model.parameters(), 0.01)
         images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
         torch.manual_seed(2)

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from graft.data.views.view import BatchSource
 from graft.foundation.errors import GraftError
 from graft.inference.runtime import use_runtime
-from graft.models.architectures import WithAuxiliary, fresh
+from graft.models.architectures import WithAuxiliary, build_fresh
 from graft.training.checkpoint import Checkpoint
 from graft.training.epoch_cost import EpochMeter
 from graft.training.forward import Forward
@@ -332,7 +332,7 @@ def test_what_is_not_tested_on_mps_is_refused_by_name(changes):
 
 
 def test_with_the_log_prior_an_untrained_head_predicts_the_shares_of_the_classes() -> None:
-    model = fresh("segmentation", "lraspp", 3, 1)
+    model = build_fresh("segmentation", "lraspp", 3, 1)
     with torch.no_grad():
         for name in model.class_layers:
             model.get_submodule(name).weight.zero_()
@@ -342,7 +342,7 @@ def test_with_the_log_prior_an_untrained_head_predicts_the_shares_of_the_classes
 
 
 def test_the_log_prior_leaves_class_layers_that_came_from_a_source() -> None:
-    model = fresh("segmentation", "lraspp", 3, 1)
+    model = build_fresh("segmentation", "lraspp", 3, 1)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     set_log_prior(model, np.array([7, 3, 1]), {"head.cbr.0.weight"})
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -16,7 +16,7 @@ from graft.data.images.stacks import decode
 from graft.data.shards import read_rows
 from graft.deployment.prediction_files import predict_files
 from graft.deployment.serving.predictor import Predictor
-from graft.deployment.serving.signature import described
+from graft.deployment.serving.signature import describe
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
@@ -143,7 +143,7 @@ def test_predict_answers_for_stacks_as_evaluate_does(tiles: tuple[Path, Path, di
     served = Predictor(work / "exported").answers([base64.b64encode((inputs / "c.npz").read_bytes()).decode()])
     answer = cv2.imdecode(np.frombuffer(base64.b64decode(served[0]["mask"]), np.uint8), cv2.IMREAD_UNCHANGED)
     assert (answer == masks[0]).all()
-    assert len(described(work / "exported")[1]) == 1  # the example of the registered model is a stack too
+    assert len(describe(work / "exported")[1]) == 1  # the example of the registered model is a stack too
 
 
 def test_a_picture_of_three_channels_is_refused_by_a_model_of_four(

@@ -16,6 +16,7 @@ from graft.evaluation.test_time import average_views
 from graft.foundation.content import read_json, sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import predict_class_ids, predict_logits
+from graft.inference.tiles import Tiling
 from graft.inference.torch_runner import torch_runner
 from graft.metrics.boundary import BoundaryIou
 from graft.metrics.confusion import confusion_matrix, scores
@@ -48,7 +49,7 @@ def test_metrics_are_those_of_a_slow_count_through_predict_logits(evaluated: Pat
     runner = torch_runner(model, spec)
     truth, found = [], []
     for row in rows_of("segmentation"):
-        logits = predict_logits(runner, decode_image(row.image), spec, max_pixels=65536, overlap_px=16)
+        logits = predict_logits(runner, decode_image(row.image), spec, Tiling(65536, 16))
         mask = decode_mask(row.mask)
         truth.append(mask[mask != 255])
         found.append(logits.argmax(0)[mask != 255])
@@ -87,7 +88,7 @@ def test_outlines_are_those_of_the_predictions_beside_the_masks(evaluated: Path)
     model, spec = load_model(evaluated / "models/fine_tuned")
     runner, counted = torch_runner(model, spec), BoundaryIou(3, 0.02)
     for row in rows_of("segmentation"):
-        logits = predict_logits(runner, decode_image(row.image), spec, max_pixels=65536, overlap_px=16)
+        logits = predict_logits(runner, decode_image(row.image), spec, Tiling(65536, 16))
         counted.add(logits.argmax(0).astype(np.uint8), decode_mask(row.mask))
     metrics = read_json(evaluated / "reports/evaluation/metrics.json")
     assert [metrics["boundary_iou"][name] for name in NAMES] == pytest.approx(counted.by_class.tolist(), abs=1e-2)
@@ -109,7 +110,7 @@ def test_both_models_are_averaged_over_scales_and_flips(evaluated: Path, tmp_pat
         torch_runner(model, spec), spec, Evaluate.model_fields["test_time"].annotation(**settings), predict
     )
     for row in rows_of("segmentation"):
-        class_ids = predict_class_ids(runner, decode_image(row.image), spec, max_pixels=65536, overlap_px=16)
+        class_ids = predict_class_ids(runner, decode_image(row.image), spec, Tiling(65536, 16))
         expected += confusion_matrix(class_ids, decode_mask(row.mask), 3)
     assert metrics["baseline"]["mean_iou"] == pytest.approx(scores(expected)["mean_iou"], abs=1e-3)
     for part, of_plain in ((metrics, plain), (metrics["baseline"], plain["baseline"])):

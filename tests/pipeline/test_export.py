@@ -16,18 +16,19 @@ from graft.data.images.codec import encode_png
 from graft.data.shards import ShardWriter
 from graft.deployment.export import parity
 from graft.deployment.export.exported_model import onnx_class_ids, onnx_runner, open_exported, session
-from graft.deployment.export.exported_scores import Rescoring
-from graft.deployment.export.half_precision import stored_state
+from graft.deployment.export.exported_scores import EvaluationSetup
 from graft.deployment.export.onnx_file import write_onnx
+from graft.deployment.export.weight_files import stored_state
 from graft.evaluation.test_time import PLAIN
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json, write_json
 from graft.foundation.errors import GraftError
-from graft.inference.image_to_logits import most_likely, predict_batch, predict_logits
+from graft.inference.image_to_logits import most_likely_classes, predict_batch, predict_logits
+from graft.inference.tiles import Tiling
 from graft.inference.torch_runner import torch_runner
 from graft.metrics.confusion import HEADLINES
 from graft.metrics.summaries import CLASS_SCORES, CLASS_SHARES
-from graft.models.architectures import fresh
+from graft.models.architectures import build_fresh
 from graft.models.architectures.parts.pooling import MatrixPool
 from graft.models.saved_model import ModelSpec, load_model, save_model
 from graft.params.sections import Evaluate, Export, Predict
@@ -88,7 +89,7 @@ def workspace(root: Path, task: str, model: dict[str, Any] | None = None) -> dic
     classes = ClassMap(task, NAMES, ((128, 64, 128), (64, 0, 128), (128, 128, 128)), (0, 1, 2), False, True, "scenes")
     classes.write(root / "class_map.json")
     choice = model or MODELS[task]
-    network = fresh(task, choice, 3, 7)
+    network = build_fresh(task, choice, 3, 7)
     torch.manual_seed(0)
     for module in network.modules():  # statistics as of a trained model, so that logits are of everyday size
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -175,16 +176,16 @@ def test_the_file_takes_any_batch_and_size_and_gives_the_classes_of_its_logits(e
     images = np.random.default_rng(0).integers(0, 256, (3, 96, 160, 3), np.uint8)
     logits = onnx_runner(opened)(images)
     assert logits.shape == (3, 3, 96, 160)
-    np.testing.assert_array_equal(onnx_class_ids(opened, images), [most_likely(one) for one in logits])
+    np.testing.assert_array_equal(onnx_class_ids(opened, images), [most_likely_classes(one) for one in logits])
 
 
 def test_prediction_is_that_of_the_original_whoever_runs_it(exported: Path) -> None:
     model, spec = load_model(exported, weights="weights.safetensors")
     opened = open_exported(exported, num_threads=1)
     images = [np.random.default_rng(i).integers(0, 256, (40 + i, 77, 3), np.uint8) for i in range(3)]
-    ours = predict_batch(opened.runner, images, opened.spec, **opened.limits)
+    ours = predict_batch(opened.runner, images, opened.spec, opened.tiling)
     for image, logits in zip(images, ours, strict=True):
-        theirs = predict_logits(torch_runner(model, spec), image, spec, max_pixels=10**6, overlap_px=0)
+        theirs = predict_logits(torch_runner(model, spec), image, spec, Tiling(10**6, 0))
         np.testing.assert_allclose(logits, theirs, atol=1e-3)
 
 
@@ -243,7 +244,7 @@ def test_a_classifier_in_half_precision_is_scored_with_the_very_file(tmp_path: P
 def test_what_evaluate_scored_in_another_precision_is_scored_again(exported: Path) -> None:
     root = exported.parent
     model, spec = load_model(root / "model")
-    again = Rescoring("segmentation", root / "interim/test", NAMES, 3, EVALUATE, PREDICT)
+    again = EvaluationSetup("segmentation", root / "interim/test", NAMES, 3, EVALUATE, PREDICT)
     evaluated = read_json(root / "metrics.json") | {"gain": {}}
     assert again.of_file(torch_runner(model, spec), None, spec, evaluated, "float32") == (evaluated, {})
     metrics, rounding = again.of_file(torch_runner(model, spec), None, spec, evaluated, "bf16")
@@ -260,7 +261,7 @@ def test_what_evaluate_scored_with_test_time_augmentation_is_scored_as_it_is(exp
     evaluated = read_json(root / "metrics.json") | {"gain": {}, "test_time": averaging.test_time.model_dump()}
     runner = torch_runner(model, spec)
     found = [
-        Rescoring("segmentation", root / "interim/test", NAMES, 3, settings, PREDICT).of_file(
+        EvaluationSetup("segmentation", root / "interim/test", NAMES, 3, settings, PREDICT).of_file(
             runner, None, spec, evaluated, precision
         )[0]
         for settings, precision in ((averaging, "float32"), (EVALUATE, "bf16"))

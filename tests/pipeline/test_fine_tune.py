@@ -14,9 +14,10 @@ from graft.data.images.codec import encode_png
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, read_json, sha256_of
 from graft.foundation.errors import GraftError
-from graft.inference.image_to_logits import most_likely, predict_logits
+from graft.inference.image_to_logits import most_likely_classes, predict_logits
+from graft.inference.tiles import Tiling
 from graft.inference.torch_runner import torch_runner
-from graft.models.architectures import fresh
+from graft.models.architectures import build_fresh
 from graft.models.saved_model import load_model, load_state, save_state
 from graft.params.sections import Predict
 from graft.scenes import render
@@ -105,8 +106,8 @@ def test_kept_weights_score_what_the_curves_say(trained, streets):
     model, spec = load_model(out / "model")
     runner, confusion = torch_runner(model, spec), 0
     for row in read_rows(streets / "train"):
-        logits = predict_logits(runner, decode_image(row.image), spec, max_pixels=2_000_000, overlap_px=64)
-        confusion = confusion + confusion_matrix(most_likely(logits), decode_mask(row.mask), 11)
+        logits = predict_logits(runner, decode_image(row.image), spec, Tiling(2_000_000, 64))
+        confusion = confusion + confusion_matrix(most_likely_classes(logits), decode_mask(row.mask), 11)
     assert scores(confusion)["mean_iou"] == pytest.approx(metrics["fine_tuned.val_mean_iou"], abs=1e-3)
 
 
@@ -320,7 +321,7 @@ def test_an_epoch_is_a_permutation_that_depends_on_seed_and_epoch_alone():
 
 
 def test_images_are_padded_to_what_the_model_takes():
-    model = fresh("segmentation", {"name": "unet", "encoder": "resnet18"}, 3, content_seed(1)).eval()
+    model = build_fresh("segmentation", {"name": "unet", "encoder": "resnet18"}, 3, content_seed(1)).eval()
     forward = Forward(model, (torch.ones(1, 3, 1, 1), torch.zeros(1, 3, 1, 1)), "float32", True)
     assert forward(torch.zeros(1, 3, 50, 70, dtype=torch.uint8)).shape == (1, 3, 50, 70)
 

@@ -10,7 +10,7 @@ import torch
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, read_json, sha256_of
 from graft.foundation.errors import GraftError
-from graft.models.architectures import build, fresh
+from graft.models.architectures import build, build_fresh
 from graft.models.saved_model import load_state, save_state
 from graft.params.sections import PretrainLoad
 from pipeline.pretrain_load import pretrain_load
@@ -41,14 +41,14 @@ def run(
 @pytest.fixture(scope="module")
 def theirs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("theirs") / "street.safetensors"
-    state = fresh("segmentation", "lraspp", 2, 1).state_dict()
+    state = build_fresh("segmentation", "lraspp", 2, 1).state_dict()
     save_state(path, state, {"class_names": ["road", "kerb"], "mean": [0.5] * 3, "std": [0.2] * 3})
     return path
 
 
 def test_from_scratch_the_weights_are_a_function_of_the_seed(tmp_path: Path) -> None:
     metrics, card, state = run(tmp_path, {"name": "none"})
-    expected = fresh("segmentation", "lraspp", 3, content_seed(7, "head")).state_dict()
+    expected = build_fresh("segmentation", "lraspp", 3, content_seed(7, "head")).state_dict()
     assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
     assert card["description"] == "no pretrained weights: training from scratch"
     assert sorted(card["reinitialised"]) == sorted(expected)

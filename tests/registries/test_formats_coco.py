@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from graft.data.formats import json_items as reading
 from graft.data.formats.coco_masks import region_of, run_lengths
 from graft.data.formats.json_items import json_items
-from graft.deployment.serving.source_classes import in_source_values
+from graft.deployment.serving.source_classes import to_source_values
 from graft.foundation.errors import GraftError
 from tests.formats_layouts.coco import box, compressed, make_coco, pixels, uncompressed
 from tests.formats_layouts.pictures import SIZE, run_ingest, write_image
@@ -43,7 +43,7 @@ def test_polygons_and_both_run_lengths_become_index_masks_the_smaller_on_top(tmp
     assert (found.mask("train2017/000000000000.jpg") == expected(2, 1, 3, 0)).all()
     assert (found.mask("val2017/000000000101.jpg") == expected(2, 1, 3, 0)).all()
     assert not found.mask("train2017/000000000003.jpg").any()
-    values = in_source_values(np.arange(4, dtype=np.uint8)[None], found.class_map)
+    values = to_source_values(np.arange(4, dtype=np.uint8)[None], found.class_map)
     assert values.tolist() == [[0, 1, 18, 27]]
 
 

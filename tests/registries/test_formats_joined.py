@@ -13,7 +13,7 @@ from graft.data.formats.cityscapes import CLASSES
 from graft.data.formats.class_mapping import remapped
 from graft.data.formats.class_values import translation_of
 from graft.data.formats.translation import Translation
-from graft.deployment.serving.source_classes import in_source_values
+from graft.deployment.serving.source_classes import to_source_values
 from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
@@ -38,7 +38,7 @@ def test_two_sources_have_one_class_list_and_keep_splits_and_ids_apart(tmp_path:
     drawn = "night/train/000000.png"
     assert found.rows[drawn].domain == "night"
     assert set(np.unique(found.mask(drawn))) == {0, 1, 2, 255}
-    values = in_source_values(np.array([[0, 1, 2]], np.uint8), found.class_map)
+    values = to_source_values(np.array([[0, 1, 2]], np.uint8), found.class_map)
     assert values.tolist() == [[0, 1, 2]]
 
 

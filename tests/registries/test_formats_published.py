@@ -12,7 +12,7 @@ import pytest
 
 from graft.data.formats.held_out import with_test
 from graft.data.formats.listing import Entry
-from graft.deployment.serving.source_classes import in_source_values
+from graft.deployment.serving.source_classes import to_source_values
 from graft.foundation.errors import GraftError
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image
 from tests.formats_layouts.published import CITIES, LABEL_IDS, make_ade20k, make_cityscapes, make_voc
@@ -35,7 +35,7 @@ def test_cityscapes_has_19_classes_and_their_ids_both_ways(labels: str, tmp_path
     assert (row.domain, row.group, found.facts[id]["mask_unknown"]) == ("street", "aachen", 0)
     values = LABEL_IDS if labels == "labelIds" else tuple(range(19))
     assert found.class_map.source_values == values
-    assert (in_source_values(np.arange(19, dtype=np.uint8)[None], found.class_map) == [values]).all()
+    assert (to_source_values(np.arange(19, dtype=np.uint8)[None], found.class_map) == [values]).all()
 
 
 def test_every_label_of_cityscapes_is_a_class_or_ignored_and_no_other_value_is(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_ade20k_ignores_0_and_takes_names_from_its_file(tmp_path: Path) -> None:
     assert (found.mask("images/training/ADE_train_00000005.jpg") == stripes(255, 0, 4, 149)).all()
     assert found.class_map.names[:2] == ("thing 1", "thing 2")
     ids = np.array([[0, 149]], np.uint8)
-    assert in_source_values(ids, found.class_map).tolist() == [[1, 150]]
+    assert to_source_values(ids, found.class_map).tolist() == [[1, 150]]
 
 
 def without(root: Path, make: Callable[[Path], Any], *gone: str) -> Path:

@@ -14,11 +14,11 @@ from scipy import ndimage
 from sklearn import metrics as oracle
 from sklearn.calibration import calibration_curve
 
-from graft.metrics.bootstrap import interval, resampled
+from graft.metrics.bootstrap import interval, resample
 from graft.metrics.boundary import BoundaryIou
 from graft.metrics.calibration import MAX_PIXELS_PER_IMAGE, Calibration, spread_pixels
 from graft.metrics.confusion import HEADLINES, Marginals, confusion_matrix, scores
-from graft.metrics.summaries import CLASS_SCORES, gain_over, stacked, summarise
+from graft.metrics.summaries import CLASS_SCORES, gain_over, stack, summarise
 from graft.training.validation import prediction_histogram
 
 NUM_CLASSES = 5
@@ -152,12 +152,12 @@ def test_spread_pixels_are_few_and_reach_every_column(height: int, width: int) -
 
 def images_of(seed: int, num_images: int = 12) -> Marginals:
     counted = [confusion_matrix(*example(seed * 100 + i, 30), NUM_CLASSES) for i in range(num_images)]
-    return stacked([Marginals.of(one) for one in counted])
+    return stack([Marginals.of(one) for one in counted])
 
 
 def test_bootstrap_equals_a_loop_over_draws() -> None:
     images = images_of(1)
-    drawn = resampled(images, 20, seed=3)
+    drawn = resample(images, 20, seed=3)
     indices = np.random.default_rng(3).integers(0, 12, (20, 12))
     for sample, chosen in enumerate(indices):
         np.testing.assert_array_equal(drawn.hits[sample], sum(images.hits[i] for i in chosen))
@@ -165,9 +165,9 @@ def test_bootstrap_equals_a_loop_over_draws() -> None:
 
 
 def test_bootstrap_in_pieces_draws_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = resampled(images_of(2), 50, seed=1)
+    whole = resample(images_of(2), 50, seed=1)
     monkeypatch.setattr("graft.metrics.bootstrap.NUM_DRAWN_AT_ONCE", 30)
-    np.testing.assert_array_equal(resampled(images_of(2), 50, seed=1).mean_iou, whole.mean_iou)
+    np.testing.assert_array_equal(resample(images_of(2), 50, seed=1).mean_iou, whole.mean_iou)
 
 
 def test_marginals_let_their_confusion_matrix_go() -> None:
@@ -178,11 +178,11 @@ def test_marginals_let_their_confusion_matrix_go() -> None:
 
 def test_interval_covers_the_score_and_closes_on_equal_images() -> None:
     images = images_of(4, 60)
-    low, high = interval(resampled(images, 500, seed=0).accuracy)
+    low, high = interval(resample(images, 500, seed=0).accuracy)
     assert low < images.hits.sum() / images.truth.sum() < high
     assert high - low < 0.1
     same = images_of(5, 1)
-    low, high = interval(resampled(same, 10, seed=0).mean_iou)
+    low, high = interval(resample(same, 10, seed=0).mean_iou)
     assert low == high == pytest.approx(float(same.mean_iou[0]))
     assert interval(np.array([math.nan])) is None
 
@@ -326,7 +326,7 @@ def test_classwise_calibration_sees_what_the_most_likely_class_hides() -> None:
 
 def test_shares_add_up_and_show_a_collapse() -> None:
     confusion = np.array([[60, 0, 0], [30, 0, 0], [9, 1, 0]])
-    images = stacked([Marginals.of(confusion)])
+    images = stack([Marginals.of(confusion)])
     found = summarise(images, ["day"], task="segmentation", names=["road", "sky", "car"], num_samples=5, seed=1)
     assert found["predicted_share"] == {"road": 0.99, "sky": 0.01, "car": 0.0}
     assert found["true_share"] == {"road": 0.6, "sky": 0.3, "car": 0.1}

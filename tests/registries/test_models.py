@@ -8,7 +8,7 @@ from torch import nn
 
 from graft.foundation.errors import GraftError
 from graft.inference.runtime import use_runtime
-from graft.models.architectures import MODELS, Model, WithAuxiliary, build, fresh, resolve_model
+from graft.models.architectures import MODELS, Model, WithAuxiliary, build, build_fresh, resolve_model
 from graft.models.saved_model import tensor_digest
 from graft.params.sections import Runtime
 from graft.training import freezing
@@ -78,7 +78,7 @@ NUM_CLASSES = 5
 @pytest.fixture(scope="module", params=PARAMETERS)
 def row(request: pytest.FixtureRequest) -> tuple[str, dict, Model]:
     task, spec = request.param
-    return task, spec, fresh(task, spec, NUM_CLASSES, 11)
+    return task, spec, build_fresh(task, spec, NUM_CLASSES, 11)
 
 
 def test_every_entry_has_a_row() -> None:
@@ -124,7 +124,7 @@ def test_on_a_gpu_two_equal_steps_give_equal_gradients(row, precision: str) -> N
     values["compile"] = False
     device, gradients = use_runtime(Runtime(**values)), []
     for _ in range(2):
-        model = fresh(task, spec, NUM_CLASSES, 5).to(device, memory_format=torch.channels_last).train()
+        model = build_fresh(task, spec, NUM_CLASSES, 5).to(device, memory_format=torch.channels_last).train()
         torch.manual_seed(0)
         images = torch.randint(0, 256, (2, 3, 70, 90), dtype=torch.uint8, device=device)
         targets = torch.randint(0, NUM_CLASSES, (2, 70, 90) if task == "segmentation" else (2,), device=device)
@@ -155,7 +155,7 @@ def test_class_layers_have_a_channel_for_each_class(row) -> None:
 def test_a_fresh_model_is_a_function_of_its_seed(row) -> None:
     task, spec, model = row
     before = torch.random.get_rng_state()
-    again, other = (fresh(task, spec, NUM_CLASSES, seed) for seed in (11, 12))
+    again, other = (build_fresh(task, spec, NUM_CLASSES, seed) for seed in (11, 12))
     assert torch.equal(before, torch.random.get_rng_state())
     parameters = [dict(m.named_parameters()) for m in (model, again, other)]
     assert tensor_digest(parameters[0]) == tensor_digest(parameters[1]) != tensor_digest(parameters[2])
@@ -169,7 +169,7 @@ def test_normalisation_keeps_up_with_short_training(row) -> None:
 @pytest.mark.parametrize("train", ["head", "frozen_backbone", "all"])
 def test_what_is_frozen_keeps_every_bit(row, train: str) -> None:
     task, spec, _ = row
-    model = fresh(task, spec, NUM_CLASSES, 5)
+    model = build_fresh(task, spec, NUM_CLASSES, 5)
     freezing.apply(model, train)
     model.eval().train()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
@@ -200,7 +200,7 @@ def test_normalisation_and_biases_do_not_decay(row) -> None:
 
 
 def test_the_optimizer_keeps_its_own_decay_where_none_is_given() -> None:
-    model = fresh("classification", {"name": "mobilenet_v3", "variant": "small"}, 2, 0)
+    model = build_fresh("classification", {"name": "mobilenet_v3", "variant": "small"}, 2, 0)
     optimizer = torch.optim.AdamW(freezing.parameter_groups(model), weight_decay=0.3)
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.3, 0.0, 0.3, 0.0]
 

@@ -10,7 +10,7 @@ import torch
 from graft.deployment.export.onnx_file import write_onnx
 from graft.inference.image_to_logits import padding
 from graft.inference.torch_runner import Deployable
-from graft.models.architectures import fresh
+from graft.models.architectures import build_fresh
 from graft.models.saved_model import ModelSpec
 from tests.registries.test_models import NUM_CLASSES, SPECS
 
@@ -30,7 +30,7 @@ PARAMETERS.append(
 
 @pytest.mark.parametrize(("task", "choice"), PARAMETERS)
 def test_onnx_equals_torch(tmp_path, task: str, choice: dict) -> None:
-    model = fresh(task, choice, NUM_CLASSES, 3).eval()
+    model = build_fresh(task, choice, NUM_CLASSES, 3).eval()
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)) * 0.01)

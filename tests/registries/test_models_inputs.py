@@ -12,8 +12,8 @@ from torch import nn
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import padding
-from graft.models.architectures import MODELS, Model, WithAuxiliary, build, fresh
-from graft.models.architectures.parts.pooling import bicubic
+from graft.models.architectures import MODELS, Model, WithAuxiliary, build, build_fresh
+from graft.models.architectures.parts.pooling import resample_bicubic
 from graft.models.saved_model import ModelSpec, load_model, save_model, tensor_digest
 from graft.models.weights.match import load_into
 from graft.models.weights.source import Source
@@ -85,10 +85,10 @@ def test_each_block_of_a_vision_transformer_is_a_stage() -> None:
 def test_position_embeddings_are_those_of_torchvision_where_the_grid_is_theirs(size: int) -> None:
     from torchvision.models import VisionTransformer
 
-    from graft.models.architectures.vit import Patches
+    from graft.models.architectures.vit import VitBackbone
 
     network = VisionTransformer(64, 16, 2, 2, 32, 64, num_classes=3).eval()
-    ours = Patches(network).eval()
+    ours = VitBackbone(network).eval()
     images = torch.randn(1, 3, size, size)
     if size == 64:
         expected = network.encoder(torch.cat([network.class_token, network._process_input(images)], 1))[:, 0]
@@ -101,7 +101,7 @@ def test_position_embeddings_are_those_of_torchvision_where_the_grid_is_theirs(s
 def test_bicubic_resampling_is_that_of_torch(size: tuple[int, int]) -> None:
     maps = torch.randn(1, 2, 14, 14)
     expected = nn.functional.interpolate(maps, size, mode="bicubic", align_corners=False)
-    torch.testing.assert_close(bicubic(maps, *size), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(resample_bicubic(maps, *size), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("version", ["", "V2"])
@@ -122,7 +122,9 @@ def test_windows_attend_as_those_of_torchvision(version: str, size: tuple[int, i
 
 
 def test_an_auxiliary_head_answers_only_in_training() -> None:
-    model = fresh("segmentation", {"name": "fcn", "backbone": "mobilenet_v3_large", "auxiliary_weight": 0.3}, 3, 0)
+    model = build_fresh(
+        "segmentation", {"name": "fcn", "backbone": "mobilenet_v3_large", "auxiliary_weight": 0.3}, 3, 0
+    )
     images = torch.randn(2, 3, 64, 80)
     outputs = model.train()(images)
     assert isinstance(outputs, WithAuxiliary)
@@ -221,7 +223,7 @@ def test_what_no_decoder_reads_is_left_out() -> None:
 @pytest.mark.parametrize("flatten", [False, True])
 def test_a_head_by_name(head: str, flatten: bool) -> None:
     spec = {"name": "mobilenet_v3", "variant": "small", "head": head, "flatten": flatten, "dropout": 0.25}
-    model = fresh("classification", spec, 3, 0)
+    model = build_fresh("classification", spec, 3, 0)
     assert {module.p for module in model.head.modules() if isinstance(module, nn.Dropout)} == {0.25}
     linear = [module for module in model.head.modules() if isinstance(module, nn.Linear)]
     inputs = 576 * (49 if flatten and head != "original" else 1)
@@ -235,15 +237,15 @@ def test_a_head_by_name(head: str, flatten: bool) -> None:
 
 
 def test_a_stem_for_more_channels_has_the_spread_of_the_one_it_replaces() -> None:
-    model = fresh("classification", "resnet", 2, 1, NUM_CHANNELS)
+    model = build_fresh("classification", "resnet", 2, 1, NUM_CHANNELS)
     deviations = [
-        fresh("classification", "resnet", 2, 1).backbone.conv1.weight.std(),
+        build_fresh("classification", "resnet", 2, 1).backbone.conv1.weight.std(),
         model.backbone.conv1.weight.std(),
     ]
     assert model.backbone.conv1.weight.shape[1] == NUM_CHANNELS
     torch.testing.assert_close(deviations[0], deviations[1], rtol=0.05, atol=0)
     assert tensor_digest(model.state_dict()) == tensor_digest(
-        fresh("classification", "resnet", 2, 1, NUM_CHANNELS).state_dict()
+        build_fresh("classification", "resnet", 2, 1, NUM_CHANNELS).state_dict()
     )
 
 
@@ -259,7 +261,7 @@ def test_a_stem_for_more_channels_has_the_spread_of_the_one_it_replaces() -> Non
 def test_what_is_saved_is_what_is_loaded(tmp_path, row: tuple[str, str]) -> None:
     task, name = row
     choice = {"name": name, **ROWS[row]}
-    model = fresh(task, choice, 2, 3)
+    model = build_fresh(task, choice, 2, 3)
     resize = {"name": "none"}
     spec = ModelSpec(task, choice, 2, ("a", "b"), (0.5,) * 3, (0.2,) * 3, resize, model.padding_multiple, False)
     save_model(tmp_path, model, spec)

@@ -19,15 +19,14 @@ from graft.foundation.choices import resolve
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json, sha256_of, write_json
 from graft.foundation.errors import GraftError
-from graft.models.architectures import Model, fresh, resolve_model
+from graft.models.architectures import Model, build_fresh, resolve_model
 from graft.models.architectures.parts.heads import Layers, dense_layers
+from graft.models.architectures.parts.stem import spread
 from graft.models.saved_model import ModelSpec, save_model, save_state
 from graft.models.weights import WEIGHTS, Source
 from graft.models.weights.bundled import FOLDER, read_bundle
-from graft.models.weights.inflated_stem import spread
 from graft.models.weights.match import load_into
 from graft.models.weights.source import no_download
-from graft.models.weights.timm import fetched
 from graft.models.weights.torchvision import fetch, published_weights
 
 LRASPP = resolve_model("segmentation", "lraspp")
@@ -36,7 +35,7 @@ NAMES = ("Sky", "Road", "Car")
 
 @pytest.fixture(scope="module")
 def segmenter() -> Model:
-    return fresh("segmentation", LRASPP, 3, 1)
+    return build_fresh("segmentation", LRASPP, 3, 1)
 
 
 @pytest.fixture
@@ -80,7 +79,7 @@ def test_a_bundle_brings_its_names_normalisation_and_metrics(bundle: Path, segme
     source = read_bundle(bundle)
     assert (source.class_names, source.mean, source.metrics) == (NAMES, (0.5,) * 3, {"mean_iou": 0.5})
     assert source.sha256 == hashlib.sha256((bundle / "weights.safetensors").read_bytes()).hexdigest()
-    model = fresh("segmentation", LRASPP, 3, 2)
+    model = build_fresh("segmentation", LRASPP, 3, 2)
     match = load_into(model, source, NAMES)
     assert (match.resized, match.reinitialised, match.left_out, match.backbone_fraction) == ([], [], [], 1.0)
     for name, tensor in model.state_dict().items():
@@ -101,7 +100,7 @@ def test_a_damaged_bundle_is_said_to_be_damaged(bundle: Path) -> None:
 def test_the_bundled_weights_are_small_and_complete() -> None:
     assert (FOLDER / "weights.safetensors").stat().st_size <= 8e6
     source = WEIGHTS["bundled"]("segmentation", LRASPP, no_download)
-    model = fresh("segmentation", LRASPP, len(source.class_names), 0)
+    model = build_fresh("segmentation", LRASPP, len(source.class_names), 0)
     assert not load_into(model, source, source.class_names).reinitialised
 
 
@@ -109,7 +108,7 @@ def test_the_bundled_weights_are_small_and_complete() -> None:
 
 
 def test_the_backbone_of_a_segmenter_fits_the_classifier(segmenter: Model) -> None:
-    classifier = fresh("classification", "mobilenet_v3", 2, 3)
+    classifier = build_fresh("classification", "mobilenet_v3", 2, 3)
     match = load_into(classifier, source_of(segmenter.state_dict(), NAMES), ("ants", "bees"))
     assert match.backbone_fraction == 1.0
     assert all(name.startswith("head.") for name in match.reinitialised)
@@ -117,7 +116,7 @@ def test_the_backbone_of_a_segmenter_fits_the_classifier(segmenter: Model) -> No
 
 
 def test_rows_of_shared_classes_go_by_name(segmenter: Model) -> None:
-    model = fresh("segmentation", LRASPP, 4, 9)
+    model = build_fresh("segmentation", LRASPP, 4, 9)
     initial = model.head.low_classifier.weight.clone()
     match = load_into(model, source_of(segmenter.state_dict(), NAMES), ("car", "lawn", "SKY", "Pole"))
     theirs, ours = segmenter.head.low_classifier.weight, model.head.low_classifier.weight
@@ -130,7 +129,7 @@ def test_rows_of_shared_classes_go_by_name(segmenter: Model) -> None:
 
 @pytest.mark.parametrize(("their_names", "our_names"), [(NAMES, ("lawn", "weed", "soil")), (None, ("lawn", "weed"))])
 def test_class_layers_start_afresh_where_no_class_is_shared(segmenter: Model, their_names, our_names) -> None:
-    model = fresh("segmentation", LRASPP, len(our_names), 9)
+    model = build_fresh("segmentation", LRASPP, len(our_names), 9)
     initial = model.head.low_classifier.weight.clone()
     match = load_into(model, source_of(segmenter.state_dict(), their_names), our_names)
     assert {name.rpartition(".")[0] for name in match.reinitialised} == set(model.class_layers)
@@ -138,7 +137,7 @@ def test_class_layers_start_afresh_where_no_class_is_shared(segmenter: Model, th
 
 
 def test_the_same_names_in_another_order_are_reordered(segmenter: Model) -> None:
-    model = fresh("segmentation", LRASPP, 3, 9)
+    model = build_fresh("segmentation", LRASPP, 3, 9)
     load_into(model, source_of(segmenter.state_dict(), NAMES), NAMES[::-1])
     assert torch.equal(model.head.high_classifier.bias, segmenter.head.high_classifier.bias.flip(0))
 
@@ -149,7 +148,7 @@ def test_torchvision_segmenters_and_backbones_fit(make: str) -> None:
 
     options = {"weights_backbone": None} if "lraspp" in make else {}
     theirs = models.get_model(make, weights=None, num_classes=7, **options)
-    match = load_into(fresh("segmentation", LRASPP, 3, 1), source_of(theirs.state_dict()), NAMES)
+    match = load_into(build_fresh("segmentation", LRASPP, 3, 1), source_of(theirs.state_dict()), NAMES)
     assert match.backbone_fraction == 1.0
     head = {name for name in match.matched if name.startswith("head.")}
     assert bool(head) == ("lraspp" in make)
@@ -174,7 +173,7 @@ def test_torchvision_classifiers_fit_their_family(theirs: str, task: str, spec: 
     state = {
         name: torch.ones(tensor.shape, dtype=tensor.dtype) for name, tensor in shapes.items() if tensor.numel() < 1e7
     }
-    match = load_into(fresh(task, spec, 3, 1), source_of(state), NAMES)
+    match = load_into(build_fresh(task, spec, 3, 1), source_of(state), NAMES)
     assert match.backbone_fraction == 1.0
     assert not [name for name in match.reinitialised if name.startswith("backbone.")]
 
@@ -190,7 +189,7 @@ def test_torchvision_classifiers_fit_their_family(theirs: str, task: str, spec: 
 def test_timms_names_fit_as_classifier_and_as_encoder(task: str, spec: dict) -> None:
     import timm
 
-    match = load_into(fresh(task, spec, 3, 1), source_of(timm.create_model("resnet18").state_dict()), NAMES)
+    match = load_into(build_fresh(task, spec, 3, 1), source_of(timm.create_model("resnet18").state_dict()), NAMES)
     assert match.backbone_fraction == 1.0
     assert match.left_out == ["fc.bias", "fc.weight"]
 
@@ -199,7 +198,7 @@ def test_an_auxiliary_head_is_taken_over_but_for_its_class_layer() -> None:
     from torchvision import models
 
     theirs = models.get_model("fcn_resnet50", weights=None, weights_backbone=None, aux_loss=True, num_classes=7)
-    model = fresh("segmentation", {"name": "fcn", "backbone": "resnet50", "auxiliary_weight": 0.4}, 3, 1)
+    model = build_fresh("segmentation", {"name": "fcn", "backbone": "resnet50", "auxiliary_weight": 0.4}, 3, 1)
     match = load_into(model, source_of(theirs.state_dict()), NAMES)
     assert match.reinitialised == ["auxiliary.4.bias", "auxiliary.4.weight", "head.4.bias", "head.4.weight"]
 
@@ -214,7 +213,7 @@ def test_the_dotted_names_of_densenet_files_fit_its_encoder() -> None:
         for name, tensor in shapes.items()
     }
     assert "features.denseblock1.denselayer1.norm.1.weight" in state
-    model = fresh("segmentation", {"name": "unet", "encoder": "densenet121"}, 3, 1)
+    model = build_fresh("segmentation", {"name": "unet", "encoder": "densenet121"}, 3, 1)
     match = load_into(model, source_of(state), NAMES)
     assert match.backbone_fraction == 1.0
     assert match.left_out == ["classifier.bias", "classifier.weight"]
@@ -222,7 +221,7 @@ def test_the_dotted_names_of_densenet_files_fit_its_encoder() -> None:
 
 @pytest.fixture(scope="module")
 def transformer() -> Model:
-    return fresh("classification", {"name": "vit", "variant": "vit_b_32"}, 3, 1)
+    return build_fresh("classification", {"name": "vit", "variant": "vit_b_32"}, 3, 1)
 
 
 def test_position_embeddings_of_another_size_are_resampled(transformer: Model) -> None:
@@ -248,7 +247,9 @@ def test_a_unet_of_segmentation_models_fits_ours() -> None:
 
     theirs = smp.Unet("resnet18", encoder_weights=None, classes=3)
     match = load_into(
-        fresh("segmentation", {"name": "unet", "encoder": "resnet18"}, 3, 1), source_of(theirs.state_dict()), NAMES
+        build_fresh("segmentation", {"name": "unet", "encoder": "resnet18"}, 3, 1),
+        source_of(theirs.state_dict()),
+        NAMES,
     )
     assert (match.reinitialised, match.left_out) == ([], [])
 
@@ -258,7 +259,7 @@ def test_a_stem_of_other_channels_is_adapted(segmenter: Model, num_channels: int
     state = dict(segmenter.state_dict())
     stem = torch.randn(16, num_channels, 3, 3)
     state["backbone.0.0.weight"] = stem
-    model = fresh("segmentation", LRASPP, 3, 2)
+    model = build_fresh("segmentation", LRASPP, 3, 2)
     assert load_into(model, source_of(state), NAMES).resized == [f"backbone.0.0.weight: {line}"]
     grey = torch.randn(1, 1, 8, 8).expand(1, 3, 8, 8)
     if num_channels == 1:
@@ -267,19 +268,19 @@ def test_a_stem_of_other_channels_is_adapted(segmenter: Model, num_channels: int
 
 
 def test_nothing_useful_is_refused(segmenter: Model) -> None:
-    resnet = fresh("classification", "resnet", 3, 1)
+    resnet = build_fresh("classification", "resnet", 3, 1)
     with pytest.raises(
         GraftError, match=r"only \d+% of the model's backbone is in these weights \(weights of a test\)"
     ):
         load_into(resnet, source_of(segmenter.state_dict()), NAMES)
     with pytest.raises(GraftError, match="only 0% of the model's backbone"):
-        load_into(fresh("segmentation", LRASPP, 3, 1), source_of({"x": torch.zeros(3)}), NAMES)
+        load_into(build_fresh("segmentation", LRASPP, 3, 1), source_of({"x": torch.zeros(3)}), NAMES)
 
 
 def test_values_that_are_not_finite_are_refused(segmenter: Model) -> None:
     state = {**segmenter.state_dict(), "backbone.0.0.weight": torch.full((16, 3, 3, 3), torch.nan)}
     with pytest.raises(GraftError, match=r"not finite \(1\)(?s:.*)backbone\.0\.0\.weight"):
-        load_into(fresh("segmentation", LRASPP, 3, 2), source_of(state), NAMES)
+        load_into(build_fresh("segmentation", LRASPP, 3, 2), source_of(state), NAMES)
 
 
 # Files
@@ -290,7 +291,7 @@ def test_a_pytorch_checkpoint_is_unwrapped(tmp_path: Path, segmenter: Model, wra
     path = tmp_path / "theirs.pth"
     torch.save(wrap({f"module.{name}": tensor for name, tensor in segmenter.state_dict().items()}), path)
     source = read_file(path)
-    match = load_into(fresh("segmentation", LRASPP, 3, 2), source, NAMES)
+    match = load_into(build_fresh("segmentation", LRASPP, 3, 2), source, NAMES)
     assert (match.reinitialised, match.left_out) == ([], [])
 
 
@@ -418,7 +419,7 @@ def test_inception_gets_the_images_that_torchvisions_own_model_makes_of_its_inpu
         theirs(given)  # its statistics are now of such images, and its answers differ between them
     spec = {"name": name}
     source = published_by_torchvision(monkeypatch, theirs.state_dict(), spec, "IMAGENET1K_V1")
-    ours = fresh("classification", spec, 1000, 2).eval()
+    ours = build_fresh("classification", spec, 1000, 2).eval()
     assert load_into(ours, source_of(theirs.state_dict()), ()).reinitialised == []
     with torch.no_grad():
         expected = theirs.eval()(given)
@@ -438,7 +439,7 @@ def test_weights_made_for_their_features_alone_load(monkeypatch) -> None:
     source = published_by_torchvision(monkeypatch, state, spec, "IMAGENET1K_FEATURES")
     assert (source.class_names, dict(source.metrics)) == (None, {})
     assert source.description == "VGG16_Weights.IMAGENET1K_FEATURES of torchvision, without scores"
-    match = load_into(fresh("classification", spec, 3, 1), source, NAMES)
+    match = load_into(build_fresh("classification", spec, 3, 1), source, NAMES)
     assert match.backbone_fraction == 1.0
     assert all(name.startswith("head.") for name in match.reinitialised)
 
@@ -455,58 +456,6 @@ def test_the_licence_is_what_torchvision_says_or_unknown(monkeypatch, spec, weig
     source = published_by_torchvision(monkeypatch, {}, spec, weights)
     assert source.licence.startswith(licence)
     assert source.metrics
-
-
-# timm
-
-
-RESNET = resolve_model("classification", {"name": "resnet", "variant": "resnet18"})
-REVISION = "0123456789abcdef" * 2 + "01234567"
-
-
-@pytest.fixture
-def hub_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A file of timm's names where a download would put it, and a hub that answers nobody."""
-    import timm
-
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    path = tmp_path / "hub/checkpoints" / f"timm--resnet18.a1_in1k--{REVISION}.safetensors"
-    path.parent.mkdir(parents=True)
-    save_state(path, timm.create_model("resnet18", num_classes=1000).state_dict(), {})
-    return path
-
-
-def test_weights_of_the_hub_fit_the_same_architecture(hub_file: Path) -> None:
-    source = WEIGHTS["timm"](
-        "classification",
-        RESNET,
-        no_download,
-        weights="resnet18.a1_in1k",
-        revision=REVISION,
-        sha256=sha256_of(hub_file),
-    )
-    match = load_into(fresh("classification", RESNET, 3, 1), source, NAMES)
-    assert match.backbone_fraction == 1.0
-    assert match.reinitialised == ["head.fc.bias", "head.fc.weight"]
-    assert (source.licence, source.origin) == ("apache-2.0", f"timm/resnet18.a1_in1k at {REVISION}")
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"weights": "resnet18.a1_in1"}, r"no weights 'resnet18.a1_in1'.*did you mean 'resnet18.a1_in1k'"),
-        ({"weights": "resnet18.a1_in1k"}, r"not pinned.*graft pin"),
-        (
-            {"weights": "resnet18.a1_in1k", "revision": "0" * 40, "sha256": "0" * 64},
-            r"HF_HUB_OFFLINE forbids.*put it at .*timm--resnet18.a1_in1k--0{40}.safetensors \(sha256 0{64}\)",
-        ),
-        ({"weights": "resnet18.a1_in1k", "revision": REVISION, "sha256": "0" * 64}, r"sha256 is [0-9a-f]{64}, not 0"),
-    ],
-)
-def test_what_the_hub_cannot_give_is_answered_at_once(hub_file: Path, options: dict, message: str) -> None:
-    with pytest.raises(GraftError, match=message):
-        WEIGHTS["timm"]("classification", RESNET, no_download, **options)
 
 
 # Registry
@@ -543,7 +492,7 @@ def test_a_registered_model_brings_classes_scores_and_licence(bundle: Path, tmp_
     assert asked == ["models:/streets/3"]
     assert (source.class_names, source.metrics, source.mean) == (NAMES, {"mean_iou": 0.5}, (0.5,) * 3)
     assert "CC0-1.0" in source.licence
-    assert load_into(fresh("segmentation", LRASPP, 3, 2), source, NAMES).backbone_fraction == 1.0
+    assert load_into(build_fresh("segmentation", LRASPP, 3, 2), source, NAMES).backbone_fraction == 1.0
 
 
 @pytest.mark.parametrize(
@@ -576,7 +525,7 @@ def test_the_stage_alone_fetches_nothing_from_a_registry() -> None:
 
 
 def test_the_backbone_alone_leaves_the_head_fresh(bundle: Path) -> None:
-    model = fresh("segmentation", LRASPP, 3, 2)
+    model = build_fresh("segmentation", LRASPP, 3, 2)
     initial = {name: tensor.clone() for name, tensor in model.head.state_dict().items()}
     match = load_into(model, read_bundle(bundle), NAMES, "backbone")
     assert match.backbone_fraction == 1.0
@@ -660,15 +609,6 @@ def test_a_download_that_breaks_off_leaves_nothing_and_says_what_to_do(tmp_path:
             running.shutdown()
             thread.join()
     assert list(path.parent.iterdir()) == []
-
-
-def test_a_revision_in_the_name_of_a_file_is_no_digest_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    revision = "0123456789abcdef0123456789abcdef01234567"
-    path = tmp_path / f"hub/checkpoints/timm--no_model--{revision}.safetensors"
-    path.parent.mkdir(parents=True)
-    path.write_bytes(b"weights")
-    assert fetched("timm/no_model", revision, None) == (path, hashlib.sha256(b"weights").hexdigest())
 
 
 def test_a_backbone_without_convolutions_takes_what_fits() -> None:

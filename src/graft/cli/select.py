@@ -34,11 +34,11 @@ def select(
     from graft.params.params_file import load_params
     from graft.selection import candidates as listing
     from graft.selection import mlflow_run, verification
-    from graft.selection.select import resolved_scores
+    from graft.selection.select import resolve_scores
     from graft.selection.select import select as score
 
     params = load_params()
-    chosen = resolved_scores([name.strip() for name in scores.split(",") if name.strip()])
+    chosen = resolve_scores([name.strip() for name in scores.split(",") if name.strip()])
     listed = listing.read_candidates(candidates or listing.DOCUMENTED, params.task)
     if verify:
         verification.Workspace().check()

@@ -11,8 +11,9 @@ from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 from graft.models.architectures import resolve_model
 from graft.models.weights.download import cache_folder, fetch
+from graft.models.weights.hub import fetch_from_hub, newest_revision
 from graft.models.weights.registry import FILE
-from graft.models.weights.timm import fetched, newest_revision, published
+from graft.models.weights.timm import published_config
 from graft.models.weights.torchvision import member
 from graft.params.params_file import PARAMS_FILE, load_params
 from graft.params.yaml_tree import read_tree, write_tree
@@ -67,9 +68,9 @@ def _existing(path: Path) -> Path:
 
 def _pins_of_hub(weights: str) -> dict[str, str]:
     """The newest revision of timm's weights and the digest of their file."""
-    repository = cast(str, published(weights).hf_hub_id)
+    repository = cast(str, published_config(weights).hf_hub_id)
     revision = newest_revision(repository)
-    return {"revision": revision, "sha256": fetched(repository, revision, None)[1]}
+    return {"revision": revision, "sha256": fetch_from_hub(repository, revision, None)[1]}
 
 
 def _pins_of_version(uri: str) -> dict[str, str]:

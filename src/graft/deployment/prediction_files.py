@@ -19,8 +19,8 @@ from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS
 from graft.data.formats.stacks import zipped
 from graft.data.images.codec import encode_png, overlay
 from graft.data.images.stacks import composite, decode
-from graft.deployment.export.exported_model import Exported, open_exported
-from graft.deployment.serving.source_classes import in_source_values, probabilities
+from graft.deployment.export.exported_model import ExportedModel, open_exported
+from graft.deployment.serving.source_classes import probabilities, to_source_values
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
@@ -36,7 +36,7 @@ Decoded = tuple[Path, PurePosixPath, np.ndarray]
 
 @dataclass
 class Summary:
-    """What was written and what could not be read."""
+    """Number of images predicted, and those that could not be read."""
 
     out: Path
     task: str
@@ -59,15 +59,15 @@ def predict_files(paths: Sequence[str], model_folder: Path, out: Path, beside: S
     Args:
         paths: Files, folders (all images below) and globs.
         model_folder: A folder written by export.
-        out: A folder; made where it does not exist.
-        beside: Where the files lie that follow each image as further channels, in order: `{dir}` is the folder of the
-            image, `{stem}` and `{name}` are its name without and with its ending.
+        out: Folder to write to; created if it does not exist.
+        beside: Patterns of the files that follow each image as further channels, in order: `{dir}` is the folder of
+            the image, `{stem}` and `{name}` are its name without and with its ending.
 
     Raises:
         GraftError: Nothing was found, the model cannot be opened, `out` cannot be written; or some of the images
             cannot be read, which is said at the end of the work, all at once.
     """
-    find_images(paths, EXTENSIONS_READ | STACK_EXTENSIONS)  # a misspelt path is said before a model is opened
+    find_images(paths, EXTENSIONS_READ | STACK_EXTENSIONS)  # a misspelt path is reported before a model is opened
     model = open_exported(model_folder)
     _check_beside(beside, model)
     found = find_images(paths, EXTENSIONS_READ | (set() if model.spec.max_value is None else STACK_EXTENSIONS))
@@ -75,12 +75,12 @@ def predict_files(paths: Sequence[str], model_folder: Path, out: Path, beside: S
     try:
         out.mkdir(parents=True, exist_ok=True)
         write = _write_masks if model.spec.task == "segmentation" else _write_labels
-        write(_decoded(found, beside, model, summary), model, summary)
+        write(_decode(found, beside, model, summary), model, summary)
     except OSError as error:
         raise GraftError(f"cannot write predictions ({error.strerror})", where=error.filename or out) from None
     if summary.problems:
         raise GraftError.of_all(
-            f"{summary}; these could not be read", summary.problems, remedy="mend or leave out these files"
+            f"{summary}; these could not be read", summary.problems, remedy="fix these files, or leave them out"
         )
     return summary
 
@@ -97,17 +97,17 @@ def find_images(paths: Sequence[str], extensions: AbstractSet[str] = EXTENSIONS_
     places: dict[Path, PurePosixPath] = {}
     problems = []
     for path in paths:
-        matched = list(_matched(path, extensions))
+        matched = list(_match(path, extensions))
         problems += [] if matched else [f"{path}: no such image, or no image in it"]
         for file, place in matched:
             places.setdefault(file, place)
     if problems:
         kinds = ", ".join(sorted(extensions))
         raise GraftError.of_all("nothing to predict", problems, remedy=f"name files, folders or globs of {kinds}")
-    return _distinct(places)
+    return _separate(places)
 
 
-def _matched(path: str, extensions: AbstractSet[str]) -> Iterator[tuple[Path, PurePosixPath]]:
+def _match(path: str, extensions: AbstractSet[str]) -> Iterator[tuple[Path, PurePosixPath]]:
     if Path(path).is_file():
         yield Path(path), PurePosixPath(Path(path).name)
         return
@@ -128,8 +128,8 @@ def _before_wildcards(parts: Sequence[str]) -> Iterator[str]:
         yield part
 
 
-def _distinct(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
-    """No place twice, also where letters differ only in case (as on macOS); what then is left gets a digest."""
+def _separate(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
+    """Makes places differ, also in more than case (for macOS); the last resort is a digest in the name."""
     distinct: dict[Path, PurePosixPath] = {}
     for candidates in (
         lambda file, place: place.with_suffix(""),
@@ -143,7 +143,7 @@ def _distinct(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
     return {file: distinct[file] for file in places}
 
 
-def _check_beside(beside: Sequence[str], model: Exported) -> None:
+def _check_beside(beside: Sequence[str], model: ExportedModel) -> None:
     unknown = [name for text in beside for name in re.findall(r"\{([^{}]*)\}", text) if name not in BESIDE]
     if unknown:
         raise GraftError(
@@ -165,8 +165,8 @@ def _read(file: Path, beside: Sequence[str]) -> bytes:
     return zipped([(path.name, path.read_bytes()) for path in paths])
 
 
-def _decoded(
-    found: dict[Path, PurePosixPath], beside: Sequence[str], model: Exported, summary: Summary
+def _decode(
+    found: dict[Path, PurePosixPath], beside: Sequence[str], model: ExportedModel, summary: Summary
 ) -> Iterator[Decoded]:
     """Each image that can be read; the others go to the problems."""
     for file, place in progress(found.items(), "Predicting", total=len(found), unit="image"):
@@ -180,24 +180,24 @@ def _decoded(
             yield file, place, image
 
 
-def _write_masks(decoded: Iterable[Decoded], model: Exported, summary: Summary) -> None:
+def _write_masks(decoded: Iterable[Decoded], model: ExportedModel, summary: Summary) -> None:
     for _, place, image in decoded:
-        ids = predict_class_ids(model.runner, image, model.spec, **model.limits)
+        ids = predict_class_ids(model.runner, image, model.spec, model.tiling)
         blended = overlay(composite(image, model.spec.channels), ids, model.class_map.colors)
-        for folder, picture in ((MASKS, in_source_values(ids, model.class_map)), (OVERLAYS, blended)):
+        for folder, picture in ((MASKS, to_source_values(ids, model.class_map)), (OVERLAYS, blended)):
             target = summary.out / folder / f"{place}.png"
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(encode_png(picture))
         summary.num_written += 1
 
 
-def _write_labels(decoded: Iterable[Decoded], model: Exported, summary: Summary) -> None:
+def _write_labels(decoded: Iterable[Decoded], model: ExportedModel, summary: Summary) -> None:
     names = model.class_map.names
     with (summary.out / LABELS).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", "label", *(f"probability_{name}" for name in names)])
         for path, _, image in decoded:
-            shares = probabilities(predict_logits(model.runner, image, model.spec, **model.limits))
+            shares = probabilities(predict_logits(model.runner, image, model.spec, model.tiling))
             writer.writerow([path.as_posix(), _label(model.class_map, shares), *(f"{share:.6f}" for share in shares)])
             summary.num_written += 1
 

@@ -12,10 +12,10 @@ import numpy as np
 from graft.data.images.codec import decode_mask
 from graft.data.images.stacks import decode
 from graft.foundation.errors import GraftError
-from graft.inference.image_to_logits import Runner, most_likely, predict_batch, predict_class_ids
+from graft.inference.image_to_logits import Runner, most_likely_classes, predict_batch, predict_class_ids
 from graft.metrics.boundary import BoundaryIou
 from graft.metrics.calibration import Calibration, spread_pixels
-from graft.metrics.confusion import Marginals, confusion_matrix, plain
+from graft.metrics.confusion import Marginals, confusion_matrix, json_number
 
 if TYPE_CHECKING:
     from graft.data.shards import Row
@@ -54,8 +54,8 @@ class Contender:
             found["calibration_error"] = self.calibration.error
             found["classwise_calibration_error"] = self.calibration.classwise_error
         if self.boundary:
-            found["mean_boundary_iou"] = plain(self.boundary.mean)
-            values = map(plain, self.boundary.by_class)
+            found["mean_boundary_iou"] = json_number(self.boundary.mean)
+            values = map(json_number, self.boundary.by_class)
             found["boundary_iou"] = dict(zip(self.spec.class_names, values, strict=True))
         return found
 
@@ -127,14 +127,13 @@ def _predictions(
     targets: Sequence[np.ndarray],
     predict: Predict,
 ) -> Iterator[Prediction]:
-    limits = {"max_pixels": predict.max_pixels, "overlap_px": predict.overlap_px}
     classifies = contender.spec.task == "classification"
     whole = [classifies or image.shape[0] * image.shape[1] <= predict.max_pixels for image in images]
     small = [image for image, fits in zip(images, whole, strict=True) if fits]
-    logits = iter(predict_batch(contender.runner, small, contender.spec, **limits) if small else [])
+    logits = iter(predict_batch(contender.runner, small, contender.spec, predict) if small else [])
     for image, target, fits in zip(images, targets, whole, strict=True):
         if not fits:
-            class_ids = predict_class_ids(contender.runner, image, contender.spec, **limits)
+            class_ids = predict_class_ids(contender.runner, image, contender.spec, predict)
             yield _predicted_pixels(class_ids, target, contender)
         elif classifies:
             yield _predicted_image(next(logits), target, contender)
@@ -142,7 +141,7 @@ def _predictions(
             of_pixels = next(logits)
             if contender.calibration:
                 contender.calibration.add(*spread_pixels(of_pixels, target))
-            yield _predicted_pixels(most_likely(of_pixels), target, contender)
+            yield _predicted_pixels(most_likely_classes(of_pixels), target, contender)
 
 
 def _predicted_pixels(class_ids: np.ndarray, mask: np.ndarray, contender: Contender) -> Prediction:
@@ -157,7 +156,7 @@ def _predicted_image(logits: np.ndarray, label: np.ndarray, contender: Contender
         contender.calibration.add(logits[:, None], label[None])
     likelihoods = np.exp(logits.astype(np.float64) - logits.max())
     probabilities = likelihoods / likelihoods.sum()
-    class_id = most_likely(logits)
+    class_id = most_likely_classes(logits)
     confusion = confusion_matrix(class_id, label, contender.spec.num_classes, ignore_index=None)
     return Prediction(class_id, confusion, float(probabilities[label]), float(probabilities[class_id]))
 

@@ -39,7 +39,6 @@ def average_views(runner: Runner, spec: ModelSpec, test_time: TestTime, predict:
     """
     if is_plain(test_time):
         return runner
-    limits = {"max_pixels": predict.max_pixels, "overlap_px": predict.overlap_px}
     as_is = replace(spec, resize={"name": "none"})
     mirrored = (False, True) if test_time.flip else (False,)
     num_views = len(test_time.scales) * len(mirrored)
@@ -51,7 +50,7 @@ def average_views(runner: Runner, spec: ModelSpec, test_time: TestTime, predict:
             scaled = [resize_image(image, _scaled(size, scale)) for image in images]
             for flip in mirrored:
                 inputs = [np.ascontiguousarray(image[:, ::-1]) for image in scaled] if flip else scaled
-                logits = predict_batch(runner, inputs, as_is, **limits)
+                logits = predict_batch(runner, inputs, as_is, predict)
                 total = total + np.stack([_probabilities(of_one, flip, size) for of_one in logits])
         return np.log(np.maximum(total / num_views, np.finfo(np.float32).tiny)).astype(np.float32)
 

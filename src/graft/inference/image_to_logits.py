@@ -1,7 +1,7 @@
 """The one way from an image to logits, whoever asks: training's val, evaluate, export, predict and the served model.
 
 An image is resized by the spec's rule, padded (mirrored, at the right and the bottom) to a size the model takes, run,
-cropped, and its logits are resized back to the image's own size. A larger one than `max_pixels` is cut into
+cropped, and its logits are resized back to the image's own size. An image larger than `tiling.max_pixels` is cut into
 overlapping tiles whose logits are cross-faded. Torch is not needed here: a runner may be ONNX Runtime.
 
 Legend of shape suffixes: B batch, K classes, H height, W width.
@@ -18,6 +18,7 @@ import numpy as np
 
 from graft.data.resize import resize_image, rule_of
 from graft.inference import tiles
+from graft.inference.tiles import TilingRule
 
 # Takes uint8 [B, H, W, C], gives float32 logits [B, K, H, W] (segmentation) or [B, K] (classification).
 Runner = Callable[[np.ndarray], np.ndarray]
@@ -29,7 +30,7 @@ ROWS_AT_A_TIME = 256
 
 
 class Preparation(Protocol):
-    """What `predicting` needs to know of a model; `checkpoints.ModelSpec` is one."""
+    """The form in which a model wants its input; `saved_model.ModelSpec` is one."""
 
     @property
     def task(self) -> str: ...
@@ -50,78 +51,72 @@ class Preparation(Protocol):
     def max_value(self) -> int | None: ...
 
 
-def predict_logits(
-    runner: Runner, image: np.ndarray, spec: Preparation, *, max_pixels: int, overlap_px: int
-) -> np.ndarray:
+def predict_logits(runner: Runner, image: np.ndarray, spec: Preparation, tiling: TilingRule) -> np.ndarray:
     """Logits of one image at its own size.
 
     Args:
         runner: The model.
         image: uint8 [H, W, C].
-        spec: How the model wants its input.
-        max_pixels: The largest input of one forward pass; a larger image is tiled (for classification: shrunk).
-        overlap_px: By how much neighbouring tiles overlap at least.
+        spec: Form in which the model wants its input.
+        tiling: The largest input of one forward pass; a larger image is tiled (for classification: shrunk).
 
     Returns:
         float32 [K, H, W], or [K] for classification.
     """
-    return predict_batch(runner, [image], spec, max_pixels=max_pixels, overlap_px=overlap_px)[0]
+    return predict_batch(runner, [image], spec, tiling)[0]
 
 
 def predict_batch(
-    runner: Runner, images: Sequence[np.ndarray], spec: Preparation, *, max_pixels: int, overlap_px: int
+    runner: Runner, images: Sequence[np.ndarray], spec: Preparation, tiling: TilingRule
 ) -> list[np.ndarray]:
-    """Logits of several images, each at its own size; those of one prepared size share a forward pass.
+    """Logits of several images, each at its own size; those whose inputs have one size share a forward pass.
 
-    Shapes and arguments are those of `predict_logits`. No forward pass sees more than `max_pixels` pixels, those that
-    fill up its sides to a multiple apart. Results may be views of one array.
+    Shapes and arguments are those of `predict_logits`. No forward pass sees more than `tiling.max_pixels` pixels, not
+    counting those that pad its sides to a multiple. Results may be views of one array.
     """
-    sizes = [_prepared_size(image, spec, max_pixels) for image in images]
+    max_pixels = tiling.max_pixels
+    sizes = [_input_size(image, spec, max_pixels) for image in images]
     results: list[np.ndarray] = [np.empty(0)] * len(images)
     together: dict[tuple[int, int], list[int]] = {}
     for index, (height, width) in enumerate(sizes):
         if _num_pixels((height, width), spec) > max_pixels:
-            results[index] = tiles.assembled(
-                _blocks(runner, images[index], spec, max_pixels, overlap_px), images[index].shape[:2]
-            )
+            results[index] = tiles.assemble(_blocks(runner, images[index], spec, tiling), images[index].shape[:2])
         else:
             together.setdefault((height, width), []).append(index)
     for size, indices in together.items():
         num_at_once = max(1, max_pixels // _num_pixels(size, spec))
         for start in range(0, len(indices), num_at_once):
             chosen = indices[start : start + num_at_once]
-            logits = _forward(runner, [_resized(images[index], size) for index in chosen], spec)
+            logits = _forward(runner, [_resize(images[index], size) for index in chosen], spec)
             for index, of_one in zip(chosen, logits, strict=True):
-                results[index] = _restored(of_one, images[index].shape[:2])
+                results[index] = _restore(of_one, images[index].shape[:2])
     return results
 
 
-def predict_class_ids(
-    runner: Runner, image: np.ndarray, spec: Preparation, *, max_pixels: int, overlap_px: int
-) -> np.ndarray:
+def predict_class_ids(runner: Runner, image: np.ndarray, spec: Preparation, tiling: TilingRule) -> np.ndarray:
     """The most likely class of each pixel, uint8 [H, W], without ever holding the logits of a whole large image.
 
-    Equal to `most_likely(predict_logits(...))`, pixel for pixel.
+    Equal to `most_likely_classes(predict_logits(...))`, pixel for pixel.
     """
     height, width = image.shape[:2]
     ids = np.empty((height, width), np.uint8)
-    for block in _blocks(runner, image, spec, max_pixels, overlap_px):
+    for block in _blocks(runner, image, spec, tiling):
         rows, columns = block.logits.shape[1:]
-        ids[block.top : block.top + rows, block.left : block.left + columns] = most_likely(block.logits)
+        ids[block.top : block.top + rows, block.left : block.left + columns] = most_likely_classes(block.logits)
     return ids
 
 
-def prepared(image: np.ndarray, spec: Preparation, *, max_pixels: int) -> np.ndarray:
-    """The image as the model gets it if it is not tiled: uint8 [H, W, C], resized and padded."""
-    return _padded(_resized(image, _prepared_size(image, spec, max_pixels)), spec)
+def prepare(image: np.ndarray, spec: Preparation, *, max_pixels: int) -> np.ndarray:
+    """Resizes and pads an image as the model gets it when it is not tiled: uint8 [H, W, C]."""
+    return _pad(_resize(image, _input_size(image, spec, max_pixels)), spec)
 
 
 def padding(side: int, multiple: int, min_side_px: int) -> int:
-    """By how many pixels a side grows until it is a multiple and long enough."""
+    """Number of pixels to add to a side so that it is a multiple and at least `min_side_px` long."""
     return max(-side % multiple, math.ceil(min_side_px / multiple) * multiple - side)
 
 
-def most_likely(logits: np.ndarray) -> np.ndarray:
+def most_likely_classes(logits: np.ndarray) -> np.ndarray:
     """Class of the largest logit, the first of equals: float32 [K, H, W] to uint8 [H, W], or [K] to int64 [].
 
     A running maximum over contiguous planes: ten times faster than `numpy.argmax` over the first axis.
@@ -137,41 +132,38 @@ def most_likely(logits: np.ndarray) -> np.ndarray:
     return ids
 
 
-def _blocks(
-    runner: Runner, image: np.ndarray, spec: Preparation, max_pixels: int, overlap_px: int
-) -> Iterator[tiles.Block]:
+def _blocks(runner: Runner, image: np.ndarray, spec: Preparation, tiling: TilingRule) -> Iterator[tiles.Block]:
     """Logits at the image's own size, block by block, each pixel exactly once."""
-    size = _prepared_size(image, spec, max_pixels)
-    prepared = _resized(image, size)
-    if _num_pixels(size, spec) <= max_pixels:
-        whole = _forward(runner, [prepared], spec)[0]
+    size = _input_size(image, spec, tiling.max_pixels)
+    resized = _resize(image, size)
+    if _num_pixels(size, spec) <= tiling.max_pixels:
+        whole = _forward(runner, [resized], spec)[0]
     else:
-        blocks = tiles.cross_faded(
+        blocks = tiles.cross_fade(
             lambda tile: _forward(runner, [tile], spec)[0],
-            prepared,
+            resized,
+            tiling,
             multiple=spec.padding_multiple,
             min_side_px=spec.min_side_px,
-            max_pixels=max_pixels,
-            overlap_px=overlap_px,
         )
         if size == image.shape[:2]:
             yield from blocks
             return
-        whole = tiles.assembled(blocks, size)
+        whole = tiles.assemble(blocks, size)
     for top in range(0, image.shape[0], ROWS_AT_A_TIME):
-        rows = _restored_rows(whole, image.shape[:2], top, min(top + ROWS_AT_A_TIME, image.shape[0]))
+        rows = _restore_rows(whole, image.shape[:2], top, min(top + ROWS_AT_A_TIME, image.shape[0]))
         yield tiles.Block(top, 0, rows)
 
 
 def _forward(runner: Runner, images: list[np.ndarray], spec: Preparation) -> np.ndarray:
     """Logits [B, K, H, W] or [B, K] of images [H, W, C] of one size, padded for the model and cropped again."""
     height, width = images[0].shape[:2]
-    images = [_padded(image, spec) for image in images]
+    images = [_pad(image, spec) for image in images]
     logits = np.asarray(runner(images[0][None] if len(images) == 1 else np.stack(images)))
     return logits if logits.ndim == 2 else logits[:, :, :height, :width]
 
 
-def _padded(image: np.ndarray, spec: Preparation) -> np.ndarray:
+def _pad(image: np.ndarray, spec: Preparation) -> np.ndarray:
     below, right = (padding(side, spec.padding_multiple, spec.min_side_px) for side in image.shape[:2])
     if not (below or right):
         return image
@@ -180,11 +172,14 @@ def _padded(image: np.ndarray, spec: Preparation) -> np.ndarray:
 
 
 def _num_pixels(size: tuple[int, int], spec: Preparation) -> int:
-    """Of an image of this size once its sides are long enough: of a thin line that is many times its own."""
+    """Number of pixels of an image after sides shorter than `min_side_px` are padded to it.
+
+    For an image of very few rows or columns that is many times its own number of pixels.
+    """
     return max(size[0], spec.min_side_px) * max(size[1], spec.min_side_px)
 
 
-def _prepared_size(image: np.ndarray, spec: Preparation, max_pixels: int) -> tuple[int, int]:
+def _input_size(image: np.ndarray, spec: Preparation, max_pixels: int) -> tuple[int, int]:
     height, width = rule_of(spec.resize)(*image.shape[:2])
     if spec.task == "classification" and (num_pixels := _num_pixels((height, width), spec)) > max_pixels:
         shrink = math.sqrt(max_pixels / num_pixels)
@@ -193,22 +188,22 @@ def _prepared_size(image: np.ndarray, spec: Preparation, max_pixels: int) -> tup
     return height, width
 
 
-def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _resize(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return image if image.shape[:2] == size else resize_image(image, size)
 
 
-def _restored(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+def _restore(logits: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Logits [K, h, w] at `size`, bilinear; class logits [K] as they are."""
     if logits.ndim == 1 or logits.shape[1:] == size:
         return logits
     whole = np.empty((len(logits), *size), np.float32)
     for top in range(0, size[0], ROWS_AT_A_TIME):
         rows = slice(top, min(top + ROWS_AT_A_TIME, size[0]))
-        whole[:, rows] = _restored_rows(logits, size, rows.start, rows.stop)
+        whole[:, rows] = _restore_rows(logits, size, rows.start, rows.stop)
     return whole
 
 
-def _restored_rows(logits: np.ndarray, size: tuple[int, int], first: int, last: int) -> np.ndarray:
+def _restore_rows(logits: np.ndarray, size: tuple[int, int], first: int, last: int) -> np.ndarray:
     """Rows first to last of `logits` [K, h, w] resized to `size`, bilinear with pixel centres at one half."""
     if logits.shape[1:] == size:
         return logits[:, first:last]

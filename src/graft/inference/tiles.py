@@ -5,8 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
+
+
+class TilingRule(Protocol):
+    """When and how an image is cut into tiles; the section `predict` of `params.yaml` is one."""
+
+    @property
+    def max_pixels(self) -> int: ...
+
+    @property
+    def overlap_px(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A rule by itself, as an exported folder stores it.
+
+    Attributes:
+        max_pixels: Number of pixels that one forward pass takes at most.
+        overlap_px: Number of rows or columns that neighbouring tiles share at least.
+    """
+
+    max_pixels: int
+    overlap_px: int
 
 
 @dataclass(frozen=True)
@@ -18,7 +42,7 @@ class Block:
     logits: np.ndarray
 
 
-def assembled(blocks: Iterable[Block], size: tuple[int, int]) -> np.ndarray:
+def assemble(blocks: Iterable[Block], size: tuple[int, int]) -> np.ndarray:
     """The whole [K, H, W] of blocks that cover `size` = (H, W)."""
     whole = np.empty(0)
     for block in blocks:
@@ -29,31 +53,30 @@ def assembled(blocks: Iterable[Block], size: tuple[int, int]) -> np.ndarray:
     return whole
 
 
-def cross_faded(
-    run: Callable[[np.ndarray], np.ndarray],
-    image: np.ndarray,
-    *,
-    multiple: int,
-    min_side_px: int,
-    max_pixels: int,
-    overlap_px: int,
+def cross_fade(
+    run: Callable[[np.ndarray], np.ndarray], image: np.ndarray, tiling: TilingRule, *, multiple: int, min_side_px: int
 ) -> Iterator[Block]:
-    """Logits of an image, block by block, each pixel exactly once; what later tiles add to is carried right and down.
+    """Yields the logits of an image in blocks that do not overlap and together cover it.
+
+    Tiles run row by row, from left to right. In the strip that two neighbours share, the result is the weighted mean of
+    both; the weighted logits of such a strip are kept until the tile to the right, or the row of tiles below, has added
+    its own. Memory therefore holds one tile and one strip across the image, however large the image is.
 
     Args:
-        run: From a tile [h, w, C] to its logits [K, h, w].
+        run: Function from a tile [h, w, C] to its logits [K, h, w]; it pads sides shorter than `min_side_px`.
         image: uint8 [H, W, C].
-        multiple: Of which the sides of a tile are, unless the image itself is smaller.
-        min_side_px: What a shorter side of a tile is padded to by `run`.
-        max_pixels: Pixels of a padded tile at most.
-        overlap_px: By how much neighbours overlap at least (half a tile at most).
+        tiling: Largest number of pixels of a padded tile, and smallest overlap of neighbours, which is at most half a
+            tile.
+        multiple: Number that divides the sides of a tile, unless the image itself is smaller than the tile.
+        min_side_px: Side to which `run` pads shorter ones.
     """
+    max_pixels, overlap_px = tiling.max_pixels, tiling.overlap_px
     height, width = image.shape[:2]
     rows, columns = (max(side, min_side_px) for side in (height, width))
     sides = zip(tile_size(rows, columns, multiple, max_pixels, overlap_px), (height, width), strict=True)
     tile_height, tile_width = (min(pair) for pair in sides)
-    down = fading(height, tile_height, overlap_px)
-    across = fading(width, tile_width, overlap_px)
+    down = tile_weights(height, tile_height, overlap_px)
+    across = tile_weights(width, tile_width, overlap_px)
     carried_down: np.ndarray = np.zeros((1, 0, width), np.float32)
     for (top, fade_down), next_top in zip(down, [*(start for start, _ in down[1:]), height], strict=True):
         carried_right, below = np.zeros((1, 1, 0), np.float32), np.empty(0)
@@ -79,11 +102,11 @@ def tile_size(height: int, width: int, multiple: int, max_pixels: int, overlap_p
     return tile_height, _tile_side(max_pixels // tile_height, width, multiple, overlap_px)
 
 
-def fading(whole: int, tile: int, overlap_px: int) -> list[tuple[int, np.ndarray]]:
-    """Places of the tiles along one side, evenly apart, each with its weights; they sum to one at every pixel.
+def tile_weights(whole: int, tile: int, overlap_px: int) -> list[tuple[int, np.ndarray]]:
+    """First pixel of each tile along one side, evenly spaced, and its weights, which sum to one at every pixel.
 
-    A weight rises in a straight line over `overlap_px` from the edge of its tile, so that a tile counts least where
-    it sees least of the surroundings. Where only one tile lies its weight is exactly one.
+    A weight rises linearly over `overlap_px` from the edge of its tile, because a tile knows least about its
+    surroundings there. Where a single tile lies, its weight is exactly one.
     """
     overlap_px, num_tiles = _overlap_and_num_tiles(whole, tile, overlap_px)
     starts = [round(index * (whole - tile) / max(1, num_tiles - 1)) for index in range(num_tiles)]

@@ -1,4 +1,4 @@
-"""A torch model as a runner of `predicting`: uint8 in, float32 logits out, normalisation inside."""
+"""A torch model as a `Runner`: uint8 in, float32 logits out, normalisation inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graft.inference.image_to_logits import Runner
 
 
 class Normalisation(Protocol):
-    """Mean and deviation of the channels in fractions of one; `checkpoints.ModelSpec` has them."""
+    """Mean and deviation of the channels in fractions of one; `saved_model.ModelSpec` has them."""
 
     @property
     def mean(self) -> Sequence[float]: ...
@@ -44,8 +44,8 @@ def normalisation(mean: Sequence[float], std: Sequence[float]) -> tuple[torch.Te
     """Scale and shift, float32 [1, C, 1, 1] each, so that `pixels * scale + shift` is `(pixels / 255 - mean) / std`.
 
     Args:
-        mean: Of the channels, in fractions of one.
-        std: Of the same.
+        mean: Mean of each channel, in fractions of one.
+        std: Standard deviation of each channel, in the same unit.
     """
     means, stds = torch.tensor(mean, dtype=torch.float64), torch.tensor(std, dtype=torch.float64)
     scale, shift = 1 / (255 * stds), -means / stds
@@ -66,14 +66,14 @@ def torch_runner(
     precision: str = "float32",
     channels_last: bool = True,
 ) -> Runner:
-    """A runner around `model`, which is moved to `device` and put into evaluation mode at each call that needs it.
+    """Builds a runner around `model`, which is moved to `device` and put into evaluation mode whenever it is not.
 
     Args:
-        model: From normalised float [B, C, H, W] to logits.
-        spec: Mean and deviation, as a `checkpoints.ModelSpec` has them.
-        device: Where it runs.
-        precision: `float32`, or `bf16` or `fp16` for autocast (the logits are float32 all the same).
-        channels_last: Whether weights and images lie in memory channels last.
+        model: Model from normalised float [B, C, H, W] to logits.
+        spec: Mean and deviation, as a `ModelSpec` has them.
+        device: Device that it runs on.
+        precision: Precision of the computation: `float32`, or `bf16` or `fp16` for autocast. Logits are always float32.
+        channels_last: True to keep weights and images in memory channels last.
     """
     device = torch.device(device)
     layout = torch.channels_last if channels_last else torch.contiguous_format

@@ -1,1 +1,1 @@
-"""How good predictions are: everything follows from integer confusion counts, plus one pass for calibration."""
+"""Scores of predictions: nearly all follow from integer confusion counts; calibration takes a pass of its own."""

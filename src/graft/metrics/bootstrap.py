@@ -1,4 +1,4 @@
-"""How far a score would move had other images of the same kind been drawn."""
+"""Bootstrap intervals: the range a score would have on other images of the same kind."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ NUM_DRAWN_AT_ONCE = 4_000_000  # indices held at a time: 32 MB
 LEVEL_PERCENT = 95
 
 
-def resampled(images: Marginals, num_samples: int, seed: int) -> Marginals:
+def resample(images: Marginals, num_samples: int, seed: int) -> Marginals:
     """Marginals of splits made by drawing as many images as there are, with replacement (Efron 1979).
 
     The same number of images and the same seed draw the same images, so that two models are compared on equal draws.
 
     Args:
         images: Marginals of each image, arrays [N, K].
-        num_samples: How many splits are drawn.
-        seed: Of the draws.
+        num_samples: Number of splits drawn.
+        seed: Seed of the draws.
 
     Returns:
         Marginals of each drawn split, arrays [num_samples, K].

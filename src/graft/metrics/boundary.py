@@ -1,4 +1,4 @@
-"""How well outlines are met: intersection over union within a narrow band along them."""
+"""Boundary IoU: intersection over union within a narrow band along the outlines."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class BoundaryIou:
         """Counts an image in.
 
         Args:
-            class_ids: What is predicted, uint8 [H, W].
-            mask: The truth, uint8 [H, W], 255 where ignored; what is predicted there counts nowhere.
+            class_ids: Predicted ids, uint8 [H, W].
+            mask: True ids, uint8 [H, W], 255 where ignored; predictions there do not count.
         """
         distance = max(1, round(self.fraction * float(np.hypot(*mask.shape))))
         ignored = cv2.compare(mask, IGNORE_INDEX, cv2.CMP_EQ)  # type: ignore[call-overload]  # scalars will do
@@ -62,14 +62,14 @@ class BoundaryIou:
 
 
 def near_outlines(class_ids: np.ndarray, distance_px: int, ignored: np.ndarray) -> np.ndarray:
-    """Where a pixel has one of another class within `distance_px` rows and columns of it: uint8 [H, W], 255 or 0.
+    """Mask of the pixels with another class within `distance_px` rows and columns: uint8 [H, W], 255 or 0.
 
-    All classes at once: the least and the greatest id nearby differ. What is ignored is neither the one nor the other.
+    All classes are handled at once: the smallest and the largest id nearby differ. Ignored pixels count as neither.
 
     Args:
         class_ids: uint8 [H, W], 255 where ignored.
-        distance_px: How far is near.
-        ignored: Where that is, uint8 [H, W], 255 or 0.
+        distance_px: Largest distance that counts as near.
+        ignored: Mask of the ignored pixels, uint8 [H, W], 255 or 0.
     """
     window = np.ones((2 * distance_px + 1, 2 * distance_px + 1), np.uint8)
     known = cv2.bitwise_not(ignored)
@@ -80,7 +80,7 @@ def near_outlines(class_ids: np.ndarray, distance_px: int, ignored: np.ndarray) 
 
 
 def _histogram(class_ids: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """How often each id 0…254 occurs where chosen (at 255 all else); faster than `numpy.bincount`."""
+    """Counts of each id 0…254 among the chosen pixels (at 255: all others); faster than `numpy.bincount`."""
     rows, counts = max(1, MAX_PIXELS_COUNTED // class_ids.shape[1]), np.zeros(256, np.int64)
     for top in range(0, len(class_ids), rows):
         part = slice(top, top + rows)

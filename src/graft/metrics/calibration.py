@@ -1,4 +1,4 @@
-"""Whether a model that says 80% is right in 80% of the cases."""
+"""Calibration error: the gap between the confidence of a model and its accuracy."""
 
 from __future__ import annotations
 

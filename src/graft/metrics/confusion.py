@@ -88,7 +88,7 @@ def _refuse_foreign(
 
 @dataclass(frozen=True)
 class Marginals:
-    """What the scores need of confusion matrices, for any number of them at once.
+    """Marginals of confusion matrices, from which all scores follow; any number of matrices at once.
 
     Attributes:
         hits: Diagonals [..., K].
@@ -169,7 +169,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return _ratio(np.where(present, values, 0).sum(axis=-1), present.sum(axis=-1))
 
 
-# Score of a report -> the attribute of `Marginals` it is, by task; the first is the one models are chosen by.
+# By task: name of a score in a report -> its attribute of `Marginals`. The first is the one models are chosen by.
 HEADLINES: Mapping[str, Mapping[str, str]] = {
     "segmentation": {
         "mean_iou": "mean_iou",
@@ -197,10 +197,10 @@ def scores(confusion: np.ndarray) -> dict[str, Any]:
     """
     marginals = Marginals.of(confusion)
     single = {name: attribute for names in HEADLINES.values() for name, attribute in names.items()}
-    by_class = {name: [plain(value) for value in getattr(marginals, name)] for name in BY_CLASS}
-    return {name: plain(getattr(marginals, attribute)) for name, attribute in single.items()} | by_class
+    by_class = {name: [json_number(value) for value in getattr(marginals, name)] for name in BY_CLASS}
+    return {name: json_number(getattr(marginals, attribute)) for name, attribute in single.items()} | by_class
 
 
-def plain(value: Any) -> float | None:
+def json_number(value: Any) -> float | None:
     """A float for JSON: None where it is NaN."""
     return None if np.isnan(value) else float(value)

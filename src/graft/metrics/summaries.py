@@ -1,4 +1,4 @@
-"""What `metrics.json` says of one model, from the marginals of each image."""
+"""The content of `metrics.json` on one model, computed from the marginals of each image."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from graft.metrics.bootstrap import interval, resampled
-from graft.metrics.confusion import BY_CLASS, HEADLINES, Marginals, plain
+from graft.metrics.bootstrap import interval, resample
+from graft.metrics.confusion import BY_CLASS, HEADLINES, Marginals, json_number
 
 # Score by class of a report -> the attribute of `Marginals` it is.
 CLASS_SCORES = {
     "segmentation": {name: name for name in BY_CLASS},
     "classification": {"precision": "precision", "recall": "recall", "f1": "dice"},
 }
-# Beside each other they show a model that has collapsed to a few classes.
+# Side by side they expose a model that has collapsed to a few classes.
 CLASS_SHARES = {"predicted_share": "predicted_share", "true_share": "true_share"}
 
 
-def stacked(images: Sequence[Marginals]) -> Marginals:
+def stack(images: Sequence[Marginals]) -> Marginals:
     """Marginals of N images, arrays [K] each, as one with arrays [N, K]."""
     columns = ([getattr(image, name) for image in images] for name in ("hits", "truth", "predicted"))
     return Marginals(*map(np.stack, columns))
@@ -35,8 +35,8 @@ def summarise(
         domains: The domain of each image, N.
         task: `segmentation` or `classification`.
         names: The K classes.
-        num_samples: Splits drawn for an interval.
-        seed: Of the draws.
+        num_samples: Number of splits drawn for an interval.
+        seed: Seed of the draws.
 
     Returns:
         `HEADLINES[task]` as floats (None where undefined), `CLASS_SCORES[task]` as {class: float or None}, the same of
@@ -46,23 +46,23 @@ def summarise(
     places = {domain: [i for i, other in enumerate(domains) if other == domain] for domain in sorted(set(domains))}
     whole = total(images)
     by_class = {
-        score: {name: plain(value) for name, value in zip(names, getattr(whole, attribute), strict=True)}
+        score: {name: json_number(value) for name, value in zip(names, getattr(whole, attribute), strict=True)}
         for score, attribute in (CLASS_SCORES[task] | CLASS_SHARES).items()
     }
     per_domain = {
-        domain: _headlines(chosen(images, rows), task, num_samples, seed) | {"num_images": len(rows)}
+        domain: _headlines(select(images, rows), task, num_samples, seed) | {"num_images": len(rows)}
         for domain, rows in places.items()
     }
     return _headlines(images, task, num_samples, seed) | by_class | {"per_domain": per_domain}
 
 
 def gain_over(images: Marginals, baseline: Marginals, *, task: str, num_samples: int, seed: int) -> dict[str, Any]:
-    """By how much `images` scores above `baseline`, with intervals over draws that are the same for both."""
+    """Returns the scores of `images` less those of `baseline`, with intervals over draws that are the same for both."""
     better, worse = total(images), total(baseline)
-    drawn, drawn_baseline = resampled(images, num_samples, seed), resampled(baseline, num_samples, seed)
+    drawn, drawn_baseline = resample(images, num_samples, seed), resample(baseline, num_samples, seed)
     gain: dict[str, Any] = {"interval": {}}
     for score, attribute in HEADLINES[task].items():
-        gain[score] = plain(getattr(better, attribute) - getattr(worse, attribute))
+        gain[score] = json_number(getattr(better, attribute) - getattr(worse, attribute))
         gain["interval"][score] = interval(getattr(drawn, attribute) - getattr(drawn_baseline, attribute))
     return gain
 
@@ -72,13 +72,15 @@ def total(images: Marginals) -> Marginals:
     return Marginals(*(getattr(images, name).sum(axis=0) for name in ("hits", "truth", "predicted")))
 
 
-def chosen(images: Marginals, rows: Sequence[int]) -> Marginals:
+def select(images: Marginals, rows: Sequence[int]) -> Marginals:
     """The marginals of some of the images."""
     return Marginals(*(getattr(images, name)[rows] for name in ("hits", "truth", "predicted")))
 
 
 def _headlines(images: Marginals, task: str, num_samples: int, seed: int) -> dict[str, Any]:
-    whole, drawn = total(images), resampled(images, num_samples, seed)
-    values: dict[str, Any] = {name: plain(getattr(whole, attribute)) for name, attribute in HEADLINES[task].items()}
+    whole, drawn = total(images), resample(images, num_samples, seed)
+    values: dict[str, Any] = {
+        name: json_number(getattr(whole, attribute)) for name, attribute in HEADLINES[task].items()
+    }
     values["interval"] = {name: interval(getattr(drawn, attribute)) for name, attribute in HEADLINES[task].items()}
     return values

@@ -1,4 +1,4 @@
-"""What learns: architectures, where pretrained weights come from, and how a model is saved.
+"""Models: their architectures, the sources of pretrained weights, and the files a model is saved in.
 
 A model is built by name and options alone, offline; nothing here trains it.
 """

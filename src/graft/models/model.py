@@ -1,4 +1,4 @@
-"""What all models have in common: a backbone, a head, a class layer, and a training mode that respects freezing."""
+"""The parts that every model has: a backbone, a head, class layers, and a training mode that respects freezing."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ BATCH_NORM_MOMENTUM = 0.1
 
 
 class WithAuxiliary(NamedTuple):
-    """What a model with an auxiliary head returns while it trains.
+    """Result of a model with an auxiliary head while it trains.
 
     Attributes:
         logits: `[B, K, H, W]` or `[B, K]`.
         auxiliary: Logits of the auxiliary head, of the same shape.
-        weight: By which the loss of the auxiliary logits is multiplied before it is added.
+        weight: Factor of the loss of the auxiliary logits before it is added.
     """
 
     logits: Tensor
@@ -41,10 +41,10 @@ class Model(nn.Module):
         padding_multiple: Height and width that reach the model should be multiples of this.
         min_side_px: Smallest height and width the model works with, also in training with one image.
         fixed_size_px: The only height and width the model works with; None where any will do.
-        is_transformer: Whether it sees images as patches, so that views to train on must be multiples of
-            `padding_multiple`; those of other models are padded.
+        is_transformer: True if the model sees images as patches, so that the sides of training views must be multiples
+            of `padding_multiple`; views of other models are padded.
         auxiliary: Features to logits of a second loss, which helps the backbone's middle to learn.
-        auxiliary_weight: What that second loss counts.
+        auxiliary_weight: Weight of that second loss.
     """
 
     def __init__(
@@ -71,14 +71,14 @@ class Model(nn.Module):
                 module.momentum = max(module.momentum or 0.0, BATCH_NORM_MOMENTUM)
 
     def needs_two(self, height_px: int, width_px: int, num_channels: int = 3) -> bool:
-        """Whether it cannot train on one image: it normalises one value a channel, which has no variance.
+        """Returns whether a single image is too few to train on: one value per channel, normalised, has no variance.
 
-        Found by a forward pass without values; layers that rest, as `freezing.apply` left them, normalise nothing.
+        It is found by a forward pass on the meta device; layers that `freezing` keeps in evaluation mode do not count.
 
         Args:
-            height_px: Of the images, a multiple of `padding_multiple`.
-            width_px: Likewise.
-            num_channels: Of the images.
+            height_px: Height of the images, a multiple of `padding_multiple`.
+            width_px: Width of the images, a multiple of it too.
+            num_channels: Number of channels of the images.
         """
         outline = copy.deepcopy(self).to("meta").train()
         norms = [module for module in outline.modules() if isinstance(module, _BatchNorm) and module.training]
@@ -102,10 +102,10 @@ class Model(nn.Module):
         return self.on_features(self.backbone(images), images.shape[-2:])
 
     def on_features(self, features: Any, size: Sequence[int]) -> Tensor | WithAuxiliary:
-        """The rest of `forward` behind the backbone.
+        """Computes logits out of features: the part of `forward` behind the backbone.
 
         Args:
-            features: What the backbone returned for a batch of images.
+            features: Features of a batch of images, as the backbone returned them.
             size: Height and width of the images.
         """
         logits = self.at_size(self.head(features), size)
@@ -114,7 +114,7 @@ class Model(nn.Module):
         return WithAuxiliary(logits, self.at_size(self.auxiliary(features), size), self.auxiliary_weight)
 
     def at_size(self, logits: Tensor, size: Sequence[int]) -> Tensor:
-        """What the head returns as logits of images of this size."""
+        """Enlarges what the head returns to the size of the images, where the head works at a coarser one."""
         return logits
 
     def stages(self) -> Stages:
@@ -134,7 +134,7 @@ class Model(nn.Module):
 
 
 def _rest_frozen(module: nn.Module) -> set[bool]:
-    """Puts each part with frozen parameters only into evaluation mode; returns what their `requires_grad` are."""
+    """Puts each part whose parameters are all frozen into evaluation mode; returns the values of `requires_grad`."""
     own = {parameter.requires_grad for parameter in module.parameters(recurse=False)}
     found = own.union(*map(_rest_frozen, module.children()))
     if found == {False}:
@@ -160,7 +160,7 @@ class Feature(nn.Module):
         return features[self.name]
 
 
-def with_dropout(head: nn.Module, dropout: float) -> nn.Module:
+def set_dropout(head: nn.Module, dropout: float) -> nn.Module:
     """The head with this probability in each of its dropout layers."""
     for module in head.modules():
         if isinstance(module, nn.Dropout):

@@ -29,21 +29,21 @@ METADATA_KEY = "graft"
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """All it takes, beside the weights, to turn an image into logits.
+    """Everything beside the weights that turning an image into logits needs.
 
     Attributes:
         task: `segmentation` or `classification`.
         model: Name of the architecture and every option, as in `params.yaml`.
         num_classes: K.
         class_names: K names, in order of id.
-        mean: Of the normalisation, of each of the C channels, in 0..1.
-        std: Of the normalisation, likewise.
+        mean: Mean of each of the C channels for the normalisation, in 0..1.
+        std: Standard deviation of each channel, in the same unit.
         resize: The resize rule with its options.
         padding_multiple: Height and width are padded to a multiple of this.
-        synthetic: Whether the training images were drawn by a program.
-        min_side_px: Shorter sides are padded to this; specs that do not say it are of models that need no more.
-        channels: The C names of the channels; specs that do not say them are of pictures in red, green and blue.
-        max_value: Of stacks, as in the class map.
+        synthetic: True if the training images were drawn by a program.
+        min_side_px: Side to which shorter ones are padded; specs without it are of models that need no more than 32.
+        channels: C names of the channels; specs without them are of pictures in red, green and blue.
+        max_value: Largest value of a stack of channels, as in the class map; None for pictures.
     """
 
     task: str
@@ -64,6 +64,7 @@ class ModelSpec:
         return json.loads(json.dumps(asdict(self)))
 
     def write(self, path: Path) -> None:
+        """Writes the spec as JSON."""
         write_json(path, self.as_dict())
 
     @classmethod

@@ -20,9 +20,9 @@ from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import padding
 from graft.models.architectures import Model, build, resolve_model
 from graft.models.weights import WEIGHTS
-from graft.models.weights.file import pinned_digest
+from graft.models.weights.file import check_digest
 from graft.models.weights.registry import refuse_unpinned
-from graft.models.weights.timm import pinned, published
+from graft.models.weights.timm import published_config, require_pin
 from graft.models.weights.torchvision import member
 from graft.params.sections import CropSize, Params
 from graft.scenes import CLASSES as SCENE_CLASSES
@@ -65,10 +65,10 @@ def _check_weights(params: Params) -> Iterator[tuple[Place, GraftError]]:
             case "torchvision":
                 member(resolve_model(params.task, params.model), given["weights"])
             case "timm":
-                published(given["weights"])
-                pinned(given["weights"], given["revision"], given["sha256"])
+                published_config(given["weights"])
+                require_pin(given["weights"], given["revision"], given["sha256"])
             case "file" if given["sha256"] is None:
-                pinned_digest(Path(given["path"]), None)
+                check_digest(Path(given["path"]), None)
             case "registry":
                 refuse_unpinned(given["model_uri"], given["sha256"])
     except GraftError as error:

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from graft.foundation.class_map import RGB
 from graft.foundation.content import content_digest, content_seed, replace_file
 from graft.foundation.progress import progress
-from graft.inference.image_to_logits import prepared
+from graft.inference.image_to_logits import prepare
 from graft.inference.torch_runner import autocast, normalisation
-from graft.models.architectures import Model, fresh
+from graft.models.architectures import Model, build_fresh
 from graft.models.saved_model import ModelSpec, tensor_digest
 from graft.models.weights.match import load_into
 from graft.selection.candidates import Candidate
@@ -33,13 +33,14 @@ NOT_RESIZED = {"name": "none"}
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What scores read; float32.
+class PointFeatures:
+    """Input of the scores; float32.
 
     Attributes:
-        features: Of the backbone, `[N, D]`: for segmentation every map it hands to the head, side by side, each divided
-            by its root mean square so that all stages count alike; for classification its averaged output.
-        probabilities: That the pretrained head gives to the classes it knows, `[N, Z]`; None without such a head.
+        features: Features of the backbone, `[N, D]`: for segmentation all maps it hands to the head, side by side, each
+            divided by its root mean square so that all stages count alike; for classification its averaged output.
+        probabilities: Probabilities `[N, Z]` that the pretrained head gives to the Z classes it knows; None without
+            such a head.
     """
 
     features: np.ndarray
@@ -47,14 +48,14 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Loaded:
+class LoadedCandidate:
     """A candidate's network as its makers left it.
 
     Attributes:
-        model: With the classes of its source, in evaluation mode.
-        spec: How it wants its input; images come resized.
-        has_head: Whether its class layers come from the source.
-        source: Where the weights come from.
+        model: Model with the classes of its source, in evaluation mode.
+        spec: Form in which it wants its input; images come resized.
+        has_head: True if its class layers come from the source.
+        source: Source of the weights.
     """
 
     model: Model
@@ -63,8 +64,8 @@ class Loaded:
     source: Source
 
 
-def load(candidate: Candidate, points: Points, download: Downloader) -> Loaded:
-    """The network of a candidate with its weights, its head included where the source has one that fits.
+def load_candidate(candidate: Candidate, points: Points, download: Downloader) -> LoadedCandidate:
+    """Builds the network of a candidate with its weights, its head included if the source has one that fits.
 
     Raises:
         GraftError: The weights are not here, are not the pinned ones, or do not fit the architecture.
@@ -72,7 +73,7 @@ def load(candidate: Candidate, points: Points, download: Downloader) -> Loaded:
     classes, seed = points.classes, content_seed(points.seed, "select", candidate.name)
     source = candidate.source(classes.task, candidate.model, download)
     names = source.class_names or classes.names
-    model = fresh(classes.task, candidate.model, len(names), seed, len(classes.channels))
+    model = build_fresh(classes.task, candidate.model, len(names), seed, len(classes.channels))
     has_head = False
     if source.state is not None:
         left = load_into(model, source, names).reinitialised
@@ -93,16 +94,18 @@ def load(candidate: Candidate, points: Points, download: Downloader) -> Loaded:
         channels=classes.channels,
         max_value=classes.max_value,
     )
-    return Loaded(model.eval(), spec, has_head, source)
+    return LoadedCandidate(model.eval(), spec, has_head, source)
 
 
-def evidence(loaded: Loaded, points: Points, name: str, runtime: Runtime, *, cache: Path = CACHE) -> Evidence:
-    """Features (and probabilities) of a network at the points, from the cache where they are in it.
+def extract_features(
+    loaded: LoadedCandidate, points: Points, name: str, runtime: Runtime, *, cache: Path = CACHE
+) -> PointFeatures:
+    """Returns features (and probabilities) of a network at the points, from the cache if they are in it.
 
     Args:
         loaded: The network.
-        points: Where.
-        name: Of the candidate, for the progress.
+        points: Points at which features are taken.
+        name: Name of the candidate, for the progress display.
         runtime: Device, precision and memory layout.
         cache: Folder of one file for each network and set of points, named by the digest of both.
     """
@@ -111,8 +114,8 @@ def evidence(loaded: Loaded, points: Points, name: str, runtime: Runtime, *, cac
     file = cache / f"{content_digest(key | how)}.npz"
     if file.is_file():
         with np.load(file, allow_pickle=False) as stored:
-            return Evidence(stored["features"], stored.get("probabilities"))
-    found = _computed(loaded, points, name, runtime)
+            return PointFeatures(stored["features"], stored.get("probabilities"))
+    found = _compute(loaded, points, name, runtime)
     arrays: dict[str, Any] = {"features": found.features}
     if found.probabilities is not None:
         arrays["probabilities"] = found.probabilities
@@ -121,7 +124,7 @@ def evidence(loaded: Loaded, points: Points, name: str, runtime: Runtime, *, cac
     return found
 
 
-def _computed(loaded: Loaded, points: Points, name: str, runtime: Runtime) -> Evidence:
+def _compute(loaded: LoadedCandidate, points: Points, name: str, runtime: Runtime) -> PointFeatures:
     device = torch.device(runtime.device)
     layout = torch.channels_last if runtime.channels_last else torch.contiguous_format
     model = loaded.model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch takes both at once
@@ -131,7 +134,7 @@ def _computed(loaded: Loaded, points: Points, name: str, runtime: Runtime) -> Ev
     images = progress(points.images(), f"Features of {name}", total=len(points.rows), unit="image")
     with torch.inference_mode(), autocast(device.type, runtime.precision):
         for number, image in enumerate(images):
-            pixels = prepared(image, loaded.spec, max_pixels=points.max_pixels)
+            pixels = prepare(image, loaded.spec, max_pixels=points.max_pixels)
             inputs = torch.from_numpy(pixels).to(device)[None].permute(0, 3, 1, 2).float() * scale + shift
             features = model.backbone(inputs)
             place = torch.from_numpy(points.places[number]).to(device) if points.places else None
@@ -141,11 +144,11 @@ def _computed(loaded: Loaded, points: Points, name: str, runtime: Runtime) -> Ev
                 maps[layer].append(values.float().cpu().numpy())
             if loaded.has_head:
                 likely = torch.softmax(model.on_features(features, inputs.shape[-2:]).float(), 1)
-                sampled = likely if place is None else _sampled(likely, place, inputs.shape[-2:])
+                sampled = likely if place is None else _sample(likely, place, inputs.shape[-2:])
                 probabilities.append(sampled.cpu().numpy())
     stacked = [np.concatenate(layer) for layer in maps]
     equalised = [layer / max(float(np.sqrt(np.mean(np.square(layer, dtype=np.float64)))), 1e-12) for layer in stacked]
-    return Evidence(np.concatenate(equalised, axis=1), np.concatenate(probabilities) if probabilities else None)
+    return PointFeatures(np.concatenate(equalised, axis=1), np.concatenate(probabilities) if probabilities else None)
 
 
 def _at(features: Any, inputs: Tensor, place: Tensor | None) -> list[Tensor]:
@@ -156,7 +159,7 @@ def _at(features: Any, inputs: Tensor, place: Tensor | None) -> list[Tensor]:
         return [last.flatten(2).mean(2) if last.ndim == 4 else last]
     # Encoders of segmentation-models-pytorch return the image itself first.
     maps = [layer for layer in found if layer.ndim == 4 and layer.shape != inputs.shape]
-    return [_sampled(layer, place, inputs.shape[-2:]) for layer in maps]
+    return [_sample(layer, place, inputs.shape[-2:]) for layer in maps]
 
 
 def _tensors(features: Any) -> Iterator[Tensor]:
@@ -167,7 +170,7 @@ def _tensors(features: Any) -> Iterator[Tensor]:
             yield from _tensors(part)
 
 
-def _sampled(layer: Tensor, place: Tensor, size: Any) -> Tensor:
+def _sample(layer: Tensor, place: Tensor, size: Any) -> Tensor:
     """A map `[1, C, h, w]` of an input of `size` at (y, x) in the input's pixels, bilinear: `[P, C]`."""
     sides = torch.tensor(list(size), dtype=torch.float32, device=place.device)
     grid = (place / sides * 2 - 1).flip(1)[None, None]

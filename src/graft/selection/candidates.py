@@ -24,21 +24,21 @@ DOCUMENTED = PIPELINE / "candidates.yaml"
 FILE = "candidates.yaml"
 
 
-class Published(Section):
-    """A score somebody else measured, and on what."""
+class PublishedScore(Section):
+    """A score that somebody else measured, and the data it was measured on."""
 
     metric: str
     value: Annotated[float, Field(ge=0, le=1)]
     on: str
 
 
-class Listed(Section):
-    """An entry of the file."""
+class CandidateEntry(Section):
+    """An entry of the list, as the file has it."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
     model: Spec
     source: Spec
-    published: Published | None = None
+    published: PublishedScore | None = None
 
 
 @dataclass(frozen=True)
@@ -46,24 +46,24 @@ class Candidate:
     """An architecture and the weights it would start from.
 
     Attributes:
-        name: What it is called in the file.
+        name: Name in the file.
         model: The architecture with every option.
         source: The weights with every option, as in `pretrain_load.source`.
-        published: What is said of it in the file.
+        published: Published score, if the file has one.
     """
 
     name: str
     model: Choice
     source: Choice
-    published: Published | None = None
+    published: PublishedScore | None = None
 
     @property
     def is_random(self) -> bool:
-        """Whether it has no weights: the control that any other should beat."""
+        """True for a candidate without weights: the control that any other should beat."""
         return self.source.name == "none"
 
     def as_dict(self) -> dict[str, Any]:
-        """As it stands in the file, nothing left to a default."""
+        """The candidate as it would stand in the file, nothing left to a default."""
         return {"name": self.name, "model": self.model.as_dict(), "source": self.source.as_dict()}
 
 
@@ -101,7 +101,7 @@ def read_candidates(path: Path, task: str) -> list[Candidate]:
 
 def _candidate(entry: Any, task: str) -> Candidate:
     try:
-        listed = Listed.model_validate(_plain(entry))
+        listed = CandidateEntry.model_validate(_plain(entry))
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, item['loc'][:2]))}: {item['msg']}" for item in error.errors())
         rule = "a candidate is {name: …, model: …, source: …}, maybe with published: {metric: …, value: …, on: …}"

@@ -1,4 +1,4 @@
-"""What a candidate costs here: parameters, operations, time and memory of one image."""
+"""The cost of a candidate on this machine: parameters, operations, time and memory for one image."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
-from graft.inference.image_to_logits import prepared
+from graft.inference.image_to_logits import prepare
 from graft.inference.torch_runner import torch_runner
 from graft.models.architectures import Model
 from graft.models.saved_model import ModelSpec
@@ -24,13 +24,13 @@ NUM_WARM_UPS, NUM_RUNS = 2, 9
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one image of the size that training images have.
+    """Cost of one image of the size that training images have.
 
     Attributes:
-        num_parameters: Of the whole model.
-        operations: Floating point operations, multiplications and additions counted one each.
+        num_parameters: Number of parameters of the whole model.
+        operations: Number of floating point operations; a multiplication and an addition count one each.
         latency_ms: Median of a forward pass on this machine.
-        memory_bytes: Of all tensors alive at the worst moment of a forward pass, weights included.
+        memory_bytes: Size of all tensors alive at the worst moment of a forward pass, weights included.
     """
 
     num_parameters: int
@@ -40,15 +40,15 @@ class Cost:
 
 
 def cost_of(model: Model, spec: ModelSpec, image: np.ndarray, device: str) -> Cost:
-    """Measures a model as it would be used.
+    """Measures the cost of a model as it would be used.
 
     Args:
-        model: In evaluation mode; its weights do not matter.
-        spec: How it wants its input.
-        image: uint8 `[H, W, C]`, resized.
-        device: Where it runs.
+        model: Model in evaluation mode; its weights do not matter.
+        spec: Form in which it wants its input.
+        image: Resized image, uint8 `[H, W, C]`.
+        device: Device that it runs on.
     """
-    pixels = prepared(image, spec, max_pixels=image.shape[0] * image.shape[1])[None]
+    pixels = prepare(image, spec, max_pixels=image.shape[0] * image.shape[1])[None]
     runner = torch_runner(model, spec, device=device)
     seconds = []
     for _ in range(NUM_WARM_UPS + NUM_RUNS):
@@ -72,8 +72,8 @@ class LiveBytes(TorchDispatchMode):
     """Counts the bytes of tensors that operations make, from when they are made until nothing holds them.
 
     Attributes:
-        now: Alive at the moment.
-        most: At the worst moment so far.
+        now: Number of bytes alive at the moment.
+        most: Number of bytes alive at the worst moment so far.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Weights that are not on this machine: which file belongs where. Nothing is downloaded to find out."""
+"""Weights that are not on this machine, with the file that is missing and its place; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from typing import Any, cast
 
 from graft.models.weights.bundled import FOLDER as BUNDLED
 from graft.models.weights.download import cache_folder
-from graft.models.weights.timm import FILE, place_of, published
+from graft.models.weights.hub import FILE, cache_path
+from graft.models.weights.timm import published_config
 from graft.models.weights.torchvision import member
-from graft.selection.candidates import Candidate, Published
+from graft.selection.candidates import Candidate, PublishedScore
 
 # What counts as the score of published weights, in order of preference.
 METRICS = ("mean_iou", "miou", "accuracy", "acc@1")
 
 
 def absence(candidate: Candidate) -> str | None:
-    """The file to put somewhere before a candidate can be scored, a line; None where nothing is missing.
+    """A line on the file that is missing before a candidate can be scored; None if nothing is.
 
     Raises:
         GraftError: Its library knows no such weights.
@@ -46,17 +47,17 @@ def _missing(path: Path, file: str, sha256: str | None) -> str | None:
 
 
 def _missing_of_hub(options: Mapping[str, Any]) -> str | None:
-    repository, revision = cast(str, published(options["weights"]).hf_hub_id), options["revision"]
+    repository, revision = cast(str, published_config(options["weights"]).hf_hub_id), options["revision"]
     if revision is None:
         return (
             f"not here: its entry needs revision and sha256 of {repository}; graft pin finds both for the source in "
             "params.yaml, to be copied from there"
         )
-    return _missing(place_of(repository, revision), f"{FILE} of {repository}", options["sha256"])
+    return _missing(cache_path(repository, revision), f"{FILE} of {repository}", options["sha256"])
 
 
-def published_score(candidate: Candidate) -> Published | None:
-    """What the makers of the weights measured, whether or not the weights are here."""
+def published_score(candidate: Candidate) -> PublishedScore | None:
+    """The score that the makers of the weights measured, whether or not the weights are here."""
     if candidate.published is not None:
         return candidate.published
     if candidate.source.name == "torchvision":
@@ -67,4 +68,4 @@ def published_score(candidate: Candidate) -> Published | None:
     else:
         return None
     metric = next((name for name in METRICS if name in measured), None)
-    return None if metric is None else Published(metric=metric, value=float(measured[metric]), on=on)
+    return None if metric is None else PublishedScore(metric=metric, value=float(measured[metric]), on=on)

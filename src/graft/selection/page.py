@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.foundation.content import write_json
-from graft.selection.ranking import Scored
+from graft.selection.ranking import RankedCandidate
 
 if TYPE_CHECKING:
     from graft.selection.select import Selection
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NOTHING = "-"
 
 
-def table(ordered: Sequence[Scored], scores: Sequence[str]) -> list[tuple[str, ...]]:
+def table(ordered: Sequence[RankedCandidate], scores: Sequence[str]) -> list[tuple[str, ...]]:
     """Header and a line for each candidate, best first, as text."""
     verified = any(one.verified is not None for one in ordered)
     header = ["RANK", "CANDIDATE", "MEAN RANK", *(name.upper() for name in scores), *(["FINE-TUNED"] * verified)]
@@ -35,7 +35,7 @@ def table(ordered: Sequence[Scored], scores: Sequence[str]) -> list[tuple[str, .
 
 
 def as_text(selection: Selection) -> str:
-    """What the command prints."""
+    """The selection as the command prints it."""
     lines = table(selection.ordered, selection.scores)
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     said = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
@@ -52,7 +52,7 @@ def write_page(selection: Selection, folder: Path) -> None:
     lines += [_row(header), _row(["---"] * len(header)), *map(_row, rows), ""]
     if selection.unusable:
         lines += ["## Not scored", "", *(f"- **{name}**: {why}" for name, why in selection.unusable.items()), ""]
-    lines += ["## How to read this", "", *_explained(selection), ""]
+    lines += ["## How to read this", "", *_explain(selection), ""]
     (folder / "selection.md").write_text("\n".join(lines), encoding="utf-8")
     _draw(selection, folder / "selection.png")
 
@@ -96,7 +96,7 @@ def _correlations(agreements: Mapping[str, float | None]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items())
 
 
-def _explained(selection: Selection) -> list[str]:
+def _explain(selection: Selection) -> list[str]:
     facts = selection.facts
     asked = "pixels, equally many of each class in an image" if facts["task"] == "segmentation" else "images"
     return [

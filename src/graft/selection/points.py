@@ -1,4 +1,4 @@
-"""Which pixels of which training images the candidates are asked about: the same for all of them."""
+"""The pixels of training images at which features are taken, the same for all candidates."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ NUM_PIXELS = 8000
 
 @dataclass(frozen=True)
 class Points:
-    """Where features are taken, and what is there.
+    """Points at which features are taken, with their classes.
 
     Attributes:
         train: The shards.
         rows: Numbers of the images, in order.
-        places: For each image, (y, x) of its points in pixels of the resized image, float32 `[P, 2]`; none for
-            classification, where the whole image is one point.
+        places: Coordinates (y, x) of the points of each image, in pixels of the resized image, float32 `[P, 2]`; empty
+            for classification, where a whole image is one point.
         labels: Class ids of all points in order, int64 `[N]`.
         classes: The class map.
         resize: The resize rule.
-        max_pixels: Of a larger image a piece is looked at.
-        seed: Of the pipeline.
+        max_pixels: Largest number of pixels of an image; of a larger one a window is used.
+        seed: Seed of the pipeline.
     """
 
     train: Path
@@ -59,7 +59,7 @@ class Points:
 
     def images(self) -> Iterator[np.ndarray]:
         """The images the points are in, uint8 `[H, W, C]`, resized."""
-        for row in _chosen(self.train, self.rows):
+        for row in _chosen_rows(self.train, self.rows):
             yield _piece(row, self.classes, self.resize, self.max_pixels, self.seed)[0]
 
     @cached_property
@@ -71,7 +71,10 @@ class Points:
 
     @cached_property
     def digest(self) -> str:
-        """Of all that features of one model may differ by."""
+        """Digest of everything about the points that the features of a model depend on.
+
+        Features are cached under this digest together with that of the model.
+        """
         facts: dict[str, Any] = {"train": digest_of(self.train), "rows": self.rows, "max_pixels": self.max_pixels}
         facts |= {"labels": self.labels.tolist(), "places": [place.tolist() for place in self.places]}
         return content_digest(facts | {"resize": self.resize.as_dict(), "seed": self.seed})
@@ -89,9 +92,9 @@ def sample_points(
     Args:
         train: `data/interim/train`.
         classes: The class map.
-        params: Of the project.
-        num_images: At most so many images.
-        pixels_per_class: Drawn of each class in each image; None for as many as make `NUM_PIXELS` in all.
+        params: Params of the project.
+        num_images: Largest number of images.
+        pixels_per_class: Number drawn of each class in each image; None for as many as make `NUM_PIXELS` in all.
 
     Raises:
         GraftError: There are no shards, or fewer than two classes in them.
@@ -102,14 +105,14 @@ def sample_points(
     per_class = pixels_per_class or math.ceil(NUM_PIXELS / (len(rows) * classes.num_classes))
     places: list[np.ndarray] = []
     labels: list[np.ndarray] = []
-    for row in progress(_chosen(train, rows), "Choosing pixels", total=len(rows), unit="image"):
+    for row in progress(_chosen_rows(train, rows), "Choosing pixels", total=len(rows), unit="image"):
         if classes.task == "classification":
-            labels.append(np.asarray([_labelled(row, row.label)], np.int64))
+            labels.append(np.asarray([_require_target(row, row.label)], np.int64))
             continue
-        _labelled(row, row.mask)
+        _require_target(row, row.mask)
         _, mask = _piece(row, classes, resize, params.predict.max_pixels, params.seed)
         generator = np.random.default_rng(content_seed(params.seed, "select", row.id))
-        place, label = drawn(reduced(cast(np.ndarray, mask), classes.num_classes), per_class, generator)
+        place, label = draw_cells(reduce_mask(cast(np.ndarray, mask), classes.num_classes), per_class, generator)
         places.append(place)
         labels.append(label)
     found = np.concatenate(labels)
@@ -127,8 +130,8 @@ def _check_classes(labels: np.ndarray, train: Path) -> None:
         )
 
 
-def reduced(mask: np.ndarray, num_classes: int) -> np.ndarray:
-    """A mask at `STRIDE_PX`: the class that most labelled pixels of a cell have.
+def reduce_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
+    """Reduces a mask by `STRIDE_PX`: each cell gets the class that most of its labelled pixels have.
 
     Args:
         mask: uint8 `[H, W]`.
@@ -146,8 +149,8 @@ def reduced(mask: np.ndarray, num_classes: int) -> np.ndarray:
     return np.where(is_clear, counts.argmax(axis=1), IGNORE_INDEX).astype(np.uint8).reshape(height, width)
 
 
-def drawn(cells: np.ndarray, per_class: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Up to `per_class` cells of each class: their centres (y, x) in pixels, float32 `[P, 2]`, and classes `[P]`."""
+def draw_cells(cells: np.ndarray, per_class: int, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draws up to `per_class` cells of each class: centres (y, x) in pixels, float32 `[P, 2]`, and classes `[P]`."""
     chosen = [
         generator.permutation(np.flatnonzero(cells == label))[:per_class]
         for label in np.unique(cells)
@@ -158,12 +161,12 @@ def drawn(cells: np.ndarray, per_class: int, generator: np.random.Generator) -> 
     return centres.astype(np.float32), cells.ravel()[numbers].astype(np.int64)
 
 
-def _chosen(train: Path, rows: list[int]) -> Iterator[Row]:
+def _chosen_rows(train: Path, rows: list[int]) -> Iterator[Row]:
     wanted = set(rows)
     return (row for number, row in enumerate(read_rows(train)) if number in wanted)
 
 
-def _labelled(row: Row, target: Any) -> Any:
+def _require_target(row: Row, target: Any) -> Any:
     if target is None:
         raise GraftError(
             "a training row has no target",

@@ -7,20 +7,20 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from graft.selection.candidates import Candidate, Published
+from graft.selection.candidates import Candidate, PublishedScore
 from graft.selection.cost import Cost
 
 
 @dataclass
-class Scored:
-    """A candidate and what was found out about it.
+class RankedCandidate:
+    """A candidate with its scores, its cost and its places in the orders.
 
     Attributes:
         candidate: The architecture and its weights.
-        cost: What it costs here.
-        published: What its makers measured.
-        scores: By name; a score that reads a source head is missing where there is none.
-        mean_rank: Of the scores that all candidates have; 1 is the best.
+        cost: Cost on this machine.
+        published: Score that its makers measured.
+        scores: Scores by name; those that read a source head are missing where there is none.
+        mean_rank: Mean of its ranks by the scores that all candidates have; 1 is the best.
         rank: Place in the order by mean rank, from 1.
         baseline_rank: Place in the order that ignores the data, from 1.
         verified: Val score after a brief fine-tuning.
@@ -28,7 +28,7 @@ class Scored:
 
     candidate: Candidate
     cost: Cost
-    published: Published | None
+    published: PublishedScore | None
     scores: dict[str, float] = field(default_factory=dict)
     mean_rank: float = math.nan
     rank: int = 0
@@ -36,12 +36,12 @@ class Scored:
     verified: float | None = None
 
 
-def common_scores(scored: Sequence[Scored], names: Sequence[str]) -> list[str]:
+def common_scores(scored: Sequence[RankedCandidate], names: Sequence[str]) -> list[str]:
     """Those of the scores that every candidate has: only they can order all of them."""
     return [name for name in names if all(name in one.scores for one in scored)]
 
 
-def rank(scored: Sequence[Scored], names: Sequence[str]) -> list[Scored]:
+def rank(scored: Sequence[RankedCandidate], names: Sequence[str]) -> list[RankedCandidate]:
     """The candidates from best to worst, their ranks filled in; of equals the one with fewer parameters first.
 
     The ranks of several scores are averaged, since no single one is best everywhere (Agostinelli et al. 2022, "How
@@ -59,7 +59,7 @@ def rank(scored: Sequence[Scored], names: Sequence[str]) -> list[Scored]:
     return ordered
 
 
-def _without_data(one: Scored) -> tuple[bool, float, int, float, str]:
+def _without_data(one: RankedCandidate) -> tuple[bool, float, int, float, str]:
     """Weights before none, the higher published score, more parameters, fewer operations."""
     known = one.published.value if one.published else 0.0
     return (
@@ -79,7 +79,7 @@ def agreement(predicted: Sequence[float], measured: Sequence[float]) -> float | 
 
     Args:
         predicted: A score of each candidate, larger is better.
-        measured: What each came to.
+        measured: Measured result of each.
 
     Returns:
         None for fewer than two candidates, or where all have one value.
@@ -93,8 +93,8 @@ def agreement(predicted: Sequence[float], measured: Sequence[float]) -> float | 
     return None if math.isnan(found) else found
 
 
-def agreements(scored: Sequence[Scored], names: Sequence[str]) -> dict[str, float | None]:
-    """How each score, the order by mean rank and the baseline agree with the verified candidates."""
+def agreements(scored: Sequence[RankedCandidate], names: Sequence[str]) -> dict[str, float | None]:
+    """Correlations of each score, of the order by mean rank and of the baseline with the verified results."""
     verified = [one for one in scored if one.verified is not None]
     measured = [one.verified or 0.0 for one in verified]
     predictions: Mapping[str, list[float]] = {
@@ -105,8 +105,8 @@ def agreements(scored: Sequence[Scored], names: Sequence[str]) -> dict[str, floa
     return {name: agreement(values, measured) for name, values in predictions.items()}
 
 
-def recommendation(ordered: Sequence[Scored], names: Sequence[str]) -> str:
-    """Which candidate to take and why, in words."""
+def recommendation(ordered: Sequence[RankedCandidate], names: Sequence[str]) -> str:
+    """The candidate to take and the reason, in words."""
     best, common = ordered[0], common_scores(ordered, names)
     firsts = [name for name in common if all(best.scores[name] >= one.scores[name] for one in ordered)]
     said = [
@@ -137,7 +137,7 @@ def recommendation(ordered: Sequence[Scored], names: Sequence[str]) -> str:
     return " ".join(said)
 
 
-def _cheaper(ordered: Sequence[Scored]) -> list[str]:
+def _cheaper(ordered: Sequence[RankedCandidate]) -> list[str]:
     """A word on the best candidate that is twice as fast as the first, if it is among the better half."""
     best = ordered[0]
     for one in ordered[1 : (len(ordered) + 1) // 2]:

@@ -1,4 +1,4 @@
-"""Scores candidates on the target's own training data, without fine-tuning, and says which to take."""
+"""Scores candidates on the training data of the target, without fine-tuning, and recommends one."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from graft.foundation.progress import progress
 from graft.inference.runtime import use_runtime
 from graft.models.architectures import build
 from graft.provenance.stages import INTERIM
-from graft.selection.candidate_features import CACHE, Evidence, Loaded, evidence, load
+from graft.selection.candidate_features import CACHE, LoadedCandidate, PointFeatures, extract_features, load_candidate
 from graft.selection.candidates import Candidate
 from graft.selection.cost import Cost, cost_of
 from graft.selection.missing_weights import absence, published_score
 from graft.selection.points import Points, sample_points
-from graft.selection.ranking import Scored, agreements, common_scores, rank, recommendation
+from graft.selection.ranking import RankedCandidate, agreements, common_scores, rank, recommendation
 from graft.selection.transferability import READS, SCORES
 
 if TYPE_CHECKING:
@@ -31,18 +31,18 @@ if TYPE_CHECKING:
 
 @dataclass
 class Selection:
-    """What was found out.
+    """Result of a selection.
 
     Attributes:
         ordered: The scored candidates, best first.
-        unusable: Why others were not scored, by name: most often a file to put somewhere.
+        unusable: Reasons why others were not scored, by name; most often a file that is missing.
         scores: Names of the scores.
-        facts: What they were computed on.
+        facts: Facts on the data they were computed on.
         agreements: Weighted Kendall correlations with fine-tuning, by score; empty before `verify`.
-        trained: How the best were fine-tuned, in words; empty before `verify`.
+        trained: Sentence on how the best were fine-tuned; empty before `verify`.
     """
 
-    ordered: list[Scored]
+    ordered: list[RankedCandidate]
     unusable: dict[str, str]
     scores: list[str]
     facts: dict[str, Any]
@@ -51,17 +51,17 @@ class Selection:
 
     @property
     def recommendation(self) -> str:
-        """Which candidate to take and why, in words."""
+        """The candidate to take and the reason, in words."""
         return recommendation(self.ordered, self.scores)
 
     def compare(self, trained: str) -> None:
-        """Notes how the scores agree with what was verified, and how that was trained."""
+        """Records how far the scores agree with the verified candidates, and how these were trained."""
         self.trained = trained
         self.agreements = agreements(self.ordered, self.scores)
 
 
-def resolved_scores(names: Sequence[str]) -> list[Choice]:
-    """The scores of these names, all of them for none.
+def resolve_scores(names: Sequence[str]) -> list[Choice]:
+    """Resolves the scores of these names; without names, all there are.
 
     Raises:
         GraftError: There is no such score.
@@ -84,13 +84,14 @@ def select(
 
     Args:
         candidates: Pairs of architecture and weights.
-        scores: From `resolved_scores`.
-        params: Of the project: task, seed, resize rule, runtime.
-        download: Brings the files of a registered model here.
-        interim: What ingest wrote.
+        scores: Scores, as `resolve_scores` returns them.
+        params: Params of the project, for task, seed, resize rule and runtime.
+        download: Function that brings the files of a registered model here.
+        interim: Folder that ingest wrote.
         cache: Folder that keeps features.
-        num_images: At most so many training images are looked at.
-        pixels_per_class: Segmentation: drawn of each class in each image; by default as many as make 8,000.
+        num_images: Largest number of training images to look at.
+        pixels_per_class: Number of pixels drawn of each class in each image, for segmentation; by default as many as
+            make 8,000 in all.
 
     Raises:
         GraftError: There is no data yet, or no candidate whose weights are here.
@@ -102,7 +103,7 @@ def select(
     if not present:
         raise _nothing_to_score(unusable)
     points = sample_points(interim / "train", classes, params, num_images=num_images, pixels_per_class=pixels_per_class)
-    found = _scored(present, scores, points, params, download, cache, unusable)
+    found = _score(present, scores, points, params, download, cache, unusable)
     names = [score.name for score in scores]
     if not found:
         raise _nothing_to_score(unusable)
@@ -110,7 +111,7 @@ def select(
     return Selection(rank(found, names), unusable, names, _facts(points, params))
 
 
-def _scored(
+def _score(
     present: Sequence[Candidate],
     scores: Sequence[Choice],
     points: Points,
@@ -118,22 +119,22 @@ def _scored(
     download: Downloader,
     cache: Path,
     unusable: dict[str, str],
-) -> list[Scored]:
+) -> list[RankedCandidate]:
     """Every candidate that can be loaded with its scores and cost; why another cannot goes to `unusable`."""
-    found: list[Scored] = []
+    found: list[RankedCandidate] = []
     costs: dict[str, Cost] = {}
     for candidate in progress(present, "Scoring candidates", unit="candidate"):
         try:
-            loaded = load(candidate, points, download)
+            loaded = load_candidate(candidate, points, download)
         except GraftError as error:
             unusable[candidate.name] = f"cannot be used: {error}"
             continue
         architecture = str(candidate.model.as_dict())
         if architecture not in costs:  # one for all of its weights, so that noise tells none of them apart
             costs[architecture] = _cost(loaded, points, params)
-        known = evidence(loaded, points, candidate.name, params.runtime, cache=cache)
+        known = extract_features(loaded, points, candidate.name, params.runtime, cache=cache)
         values = _scores(known, points, scores, candidate.name)
-        found.append(Scored(candidate, costs[architecture], published_score(candidate), values))
+        found.append(RankedCandidate(candidate, costs[architecture], published_score(candidate), values))
     return found
 
 
@@ -148,7 +149,7 @@ def _classes(interim: Path) -> ClassMap:
     return ClassMap.read(interim / "class_map.json")
 
 
-def _scores(known: Evidence, points: Points, scores: Sequence[Choice], name: str) -> dict[str, float]:
+def _scores(known: PointFeatures, points: Points, scores: Sequence[Choice], name: str) -> dict[str, float]:
     """Each score that can read what is known of a candidate."""
     read = {score.name: getattr(known, READS[score.name]) for score in scores}
     return {
@@ -158,7 +159,7 @@ def _scores(known: Evidence, points: Points, scores: Sequence[Choice], name: str
     }
 
 
-def _check_common(found: Sequence[Scored], names: Sequence[str]) -> None:
+def _check_common(found: Sequence[RankedCandidate], names: Sequence[str]) -> None:
     """Refuses scores of which every one lacks some candidate: nothing would order them."""
     if not common_scores(found, names):
         lacking = [one.candidate.name for one in found if not set(names) <= set(one.scores)]
@@ -184,8 +185,8 @@ def _unusable(candidate: Candidate) -> str | None:
         return f"cannot be used: {error}"
 
 
-def _cost(loaded: Loaded, points: Points, params: Params) -> Cost:
-    """Of the architecture with the target's classes, whose weights make no difference."""
+def _cost(loaded: LoadedCandidate, points: Points, params: Params) -> Cost:
+    """Cost of the architecture with the classes of the target; the weights make no difference."""
     classes = points.classes
     model = build(classes.task, loaded.spec.model, classes.num_classes, len(classes.channels)).eval()
     image = next(points.images())

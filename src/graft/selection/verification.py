@@ -17,7 +17,7 @@ from graft.metrics.confusion import HEADLINE
 from graft.params.sections import FineTune, Params
 from graft.provenance.stages import AUGMENTED, CLASS_MAP, INTERIM
 from graft.selection.candidates import Candidate
-from graft.selection.ranking import Scored
+from graft.selection.ranking import RankedCandidate
 from graft.training.schedules import SCHEDULES, refuse_too_long
 from graft.training.strategies import STRATEGIES
 
@@ -27,7 +27,7 @@ RESUME = Path(".resume")
 
 @dataclass(frozen=True)
 class Stages:
-    """The two stages that fine-tuning takes, as functions."""
+    """The two stages that a fine-tuning needs, as functions."""
 
     pretrain_load: Callable[..., dict[str, float]]
     fine_tune: Callable[..., dict[str, float]]
@@ -35,14 +35,14 @@ class Stages:
 
 @dataclass(frozen=True)
 class Workspace:
-    """Where the project keeps what training reads."""
+    """Places of the files that training reads."""
 
     augmented: Path = Path(AUGMENTED)
     val: Path = Path(INTERIM, "val")
     class_map: Path = Path(CLASS_MAP)
 
     def check(self) -> None:
-        """Refuses to start where a stage has not written its part."""
+        """Refuses to start if a stage has not written its part yet."""
         needed = [self.augmented / "index.json", self.class_map, self.val]
         if missing := [str(path) for path in needed if not path.exists()]:
             raise GraftError(
@@ -53,7 +53,7 @@ class Workspace:
 
 
 def verify(
-    best: Sequence[Scored],
+    best: Sequence[RankedCandidate],
     params: Params,
     epochs: int,
     stages: Stages,
@@ -62,46 +62,50 @@ def verify(
     folder: Path = FOLDER,
     **downloads: Any,
 ) -> str:
-    """Fine-tunes candidates for a few epochs and notes each one's best val score in `verified`.
+    """Fine-tunes candidates for a few epochs and sets `verified` of each to its best val score.
 
-    What fine_tune in `params.yaml` says holds, the baseline and what does not fit into so few epochs apart. Results are
-    kept by the digest of all they depend on, and an interrupted training goes on where it was.
+    `fine_tune` of `params.yaml` applies, but for the baseline and for what needs more epochs (see `shorten`). Results
+    are kept by the digest of all they depend on, and an interrupted training resumes where it was.
 
     Args:
         best: The candidates.
-        params: Of the project.
-        epochs: Of each.
+        params: Params of the project.
+        epochs: Number of epochs of each.
         stages: The stage functions.
-        workspace: What they read.
-        folder: Where the results are kept.
-        downloads: `download`, for registered models.
+        workspace: Files that they read.
+        folder: Folder in which the results are kept.
+        downloads: Keyword `download`, for registered models.
 
     Returns:
-        How they were trained, in words.
+        A sentence on how they were trained.
     """
-    brief, said = shortened(params.fine_tune, epochs)
+    brief, said = shorten(params.fine_tune, epochs)
     say(said)
     data = {"augmented": digest_of(workspace.augmented), "val": digest_of(workspace.val)}
     for one in progress(best, "Fine-tuning candidates", unit="candidate"):
-        facts = {"fine_tune": brief.model_dump(), "preprocess": params.preprocess.model_dump(), "seed": params.seed}
-        facts |= {"runtime": params.runtime.model_dump(), "predict": params.predict.model_dump()}
-        facts |= {"candidate": one.candidate.as_dict(), **data}
-        digest = content_digest(facts)
-        file = folder / f"{digest}.json"
+        facts = _facts(one.candidate, params, brief) | data
+        file = folder / f"{content_digest(facts)}.json"
         if not file.is_file():
-            score = _trained(one.candidate, params, brief, stages, workspace, RESUME / digest, downloads)
+            score = _train(one.candidate, params, brief, stages, workspace, RESUME / file.stem, downloads)
             with replace_file(file) as pending:
                 write_json(pending, facts | {"score": score})
-            shutil.rmtree(RESUME / digest, ignore_errors=True)
+            shutil.rmtree(RESUME / file.stem, ignore_errors=True)
         one.verified = read_json(file)["score"]
     return said
 
 
-def shortened(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
-    """The section for so few epochs, and in words how it trains.
+def _facts(candidate: Candidate, params: Params, brief: FineTune) -> dict[str, Any]:
+    """All that the result of a brief fine-tuning depends on, the data apart."""
+    facts = {"fine_tune": brief.model_dump(), "preprocess": params.preprocess.model_dump(), "seed": params.seed}
+    facts |= {"runtime": params.runtime.model_dump(), "predict": params.predict.model_dump()}
+    return facts | {"candidate": candidate.as_dict()}
 
-    What does not fit is made to: a warm-up is cut, a schedule that is too long becomes `cosine`, and of the ways of
-    unfreezing `gradual` (whose length depends on the model) and too long a `head_first` become one epoch of the head.
+
+def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
+    """Adapts the section `fine_tune` to few epochs; returns it with a sentence on how it trains.
+
+    A warm-up is cut, a schedule that is too long becomes `cosine`, and unfreezing that is `gradual` (its length depends
+    on the model) or a `head_first` that is too long becomes one epoch of the head.
     """
     warmup = min(fine_tune.warmup_epochs, epochs - 1)
     schedule = resolve(SCHEDULES, fine_tune.schedule, where="fine_tune.schedule")
@@ -110,7 +114,7 @@ def shortened(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
         fitting: Any = fine_tune.schedule
     except GraftError:
         fitting = "cosine"
-    strategy, unfreezing = _shortened_strategy(fine_tune.strategy, epochs)
+    strategy, unfreezing = _shorten_strategy(fine_tune.strategy, epochs)
     replaced = {
         f"warmup_epochs: {warmup}": warmup != fine_tune.warmup_epochs,
         f"schedule: cosine for {schedule.name}": fitting != fine_tune.schedule,
@@ -123,8 +127,8 @@ def shortened(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
     return brief, f"{said}{' except for what is longer: ' if unfit else ''}{'; '.join(unfit)}."
 
 
-def _shortened_strategy(spec: Any, epochs: int) -> tuple[Any, str]:
-    """The strategy with an unfreezing that ends before the last epoch, and in words what it is if it was changed."""
+def _shorten_strategy(spec: Any, epochs: int) -> tuple[Any, str]:
+    """Makes unfreezing end before the last epoch; returns the strategy, and in words what was changed."""
     options = resolve(STRATEGIES, spec, where="fine_tune.strategy").options
     way, head_epochs = options["unfreeze"], options["head_epochs"]
     if way == "none" or (way == "head_first" and head_epochs < epochs):
@@ -135,7 +139,7 @@ def _shortened_strategy(spec: Any, epochs: int) -> tuple[Any, str]:
     return kept | {"unfreeze": "head_first"}, f"unfreeze: head_first, head_epochs: 1 for {way}"
 
 
-def _trained(
+def _train(
     candidate: Candidate,
     params: Params,
     brief: FineTune,
@@ -144,7 +148,7 @@ def _trained(
     resume: Path,
     downloads: dict[str, Any],
 ) -> float:
-    """The best val score of a brief fine-tuning."""
+    """Fine-tunes a candidate briefly and returns its best val score."""
     model = candidate.model.as_dict()
     loading = params.pretrain_load.model_copy(update={"source": candidate.source.as_dict()})
     both = {"task": params.task, "seed": params.seed, "model": model, "class_map": workspace.class_map}

@@ -17,7 +17,7 @@ from graft.foundation.choices import Choice, resolve
 from graft.foundation.class_map import RGB, ClassMap
 from graft.foundation.content import content_seed, read_json
 from graft.foundation.errors import GraftError
-from graft.models.architectures import Model, fresh, resolve_model
+from graft.models.architectures import Model, build_fresh, resolve_model
 from graft.models.saved_model import ModelSpec, disagreements, load_state
 from graft.training.assembly import Assembly
 from graft.training.class_weights import class_weights
@@ -189,7 +189,7 @@ def begin(
     """
     classes, architecture = ClassMap.read(class_map), resolve_model(task, model)
     card, statistics = read_json(pretrained / "card.json"), read_json(augmented / "statistics.json")
-    scratch = fresh(task, architecture, classes.num_classes, content_seed(seed, "scratch"), len(classes.channels))
+    scratch = build_fresh(task, architecture, classes.num_classes, content_seed(seed, "scratch"), len(classes.channels))
     spec = spec_of(task, architecture, preprocess, classes, card, statistics, scratch)
     assembly = Assembly(seed, fine_tune, runtime, open_views(augmented, task), spec)
     return TrainingStart(assembly, loss_of(fine_tune, statistics), card, scratch, pretrained)

@@ -17,7 +17,7 @@ from graft.data.images.stacks import decode
 from graft.data.shards import Row, num_rows, read_rows
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
-from graft.inference.image_to_logits import Runner, most_likely, predict_batch
+from graft.inference.image_to_logits import Runner, most_likely_classes, predict_batch
 from graft.metrics.confusion import HEADLINE, Marginals, confusion_matrix, scores
 from graft.training.losses import WeightedSum
 from graft.training.state import ValidationResult
@@ -103,14 +103,13 @@ class Validation:
         """
         num_classes = self.spec.num_classes
         confusion = np.zeros((num_classes, num_classes), np.int64)
-        limits = {"max_pixels": self.predict.max_pixels, "overlap_px": self.predict.overlap_px}
         ignored = {} if self.spec.task == "segmentation" else {"ignore_index": None}
         losses: list[float] = []
         for images, targets in self._batches():
-            predicted = predict_batch(runner, images, self.spec, **limits)
+            predicted = predict_batch(runner, images, self.spec, self.predict)
             for logits, target in zip(predicted, targets, strict=True):
                 losses.append(self._loss(logits, target))
-                confusion += confusion_matrix(most_likely(logits), target, num_classes, **ignored)
+                confusion += confusion_matrix(most_likely_classes(logits), target, num_classes, **ignored)
             tick(len(images))
         score = scores(confusion)[HEADLINE[self.spec.task]]
         return ValidationResult(

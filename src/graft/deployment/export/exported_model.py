@@ -13,48 +13,51 @@ from graft.foundation.class_map import RGB, ClassMap
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import MIN_SIDE_PX, Preparation, Runner
+from graft.inference.tiles import Tiling
 
 ONNX_FILE, PREDICT_FILE = "model.onnx", "predict.json"
-# What specs that do not say it are of.
-SPEC_OF_BEFORE = {"min_side_px": MIN_SIDE_PX, "channels": RGB, "max_value": None}
+# Values of the fields that specs written by an older version of Graft do not have.
+OLD_SPEC_DEFAULTS = {"min_side_px": MIN_SIDE_PX, "channels": RGB, "max_value": None}
 
 
 @dataclass(frozen=True)
-class Exported:
+class ExportedModel:
     """A model ready to predict.
 
     Attributes:
-        runner: uint8 [B, H, W, C] to logits.
-        spec: How it wants its input.
-        class_map: Its classes and what they are called in the source.
-        limits: `max_pixels` and `overlap_px`, as `predicting` takes them.
+        runner: Runner from uint8 [B, H, W, C] to logits.
+        spec: Form in which it wants its input.
+        class_map: Classes, and their values in the source.
+        tiling: Rule by which larger images are tiled.
     """
 
     runner: Runner
     spec: Preparation
     class_map: ClassMap
-    limits: dict[str, int]
+    tiling: Tiling
 
 
-def open_exported(folder: Path, *, num_threads: int | None = None) -> Exported:
-    """The model that `graft export` wrote.
+def open_exported(folder: Path, *, num_threads: int | None = None) -> ExportedModel:
+    """Opens a model that `graft export` wrote.
 
     Args:
-        folder: As `models/exported`.
-        num_threads: Of ONNX Runtime; every core by default.
+        folder: Folder like `models/exported`.
+        num_threads: Number of threads of ONNX Runtime; every core by default.
 
     Raises:
         GraftError: A file is missing or damaged.
     """
     if not folder.is_dir():
         raise GraftError("no such folder", where=folder, rule="a model is a folder written by graft export")
-    spec = SimpleNamespace(**SPEC_OF_BEFORE | read_json(folder / "spec.json"))
+    spec = SimpleNamespace(**OLD_SPEC_DEFAULTS | read_json(folder / "spec.json"))
     runner = onnx_runner(session(folder / ONNX_FILE, num_threads))
-    return Exported(runner, spec, ClassMap.read(folder / "class_map.json"), read_json(folder / PREDICT_FILE))
+    return ExportedModel(
+        runner, spec, ClassMap.read(folder / "class_map.json"), Tiling(**read_json(folder / PREDICT_FILE))
+    )
 
 
 def session(path: Path, num_threads: int | None = None) -> Any:
-    """ONNX Runtime on the CPU, every graph optimisation on.
+    """Opens a file in ONNX Runtime on the CPU, with every graph optimisation on.
 
     Raises:
         GraftError: The file is missing or damaged.
@@ -75,7 +78,7 @@ def session(path: Path, num_threads: int | None = None) -> Any:
 
 
 def onnx_runner(opened: Any) -> Runner:
-    """A runner of `predicting` around an ONNX Runtime session."""
+    """Builds a `Runner` around an ONNX Runtime session."""
     return lambda images: _run(opened, "logits", images)
 
 

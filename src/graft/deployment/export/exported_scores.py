@@ -13,7 +13,7 @@ from graft.evaluation.scores import Contender, Tally, score_rows
 from graft.evaluation.test_time import PLAIN, is_plain
 from graft.foundation.progress import progress
 from graft.inference.image_to_logits import Runner
-from graft.metrics.summaries import stacked, summarise
+from graft.metrics.summaries import stack, summarise
 from graft.models.saved_model import ModelSpec
 
 if TYPE_CHECKING:
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Rescoring:
-    """How evaluate scored: the same split, with the same settings and the same draws for its intervals.
+class EvaluationSetup:
+    """Setup of evaluate, to score again in the same way: split, settings, and the draws for its intervals.
 
     Attributes:
         task: `segmentation` or `classification`.
         images: The shards of the split.
         names: The K classes.
-        seed: Of the draws.
+        seed: Seed of the draws.
         evaluate: Batch size, number of draws, bins of calibration, band of outlines, test-time augmentation.
-        predict: How large images are tiled.
+        predict: Rule by which large images are tiled.
     """
 
     task: str
@@ -50,11 +50,11 @@ class Rescoring:
         so is a baseline that was scored with test-time augmentation.
 
         Args:
-            file: Runs the exported file, which computes in float32.
-            original: Runs the weights before they were rounded; None where they were not.
-            spec: The spec of both.
-            evaluated: The content of metrics.json.
-            precision: What evaluate computed in.
+            file: Runner of the exported file, which computes in float32.
+            original: Runner of the weights before they were rounded; None where they were not.
+            spec: Spec of both.
+            evaluated: Content of metrics.json.
+            precision: Precision that evaluate computed in.
 
         Returns:
             The content of metrics.json, and `{"rounding": …}` for parity.json, empty without rounding.
@@ -72,7 +72,7 @@ class Rescoring:
         return metrics | {"test_time": PLAIN}, {"rounding": rounding}
 
     def _scores_of(self, runners: Mapping[str, Runner], spec: ModelSpec) -> dict[str, dict[str, Any]]:
-        """Of each runner every score with its interval and what else is counted, as metrics.json has them."""
+        """Every score of each runner with its interval, and the other counts, as metrics.json has them."""
         contenders = {name: Contender.with_counters(runner, spec, self.evaluate) for name, runner in runners.items()}
         tally = Tally(contenders)
         settings = {"num_samples": self.evaluate.bootstrap_samples, "seed": self.seed}
@@ -81,6 +81,6 @@ class Rescoring:
             tally.add(scored)
         found = {}
         for name, counted in tally.images.items():
-            summary = summarise(stacked(counted), tally.domains, task=self.task, names=self.names, **settings)
+            summary = summarise(stack(counted), tally.domains, task=self.task, names=self.names, **settings)
             found[name] = summary | contenders[name].findings()
         return found

@@ -1,4 +1,4 @@
-"""How long one image takes on one thread, in torch and in ONNX Runtime, both ending in class ids."""
+"""Time for one image on one thread, in torch and in ONNX Runtime, up to the class ids."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from torch import nn
 
 from graft.data.images.stacks import decode
 from graft.deployment.export.exported_model import onnx_class_ids, session
-from graft.deployment.export.parity import spread
+from graft.deployment.export.parity import spread_rows
 from graft.foundation.progress import progress
-from graft.inference.image_to_logits import most_likely, prepared
+from graft.inference.image_to_logits import most_likely_classes, prepare
 from graft.inference.torch_runner import torch_runner
 from graft.models.saved_model import ModelSpec
 
@@ -24,7 +24,7 @@ NUM_WARM_UPS, NUM_RUNS = 3, 21
 
 def first_image(images: Path, spec: ModelSpec, max_pixels: int) -> np.ndarray:
     """The first image of a split as the model gets it, uint8 [H, W, C]."""
-    return prepared(decode(spread(images, 1)[0].image, spec), spec, max_pixels=max_pixels)
+    return prepare(decode(spread_rows(images, 1)[0].image, spec), spec, max_pixels=max_pixels)
 
 
 def latencies(model: nn.Module, spec: ModelSpec, onnx: Path, image: np.ndarray) -> dict[str, float]:
@@ -44,7 +44,7 @@ def latencies(model: nn.Module, spec: ModelSpec, onnx: Path, image: np.ndarray) 
     try:
         opened, runner = session(onnx, num_threads=1), torch_runner(model, spec)
         ways: dict[str, Callable[[], object]] = {
-            "eager_ms": lambda: most_likely(runner(image[None])[0]),
+            "eager_ms": lambda: most_likely_classes(runner(image[None])[0]),
             "onnx_ms": lambda: onnx_class_ids(opened, image[None]),
         }
         seconds: dict[str, list[float]] = {name: [] for name in ways}

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 TRACED_SIZE = (2, 64, 96)
 
 
-class Exported(nn.Module):
-    """What the file computes: uint8 [B, H, W, C] to float32 logits and the classes of the largest of them.
+class ExportedModule(nn.Module):
+    """The computation in the file: uint8 [B, H, W, C] to float32 logits and the classes of the largest of them.
 
     Class ids are uint8 [B, H, W] for segmentation and int64 [B] for classification.
     """
@@ -50,7 +50,7 @@ def write_onnx(path: Path, model: nn.Module, spec: ModelSpec, *, opset: int) -> 
     free = {0: "batch"} if is_fixed else {0: "batch", 1: "height", 2: "width"}
     model = copy.deepcopy(model)
     model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch takes both at once
-    exported = Exported(Deployable(model, spec.mean, spec.std), spec.task).eval()
+    exported = ExportedModule(Deployable(model, spec.mean, spec.std), spec.task).eval()
     with _silence(), torch.no_grad():
         program = torch.onnx.export(
             exported,

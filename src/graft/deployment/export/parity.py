@@ -1,4 +1,4 @@
-"""Whether the exported model is the original: logits, decisions and scores on real images and at odd sizes."""
+"""Proof that the exported model is the original: logits, decisions and scores on real images and at odd sizes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graft.data.images.stacks import decode
 from graft.data.shards import Row, num_rows, read_rows
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
-from graft.inference.image_to_logits import Preparation, Runner, most_likely, padding, predict_logits
+from graft.inference.image_to_logits import Preparation, Runner, most_likely_classes, padding, predict_logits
 from graft.metrics.confusion import HEADLINE, confusion_matrix, scores
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ ODD_SIZES = ((33, 65), (224, 288), (95, 47))
 
 @dataclass
 class Parity:
-    """What two runners differ by, over the images added so far."""
+    """Differences of two runners over the images added so far."""
 
     num_classes: int
     task: str
@@ -40,7 +40,7 @@ class Parity:
     def add(self, original: np.ndarray, exported: np.ndarray, targets: np.ndarray) -> None:
         """Counts in the logits [K, H, W] or [K] of both and the truth, uint8 [H, W] or int64 []."""
         self.max_logit_difference = max(self.max_logit_difference, largest_difference(original, exported))
-        ids = [most_likely(logits) for logits in (original, exported)]
+        ids = [most_likely_classes(logits) for logits in (original, exported)]
         self.num_decisions += ids[0].size
         self.num_equal += int(np.count_nonzero(ids[0] == ids[1]))
         ignored = {} if self.task == "segmentation" else {"ignore_index": None}
@@ -67,12 +67,11 @@ def compare(
     Raises:
         GraftError: The split is empty or cannot be read.
     """
-    limits = {"max_pixels": predict.max_pixels, "overlap_px": predict.overlap_px}
     parity, ids = Parity(num_classes, spec.task), []
-    for row in progress(spread(images, limit), "Comparing the exported model with the original", unit="image"):
+    for row in progress(spread_rows(images, limit), "Comparing the exported model with the original", unit="image"):
         image = decode(row.image, spec, where=row.id)
         targets = decode_mask(row.mask, where=row.id) if row.mask is not None else np.asarray(row.label, np.int64)
-        expected, found = (predict_logits(runner, image, spec, **limits) for runner in (original, exported))
+        expected, found = (predict_logits(runner, image, spec, predict) for runner in (original, exported))
         parity.add(expected, found, targets)
         ids.append(row.id)
     return {**parity.as_dict(), "images": ids}
@@ -112,7 +111,7 @@ def largest_difference(one: np.ndarray, other: np.ndarray) -> float:
     return difference if np.isfinite(difference) else float("inf")
 
 
-def spread(images: Path, limit: int) -> list[Row]:
+def spread_rows(images: Path, limit: int) -> list[Row]:
     """At most `limit` rows of a split, evenly spread over it, its first among them."""
     total = num_rows(images)
     if not total:

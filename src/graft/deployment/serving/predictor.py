@@ -13,7 +13,7 @@ import numpy as np
 from graft.data.images.codec import encode_png
 from graft.data.images.stacks import decode
 from graft.deployment.export.exported_model import open_exported
-from graft.deployment.serving.source_classes import in_source_values, probabilities
+from graft.deployment.serving.source_classes import probabilities, to_source_values
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import predict_class_ids, predict_logits
 
@@ -24,7 +24,7 @@ class Predictor:
     """An exported model that answers requests.
 
     Args:
-        folder: As `models/exported`.
+        folder: Folder like `models/exported`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -47,7 +47,7 @@ class Predictor:
         for number, image in enumerate(images):
             try:
                 where = f"image {number}"
-                data = encoded(image, where)
+                data = image_bytes(image, where)
                 decoded.append(decode(data, self.model.spec, where=where, max_pixels=MAX_IMAGE_PIXELS))
             except GraftError as error:
                 problems.append(f"{error.where}: {error.what}")
@@ -57,21 +57,21 @@ class Predictor:
         return [answer(image) for image in decoded]
 
     def _mask(self, image: np.ndarray) -> dict[str, Any]:
-        ids = predict_class_ids(self.model.runner, image, self.model.spec, **self.model.limits)
-        mask = encode_png(in_source_values(ids, self.model.class_map))
+        ids = predict_class_ids(self.model.runner, image, self.model.spec, self.model.tiling)
+        mask = encode_png(to_source_values(ids, self.model.class_map))
         names = self.model.class_map.names
         counts = np.bincount(ids.ravel(), minlength=len(names))
         shares = {name: count / ids.size for name, count in zip(names, counts.tolist(), strict=True)}
         return {"mask": base64.b64encode(mask).decode(), "class_shares": shares}
 
     def _label(self, image: np.ndarray) -> dict[str, Any]:
-        shares = probabilities(predict_logits(self.model.runner, image, self.model.spec, **self.model.limits))
+        shares = probabilities(predict_logits(self.model.runner, image, self.model.spec, self.model.tiling))
         names = self.model.class_map.names
         label = names[int(shares.argmax())]
         return {"label": label, "probabilities": dict(zip(names, shares.tolist(), strict=True))}
 
 
-def encoded(image: object, where: str) -> bytes:
+def image_bytes(image: object, where: str) -> bytes:
     """The bytes of an encoded file, given as bytes or as base64 text (with or without a `data:` prefix).
 
     Raises:

@@ -1,4 +1,4 @@
-"""What the served model takes and gives, by example: a real request and the real answer to it."""
+"""Input and output of the served model by example: a real request and the real answer to it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 EXAMPLE_HEIGHT_PX, EXAMPLE_WIDTH_PX = 48, 64
-# What predicting imports; Graft itself is installed from its checkout, no index has it.
+# Packages that predicting imports; Graft itself is installed from its checkout, because no index has it.
 REQUIRED = (
     "numpy",
     "opencv-python-headless",
@@ -32,11 +32,11 @@ REQUIRED = (
 )
 
 
-def described(model: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Inputs and outputs to infer a signature from, and the input example.
+def describe(model: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Returns inputs and outputs to infer a signature from, and the input example.
 
     Args:
-        model: As `models/exported`.
+        model: Folder like `models/exported`.
     """
     import pandas as pd
 

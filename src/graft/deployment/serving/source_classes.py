@@ -13,7 +13,7 @@ from graft.foundation.errors import GraftError
 REST = "rest"
 
 
-def in_source_values(ids: np.ndarray, class_map: ClassMap) -> np.ndarray:
+def to_source_values(ids: np.ndarray, class_map: ClassMap) -> np.ndarray:
     """A mask in the values of the source: reading it with the source's own class table gives the same ids.
 
     Args:
@@ -27,7 +27,7 @@ def in_source_values(ids: np.ndarray, class_map: ClassMap) -> np.ndarray:
     Raises:
         GraftError: A class has no value that a mask can hold.
     """
-    values = written_values(class_map)
+    values = source_values(class_map)
     if any(isinstance(value, tuple) for value in values):
         table = np.array([value if isinstance(value, tuple) else (value,) * 3 for value in values], np.uint8)
     else:
@@ -36,7 +36,7 @@ def in_source_values(ids: np.ndarray, class_map: ClassMap) -> np.ndarray:
     return table[ids]
 
 
-def written_values(class_map: ClassMap) -> list[int | tuple[int, int, int]]:
+def source_values(class_map: ClassMap) -> list[int | tuple[int, int, int]]:
     """For each class the grey value or RGB triple it is written as; `rest` becomes a value that no class names."""
     lists = [values if isinstance(values, tuple) else (values,) for values in class_map.source_values]
     named = {grey for values in lists for value in values for grey in _greys(value)}

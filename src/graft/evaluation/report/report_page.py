@@ -18,7 +18,7 @@ from graft.evaluation.report.training_history import loss_chart, read_curves, re
 from graft.evaluation.scores import Contender, Tally
 from graft.foundation.class_map import ClassMap
 from graft.metrics.bootstrap import LEVEL_PERCENT
-from graft.metrics.confusion import HEADLINES, plain
+from graft.metrics.confusion import HEADLINES, json_number
 from graft.models.saved_model import MODEL_COLOURS, MODEL_NAMES
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _matrix(content: ReportContent) -> dict[str, Any] | None:
     names = content.class_map.names
     if len(names) > MAX_CLASSES_IN_MATRIX:
         return None
-    rows = [[plain(share) for share in row] for row in shares_of_truth(content.tally.confusion["fine_tuned"])]
+    rows = [[json_number(share) for share in row] for row in shares_of_truth(content.tally.confusion["fine_tuned"])]
     return {
         "names": names,
         "rows": list(zip(names, rows, strict=True)),

@@ -12,7 +12,7 @@ from graft.evaluation.scores import Contender, Tally
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
 from graft.metrics.confusion import HEADLINES
-from graft.metrics.summaries import CLASS_SCORES, gain_over, stacked, summarise
+from graft.metrics.summaries import CLASS_SCORES, gain_over, stack, summarise
 
 if TYPE_CHECKING:
     from graft.params.sections import Evaluate
@@ -35,7 +35,7 @@ def compute_metrics(
             rule="scores need labelled pixels",
             remedy="check the classes of ingest.source: every value of the masks became 'ignored'",
         )
-    images = {name: stacked(of_images) for name, of_images in tally.images.items()}
+    images = {name: stack(of_images) for name, of_images in tally.images.items()}
     draws: dict[str, Any] = {"task": classes.task, "num_samples": evaluate.bootstrap_samples, "seed": seed}
     found = {
         name: summarise(images[name], tally.domains, names=classes.names, **draws)

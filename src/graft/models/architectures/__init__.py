@@ -41,7 +41,7 @@ from graft.models.architectures.vgg import vgg
 from graft.models.architectures.vit import vit
 from graft.models.model import Model, WithAuxiliary
 
-__all__ = ["MODELS", "Model", "WithAuxiliary", "build", "fresh", "resolve_model"]
+__all__ = ["MODELS", "Model", "WithAuxiliary", "build", "build_fresh", "resolve_model"]
 
 MODELS: dict[str, dict[str, Callable[..., Model]]] = {
     "segmentation": {
@@ -97,7 +97,7 @@ def build(task: str, spec: str | Mapping[str, Any] | Choice, num_classes: int, n
     return choice(num_classes, num_channels)
 
 
-def fresh(
+def build_fresh(
     task: str, spec: str | Mapping[str, Any] | Choice, num_classes: int, seed: int, num_channels: int = 3
 ) -> Model:
     """A model from scratch: the architecture's own initialisation as a pure function of `seed`.

@@ -26,8 +26,8 @@ def deeplabv3(
 
     Args:
         backbone: Works at an eighth of the image's size (MobileNetV3: a sixteenth).
-        dropout: Behind the pyramid; 0.5 is torchvision's.
-        auxiliary_weight: What the loss of a second head on the backbone's last stage but one counts; 0 builds none.
+        dropout: Probability of dropout behind the pyramid; 0.5 is torchvision's.
+        auxiliary_weight: Weight of the loss of a second head on the last stage but one of the backbone; 0 builds none.
             Zhao et al. 2017, "Pyramid Scene Parsing Network", section 5.2, train with 0.4.
     """
     from torchvision.models import segmentation

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from graft.models.architectures.parts.segmentation_models import Channels, Encoder, on_encoder
+from graft.models.architectures.parts.segmentation_models import Channels, Encoder, build_on_encoder
 from graft.models.model import Model
 
 
@@ -27,10 +27,10 @@ def deeplabv3plus(
     Args:
         encoder: A name in `segmentation_models_pytorch.encoders.get_encoder_names()`, or `tu-` and a convolutional
             model of timm, that can be dilated; VGG, DenseNet and Mix Transformers cannot.
-        decoder_channels: Of each branch of the pyramid and of the decoder.
-        dropout: Behind the pyramid; 0.5 is the library's.
+        decoder_channels: Channels of each branch of the pyramid and of the decoder.
+        dropout: Probability of dropout behind the pyramid; 0.5 is the library's.
     """
     import segmentation_models_pytorch as smp
 
     options = {"decoder_channels": decoder_channels, "decoder_aspp_dropout": dropout}
-    return on_encoder(smp.DeepLabV3Plus, encoder, num_classes, num_channels, stride=16, **options)
+    return build_on_encoder(smp.DeepLabV3Plus, encoder, num_classes, num_channels, stride=16, **options)

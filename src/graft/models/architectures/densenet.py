@@ -6,20 +6,17 @@ from typing import Literal
 
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout, HeadKind, Layers
-from graft.models.architectures.parts.torchvision_classifiers import classifier_on
-from graft.models.model import Model
+from graft.models.architectures.parts.heads import Dropout, Layers
+from graft.models.architectures.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
 
 
+@torchvision_classifier
 def densenet(
     num_classes: int,
-    num_channels: int,
     *,
     variant: Literal["densenet121", "densenet161", "densenet169", "densenet201"] = "densenet121",
-    head: HeadKind = "original",
-    flatten: bool = False,
     dropout: Dropout = 0.0,
-) -> Model:
+) -> ClassifierParts:
     """DenseNet of torchvision: each layer reads the features of all layers before it in its block.
 
     Accurate for few parameters, at the price of memory; a common start for medical images (Huang et al. 2017, "Densely
@@ -27,25 +24,15 @@ def densenet(
 
     Args:
         variant: Depth and width of the backbone.
-        head: `original` is torchvision's, which its checkpoints fit; `linear` one layer on averaged features; `mlp` a
-            dense layer of 1024 with ReLU before that layer.
-        flatten: For a new head: whether each place of a grid of 7 × 7 keeps features of its own, as in VGG.
-        dropout: Before the class layer; the original has none.
+        dropout: Probability of dropout before the class layer; the original has none.
     """
-    from torchvision import models
-
-    network = models.get_model(variant, weights=None, num_classes=num_classes)
+    network = network_of(variant, num_classes)
     pool, classifier = nn.AdaptiveAvgPool2d(1), network.classifier
-    original = Layers(pool=pool, flatten=nn.Flatten(1), dropout=nn.Dropout(dropout), classifier=classifier)
-    return classifier_on(
+    return ClassifierParts(
         network.features,
-        original,
+        Layers(pool=pool, flatten=nn.Flatten(1), dropout=nn.Dropout(dropout), classifier=classifier),
         "classifier",
-        num_channels,
         num_features=classifier.in_features,
-        head=head,
-        flatten=flatten,
         dropout=dropout,
-        before=Layers(relu=nn.ReLU()),
-        min_side_px=64,
+        before_head=Layers(relu=nn.ReLU()),
     )

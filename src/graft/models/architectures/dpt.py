@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graft.models.architectures.parts.segmentation_models import Channels, Encoder, on_transformer
+from graft.models.architectures.parts.segmentation_models import Channels, Encoder, build_on_transformer
 from graft.models.model import Model
 
 
@@ -20,7 +20,7 @@ def dpt(
 
     Args:
         encoder: `tu-` and a vision transformer of timm. A patch of 8, 16 or 32 pixels is what the decoder can enlarge.
-        decoder_channels: Of the fused maps; the maps of the four depths have one, two, four and four times as many. 256
-            is the paper's.
+        decoder_channels: Channels of the fused maps; the maps of the four depths have one, two, four and four times as
+            many. 256 is the paper's.
     """
-    return on_transformer(encoder, num_classes, num_channels, decoder_channels)
+    return build_on_transformer(encoder, num_classes, num_channels, decoder_channels)

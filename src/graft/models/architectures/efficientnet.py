@@ -6,14 +6,13 @@ from typing import Literal
 
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout, HeadKind, Layers
-from graft.models.architectures.parts.torchvision_classifiers import classifier_on
-from graft.models.model import Model
+from graft.models.architectures.parts.heads import Dropout, Layers
+from graft.models.architectures.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
 
 
+@torchvision_classifier
 def efficientnet(
     num_classes: int,
-    num_channels: int,
     *,
     variant: Literal[
         "efficientnet_b0",
@@ -28,10 +27,8 @@ def efficientnet(
         "efficientnet_v2_m",
         "efficientnet_v2_l",
     ] = "efficientnet_b0",
-    head: HeadKind = "original",
-    flatten: bool = False,
     dropout: Dropout = 0.2,
-) -> Model:
+) -> ClassifierParts:
     """EfficientNet of torchvision: depth, width and image size grow together; V2 trains faster.
 
     Many points for few multiplications, though slower on a CPU than these suggest (Tan and Le 2019, "EfficientNet",
@@ -39,23 +36,14 @@ def efficientnet(
 
     Args:
         variant: Depth and width of the backbone.
-        head: `original` is torchvision's, which its checkpoints fit; `linear` one layer on averaged features; `mlp` a
-            dense layer of 1024 with ReLU before that layer.
-        flatten: For a new head: whether each place of a grid of 7 × 7 keeps features of its own, as in VGG.
-        dropout: Before the class layer; torchvision has 0.2 for B0 and B1 and up to 0.5 for the largest.
+        dropout: Probability of dropout before the class layer; torchvision has 0.2 for B0 and B1 and up to
+            0.5 for the largest.
     """
-    from torchvision import models
-
-    network = models.get_model(variant, weights=None, num_classes=num_classes)
-    original = Layers(pool=network.avgpool, flatten=nn.Flatten(1), classifier=network.classifier)
-    return classifier_on(
+    network = network_of(variant, num_classes)
+    return ClassifierParts(
         network.features,
-        original,
+        Layers(pool=network.avgpool, flatten=nn.Flatten(1), classifier=network.classifier),
         "classifier.1",
-        num_channels,
         num_features=network.classifier[1].in_features,
-        head=head,
-        flatten=flatten,
         dropout=dropout,
-        min_side_px=64,
     )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from graft.models.architectures.parts.segmentation_models import Encoder, on_encoder
+from graft.models.architectures.parts.segmentation_models import Encoder, build_on_encoder
 from graft.models.model import Model
 
 
@@ -25,8 +25,8 @@ def fpn(
     Args:
         encoder: A name in `segmentation_models_pytorch.encoders.get_encoder_names()`, or `tu-` and a convolutional
             or hierarchical model of timm.
-        dropout: Of whole channels before the class layer; 0.2 is the library's.
+        dropout: Probability of dropout of whole channels before the class layer; 0.2 is the library's.
     """
     import segmentation_models_pytorch as smp
 
-    return on_encoder(smp.FPN, encoder, num_classes, num_channels, decoder_dropout=dropout)
+    return build_on_encoder(smp.FPN, encoder, num_classes, num_channels, decoder_dropout=dropout)

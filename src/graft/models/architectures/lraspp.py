@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from graft.models.architectures.parts.stem import with_channels
+from graft.models.architectures.parts.stem import set_channels
 from graft.models.model import Model, Segmenter
 
 
@@ -22,4 +22,4 @@ def lraspp(
 
     network = segmentation.lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=num_classes)
     layers = ("head.low_classifier", "head.high_classifier")
-    return Segmenter(with_channels(network.backbone, num_channels), network.classifier, class_layers=layers)
+    return Segmenter(set_channels(network.backbone, num_channels), network.classifier, class_layers=layers)

@@ -6,23 +6,20 @@ from typing import Literal
 
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout, HeadKind, Layers
-from graft.models.architectures.parts.torchvision_classifiers import classifier_on
-from graft.models.model import Model
+from graft.models.architectures.parts.heads import Dropout, Layers
+from graft.models.architectures.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
 
 # torchvision fixes the number of windows when it builds the network.
 SIDE_PX = 224
 
 
+@torchvision_classifier
 def maxvit(
     num_classes: int,
-    num_channels: int,
     *,
     variant: Literal["maxvit_t"] = "maxvit_t",
-    head: HeadKind = "original",
-    flatten: bool = False,
     dropout: Dropout = 0.0,
-) -> Model:
+) -> ClassifierParts:
     """MaxViT of torchvision: each block convolves, attends within windows, and attends over a sparse grid.
 
     Strong on photographs where its one size suffices: it takes images of 224 px only, smaller ones are padded (Tu et
@@ -30,24 +27,15 @@ def maxvit(
 
     Args:
         variant: Size of the backbone; torchvision has the tiny one.
-        head: `original` is torchvision's, which its checkpoints fit; `linear` one layer on averaged features; `mlp` a
-            dense layer of 1024 with ReLU before that layer.
-        flatten: For a new head: whether each place of a grid of 7 × 7 keeps features of its own, as in VGG.
-        dropout: Before the class layer of a new head; the original has none.
+        dropout: Probability of dropout before the class layer of a new head; the original has none.
     """
-    from torchvision import models
-
-    network = models.get_model(variant, weights=None, num_classes=num_classes)
-    return classifier_on(
+    network = network_of(variant, num_classes)
+    return ClassifierParts(
         nn.Sequential(Layers(stem=network.stem, blocks=nn.Sequential(*network.blocks))),
         Layers(classifier=network.classifier),
         "classifier.5",
-        num_channels,
         num_features=network.classifier[5].in_features,
-        head=head,
-        flatten=flatten,
         dropout=dropout,
-        padding_multiple=SIDE_PX,
         min_side_px=SIDE_PX,
-        fixed_size_px=SIDE_PX,
+        model_facts={"padding_multiple": SIDE_PX, "fixed_size_px": SIDE_PX},
     )

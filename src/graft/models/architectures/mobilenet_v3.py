@@ -6,20 +6,17 @@ from typing import Literal
 
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout, HeadKind, Layers
-from graft.models.architectures.parts.torchvision_classifiers import classifier_on
-from graft.models.model import Model
+from graft.models.architectures.parts.heads import Dropout, Layers
+from graft.models.architectures.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
 
 
+@torchvision_classifier
 def mobilenet_v3(
     num_classes: int,
-    num_channels: int,
     *,
     variant: Literal["large", "small"] = "large",
-    head: HeadKind = "original",
-    flatten: bool = False,
     dropout: Dropout = 0.2,
-) -> Model:
+) -> ClassifierParts:
     """MobileNetV3 of torchvision, made for phones; the large one shares its backbone with LR-ASPP and DeepLabV3.
 
     The first choice where latency counts, and for the bundled weights (Howard et al. 2019, "Searching for
@@ -27,23 +24,13 @@ def mobilenet_v3(
 
     Args:
         variant: Depth and width of the backbone.
-        head: `original` is torchvision's, which its checkpoints fit; `linear` one layer on averaged features; `mlp` a
-            dense layer of 1024 with ReLU before that layer.
-        flatten: For a new head: whether each place of a grid of 7 × 7 keeps features of its own, as in VGG.
-        dropout: Before the class layer; 0.2 is torchvision's.
+        dropout: Probability of dropout before the class layer; 0.2 is torchvision's.
     """
-    from torchvision import models
-
-    network = models.get_model(f"mobilenet_v3_{variant}", weights=None, num_classes=num_classes)
-    original = Layers(pool=network.avgpool, flatten=nn.Flatten(1), classifier=network.classifier)
-    return classifier_on(
+    network = network_of(f"mobilenet_v3_{variant}", num_classes)
+    return ClassifierParts(
         network.features,
-        original,
+        Layers(pool=network.avgpool, flatten=nn.Flatten(1), classifier=network.classifier),
         "classifier.3",
-        num_channels,
         num_features=network.classifier[0].in_features,
-        head=head,
-        flatten=flatten,
         dropout=dropout,
-        min_side_px=64,
     )

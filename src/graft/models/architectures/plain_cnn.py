@@ -27,7 +27,7 @@ def plain_cnn(
     Args:
         width: Channels of the first block; each further one has twice as many.
         depth: Number of blocks, each of which halves the image.
-        dropout: Before the class layer.
+        dropout: Probability of dropout before the class layer.
     """
     backbone = plain_blocks(num_channels, width, depth)
     layers, class_layer = new_head("linear", width * 2 ** (depth - 1), num_classes, dropout=dropout, flatten=False)

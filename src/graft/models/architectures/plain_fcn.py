@@ -29,7 +29,7 @@ def plain_fcn(
     Args:
         width: Channels of the first block; each further one has twice as many.
         depth: Number of blocks, each of which halves the image.
-        dropout: Before the class layer.
+        dropout: Probability of dropout before the class layer.
     """
     channels = width * 2 ** (depth - 1)
     head = nn.Sequential(OrderedDict(dropout=nn.Dropout2d(dropout), classes=nn.Conv2d(channels, num_classes, 1)))

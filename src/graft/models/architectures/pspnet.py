@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from graft.models.architectures.parts.segmentation_models import Encoder, on_encoder
+from graft.models.architectures.parts.segmentation_models import Encoder, build_on_encoder
 from graft.models.model import Model
 
 
@@ -27,11 +27,11 @@ def pspnet(
     Args:
         encoder: A name in `segmentation_models_pytorch.encoders.get_encoder_names()`, or `tu-` and a convolutional
             or hierarchical model of timm.
-        dropout: Of whole channels before the class layer; 0.2 is the library's.
+        dropout: Probability of dropout of whole channels before the class layer; 0.2 is the library's.
     """
     import segmentation_models_pytorch as smp
 
-    model = on_encoder(smp.PSPNet, encoder, num_classes, num_channels, psp_dropout=dropout)
+    model = build_on_encoder(smp.PSPNet, encoder, num_classes, num_channels, psp_dropout=dropout)
     blocks = model.head.get_submodule("decoder.psp.blocks")
     for name, block in list(blocks.named_children()):
         setattr(blocks, name, PyramidLevel(block.get_submodule("pool")))

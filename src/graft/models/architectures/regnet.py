@@ -9,36 +9,40 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from graft.models.architectures.parts.heads import Dropout, HeadKind, Layers
-from graft.models.architectures.parts.torchvision_classifiers import classifier_on, layers_before
-from graft.models.model import Model
+from graft.models.architectures.parts.heads import Dropout, Layers
+from graft.models.architectures.parts.torchvision_classifiers import (
+    ClassifierParts,
+    layers_before,
+    network_of,
+    torchvision_classifier,
+)
+
+Variant = Literal[
+    "regnet_y_400mf",
+    "regnet_y_800mf",
+    "regnet_y_1_6gf",
+    "regnet_y_3_2gf",
+    "regnet_y_8gf",
+    "regnet_y_16gf",
+    "regnet_y_32gf",
+    "regnet_y_128gf",
+    "regnet_x_400mf",
+    "regnet_x_800mf",
+    "regnet_x_1_6gf",
+    "regnet_x_3_2gf",
+    "regnet_x_8gf",
+    "regnet_x_16gf",
+    "regnet_x_32gf",
+]
 
 
+@torchvision_classifier
 def regnet(
     num_classes: int,
-    num_channels: int,
     *,
-    variant: Literal[
-        "regnet_y_400mf",
-        "regnet_y_800mf",
-        "regnet_y_1_6gf",
-        "regnet_y_3_2gf",
-        "regnet_y_8gf",
-        "regnet_y_16gf",
-        "regnet_y_32gf",
-        "regnet_y_128gf",
-        "regnet_x_400mf",
-        "regnet_x_800mf",
-        "regnet_x_1_6gf",
-        "regnet_x_3_2gf",
-        "regnet_x_8gf",
-        "regnet_x_16gf",
-        "regnet_x_32gf",
-    ] = "regnet_y_400mf",
-    head: HeadKind = "original",
-    flatten: bool = False,
+    variant: Variant = "regnet_y_400mf",
     dropout: Dropout = 0.0,
-) -> Model:
+) -> ClassifierParts:
     """RegNet of torchvision: widths and depths follow a simple rule that was found by comparing whole design spaces.
 
     As plain as a ResNet, in sizes from phones to servers; the three largest Y also have weights that began with 3.6
@@ -47,29 +51,20 @@ def regnet(
 
     Args:
         variant: Multiplications for 224 × 224 px, in millions (`mf`) or billions (`gf`); `y` squeezes and excites.
-        head: `original` is torchvision's, which its checkpoints fit; `linear` one layer on averaged features; `mlp` a
-            dense layer of 1024 with ReLU before that layer.
-        flatten: For a new head: whether each place of a grid of 7 × 7 keeps features of its own, as in VGG.
-        dropout: Before the class layer; the original has none.
+        dropout: Probability of dropout before the class layer; the original has none.
     """
-    from torchvision import models
-
-    with Counting():
-        network = models.get_model(variant, weights=None, num_classes=num_classes)
-    return classifier_on(
+    with SizesOnCpu():
+        network = network_of(variant, num_classes)
+    return ClassifierParts(
         layers_before("avgpool", network),
         Layers(pool=network.avgpool, flatten=nn.Flatten(1), dropout=nn.Dropout(dropout), fc=network.fc),
         "fc",
-        num_channels,
         num_features=network.fc.in_features,
-        head=head,
-        flatten=flatten,
         dropout=dropout,
-        min_side_px=64,
     )
 
 
-class Counting(TorchFunctionMode):
+class SizesOnCpu(TorchFunctionMode):
     """Tensors that torchvision computes widths and depths with stay on the CPU, also where a model is only outlined."""
 
     def __torch_function__(

@@ -6,14 +6,14 @@ from typing import Literal
 
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout, HeadKind, Layers
-from graft.models.architectures.parts.torchvision_classifiers import classifier_on
-from graft.models.model import Feature, Model
+from graft.models.architectures.parts.heads import Dropout, Layers
+from graft.models.architectures.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
+from graft.models.model import Feature
 
 
+@torchvision_classifier
 def resnet(
     num_classes: int,
-    num_channels: int,
     *,
     variant: Literal[
         "resnet18",
@@ -27,10 +27,8 @@ def resnet(
         "wide_resnet50_2",
         "wide_resnet101_2",
     ] = "resnet18",
-    head: HeadKind = "original",
-    flatten: bool = False,
     dropout: Dropout = 0.0,
-) -> Model:
+) -> ClassifierParts:
     """ResNet of torchvision, and its grouped (ResNeXt) and wide relatives.
 
     The backbone that most published recipes start from (He et al. 2016, "Deep Residual Learning for Image
@@ -38,25 +36,16 @@ def resnet(
 
     Args:
         variant: Depth and width of the backbone.
-        head: `original` is torchvision's, which its checkpoints fit; `linear` one layer on averaged features; `mlp` a
-            dense layer of 1024 with ReLU before that layer.
-        flatten: For a new head: whether each place of a grid of 7 × 7 keeps features of its own, as in VGG.
-        dropout: Before the class layer; the original has none.
+        dropout: Probability of dropout before the class layer; the original has none.
     """
-    from torchvision import models
     from torchvision.models._utils import IntermediateLayerGetter
 
-    network = models.get_model(variant, weights=None, num_classes=num_classes)
-    original = Layers(pool=network.avgpool, flatten=nn.Flatten(1), dropout=nn.Dropout(dropout), fc=network.fc)
-    return classifier_on(
+    network = network_of(variant, num_classes)
+    return ClassifierParts(
         IntermediateLayerGetter(network, {"layer4": "out"}),
-        original,
+        Layers(pool=network.avgpool, flatten=nn.Flatten(1), dropout=nn.Dropout(dropout), fc=network.fc),
         "fc",
-        num_channels,
         num_features=network.fc.in_features,
-        head=head,
-        flatten=flatten,
         dropout=dropout,
-        before=Layers(feature=Feature("out")),
-        min_side_px=64,
+        before_head=Layers(feature=Feature("out")),
     )

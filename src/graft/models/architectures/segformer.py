@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graft.models.architectures.parts.segmentation_models import Channels, Encoder, on_encoder
+from graft.models.architectures.parts.segmentation_models import Channels, Encoder, build_on_encoder
 from graft.models.model import Model
 
 
@@ -17,9 +17,9 @@ def segformer(
     Args:
         encoder: `mit_b0` to `mit_b5` are the paper's; any name in
             `segmentation_models_pytorch.encoders.get_encoder_names()`, or `tu-` and a model of timm, will do.
-        decoder_channels: Of each size; the paper has 256 for B0 and B1 and 768 for the larger.
+        decoder_channels: Channels of the map of each size; the paper has 256 for B0 and B1 and 768 for the larger.
     """
     import segmentation_models_pytorch as smp
 
     options = {"decoder_segmentation_channels": decoder_channels}
-    return on_encoder(smp.Segformer, encoder, num_classes, num_channels, **options)
+    return build_on_encoder(smp.Segformer, encoder, num_classes, num_channels, **options)

@@ -6,22 +6,24 @@ from typing import Literal
 
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout, HeadKind, Layers
-from graft.models.architectures.parts.torchvision_classifiers import classifier_on, layers_before
-from graft.models.model import Model
+from graft.models.architectures.parts.heads import Dropout, Layers
+from graft.models.architectures.parts.torchvision_classifiers import (
+    ClassifierParts,
+    layers_before,
+    network_of,
+    torchvision_classifier,
+)
 
 
+@torchvision_classifier
 def shufflenet_v2(
     num_classes: int,
-    num_channels: int,
     *,
     variant: Literal[
         "shufflenet_v2_x1_0", "shufflenet_v2_x0_5", "shufflenet_v2_x1_5", "shufflenet_v2_x2_0"
     ] = "shufflenet_v2_x1_0",
-    head: HeadKind = "original",
-    flatten: bool = False,
     dropout: Dropout = 0.0,
-) -> Model:
+) -> ClassifierParts:
     """ShuffleNetV2 of torchvision: half of the channels pass each unit untouched, then all are shuffled.
 
     Made for measured speed on small processors rather than for few multiplications (Ma et al. 2018, "ShuffleNet V2:
@@ -29,22 +31,13 @@ def shufflenet_v2(
 
     Args:
         variant: Width of the backbone, as a multiple.
-        head: `original` is torchvision's, which its checkpoints fit; `linear` one layer on averaged features; `mlp` a
-            dense layer of 1024 with ReLU before that layer.
-        flatten: For a new head: whether each place of a grid of 7 × 7 keeps features of its own, as in VGG.
-        dropout: Before the class layer; the original has none.
+        dropout: Probability of dropout before the class layer; the original has none.
     """
-    from torchvision import models
-
-    network = models.get_model(variant, weights=None, num_classes=num_classes)
-    return classifier_on(
+    network = network_of(variant, num_classes)
+    return ClassifierParts(
         layers_before("fc", network),
         Layers(pool=nn.AdaptiveAvgPool2d(1), flatten=nn.Flatten(1), dropout=nn.Dropout(dropout), fc=network.fc),
         "fc",
-        num_channels,
         num_features=network.fc.in_features,
-        head=head,
-        flatten=flatten,
         dropout=dropout,
-        min_side_px=64,
     )

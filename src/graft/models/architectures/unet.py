@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graft.models.architectures.parts.segmentation_models import Encoder, on_encoder
+from graft.models.architectures.parts.segmentation_models import Encoder, build_on_encoder
 from graft.models.model import Model
 
 
@@ -18,4 +18,4 @@ def unet(num_classes: int, num_channels: int, *, encoder: Encoder = "mobilenet_v
     """
     import segmentation_models_pytorch as smp
 
-    return on_encoder(smp.Unet, encoder, num_classes, num_channels)
+    return build_on_encoder(smp.Unet, encoder, num_classes, num_channels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graft.models.architectures.parts.segmentation_models import Channels, Encoder, on_encoder
+from graft.models.architectures.parts.segmentation_models import Channels, Encoder, build_on_encoder
 from graft.models.model import Model
 
 
@@ -17,8 +17,8 @@ def upernet(
     Args:
         encoder: A name in `segmentation_models_pytorch.encoders.get_encoder_names()`, or `tu-` and a convolutional
             or hierarchical model of timm.
-        decoder_channels: Of each level; 256 is the library's, the paper's are 512.
+        decoder_channels: Channels of each level; 256 is the library's, the paper's are 512.
     """
     import segmentation_models_pytorch as smp
 
-    return on_encoder(smp.UPerNet, encoder, num_classes, num_channels, decoder_channels=decoder_channels)
+    return build_on_encoder(smp.UPerNet, encoder, num_classes, num_channels, decoder_channels=decoder_channels)

@@ -7,24 +7,21 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout, HeadKind, Layers
+from graft.models.architectures.parts.heads import Dropout, Layers
 from graft.models.architectures.parts.pooling import MatrixPool
-from graft.models.architectures.parts.torchvision_classifiers import classifier_on
-from graft.models.model import Model
+from graft.models.architectures.parts.torchvision_classifiers import ClassifierParts, torchvision_classifier
 
 CONFIGURATIONS = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}  # columns of the paper's table 1
 
 
+@torchvision_classifier
 def vgg(
     num_classes: int,
-    num_channels: int,
     *,
     variant: Literal["vgg11", "vgg13", "vgg16", "vgg19", "vgg11_bn", "vgg13_bn", "vgg16_bn", "vgg19_bn"] = "vgg16_bn",
-    head: HeadKind = "original",
-    flatten: bool = False,
     hidden_channels: Annotated[int, Field(gt=0)] = 4096,
     dropout: Dropout = 0.5,
-) -> Model:
+) -> ClassifierParts:
     """VGG of torchvision: plain 3 × 3 convolutions; `_bn` with batch normalisation.
 
     The classic of transfer learning, large and slow for what it knows (Simonyan and Zisserman 2015, "Very Deep
@@ -32,12 +29,9 @@ def vgg(
 
     Args:
         variant: Depth of the backbone; without batch normalisation it wants pretrained weights or a small rate.
-        head: `original` is torchvision's, which its checkpoints fit; `linear` one layer on averaged features; `mlp` a
-            dense layer of 1024 with ReLU before that layer.
-        flatten: For a new head: whether each place of a grid of 7 × 7 keeps features of its own.
         hidden_channels: Width of the two hidden layers of the original head. The paper's 4096 make 120 of its 130
             million parameters; with another width the pretrained head does not fit, and the backbone still does.
-        dropout: Behind each hidden layer.
+        dropout: Probability of dropout behind each hidden layer.
     """
     from torchvision.models.vgg import cfgs, make_layers
 
@@ -52,16 +46,12 @@ def vgg(
         nn.Linear(hidden_channels, num_classes),
     )
     _initialise(features, classifier)
-    return classifier_on(
+    return ClassifierParts(
         features,
         Layers(pool=MatrixPool(7, 7), flatten=nn.Flatten(1), classifier=classifier),
         "classifier.6",
-        num_channels,
         num_features=512,
-        head=head,
-        flatten=flatten,
         dropout=dropout,
-        min_side_px=64,
     )
 
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from graft.models.architectures.parts.heads import Dropout, HeadKind, Layers, dense_layers
-from graft.models.architectures.parts.pooling import bicubic
-from graft.models.architectures.parts.stem import with_channels
-from graft.models.model import Model, with_dropout
+from graft.models.architectures.parts.pooling import resample_bicubic
+from graft.models.architectures.parts.stem import set_channels
+from graft.models.model import Model, set_dropout
 
 if TYPE_CHECKING:
     from torchvision.models import VisionTransformer
@@ -33,7 +33,7 @@ def vit(
         variant: Size of the backbone and of its patches in pixels.
         head: `original` is torchvision's, one layer that starts at zero; `linear` one layer with dropout; `mlp` a dense
             layer of 1024 with ReLU before that layer.
-        dropout: Before the class layer; the original has none.
+        dropout: Probability of dropout before the class layer; the original has none.
     """
     from torchvision import models
 
@@ -43,8 +43,8 @@ def vit(
         layers, class_layer = dense_layers(head, network.hidden_dim, num_classes, dropout=dropout)
     patch_px = network.patch_size
     return Model(
-        with_channels(Patches(network), num_channels),
-        with_dropout(nn.Sequential(layers), dropout),
+        set_channels(VitBackbone(network), num_channels),
+        set_dropout(nn.Sequential(layers), dropout),
         class_layers=(f"head.{class_layer}",),
         padding_multiple=patch_px,
         is_transformer=True,
@@ -52,7 +52,7 @@ def vit(
     )
 
 
-class Patches(nn.Module):
+class VitBackbone(nn.Module):
     """torchvision's transformer without its head, under its names: images of any size to the class token [B, D]."""
 
     def __init__(self, network: VisionTransformer) -> None:
@@ -64,21 +64,21 @@ class Patches(nn.Module):
         patches = self.conv_proj(images)
         tokens = torch.cat([self.class_token.expand(len(images), -1, -1), patches.flatten(2).transpose(1, 2)], 1)
         encoder = self.encoder
-        positions = resampled(encoder.pos_embedding, self.grid, patches.shape[-2], patches.shape[-1])
+        positions = resample_positions(encoder.pos_embedding, self.grid, patches.shape[-2], patches.shape[-1])
         return encoder.ln(encoder.layers(encoder.dropout(tokens + positions)))[:, 0]
 
 
-def resampled(embedding: Tensor, grid: int, rows: int, columns: int) -> Tensor:
+def resample_positions(embedding: Tensor, grid: int, rows: int, columns: int) -> Tensor:
     """Position embeddings for another size of image, bicubic between those of a square grid.
 
     Args:
         embedding: `[1, 1 + grid², D]`, the class token's first; it stays as it is.
-        grid: Patches on a side of the images it was learnt on.
-        rows: Of patches wanted.
-        columns: Likewise.
+        grid: Number of patches on a side of the images it was learnt on.
+        rows: Number of rows of patches wanted.
+        columns: Number of columns wanted.
 
     Returns:
         `[1, 1 + rows x columns, D]`.
     """
     patches = embedding[:, 1:].transpose(1, 2).unflatten(2, (grid, grid))
-    return torch.cat([embedding[:, :1], bicubic(patches, rows, columns).flatten(2).transpose(1, 2)], 1)
+    return torch.cat([embedding[:, :1], resample_bicubic(patches, rows, columns).flatten(2).transpose(1, 2)], 1)

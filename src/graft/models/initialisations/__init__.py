@@ -1,4 +1,4 @@
-"""How layers that no source provides start: `(*, options) -> Initialise`, None for what their library gave them."""
+"""Initialisations of layers that no source provides: `(*, options) -> Initialise`, None to keep the library's own."""
 
 from __future__ import annotations
 

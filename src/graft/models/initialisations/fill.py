@@ -20,8 +20,8 @@ def apply(initialise: Initialise, model: nn.Module, names: Collection[str], seed
     Args:
         initialise: Fills a weight, drawing from a generator.
         model: Its parameters are filled in order of name.
-        names: Of the tensors that may change.
-        seed: Of all that is drawn.
+        names: Names of the tensors that may change.
+        seed: Seed of everything that is drawn.
 
     Returns:
         The names of the tensors that were filled.

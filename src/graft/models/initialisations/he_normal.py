@@ -18,7 +18,8 @@ def he_normal(*, mode: Literal["fan_in", "fan_out"] = "fan_in") -> Initialise:
     14.
 
     Args:
-        mode: Which fan is kept in step: `fan_in` the activations going forward, `fan_out` the gradients going back.
+        mode: Fan whose variance is preserved: `fan_in` that of activations going forward, `fan_out` that of gradients
+            going back.
             The paper finds either enough and writes its networks with `fan_in`.
     """
     return lambda weight, generator: nn.init.kaiming_normal_(

@@ -17,7 +17,8 @@ def he_uniform(*, mode: Literal["fan_in", "fan_out"] = "fan_in") -> Initialise:
     decoder or a plain network from scratch. Source: He et al. 2015, "Delving Deep into Rectifiers", section 2.2.
 
     Args:
-        mode: Which fan is kept in step: `fan_in` the activations going forward, `fan_out` the gradients going back.
+        mode: Fan whose variance is preserved: `fan_in` that of activations going forward, `fan_out` that of gradients
+            going back.
             The paper finds either enough and writes its networks with `fan_in`.
     """
     return lambda weight, generator: nn.init.kaiming_uniform_(

@@ -1,4 +1,4 @@
-"""What the architecture's own library does."""
+"""The initialisation of the architecture's own library."""
 
 from __future__ import annotations
 

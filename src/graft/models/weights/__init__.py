@@ -1,4 +1,4 @@
-"""Where pretrained weights come from. Each entry is `(task, model, download, *, options) -> Source`."""
+"""Sources of pretrained weights. Each entry is `(task, model, download, *, options) -> Source`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The card that says where the weights of a model are from and what of them was taken over."""
+"""The card of a model's pretrained weights: their origin, and which of them were taken over."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def card_of(
     """The content of `card.json`.
 
     Args:
-        name: Of the source, a key of WEIGHTS.
-        source: What it handed over.
-        match: What became of each tensor.
+        name: Name of the source, a key of WEIGHTS.
+        source: Result of the source.
+        match: Fate of each tensor.
         model: The architecture that took them.
-        classes: What it is going to tell apart.
-        filled: How each reinitialised tensor was filled, by name.
+        classes: Classes that the model is going to tell apart.
+        filled: Name of the initialisation of each reinitialised tensor, by tensor name.
     """
     return {
         "name": name,

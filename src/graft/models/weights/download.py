@@ -1,4 +1,4 @@
-"""Published files: downloaded once, verified, cached; where they cannot be had, which file to put where."""
+"""Files that torchvision publishes: downloaded once, verified and cached, or a message that says what to put where."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
-from graft.models.weights.source import verified_sha256
+from graft.models.weights.source import verify_sha256
 
 SECONDS_TO_CONNECT = 10
 CHUNK_BYTES = 1 << 20
 
 
 def cache_folder() -> Path:
-    """Where torch keeps downloaded weights: `$TORCH_HOME/hub/checkpoints`."""
+    """Folder in which torch keeps downloaded weights: `$TORCH_HOME/hub/checkpoints`."""
     import torch
 
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 
 def fetch(url: str, path: Path, sha256: str | None) -> str:
-    """Makes sure that `path` holds the file of `url`, and returns its sha256.
+    """Ensures that `path` holds the file of `url`, and returns its sha256.
 
-    Where no digest is given, the digits count that torchvision writes into the names of its files. The cached file is
-    checked as well: torch itself uses whatever lies there. A download becomes visible only when it is complete and
+    Without a digest, the digits that torchvision writes into the names of its files are checked. So is a file that is
+    cached already: torch itself would use whatever lies there. A download becomes visible only once it is complete and
     verified.
 
     Raises:
@@ -36,11 +36,11 @@ def fetch(url: str, path: Path, sha256: str | None) -> str:
     in_name = re.search(r"-([0-9a-f]{8,})\.", Path(url).name)
     expected = sha256 or (in_name[1] if in_name else None)
     if path.is_file():
-        return verified_sha256(path, expected)
+        return verify_sha256(path, expected)
     try:
         with replace_file(path) as pending:
             _download(url, pending)
-            return verified_sha256(pending, expected)
+            return verify_sha256(pending, expected)
     except (OSError, http.client.HTTPException) as error:
         raise GraftError(
             f"cannot download {url} ({error})", where=path, remedy=f"download it elsewhere and put it at {path}"

@@ -13,7 +13,7 @@ from torch import Tensor
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError
 from graft.models.saved_model import load_state
-from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD, Downloader, Source, verified_sha256
+from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD, Downloader, Source, verify_sha256
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 PYTORCH_SUFFIXES = (".pth", ".pt")
@@ -39,15 +39,15 @@ def file(
         model: Not used: whatever fits is taken.
         download: Not used.
         path: `.safetensors`, `.pth` or `.pt`, relative to the repository.
-        sha256: Of the file, 64 hex digits. Without it the stage would not notice that the file changed: the digest to
-            pin is in the answer to leaving it out.
-        licence: Of the weights, for the card.
+        sha256: Digest of the file, 64 hex digits. Without it the stage would not notice that the file changed; whoever
+            leaves it out is told the digest to pin.
+        licence: Licence of the weights, for the card.
 
     Raises:
         GraftError: The file is missing, damaged, of another kind or digest, or holds more than plain tensors.
     """
     location = Path(path)
-    digest = pinned_digest(location, sha256)
+    digest = check_digest(location, sha256)
     state, metadata = load_state(location) if location.suffix == ".safetensors" else (read_checkpoint(location), {})
     names = metadata.get("class_names")
     return Source(
@@ -62,11 +62,12 @@ def file(
     )
 
 
-def pinned_digest(location: Path, sha256: str | None) -> str:
-    """The digest of a file that is there, of a known kind, and the pinned one.
+def check_digest(location: Path, sha256: str | None) -> str:
+    """Returns the digest of a weights file once it is known to be the pinned one.
 
     Raises:
-        GraftError: It is not; where nothing is pinned, the answer holds the digest to pin.
+        GraftError: The file is missing, of an unknown kind or of another digest; or nothing is pinned, and the error
+            holds the digest to pin.
     """
     if not location.is_file():
         raise GraftError(
@@ -80,7 +81,7 @@ def pinned_digest(location: Path, sha256: str | None) -> str:
             where=location,
             rule="it ends in .safetensors, .pth or .pt",
         )
-    digest = verified_sha256(location, sha256)
+    digest = verify_sha256(location, sha256)
     if sha256 is None:
         raise GraftError(
             "the weights file is not pinned",
@@ -115,13 +116,13 @@ def read_checkpoint(path: Path) -> dict[str, Tensor]:
         raise GraftError(
             f"damaged checkpoint ({type(error).__name__})", where=path, remedy="fetch the file again"
         ) from None
-    state = {name: tensor for name, tensor in _unwrapped(content).items() if isinstance(tensor, Tensor)}
+    state = {name: tensor for name, tensor in _unwrap(content).items() if isinstance(tensor, Tensor)}
     if not state:
         raise GraftError("no named tensors in it", where=path, rule=f"a state dict, or one under {', '.join(WRAPPERS)}")
     return state
 
 
-def _unwrapped(content: Any) -> dict[str, Any]:
+def _unwrap(content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
         return {}
     for key in WRAPPERS:

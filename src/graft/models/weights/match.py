@@ -1,4 +1,4 @@
-"""Loads a foreign state into a model, tensor by tensor, and says what became of each."""
+"""Loads foreign weights into a model, tensor by tensor, and records the fate of each."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from torch import Tensor
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model
-from graft.models.architectures.vit import resampled
+from graft.models.architectures.parts.stem import spread
+from graft.models.architectures.vit import resample_positions
 from graft.models.initialisations import apply
-from graft.models.weights.inflated_stem import spread
 from graft.models.weights.source import Source
 
-# How other programs call what is `backbone.` and `head.` here. Of these spellings the one that fits best is taken.
+# Prefixes that other programs use for what is `backbone.` and `head.` here. The spelling that fits best is taken.
 SPELLINGS: dict[str, tuple[tuple[str, str], ...]] = {
     "Graft": (("", ""),),
     "torchvision segmenter": (("aux_classifier.", "auxiliary."), ("classifier.", "head."), ("", "")),
@@ -43,15 +43,15 @@ LEAST_BACKBONE_FRACTION = 0.5
 
 @dataclass
 class Match:
-    """What became of each tensor; every list is in order of name.
+    """Fate of each tensor; every list is in order of name.
 
     Attributes:
-        matched: Names (ours) that took their values as they were.
-        resized: Lines for those that took a part: class rows by name, another number of input channels, or position
-            embeddings of another grid.
-        reinitialised: Names (ours) that kept their initialisation.
-        left_out: Names (theirs) that found no place.
-        backbone_fraction: Share of the backbone's values that were taken over.
+        matched: Names (ours) of tensors whose values were taken over unchanged.
+        resized: Lines on tensors whose values were adapted: class rows picked by name, another number of input
+            channels, or position embeddings of another grid.
+        reinitialised: Names (ours) of tensors that kept their initialisation.
+        left_out: Names (theirs) of tensors that have no place in our model.
+        backbone_fraction: Share of the values in the backbone that were taken over.
     """
 
     matched: list[str] = field(default_factory=list)
@@ -66,26 +66,26 @@ def load_into(
 ) -> Match:
     """Takes over from `source` what fits `model`, or its backbone alone; all else keeps its initialisation.
 
-    Names are mapped from the spelling that fits best. Rows of class layers go by class name where the source knows its
-    classes; a source without class names is taken over only if it has as many. A first convolution for another number
-    of input channels is spread over ours (`stem.spread`); a vision transformer's position embeddings of another image
-    size are resampled to ours, as they are for an image of another size.
+    Names are mapped from the spelling that fits best. Rows of class layers are matched by class name where the source
+    knows its classes; a source without class names must have as many. A first convolution for another number of input
+    channels is spread over ours (`spread`); the position embeddings of a vision transformer for another
+    image size are resampled to ours.
 
     Raises:
         GraftError: The source holds values that are not finite, or less than half of the backbone fits.
     """
     assert source.state is not None
-    state = {_todays_name(name): tensor for name, tensor in source.state.items()}
+    state = {_current_name(name): tensor for name, tensor in source.state.items()}
     _refuse_non_finite(state, source)
     ours = model.state_dict()
     mapped = max(
-        (_spelled(state, spelling) for spelling in SPELLINGS.values()), key=lambda names: _fit(names, state, ours)
+        (_respell(state, spelling) for spelling in SPELLINGS.values()), key=lambda names: _fit(names, state, ours)
     )
     match, new = Match(), {}
     for name, tensor in sorted(ours.items()):
         wanted = name in mapped and (part == "all" or name.startswith("backbone."))
         theirs = state[mapped[name]] if wanted else None
-        taken, how = (None, "") if theirs is None else _taken(name, theirs, tensor, model, source, class_names)
+        taken, how = (None, "") if theirs is None else _adapt(name, theirs, tensor, model, source, class_names)
         if taken is None:
             match.reinitialised.append(name)
             continue
@@ -98,10 +98,16 @@ def load_into(
     return match
 
 
-def initialised(model: Model, match: Match, initialisation: Choice, seed: int) -> dict[str, str]:
-    """Fills what no source provided, as a choice of INITIALISATIONS says; how each tensor was filled, by name.
+def initialise_rest(model: Model, match: Match, initialisation: Choice, seed: int) -> dict[str, str]:
+    """Initialises the tensors that no source provided, and returns by name how each was initialised.
 
-    What is trained from nothing altogether is filled too: all of its layers are new.
+    In training from scratch those are all of them.
+
+    Args:
+        model: Model that the match was made for; changed in place.
+        match: Fate of its tensors.
+        initialisation: Choice out of INITIALISATIONS.
+        seed: Seed of everything that is drawn.
     """
     initialise = initialisation()
     filled = set() if initialise is None else apply(initialise, model, set(match.reinitialised), seed)
@@ -109,11 +115,11 @@ def initialised(model: Model, match: Match, initialisation: Choice, seed: int) -
     return {name: how[name in filled] for name in match.reinitialised}
 
 
-def _todays_name(name: str) -> str:
+def _current_name(name: str) -> str:
     return DOTTED_DENSENET.sub(r"\1\2", name.removeprefix("module."))
 
 
-def _spelled(state: Mapping[str, Tensor], spelling: Sequence[tuple[str, str]]) -> dict[str, str]:
+def _respell(state: Mapping[str, Tensor], spelling: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Our name to theirs; the first prefix that fits a name maps it."""
     mapped = {}
     for name in state:
@@ -128,39 +134,41 @@ def _fit(mapped: Mapping[str, str], state: Mapping[str, Tensor], ours: Mapping[s
     return sum(name in ours and state[theirs].shape == ours[name].shape for name, theirs in mapped.items())
 
 
-def _taken(
+def _adapt(
     name: str, theirs: Tensor, ours: Tensor, model: Model, source: Source, class_names: Sequence[str]
 ) -> tuple[Tensor | None, str]:
     """The values for our tensor (None: nothing fits), and how they were adapted (empty: not at all)."""
     if name.rpartition(".")[0] in model.class_layers and source.class_names is not None:
-        return _class_rows(theirs, ours, source.class_names, class_names)
+        return _adapt_class_rows(theirs, ours, source.class_names, class_names)
     if theirs.shape == ours.shape:
         return theirs, ""
     if name.endswith(".pos_embedding"):
-        return _positions(theirs, ours)
+        return _adapt_positions(theirs, ours)
     is_stem = name == _stem(model)
     if is_stem and theirs.ndim == ours.ndim and theirs.shape[0] == ours.shape[0] and theirs.shape[2:] == ours.shape[2:]:
         return spread(theirs, ours.shape[1]), f"{theirs.shape[1]} input channels to {ours.shape[1]}"
     return None, ""
 
 
-def _positions(theirs: Tensor, ours: Tensor) -> tuple[Tensor | None, str]:
+def _adapt_positions(theirs: Tensor, ours: Tensor) -> tuple[Tensor | None, str]:
     """Embeddings [1, 1 + wanted², D] of a class token and a square grid, out of [1, 1 + given², D]."""
     if theirs.ndim != ours.ndim or theirs.shape[::2] != ours.shape[::2] or theirs.shape[1] < 2:
         return None, ""
     given, wanted = (math.isqrt(embedding.shape[1] - 1) for embedding in (theirs, ours))
     if given**2 + 1 != theirs.shape[1]:
         return None, ""
-    taken = resampled(theirs.to(ours.dtype), given, wanted, wanted)
+    taken = resample_positions(theirs.to(ours.dtype), given, wanted, wanted)
     return taken, f"positions of {given} x {given} patches to {wanted} x {wanted}"
 
 
-def _class_rows(
+def _adapt_class_rows(
     theirs: Tensor, ours: Tensor, their_names: Sequence[str], our_names: Sequence[str]
 ) -> tuple[Tensor | None, str]:
     """Rows of the classes that both know, by name; our initial values for the others."""
-    rows = {_plain(name): row for row, name in enumerate(their_names)}
-    shared = [(row, rows[_plain(name)]) for row, name in enumerate(our_names) if _plain(name) in rows]
+    rows = {_comparable_name(name): row for row, name in enumerate(their_names)}
+    shared = [
+        (row, rows[_comparable_name(name)]) for row, name in enumerate(our_names) if _comparable_name(name) in rows
+    ]
     if not shared or theirs.shape[1:] != ours.shape[1:] or theirs.shape[0] != len(their_names):
         return None, ""
     if theirs.shape == ours.shape and shared == [(row, row) for row in range(len(our_names))]:
@@ -171,7 +179,7 @@ def _class_rows(
     return taken, f"{len(shared)} of {len(our_names)} classes by name, from {len(their_names)}"
 
 
-def _plain(name: str) -> str:
+def _comparable_name(name: str) -> str:
     return "".join(character for character in name.casefold() if character.isalnum())
 
 

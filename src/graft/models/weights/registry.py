@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import AfterValidator
@@ -13,13 +14,13 @@ from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress
 from graft.models.saved_model import ModelSpec, load_state
 from graft.models.weights.file import Sha256
-from graft.models.weights.source import Downloader, Source, verified_sha256
+from graft.models.weights.source import Downloader, Source, verify_sha256
 
 FILE = "weights.safetensors"
 
 
-def pinned(uri: str) -> str:
-    """The address itself, if it names one version for ever."""
+def check_uri(uri: str) -> str:
+    """Returns the address itself, if it names one version and not an alias, which moves."""
     try:
         address = ModelAddress.parse(uri)
     except GraftError:
@@ -30,10 +31,10 @@ def pinned(uri: str) -> str:
 
 
 def refuse_unpinned(model_uri: str, sha256: str | None) -> None:
-    """Asks for the digest of a version's weights.
+    """Refuses a version whose weights have no digest in `params.yaml`.
 
     Raises:
-        GraftError: There is none.
+        GraftError: There is no digest.
     """
     if sha256 is None:
         raise GraftError(
@@ -49,7 +50,7 @@ def registry(
     model: Choice,
     download: Downloader,
     *,
-    model_uri: Annotated[str, AfterValidator(pinned)],
+    model_uri: Annotated[str, AfterValidator(check_uri)],
     sha256: Sha256 | None = None,
 ) -> Source:
     """The weights of a version in the MLflow registry: models grow out of models.
@@ -63,7 +64,7 @@ def registry(
         model: Not used: whatever fits is taken.
         download: Brings the files of a registered model here.
         model_uri: `models:/NAME/VERSION`.
-        sha256: Of the version's `weights.safetensors`, 64 hex digits.
+        sha256: Digest of the version's `weights.safetensors`, 64 hex digits.
 
     Raises:
         GraftError: Not pinned, no such version, no weights in it, or a digest differs.
@@ -73,11 +74,15 @@ def registry(
     path = folder / FILE
     if not path.is_file():
         raise GraftError(f"{model_uri} holds no {FILE}", rule="only models that Graft exported can be grown from")
-    digest = verified_sha256(path, sha256)
+    return _source_of(folder, model_uri, verify_sha256(path, sha256))
+
+
+def _source_of(folder: Path, model_uri: str, digest: str) -> Source:
+    """The weights of a downloaded version, with what its folder says of them."""
     spec = ModelSpec.read(folder / "spec.json")
     scores = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
     return Source(
-        load_state(path)[0],
+        load_state(folder / FILE)[0],
         description=f"{spec.model['name']} registered as {model_uri}, trained for {spec.task}",
         origin=model_uri,
         licence=f"that of its data ({ClassMap.read(folder / 'class_map.json').licence}) and of what it grew from; "

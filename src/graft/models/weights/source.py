@@ -1,4 +1,4 @@
-"""What every weights source hands over."""
+"""The result of every weights source: tensors, and the facts for their card."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def no_download(model_uri: str) -> Path:
-    """Where there is no registry to ask.
+    """Stands in for a download where there is no registry to ask.
 
     Raises:
         GraftError: Always.
@@ -40,12 +40,12 @@ class Source:
         state: Tensors under the names their own program gave them; None for training from scratch.
         description: One sentence for a person: what was trained on what.
         origin: Address, path or program the weights come from.
-        licence: Of the weights.
-        sha256: Of the file, in hex; None without a file.
-        class_names: Of the class layers, in order of channel; None where unknown.
-        mean: Normalisation the weights expect: of each channel, RGB unless they say otherwise, in 0..1.
-        std: Likewise.
-        metrics: How good they were where they come from, name to fraction.
+        licence: Licence of the weights.
+        sha256: Digest of the file, in hex; None without a file.
+        class_names: Names of the classes in the class layers, in order of channel; None where unknown.
+        mean: Mean of each channel in the normalisation that the weights expect, in 0..1; RGB unless they say otherwise.
+        std: Standard deviation of each channel, in the same unit.
+        metrics: Scores that their makers measured, name to fraction.
     """
 
     state: Mapping[str, Tensor] | None
@@ -59,11 +59,11 @@ class Source:
     metrics: Mapping[str, Any] = field(default_factory=dict)
 
 
-def verified_sha256(path: Path, expected: str | None) -> str:
-    """Hex sha256 of the file.
+def verify_sha256(path: Path, expected: str | None) -> str:
+    """Returns the hex sha256 of a file, which must begin with the expected digits.
 
     Raises:
-        GraftError: It does not begin with the expected digits (None expects nothing).
+        GraftError: It begins with others; None expects nothing.
     """
     found = sha256_of(path)
     if expected is not None and not found.startswith(expected.lower()):

@@ -23,18 +23,18 @@ def torchvision(
     """Weights that torchvision publishes for this model, or for its backbone.
 
     Trained on ImageNet (backbones, classifiers) or on COCO with the labels of Pascal VOC (whole segmenters): the usual
-    start for photographs. Downloaded once, verified, and kept where torch keeps its own; offline the answer is which
-    file to put where.
+    start for photographs. Downloaded once, verified, and kept where torch keeps its own; offline, the error names the
+    file and the place where it belongs.
 
     Args:
         task: Not used: the model says it.
         model: Its options name the enums, for example `deeplabv3_resnet50` and `resnet50`.
         download: Not used.
         weights: A member of one of them, for example `COCO_WITH_VOC_LABELS_V1` or `IMAGENET1K_V1`.
-        sha256: Of the file, 64 hex digits; without it the 8 digits in the file's name are checked.
+        sha256: Digest of the file, 64 hex digits; without it the 8 digits in the file's name are checked.
 
     Raises:
-        GraftError: No such weights, a digest differs, or the file is neither cached nor to be had.
+        GraftError: No such weights, a digest differs, or the file is neither cached nor can it be downloaded.
     """
     entry = member(model, weights)
     path = cache_folder() / Path(entry.url).name
@@ -67,10 +67,10 @@ def _normalisation(entry: Any) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 
 def member(model: Choice, weights: str) -> Any:
-    """The member of an enum that says all about weights for this model.
+    """Returns the member of torchvision's enum that describes these weights.
 
     Raises:
-        GraftError: There is none of this name.
+        GraftError: torchvision has none of this name for the model.
     """
     published = published_weights(model)
     if weights not in published:

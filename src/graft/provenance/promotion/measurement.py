@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graft.data.shards import num_rows, read_rows
-from graft.deployment.export.exported_model import ONNX_FILE, Exported, onnx_class_ids, open_exported, session
+from graft.deployment.export.exported_model import ONNX_FILE, ExportedModel, onnx_class_ids, open_exported, session
 from graft.deployment.export.latency import NUM_RUNS, NUM_WARM_UPS, first_image
 from graft.evaluation.scores import Contender, Tally, score_rows
 from graft.foundation.progress import progress
-from graft.metrics.bootstrap import resampled
-from graft.metrics.confusion import HEADLINES, Marginals, plain
-from graft.metrics.summaries import chosen, stacked, total
+from graft.metrics.bootstrap import resample
+from graft.metrics.confusion import HEADLINES, Marginals, json_number
+from graft.metrics.summaries import select, stack, total
 from graft.models.address import CANDIDATE, CHAMPION
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def compare(candidate: Path, champion: Path | None, images: Path, params: Params
     times = _time_both(opened, folders, images, params.predict.max_pixels)
     headline = next(iter(HEADLINES[params.task]))
     attribute = HEADLINES[params.task][headline]
-    marginals = {name: stacked(counted) for name, counted in tally.images.items()}
+    marginals = {name: stack(counted) for name, counted in tally.images.items()}
     models = {
         name: _measure(marginals[name], tally, opened[name], attribute, folders[name], times[name]) for name in opened
     }
@@ -117,13 +117,13 @@ def lower_bound(candidate: Marginals, champion: Marginals, attribute: str, param
         no draw has a value.
     """
     asked, seed = params.promotion, params.seed
-    draws = [getattr(resampled(one, asked.bootstrap_samples, seed), attribute) for one in (candidate, champion)]
+    draws = [getattr(resample(one, asked.bootstrap_samples, seed), attribute) for one in (candidate, champion)]
     differences = draws[0] - draws[1]
     differences = differences[~np.isnan(differences)]
     return float(np.quantile(differences, 1 - asked.confidence)) if differences.size else None
 
 
-def _difference(one: Exported, other: Exported) -> str:
+def _difference(one: ExportedModel, other: ExportedModel) -> str:
     """Says why two models cannot be scored on the same rows; empty where they can."""
     if one.class_map.names != other.class_map.names or one.spec.task != other.spec.task:
         return "the champion has other classes"
@@ -132,7 +132,7 @@ def _difference(one: Exported, other: Exported) -> str:
     return ""
 
 
-def _score_both(opened: Mapping[str, Exported], images: Path, params: Params) -> Tally:
+def _score_both(opened: Mapping[str, ExportedModel], images: Path, params: Params) -> Tally:
     contenders: dict[str, Any] = {name: Contender(model.runner, model.spec) for name, model in opened.items()}  # type: ignore[arg-type]
     tally = Tally(contenders)
     rows = progress(read_rows(images), "Scoring candidate and champion", total=num_rows(images), unit="image")
@@ -142,21 +142,21 @@ def _score_both(opened: Mapping[str, Exported], images: Path, params: Params) ->
 
 
 def _measure(
-    images: Marginals, tally: Tally, model: Exported, attribute: str, folder: Path, latency_ms: float
+    images: Marginals, tally: Tally, model: ExportedModel, attribute: str, folder: Path, latency_ms: float
 ) -> Measured:
     whole, by_class = total(images), CLASS_SCORE[model.spec.task][1]
     rows = {domain: [i for i, at in enumerate(tally.domains) if at == domain] for domain in sorted(set(tally.domains))}
     return Measured(
-        score=plain(getattr(whole, attribute)),
-        by_class=dict(zip(model.class_map.names, map(plain, getattr(whole, by_class)), strict=True)),
-        by_domain={name: plain(getattr(total(chosen(images, at)), attribute)) for name, at in rows.items()},
+        score=json_number(getattr(whole, attribute)),
+        by_class=dict(zip(model.class_map.names, map(json_number, getattr(whole, by_class)), strict=True)),
+        by_domain={name: json_number(getattr(total(select(images, at)), attribute)) for name, at in rows.items()},
         num_bytes=sum(file.stat().st_size for file in folder.glob(f"{ONNX_FILE}*")),
         latency_ms=latency_ms,
     )
 
 
 def _time_both(
-    opened: Mapping[str, Exported], folders: Mapping[str, Path], images: Path, max_pixels: int
+    opened: Mapping[str, ExportedModel], folders: Mapping[str, Path], images: Path, max_pixels: int
 ) -> dict[str, float]:
     """Median milliseconds of each model; their runs alternate, so that a busy moment strikes both."""
     ready = {

@@ -42,7 +42,7 @@ def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, t
 
     from graft.deployment.serving import signature
 
-    inputs, outputs, example = signature.described(model)
+    inputs, outputs, example = signature.describe(model)
     with _silence(), mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name="model",

@@ -1,7 +1,7 @@
-"""How well features suit a task that nobody has trained yet. Each entry is `(evidence, labels, *, options) -> float`.
+"""Scores of how well features suit a task before any training. Each entry is `(evidence, labels, *, options) -> float`.
 
 All are pure functions of arrays, and larger is better. Labels are class ids `[N]`; classes that do not occur are left
-out. What the first argument is stands in READS: features `[N, D]` of a backbone, or the probabilities `[N, Z]` that a
+out. READS names the first argument: features `[N, D]` of a backbone, or the probabilities `[N, Z]` that a
 pretrained head gives to the Z classes it knows.
 """
 

@@ -24,7 +24,7 @@ def logme(features: np.ndarray, labels: np.ndarray, *, max_iterations: Annotated
     Args:
         features: `[N, D]`.
         labels: `[N]`.
-        max_iterations: Of the fixed point, for each class.
+        max_iterations: Largest number of iterations of the fixed point, for each class.
     """
     matrix = np.asarray(features, np.float64)
     is_wide = matrix.shape[1] > matrix.shape[0]
@@ -47,7 +47,7 @@ def _largest_evidence(values: np.ndarray, projected: np.ndarray, square: float, 
         projected: The target in the basis of left singular vectors, `[R]`.
         square: Squared length of the target.
         num: N.
-        max_iterations: At most so many steps.
+        max_iterations: Largest number of steps.
     """
     outside = max(square - float(projected @ projected), 0.0)
     alpha, beta, found = 1.0, 1.0, -np.inf

@@ -30,7 +30,7 @@ def nleep(
         labels: `[N]`.
         components_per_class: Gaussians for each class that occurs, as in the paper.
         energy: Share of the variance that the principal components keep, as in the paper.
-        seed: Of the mixture's start.
+        seed: Seed of the start of the mixture.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import GaussianMixture

@@ -1,4 +1,4 @@
-"""What a classifier does behind its backbone: the head of its library, one linear layer, or a small perceptron."""
+"""Heads of classifiers: that of their library, one linear layer, or a small perceptron."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def new_head(
     """Layers from a backbone's features [B, C, H, W] to logits [B, K], and the name of the class layer.
 
     Args:
-        kind: `linear` is dropout and the class layer; `mlp` a dense layer of 1024 with ReLU before them.
+        kind: Kind of head: `linear` is dropout and the class layer; `mlp` a dense layer of 1024 with ReLU before them.
         num_features: C.
         num_classes: K.
-        dropout: Before the class layer.
-        flatten: Whether each place of a grid of 7 × 7 keeps features of its own; otherwise they are averaged.
+        dropout: Probability of dropout before the class layer.
+        flatten: True to keep the features of each place of a 7 × 7 grid apart; False to average them.
     """
     side = FLATTENED_SIDE if flatten else 1
     pool = MatrixPool(side, side) if flatten else nn.AdaptiveAvgPool2d(1)

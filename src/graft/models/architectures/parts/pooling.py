@@ -23,8 +23,8 @@ class MatrixPool(nn.Module):
         self.height, self.width = height, width
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        down = _windows(features.shape[2], self.height, features)
-        across = _windows(features.shape[3], self.width, features)
+        down = _window_weights(features.shape[2], self.height, features)
+        across = _window_weights(features.shape[3], self.width, features)
         return down @ features @ across.T
 
 
@@ -43,7 +43,7 @@ class PooledBatchNorm(nn.BatchNorm2d):
         return super().forward(features)
 
 
-def _windows(num_inputs: int, num_outputs: int, like: torch.Tensor) -> torch.Tensor:
+def _window_weights(num_inputs: int, num_outputs: int, like: torch.Tensor) -> torch.Tensor:
     inputs = torch.arange(num_inputs, device=like.device)[None]
     outputs = torch.arange(num_outputs, device=like.device)[:, None]
     first = torch.div(outputs * num_inputs, num_outputs, rounding_mode="floor")
@@ -52,16 +52,16 @@ def _windows(num_inputs: int, num_outputs: int, like: torch.Tensor) -> torch.Ten
     return inside / inside.sum(1, keepdim=True)
 
 
-def bicubic(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
+def resample_bicubic(maps: torch.Tensor, height: int, width: int) -> torch.Tensor:
     """torch's bicubic interpolation as P_h · X · P_wᵀ: float [B, C, H, W] to [B, C, height, width].
 
     Keys 1981, "Cubic Convolution Interpolation for Digital Image Processing", with a = -0.75 as in torch, whose own
     gradient refuses to run on CUDA under deterministic algorithms.
     """
-    return _cubic(maps.shape[2], height, maps) @ maps @ _cubic(maps.shape[3], width, maps).T
+    return _cubic_weights(maps.shape[2], height, maps) @ maps @ _cubic_weights(maps.shape[3], width, maps).T
 
 
-def _cubic(num_inputs: int, num_outputs: int, like: torch.Tensor) -> torch.Tensor:
+def _cubic_weights(num_inputs: int, num_outputs: int, like: torch.Tensor) -> torch.Tensor:
     """Weights [num_outputs, num_inputs]; what lies beyond the border repeats it."""
     place = (torch.arange(num_outputs, device=like.device, dtype=like.dtype) + 0.5) * (num_inputs / num_outputs) - 0.5
     inputs = torch.arange(num_inputs, device=like.device)

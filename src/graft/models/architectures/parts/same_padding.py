@@ -23,14 +23,14 @@ class SameConv2d(nn.Conv2d):
 
 
 def has_same_padding(network: nn.Module) -> bool:
-    """Whether timm pads any of the network's convolutions by the size of the image."""
+    """Returns whether timm pads any convolution of the network by the size of the image."""
     from timm.layers import Conv2dSame
 
     return any(isinstance(module, Conv2dSame) for module in network.modules())
 
 
 def fix_same_padding(network: nn.Module) -> None:
-    """Lets each of these convolutions pad as this module does; nothing else changes."""
+    """Makes each of these convolutions pad as `SameConv2d` does; nothing else changes."""
     from timm.layers import Conv2dSame
 
     padded: list[nn.Module] = [module for module in network.modules() if isinstance(module, Conv2dSame)]

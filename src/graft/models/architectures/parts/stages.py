@@ -50,7 +50,7 @@ def _blocks(module: nn.Module, prefix: str, largest: float) -> Iterator[tuple[st
 
 
 def _shrinks(name: str, block: nn.Module) -> bool:
-    """Whether a block's output is smaller than its input; an attention that looks at a smaller copy does not count."""
+    """Returns whether the output of a block is smaller than its input; attention on a smaller copy does not count."""
     strides = [getattr(module, "stride", 1) for part, module in block.named_modules() if "attn" not in part]
     is_strided = any(
         max(stride) > 1 if isinstance(stride, tuple | list) else stride not in (1, None) for stride in strides

@@ -22,14 +22,14 @@ def use_exportable_windows(network: nn.Module) -> None:
     """Lets each attention of torchvision's Swin transformers compute as this module does; nothing else changes."""
     for module in network.modules():
         if isinstance(module, ShiftedWindowAttention):
-            module.__class__ = WindowsV2 if isinstance(module, ShiftedWindowAttentionV2) else Windows
+            module.__class__ = WindowAttentionV2 if isinstance(module, ShiftedWindowAttentionV2) else WindowAttention
 
 
-class Windows(ShiftedWindowAttention):
+class WindowAttention(ShiftedWindowAttention):
     """Attention of Swin: maps [B, H, W, C] to [B, H, W, C]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return _attended(self, x, self._scores, self._bias())
+        return _attend(self, x, self._scores, self._bias())
 
     def _scores(self, query: Tensor, key: Tensor) -> Tensor:
         return (query * query.shape[-1] ** -0.5).matmul(key.transpose(-2, -1))
@@ -38,11 +38,11 @@ class Windows(ShiftedWindowAttention):
         return self.qkv.bias
 
 
-class WindowsV2(ShiftedWindowAttentionV2):
+class WindowAttentionV2(ShiftedWindowAttentionV2):
     """Attention of Swin V2, which compares by cosine: maps [B, H, W, C] to [B, H, W, C]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return _attended(self, x, self._scores, self._bias())
+        return _attend(self, x, self._scores, self._bias())
 
     def _scores(self, query: Tensor, key: Tensor) -> Tensor:
         cosine = F.normalize(query, dim=-1) @ F.normalize(key, dim=-1).transpose(-2, -1)
@@ -53,7 +53,7 @@ class WindowsV2(ShiftedWindowAttentionV2):
         return torch.cat([bias[:third], torch.zeros_like(bias[third : 2 * third]), bias[2 * third :]])  # keys have none
 
 
-def _attended(
+def _attend(
     attention: ShiftedWindowAttention, maps: Tensor, scores: Callable[[Tensor, Tensor], Tensor], bias: Tensor
 ) -> Tensor:
     """`shifted_window_attention` of torchvision; the shift is a number that is zero where one window holds the map."""
@@ -62,7 +62,7 @@ def _attended(
     rows, columns = (height + size_h - 1) // size_h, (width + size_w - 1) // size_w
     shift_h, shift_w = (_shift(*pair, maps) for pair in zip(attention.shift_size, (rows, columns), strict=True))
     padded = F.pad(maps, (0, 0, 0, columns * size_w - width, 0, rows * size_h - height))
-    padded = _rolled(_rolled(padded, 1, shift_h), 2, shift_w)
+    padded = _roll(_roll(padded, 1, shift_h), 2, shift_w)
 
     windows = padded.view(batch, rows, size_h, columns, size_w, channels).permute(0, 1, 3, 2, 4, 5)
     windows = windows.reshape(batch * rows * columns, size_h * size_w, channels)
@@ -81,7 +81,7 @@ def _attended(
     mixed = F.dropout(attention.proj(mixed), attention.dropout, attention.training)
     mixed = mixed.view(batch, rows, columns, size_h, size_w, channels).permute(0, 1, 3, 2, 4, 5)
     whole = mixed.reshape(batch, rows * size_h, columns * size_w, channels)
-    return _rolled(_rolled(whole, 1, -shift_h), 2, -shift_w)[:, :height, :width].contiguous()
+    return _roll(_roll(whole, 1, -shift_h), 2, -shift_w)[:, :height, :width].contiguous()
 
 
 def _shift(shift: int, num_windows: int, like: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ def _shift(shift: int, num_windows: int, like: Tensor) -> Tensor:
     return shift * torch.arange(num_windows, device=like.device).sum().clamp(max=1)
 
 
-def _rolled(maps: Tensor, axis: int, shift: Tensor) -> Tensor:
+def _roll(maps: Tensor, axis: int, shift: Tensor) -> Tensor:
     """`torch.roll` by minus `shift`."""
     place = torch.arange(maps.shape[axis], device=maps.device)
     length, origin = place[-1] + 1, place + shift

@@ -1,4 +1,4 @@
-"""What Graft asks timm: whether a name is known, and how to build a model that takes images of any size."""
+"""Questions that Graft asks timm: which names it knows, and how a model takes images of any size."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def timm_names() -> dict[str, None]:
     return dict.fromkeys([*timm.list_models(), *timm.list_pretrained()])
 
 
-def known_variant(name: str) -> str:
-    """The name itself, if timm has a model of that name.
+def check_variant(name: str) -> str:
+    """Returns the name itself, if timm has a model of that name.
 
     Raises:
-        ValueError: It has none; says which name it resembles.
+        ValueError: It has none; the error says which name it resembles.
     """
     if name not in (names := timm_names()):
         raise ValueError(f"timm has no such model; {suggest(name, names)}")
@@ -33,7 +33,7 @@ def known_variant(name: str) -> str:
 
 
 def input_options(name: str) -> tuple[dict[str, Any], int | None]:
-    """How to build a timm model for images of any size.
+    """Returns the options with which a timm model takes images of any size.
 
     Returns:
         Keyword arguments for `timm.create_model`, and the only side in pixels it works with, None where any will do.
@@ -55,6 +55,6 @@ def input_options(name: str) -> tuple[dict[str, Any], int | None]:
 
 
 def stride_of(network: nn.Module) -> int:
-    """How many pixels of a side become one value of a timm model's last features, 32 where it does not say."""
+    """Number of pixels along a side that become one value of a timm model's last features; 32 where it does not say."""
     information = getattr(network, "feature_info", None)
     return max((part["reduction"] for part in information), default=32) if isinstance(information, list) else 32

@@ -2,49 +2,94 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import functools
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from graft.models.architectures.parts.heads import HeadKind, Layers, new_head
-from graft.models.architectures.parts.stem import with_channels
-from graft.models.model import Model, with_dropout
+from graft.models.architectures.parts.stem import set_channels
+from graft.models.model import Model, set_dropout
+
+SHARED_ARGUMENTS = {
+    "head": "Layers behind the backbone: `original` is torchvision's, which its checkpoints fit; `linear` one layer on "
+    "averaged features; `mlp` a dense layer of 1024 with ReLU before that layer.",
+    "flatten": "Whether a new head keeps the features of each place of a grid of 7 × 7 apart, as in VGG.",
+}
 
 
-def classifier_on(
-    backbone: nn.Module,
-    original: Layers,
-    class_layer: str,
-    num_channels: int,
-    *,
-    num_features: int,
-    head: HeadKind,
-    flatten: bool,
-    dropout: float,
-    before: Layers | None = None,
-    **facts: Any,
-) -> Model:
-    """The backbone with the head of its library, or with a new one.
+@dataclass(frozen=True)
+class ClassifierParts:
+    """A network of torchvision, taken apart.
 
-    Args:
+    Attributes:
         backbone: Images to features.
-        original: The library's layers from features to logits, under the names they have in its checkpoints.
-        class_layer: The name of the last of them.
-        num_channels: Of the images.
-        num_features: Channels of the features.
-        head: `original`, or what takes its place.
-        flatten: For a new head: whether the features of a 7 × 7 grid are told apart.
-        dropout: Of each dropout layer of the head.
-        before: What stands before any head.
-        facts: About the input and of the auxiliary head, as `Model` takes them.
+        original_head: Layers of torchvision from features to logits, under the names they have in its checkpoints.
+        class_layer: Name of the last of them.
+        num_features: Number of channels of the features.
+        dropout: Probability in each dropout layer of the head.
+        before_head: Layers that stand before any head.
+        min_side_px: Smallest side of an image, as `Model` takes it.
+        model_facts: Further arguments of `Model`, about the input and the auxiliary head.
     """
-    layers = original
+
+    backbone: nn.Module
+    original_head: Layers
+    class_layer: str
+    num_features: int
+    dropout: float
+    before_head: Layers = field(default_factory=Layers)
+    min_side_px: int = 64
+    model_facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def torchvision_classifier(entry: Callable[..., ClassifierParts]) -> Callable[..., Model]:
+    """Makes an entry of the registry out of a function from `num_classes` and options to the parts of a network.
+
+    The entry also takes `num_channels`, and the options `head` and `flatten` behind `variant`. Signature and docstring
+    hold them too: `choices.resolve` reads the one, the toolbox page the other.
+    """
+
+    @functools.wraps(entry)
+    def build(
+        num_classes: int, num_channels: int, *, head: HeadKind = "original", flatten: bool = False, **options: Any
+    ) -> Model:
+        return _assemble(entry(num_classes, **options), num_classes, num_channels, head=head, flatten=flatten)
+
+    own = inspect.signature(entry, eval_str=True).parameters
+    shared = inspect.signature(_assemble, eval_str=True).parameters
+    names = ["num_classes", "num_channels", *(["variant"] if "variant" in own else []), "head", "flatten"]
+    parameters = [own.get(name) or shared[name] for name in dict.fromkeys([*names, *own])]
+    build.__signature__ = inspect.Signature(parameters, return_annotation=Model)  # type: ignore[attr-defined]
+    build.__annotations__ = {each.name: each.annotation for each in parameters} | {"return": Model}
+    documented = inspect.getdoc(entry) or ""
+    missing = [f"\n    {name}: {text}" for name, text in SHARED_ARGUMENTS.items() if f"    {name}: " not in documented]
+    build.__doc__ = documented + "".join(missing)
+    return build
+
+
+def _assemble(
+    parts: ClassifierParts, num_classes: int, num_channels: int, *, head: HeadKind = "original", flatten: bool = False
+) -> Model:
+    """The model of these parts, with the head of the library or a new one."""
+    layers, class_layer = parts.original_head, parts.class_layer
     if head != "original":
-        num_classes = len(cast(Tensor, nn.Sequential(original).get_submodule(class_layer).weight))
-        layers, class_layer = new_head(head, num_features, num_classes, dropout=dropout, flatten=flatten)
-    chain = with_dropout(nn.Sequential((before or Layers()) | layers), dropout)
-    facts["class_layers"] = (f"head.{class_layer}", *facts.get("class_layers", ()))
-    return Model(with_channels(backbone, num_channels), chain, **facts)
+        layers, class_layer = new_head(head, parts.num_features, num_classes, dropout=parts.dropout, flatten=flatten)
+    chain = set_dropout(nn.Sequential(parts.before_head | layers), parts.dropout)
+    facts = dict(parts.model_facts)
+    class_layers = (f"head.{class_layer}", *facts.pop("class_layers", ()))
+    backbone = set_channels(parts.backbone, num_channels)
+    return Model(backbone, chain, class_layers=class_layers, min_side_px=parts.min_side_px, **facts)
+
+
+def network_of(name: str, num_classes: int, **options: Any) -> Any:
+    """The network of this name, freshly initialised by torchvision."""
+    from torchvision import models
+
+    return models.get_model(name, weights=None, num_classes=num_classes, **options)
 
 
 def layers_before(name: str, network: nn.Module) -> nn.Sequential:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import nn
 
 from graft.models.architectures.parts.heads import Layers
-from graft.models.architectures.parts.stem import with_channels
-from graft.models.model import Feature, Model, Segmenter, with_dropout
+from graft.models.architectures.parts.stem import set_channels
+from graft.models.model import Feature, Model, Segmenter, set_dropout
 
 
 def segmenter_on(
@@ -15,18 +15,18 @@ def segmenter_on(
     """The network's backbone under a classifier and, where its loss counts anything, the network's auxiliary one.
 
     Args:
-        network: With a `backbone`, and an `aux_classifier` where that is wanted.
-        classifier: From the feature `out` to logits; its layer `4` is the class layer.
-        num_channels: Of the images.
-        dropout: Of each dropout layer of the classifier.
-        auxiliary_weight: What the loss of the auxiliary classifier counts; 0 leaves it out.
+        network: Network with a `backbone`, and an `aux_classifier` where that is wanted.
+        classifier: Layers from the feature `out` to logits; its layer `4` is the class layer.
+        num_channels: Number of channels of the images.
+        dropout: Probability in each dropout layer of the classifier.
+        auxiliary_weight: Weight of the loss of the auxiliary classifier; 0 leaves it out.
     """
-    head = with_dropout(_on_feature("out", classifier), dropout)
+    head = set_dropout(_on_feature("out", classifier), dropout)
     layers: tuple[str, ...] = ("head.4",)
     auxiliary = None
     if auxiliary_weight > 0:
         auxiliary, layers = _on_feature("aux", network.get_submodule("aux_classifier")), (*layers, "auxiliary.4")
-    backbone = with_channels(network.get_submodule("backbone"), num_channels)
+    backbone = set_channels(network.get_submodule("backbone"), num_channels)
     return Segmenter(backbone, head, class_layers=layers, auxiliary=auxiliary, auxiliary_weight=auxiliary_weight)
 
 
