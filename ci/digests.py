@@ -1,4 +1,4 @@
-"""Recomputes every digest that the records of this workspace state, and follows them from stage to stage."""
+"""Recomputes every digest in the records of this workspace, and compares the records of successive stages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graft.provenance.tracking.publish import STAGES
 
 
 def problems(records: dict[str, dict[str, Any]]) -> list[str]:
-    """What does not agree: a file here with a record, or what one stage wrote with what the next one read."""
+    """Lists files that differ from a record, and inputs that differ from what an earlier stage wrote."""
     written = {path: digest for record in records.values() for path, digest in produced(record).items()}
     lines = [f"no record of {stage}" for stage in STAGES if stage not in records]
     for stage, record in progress(records.items(), "Verifying", total=len(records), unit="stage"):
@@ -31,7 +31,7 @@ def problems(records: dict[str, dict[str, Any]]) -> list[str]:
 
 
 def main() -> int:
-    """Prints every record that does not hold; exit status 1 where there is one."""
+    """Prints every problem; returns 1 if there is one."""
     records = {stage: read_json(path) for stage in STAGES if (path := RECORDS / f"{stage}.json").is_file()}
     found = problems(records)
     for line in found:
