@@ -1,5 +1,6 @@
-"""Speed and memory of Graft against bare code and named peers, every ratio taken in one run.
+"""Speed and memory of Graft compared with bare code and named peers; both sides of a ratio are measured in one run.
 
-`python -m benchmarks` runs all but the long ones, `python -m benchmarks NAME…` some, `--write` puts the figures into
-docs/benchmarks.md. One file a benchmark: `run(options) -> list[Figure]`, or `Skipped` with the reason.
+`python -m benchmarks` runs all benchmarks but the long ones, `python -m benchmarks NAME…` runs those named, and
+`--write` puts the figures into docs/benchmarks.md. Each benchmark is a file with `run(options) -> list[Figure]`, which
+raises `Skipped` with the reason where it cannot run.
 """

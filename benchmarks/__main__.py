@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME…] [--write]`."""
+"""The command `python -m benchmarks [NAME…] [--write]`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-# Name, and whether it is run when none is named: the last two take an hour each and want the data.
+# Name -> whether it runs when none is named; the last two take an hour each and need CamVid for part of it.
 BENCHMARKS = {
     "startup": True,
     "lineage": True,
@@ -26,14 +26,14 @@ BENCHMARKS = {
 
 
 def main() -> int:
-    """Runs benchmarks one after another; exit status 1 where a bound is not kept."""
+    """Runs benchmarks one after another; returns 1 if a bound is not kept, else 0."""
     os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
     options = arguments()
     from benchmarks import page
     from benchmarks.figures import Skipped
 
-    if busy := page.is_busy():
-        print(f"benchmarks: warning: {busy}; the figures below are not to be kept", file=sys.stderr)
+    if busy := page.describe_load():
+        print(f"benchmarks: warning: {busy}; do not keep the figures below", file=sys.stderr)
     kept = True
     for name in options.names or [name for name, usual in BENCHMARKS.items() if usual]:
         start = time.perf_counter()
@@ -51,19 +51,19 @@ def main() -> int:
 
 
 def arguments() -> argparse.Namespace:
-    """The command line."""
+    """Parses the command line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"benchmarks to run: {', '.join(BENCHMARKS)}")
     parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each pair is measured")
-    parser.add_argument("--threads", type=int, default=2, help="of torch, where a benchmark trains or scores")
-    parser.add_argument("--quick", action="store_true", help="little work: shows that they run, not how fast")
-    parser.add_argument("--images", type=int, default=20_000, help="of the benchmark ingest")
+    parser.add_argument("--rounds", type=int, default=5, help="number of times each pair is measured")
+    parser.add_argument("--threads", type=int, default=2, help="number of threads of torch")
+    parser.add_argument("--quick", action="store_true", help="do little work, to show that the benchmarks run")
+    parser.add_argument("--images", type=int, default=20_000, help="number of images of the benchmark ingest")
     parser.add_argument("--camvid", type=Path, help="folder of CamVid in the layout of SegNet, for camvid, transfer")
     parser.add_argument(
-        "--labels", type=lambda text: text.split(","), help="of transfer: 10,40 does these two rows only"
+        "--labels", type=lambda text: text.split(","), help="rows of the benchmark transfer: 10,40 runs only these two"
     )
-    parser.add_argument("--epochs", type=int, default=24, help="of the benchmark camvid")
+    parser.add_argument("--epochs", type=int, default=24, help="number of epochs of the benchmark camvid")
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.images, options.epochs = min(options.rounds, 2), min(options.images, 1500), 1

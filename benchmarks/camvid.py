@@ -1,8 +1,8 @@
-"""Time to one val mean IoU on CamVid: Graft from bundled weights against the usual recipe from scratch.
+"""Time to reach a val mean IoU on CamVid: Graft from the bundled weights compared with the usual recipe from scratch.
 
-The usual recipe trains for a fixed number of epochs; its best val mean IoU is the mark. Graft trains with the policy,
-crop, class weights and rate of `pipeline/recipes/camvid.yaml` until it passes the mark, or for as many epochs. Scoring
-val, which is the same for both, is left out of the times; making the views is Graft's to pay and is in its time.
+The usual recipe trains for a fixed number of epochs, and its best val mean IoU is the mark. Graft trains with the
+policy, crop, class weights and rate of `pipeline/recipes/camvid.yaml` until it reaches the mark, for at most as many
+epochs. The times leave out scoring on val, which is the same for both; Graft's time includes making the views.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ from graft.training.validation import Validation
 
 SIZE = (288, 352)
 NUM_VIEWS = 6
-USUAL_RATE = 2e-3  # as fine_tune.baseline_learning_rate of the recipe
+USUAL_RATE = 2e-3  # fine_tune.baseline_learning_rate of the recipe
 Curve = list[tuple[float, float]]  # seconds of training so far, and val mean IoU, after each epoch
 
 
 def run(options: Options) -> list[Figure]:
-    """One training of each; an hour."""
+    """Trains once with each; takes an hour."""
     if options.camvid is None or not options.camvid.is_dir():
         raise Skipped("name the folder of CamVid: python -m benchmarks camvid --camvid FOLDER")
     if not FOLDER.is_dir():
@@ -50,16 +50,16 @@ def run(options: Options) -> list[Figure]:
     torch.set_num_threads(options.threads)
     with TemporaryDirectory(prefix="graft-bench-") as name:
         folder = Path(name)
-        data = prepared.interim({"name": "camvid"}, options.camvid, folder / "interim")
-        usual = usual_curve(data, prepared.as_files(data / "train", folder / "files"), options.epochs)
+        data = prepared.ingest_source({"name": "camvid"}, options.camvid, folder / "interim")
+        usual = usual_curve(data, prepared.write_files(data / "train", folder / "files"), options.epochs)
         mark = max(score for _, score in usual)
-        making = prepared.materialised(data, folder / "augmented", SIZE, NUM_VIEWS)
+        making = prepared.make_views(data, folder / "augmented", SIZE, NUM_VIEWS)
         ours = graft_curve(data, folder / "augmented", options.epochs, mark)
     return figures(usual, ours, making, mark)
 
 
 def figures(usual: Curve, ours: Curve, making: float, mark: float) -> list[Figure]:
-    """How long each took to the mark, which the usual recipe sets."""
+    """The time each needed to reach the mark, which the usual recipe sets."""
     usual_seconds = next(seconds for seconds, score in usual if score >= mark)
     best = max(score for _, score in ours)
     reached = [seconds + making for seconds, score in ours if score >= mark]
@@ -79,7 +79,7 @@ def figures(usual: Curve, ours: Curve, making: float, mark: float) -> list[Figur
 
 
 def usual_curve(data: Path, pairs: Sequence[tuple[Path, Path]], num_epochs: int) -> Curve:
-    """The usual recipe, with a cosine decay, scored on val after each epoch."""
+    """Trains by the usual recipe with a cosine decay; scores on val after each epoch."""
     spec = spec_of(data, IMAGENET_MEAN, IMAGENET_STD)
     recipe = UsualRecipe(pairs, SIZE, spec.num_classes, BATCH_SIZE, USUAL_RATE)
     for norm in (module for module in recipe.model.modules() if isinstance(module, nn.BatchNorm2d)):
@@ -97,7 +97,7 @@ def usual_curve(data: Path, pairs: Sequence[tuple[Path, Path]], num_epochs: int)
 
 
 def graft_curve(data: Path, augmented: Path, num_epochs: int, mark: float) -> Curve:
-    """Graft from the bundled weights until the mark is passed."""
+    """Trains with Graft from the bundled weights until the mark is reached."""
     source = read_bundle(FOLDER)
     spec = spec_of(data, source.mean, source.std)
     model = build_fresh(spec.task, spec.model, spec.num_classes, prepared.SEED)
@@ -123,14 +123,14 @@ def graft_curve(data: Path, augmented: Path, num_epochs: int, mark: float) -> Cu
 
 
 def scorer(data: Path, spec: ModelSpec, *, channels_last: bool) -> Callable[[nn.Module], ValidationResult]:
-    """Mean IoU on val in the one way Graft scores it, at the images' own size; the layout is the training's own."""
+    """A function that scores a model on val as Graft does, at the original image size and in the training's layout."""
     loss = WeightedSum(resolve_losses(CROSS_ENTROPY))
     validation = Validation(data / "val", spec, loss, BATCH_SIZE, PREDICT)
     return lambda model: validation.score(torch_runner(model, spec, channels_last=channels_last), lambda _: None)
 
 
 def spec_of(data: Path, mean: Sequence[float], std: Sequence[float]) -> ModelSpec:
-    """LR-ASPP for the classes of the data."""
+    """The spec of an LR-ASPP for the classes of the data."""
     classes = ClassMap.read(data / "class_map.json")
     return ModelSpec(
         task="segmentation",
@@ -146,7 +146,7 @@ def spec_of(data: Path, mean: Sequence[float], std: Sequence[float]) -> ModelSpe
 
 
 class OutputAlone(nn.Module):
-    """torchvision's segmenters answer with a dict; the logits are its `out`."""
+    """A segmenter of torchvision that returns only its logits, the entry `out` of its dict."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What a benchmark answers: figures with their spread and the bound they are held to."""
+"""The results of a benchmark: figures with their spread and the bound they have to keep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Options = argparse.Namespace
 
 
 class Skipped(Exception):  # noqa: N818  nothing went wrong
-    """A benchmark cannot run here; the message says what it lacks."""
+    """Raised by a benchmark that cannot run here; the message says what is missing."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +23,12 @@ class Figure:
     """One measured number.
 
     Attributes:
-        what: What was measured, in words.
-        value: The number.
-        unit: `×`, `s`, `ms`, `%`, `MB`, `images/s` and so on; `%` is printed of a fraction of one.
-        spread: The smallest and largest of the interleaved pairs, where there are any.
-        at_least: The bound it is held to.
-        at_most: The bound it is held to.
+        what: Description of the measurement.
+        value: Measured number.
+        unit: Unit of the number: `×`, `s`, `ms`, `MB`, `images/s` and so on; for `%` the number is a fraction of one.
+        spread: Smallest and largest number of the interleaved pairs, if there are pairs.
+        at_least: Lower bound it has to keep, if there is one.
+        at_most: Upper bound it has to keep, if there is one.
     """
 
     what: str
@@ -40,7 +40,7 @@ class Figure:
 
     @property
     def holds(self) -> bool | None:
-        """Whether the bound is kept; None where there is none."""
+        """Whether the bound is kept; None if there is no bound."""
         if self.at_least is None and self.at_most is None:
             return None
         return (self.at_least is None or self.value >= self.at_least) and (
@@ -48,7 +48,7 @@ class Figure:
         )
 
     def cells(self) -> list[str]:
-        """What, value, spread, bound and verdict as text."""
+        """Description, value, spread, bound and verdict as text."""
         low_high = "" if self.spread is None else f"{self._text(self.spread[0])} to {self._text(self.spread[1])}"
         bound = f"≥ {self._text(self.at_least)}" if self.at_least is not None else ""
         bound = f"≤ {self._text(self.at_most)}" if self.at_most is not None else bound
@@ -61,12 +61,12 @@ class Figure:
         return f"{number:,.{digits}f} {self.unit}"
 
 
-def interleaved(
+def interleave(
     ways: Mapping[str, Callable[[], Any]], num_rounds: int, doing: str, *, num_warm_ups: int = 1
 ) -> dict[str, list[float]]:
-    """Seconds of each call of each way, one entry a round; rounds alternate, forwards and backwards.
+    """Measures functions in turn; returns the seconds of each call by name. Every second round runs backwards.
 
-    A busy moment of the machine then strikes all the ways, and none always comes first.
+    A busy moment of the machine thus affects all functions, and none always comes first.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for number in progress(range(num_warm_ups + num_rounds), doing, unit="round"):
@@ -78,18 +78,18 @@ def interleaved(
 
 
 def ratio(what: str, above: Sequence[float], below: Sequence[float], **bounds: float) -> Figure:
-    """The ratio of two medians, with the range of the ratios of pairs from one round."""
+    """The ratio of two medians; its spread is that of the ratios within a round."""
     pairs = [a / b for a, b in zip(above, below, strict=True)]
     value = statistics.median(above) / statistics.median(below)
     return Figure(what, value, "×", (min(pairs), max(pairs)), **bounds)
 
 
 def median(what: str, seconds: Sequence[float], unit: str, scale: float = 1.0) -> Figure:
-    """The median of some times, `scale` units a second, with their range."""
+    """The median of times, with their range; a second is `scale` units."""
     return Figure(what, scale * statistics.median(seconds), unit, (scale * min(seconds), scale * max(seconds)))
 
 
 def rate(what: str, seconds: Sequence[float], num_images: int) -> Figure:
-    """Images a second, from the times that `num_images` took."""
+    """The images per second that follow from the times `num_images` took."""
     rates = [num_images / time_taken for time_taken in seconds]
     return Figure(what, statistics.median(rates), "images/s", (min(rates), max(rates)))

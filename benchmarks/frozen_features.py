@@ -1,6 +1,7 @@
-"""Epochs with a frozen backbone, features reused or computed anew each time: the same training, loss for loss.
+"""Epochs with a frozen backbone whose features are reused, compared with the same training that recomputes them.
 
-Validation is inside. The first epoch, which computes the features, is not counted in the ratio; what it costs is told.
+The losses have to be equal. An epoch includes validation. The first epoch, which computes the features, is not part of
+the ratio; its cost is a figure of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from torch import nn
 
 from benchmarks import prepared
-from benchmarks.figures import Figure, Options, interleaved, median, ratio
+from benchmarks.figures import Figure, Options, interleave, median, ratio
 from benchmarks.training import BATCH_SIZE, CROSS_ENTROPY, PREDICT, deterministic, graft_reports
 from graft.data.views.view import open_views
 from graft.foundation.class_map import ClassMap
@@ -35,7 +36,7 @@ LEAST_SPEED_UP = 8.0
 
 @dataclass(frozen=True)
 class Job:
-    """A training with a frozen backbone, and the speed-up it is held to."""
+    """A training with a frozen backbone, and the speed-up it has to reach."""
 
     name: str
     task: str
@@ -58,37 +59,37 @@ JOBS = (
 
 
 def run(options: Options) -> list[Figure]:
-    """An epoch a round of each way, for each job."""
+    """Measures one epoch per round, with and without reuse, for each job."""
     torch.set_num_threads(options.threads)
     num_train, num_val = (NUM_QUICK, NUM_QUICK) if options.quick else (NUM_TRAIN, NUM_VAL)
     figures = []
     with TemporaryDirectory(prefix="graft-bench-") as name:
         for task in ("classification", "segmentation"):
             folder = Path(name) / task
-            source = prepared.scenes(num_train, num_val, width_px=WIDTH, height_px=HEIGHT)
-            prepared.interim(source, Path(name), folder, task)
-            prepared.materialised(folder, folder / "augmented", (HEIGHT, WIDTH), 1, task=task)
+            source = prepared.scenes_source(num_train, num_val, width_px=WIDTH, height_px=HEIGHT)
+            prepared.ingest_source(source, Path(name), folder, task)
+            prepared.make_views(folder, folder / "augmented", (HEIGHT, WIDTH), 1, task=task)
             for job in (job for job in JOBS if job.task == task):
-                figures += measured(job, folder, options)
+                figures += measure(job, folder, options)
     return figures
 
 
-def measured(job: Job, folder: Path, options: Options) -> list[Figure]:
-    """The ratio of epochs, and what the epoch costs that computes the features.
+def measure(job: Job, folder: Path, options: Options) -> list[Figure]:
+    """Measures a job: the ratio of epochs, and the cost of the epoch that computes the features.
 
     Raises:
-        RuntimeError: The losses differ.
+        RuntimeError: The losses of the two ways differ.
     """
     losses: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     first: list[float] = []
     ways = {}
     for reuse in (False, True):
-        epochs = reports(job, folder, reuse, 2 + options.rounds)
+        epochs = iterate_epochs(job, folder, reuse, 2 + options.rounds)
         report = next(epochs)
         first += [report.cost.seconds]
         losses[reuse].append((report.train_loss, report.val_loss))
-        ways[reuse] = deterministic(partial(one_epoch, epochs, losses[reuse].append))
-    seconds = interleaved({str(reuse): way for reuse, way in ways.items()}, options.rounds, f"Epochs of {job.name}")
+        ways[reuse] = deterministic(partial(train_epoch, epochs, losses[reuse].append))
+    seconds = interleave({str(reuse): way for reuse, way in ways.items()}, options.rounds, f"Epochs of {job.name}")
     if losses[True] != losses[False]:
         raise RuntimeError(f"{job.name}: the losses with reuse are {losses[True]}, without {losses[False]}")
     bound = {} if job.at_least is None or options.quick else {"at_least": job.at_least}
@@ -99,14 +100,14 @@ def measured(job: Job, folder: Path, options: Options) -> list[Figure]:
     ]
 
 
-def one_epoch(epochs: Iterator[EpochReport], keep: Callable[[tuple[float, float]], None]) -> None:
+def train_epoch(epochs: Iterator[EpochReport], keep: Callable[[tuple[float, float]], None]) -> None:
     """Trains for an epoch and keeps its losses."""
     report = next(epochs)
     keep((report.train_loss, report.val_loss))
 
 
-def reports(job: Job, folder: Path, reuse: bool, num_epochs: int) -> Iterator[EpochReport]:
-    """The training of a job, validation included; each report is an epoch."""
+def iterate_epochs(job: Job, folder: Path, reuse: bool, num_epochs: int) -> Iterator[EpochReport]:
+    """Trains a job epoch by epoch, validation included; yields a report of each."""
     classes = ClassMap.read(folder / "class_map.json")
     model = build_fresh(job.task, job.model, classes.num_classes, prepared.SEED)
     spec = prepared.untrained_spec(job.task, job.model, classes.names, model)

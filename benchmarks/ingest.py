@@ -1,7 +1,7 @@
-"""Ingest and validate of many small images against reading, decoding and hashing them bare, on the same processes.
+"""Ingest and validate of many small images, compared with only reading, decoding and hashing them in as many processes.
 
-Each way runs in a process of its own, on a twentieth of the images and on all of them. What is compared is
-the rate between the two, so that imports and starting processes fall out of both sides; so does the peak of memory.
+Each way runs in a process of its own, once on a twentieth of the images and once on all of them. The rates compared are
+those of the difference between the two runs, so that imports and process start-up cancel out on both sides.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from graft.foundation.workers import num_usable_cores
 LEAST_OF_BARE = 0.55
 PART = 20
 NUM_SCENES, IMAGES_A_SCENE = 500, 40
-# A second pair of measurements takes as long as the first and tells how far the ratio can be trusted.
+# A second round takes as long as the first, and shows how far the ratio can be trusted.
 NUM_ROUNDS = 2
 FREE_BYTES_AN_IMAGE = 600_000
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a process said of itself: seconds without its imports, and the most memory it and a worker had, in MB."""
+    """Measurements of one process: seconds without imports, and peak memory of it and of its largest worker, in MB."""
 
     seconds: float
     ingest_seconds: float
@@ -47,16 +47,16 @@ def run(options: Options) -> list[Figure]:
         if shutil.disk_usage(folder).free < many * FREE_BYTES_AN_IMAGE:
             raise Skipped(f"{many:,} images need {many * FREE_BYTES_AN_IMAGE / 1e9:.0f} GB in {folder.parent}")
         write_images(folder / "many", many, min(NUM_SCENES, -(-many // IMAGES_A_SCENE)))
-        part_of(folder / "many", folder / "few", few)
+        link_part(folder / "many", folder / "few", few)
         runs: dict[str, dict[str, list[Run]]] = {way: {"few": [], "many": []} for way in ("bare", "graft")}
         for _ in progress(range(NUM_ROUNDS), "Rounds of bare and Graft", unit="round"):
             for way in runs:
                 for size in ("few", "many"):
-                    runs[way][size].append(in_a_process(way, folder / size, folder / "out"))
+                    runs[way][size].append(run_process(way, folder / size, folder / "out"))
     return figures(runs, few, many)
 
 
-def part_of(whole: Path, part: Path, num_images: int) -> None:
+def link_part(whole: Path, part: Path, num_images: int) -> None:
     """Links the first and the last images of `whole`, with their masks, into another folder."""
     images = sorted(path for path in whole.rglob("*") if path.suffix in (".png", ".jpg") and ".mask" not in path.name)
     for image in images[: num_images // 2] + images[-(num_images - num_images // 2) :]:
@@ -66,8 +66,8 @@ def part_of(whole: Path, part: Path, num_images: int) -> None:
             os.link(path, place)
 
 
-def in_a_process(way: str, images: Path, out: Path) -> Run:
-    """One way over one folder, in a process that ends afterwards."""
+def run_process(way: str, images: Path, out: Path) -> Run:
+    """Runs one way over one folder, in a process of its own."""
     shutil.rmtree(out, ignore_errors=True)
     command = [sys.executable, "-m", "benchmarks.ingest_process", way, str(images), str(out)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, cwd=Path(__file__).parents[1])
@@ -77,7 +77,7 @@ def in_a_process(way: str, images: Path, out: Path) -> Run:
 
 
 def figures(runs: dict[str, dict[str, list[Run]]], few: int, many: int) -> list[Figure]:
-    """Rates over the images between the two sizes, and memory at both."""
+    """The rates between the two sizes, and the peak memory at both."""
     between = {
         way: [b.seconds - a.seconds for a, b in zip(of["few"], of["many"], strict=True)] for way, of in runs.items()
     }

@@ -1,4 +1,4 @@
-"""The process in which `benchmarks.ingest` runs one way: `python -m benchmarks.ingest_process WAY IMAGES OUT`."""
+"""The process in which `benchmarks.ingest` measures one way: `python -m benchmarks.ingest_process WAY IMAGES OUT`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ THRESHOLDS = {
 
 
 def bare(images: Path, out: Path) -> tuple[float, float]:
-    """Reads, decodes and hashes every file on a process a core; seconds."""
+    """Reads, decodes and hashes every file, with one process per core; returns the seconds, twice."""
     files = sorted(path for path in images.rglob("*") if path.is_file())
     start = time.perf_counter()
     context = multiprocessing.get_context("spawn")
@@ -51,14 +51,14 @@ def bare(images: Path, out: Path) -> tuple[float, float]:
 
 
 def decode_and_hash(path: Path) -> str:
-    """The least that must be done with a file: its pixels once, and its sha256."""
+    """Does the least that a file needs: decodes its pixels once, and returns its sha256."""
     data = path.read_bytes()
     assert cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) is not None
     return hashlib.sha256(data).hexdigest()
 
 
 def graft(images: Path, out: Path) -> tuple[float, float]:
-    """The two stages; seconds of both without their imports, and of ingest."""
+    """Runs the two stages; returns the seconds of both without their imports, and those of ingest."""
     from graft.scenes import CLASSES
     from pipeline.ingest import ingest
 
@@ -73,12 +73,12 @@ def graft(images: Path, out: Path) -> tuple[float, float]:
     start = time.perf_counter()
     ingest(task="segmentation", seed=7, ingest=section, root=images, out=out)
     ingesting = time.perf_counter() - start
-    return ingesting + judged(out), ingesting
+    return ingesting + time_validate(out), ingesting
 
 
-def judged(interim: Path) -> float:
-    """Seconds of validate."""
-    import great_expectations  # noqa: F401  seven seconds of start-up, which would count as work
+def time_validate(interim: Path) -> float:
+    """Runs validate; returns its seconds."""
+    import great_expectations  # noqa: F401  takes seven seconds to import, which would count as work
 
     from graft.data.expectations import GateClosed
     from pipeline.validate import validate
@@ -86,7 +86,7 @@ def judged(interim: Path) -> float:
     report = interim / "validation"
     report.mkdir()
     start = time.perf_counter()
-    with contextlib.suppress(GateClosed):  # what it finds is no matter here
+    with contextlib.suppress(GateClosed):  # its findings do not matter here
         validate(
             task="segmentation",
             validate=Validate(**THRESHOLDS),

@@ -1,4 +1,4 @@
-"""Lineage both ways from the local index of 100,000 images and 50 versions, as whole processes."""
+"""`graft lineage` in both directions, from a local index of 100,000 images and 50 versions, as whole processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.figures import Figure, Options, interleaved, median, ratio
+from benchmarks.figures import Figure, Options, interleave, median, ratio
 from graft.provenance.lineage.index import INDEX
 from tests.synthetic_lineage import NAME, fill, sha
 
@@ -19,7 +19,7 @@ MOST_SECONDS = 2.0
 
 
 def run(options: Options) -> list[Figure]:
-    """Processes from start to end, output thrown away; beside them `graft --help`, which does nothing."""
+    """Measures processes from start to end, and `graft --help` for comparison, which does nothing."""
     num_images = 2_000 if options.quick else NUM_IMAGES
     graft = Path(sysconfig.get_path("scripts")) / "graft"
     with tempfile.TemporaryDirectory() as folder:
@@ -35,7 +35,7 @@ def run(options: Options) -> list[Figure]:
         ways = {
             what: lambda words=words: _run([sys.executable, str(graft), *words], root) for what, words in asked.items()
         }
-        seconds = interleaved(ways, options.rounds, "Asking for lineage")
+        seconds = interleave(ways, options.rounds, "Asking for lineage")
     size = f"{num_images:,} images, {NUM_VERSIONS} versions"
     bounded = [
         replace(median(f"graft lineage of {what}, {size}", seconds[what], "s"), at_most=MOST_SECONDS)

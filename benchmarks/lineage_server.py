@@ -1,7 +1,7 @@
 """The first reading of a team's server: 50 versions trained on up to 100,000 images, every record and list over HTTP.
 
-The server is that of `compose.yaml` without containers: MLflow with passwords on PostgreSQL, two workers, artifacts
-through the server. Deliveries are ten, so ten ingest runs serve fifty trainings.
+The server is the one of `compose.yaml` without containers: MLflow with passwords on PostgreSQL, two workers, artifacts
+through the server. There are ten deliveries, so ten ingest runs serve fifty trainings.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ MOST_SECONDS = 60.0
 
 
 def run(options: Options) -> list[Figure]:
-    """`graft lineage --refresh` as a whole process, with no index yet; then with one."""
+    """Measures `graft lineage --refresh` as a whole process, first without an index, then with one."""
     num_images, num_versions = (2_000, 3) if options.quick else (NUM_IMAGES, NUM_VERSIONS)
     with tempfile.TemporaryDirectory() as name, team_server(NUM_WORKERS) as login, mock.patch.dict(os.environ, login):
         root = Path(name)
@@ -55,8 +55,8 @@ def run(options: Options) -> list[Figure]:
         first, later = [], []
         for _ in range(min(options.rounds, 3)):
             (root / INDEX).unlink(missing_ok=True)
-            first.append(seconds_to_read(root))
-            later.append(seconds_to_read(root))
+            first.append(time_reading(root))
+            later.append(time_reading(root))
     size = f"{num_images:,} images, {num_versions} versions, {num_runs} runs"
     return [
         replace(median(f"first reading of the server, {size}", first, "s"), at_most=MOST_SECONDS),
@@ -65,9 +65,9 @@ def run(options: Options) -> list[Figure]:
 
 
 def publish_all(folder: Path, num_images: int, num_versions: int) -> int:
-    """Puts every run and version on the server as `graft publish` would, as far as lineage reads them; counts runs."""
+    """Puts all runs and versions on the server, as far as lineage reads them; returns the number of runs."""
     folder.mkdir()
-    made = list(records(folder, num_images, num_versions))
+    made = list(make_records(folder, num_images, num_versions))
     client = mlflow_store.client()
     client.create_registered_model(NAME)
     with ThreadPoolExecutor(NUM_PUBLISHING) as pool:
@@ -76,7 +76,7 @@ def publish_all(folder: Path, num_images: int, num_versions: int) -> int:
 
 
 def publish(client: Any, folder: Path, made: tuple[Record, Path | None]) -> None:
-    """A run with its record and the file beside it; of an export also the version."""
+    """Publishes a run with its record and the file beside it, and for an export the version."""
     record, beside = made
     stage = record.stage
     file = folder / record.fingerprint / f"{stage}.json"
@@ -93,8 +93,8 @@ def publish(client: Any, folder: Path, made: tuple[Record, Path | None]) -> None
         client.create_model_version(NAME, f"{run.artifact_uri}/record", run.run_id, about)
 
 
-def records(folder: Path, num_images: int, num_versions: int) -> Iterator[tuple[Record, Path | None]]:
-    """The record of every run and the file beside it: each stage read what those before it wrote."""
+def make_records(folder: Path, num_images: int, num_versions: int) -> Iterator[tuple[Record, Path | None]]:
+    """Makes the record of every run and the file beside it; each stage reads what the stages before it wrote."""
     index = Index(folder / "source.sqlite")
     images = [sha("image", number) for number in range(num_images)]
     for number in range(1, num_versions + 1):
@@ -115,7 +115,7 @@ def records(folder: Path, num_images: int, num_versions: int) -> Iterator[tuple[
 
 
 def _beside(folder: Path, stage: str, number: int, images: list[str]) -> Path | None:
-    """The manifest of an ingest, the card of weights, the images a training saw."""
+    """Writes the file beside a record: a manifest, the card of weights, or the images a training saw; else None."""
     if stage not in BESIDE_RECORD:
         return None
     folder.mkdir(exist_ok=True)
@@ -139,8 +139,8 @@ def _write_manifest(file: Path, images: list[str]) -> None:
     pq.write_table(pa.table({"id": names, "batch": batches, "image_sha256": images}), file)
 
 
-def seconds_to_read(root: Path) -> float:
-    """Of a whole process that asks the server, and answers which versions saw a delivery."""
+def time_reading(root: Path) -> float:
+    """The seconds of a process that reads the server and prints which versions saw a delivery."""
     graft = Path(sysconfig.get_path("scripts")) / "graft"
     command = [sys.executable, str(graft), "lineage", "--refresh", "--of", "delivery3"]
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Scoring as evaluate does it, without calibration, against decoding the same files and running the bare model.
+"""Scoring as evaluate does it, without calibration, compared with only decoding the files and running the model.
 
 LR-ASPP MobileNetV3-Large, images of 256×256 in batches of 8.
 """
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks import prepared
-from benchmarks.figures import Figure, Options, interleaved, rate, ratio
+from benchmarks.figures import Figure, Options, interleave, rate, ratio
 from graft.data.shards import Row, read_rows
 from graft.evaluation.scores import Contender, Tally, score_rows
 from graft.foundation.class_map import ClassMap
@@ -29,17 +29,17 @@ LEAST_OF_BARE = 0.8
 
 
 def run(options: Options) -> list[Figure]:
-    """The same rows, which lie encoded in memory, a pass a round."""
+    """Measures one pass per round over the same rows, which are encoded in memory."""
     torch.set_num_threads(options.threads)
     cv2.setNumThreads(options.threads)
     num_images = NUM_IMAGES_QUICK if options.quick else NUM_IMAGES
     with TemporaryDirectory(prefix="graft-bench-") as folder:
-        source = prepared.scenes(num_images, width_px=256, height_px=256)
-        data = prepared.interim(source, Path(folder), Path(folder) / "interim")
+        source = prepared.scenes_source(num_images, width_px=256, height_px=256)
+        data = prepared.ingest_source(source, Path(folder), Path(folder) / "interim")
         rows, classes = list(read_rows(data / "train")), ClassMap.read(data / "class_map.json")
     model = build_fresh("segmentation", {"name": "lraspp"}, classes.num_classes, 0)
     ways = {"bare": bare_pass(rows, model), "graft": graft_pass(rows, model, classes)}
-    seconds = interleaved(ways, options.rounds, "Scoring images")
+    seconds = interleave(ways, options.rounds, "Scoring images")
     bare, ours = seconds["bare"], seconds["graft"]
     return [
         ratio("scoring / bare forward and decode, in images/s", bare, ours, at_least=LEAST_OF_BARE),
@@ -49,7 +49,7 @@ def run(options: Options) -> list[Figure]:
 
 
 def graft_pass(rows: list[Row], model: Model, classes: ClassMap) -> Callable[[], None]:
-    """What evaluate does with each row, less calibration, tables and report."""
+    """A pass that treats each row as evaluate does, without calibration, tables and report."""
     spec = prepared.untrained_spec("segmentation", {"name": "lraspp"}, classes.names, model)
     contenders = {"model": Contender(torch_runner(model, spec), spec)}
     limits = Predict(max_pixels=2_000_000, overlap_px=64)
@@ -63,7 +63,7 @@ def graft_pass(rows: list[Row], model: Model, classes: ClassMap) -> Callable[[],
 
 
 def bare_pass(rows: list[Row], model: Model) -> Callable[[], None]:
-    """Decode and forward, and nothing is done with the logits."""
+    """A pass that decodes the rows and runs the model, and leaves the logits unused."""
     model = model.to(memory_format=torch.channels_last)
     scale, shift = normalisation(IMAGENET_MEAN, IMAGENET_STD)
 
@@ -71,14 +71,14 @@ def bare_pass(rows: list[Row], model: Model) -> Callable[[], None]:
         model.eval()
         for start in range(0, len(rows), BATCH_SIZE):
             batch = rows[start : start + BATCH_SIZE]
-            images = [_decoded(row.image, cv2.IMREAD_COLOR_RGB) for row in batch]
+            images = [_decode(row.image, cv2.IMREAD_COLOR_RGB) for row in batch]
             for row in batch:
-                _decoded(row.mask, cv2.IMREAD_UNCHANGED)
+                _decode(row.mask, cv2.IMREAD_UNCHANGED)
             with torch.inference_mode():
                 model(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).float() * scale + shift)
 
     return one_pass
 
 
-def _decoded(data: bytes, how: int) -> np.ndarray:
+def _decode(data: bytes, how: int) -> np.ndarray:
     return cv2.imdecode(np.frombuffer(data, np.uint8), how)

@@ -1,7 +1,7 @@
-"""The default job in a fresh copy of this checkout: how much of `dvc repro` is not spent on images and batches.
+"""The share of `dvc repro` not spent on images and batches, for the default job in a fresh copy of this checkout.
 
-Inside are the outermost progress loops of every stage (`loop_seconds` in reports/measured), so starting processes,
-importing, hashing, judging, drawing the report and tracking all lie outside.
+Work on images and batches is the time in the outermost progress loops of every stage (`loop_seconds` in
+reports/measured). Starting processes, imports, hashing, validation, the report and tracking are the rest.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SOURCE = "pretrain_load:\n  source: {name: bundled}"
 
 
 def run(options: Options) -> list[Figure]:
-    """One `dvc repro` from nothing."""
+    """Runs `dvc repro` once, from nothing."""
     with TemporaryDirectory(prefix="graft-bench-") as name:
         workspace = Path(name) / "job"
         copy_checkout(workspace)
@@ -52,7 +52,7 @@ def run(options: Options) -> list[Figure]:
 
 
 def copy_checkout(workspace: Path) -> None:
-    """Copies what git tracks or would track, and makes a repository of it."""
+    """Copies the files that git tracks or would track into a new repository."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True
     )
@@ -64,7 +64,7 @@ def copy_checkout(workspace: Path) -> None:
 
 
 def prepare(workspace: Path, options: Options) -> None:
-    """Without bundled weights the job starts from scratch, which takes as long; `--quick` trains for two epochs."""
+    """Adapts params.yaml: no bundled weights, no transfer, which takes as long; `--quick` trains for two epochs."""
     file = workspace / "params.yaml"
     text = file.read_text(encoding="utf-8")
     if not FOLDER.is_dir():
@@ -78,7 +78,7 @@ def prepare(workspace: Path, options: Options) -> None:
 
 
 def environment(workspace: Path) -> dict[str, str]:
-    """This Python's commands, the copy's code, and no tracking server but the copy's own."""
+    """An environment with the commands of this Python, the code of the copy, and the copy's own tracking server."""
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
     code = os.pathsep.join([str(workspace / "src"), str(workspace)])
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GRAFT_"))}
@@ -86,5 +86,5 @@ def environment(workspace: Path) -> dict[str, str]:
 
 
 def script(name: str) -> str:
-    """A command of this Python."""
+    """The path of a command of this Python."""
     return str(Path(sysconfig.get_path("scripts")) / name)

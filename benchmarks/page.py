@@ -1,4 +1,4 @@
-"""The figures as a table on the terminal, and as Markdown between the markers of docs/benchmarks.md."""
+"""Figures as a table for the terminal, and as Markdown between the markers of docs/benchmarks.md."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ LIBRARIES = ("torch", "torchvision", "onnxruntime", "opencv-python-headless", "a
 
 
 def machine() -> str:
-    """Cores, model of the CPU and versions; nothing that names the machine."""
+    """The number of cores, the model of the CPU and versions; nothing that identifies the machine."""
     versions = ", ".join(f"{library} {version(library)}" for library in LIBRARIES)
     return f"{num_usable_cores()} cores of {cpu_model()}; Python {platform.python_version()}, {versions}"
 
 
 def cpu_model() -> str:
-    """What the CPU calls itself."""
+    """The name the CPU reports."""
     try:
         found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     except OSError:
@@ -32,14 +32,14 @@ def cpu_model() -> str:
     return found.group(1) if found else platform.processor() or platform.machine()
 
 
-def is_busy() -> str | None:
-    """A warning where other processes use this machine: ratios survive that, times do not."""
+def describe_load() -> str | None:
+    """A warning if other processes use this machine, which distorts times but not ratios; else None."""
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     return f"the load average is {load:.1f}: this machine is busy" if load > 0.5 else None
 
 
 def as_text(name: str, figures: Sequence[Figure]) -> str:
-    """A table in aligned columns."""
+    """The figures as a table with aligned columns."""
     rows = [[name, *HEADER[1:]], *(figure.cells() for figure in figures)]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
@@ -47,13 +47,13 @@ def as_text(name: str, figures: Sequence[Figure]) -> str:
 
 
 def as_markdown(figures: Sequence[Figure]) -> str:
-    """The same as a Markdown table, with the machine below it."""
+    """The figures as a Markdown table, with a description of the machine below it."""
     rows = [HEADER, ["---", "---:", "---:", "---:", "---"], *(figure.cells() for figure in figures)]
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + f"\n\n{machine()}."
 
 
 def write(name: str, figures: Sequence[Figure], page: Path = PAGE) -> None:
-    """Replaces what stands between the markers of one benchmark; the rest of the page is written by hand."""
+    """Replaces the text between the markers of one benchmark; the rest of the page is written by hand."""
     text = page.read_text(encoding="utf-8")
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     if text.count(begin) != 1 or text.count(end) != 1:

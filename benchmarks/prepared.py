@@ -1,4 +1,4 @@
-"""Data sets the benchmarks learn from, made by the stages themselves or as plain files, and the spec of a model."""
+"""Data sets for the benchmarks, made by the stages or as plain files, and the spec of an untrained model."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SEED = 7
 MOST_PIXELS = 100_000_000
 
 
-def scenes(num_train: int, num_val: int = 1, *, width_px: int, height_px: int) -> dict[str, Any]:
-    """The source of synthetic streets, day and night with rain in turn."""
+def scenes_source(num_train: int, num_val: int = 1, *, width_px: int, height_px: int) -> dict[str, Any]:
+    """The source of synthetic streets, by day and in rain at night in turn."""
     counts = {"num_train": num_train, "num_val": num_val, "num_test": 0}
     return {"name": "scenes", "domain": ["day", "night_rain"], **counts, "width_px": width_px, "height_px": height_px}
 
 
-def interim(source: dict[str, Any], root: Path, out: Path, task: str = "segmentation") -> Path:
+def ingest_source(source: dict[str, Any], root: Path, out: Path, task: str = "segmentation") -> Path:
     """Ingests a source for a task; returns `out`."""
     out.mkdir(parents=True)
     section = Ingest(root=str(root), source=source, batch="first", max_pixels=MOST_PIXELS)
@@ -34,7 +34,7 @@ def interim(source: dict[str, Any], root: Path, out: Path, task: str = "segmenta
     return out
 
 
-def materialised(
+def make_views(
     data: Path,
     out: Path,
     crop: tuple[int, int],
@@ -42,7 +42,7 @@ def materialised(
     policy: str = "street",
     task: str = "segmentation",
 ) -> float:
-    """Makes the training views of `interim` data in `out`; returns the seconds it took."""
+    """Makes the training views of ingested data in `out`; returns the seconds it took."""
     out.mkdir(parents=True)
     write_json(data / "validation.json", {"passed": True, "expectations": []})
     start = time.perf_counter()
@@ -65,7 +65,7 @@ def materialised(
 
 
 def untrained_spec(task: str, choice: dict[str, Any], class_names: Sequence[str], model: Model) -> ModelSpec:
-    """What stands beside the weights of a model that nobody trained, for images as they are."""
+    """The spec of an untrained model for images of their original size."""
     return ModelSpec(
         task=task,
         model=resolve_model(task, choice).as_dict(),
@@ -80,8 +80,8 @@ def untrained_spec(task: str, choice: dict[str, Any], class_names: Sequence[str]
     )
 
 
-def as_files(shards: Path, out: Path) -> list[tuple[Path, Path]]:
-    """Writes each row as an image file and an index PNG of its mask, as other programs expect them; pairs of paths."""
+def write_files(shards: Path, out: Path) -> list[tuple[Path, Path]]:
+    """Writes each row as an image file and an index PNG of its mask; returns the pairs of paths."""
     out.mkdir(parents=True)
     pairs = []
     for number, row in enumerate(read_rows(shards)):

@@ -1,4 +1,4 @@
-"""Thousands of small street photographs with masks, each with bytes of its own, made out of a few hundred scenes."""
+"""Thousands of small street images with masks, no two with the same bytes, cut out of a few hundred scenes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`graft --help` against `python -c "import typer"`, the least a command line of Typer can take."""
+"""`graft --help` compared with `python -c "import typer"`, the least a command line built on Typer can take."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import sys
 import sysconfig
 from pathlib import Path
 
-from benchmarks.figures import Figure, Options, interleaved, median, ratio
+from benchmarks.figures import Figure, Options, interleave, median, ratio
 
 MOST_TIMES_TYPER = 4.0
 RUNS_A_ROUND = 3
 
 
 def run(options: Options) -> list[Figure]:
-    """Processes from start to end, three a round, output thrown away."""
+    """Measures processes from start to end, three per round."""
     graft = Path(sysconfig.get_path("scripts")) / "graft"
     commands = {"graft": [str(graft), "--help"], "typer": [sys.executable, "-c", "import typer"]}
     ways = {name: lambda command=command: _run(command) for name, command in commands.items()}
-    seconds = interleaved(ways, RUNS_A_ROUND * options.rounds, "Starting processes")
+    seconds = interleave(ways, RUNS_A_ROUND * options.rounds, "Starting processes")
     return [
         ratio("graft --help / python -c 'import typer'", seconds["graft"], seconds["typer"], at_most=MOST_TIMES_TYPER),
         median("graft --help", seconds["graft"], "ms", 1000),

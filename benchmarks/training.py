@@ -1,6 +1,6 @@
-"""Training end to end against bare steps on tensors in memory, and against the usual recipe.
+"""Training end to end, compared with bare steps on tensors in memory and with the usual recipe.
 
-LR-ASPP MobileNetV3-Large, batches of 8 views of 256×256 from streets of 480×360, validation left out.
+LR-ASPP MobileNetV3-Large, batches of 8 views of 256×256 px from streets of 480×360 px, without validation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from benchmarks import prepared
-from benchmarks.figures import Figure, Options, interleaved, rate, ratio
+from benchmarks.figures import Figure, Options, interleave, rate, ratio
 from benchmarks.usual_recipe import UsualRecipe
 from graft.data.views.batches import batches
 from graft.data.views.view import Views, open_views
@@ -43,30 +43,30 @@ LEAST_OF_BARE = 0.9
 
 
 def run(options: Options) -> list[Figure]:
-    """An epoch a round of each way."""
+    """Measures one epoch per round of each."""
     torch.set_num_threads(options.threads)
     num_images = NUM_IMAGES_QUICK if options.quick else NUM_IMAGES
     with TemporaryDirectory(prefix="graft-bench-") as folder:
-        data = prepared.interim(
-            prepared.scenes(num_images, width_px=480, height_px=360), Path(folder), Path(folder) / "interim"
+        data = prepared.ingest_source(
+            prepared.scenes_source(num_images, width_px=480, height_px=360), Path(folder), Path(folder) / "interim"
         )
         num_classes = ClassMap.read(data / "class_map.json").num_classes
-        making = prepared.materialised(data, Path(folder) / "augmented", SIZE, NUM_VIEWS)
+        making = prepared.make_views(data, Path(folder) / "augmented", SIZE, NUM_VIEWS)
         views = open_views(Path(folder) / "augmented", "segmentation")
-        pairs = prepared.as_files(data / "train", Path(folder) / "files")
+        pairs = prepared.write_files(data / "train", Path(folder) / "files")
         usual = UsualRecipe(pairs, SIZE, num_classes, BATCH_SIZE, LEARNING_RATE)
         ways = {
             "bare": bare_epoch(views, num_classes),
             "graft": deterministic(graft_epoch(views, num_classes, num_epochs=options.rounds + 1)),
             "usual": usual.epoch,
         }
-        seconds = interleaved(ways, options.rounds, "Training epochs")
+        seconds = interleave(ways, options.rounds, "Training epochs")
         del usual, ways  # the workers end with their loader
     return figures(seconds, making, num_images)
 
 
 def figures(seconds: dict[str, list[float]], making: float, num_images: int) -> list[Figure]:
-    """Both ratios, what they could be at most, and what materialising costs."""
+    """Both ratios, the largest they could be, and the cost of materialising views."""
     bare, ours, usual = seconds["bare"], seconds["graft"], seconds["usual"]
     name = "channels last, batch 8, 256×256"
     faster, fastest = ratio("Graft / usual recipe, in images/s", usual, ours), ratio("", usual, bare)
@@ -91,7 +91,7 @@ def figures(seconds: dict[str, list[float]], making: float, num_images: int) -> 
 
 
 def graft_epoch(views: Views, num_classes: int, num_epochs: int) -> Callable[[], None]:
-    """`graft.training.loop.fit` over the views as fine-tune calls it, with a validation that costs nothing."""
+    """A function that runs an epoch of `graft.training.loop.fit` as fine-tune does, without the cost of validation."""
     model = build_fresh("segmentation", {"name": "lraspp"}, num_classes, 0)
     strategy = supervised(WeightedSum(resolve_losses(CROSS_ENTROPY)))
     means = (IMAGENET_MEAN, IMAGENET_STD)
@@ -109,16 +109,16 @@ def graft_reports(
     validate: Callable[[nn.Module], ValidationResult],
     schedule: str = "cosine",
 ) -> Iterator[EpochReport]:
-    """A training as the default job has it; each report is an epoch.
+    """Trains with the settings of the default job; yields a report of each epoch.
 
     Args:
         views: Training views.
-        model: Changed in place.
-        strategy: What a step computes, and what moves.
-        means: Mean and deviation of the normalisation.
-        num_epochs: How many there will be at most.
-        validate: Called after each epoch.
-        schedule: Of the learning rate; `constant` has no warm-up.
+        model: Model to train, changed in place.
+        strategy: Strategy of the training.
+        means: Mean and standard deviation of the normalisation.
+        num_epochs: Largest number of epochs.
+        validate: Function that scores the model after each epoch.
+        schedule: Name of the schedule; `constant` has no warm-up.
     """
     model.to(memory_format=torch.channels_last)
     optimizer = resolve(OPTIMIZERS, {"name": "adamw"}, where="benchmark")
@@ -141,7 +141,7 @@ def graft_reports(
 
 
 def bare_epoch(views: Views, num_classes: int) -> Callable[[], None]:
-    """The least training can cost: the same number of steps on normalised batches that lie in memory."""
+    """A function that runs the cheapest possible epoch: as many steps, on normalised batches that are in memory."""
     model: Model = build_fresh("segmentation", {"name": "lraspp"}, num_classes, 0).to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
     scale, shift = normalisation(IMAGENET_MEAN, IMAGENET_STD)
@@ -162,7 +162,7 @@ def bare_epoch(views: Views, num_classes: int) -> Callable[[], None]:
 
 
 def deterministic(way: Callable[[], None]) -> Callable[[], None]:
-    """Graft trains with deterministic algorithms; the others need not."""
+    """Wraps a function so that it runs with deterministic algorithms, as Graft trains; the others do not."""
 
     def run_it() -> None:
         torch.use_deterministic_algorithms(True)

@@ -1,7 +1,7 @@
-"""What transfer is worth: labels × domains × strategies, three seeds each, on one small model at a small size.
+"""The value of transfer: labels × domains × strategies, three seeds each, for one small model at a small image size.
 
-Each cell is a training by the stage functions themselves, to the val mean IoU of its best epoch. A cell that is done is
-kept in `build/transfer/`, so an interrupted experiment goes on where it was; remove that folder to begin anew.
+Each cell is a training by the stage functions and gives the val mean IoU of its best epoch. Finished cells are kept in
+`build/transfer/`, so that an interrupted experiment continues where it was; remove that folder to start over.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from pipeline.pretrain_load import pretrain_load
 KEPT, PICTURE = Path("build/transfer"), PAGE.with_name("transfer.png")
 NUM_ALL = 10**6
 LABELS = {"10": 10, "40": 40, "120": 120, "all": NUM_ALL}
-# As many epochs as make the number of images seen grow with the labels, but slower.
+# With these epochs the number of images seen grows with the number of labels, but more slowly.
 EPOCHS = {"10": 40, "40": 20, "120": 10, "all": 5}
 SEEDS = (1, 2, 3)
 NUM_SCENES, NUM_VAL = 360, 24
@@ -52,7 +52,7 @@ SMALL = {
 
 @dataclass(frozen=True, order=True)
 class Cell:
-    """One training."""
+    """One training of the experiment."""
 
     domain: str
     labels: str
@@ -61,23 +61,24 @@ class Cell:
 
     @property
     def kept(self) -> Path:
+        """The file that holds its result."""
         return KEPT / f"{self.domain}-{self.labels}-{self.strategy}-{self.seed}.json"
 
 
 def run(options: Options) -> list[Figure]:
-    """Every cell that is not done yet; then mean and deviation of each."""
+    """Trains every cell that is not finished; returns mean and deviation over the seeds."""
     wanted = list(cells(options))
     todo = [cell for cell in wanted if not cell.kept.is_file()]
     KEPT.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(prefix="graft-transfer-") as name:
         for cell in progress(todo, "Trainings of the experiment", unit="training"):
-            write_json(cell.kept, {"mean_iou": trained(cell, Path(name), options)})
+            write_json(cell.kept, {"mean_iou": train_cell(cell, Path(name), options)})
     draw(wanted, PICTURE if options.write else KEPT / PICTURE.name)
     return list(figures(wanted))
 
 
 def cells(options: Options) -> Iterator[Cell]:
-    """All of the experiment, the few labels first; CamVid where its folder is named."""
+    """Lists the cells, few labels first; CamVid is part of them if its folder is given."""
     domains = ["scenes"] + (["camvid"] if options.camvid else [])
     for labels in list(LABELS)[:1] if options.quick else options.labels or LABELS:
         if labels not in LABELS:
@@ -87,8 +88,8 @@ def cells(options: Options) -> Iterator[Cell]:
                 yield from (Cell(domain, labels, strategy, seed) for seed in SEEDS[: 1 if options.quick else None])
 
 
-def trained(cell: Cell, folder: Path, options: Options) -> float:
-    """The val mean IoU of the best epoch of a cell's training."""
+def train_cell(cell: Cell, folder: Path, options: Options) -> float:
+    """Trains a cell; returns the val mean IoU of its best epoch."""
     params = params_of(cell, options)
     data = folder / f"{cell.domain}-{cell.labels}"
     if not data.is_dir():
@@ -109,7 +110,7 @@ def trained(cell: Cell, folder: Path, options: Options) -> float:
 
 
 def make_data(params: Params, data: Path) -> None:
-    """Shards and views, the same for every strategy and seed."""
+    """Makes the shards and views, which are the same for every strategy and seed."""
     (data / "augmented").mkdir(parents=True)
     both = {"task": params.task, "seed": params.seed}
     ingest(**both, ingest=params.ingest, root=Path(params.ingest.root), out=data)
@@ -119,7 +120,7 @@ def make_data(params: Params, data: Path) -> None:
 
 
 def params_of(cell: Cell, options: Options) -> Params:
-    """`params.yaml` as the documentation has it, with what makes the cell."""
+    """The params of a cell: those of the default job with the changes that make the cell."""
     scratch, num = cell.strategy == "scratch", LABELS[cell.labels]
     source: dict[str, Any] = {"name": "camvid"} | ({} if num == NUM_ALL else {"num_train": num})
     if cell.domain == "scenes":
@@ -152,7 +153,7 @@ def scores(wanted: list[Cell]) -> dict[tuple[str, str, str], list[float]]:
 
 
 def figures(wanted: list[Cell]) -> Iterator[Figure]:
-    """Mean over the seeds, and mean less and plus the deviation."""
+    """The mean over the seeds of each cell; its spread is one deviation below and above."""
     for (domain, labels, strategy), values in scores(wanted).items():
         mean = statistics.fmean(values)
         deviation = statistics.stdev(values) if len(values) > 1 else math.nan
@@ -161,7 +162,7 @@ def figures(wanted: list[Cell]) -> Iterator[Figure]:
 
 
 def draw(wanted: list[Cell], path: Path) -> None:
-    """A panel a domain: val mean IoU over labels, a line a strategy, bars of one deviation."""
+    """Draws a panel for each domain: val mean IoU over labels, a line per strategy, with bars of one deviation."""
     from matplotlib.figure import Figure as Picture
 
     found = scores(wanted)

@@ -1,7 +1,7 @@
-"""The usual recipe, as torchvision's own segmentation references and most tutorials have it, written out faithfully.
+"""The usual recipe: a training as in torchvision's segmentation references and most tutorials.
 
-Files are decoded by PIL and transformed by torchvision v2 in two DataLoader workers that live on between epochs; the
-network is torchvision's, channels first, in float32; AdamW. Nothing in it is slower than it needs to be there.
+Files are decoded by PIL and transformed by torchvision v2 in two persistent DataLoader workers; the network is
+torchvision's, channels first, in float32, trained by AdamW. No part of it is slower than that approach requires.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Files(Dataset):
 
 
 class UsualRecipe:
-    """A training from scratch that is moved on an epoch at a time."""
+    """A training from scratch that runs one epoch at a time."""
 
     def __init__(
         self, pairs: Sequence[tuple[Path, Path]], size: tuple[int, int], num_classes: int, batch_size: int, rate: float
@@ -70,7 +70,7 @@ class UsualRecipe:
         )
 
     def epoch(self) -> None:
-        """One pass over the files."""
+        """Trains for one pass over the files."""
         self.model.train()
         for images, targets in self.loader:
             self.optimizer.zero_grad(set_to_none=True)

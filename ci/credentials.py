@@ -1,7 +1,7 @@
-"""Exchanges the identity of this job for a token that ends with it; no key lies anywhere.
+"""Exchanges the identity of this job for a short-lived token, so that no key is stored anywhere.
 
-GitHub signs who the job is (repository, branch, environment). The team's token endpoint (`GRAFT_TOKEN_URL`, RFC 8693)
-checks that and answers with a short-lived token, which MLflow sends as `Authorization: Bearer`.
+GitHub signs a statement of the job's identity (repository, branch, environment). The team's token endpoint
+(`GRAFT_TOKEN_URL`, RFC 8693) checks it and returns a token, which MLflow sends as `Authorization: Bearer`.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ ID_TOKEN = "urn:ietf:params:oauth:token-type:id_token"
 SECONDS_TO_ANSWER = 20.0
 
 
-def identity(audience: str) -> str:
-    """The signed statement of GitHub who this job is, for one audience."""
+def fetch_identity(audience: str) -> str:
+    """Fetches GitHub's signed statement of this job's identity, for one audience."""
     address = os.environ["ACTIONS_ID_TOKEN_REQUEST_URL"] + "&" + urllib.parse.urlencode({"audience": audience})
     bearer = {"Authorization": f"Bearer {os.environ['ACTIONS_ID_TOKEN_REQUEST_TOKEN']}"}
     with urllib.request.urlopen(urllib.request.Request(address, headers=bearer), timeout=SECONDS_TO_ANSWER) as answer:
         return str(json.load(answer)["value"])
 
 
-def exchanged(token: str, address: str, audience: str) -> str:
-    """The access token that the team's endpoint gives for this identity."""
+def exchange(token: str, address: str, audience: str) -> str:
+    """Exchanges an identity for an access token at the team's endpoint."""
     form = {
         "grant_type": EXCHANGE,
         "subject_token": token,
@@ -40,7 +40,7 @@ def exchanged(token: str, address: str, audience: str) -> str:
 
 
 def main() -> int:
-    """Writes the token into the environment of the next steps; exit status 2 where one is asked for and none is had."""
+    """Writes the token into the environment of the next steps; returns 2 if one is needed and cannot be had."""
     endpoint, audience = os.environ.get("GRAFT_TOKEN_URL", ""), os.environ.get("MLFLOW_TRACKING_URI", "")
     if not endpoint:
         print("credentials: GRAFT_TOKEN_URL is not set; MLflow is asked with what the environment holds")
@@ -48,7 +48,7 @@ def main() -> int:
     if "ACTIONS_ID_TOKEN_REQUEST_URL" not in os.environ:
         print("credentials: this job has no identity: it needs the permission id-token: write", file=sys.stderr)
         return 2
-    token = exchanged(identity(audience), endpoint, audience)
+    token = exchange(fetch_identity(audience), endpoint, audience)
     print(f"::add-mask::{token}")
     with Path(os.environ["GITHUB_ENV"]).open("a", encoding="utf-8") as environment:
         environment.write(f"MLFLOW_TRACKING_TOKEN={token}\n")

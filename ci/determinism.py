@@ -11,7 +11,7 @@ from graft.params.params_file import load_params
 
 
 def gradients(device: torch.device, seed: int) -> list[torch.Tensor]:
-    """The output and gradients of a convolution, a normalisation, an upsampling and a loss, seeded."""
+    """The loss and the gradient of a seeded step through a convolution, a normalisation and an upsampling."""
     generator = torch.Generator().manual_seed(seed)
     images = torch.randn(4, 3, 64, 64, generator=generator).to(device)
     targets = torch.randint(0, 5, (4, 64, 64), generator=generator).to(device)
@@ -25,7 +25,7 @@ def gradients(device: torch.device, seed: int) -> list[torch.Tensor]:
 
 
 def main() -> int:
-    """Compares the gradients of two equal steps; exit status 1 where their bits differ."""
+    """Compares the gradients of two equal steps; returns 1 if their bits differ."""
     params = load_params()
     device = use_runtime(params.runtime)
     if not params.runtime.deterministic:

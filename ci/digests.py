@@ -1,4 +1,4 @@
-"""Recomputes every digest that the records of this workspace state, and follows them from stage to stage."""
+"""Recomputes every digest in the records of this workspace, and compares the records of successive stages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graft.provenance.stages import STAGES, record_path
 
 
 def problems(records: dict[str, Record]) -> list[str]:
-    """What does not agree: a file here with a record, or what one stage wrote with what the next one read."""
+    """Lists files that differ from a record, and inputs that differ from what an earlier stage wrote."""
     written = {path: digest for record in records.values() for path, digest in record.produced().items()}
     lines = [f"no record of {stage}" for stage in STAGES if stage not in records]
     for stage, record in progress(records.items(), "Verifying", total=len(records), unit="stage"):
@@ -29,7 +29,7 @@ def problems(records: dict[str, Record]) -> list[str]:
 
 
 def main() -> int:
-    """Prints every record that does not hold; exit status 1 where there is one."""
+    """Prints every problem; returns 1 if there is one."""
     records = {stage: Record.read(path) for stage in STAGES if (path := record_path(stage)).is_file()}
     found = problems(records)
     for line in found:

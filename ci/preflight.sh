@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Before a machine is kept busy for hours: driver, disk, environment, and whether it computes the same twice.
+# Checks a machine before it is busy for hours: driver, disk, environment, and whether two equal steps give equal bits.
 . "$(dirname "$0")/environment.sh"
 graft check
 graft doctor

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # promote.sh KIND: promote, override or rollback; exit status 3 when the gate refuses.
-#   MODEL_NAME, MODEL_VERSION, REASON   from whoever dispatched the workflow; VERSION empty: the candidate
+#   MODEL_NAME, MODEL_VERSION, REASON   inputs of the workflow; an empty version is the candidate
 . "$(dirname "$0")/environment.sh"
 table=$(mktemp)
 trap 'rm -f "$table"' EXIT

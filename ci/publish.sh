@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# MLflow: a run for each record and a version for the model, unless they are there.
+# Publishes to MLflow a run for each record and a version for the model, unless they exist.
 . "$(dirname "$0")/environment.sh"
 
 if [ -z "${MLFLOW_TRACKING_URI:-}" ]; then

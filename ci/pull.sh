@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Data, models and the run cache: what was computed before, here or elsewhere, is not computed again.
+# Pulls data, models and the run cache, so that nothing is computed again that was computed here or elsewhere.
 . "$(dirname "$0")/environment.sh"
 
 if ! has_remote; then

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What the stages wrote, finished ones of an interrupted job included, and the run cache that finds it again.
+# Pushes what the stages wrote, including the finished stages of an interrupted job, and the run cache.
 . "$(dirname "$0")/environment.sh"
 
 if ! has_remote; then

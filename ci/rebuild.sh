@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# rebuild.sh MODEL: every link of its lineage verified, then the pipeline again from the recorded commit, without a cache.
+# rebuild.sh MODEL: verifies every link of its lineage, then runs the pipeline again from the recorded commit, without a cache.
 . "$(dirname "$0")/environment.sh"
 answer=$(mktemp)
 trap 'rm -f "$answer"' EXIT

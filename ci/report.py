@@ -1,4 +1,4 @@
-"""The result of this workspace on one page of Markdown, for the summary of a job and a pull request."""
+"""The result of this workspace as a page of Markdown, for the summary of a job and for a pull request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from graft.provenance.stages import CLASS_MAP, EXPORTED, SCORES, STAGES, record_
 
 
 def page(metrics: dict[str, Any], names: list[str], records: dict[str, Record]) -> str:
-    """Scores, overall and per class, and the digests that everything else can be found by."""
+    """The page: scores, overall and per class, and the digests by which everything else can be found."""
     headline, per_class = ("mean_iou", "iou") if "mean_iou" in metrics else ("accuracy", "recall")
     baseline = metrics.get("baseline")
     synthetic = ", synthetic" if metrics["synthetic"] else ""

@@ -1,4 +1,4 @@
-"""Reads `dvc status --json`. In a clone without data what is merely absent is fine; what differs is stale."""
+"""Reads `dvc status --json` and lists stale stages. In a clone without data, absent files do not make a stage stale."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-ABSENT = frozenset({"deleted", "not in cache"})  # what a clone without data may say
+ABSENT = frozenset({"deleted", "not in cache"})  # states that a clone without data may report
 OF_OWN_IMAGES = {"deleted", "modified"}
 
 
-def stale(status: dict[str, list[Any]], own_images: str, absent: frozenset[str] = ABSENT) -> list[str]:
-    """One line for each stage and path that changed since the lock file was written.
+def list_stale(status: dict[str, list[Any]], own_images: str, absent: frozenset[str] = ABSENT) -> list[str]:
+    """Lists each stage and path that changed since the lock file was written, a line each.
 
     Args:
-        status: As `dvc status --json` prints it.
-        own_images: `ingest.root`. A clone holds this folder without the images: it differs, and says nothing.
-        absent: States that are no change.
+        status: Output of `dvc status --json`.
+        own_images: Value of `ingest.root`. A clone has this folder without the images, so its difference means nothing.
+        absent: States that do not count as a change.
     """
     lines = []
     for stage, changes in status.items():
@@ -31,17 +31,17 @@ def stale(status: dict[str, list[Any]], own_images: str, absent: frozenset[str] 
                 lines += [
                     f"{stage}: {kind}: {path}: {state}"
                     for path, state in paths.items()
-                    if isinstance(state, dict)  # of params.yaml: the values that changed
+                    if isinstance(state, dict)  # the changed values of params.yaml
                     or not (state in absent or (path == own_images and state in OF_OWN_IMAGES))
                 ]
     return lines
 
 
 def main() -> int:
-    """Prints every stale stage; exit status 1 where there is one."""
+    """Prints every stale stage; returns 1 if there is one."""
     root = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))["ingest"]["root"]
-    complete = "--complete" in sys.argv[1:]  # after a pull nothing may be absent but the images themselves
-    found = stale(json.load(sys.stdin), root, frozenset() if complete else ABSENT)
+    complete = "--complete" in sys.argv[1:]  # after a pull only the images may be absent
+    found = list_stale(json.load(sys.stdin), root, frozenset() if complete else ABSENT)
     for line in found:
         print(line)
     if found:

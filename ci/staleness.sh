@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Whether the committed dvc.lock speaks of the committed code and params; needs no data.
+# Checks that the committed dvc.lock belongs to the committed code and params; needs no data.
 . "$(dirname "$0")/environment.sh"
 
 if ! is_committed dvc.lock; then

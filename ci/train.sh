@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# All stages that are stale, the GPU stages included; MLflow gets the curves while they are drawn.
+# Runs all stale stages, those on the GPU included; MLflow receives the curves during training.
 . "$(dirname "$0")/environment.sh"
 
 graft fix >&2

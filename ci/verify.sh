@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What another machine computed, looked at on this one: pulled with nothing executed, and compared digest by digest.
+# Verifies here what another machine computed: pulls it without running anything, and compares every digest.
 . "$(dirname "$0")/environment.sh"
 
 dvc pull

@@ -109,7 +109,7 @@ def first_sentence(file: Path) -> str:
     return " ".join(doc.split("\n\n")[0].split()).replace("|", "\\|")
 
 
-FIGURES = {"data flow": data_flow, "layers": layers}
+FIGURES = {"data flow": data_flow, "layers": layers, "packages": packages}
 
 if __name__ == "__main__":
     PAGE.write_text(page(), encoding="utf-8")

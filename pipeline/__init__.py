@@ -1,0 +1,1 @@
+"""The seven stages of the pipeline, one file and one function each."""

@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import page
 from benchmarks.__main__ import BENCHMARKS
-from benchmarks.figures import Figure, interleaved, ratio
+from benchmarks.figures import Figure, interleave, ratio
 
 
 def test_writes_between_its_own_markers_only(tmp_path: Path) -> None:
@@ -41,6 +41,6 @@ def test_ratio_is_of_medians_and_pairs_give_the_range() -> None:
 
 def test_rounds_alternate_and_warm_ups_are_not_counted() -> None:
     calls: list[str] = []
-    seconds = interleaved({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2, "Calling")
+    seconds = interleave({"a": lambda: calls.append("a"), "b": lambda: calls.append("b")}, 2, "Calling")
     assert "".join(calls) == "baabba"
     assert [len(times) for times in seconds.values()] == [2, 2]

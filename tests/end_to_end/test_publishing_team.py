@@ -12,7 +12,8 @@ import pytest
 
 from graft.foundation.content import digest_of, sha256_of, write_json
 from graft.models.address import CANDIDATE
-from graft.provenance.stages import RECORDS
+from graft.provenance import stages
+from graft.provenance.stages import CURVES, EXPORTED, MODEL_CARD, RECORDS
 from graft.provenance.tracking import mlflow_store, publish, runs
 from tests.at_once import at_once
 from tests.end_to_end.team_server import team_server
@@ -35,12 +36,12 @@ def workspace(tmp_path, monkeypatch) -> Path:
     root = tmp_path / "first"
     root.mkdir()
     monkeypatch.chdir(root)
-    small_export(publish.EXPORTED)
-    publish.MODEL_CARD.write_text("# A model\nof three colours\n\n## More\n", encoding="utf-8")
+    small_export(Path(EXPORTED))
+    Path(MODEL_CARD).write_text("# A model\nof three colours\n\n## More\n", encoding="utf-8")
     RECORDS.mkdir(parents=True)
-    outputs = {"ingest": {}, "fine-tune": {}, "export": {publish.EXPORTED.as_posix(): digest_of(publish.EXPORTED)}}
-    publish.CURVES.parent.mkdir(parents=True)
-    with publish.CURVES.open("w", encoding="utf-8", newline="") as file:
+    outputs = {"ingest": {}, "fine-tune": {}, "export": {EXPORTED: digest_of(Path(EXPORTED))}}
+    Path(CURVES).parent.mkdir(parents=True)
+    with Path(CURVES).open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["run", "epoch", "train_loss"])
         rows.writerows(["fine_tuned", epoch, 1 / epoch] for epoch in range(1, NUM_EPOCHS + 1))
@@ -56,7 +57,7 @@ def record(stage: str, outputs: dict[str, str]) -> dict[str, object]:
         "params": {"task": "segmentation", "seed": 7},
         "inputs": {},
         "outputs": outputs,
-        "files": {name: sha256_of(Path(name)) for name in publish.ARTIFACTS[stage] if Path(name).is_file()},
+        "files": {name: sha256_of(Path(name)) for name in stages.STAGES[stage].artifacts if Path(name).is_file()},
         "environment": {"lock": None},
         "git": {"commit": None, "holds_code_and_params": False},
         "metrics": {"num_images": 3.0},

@@ -126,10 +126,10 @@ def test_the_description_of_a_model_names_the_command_that_moves_its_champion(tm
 @pytest.mark.parametrize("gpu_bytes", [None, 3])
 def test_what_an_epoch_cost_is_streamed_beside_its_losses(gpu_bytes) -> None:
     fingerprint, cost = "f" * 64, EpochCost(2.5, 40.0, 1000, gpu_bytes)
-    listen = publish.listener("fine-tune", fingerprint)
+    listen = publish.open_listener("fine-tune", fingerprint)
     listen("baseline", EpochReport(3, 12, 0.5, 0.6, 0.7, 1e-3, True, None, cost))
     client = mlflow_store.client()
-    run = mlflow_store.find_run(client, {mlflow_store.FINGERPRINT: fingerprint})
+    run = runs.find_run(client, {mlflow_store.FINGERPRINT: fingerprint})
     names = ("train_loss", "seconds", "images_per_second", "peak_memory_bytes", "peak_gpu_memory_bytes")
     found = {name: client.get_metric_history(run.info.run_id, f"baseline/{name}") for name in names}
     points = {name: [(point.step, point.value) for point in history] for name, history in found.items()}

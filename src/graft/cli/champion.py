@@ -65,7 +65,7 @@ def _describe(name: str, entries: list[Entry]) -> list[str]:
 
 
 def _disagreement(standing: Champion | None, live: ModelVersion | None) -> str:
-    """How the version behind the alias is not the ledger's champion; empty where it is."""
+    """Says how the version behind the alias differs from the ledger's champion; empty where it does not."""
     from graft.provenance.tracking.mlflow_store import MODEL_DIGEST
 
     expected = standing.version if standing else None

@@ -1,4 +1,4 @@
-"""What several commands need of registered models: the registry, and the files of a version for as long as they run."""
+"""Registered models for several commands: the registry, and the files of a version while a command runs."""
 
 from __future__ import annotations
 

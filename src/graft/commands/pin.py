@@ -40,7 +40,7 @@ def pins(spec: Mapping[str, Any], task: str, model: str | Mapping[str, Any]) -> 
     """The options that fix the bytes of a source for ever; empty where it needs none.
 
     Args:
-        spec: The source as it stands in the params file, possibly with an alias.
+        spec: Source as written in the params file, possibly with an alias.
         task: Task of the params file.
         model: Model of the params file; torchvision's weights are named after it.
 

@@ -43,7 +43,7 @@ class GateEvidence:
     Attributes:
         chain: Records behind the candidate.
         commits: For each stage, a commit that holds what it ran with, or None and what the nearest commit lacks.
-        split: How the test split here differs from the candidate's; empty where it is the same.
+        split: Difference between the test split here and the candidate's, in words; empty where there is none.
         comparison: Measurements of both models; None where `split` says why there are none.
         candidate: Exported folder of the candidate.
         has_champion: Whether there is a champion to compare with.

@@ -34,6 +34,7 @@ STAGE, FINGERPRINT, RECORD, COMPLETE = "graft.stage", "graft.fingerprint", "graf
 MODEL_DIGEST, SERVED_DIGEST = "graft.model_digest", "graft.served_digest"
 NOTE = "mlflow.note.content"  # what the UI shows as the description of a run or an experiment
 PUBLISH_AGAIN = "run graft publish: it completes the record"
+ASK_AGAIN = "run the command again; after a stage, graft publish completes the record"
 T = TypeVar("T")
 
 
@@ -103,7 +104,7 @@ def retry(ask: Callable[[], T]) -> T:
 
 
 @contextlib.contextmanager
-def explain_refusals(remedy: str = PUBLISH_AGAIN) -> Iterator[None]:
+def explain_refusals(remedy: str = ASK_AGAIN) -> Iterator[None]:
     """Turns what MLflow and its store raise (no access, a full disk, a server that went away) into `Unreachable`.
 
     Args:

@@ -33,9 +33,9 @@ def publish() -> str:
     """
     from filelock import FileLock
 
-    with mlflow_store.explain_refusals():
+    with mlflow_store.explain_refusals(mlflow_store.PUBLISH_AGAIN):
         client = mlflow_store.client()
-    with FileLock(".locks/publish.lock"), mlflow_store.explain_refusals():
+    with FileLock(".locks/publish.lock"), mlflow_store.explain_refusals(mlflow_store.PUBLISH_AGAIN):
         runs.describe_experiment(client)
         stages = [stage for stage in STAGES if record_path(stage).is_file()]
         run_ids = {
@@ -72,7 +72,7 @@ def open_listener(stage: str, fingerprint: str) -> Callable[[str, Any], None] | 
         return None
     tags = {mlflow_store.STAGE: stage, mlflow_store.FINGERPRINT: fingerprint}
     try:
-        with mlflow_store.explain_refusals():
+        with mlflow_store.explain_refusals(mlflow_store.PUBLISH_AGAIN):
             client = mlflow_store.client()
             run = runs.find_run(client, tags) or runs.create_run(client, stage, tags)
     except mlflow_store.Unreachable as error:

@@ -1,6 +1,6 @@
-"""The registry of models: versions found and added, aliases moved, tags and pages of versions.
+"""The registry of models: finding and adding versions, moving aliases, tagging and describing versions.
 
-What the store refuses is a `GraftError`; what is absent is None.
+A refusal of the store is `Unreachable`; something that is absent is None.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _ask(question: Callable[[], T]) -> T:
 
 
 def _find(question: Callable[[], T]) -> T | None:
-    """What the store holds; None where it says that there is no such thing."""
+    """Asks for something that may be absent, and then answers None."""
     from mlflow.exceptions import MlflowException
 
     with explain_refusals(RUN_AGAIN):
