@@ -1,4 +1,4 @@
-"""The selection for people: a table on the terminal, a page, and the same as JSON."""
+"""A selection for people to read: a table on the terminal, a page, and the same as JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOTHING = "-"
 
 
 def table(ordered: Sequence[RankedCandidate], scores: Sequence[str]) -> list[tuple[str, ...]]:
-    """Header and a line for each candidate, best first, as text."""
+    """The rows of the table as text: a header, and a line for each candidate, best first."""
     verified = any(one.verified is not None for one in ordered)
     header = ["RANK", "CANDIDATE", "MEAN RANK", *(name.upper() for name in scores), *(["FINE-TUNED"] * verified)]
     lines = [(*header, "WITHOUT DATA", "PUBLISHED", "PARAMETERS", "GFLOP", "LATENCY", "MEMORY")]
@@ -44,7 +44,7 @@ def as_text(selection: Selection) -> str:
 
 
 def write_page(selection: Selection, folder: Path) -> None:
-    """Writes `selection.json`, `selection.md` and `selection.png` (that only where there is something to compare)."""
+    """Writes `selection.json`, `selection.md` and `selection.png`."""
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "selection.json", as_json(selection))
     header, *rows = table(selection.ordered, selection.scores)
@@ -58,7 +58,7 @@ def write_page(selection: Selection, folder: Path) -> None:
 
 
 def as_json(selection: Selection) -> dict[str, Any]:
-    """All of it as plain data."""
+    """The whole selection as plain data."""
     rows = [
         {
             **one.candidate.as_dict(),
@@ -98,13 +98,14 @@ def _correlations(agreements: Mapping[str, float | None]) -> str:
 
 def _explain(selection: Selection) -> list[str]:
     facts = selection.facts
-    asked = "pixels, equally many of each class in an image" if facts["task"] == "segmentation" else "images"
+    asked = "pixels, as many of each class in an image" if facts["task"] == "segmentation" else "images"
     return [
         f"- Scores were computed without training, from features at {facts['num_points']:,} {asked}, of "
-        f"{facts['num_images']:,} training images; larger is better. MEAN RANK is over those that all candidates have.",
-        "- WITHOUT DATA is the baseline: weights before none, then the higher published score (measured on whatever "
-        "its makers used), then more parameters.",
-        f"- Latency (median) and memory (all tensors alive at once) are of one image of {facts['height_px']} × "
+        f"{facts['num_images']:,} training images; larger is better. MEAN RANK is over "
+        "the scores that all candidates have.",
+        "- WITHOUT DATA is the baseline: weights before none, then the higher published score (on whatever data its "
+        "makers used), then more parameters.",
+        f"- Latency (median) and memory (all tensors alive at once) are for one image of {facts['height_px']} × "
         f"{facts['width_px']} px on {facts['device']}, {facts['num_threads']} threads, measured here.",
     ]
 
@@ -114,7 +115,7 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _draw(selection: Selection, path: Path) -> None:
-    """Mean rank of each candidate as bars; the fine-tuned scores beside them."""
+    """Draws the mean rank of each candidate as a bar, with its fine-tuned score beside it."""
     from matplotlib.figure import Figure
 
     ordered = selection.ordered[::-1]

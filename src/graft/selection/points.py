@@ -25,10 +25,10 @@ from graft.foundation.progress import progress
 if TYPE_CHECKING:
     from graft.params.sections import Params
 
-# Masks are reduced to this stride, the finest that the heads of small segmenters read. One for all candidates: with a
-# stride of their own, those of coarse features would be asked an easier question.
+# Masks are reduced by this stride, the finest that the heads of small segmenters read. All candidates share it: with a
+# stride of their own, candidates with coarse features would get an easier task.
 STRIDE_PX = 8
-# Pixels in all: several for each of the thousand or two features that the maps of a small network have together.
+# Number of pixels in all: several for each of the one or two thousand features in the maps of a small network.
 NUM_PIXELS = 8000
 
 
@@ -37,7 +37,7 @@ class Points:
     """Points at which features are taken, with their classes.
 
     Attributes:
-        train: The shards.
+        train: Folder of the training shards.
         rows: Numbers of the images, in order.
         places: Coordinates (y, x) of the points of each image, in pixels of the resized image, float32 `[P, 2]`; empty
             for classification, where a whole image is one point.
@@ -58,13 +58,13 @@ class Points:
     seed: int
 
     def images(self) -> Iterator[np.ndarray]:
-        """The images the points are in, uint8 `[H, W, C]`, resized."""
+        """Yields the resized images that hold the points, uint8 `[H, W, C]`."""
         for row in _chosen_rows(self.train, self.rows):
             yield _piece(row, self.classes, self.resize, self.max_pixels, self.seed)[0]
 
     @cached_property
     def channel_statistics(self) -> dict[str, Any]:
-        """`mean` and `std` of each channel over the pixels of the images, in 0..1, as augment finds them of all."""
+        """`mean` and `std` of each channel over the pixels of these images, in 0..1, computed as in augment."""
         start = nothing(self.classes.num_classes, len(self.classes.channels))
         counts = sum((counts_of(image, 0, [], self.classes.num_classes) for image in self.images()), start)
         return statistics(counts, self.classes, 0, [], [])
@@ -83,11 +83,10 @@ class Points:
 def sample_points(
     train: Path, classes: ClassMap, params: Params, *, num_images: int, pixels_per_class: int | None
 ) -> Points:
-    """Points in the training images, their number of each class as equal as the images allow.
+    """Draws points in the training images, as evenly over the classes as the images allow.
 
-    Images are taken evenly over the shards. Of a mask, reduced to `STRIDE_PX`, a fixed number of cells is drawn for
-    each class that an image shows, as a function of (seed, id); cells without a clear majority of labelled pixels are
-    left out.
+    Images are evenly spaced over the shards. From a mask, reduced by `STRIDE_PX`, a fixed number of cells is drawn for
+    each class in it, as a function of (seed, id); cells of which less than half is labelled are left out.
 
     Args:
         train: `data/interim/train`.
@@ -180,7 +179,7 @@ def _require_target(row: Row, target: Any) -> Any:
 def _piece(
     row: Row, classes: ClassMap, resize: Choice, max_pixels: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """The resized image and mask; of an image with too many pixels a window, the same each time."""
+    """The resized image and mask; for an image with too many pixels, a window of both that depends on (seed, id)."""
     image = decode(row.image, classes, where=row.id)
     size = resize(*image.shape[:2])
     image = resize_image(image, size)

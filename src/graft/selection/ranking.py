@@ -37,12 +37,12 @@ class RankedCandidate:
 
 
 def common_scores(scored: Sequence[RankedCandidate], names: Sequence[str]) -> list[str]:
-    """Those of the scores that every candidate has: only they can order all of them."""
+    """Picks the scores that every candidate has; only these can order all of them."""
     return [name for name in names if all(name in one.scores for one in scored)]
 
 
 def rank(scored: Sequence[RankedCandidate], names: Sequence[str]) -> list[RankedCandidate]:
-    """The candidates from best to worst, their ranks filled in; of equals the one with fewer parameters first.
+    """Orders the candidates from best to worst and fills in their ranks; ties go to the one with fewer parameters.
 
     The ranks of several scores are averaged, since no single one is best everywhere (Agostinelli et al. 2022, "How
     stable are Transferability Metrics evaluations?").
@@ -60,7 +60,7 @@ def rank(scored: Sequence[RankedCandidate], names: Sequence[str]) -> list[Ranked
 
 
 def _without_data(one: RankedCandidate) -> tuple[bool, float, int, float, str]:
-    """Weights before none, the higher published score, more parameters, fewer operations."""
+    """Sort key of the order that ignores the data: weights before none, the higher published score, more parameters."""
     known = one.published.value if one.published else 0.0
     return (
         one.candidate.is_random,
@@ -72,7 +72,7 @@ def _without_data(one: RankedCandidate) -> tuple[bool, float, int, float, str]:
 
 
 def agreement(predicted: Sequence[float], measured: Sequence[float]) -> float | None:
-    """Weighted Kendall correlation: the share of pairs in the same order less the others, the best counting most.
+    """Weighted Kendall correlation: the share of pairs in the same order less that of the others; top ranks weigh most.
 
     From -1 to 1; a pair weighs 1 / (r + 1) + 1 / (s + 1) by the ranks of its members, averaged over the order by
     `predicted` and that by `measured` (Vigna 2015, "A Weighted Correlation Index for Rankings with Ties").
@@ -111,20 +111,21 @@ def recommendation(ordered: Sequence[RankedCandidate], names: Sequence[str]) -> 
     firsts = [name for name in common if all(best.scores[name] >= one.scores[name] for one in ordered)]
     said = [
         f"Take {best.candidate.name}: "
-        + (f"it is the best by {_listed(firsts)}" if firsts else "by no score the best, but good by all of them")
+        + (f"it is the best by {_listed(firsts)}" if firsts else "it is the best by no score, but good by all of them")
         + f", with a mean rank of {best.mean_rank:.1f} over {len(common)} score{'s' * (len(common) != 1)} of "
         f"{len(ordered)} candidates."
     ]
     if best.candidate.is_random:
-        said.append("It has no weights: none of the others here knows anything that helps with your images.")
+        said.append("It has no pretrained weights: those of the others do not help with your images.")
     if len(ordered) > 1:
         second = ordered[1]
-        tells = "Next is" if second.mean_rank > best.mean_rank else "The scores do not tell it from"
+        tells = "Next is" if second.mean_rank > best.mean_rank else "The scores do not separate it from"
         said.append(f"{tells} {second.candidate.name} ({second.mean_rank:.1f}).")
         said += _cheaper(ordered)
     without_data = next(one for one in ordered if one.baseline_rank == 1)
     if without_data is not best:
-        said.append(f"Who ignores the data would take {without_data.candidate.name}, here number {without_data.rank}.")
+        name, place = without_data.candidate.name, without_data.rank
+        said.append(f"Without a look at your data, the choice would be {name}, number {place} here.")
     verified = [one for one in ordered if one.verified is not None]
     if len(verified) > 1:
         winner = max(verified, key=lambda one: one.verified or 0.0)
@@ -138,7 +139,7 @@ def recommendation(ordered: Sequence[RankedCandidate], names: Sequence[str]) -> 
 
 
 def _cheaper(ordered: Sequence[RankedCandidate]) -> list[str]:
-    """A word on the best candidate that is twice as fast as the first, if it is among the better half."""
+    """A sentence on the best candidate that is at least twice as fast as the first, if the better half has one."""
     best = ordered[0]
     for one in ordered[1 : (len(ordered) + 1) // 2]:
         if one.cost.latency_ms * 2 <= best.cost.latency_ms and not one.candidate.is_random:

@@ -80,7 +80,7 @@ def select(
     num_images: int = 512,
     pixels_per_class: int | None = None,
 ) -> Selection:
-    """Scores every candidate whose weights are here.
+    """Scores every candidate whose weights are on this machine.
 
     Args:
         candidates: Pairs of architecture and weights.
@@ -94,7 +94,7 @@ def select(
             make 8,000 in all.
 
     Raises:
-        GraftError: There is no data yet, or no candidate whose weights are here.
+        GraftError: There is no data yet, or the weights of every candidate are missing.
     """
     classes = _classes(interim)
     use_runtime(params.runtime)
@@ -120,7 +120,7 @@ def _score(
     cache: Path,
     unusable: dict[str, str],
 ) -> list[RankedCandidate]:
-    """Every candidate that can be loaded with its scores and cost; why another cannot goes to `unusable`."""
+    """Scores and costs of every candidate that can be loaded; reasons why others cannot are added to `unusable`."""
     found: list[RankedCandidate] = []
     costs: dict[str, Cost] = {}
     for candidate in progress(present, "Scoring candidates", unit="candidate"):
@@ -130,7 +130,7 @@ def _score(
             unusable[candidate.name] = f"cannot be used: {error}"
             continue
         architecture = str(candidate.model.as_dict())
-        if architecture not in costs:  # one for all of its weights, so that noise tells none of them apart
+        if architecture not in costs:  # measured once for all of its weights, so that noise does not separate them
             costs[architecture] = _cost(loaded, points, params)
         known = extract_features(loaded, points, candidate.name, params.runtime, cache=cache)
         values = _scores(known, points, scores, candidate.name)
@@ -144,13 +144,13 @@ def _classes(interim: Path) -> ClassMap:
             "there are no training images yet",
             where=interim / "train",
             rule="candidates are scored on your own training data",
-            remedy="dvc repro ingest (or dvc repro augment, which --verify needs)",
+            remedy="run dvc repro ingest (or dvc repro augment, which --verify needs)",
         )
     return ClassMap.read(interim / "class_map.json")
 
 
 def _scores(known: PointFeatures, points: Points, scores: Sequence[Choice], name: str) -> dict[str, float]:
-    """Each score that can read what is known of a candidate."""
+    """Computes each score whose input the candidate has."""
     read = {score.name: getattr(known, READS[score.name]) for score in scores}
     return {
         score.name: score(read[score.name], points.labels)
@@ -160,13 +160,13 @@ def _scores(known: PointFeatures, points: Points, scores: Sequence[Choice], name
 
 
 def _check_common(found: Sequence[RankedCandidate], names: Sequence[str]) -> None:
-    """Refuses scores of which every one lacks some candidate: nothing would order them."""
+    """Refuses scores none of which all candidates have: nothing would order these."""
     if not common_scores(found, names):
         lacking = [one.candidate.name for one in found if not set(names) <= set(one.scores)]
         raise GraftError(
             f"not every candidate has one of these scores: {', '.join(lacking)} come without the head that they read",
             rule="candidates are ordered by the scores that all of them have",
-            remedy="add one that reads features, as in --scores leep,logme",
+            remedy="add a score that reads features, for example --scores leep,logme",
         )
 
 

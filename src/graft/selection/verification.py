@@ -48,7 +48,7 @@ class Workspace:
             raise GraftError(
                 f"not here: {', '.join(missing)}",
                 rule="--verify fine-tunes on the views and val images that fine-tune would use",
-                remedy="dvc repro augment",
+                remedy="run dvc repro augment",
             )
 
 
