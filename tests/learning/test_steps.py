@@ -268,7 +268,7 @@ def test_both_logits_of_an_auxiliary_head_are_cut_and_float32():
 
 def test_compiling_without_a_compiler_is_refused_before_anything_runs(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(GraftError, match=r"a C\+\+ compiler \(no-such-compiler\) is not there.*runtime.compile: false"):
+    with pytest.raises(GraftError, match=r"a C\+\+ compiler \(no-such-compiler\) is missing.*runtime.compile: false"):
         use_runtime(tiny_training.runtime(compile=True))
 
 
@@ -327,7 +327,7 @@ def test_what_compiling_cost_is_the_first_compiled_batch_less_the_median_of_thos
 
 @pytest.mark.parametrize("changes", [{"precision": "fp16"}, {"compile": True}])
 def test_what_is_not_tested_on_mps_is_refused_by_name(changes):
-    with pytest.raises(GraftError, match="fp16 and compile are not for the device mps"):
+    with pytest.raises(GraftError, match="the device mps takes neither fp16 nor compile"):
         use_runtime(tiny_training.runtime(device="mps", **changes))
 
 

@@ -1,4 +1,4 @@
-"""`runtime`: the device, its threads, what it computes in, and whether the same inputs must give the same bits."""
+"""The section `runtime`: device, threads, precision, and whether the same inputs must give the same bits."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def use_runtime(runtime: Runtime) -> torch.device:
     """Sets threads and determinism of this process and returns the device.
 
     Raises:
-        GraftError: The device is not there, or cannot do what is asked of it.
+        GraftError: The device is not there, or cannot do what the section asks for.
     """
     if runtime.device == "mps" and (runtime.precision == "fp16" or runtime.compile):
         raise GraftError(
-            "runtime: fp16 and compile are not for the device mps",
+            "runtime: the device mps takes neither fp16 nor compile",
             rule="gradient scaling and compiled training are tested on cpu and cuda",
             remedy="set runtime.precision: float32 and runtime.compile: false, or another device",
         )
@@ -33,7 +33,7 @@ def use_runtime(runtime: Runtime) -> torch.device:
     if not there[runtime.device]:
         raise GraftError(
             f"runtime.device is {runtime.device}, which this machine does not have",
-            rule=f"here there is {' and '.join(name for name, found in there.items() if found)}",
+            rule=f"this machine has {' and '.join(name for name, found in there.items() if found)}",
             remedy="set runtime.device: cpu, or install a torch built for the device",
         )
     if runtime.compile:
@@ -49,10 +49,10 @@ def use_runtime(runtime: Runtime) -> torch.device:
 
 
 def _check_compiler(device: str) -> None:
-    """Refuses torch.compile where it would fail at the first step: it writes C++ (and Triton for CUDA) and builds it.
+    """Refuses torch.compile where it would fail at the first step: it writes C++ (on CUDA: Triton) and builds it.
 
     Raises:
-        GraftError: Something it builds with is not there.
+        GraftError: A program or file that it needs is missing.
     """
     candidates = [os.environ["CXX"]] if "CXX" in os.environ else ["g++", "clang++"]
     missing = [] if any(map(shutil.which, candidates)) else [f"a C++ compiler ({' or '.join(candidates)})"]
@@ -62,7 +62,7 @@ def _check_compiler(device: str) -> None:
         missing.append("the package triton")
     if missing:
         raise GraftError(
-            f"runtime.compile is true, and {' and '.join(missing)} is not there",
+            f"runtime.compile is true, but {' and '.join(missing)} is missing",
             rule="torch.compile writes code and builds it at the first step",
             remedy="install it, or set runtime.compile: false, which costs speed only",
         )

@@ -23,8 +23,8 @@ class BoundaryIou:
     where known and ignored pixels meet. A class with an outline in neither truth nor prediction has no value.
 
     Attributes:
-        num_classes: K.
-        fraction: d as a share of the image's diagonal (at least one pixel); 0.02 in the paper.
+        num_classes: Number of classes, K.
+        fraction: Distance d as a share of the image's diagonal (at least one pixel); 0.02 in the paper.
         counts: Pixels [3, K]: in both bands, in that of the truth, in that of the prediction.
     """
 

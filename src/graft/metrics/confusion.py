@@ -28,8 +28,8 @@ def confusion_matrix(
     Args:
         predictions: Class ids 0…K-1 of any integer type and any shape; NumPy, or torch on any device.
         targets: Class ids, or `ignore_index` where there is no truth; same shape as `predictions`.
-        num_classes: K.
-        ignore_index: Targets with this value count nowhere; None where every id is a class.
+        num_classes: Number of classes, K.
+        ignore_index: Value of targets that do not count; None where every id is a class.
 
     Returns:
         int64 [K, K], rows truth, columns prediction; all zero where every target is ignored.

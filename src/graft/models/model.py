@@ -21,7 +21,7 @@ class WithAuxiliary(NamedTuple):
     """Result of a model with an auxiliary head while it trains.
 
     Attributes:
-        logits: `[B, K, H, W]` or `[B, K]`.
+        logits: Logits `[B, K, H, W]` or `[B, K]`.
         auxiliary: Logits of the auxiliary head, of the same shape.
         weight: Factor of the loss of the auxiliary logits before it is added.
     """
@@ -35,15 +35,15 @@ class Model(nn.Module):
     """A backbone (what was pretrained), a head (everything else), and for training only, maybe an auxiliary head.
 
     Args:
-        backbone: Images to features.
-        head: Features to logits; the decoder and the class layers.
+        backbone: Layers from images to features.
+        head: Layers from features to logits: the decoder and the class layers.
         class_layers: Names, below this module, of the layers whose output channels are the classes.
         padding_multiple: Height and width that reach the model should be multiples of this.
         min_side_px: Smallest height and width the model works with, also in training with one image.
         fixed_size_px: The only height and width the model works with; None where any will do.
         is_transformer: True if the model sees images as patches, so that the sides of training views must be multiples
             of `padding_multiple`; views of other models are padded.
-        auxiliary: Features to logits of a second loss, which helps the backbone's middle to learn.
+        auxiliary: Layers from features to logits of a second loss, which helps the middle of the backbone to learn.
         auxiliary_weight: Weight of that second loss.
     """
 

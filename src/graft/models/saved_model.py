@@ -32,9 +32,9 @@ class ModelSpec:
     """Everything beside the weights that turning an image into logits needs.
 
     Attributes:
-        task: `segmentation` or `classification`.
+        task: Task, `segmentation` or `classification`.
         model: Name of the architecture and every option, as in `params.yaml`.
-        num_classes: K.
+        num_classes: Number of classes, K.
         class_names: K names, in order of id.
         mean: Mean of each of the C channels for the normalisation, in 0..1.
         std: Standard deviation of each channel, in the same unit.

@@ -89,7 +89,7 @@ def sample_points(
     each class in it, as a function of (seed, id); cells of which less than half is labelled are left out.
 
     Args:
-        train: `data/interim/train`.
+        train: Folder of the training shards, `data/interim/train`.
         classes: The class map.
         params: Params of the project.
         num_images: Largest number of images.
@@ -134,7 +134,7 @@ def reduce_mask(mask: np.ndarray, num_classes: int) -> np.ndarray:
 
     Args:
         mask: uint8 `[H, W]`.
-        num_classes: K.
+        num_classes: Number of classes, K.
 
     Returns:
         uint8 `[H // 8, W // 8]`; 255 where less than half of a cell is labelled.

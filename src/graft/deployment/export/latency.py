@@ -32,7 +32,7 @@ def latencies(model: nn.Module, spec: ModelSpec, onnx: Path, image: np.ndarray) 
 
     Args:
         model: The original; runs eagerly in float32, channels last, its logits decoded by NumPy.
-        spec: Its spec.
+        spec: Spec of the original.
         onnx: The exported file.
         image: uint8 [H, W, C] of a size that needs no padding.
 

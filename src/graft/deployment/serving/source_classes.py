@@ -14,12 +14,12 @@ REST = "rest"
 
 
 def to_source_values(ids: np.ndarray, class_map: ClassMap) -> np.ndarray:
-    """A mask in the values of the source: reading it with the source's own class table gives the same ids.
+    """Writes class ids in the values of the source: reading it with the source's own class table gives the same ids.
 
     Args:
         ids: uint8 [H, W], 0…K-1.
-        class_map: Each class has a grey value, or a list of grey values, ranges, and RGB triples, of which the first
-            is taken. If one class is a colour all are written as colours.
+        class_map: Class map. A class has a grey value, or a list of grey values, ranges and RGB triples, of which the
+            first is taken. If one class is a colour, all are written as colours.
 
     Returns:
         uint8 [H, W], uint16 [H, W] where a value is larger than 255, or uint8 RGB [H, W, 3].
@@ -37,7 +37,7 @@ def to_source_values(ids: np.ndarray, class_map: ClassMap) -> np.ndarray:
 
 
 def source_values(class_map: ClassMap) -> list[int | tuple[int, int, int]]:
-    """For each class the grey value or RGB triple it is written as; `rest` becomes a value that no class names."""
+    """The grey value or RGB triple that each class is written as; `rest` becomes a value that no class names."""
     lists = [values if isinstance(values, tuple) else (values,) for values in class_map.source_values]
     named = {grey for values in lists for value in values for grey in _greys(value)}
     free = next(grey for grey in range(65536) if grey not in named)

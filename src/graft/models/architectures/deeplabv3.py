@@ -25,7 +25,7 @@ def deeplabv3(
     COCO weights for each backbone (Chen et al. 2017, "Rethinking Atrous Convolution", section 3.3).
 
     Args:
-        backbone: Works at an eighth of the image's size (MobileNetV3: a sixteenth).
+        backbone: Backbone, which works at an eighth of the image's size (MobileNetV3: a sixteenth).
         dropout: Probability of dropout behind the pyramid; 0.5 is torchvision's.
         auxiliary_weight: Weight of the loss of a second head on the last stage but one of the backbone; 0 builds none.
             Zhao et al. 2017, "Pyramid Scene Parsing Network", section 5.2, train with 0.4.

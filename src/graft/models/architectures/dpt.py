@@ -19,7 +19,7 @@ def dpt(
     image at hand, so that sizes are free (Ranftl et al. 2021, "Vision Transformers for Dense Prediction", section 3).
 
     Args:
-        encoder: `tu-` and a vision transformer of timm. A patch of 8, 16 or 32 pixels is what the decoder can enlarge.
+        encoder: Name of a vision transformer of timm behind `tu-`; its patches must measure 8, 16 or 32 pixels.
         decoder_channels: Channels of the fused maps; the maps of the four depths have one, two, four and four times as
             many. 256 is the paper's.
     """

@@ -24,7 +24,7 @@ def fcn(
     publishes COCO weights for both ResNets. On MobileNetV3 it is put together as torchvision's DeepLabV3 is.
 
     Args:
-        backbone: Works at an eighth of the image's size (MobileNetV3: a sixteenth).
+        backbone: Backbone, which works at an eighth of the image's size (MobileNetV3: a sixteenth).
         dropout: Probability of dropout before the class layer.
         auxiliary_weight: Weight of the loss of a second head on the last stage but one of the backbone; 0 builds none.
             Zhao et al. 2017, "Pyramid Scene Parsing Network", section 5.2, train with 0.4.

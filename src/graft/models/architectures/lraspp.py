@@ -16,7 +16,8 @@ def lraspp(
     For real time and for small machines (Howard et al. 2019, "Searching for MobileNetV3", section 6.4).
 
     Args:
-        backbone: Its deepest stage runs dilated at a sixteenth of the image's size; the head adds an eighth-size path.
+        backbone: Backbone, whose deepest stage runs dilated at a sixteenth of the image's size; the head adds a path at
+            an eighth.
     """
     from torchvision.models import segmentation
 

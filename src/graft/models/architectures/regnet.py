@@ -50,7 +50,8 @@ def regnet(
     Spaces", section 3.3; Singh et al. 2022).
 
     Args:
-        variant: Multiplications for 224 × 224 px, in millions (`mf`) or billions (`gf`); `y` squeezes and excites.
+        variant: Multiplications of the backbone for 224 × 224 px, in millions (`mf`) or billions (`gf`); `y` squeezes
+            and excites.
         dropout: Probability of dropout before the class layer; the original has none.
     """
     with SizesOnCpu():

@@ -27,8 +27,8 @@ def swin(
 
     Args:
         variant: Size of the backbone; `v2` compares by cosine and is more stable when large.
-        head: `original` is torchvision's, one layer on averaged features; `linear` the same with another
-            initialisation; `mlp` a dense layer of 1024 with ReLU before it.
+        head: Layers behind the backbone: `original` is torchvision's, one layer on averaged features; `linear` the same
+            with another initialisation; `mlp` a dense layer of 1024 with ReLU before it.
         dropout: Probability of dropout before the class layer; the original has none.
     """
     from graft.models.architectures.parts.swin_windows import use_exportable_windows

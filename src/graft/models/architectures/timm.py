@@ -30,7 +30,7 @@ def timm(
 
     Args:
         variant: A name in `timm.list_models()`, or `name.tag` in `timm.list_pretrained()`.
-        head: `linear` is one layer; `mlp` a dense layer of 1024 with ReLU before it.
+        head: Layers behind the backbone: `linear` is one layer; `mlp` a dense layer of 1024 with ReLU before it.
         dropout: Probability of dropout before the class layer.
     """
     adapting, fixed_size_px = input_options(variant)

@@ -31,8 +31,8 @@ def vit(
 
     Args:
         variant: Size of the backbone and of its patches in pixels.
-        head: `original` is torchvision's, one layer that starts at zero; `linear` one layer with dropout; `mlp` a dense
-            layer of 1024 with ReLU before that layer.
+        head: Layers behind the backbone: `original` is torchvision's, one layer that starts at zero; `linear` one layer
+            with dropout; `mlp` a dense layer of 1024 with ReLU before that layer.
         dropout: Probability of dropout before the class layer; the original has none.
     """
     from torchvision import models
@@ -72,7 +72,7 @@ def resample_positions(embedding: Tensor, grid: int, rows: int, columns: int) ->
     """Position embeddings for another size of image, bicubic between those of a square grid.
 
     Args:
-        embedding: `[1, 1 + grid², D]`, the class token's first; it stays as it is.
+        embedding: Embeddings `[1, 1 + grid², D]`; the first, that of the class token, is not resampled.
         grid: Number of patches on a side of the images it was learnt on.
         rows: Number of rows of patches wanted.
         columns: Number of columns wanted.

@@ -18,8 +18,8 @@ def apply(initialise: Initialise, model: nn.Module, names: Collection[str], seed
     Normalisation layers, embeddings and position tables keep what their library gave them.
 
     Args:
-        initialise: Fills a weight, drawing from a generator.
-        model: Its parameters are filled in order of name.
+        initialise: Function that fills a weight, drawing from a generator.
+        model: Model whose parameters are filled, in order of name.
         names: Names of the tensors that may change.
         seed: Seed of everything that is drawn.
 

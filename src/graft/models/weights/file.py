@@ -35,10 +35,10 @@ def file(
     torchvision, segmentation-models-pytorch and timm; the card lists what became of each tensor.
 
     Args:
-        task: Not used: whatever fits is taken.
-        model: Not used: whatever fits is taken.
-        download: Not used.
-        path: `.safetensors`, `.pth` or `.pt`, relative to the repository.
+        task: Unused: every tensor that fits is taken.
+        model: Unused, for the same reason.
+        download: Unused.
+        path: Path of a `.safetensors`, `.pth` or `.pt` file, relative to the repository.
         sha256: Digest of the file, 64 hex digits. Without it the stage would not notice that the file changed; whoever
             leaves it out is told the digest to pin.
         licence: Licence of the weights, for the card.

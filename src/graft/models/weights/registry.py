@@ -60,10 +60,10 @@ def registry(
     environment (`MLFLOW_TRACKING_URI`) is asked once, when the stage runs.
 
     Args:
-        task: Not used: whatever fits is taken.
-        model: Not used: whatever fits is taken.
-        download: Brings the files of a registered model here.
-        model_uri: `models:/NAME/VERSION`.
+        task: Unused: every tensor that fits is taken.
+        model: Unused, for the same reason.
+        download: Function that brings the files of a registered model here.
+        model_uri: Address of the version, `models:/NAME/VERSION`.
         sha256: Digest of the version's `weights.safetensors`, 64 hex digits.
 
     Raises:

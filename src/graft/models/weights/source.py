@@ -63,7 +63,7 @@ def verify_sha256(path: Path, expected: str | None) -> str:
     """Returns the hex sha256 of a file, which must begin with the expected digits.
 
     Raises:
-        GraftError: It begins with others; None expects nothing.
+        GraftError: It begins with other digits. Where None is expected, any digest will do.
     """
     found = sha256_of(path)
     if expected is not None and not found.startswith(expected.lower()):

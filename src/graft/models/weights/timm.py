@@ -36,9 +36,9 @@ def timm(
     Source: Wightman 2019, "PyTorch Image Models".
 
     Args:
-        task: Not used: whatever fits is taken.
-        model: Not used: whatever fits is taken.
-        download: Not used.
+        task: Unused: every tensor that fits is taken.
+        model: Unused, for the same reason.
+        download: Unused.
         weights: Name of weights in `timm.list_pretrained()`, for example `resnet18.a1_in1k`.
         revision: Commit of the weights' repository on the hub, 40 hex digits.
         sha256: Digest of the file, 64 hex digits.

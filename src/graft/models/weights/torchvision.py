@@ -27,9 +27,9 @@ def torchvision(
     file and the place where it belongs.
 
     Args:
-        task: Not used: the model says it.
-        model: Its options name the enums, for example `deeplabv3_resnet50` and `resnet50`.
-        download: Not used.
+        task: Unused: the model implies it.
+        model: Choice whose options name the enums, for example `deeplabv3_resnet50` and `resnet50`.
+        download: Unused.
         weights: A member of one of them, for example `COCO_WITH_VOC_LABELS_V1` or `IMAGENET1K_V1`.
         sha256: Digest of the file, 64 hex digits; without it the 8 digits in the file's name are checked.
 

@@ -26,8 +26,8 @@ def new_head(
 
     Args:
         kind: Kind of head: `linear` is dropout and the class layer; `mlp` a dense layer of 1024 with ReLU before them.
-        num_features: C.
-        num_classes: K.
+        num_features: Number of features, C.
+        num_classes: Number of classes, K.
         dropout: Probability of dropout before the class layer.
         flatten: True to keep the features of each place of a 7 × 7 grid apart; False to average them.
     """

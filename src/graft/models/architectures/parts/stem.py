@@ -14,7 +14,7 @@ def set_channels(network: nn.Module, num_channels: int) -> nn.Module:
     The new weights are normal with the deviation of those they replace, whichever rule these followed; the bias stays.
 
     Args:
-        network: Its first convolution, in order of definition, takes three channels. Changed in place.
+        network: Network whose first convolution, in order of definition, takes three channels. Changed in place.
         num_channels: Number of channels of the images.
     """
     if num_channels == RGB:
@@ -37,8 +37,8 @@ def spread(weight: Tensor, num_channels: int) -> Tensor:
     what RGBA or RGB with depth learnt of red, green and blue is not theirs to share.
 
     Args:
-        weight: `[out, C, h, w]`.
-        num_channels: Wanted, in place of C.
+        weight: Weights `[out, C, h, w]`.
+        num_channels: Number of channels wanted in place of C.
 
     Returns:
         `[out, num_channels, h, w]`.

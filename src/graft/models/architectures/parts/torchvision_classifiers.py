@@ -26,7 +26,7 @@ class ClassifierParts:
     """A network of torchvision, taken apart.
 
     Attributes:
-        backbone: Images to features.
+        backbone: Layers from images to features.
         original_head: Layers of torchvision from features to logits, under the names they have in its checkpoints.
         class_layer: Name of the last of them.
         num_features: Number of channels of the features.
