@@ -13,6 +13,7 @@ import numpy as np
 
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
+from graft.models.saved_model import MODEL_COLOURS
 from graft.training.loop import Training, epoch_steps
 from graft.training.schedules import Moment
 from graft.training.start import TrainingStart
@@ -162,7 +163,7 @@ def _draw(found: RangeTest, path: Path, present_rate: float) -> None:
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.plot(found.rates, found.losses, color="#b8c9c2", lw=1.0, label="loss of each step")
-    axes.plot(found.rates, found.smoothed, color="#0b6e4f", lw=2.2, label="smoothed")
+    axes.plot(found.rates, found.smoothed, color=MODEL_COLOURS["fine_tuned"], lw=2.2, label="smoothed")
     marks = {
         "steepest slope": (found.steepest, "#c8553d", "-"),
         "a tenth of the minimum": (found.tenth_of_minimum, "#3d6bc8", "-"),

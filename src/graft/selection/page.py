@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.foundation.content import write_json
+from graft.models.saved_model import MODEL_COLOURS
 from graft.selection.ranking import RankedCandidate
 
 if TYPE_CHECKING:
@@ -121,8 +122,8 @@ def _draw(selection: Selection, path: Path) -> None:
     ordered = selection.ordered[::-1]
     figure = Figure(figsize=(8, 1.2 + 0.35 * len(ordered)), layout="constrained")
     axes = figure.add_subplot()
-    colors = ["#9a9a9a" if one.candidate.is_random else "#2f6f9f" for one in ordered]
-    bars = axes.barh([one.candidate.name for one in ordered], [one.mean_rank for one in ordered], color=colors)
+    colours = [MODEL_COLOURS["baseline" if one.candidate.is_random else "fine_tuned"] for one in ordered]
+    bars = axes.barh([one.candidate.name for one in ordered], [one.mean_rank for one in ordered], color=colours)
     axes.bar_label(bars, ["" if one.verified is None else f" fine-tuned {one.verified:.3f}" for one in ordered])
     axes.set_xlabel("mean rank over the scores (1 is best); grey: random initialisation")
     axes.margins(x=0.25)
