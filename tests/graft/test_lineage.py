@@ -126,7 +126,7 @@ def test_what_is_not_known_is_said(tmp_path):
     with pytest.raises(GraftError, match="no such folder"):
         chain_of(index, str(tmp_path / "nowhere"))
     (tmp_path / "model").mkdir()
-    with pytest.raises(GraftError, match="no record speaks of these files"):
+    with pytest.raises(GraftError, match="no record describes these files"):
         chain_of(index, str(tmp_path / "model"))
 
 

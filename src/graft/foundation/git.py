@@ -6,7 +6,7 @@ import subprocess
 
 
 def git_output(*arguments: str, feed: bytes | None = None) -> bytes | None:
-    """The standard output of a git command; None where it fails, or where git is not installed.
+    """The standard output of a git command; None if it fails, or where git is not installed.
 
     Args:
         arguments: Subcommand and its arguments, as in `("rev-parse", "HEAD")`.
@@ -25,7 +25,7 @@ def git_text(*arguments: str) -> str | None:
 
 
 def git_failure(*arguments: str) -> str | None:
-    """Runs a git command for its effect; returns its message where it fails, None where it succeeds."""
+    """Runs a git command for its effect; returns its message where it fails, None if it succeeds."""
     try:
         done = subprocess.run(["git", *arguments], capture_output=True, check=False)
     except OSError as error:

@@ -72,10 +72,10 @@ class Record:
             GraftError: It is not the content of a record.
         """
         if not isinstance(content, Mapping) or not isinstance(content.get("stage"), str):
-            raise _malformed("it names no stage", where)
+            raise _malformed_error("it names no stage", where)
         parts = {name: content.get(name, {}) for name in (*MAPPINGS, "git")}
         if wrong := [name for name, value in parts.items() if not isinstance(value, Mapping)]:
-            raise _malformed(f"{', '.join(wrong)}: not a mapping", where)
+            raise _malformed_error(f"{', '.join(wrong)}: not a mapping", where)
         git = parts.pop("git")
         state = GitState(git.get("commit"), git.get("holds_code_and_params") is True)
         return cls(content["stage"], str(content.get("fingerprint", "")), **parts, git=state, content=content)
@@ -90,7 +90,7 @@ class Record:
         try:
             content = json.loads(data)
         except ValueError as error:  # UnicodeDecodeError is one
-            raise _malformed(f"not valid JSON ({error})", where) from None
+            raise _malformed_error(f"not valid JSON ({error})", where) from None
         return cls.from_content(content, where)
 
     @classmethod
@@ -107,7 +107,7 @@ class Record:
 
     @classmethod
     def empty(cls, stage: str) -> Record:
-        """A record that says nothing, for a stage of which none is at hand."""
+        """An empty record, for a stage without one."""
         return cls.from_content({"stage": stage})
 
     def as_bytes(self) -> bytes:
@@ -126,7 +126,7 @@ class Record:
 
     @property
     def lock(self) -> str | None:
-        """Digest of the lock file of the environment; None where there was none."""
+        """Digest of the lock file of the environment; None if there was none."""
         return self.environment.get("lock")
 
     def expected_fingerprint(self) -> str:
@@ -151,7 +151,7 @@ class Record:
         return {path.removeprefix(f"{output}/"): sha for path, sha in self.files_in(output).items()}
 
     def digest_of(self, path: str) -> str | None:
-        """The digest of an output, of a file in one or of a folder in one; None where the stage did not write it."""
+        """The digest of an output, of a file in one or of a folder in one; None if the stage did not write it."""
         inside = self.names_in(path)
         return self.outputs.get(path) or self.files.get(path) or (digest_of_listing(inside) if inside else None)
 
@@ -171,6 +171,6 @@ def fingerprint(
     return content_digest({"stage": stage, "params": params, "inputs": inputs, "code": code, "environment": used})
 
 
-def _malformed(problem: str, where: object) -> GraftError:
+def _malformed_error(problem: str, where: object) -> GraftError:
     remedy = "bring the file back with dvc checkout, or run the stage again"
     return GraftError(f"not the record of a stage: {problem}", where=where, remedy=remedy)

@@ -52,8 +52,8 @@ def read_declaration(stage: str, params: Any, file: Path = Path("dvc.yaml")) -> 
         entry = YAML(typ="safe").load(file.read_text(encoding="utf-8"))["stages"][stage]
     except FileNotFoundError:
         raise GraftError("file not found", where=file, remedy="run graft in the root of a Graft project") from None
-    paths = [_interpolated(path, params) for path in entry["deps"]]
-    outputs = [_interpolated(path, params) for path in entry["outs"]]
+    paths = [_interpolate(path, params) for path in entry["deps"]]
+    outputs = [_interpolate(path, params) for path in entry["outs"]]
     return DeclaredStage(
         stage,
         inputs=tuple(path for path in paths if not path.startswith(CODE_FOLDERS)),
@@ -112,7 +112,7 @@ class Seal:
         return fingerprint(self.stage.stage, self.params, self.inputs, self.code, self.environment)
 
     def verify(self) -> None:
-        """Hashes everything again.
+        """Hashes everything again and compares.
 
         Raises:
             GraftError: Something changed while the stage was at work.
@@ -122,7 +122,7 @@ class Seal:
         if changed:
             raise GraftError(
                 f"changed while {self.stage.stage} was reading it: {', '.join(changed)}",
-                rule="what a record says was read is what was read",
+                rule="a record names the very bytes that the stage read",
                 remedy="leave these files alone and run dvc repro again",
             )
 
@@ -161,7 +161,7 @@ def git_state(paths: tuple[str, ...]) -> GitState:
     return GitState(commit, commit is not None and dirty == "")
 
 
-def _interpolated(text: str, params: Any) -> str:
+def _interpolate(text: str, params: Any) -> str:
     def value(match: re.Match[str]) -> str:
         section, field = match[1].split(".")
         return str(getattr(params.section(section), field))

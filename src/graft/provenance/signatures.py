@@ -54,7 +54,7 @@ def signers(file: Path = SIGNERS) -> list[Signer]:
 
 
 def configured_key() -> Ed25519PrivateKey | None:
-    """The private key that `GRAFT_SIGNING_KEY` names (PEM or OpenSSH, without passphrase); None where it is unset.
+    """The private key that `GRAFT_SIGNING_KEY` names (PEM or OpenSSH, without passphrase); None if it is unset.
 
     Raises:
         GraftError: The file is missing or is no such key.
@@ -81,7 +81,7 @@ def configured_key() -> Ed25519PrivateKey | None:
 
 
 def sign(data: bytes, file: Path = SIGNERS) -> str | None:
-    """The signature of `data` in base64 with the configured key; None where none is configured.
+    """The signature of `data` in base64 with the configured key; None if none is configured.
 
     Raises:
         GraftError: The key cannot be used, or the project lists signers and this one is not among them.

@@ -126,7 +126,7 @@ def record_path(stage: str) -> Path:
 
 
 def maker_of(path: str) -> str | None:
-    """Name of the stage that writes an output, or the file or folder in one; None where no stage does."""
+    """Name of the stage that writes an output, or the file or folder in one; None if no stage does."""
     return next((stage.name for stage in _TABLE if is_within(path, *stage.outputs)), None)
 
 

@@ -71,12 +71,12 @@ def verify_bundle(data: bytes, signers: Path, model: Path | None = None, must_be
     Raises:
         GraftError: It is not a bundle.
     """
-    content = _parsed(data)
-    links = list(_whole(data, content))
+    content = _parse(data)
+    links = list(_check_digest(data, content))
     if worst(links) == BROKEN:  # nothing else in it can be relied on
         return links
     statements, problems = _statements(content)
-    links += [*problems, *_complete(content, statements)]
+    links += [*problems, *_check_complete(content, statements)]
     for envelope, payload in statements:
         links.append(_signature(envelope, payload, signers, must_be_signed))
     records = [Record.from_content(each["predicate"]) for _, each in statements if each["predicateType"] == RECORD]
@@ -99,12 +99,12 @@ def _text_of(index: Index, records: Mapping[str, Record], path: str) -> str | No
             continue
         if Path(path).is_file() and sha256_of(Path(path)) == sha:
             return Path(path).read_text(encoding="utf-8")
-        data = _logged(index.run_of(key), posixpath.basename(path))
+        data = _download(index.run_of(key), posixpath.basename(path))
         return data.decode("utf-8") if data is not None and hashlib.sha256(data).hexdigest() == sha else None
     return None
 
 
-def _logged(run: str | None, name: str) -> bytes | None:
+def _download(run: str | None, name: str) -> bytes | None:
     import tempfile
 
     from graft.provenance.tracking import mlflow_store, runs
@@ -117,7 +117,7 @@ def _logged(run: str | None, name: str) -> bytes | None:
         return None if file is None else file.read_bytes()
 
 
-def _parsed(data: bytes) -> dict[str, Any]:
+def _parse(data: bytes) -> dict[str, Any]:
     try:
         content = json.loads(data)
         lists = isinstance(content["statements"], list) and isinstance(content["records"], list)
@@ -129,14 +129,14 @@ def _parsed(data: bytes) -> dict[str, Any]:
     raise GraftError("not a bundle that graft attest wrote, or too damaged to read", remedy="ask for it again")
 
 
-def _whole(data: bytes, content: Mapping[str, Any]) -> Iterator[Check]:
+def _check_digest(data: bytes, content: Mapping[str, Any]) -> Iterator[Check]:
     inside = {name: value for name, value in content.items() if name != "digest"}
     yield compare("bundle", content["digest"], hashlib.sha256(canonical(inside)).hexdigest(), "its own digest")
     if canonical(content) + b"\n" != data:
         yield Check(BROKEN, "bundle", "not written as graft attest writes it")
 
 
-def _complete(content: Mapping[str, Any], statements: Statements) -> Iterator[Check]:
+def _check_complete(content: Mapping[str, Any], statements: Statements) -> Iterator[Check]:
     kinds = [each["predicateType"] for _, each in statements]
     if kinds.count(RECORD) != len(content["records"]) or kinds.count(CARD) != 1:
         yield Check(BROKEN, "bundle", "a statement was added or left out")
@@ -172,7 +172,7 @@ def _subject(records: list[Record], content: Mapping[str, Any]) -> Check:
     else:
         files = Record.from_content(content["predicate"]).files
     if content["subject"] != subject_of(files):
-        return Check(BROKEN, what, "does not name the files that the statement speaks of, with their sha256")
+        return Check(BROKEN, what, "does not name the files of the statement with their sha256")
     return Check(VERIFIED, what, f"{len(files)} files as in the record")
 
 

@@ -66,8 +66,8 @@ def fields(records: Mapping[str, Record], files: Mapping[str, str]) -> list[Fiel
     """
     read = {path: json.loads(text) for path, text in files.items() if path != DECLARATION}
     said = read_declaration(files.get(DECLARATION, ""))
-    rows = [*_model(records), *_data(records, read), *_weights(read), *_scores(read), *_made(records)]
-    rows += [_declared(name.replace("_", " "), value, DECLARATION) for name, value in said]
+    rows = [*_model(records), *_data(records, read), *_weights(read), *_scores(read), *_origin(records)]
+    rows += [_declared_row(name.replace("_", " "), value, DECLARATION) for name, value in said]
     return [{"field": name, "value": value, "known": known, "source": source} for name, value, known, source in rows]
 
 
@@ -76,30 +76,30 @@ Row = tuple[str, Any, str, str]
 
 def _model(records: Mapping[str, Record]) -> Iterator[Row]:
     params = records.get("fine-tune", Record.empty("fine-tune")).params
-    yield _declared("task", params.get("task"), "params.yaml")
-    yield _declared("architecture", params.get("model"), "params.yaml")
-    yield _declared("strategy", params.get("fine_tune", {}).get("strategy"), "params.yaml")
+    yield _declared_row("task", params.get("task"), "params.yaml")
+    yield _declared_row("architecture", params.get("model"), "params.yaml")
+    yield _declared_row("strategy", params.get("fine_tune", {}).get("strategy"), "params.yaml")
 
 
 def _data(records: Mapping[str, Record], read: Mapping[str, Any]) -> Iterator[Row]:
     classes, ingest = read.get(CLASS_MAP, {}), records.get("ingest", Record.empty("ingest"))
-    yield _declared("classes", classes.get("names"), CLASS_MAP)
-    yield _declared("source of the images", classes.get("source"), CLASS_MAP)
-    yield _declared("synthetic images", classes.get("synthetic"), CLASS_MAP)
+    yield _declared_row("classes", classes.get("names"), CLASS_MAP)
+    yield _declared_row("source of the images", classes.get("source"), CLASS_MAP)
+    yield _declared_row("synthetic images", classes.get("synthetic"), CLASS_MAP)
     licence = classes.get("licence")
-    yield _declared("licence of the images", None if licence == "unknown" else licence, CLASS_MAP)
-    yield _declared("delivery", ingest.params.get("ingest", {}).get("batch"), "params.yaml")
+    yield _declared_row("licence of the images", None if licence == "unknown" else licence, CLASS_MAP)
+    yield _declared_row("delivery", ingest.params.get("ingest", {}).get("batch"), "params.yaml")
     for split in ("train", "val", "test"):
-        yield _measured(f"{split} images", ingest.metrics.get(f"num_{split}"), "record of ingest")
+        yield _measured_row(f"{split} images", ingest.metrics.get(f"num_{split}"), "record of ingest")
     critical = records.get("validate", Record.empty("validate")).metrics.get("num_critical_broken")
-    yield _measured("critical expectations broken", critical, "record of validate")
+    yield _measured_row("critical expectations broken", critical, "record of validate")
 
 
 def _weights(read: Mapping[str, Any]) -> Iterator[Row]:
     card = read.get(PRETRAINED_CARD, {})
     for name in ("name", "origin", "licence"):
-        yield _declared(f"pretrained weights, {name}", card.get(name), PRETRAINED_CARD)
-    yield _measured("pretrained weights, sha256", card.get("sha256"), PRETRAINED_CARD)
+        yield _declared_row(f"pretrained weights, {name}", card.get(name), PRETRAINED_CARD)
+    yield _measured_row("pretrained weights, sha256", card.get("sha256"), PRETRAINED_CARD)
 
 
 def _scores(read: Mapping[str, Any]) -> Iterator[Row]:
@@ -109,25 +109,25 @@ def _scores(read: Mapping[str, Any]) -> Iterator[Row]:
     for name in found:
         interval = (metrics.get("interval") or {}).get(name)
         value = {"value": metrics[name], "interval": interval} if interval else metrics[name]
-        yield _measured(name.replace("_", " "), value, EXPORTED_SCORES)
+        yield _measured_row(name.replace("_", " "), value, EXPORTED_SCORES)
     if not found:
-        yield _measured("scores", None, EXPORTED_SCORES)
+        yield _measured_row("scores", None, EXPORTED_SCORES)
     by_class = metrics.get("iou") or metrics.get("recall")
-    yield _measured("scores by class", by_class, EXPORTED_SCORES)
+    yield _measured_row("scores by class", by_class, EXPORTED_SCORES)
     domains = {name: part.get("num_images") for name, part in metrics.get("per_domain", {}).items()}
-    yield _measured("images scored by domain", domains or None, EXPORTED_SCORES)
-    yield _measured("predictions equal after export", parity.get("equal_fraction"), PARITY)
+    yield _measured_row("images scored by domain", domains or None, EXPORTED_SCORES)
+    yield _measured_row("predictions equal after export", parity.get("equal_fraction"), PARITY)
 
 
-def _made(records: Mapping[str, Record]) -> Iterator[Row]:
+def _origin(records: Mapping[str, Record]) -> Iterator[Row]:
     tuned = records.get("fine-tune", Record.empty("fine-tune"))
-    yield _measured("environment", dict(tuned.environment) or None, "record of fine-tune")
-    yield _measured("commit", tuned.git.commit, "record of fine-tune")
+    yield _measured_row("environment", dict(tuned.environment) or None, "record of fine-tune")
+    yield _measured_row("commit", tuned.git.commit, "record of fine-tune")
 
 
-def _measured(name: str, value: Any, source: str) -> Row:
+def _measured_row(name: str, value: Any, source: str) -> Row:
     return name, value, MISSING if value is None else MEASURED, source
 
 
-def _declared(name: str, value: Any, source: str) -> Row:
+def _declared_row(name: str, value: Any, source: str) -> Row:
     return name, value, MISSING if value is None else DECLARED, source

@@ -127,7 +127,7 @@ def compare_machines(records: Mapping[str, Record]) -> Iterator[Check]:
 
 
 def _device() -> str | None:
-    """The accelerator here, as a record names it; None where there is none."""
+    """The accelerator here, as a record names it; None if there is none."""
     import torch
 
     if torch.cuda.is_available():

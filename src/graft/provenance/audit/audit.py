@@ -50,16 +50,16 @@ def _chain(index: Index, model: str) -> Chain:
         return chain_of(index, model)
     except GraftError:
         if not is_address(model):
-            chain = _recorded(index, Path(model))
+            chain = _chain_of_folder(index, Path(model))
         else:
-            digest = _promoted(model)
+            digest = _promoted_digest(model)
             chain = chain_to(index, digest) if digest else None
         if chain is None:
             raise
         return chain
 
 
-def _recorded(index: Index, folder: Path) -> Chain | None:
+def _chain_of_folder(index: Index, folder: Path) -> Chain | None:
     """The chain of the record that describes a folder; one without a record if it cannot be read."""
     file = record_of(folder)
     if file is None:
@@ -70,8 +70,8 @@ def _recorded(index: Index, folder: Path) -> Chain | None:
     return chain_to(index, digest or digest_of(folder), record)
 
 
-def _promoted(model: str) -> str | None:
-    """The digest that the ledger has for an address."""
+def _promoted_digest(model: str) -> str | None:
+    """The digest that the ledger has for an address; None if it has none."""
     address = ModelAddress.parse(model)
     if mlflow_store.is_off() or address.alias not in (CHAMPION, None):
         return None

@@ -40,9 +40,9 @@ class Objects:
         """The content of an object.
 
         Raises:
-            Damaged: It is absent, cannot be unpacked, or has another digest.
+            DamagedObjectError: It is absent, cannot be unpacked, or has another digest.
         """
-        content = self._asked(name)
+        content = self._ask(name)
         algorithm = "sha1" if len(name) == 40 else "sha256"
         found = hashlib.new(algorithm, f"{kind} {len(content)}\0".encode() + content, usedforsecurity=False)
         if found.hexdigest() != name:
@@ -56,7 +56,7 @@ class Objects:
             self._git.communicate()
             self._git = None
 
-    def _asked(self, name: str) -> bytes:
+    def _ask(self, name: str) -> bytes:
         if self._git is None:
             self._git = start_object_reader()
         assert self._git.stdin is not None
@@ -80,11 +80,11 @@ class Objects:
     def entries(self, tree: str) -> list[tuple[str, str, str]]:
         """(mode, name, object) of everything directly in a tree."""
         if tree not in self._trees:
-            self._trees[tree] = list(_parsed(self.read(tree, "tree"), len(tree) // 2))
+            self._trees[tree] = list(_parse_tree(self.read(tree, "tree"), len(tree) // 2))
         return self._trees[tree]
 
     def find(self, root: str, path: str) -> tuple[str, str] | None:
-        """(mode, object) of a path; None where the tree does not hold it."""
+        """(mode, object) of a path; None if the tree does not hold it."""
         found = (FOLDER_MODE, root)
         for part in PurePosixPath(path).parts:
             entries = (
@@ -96,7 +96,7 @@ class Objects:
         return found
 
     def digest(self, root: str, path: str) -> str | None:
-        """The content digest of a file or folder in a tree, as `digest_of` gives it; None where it is absent."""
+        """The content digest of a file or folder in a tree, as `digest_of` gives it; None if it is absent."""
         found = self.find(root, path)
         if found is None:
             return None
@@ -133,7 +133,7 @@ def differences(objects: Objects, commit: str, record: Record) -> list[str]:
     """Names what a commit holds otherwise than a record says: code, parameters, the lock of the environment.
 
     Raises:
-        Damaged: An object of git is not what its name says.
+        DamagedObjectError: An object of git is not what its name says.
     """
     root = objects.root_of(commit)
     found = [path for path, digest in record.code.items() if objects.digest(root, path.rstrip("/")) != digest]
@@ -179,7 +179,7 @@ def _check_step(objects: Objects, record: Record) -> Check:
     return Check(MISSING, what, f"never committed: {', '.join(wrong[:5])} of commit {commit[:12]} were edited")
 
 
-def _parsed(tree: bytes, digest_bytes: int) -> Iterator[tuple[str, str, str]]:
+def _parse_tree(tree: bytes, digest_bytes: int) -> Iterator[tuple[str, str, str]]:
     while tree:
         head, _, rest = tree.partition(b"\0")
         mode, _, name = head.partition(b" ")

@@ -1,4 +1,4 @@
-"""An exported folder is compared with the record of export, where there is one, before it is used."""
+"""The check of an exported folder before it is used: a comparison with the record of export, if there is one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXPORT = record_path("export")
 
 
 def refuse_changed(folder: Path) -> str | None:
-    """Refuses the project's own folder if it is not what export wrote; a warning where no record here speaks of it.
+    """Refuses the project's own folder if export did not write it; returns a warning if no record here describes it.
 
     Raises:
         GraftError: The record of export says another digest.
@@ -37,6 +37,6 @@ def refuse_changed(folder: Path) -> str | None:
 
 
 def record_of(folder: Path) -> Path | None:
-    """The record of export that speaks of a folder; None where none here does."""
+    """The file of the record of export that describes a folder; None if no record here does."""
     ours = folder.resolve() == Path(EXPORTED).resolve() and folder.is_dir() and EXPORT.is_file()
     return EXPORT if ours else None

@@ -47,7 +47,7 @@ def _check_root(index: Index, root: Path, digest: str, record: Record) -> Iterat
     try:
         noted = _read_noted(record)
         now = _listing(root, record)
-        changed, gone = list(_changed(index, now, noted, record)), list(_gone(root, now, noted))
+        changed, gone = list(_changed_files(index, now, noted, record)), list(_gone_samples(root, now, noted))
     except GraftError as error:
         yield Check(
             MISSING,
@@ -96,13 +96,13 @@ def _read_noted(record: Record) -> NotedSamples:
     rows = pq.read_table(manifest, columns=["id", "image_sha256", "mask_sha256", "label"]).to_pylist()
     samples = {row["id"]: Sample(row["image_sha256"], row["mask_sha256"], _name(names, row["label"])) for row in rows}
     code = {**record.code, LOCK: record.lock}
-    other = [path for path, digest in code.items() if digest and not _holds(Path(path), digest)]
+    other = [path for path, digest in code.items() if digest and not _is_unchanged(Path(path), digest)]
     return NotedSamples(
         samples, f"ingest has another {join_first(other)} now, and may write them otherwise" if other else None
     )
 
 
-def _holds(path: Path, digest: str) -> bool:
+def _is_unchanged(path: Path, digest: str) -> bool:
     return path.exists() and digest_of(path) == digest
 
 
@@ -115,7 +115,7 @@ def _listing(root: Path, record: Record) -> Listing:
     return source(params["task"], params["seed"], root)
 
 
-def _changed(index: Index, now: Listing, noted: NotedSamples, record: Record) -> Iterator[str]:
+def _changed_files(index: Index, now: Listing, noted: NotedSamples, record: Record) -> Iterator[str]:
     """Images, masks and labels that differ from the manifest; those drawn by a program have no file to compare."""
     entries = [entry for entry in now.entries if isinstance(entry.image, str)]
     read = EntryDigests(now.read, now.translation, record.params["ingest"]["max_pixels"])
@@ -134,7 +134,7 @@ def _changed(index: Index, now: Listing, noted: NotedSamples, record: Record) ->
             yield f"label of {entry.id}"
 
 
-def _gone(root: Path, now: Listing, noted: NotedSamples) -> Iterator[str]:
+def _gone_samples(root: Path, now: Listing, noted: NotedSamples) -> Iterator[str]:
     """Samples that the source no longer finds, because their image, mask or label is gone."""
     for id in sorted(noted.samples.keys() - {entry.id for entry in now.entries}):
         yield f"mask or label of {id}" if (root / id).is_file() else id

@@ -24,7 +24,7 @@ def check_records(index: Index, chain: Chain) -> Iterator[Check]:
     if LOCK_FILE.is_file() and not is_whole(LOCK_FILE):
         yield Check(BROKEN, str(LOCK_FILE), "cannot be read; git has it as it was committed")
     for gap in chain.of_stage("missing"):
-        yield Check(MISSING, f"record of {', '.join(gap.made)}", f"none speaks of {gap.key[:12]}")
+        yield Check(MISSING, f"record of {', '.join(gap.made)}", f"none has the digest {gap.key[:12]}")
     if chain.missing:
         yield from _changed_records(kept)
     for step in chain.steps.values():
@@ -91,7 +91,7 @@ def _check_workspace(record: Record, path: Path, here: bool, kept: DvcStorage) -
         yield Check(status, str(path), "is not the record that dvc.lock and the chain name")
     for output in record.outputs:
         if Path(output).exists():
-            yield compare_files(output, record.files_in(output), _found(output), "workspace")
+            yield compare_files(output, record.files_in(output), _digest_files(output), "workspace")
             yield _against_lock(stage, output, locked.get(output), md5_in_workspace(Path(output)))
         else:
             yield from _check_kept(record, output, locked, kept)
@@ -143,7 +143,7 @@ def _check_source(index: Index, chain: Chain, step: Step) -> Check:
     return Check(MISSING, what, f"the file is not kept here; the card says sha256 {expected[:12]}")
 
 
-def _found(output: str) -> dict[str, str]:
+def _digest_files(output: str) -> dict[str, str]:
     path = Path(output)
     if path.is_dir():
         return {f"{output}/{name}": sha for name, sha in listing(path).items()}

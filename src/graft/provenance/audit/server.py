@@ -31,7 +31,7 @@ def check_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]
         client: Client of the server.
         names: Names of the registered models that may hold them.
     """
-    versions = [*chain.versions, *_renamed(index, chain, client, names)]
+    versions = [*chain.versions, *_renamed_versions(index, chain, client, names)]
     if not versions:
         yield Check(MISSING, "registered version", "this model is not registered; graft publish registers it")
     for version in versions:
@@ -49,7 +49,7 @@ def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
             yield from _check_gap(client, step)
 
 
-def _renamed(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[dict[str, Any]]:
+def _renamed_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Versions registered from a record of these files although their tag names another model, or none."""
     makers = {chain.first.key, *(record for record, path in index.producers(chain.model) if path == EXPORTED)}
     known = {(version["name"], int(version["number"])) for version in chain.versions}
@@ -105,13 +105,13 @@ def _check_runs_of(client: Any, step: Step, record: Record) -> Iterator[Check]:
         yield Check(MISSING, f"run of {step.stage}", "none has this record; graft publish makes it")
     for run in found:
         what = f"run {run.info.run_id[:8]} of {step.stage}"
-        yield _as_recorded(f"{what}, tags", _expected_tags(step, record), run.data.tags)
-        yield _as_recorded(f"{what}, params", runs.clean_params(params_of(record)), run.data.params)
-        yield _as_recorded(f"{what}, metrics", record.metrics, run.data.metrics)
+        yield _compare_values(f"{what}, tags", _expected_tags(step, record), run.data.tags)
+        yield _compare_values(f"{what}, params", runs.clean_params(params_of(record)), run.data.params)
+        yield _compare_values(f"{what}, metrics", record.metrics, run.data.metrics)
         yield from _check_artifacts(client, run, step, record, what)
 
 
-def _as_recorded(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Check:
+def _compare_values(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> Check:
     """Compares values by name; values that somebody added are ignored."""
     wrong = [name for name, value in expected.items() if found.get(name) != value]
     reason = f"not what the record says: {', '.join(wrong)}" if wrong else "as the record says"
@@ -127,7 +127,7 @@ def _runs_of(client: Any, step: Step, record: Record) -> Iterator[Any]:
     for run in _search(client, mlflow_store.FINGERPRINT, record.fingerprint):
         if run.data.tags.get(mlflow_store.RECORD) in doubles:
             continue
-        if run.info.run_id not in seen and _record_kept(client, run, step.stage) in (None, step.key):
+        if run.info.run_id not in seen and _digest_of_record(client, run, step.stage) in (None, step.key):
             yield run
 
 
@@ -135,8 +135,8 @@ def _search(client: Any, tag: str, value: str) -> list[Any]:
     return list(runs.search_runs(client, {tag: value}))
 
 
-def _record_kept(client: Any, run: Any, stage: str) -> str | None:
-    """The digest of the record among the artifacts of a run; None where there is none."""
+def _digest_of_record(client: Any, run: Any, stage: str) -> str | None:
+    """The digest of the record among the artifacts of a run; None if there is none."""
     with tempfile.TemporaryDirectory() as folder:
         file = runs.fetch_artifact(client, run, f"record/{stage}.json", Path(folder))
         return None if file is None else sha256_of(file)
@@ -149,7 +149,7 @@ def _expected_tags(step: Step, record: Record) -> dict[str, str]:
 
 
 def _check_artifacts(client: Any, run: Any, step: Step, record: Record, what: str) -> Iterator[Check]:
-    kept = _record_kept(client, run, step.stage)
+    kept = _digest_of_record(client, run, step.stage)
     yield compare(f"{what}, record", step.key, kept, "the chain")
     names = {Path(name).name: record.files[name] for name in STAGES[step.stage].artifacts if name in record.files}
     with tempfile.TemporaryDirectory() as folder:
@@ -173,4 +173,6 @@ def _check_gap(client: Any, gap: Step) -> Iterator[Check]:
         for run in _search(client, tag, value):
             what = f"run {run.info.run_id[:8]} of {run.data.tags.get(mlflow_store.STAGE)}, record"
             stage = run.data.tags.get(mlflow_store.STAGE, "")
-            yield compare(what, run.data.tags.get(mlflow_store.RECORD), _record_kept(client, run, stage), "its tag")
+            yield compare(
+                what, run.data.tags.get(mlflow_store.RECORD), _digest_of_record(client, run, stage), "its tag"
+            )

@@ -135,7 +135,7 @@ def _is_new(index: Index, run: Any) -> bool:
 
 
 def _fetch(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] | None:
-    """The record of a run and the file beside it; None where it was published before records were artifacts."""
+    """The record of a run and the file beside it; None if it was published before records were artifacts."""
     from graft.provenance.tracking import mlflow_store, runs
 
     stage, into = run.data.tags.get(mlflow_store.STAGE, ""), folder / run.info.run_id

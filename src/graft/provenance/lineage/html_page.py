@@ -11,7 +11,7 @@ from graft.provenance.lineage.walk import Chain, Link, Step
 
 BOX_WIDTH_PX, BOX_HEIGHT_PX, GAP_X_PX, GAP_Y_PX, MARGIN_PX = 158, 74, 34, 30, 8
 MOST_LETTERS = 19
-COLORS = {
+COLOURS = {
     "export": "#1b5e8c",
     "fine-tune": "#1b5e8c",
     "pretrain-load": "#6a4c93",
@@ -105,7 +105,7 @@ def _reaches(chain: Chain, start: str, end: str) -> bool:
 
 
 def _box(step: Step, x: int, y: int) -> str:
-    color = COLORS.get(step.stage, "#555")
+    colour = COLOURS.get(step.stage, "#555")
     path = next(iter(step.made), "")
     path = path if len(path) <= MOST_LETTERS else f"…{path[1 - MOST_LETTERS :]}"
     lines = [("what", step.what), ("", path), ("mono", next(iter(step.made.values()), step.key)[:SHORT])]
@@ -115,7 +115,7 @@ def _box(step: Step, x: int, y: int) -> str:
     )
     return (
         f'<a href="#{escape(step.key[:SHORT])}"><rect x="{x}" y="{y}" width="{BOX_WIDTH_PX}" height="{BOX_HEIGHT_PX}" '
-        f'rx="6"/><rect x="{x}" y="{y}" width="6" height="{BOX_HEIGHT_PX}" rx="3" style="fill: {color}"/>{text}</a>'
+        f'rx="6"/><rect x="{x}" y="{y}" width="6" height="{BOX_HEIGHT_PX}" rx="3" style="fill: {colour}"/>{text}</a>'
     )
 
 

@@ -88,7 +88,7 @@ class Index:
     def add_samples(self, record: str, samples: Iterable[tuple[str, str, str]]) -> None:
         """Takes the manifest of a record: (id, delivery, sha256 of the image) of each sample."""
         rows = list(samples)
-        numbers = self._numbered(digest for _, _, digest in rows)
+        numbers = self._number_images(digest for _, _, digest in rows)
         numbered = [(name, delivery, numbers[digest]) for name, delivery, digest in rows]
         self.database.executemany("INSERT OR IGNORE INTO samples VALUES (?, ?, ?)", numbered)
         self.database.execute("INSERT OR IGNORE INTO listed VALUES (?)", (record,))
@@ -96,7 +96,7 @@ class Index:
     def add_seen(self, record: str, seen: Mapping[str, Sequence[str]]) -> None:
         """Takes the sha256 of the images that a training saw, by role (train, val)."""
         for role, digests in seen.items():
-            numbers = self._numbered(digests)
+            numbers = self._number_images(digests)
             bits = _bits(numbers[digest] for digest in digests)
             self.database.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", (record, role, bits))
 
@@ -115,7 +115,7 @@ class Index:
         return self.record(digest) is not None
 
     def record(self, digest: str) -> Record | None:
-        """The record of a digest; None where it is not known."""
+        """The record of a digest; None if it is not known."""
         content = self._one("SELECT content FROM records WHERE digest = ?", digest)
         return None if content is None else Record.from_content(json.loads(content))
 
@@ -201,7 +201,7 @@ class Index:
         rows = [(digest, record, path) for path, digest in paths]
         self.database.executemany(f"INSERT OR IGNORE INTO {table} VALUES (?, ?, ?)", rows)
 
-    def _numbered(self, digests: Iterable[str]) -> dict[str, int]:
+    def _number_images(self, digests: Iterable[str]) -> dict[str, int]:
         """Numbers images that have no number yet; returns the number of every image."""
         if self._numbers is None:
             self._numbers = dict(self.database.execute("SELECT digest, number FROM images"))

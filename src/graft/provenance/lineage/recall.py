@@ -106,14 +106,14 @@ def who_saw(index: Index, asked: str) -> Answer:
     if images:
         kind = "delivery" if of_delivery else "image"
         count = f"{len(images)} image{'' if len(images) == 1 else 's'}"
-        saw = tuple(_in_order(_saw(index, images)))
+        saw = tuple(_sort_sightings(_sightings(index, images)))
         needed = OF_IMAGE if by_digest else OF_NAME
-        return Answer(asked, f"{kind} {asked}: {count}", saw, tuple(_not_known(index, needed, saw)))
+        return Answer(asked, f"{kind} {asked}: {count}", saw, tuple(_unknown_versions(index, needed, saw)))
     if re.fullmatch("[0-9a-f]{64}", digest) and _is_known(index, digest):
         made = (Sighting(version, "made with", 0) for version in _versions_of(index, records_after(index, digest)))
-        saw = tuple(_in_order(made))
-        return Answer(asked, f"bytes {digest[:12]}…", saw, tuple(_not_known(index, OF_BYTES, saw)))
-    raise _nothing_known(asked, list(_not_known(index, OF_ANYTHING, ())))
+        saw = tuple(_sort_sightings(made))
+        return Answer(asked, f"bytes {digest[:12]}…", saw, tuple(_unknown_versions(index, OF_BYTES, saw)))
+    raise _unknown_error(asked, list(_unknown_versions(index, OF_ANYTHING, ())))
 
 
 def name_of(version: dict[str, Any]) -> str:
@@ -139,7 +139,7 @@ def _after(index: Index, waiting: set[str]) -> set[str]:
     return reached
 
 
-def _nothing_known(asked: str, not_known: list[UnknownVersion]) -> GraftError:
+def _unknown_error(asked: str, not_known: list[UnknownVersion]) -> GraftError:
     remedy = "graft lineage --refresh reads the server again; what was never ingested was never seen"
     if not_known:
         names = ", ".join(name_of(each.version) for each in not_known)
@@ -152,23 +152,23 @@ def _nothing_known(asked: str, not_known: list[UnknownVersion]) -> GraftError:
     )
 
 
-def _not_known(index: Index, needed: NeededFacts, saw: Iterable[Sighting]) -> Iterator[UnknownVersion]:
+def _unknown_versions(index: Index, needed: NeededFacts, saw: Iterable[Sighting]) -> Iterator[UnknownVersion]:
     """The versions that are not known to have seen it, but lack a fact needed to say that they did not."""
     found = {name_of(each.version) for each in saw}
     for version in index.versions():
         if name_of(version) not in found:
-            lacking = tuple(_lacking(index, chain_of(index, name_of(version)), needed))
+            lacking = tuple(_lacking_facts(index, chain_of(index, name_of(version)), needed))
             if lacking:
                 yield UnknownVersion(version, lacking)
 
 
-def _lacking(index: Index, chain: Chain, needed: NeededFacts) -> Iterator[str]:
+def _lacking_facts(index: Index, chain: Chain, needed: NeededFacts) -> Iterator[str]:
     for step in chain.steps.values():
         if step.stage == "missing" and any(path.startswith(needed.gaps) for path in step.made):
             yield f"the record of {', '.join(step.made)} ({step.key[:12]})"
         elif step.stage in needed.stages and not _is_beside(index, step.made, BESIDE_RECORD[step.stage]):
             yield f"{BESIDE_RECORD[step.stage]} of the record {step.key[:12]}"
-        elif is_address(str(step.facts.get("origin"))):  # weights of a model that no record here speaks of
+        elif is_address(str(step.facts.get("origin"))):  # weights of a model without a record here
             yield f"the record of {step.facts['origin']}"
 
 
@@ -190,7 +190,7 @@ def _is_known(index: Index, digest: str) -> bool:
     return bool(index.producers(digest) or index.consumers(digest) or index.grown_from(digest))
 
 
-def _saw(index: Index, images: list[int]) -> Iterable[Sighting]:
+def _sightings(index: Index, images: list[int]) -> Iterable[Sighting]:
     for training, roles in index.seen_by(images).items():
         direct = _exports_of(index, training)
         for version in _versions_of(index, direct):
@@ -224,6 +224,6 @@ def _versions_of(index: Index, records: set[str]) -> list[dict[str, Any]]:
     return [version for version in index.versions() if version["record"] in records or version["model"] in models]
 
 
-def _in_order(saw: Iterable[Sighting]) -> list[Sighting]:
+def _sort_sightings(saw: Iterable[Sighting]) -> list[Sighting]:
     unique = {(item.version["name"], item.version["number"], item.how): item for item in saw}
     return [unique[key] for key in sorted(unique, key=lambda key: (key[0], key[1], key[2]))]

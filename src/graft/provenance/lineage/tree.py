@@ -57,15 +57,15 @@ def describe_answer(answer: Answer) -> str:
     lines = lines if answer.saw else [f"{answer.meant}: {nobody}"]
     for saw in answer.saw:
         count = f" {saw.num_images} of them" if saw.num_images > 1 else ""
-        lines.append(f"  {_named(saw.version)}: {saw.how}{count}")
+        lines.append(f"  {_title_of(saw.version)}: {saw.how}{count}")
     if answer.not_known:
         lines.append(f"not known for {len(answer.not_known)} versions, because these facts are missing:")
-        lines += [f"  {_named(each.version)}: {', '.join(each.lacking)}" for each in answer.not_known]
+        lines += [f"  {_title_of(each.version)}: {', '.join(each.lacking)}" for each in answer.not_known]
         lines.append(f"Remedy: {REMEDY}")
     return "\n".join(lines)
 
 
-def _named(version: dict[str, Any]) -> str:
+def _title_of(version: dict[str, Any]) -> str:
     aliases = f" ({', '.join(version['aliases'])})" if version["aliases"] else ""
     return f"{name_of(version)}{aliases}"
 

@@ -133,7 +133,7 @@ def _digest_of_folder(index: Index, folder: Path) -> tuple[str, str]:
     record = _maker(index, EXPORTED, digest)
     if record == digest:
         raise GraftError(
-            "no record speaks of these files",
+            "no record describes these files",
             where=folder,
             rule="the digest of a model is what its record says",
             remedy="dvc repro export makes both; graft lineage --refresh reads the records of the server",
@@ -150,13 +150,13 @@ def _walk(index: Index, key: str, made: Mapping[str, str], steps: dict[str, Step
         steps[key] = Step(key, "missing", dict(made), {"reason": "no record in the workspace or on the server"})
         return key
     steps[key] = Step(key, record.stage, dict(record.outputs))  # holds the place, so that parents come first
-    links = [_link(index, steps, paths, maker) for maker, paths in _grouped(index, record)]
+    links = [_link(index, steps, paths, maker) for maker, paths in _group_inputs(index, record)]
     links += _ends(index, key, record, steps)
     steps[key] = Step(key, record.stage, dict(record.outputs), _facts(index, key, record), tuple(links))
     return key
 
 
-def _grouped(index: Index, record: Record) -> list[tuple[str, dict[str, str]]]:
+def _group_inputs(index: Index, record: Record) -> list[tuple[str, dict[str, str]]]:
     """The inputs of a record by the record that made them, in the order a person reads them."""
     grouped: dict[str, dict[str, str]] = {}
     for path, digest in sorted(record.inputs.items()):
