@@ -54,6 +54,7 @@ def before(tmp_path_factory) -> Project:
     return project
 
 
+@pytest.mark.slow  # seven stages and an audit: a minute
 def test_an_audit_after_the_move_breaks_no_link_of_a_model_made_before(before):
     code = set(before.record("fine-tune")["code"])
     for folder in ("src", "pipeline"):
