@@ -161,7 +161,7 @@ def test_a_version_of_which_it_is_not_known_is_named_with_what_is_lacking(lost, 
     assert [each["version"]["number"] for each in found["not_known"]] == ([1] if lacking else [])
     assert ("graft publish" in (found["remedy"] or "")) == ("Remedy: " in describe_answer(answer)) == bool(lacking)
     if lacking:
-        with pytest.raises(GraftError, match=f"what models:/{NAME}/1 saw is not known"):
+        with pytest.raises(GraftError, match=f"nobody knows yet what models:/{NAME}/1 saw"):
             who_saw(index, "nothing")
     index.close()
 
