@@ -31,7 +31,7 @@ def small_export(folder: Path, task: str = "segmentation", source_values: tuple[
     graph = helper.make_graph(nodes, "planes", inputs, outputs, axes)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
     onnx.save(model, str(folder / "model.onnx"))
-    spec = {"task": task, "resize": {"name": "none"}, "padding_multiple": 8}
+    spec = {"task": task, "num_classes": 3, "resize": {"name": "none"}, "padding_multiple": 8}
     write_json(folder / "spec.json", spec)
     write_json(folder / "predict.json", {"max_pixels": 65536, "overlap_px": 32})
     colors = ((255, 0, 0), (0, 255, 0), (0, 0, 255))

@@ -266,7 +266,7 @@ def test_a_run_without_its_manifest_gives_its_record_one_with_a_changed_tag_noth
     (folder / "made").mkdir(exist_ok=True)
     source = Index(tmp_path / "source.sqlite")
     digest = add(source, "ingest", int(taken), {"data/raw": sha("raw", 1)}, "data/interim/manifest.parquet")
-    data = json.dumps(source.record(digest)).encode()
+    data = json.dumps(source.record(digest).content).encode()
     source.close()
     (folder / "made/ingest.json").write_bytes(data)
     tags = {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest, mlflow_store.COMPLETE: "true"}
@@ -282,7 +282,7 @@ def test_a_run_without_its_manifest_gives_its_record_one_with_a_changed_tag_noth
 def test_a_double_that_nobody_may_delete_is_not_asked_for_again_and_again(store, folder, tmp_path, monkeypatch):
     monkeypatch.chdir(folder)
     asked: list[str] = []
-    monkeypatch.setattr(mlflow_store, "artifact", lambda _, run, *__: asked.append(run.info.run_id))
+    monkeypatch.setattr(runs, "fetch_artifact", lambda _, run, *__: asked.append(run.info.run_id))
     tags = {
         mlflow_store.STAGE: "ingest",
         mlflow_store.RECORD: f"{runs.DOUBLE}other",
