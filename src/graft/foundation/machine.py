@@ -1,4 +1,4 @@
-"""What the machine is, as far as a result may depend on it: the GPU's driver."""
+"""Facts of the machine that a result may depend on: the GPU and its driver."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def nvidia_driver() -> str | None:
     return answer[0] if answer else None
 
 
-def gpus() -> list[str]:
+def list_gpus() -> list[str]:
     """Name and memory of each GPU that the driver knows."""
     return _nvidia_smi("name,memory.total")
 

@@ -21,7 +21,7 @@ CLASSES: tuple[str, ...] = (
     *("sky", "building", "pole", "road", "pavement", "tree"),
     *("sign_symbol", "fence", "car", "pedestrian", "bicyclist"),
 )
-CLASS_COLORS: tuple[tuple[int, int, int], ...] = (
+CLASS_COLOURS: tuple[tuple[int, int, int], ...] = (
     *((128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0)),
     *((192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192)),
 )
@@ -150,5 +150,5 @@ def _develop(canvas: Canvas, lighting: Lighting, rng: np.random.Generator) -> Sc
     image = weather.add_fog(image, depth, lighting, rng)
     image = weather.glow(image, lit, camera, canvas.lights, mask, depth, lighting)
     if lighting.weather in ("rain", "snow"):
-        image = weather.falling(image, lighting, rng)
+        image = weather.draw_falling(image, lighting, rng)
     return Scene(sensor.expose(image, lighting, rng), mask, depth)

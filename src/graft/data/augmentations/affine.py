@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from graft.data.augmentations.policy import library
-from graft.data.augmentations.shared_options import Degrees, Probability, filling
+from graft.data.augmentations.shared_options import Degrees, Probability, fill_options
 from graft.data.augmentations.steps import Steps
 
 
@@ -29,7 +29,7 @@ def affine(
         max_zoom: Things appear at most so many times larger, or smaller.
         shear_degrees: The largest angle of the shear, along both axes.
         shift_fraction: The largest shift, in fractions of the side.
-        probability: Of moving an image at all.
+        probability: Probability of moving an image at all.
     """
     moved = library().Affine(
         rotate=(-rotation_degrees, rotation_degrees),
@@ -37,6 +37,6 @@ def affine(
         shear=(-shear_degrees, shear_degrees),
         translate_percent=(-shift_fraction, shift_fraction),
         p=probability,
-        **filling(),
+        **fill_options(),
     )
     return Steps([moved])

@@ -14,7 +14,7 @@ from graft.foundation.errors import GraftError
 
 
 class Policy(Protocol):
-    """What albumentations calls a Compose."""
+    """A composition of transforms, `albumentations.Compose`."""
 
     def __call__(self, *, image: np.ndarray, **targets: np.ndarray) -> dict[str, Any]: ...
 
@@ -34,7 +34,7 @@ def library() -> ModuleType:
     return albumentations
 
 
-def carrying(policy: Policy, num_channels: int) -> Policy:
+def carry_channels(policy: Policy, num_channels: int) -> Policy:
     """The policy, so that what moves pixels moves as many more channels along; what changes colours lets them be."""
     names = {_name(number): "image" for number in range(num_channels)}
     for transform in _leaves(policy) if names else ():
@@ -44,8 +44,8 @@ def carrying(policy: Policy, num_channels: int) -> Policy:
 
 
 def num_carried(channels: Sequence[str]) -> int:
-    """How many channels are measurements, that move and are otherwise let be: those behind red, green, blue, or all."""
-    return len(channels) - len(RGB) if _begins_with_colors(channels) else len(channels)
+    """Number of channels that are measurements, which only move: those behind red, green and blue, or all."""
+    return len(channels) - len(RGB) if _begins_with_colours(channels) else len(channels)
 
 
 def apply(
@@ -56,7 +56,7 @@ def apply(
     Changes of colour reach channels named red, green, blue that come first; all others only move, each on its own.
 
     Args:
-        policy: From `build`; made for more than three channels by `carrying`.
+        policy: From `build`; made for more than three channels by `carry_channels`.
         image: uint8 [H, W, C].
         mask: uint8 [H, W] of class ids, 255 ignored; None for classification.
         seed: Any integer; its low 32 bits are used.
@@ -71,7 +71,7 @@ def apply(
     """
     policy.set_random_seed(seed & 0xFFFFFFFF)
     if num_carried(channels):
-        return _apply_to_stack(policy, image, mask, _begins_with_colors(channels))
+        return _apply_to_stack(policy, image, mask, _begins_with_colours(channels))
     if mask is None:
         return np.ascontiguousarray(policy(image=image)["image"]), None
     result = policy(image=image, mask=mask)
@@ -80,22 +80,22 @@ def apply(
 
 
 def _apply_to_stack(
-    policy: Policy, image: np.ndarray, mask: np.ndarray | None, has_colors: bool
+    policy: Policy, image: np.ndarray, mask: np.ndarray | None, has_colours: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Transforms want three channels: without red, green and blue they see the first, thrice, and it is thrown away."""
-    seen = np.ascontiguousarray(image[..., :3] if has_colors else image[..., [0, 0, 0]])
-    carried = np.ascontiguousarray(np.moveaxis(image[..., 3:] if has_colors else image, 2, 0))
+    seen = np.ascontiguousarray(image[..., :3] if has_colours else image[..., [0, 0, 0]])
+    carried = np.ascontiguousarray(np.moveaxis(image[..., 3:] if has_colours else image, 2, 0))
     planes = {_name(number): plane for number, plane in enumerate(carried)}
     result = policy(image=seen, **planes, **({} if mask is None else {"mask": mask}))
     moved = np.stack([result[name] for name in planes], axis=-1)
-    moved = np.concatenate([result["image"], moved], axis=-1) if has_colors else moved
+    moved = np.concatenate([result["image"], moved], axis=-1) if has_colours else moved
     if mask is None:
         return moved, None
     _refuse_gained(mask, result["mask"])
     return moved, np.ascontiguousarray(result["mask"])
 
 
-def _begins_with_colors(channels: Sequence[str]) -> bool:
+def _begins_with_colours(channels: Sequence[str]) -> bool:
     return tuple(channels[:3]) == RGB
 
 

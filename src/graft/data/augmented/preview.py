@@ -41,7 +41,7 @@ def preview(recipe: Recipe, rows: Sequence[Row], class_map: ClassMap, stats: dic
     """Draws the sheet: a line for each row; columns are the image and its first views; below, the classes.
 
     Args:
-        recipe: How views are made.
+        recipe: Recipe of the views.
         rows: The rows to show.
         class_map: Names and colours; where it says `synthetic`, so does the sheet.
         stats: As `graft.data.augmented.statistics.statistics` gives them, for the shares beside the names.
@@ -78,7 +78,7 @@ def cells(recipe: Recipe, row: Row, class_map: ClassMap) -> list[Cell]:
     return [first, *(Cell(composite(view, recipe.channels), target, name or "") for view, target in views)]
 
 
-def keeping(rows: Iterable[Row], num_rows: int, kept: list[Row]) -> Iterator[Row]:
+def keep_shown(rows: Iterable[Row], num_rows: int, kept: list[Row]) -> Iterator[Row]:
     """Passes rows on, keeping those that the sheet shows: a few, spread evenly over the training split."""
     shown = set(np.linspace(0, num_rows - 1, min(NUM_SAMPLES, num_rows)).round().astype(int).tolist())
     for number, row in enumerate(rows):

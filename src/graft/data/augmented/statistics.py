@@ -1,4 +1,4 @@
-"""What the training images and their views hold: class shares before and after, mean and deviation of the colours."""
+"""Statistics of the training images and their views: class shares before and after, mean and deviation of colours."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ class Counts:
     Attributes:
         before: int64 [max(256, K)], pixels per mask value at the size the resize rule gives (or images per label).
         after: The same over the views that were counted.
-        colors: int64 [C, 256], histogram of the image's channels.
+        colours: int64 [C, 256], histogram of the image's channels.
     """
 
     before: np.ndarray
     after: np.ndarray
-    colors: np.ndarray
+    colours: np.ndarray
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(self.before + other.before, self.after + other.after, self.colors + other.colors)
+        return Counts(self.before + other.before, self.after + other.after, self.colours + other.colours)
 
 
-def nothing(num_classes: int, num_channels: int = 3) -> Counts:
+def no_counts(classes: ClassMap) -> Counts:
     """The counts of no sample."""
-    before, after = np.zeros((2, max(256, num_classes)), np.int64)
-    return Counts(before, after, np.zeros((num_channels, 256), np.int64))
+    before, after = np.zeros((2, max(256, classes.num_classes)), np.int64)
+    return Counts(before, after, np.zeros((len(classes.channels), 256), np.int64))
 
 
 def counts_of(
-    image: np.ndarray, targets: np.ndarray | int, view_targets: Sequence[np.ndarray | int], num_classes: int
+    image: np.ndarray, targets: np.ndarray | int, view_targets: Sequence[np.ndarray | int], classes: ClassMap
 ) -> Counts:
     """Counts of one sample.
 
@@ -50,24 +50,24 @@ def counts_of(
         image: uint8 [H, W, C].
         targets: Mask uint8 [H, W], or a label.
         view_targets: Those of its views, in order; `MOST_VIEWS_COUNTED` are counted.
-        num_classes: K, of the class map.
+        classes: Class map of the data set.
     """
     channels = range(image.shape[2])
-    colors = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in channels])
-    counts = nothing(num_classes)
+    colours = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in channels])
+    counts = no_counts(classes)
     for total, counted in ((counts.before, [targets]), (counts.after, view_targets[:MOST_VIEWS_COUNTED])):
         for item in counted:
             total += np.bincount(np.ravel(item), minlength=len(total))
-    return replace(counts, colors=colors)
+    return replace(counts, colours=colours)
 
 
-def class_shares(masks: Iterable[bytes | None], num_classes: int) -> tuple[float, ...]:
+def class_shares(masks: Iterable[bytes | None], classes: ClassMap) -> tuple[float, ...]:
     """Each class's share of the labelled pixels of encoded masks (index PNG, before the resize rule), K values."""
     pixels = np.zeros(256, np.int64)
     for mask in masks:
         if mask is not None:  # who has none is named when its views are made
             pixels += np.bincount(decode_mask(mask).ravel(), minlength=len(pixels))
-    labelled = pixels[:num_classes]
+    labelled = pixels[: classes.num_classes]
     return tuple((labelled / max(labelled.sum(), 1)).tolist())
 
 
@@ -76,7 +76,7 @@ def class_counts_file(path: Path, num_samples: int, num_classes: int) -> Iterato
     """A .npy of int64 [N, K], written a sample at a time so that thousands of classes need no memory.
 
     Yields:
-        What takes the next sample's counts, int64 [K].
+        A function that takes the next sample's counts, int64 [K].
     """
     header = {"descr": "<i8", "fortran_order": False, "shape": (num_samples, num_classes)}
     with path.open("wb") as file:
@@ -87,15 +87,15 @@ def class_counts_file(path: Path, num_samples: int, num_classes: int) -> Iterato
 def statistics(
     counts: Counts, class_map: ClassMap, num_views: int, ids: Sequence[str], image_sha256: Sequence[str]
 ) -> dict[str, Any]:
-    """What `statistics.json` holds.
+    """The content of `statistics.json`.
 
     `mean` and `std` are those of the channels over all pixels of the training images, in fractions of 255.
     `class_pixels_…` are pixels per class id (images for classification), `void_…` the ignored ones.
     """
     levels = np.arange(256) / 255
-    pixels = np.maximum(counts.colors.sum(axis=1), 1)
-    mean = (counts.colors * levels).sum(axis=1) / pixels
-    variance = (counts.colors * (levels - mean[:, None]) ** 2).sum(axis=1) / pixels
+    pixels = np.maximum(counts.colours.sum(axis=1), 1)
+    mean = (counts.colours * levels).sum(axis=1) / pixels
+    variance = (counts.colours * (levels - mean[:, None]) ** 2).sum(axis=1) / pixels
     masks = class_map.task == "segmentation"
     return {
         "task": class_map.task,

@@ -10,7 +10,7 @@ from graft.foundation.errors import suggest
 OTHERS = "*"
 
 
-def mapped(
+def map_classes(
     mapping: Mapping[str, str | None], own: Sequence[str], classes: Sequence[str]
 ) -> tuple[list[int | None], list[str]]:
     """For each class of a source the id it becomes, None where it is ignored; and what is wrong with the mapping.
@@ -37,22 +37,22 @@ def mapped(
     return [None if goal is None else ids.get(goal) for goal in goals], problems
 
 
-def remapped(translation: Translation, targets: Sequence[int | None], num_classes: int) -> Translation:
+def remap(translation: Translation, targets: Sequence[int | None], num_classes: int) -> Translation:
     """The translation of a source with other classes at its end.
 
     Args:
         translation: To the K classes of the source.
         targets: For each of them the class it becomes, or None where it is ignored.
-        num_classes: How many classes there are then.
+        num_classes: Number of classes after mapping.
     """
     grey: list[list[tuple[int, int]]] = [[] for _ in range(num_classes)]
-    colors: list[list[tuple[int, int, int]]] = [[] for _ in range(num_classes)]
-    void_grey, void_colors = list(translation.void_grey), list(translation.void_colors)
-    for own_grey, own_colors, target in zip(translation.grey, translation.colors, targets, strict=True):
+    colours: list[list[tuple[int, int, int]]] = [[] for _ in range(num_classes)]
+    void_grey, void_colours = list(translation.void_grey), list(translation.void_colours)
+    for own_grey, own_colours, target in zip(translation.grey, translation.colours, targets, strict=True):
         (void_grey if target is None else grey[target]).extend(own_grey)
-        (void_colors if target is None else colors[target]).extend(own_colors)
+        (void_colours if target is None else colours[target]).extend(own_colours)
     rest = None
     if translation.rest is not None:
         target = targets[translation.rest]
         rest = VOID if target is None else target
-    return Translation(tuple(map(tuple, grey)), tuple(map(tuple, colors)), tuple(void_grey), tuple(void_colors), rest)
+    return Translation(tuple(map(tuple, grey)), tuple(map(tuple, colours)), tuple(void_grey), tuple(void_colours), rest)

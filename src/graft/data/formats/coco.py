@@ -9,9 +9,9 @@ from pathlib import Path
 from graft.data.formats.coco_annotations import Annotations, read_annotations
 from graft.data.formats.coco_masks import AnnotatedEntry, CocoReader
 from graft.data.formats.files import Found, find_files
-from graft.data.formats.held_out import HeldOutFraction, TestFrom, with_test
+from graft.data.formats.held_out import HeldOutFraction, TestFrom, add_test
 from graft.data.formats.layout import check_layout
-from graft.data.formats.listing import Entry, Listing, check_task, distinct_colors
+from graft.data.formats.listing import Entry, Listing, check_task, distinct_colours
 from graft.data.formats.translation import MOST_CLASSES, VOID, identity
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError, suggest
@@ -52,17 +52,17 @@ def coco(
     found = find_files(root)
     check_layout("coco", found, folders=[*FOLDER_OF.values(), "annotations"], files=[*FILE_OF.values()])
     read = {split: read_annotations(root / found.paths[file], file) for split, file in FILE_OF.items()}
-    chosen = _chosen(read, categories, background)
+    chosen = _choose(read, categories, background)
     class_of = {category: number + (background is not None) for number, category in enumerate(chosen)}
     entries, problems, notes = _entries(found, read, class_of, keep_empty=background is not None)
     if not problems:
-        entries = with_test(entries, test_from, held_out_fraction, seed)
+        entries = add_test(entries, test_from, held_out_fraction, seed)
     class_map = _class_map(read["train"].categories, chosen, background, official_splits=test_from == "none")
     reader = CocoReader(str(root), VOID if background is None else 0)
     return Listing(class_map, entries, reader, identity(class_map.num_classes), problems, notes)
 
 
-def _chosen(read: Mapping[str, Annotations], names: Sequence[str] | None, background: str | None) -> list[int]:
+def _choose(read: Mapping[str, Annotations], names: Sequence[str] | None, background: str | None) -> list[int]:
     """Ids of the categories that become classes, in order of class."""
     listed = read["train"].categories
     id_of_name = {name: id for id, name in listed.items()}
@@ -115,11 +115,11 @@ def _class_map(
     free = next(number for number in range(len(listed) + 1) if number not in listed)
     values = [*([free] if background is not None else []), *chosen]
     names = [*([background] if background is not None else []), *(listed[id] for id in chosen)]
-    colors = distinct_colors(len(chosen))
+    colours = distinct_colours(len(chosen))
     return ClassMap(
         task="segmentation",
         names=tuple(names),
-        colors=colors if background is None else ((0, 0, 0), *colors),
+        colors=colours if background is None else ((0, 0, 0), *colours),
         source_values=tuple(values),
         official_splits=official_splits,
         synthetic=False,

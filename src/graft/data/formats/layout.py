@@ -14,7 +14,7 @@ def check_layout(source: str, found: Found, *, folders: Sequence[str], files: Se
 
     Args:
         source: The format that expects it.
-        found: What lies below the root.
+        found: Files and folders below the root.
         folders: Ids of the folders that must exist.
         files: Ids of the files that must exist.
 
@@ -24,10 +24,10 @@ def check_layout(source: str, found: Found, *, folders: Sequence[str], files: Se
     missing = [folder for folder in folders if folder not in found.folders]
     missing += [file for file in files if file not in found.paths]
     if missing:
-        raise wrong_layout(source, found, [*folders, *files], f"there is no {' and no '.join(missing)}")
+        raise layout_error(source, found, [*folders, *files], f"there is no {' and no '.join(missing)}")
 
 
-def wrong_layout(source: str, found: Found, expected: Sequence[str], lack: str) -> GraftError:
+def layout_error(source: str, found: Found, expected: Sequence[str], lack: str) -> GraftError:
     """The answer to a root with another layout; `lack` says what is not there."""
     inner = _deeper(found, expected)
     return GraftError(
@@ -38,13 +38,13 @@ def wrong_layout(source: str, found: Found, expected: Sequence[str], lack: str) 
     )
 
 
-def paired(
+def pair_files(
     found: Found, masks: Mapping[str, str], named_as_masks: Iterable[str]
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """Pairs of image and mask that can be read, in order of id, and the problems of all others.
 
     Args:
-        found: What lies below the root.
+        found: Files and folders below the root.
         masks: Id of each image that lies there to the id of its mask, whether that exists or not.
         named_as_masks: Ids of the files that lie where masks do.
     """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from graft.data.formats.listing import Entry, Listing, distinct_colors
+from graft.data.formats.listing import Entry, Listing, distinct_colours
 from graft.data.formats.translation import identity
 from graft.foundation.class_map import SPLITS, ClassMap
 from graft.foundation.errors import GraftError, suggest
@@ -46,13 +46,13 @@ def scenes(
     it had.
 
     Args:
-        domain: What is drawn, as `day` or `night_rain`; several in turn as a list, or with commas.
+        domain: Domain that is drawn, as `day` or `night_rain`; several in turn as a list, or with commas.
         num_train: Images to train on, of all domains together.
         num_val: Images to validate on.
         num_test: Images to test on.
         num_unlabelled: Images without a mask or label.
-        width_px: Of every image.
-        height_px: Of every image.
+        width_px: Width of every image.
+        height_px: Height of every image.
     """
     domains = _known(domain.split(",") if isinstance(domain, str) else domain)
     classify = task == "classification"
@@ -66,7 +66,7 @@ def scenes(
     counts = dict(zip(SPLITS, (num_train, num_val, num_test, num_unlabelled), strict=True))
     entries = [_entry(domains, split, i, classify) for split, count in counts.items() for i in range(count)]
     class_map = _class_map(task, domains)
-    read = partial(_drawn, _Drawing(seed, width_px, height_px, with_mask=not classify))
+    read = partial(_draw, _Drawing(seed, width_px, height_px, with_mask=not classify))
     return Listing(class_map, entries, read, translation=None if classify else identity(class_map.num_classes))
 
 
@@ -91,7 +91,7 @@ class _Drawing:
     with_mask: bool
 
 
-def _drawn(drawing: _Drawing, entry: Entry) -> tuple[bytes, bytes | None]:
+def _draw(drawing: _Drawing, entry: Entry) -> tuple[bytes, bytes | None]:
     from graft.scenes import render
 
     scene = render(drawing.seed, entry.domain, int(entry.image), width=drawing.width_px, height=drawing.height_px)
@@ -120,13 +120,13 @@ def _known(domains: Sequence[str]) -> list[str]:
 
 
 def _class_map(task: str, domains: list[str]) -> ClassMap:
-    from graft.scenes import CLASS_COLORS, CLASSES
+    from graft.scenes import CLASS_COLOURS, CLASSES
 
     names = tuple(domains) if task == "classification" else tuple(CLASSES)
     return ClassMap(
         task=task,
         names=names,
-        colors=distinct_colors(len(names)) if task == "classification" else tuple(CLASS_COLORS),
+        colors=distinct_colours(len(names)) if task == "classification" else tuple(CLASS_COLOURS),
         source_values=names if task == "classification" else tuple(range(len(names))),
         official_splits=True,
         synthetic=True,

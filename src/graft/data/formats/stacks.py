@@ -61,10 +61,10 @@ class StackReader:
         image, mask = self.source(entry.own)
         read = FileReader(self.root)
         more = [(path, read(replace(entry.own, image=path, mask=None))[0]) for path in entry.more]
-        return zipped([(entry.id, image), *more]), mask
+        return zip_files([(entry.id, image), *more]), mask
 
 
-def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
+def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:
     """An archive of files, not compressed, that is a function of their bytes, order and endings alone.
 
     Args:
@@ -97,8 +97,8 @@ def stacks(
     images. Pretrained stems are spread over the channels as segmentation-models-pytorch does.
 
     Args:
-        source: Where images and targets are, as it would stand alone, such as `mask_folder`, `csv` or `image_folder`.
-        channels: What the channels of an image are called, in order.
+        source: Source of images and targets, as it would stand alone, such as `mask_folder`, `csv` or `image_folder`.
+        channels: Names of the channels of an image, in order.
         extra: Channel to the file that holds it, which follows those of the image: a pattern with `{dir}`, `{stem}`,
             `{name}` of the image, and `{subdir}` (what `**` stood for in `images` of the source).
         max_value: The value of 16-bit samples that becomes 255; larger ones do too. 10000 for the reflectance of

@@ -19,13 +19,13 @@ from typing import Protocol
 import numpy as np
 
 from graft.data.images.codec import decode_image
-from graft.data.images.stack_files import Part, Reading, part_of, parts_of_zip
+from graft.data.images.stack_files import Reading, StackFile, read_part, read_zip
 from graft.foundation.class_map import RGB
 from graft.foundation.errors import GraftError
 
 
 class ImageKind(Protocol):
-    """What images are made of: a `ClassMap`, a `ModelSpec` and a `Recipe` say it.
+    """The channels that images consist of, as a `ClassMap`, a `ModelSpec` and a `Recipe` name them.
 
     `channels` are their names in order; `max_value` is what becomes 255 where the samples of a stack have 16 bits, and
     None where images are pictures.
@@ -45,7 +45,7 @@ def decode(data: bytes, kind: ImageKind, *, where: object = "image", max_pixels:
 
     Args:
         data: The encoded file.
-        kind: What the channels are.
+        kind: Names of the channels, and the value that becomes 255.
         where: Named in the error.
         max_pixels: More than this by the header are refused before decoding; None sets no limit, and trusts the file.
 
@@ -54,16 +54,16 @@ def decode(data: bytes, kind: ImageKind, *, where: object = "image", max_pixels:
     """
     if kind.max_value is None:
         return decode_image(data, where=where, max_pixels=max_pixels)
-    return joined(parts(data, kind, where=where, max_pixels=max_pixels), kind)
+    return join_parts(decode_parts(data, kind, where=where, max_pixels=max_pixels), kind)
 
 
-def joined(found: Sequence[Part], kind: ImageKind) -> np.ndarray:
+def join_parts(found: Sequence[StackFile], kind: ImageKind) -> np.ndarray:
     """The parts of a stack as one uint8 [H, W, C]."""
     return np.concatenate([_as_bytes(part.values, kind.max_value or 65535) for part in found], axis=2)
 
 
 def composite(image: np.ndarray, channels: Sequence[str]) -> np.ndarray:
-    """What is shown of an image: uint8 [H, W, 3] of [H, W, C].
+    """The picture that stands for an image in reports: uint8 [H, W, 3] of [H, W, C].
 
     Its red, green and blue where it has channels of these names; else its first three; else its first as grey.
     """
@@ -81,7 +81,9 @@ def channels_shown(channels: Sequence[str]) -> list[str]:
     return list(channels[:3] if len(channels) > 2 else channels[:1])
 
 
-def parts(data: bytes, kind: ImageKind, *, where: object = "image", max_pixels: int | None = None) -> list[Part]:
+def decode_parts(
+    data: bytes, kind: ImageKind, *, where: object = "image", max_pixels: int | None = None
+) -> list[StackFile]:
     """The files a stack consists of, decoded: they have one size and together the channels of `kind`.
 
     Raises:
@@ -90,7 +92,7 @@ def parts(data: bytes, kind: ImageKind, *, where: object = "image", max_pixels: 
     if not data:
         raise GraftError("the file is empty (zero bytes)", where=where)
     reading = Reading(where, max_pixels, kind.channels)
-    found = list(parts_of_zip(data, reading)) if data[:4] == b"PK\3\4" else [part_of(data, reading)]
+    found = list(read_zip(data, reading)) if data[:4] == b"PK\3\4" else [read_part(data, reading)]
     sizes = sorted({part.values.shape[:2] for part in found})
     if len(sizes) != 1:
         listed = " and ".join(f"{width} x {height}" for height, width in sizes) or "none at all"
