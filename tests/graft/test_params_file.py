@@ -6,7 +6,7 @@ import pytest
 
 from graft.foundation.errors import GraftError
 from graft.params.params_file import check_file, load_params
-from graft.params.recipes import ROOT, complete_text, insert_missing
+from graft.params.recipes import ROOT, complete_text, find_recipe, insert_missing
 from graft.params.registries import resolve_choices
 
 TEXT = complete_text(ROOT)
@@ -95,6 +95,11 @@ def test_a_name_of_the_wrong_type_and_infinity_are_refused(tmp_path):
 def test_a_missing_file_says_where_to_start(tmp_path):
     with pytest.raises(GraftError, match=r"file not found.*graft recipe use"):
         load_params(tmp_path / "params.yaml")
+
+
+def test_a_recipe_that_was_copied_is_no_params_file():
+    with pytest.raises(GraftError, match=r"camvid\.yaml: this is a recipe.*graft recipe use NAME"):
+        check_file(find_recipe("camvid"))
 
 
 def test_broken_yaml_names_the_line(tmp_path):

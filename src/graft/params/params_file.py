@@ -25,7 +25,7 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
     Raises:
         GraftError: The file is missing or is not YAML, or something in it breaks a rule; all of it is listed.
     """
-    tree = read_tree(path)
+    tree = _read_complete(path)
     try:
         return Params.model_validate(plain(tree))
     except ValidationError as error:
@@ -38,7 +38,7 @@ def check_file(path: Path) -> None:
     Raises:
         GraftError: As `load_params` and `resolve_choices`; everything that is wrong is listed, each with its line.
     """
-    tree = read_tree(path)
+    tree = _read_complete(path)
     values = plain(tree)
     problems: list[GraftError] = []
     try:
@@ -68,6 +68,15 @@ def unknown_key(place: tuple[Any, ...], where: str) -> GraftError:
         section = section.subsections().get(part, section)
     remedy = suggest(str(place[-1]), section.keys())
     return GraftError(f"{'.'.join(map(str, place))} is not a known key", where=where, remedy=remedy)
+
+
+def _read_complete(path: Path) -> CommentedMap:
+    """Reads a params file; refuses a recipe that only says its changes, which somebody may have copied there."""
+    tree = read_tree(path)
+    if "base" in tree:
+        remedy = "graft recipe show NAME --whole prints a complete file, graft recipe use NAME writes it to params.yaml"
+        raise GraftError("this is a recipe, which holds only changes to its base", where=path, remedy=remedy)
+    return tree
 
 
 def _disagreements(values: Mapping[str, Any]) -> Iterable[tuple[tuple[str | int, ...], GraftError]]:
