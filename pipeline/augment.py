@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.data.augmentations import POLICIES, contradictions, seeks_rare_classes, serialise
-from graft.data.augmented.preview import keeping, preview
-from graft.data.augmented.statistics import class_shares, nothing, statistics, void_fraction
-from graft.data.augmented.view_files import disk_full_explained, make_views, training_rows
+from graft.data.augmented.preview import keep_shown, preview
+from graft.data.augmented.statistics import class_shares, no_counts, statistics, void_fraction
+from graft.data.augmented.view_files import explain_full_disk, make_views, training_rows
 from graft.data.resize import RESIZES
 from graft.data.shards import Row, num_rows, read_rows
 from graft.data.views.view import Recipe, index_of
@@ -45,15 +45,15 @@ def augment(
     classes, total = ClassMap.read(class_map), num_rows(train)
     recipe = with_class_shares(recipe_of(task, seed, preprocess, augment, classes), train, total, classes)
     shown: list[Row] = []
-    rows = keeping(training_rows(recipe, train, out), total, shown)
-    ids, sha256, counts = [], [], nothing(classes)
+    rows = keep_shown(training_rows(recipe, train, out), total, shown)
+    ids, sha256, counts = [], [], no_counts(classes)
     made = make_views(recipe, rows, total, classes, out)
     for item in progress(made, "Making training views", total=total, unit="image"):
         ids.append(item.id)
         sha256.append(item.image_sha256)
         counts += item.counts
     stats = statistics(counts, classes, recipe.num_views, ids, sha256)
-    with disk_full_explained(out):
+    with explain_full_disk(out):
         write_json(out / "policy.json", {"recipe": asdict(recipe), "transforms": serialise(recipe.compose())})
         write_json(out / "statistics.json", stats)
         write_json(out / "index.json", index_of(recipe, ids, sha256))

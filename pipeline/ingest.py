@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.data.facts import Describe
+from graft.data.facts import Describer
 from graft.data.formats import FORMATS
 from graft.data.shards import MANIFEST_SCHEMA, ShardWriter, TableWriter
 from graft.foundation.choices import resolve
@@ -47,7 +47,7 @@ def ingest(*, task: str, seed: int, ingest: Ingest, root: Path, out: Path) -> di
 
 def _write(listing: Listing, entries: list[Entry], ingest: Ingest, out: Path) -> list[str]:
     """Writes shards and manifest until the first problem, reads on to the end, and returns all the problems."""
-    describe = Describe(listing.read, listing.translation, ingest.batch, ingest.max_pixels, listing.class_map)
+    describe = Describer(listing.read, listing.translation, ingest.batch, ingest.max_pixels, listing.class_map)
     shards, manifest = ShardWriter(out, ingest.batch), TableWriter(out / "manifest.parquet", MANIFEST_SCHEMA)
     problems: list[str] = []
     described: Any = map_in_order(describe, entries, num_items=len(entries))

@@ -19,7 +19,7 @@ import pytest
 import tifffile
 from PIL import Image
 
-from graft.data.augmentations import POLICIES, apply, build, carrying, num_carried
+from graft.data.augmentations import POLICIES, apply, build, carry_channels, num_carried
 from graft.data.facts import stack_facts
 from graft.data.images.stacks import composite, decode
 from graft.data.resize import resize_image
@@ -302,7 +302,10 @@ def test_measurements_only_move_with_the_view(name: str, channels: tuple[str, ..
     """A channel that holds what the mask holds, coarsely, lies over the mask in every view."""
     mask = np.kron(GENERATOR.integers(0, 2, (4, 5)), np.ones((20, 20))).astype(np.uint8)
     image = np.repeat((mask * 200)[..., None], len(channels), axis=2)
-    plain, policy = build(POLICIES[name](), 48, 64), carrying(build(POLICIES[name](), 48, 64), num_carried(channels))
+    plain, policy = (
+        build(POLICIES[name](), 48, 64),
+        carry_channels(build(POLICIES[name](), 48, 64), num_carried(channels)),
+    )
     changed = 0
     for seed in range(12):
         view, view_mask = apply(policy, image, mask, seed, channels)

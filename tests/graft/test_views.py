@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from graft.data.augmented.statistics import counts_of, statistics
-from graft.data.augmented.view_files import disk_full_explained, need_room
+from graft.data.augmented.view_files import explain_full_disk, need_room
 from graft.data.images.codec import decode_mask, encode_png
 from graft.data.resize import RESIZES, resize_image, resize_mask
 from graft.data.shards import read_rows
@@ -140,11 +140,11 @@ def test_a_disk_without_room_is_refused_before_anything_is_written(tmp_path):
 def test_a_disk_that_fills_up_is_explained(tmp_path):
     with (
         pytest.raises(GraftError, match=r"the disk is full.*Remedy: free some space, or set augment.storage: online"),
-        disk_full_explained(tmp_path),
+        explain_full_disk(tmp_path),
         Path("/dev/full").open("wb", buffering=0) as full,
     ):
         full.write(b"x")
-    with pytest.raises(OSError, match="elsewhere"), disk_full_explained(tmp_path):
+    with pytest.raises(OSError, match="elsewhere"), explain_full_disk(tmp_path):
         raise OSError(errno.EIO, "elsewhere")
 
 

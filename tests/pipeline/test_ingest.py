@@ -146,12 +146,12 @@ def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_that_goes_away_while_it_is_read_is_named(tmp_path: Path) -> None:
-    from graft.data.facts import Describe
+    from graft.data.facts import Describer
     from graft.data.formats.files import FileReader
     from graft.data.formats.listing import Entry
 
     class_map = ClassMap("classification", ("a", "b"), ((0, 0, 0),) * 2, ("a", "b"), False, False, "image_folder")
-    describe = Describe(FileReader(str(tmp_path)), None, "first", 10**6, class_map)
+    describe = Describer(FileReader(str(tmp_path)), None, "first", 10**6, class_map)
     problems = describe(Entry("a.png", "train", "", "", "a.png"))
     assert problems == [f"{tmp_path / 'a.png'}: cannot be read (No such file or directory)"]
 

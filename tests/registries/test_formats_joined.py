@@ -10,7 +10,7 @@ import pytest
 
 from graft.data.formats import FORMATS
 from graft.data.formats.cityscapes import CLASSES
-from graft.data.formats.class_mapping import remapped
+from graft.data.formats.class_mapping import remap
 from graft.data.formats.class_values import translation_of
 from graft.data.formats.translation import Translation
 from graft.deployment.serving.source_classes import to_source_values
@@ -92,11 +92,11 @@ def test_the_classes_of_a_single_source_are_merged(tmp_path: Path) -> None:
 
 def test_rest_may_be_ignored() -> None:
     translation = translation_of({"a": [0], "b": [[1, 2, 3]], "c": "rest"}, [5])
-    ignoring = remapped(translation, [1, 0, None], 2)
+    ignoring = remap(translation, [1, 0, None], 2)
     translated = ignoring.apply(np.array([[[0, 0, 0], [1, 2, 3], [5, 5, 5], [9, 9, 9]]], np.uint8))
     assert translated.mask.tolist() == [[1, 0, 255, 255]]
     assert (translated.counts, translated.void, translated.unknown) == ((1, 1), 2, 0)
-    assert remapped(translation, [0, 1, 2], 3) == translation
+    assert remap(translation, [0, 1, 2], 3) == translation
     assert isinstance(ignoring, Translation)
 
 

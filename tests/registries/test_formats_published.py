@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graft.data.formats.held_out import with_test
+from graft.data.formats.held_out import add_test
 from graft.data.formats.listing import Entry
 from graft.deployment.serving.source_classes import to_source_values
 from graft.foundation.errors import GraftError
@@ -193,11 +193,11 @@ def test_held_out_groups_are_whole_stable_and_leave_something() -> None:
     entries = [Entry(f"{group}/{n}", "train", "", str(group), "") for group in range(20) for n in range(5)]
     entries.append(Entry("v", "val", "", "v", ""))
     few, more = (
-        {entry.id for entry in with_test(entries, "train", fraction, 3) if entry.split == "test"}
+        {entry.id for entry in add_test(entries, "train", fraction, 3) if entry.split == "test"}
         for fraction in (0.1, 0.3)
     )
     assert (len(few), len(more)) == (10, 30)
     assert few < more
-    assert few != {entry.id for entry in with_test(entries, "train", 0.1, 4) if entry.split == "test"}
+    assert few != {entry.id for entry in add_test(entries, "train", 0.1, 4) if entry.split == "test"}
     with pytest.raises(GraftError, match=r"0\.99 of 100 training images in 20 groups leave nothing.*test_from: none"):
-        with_test(entries, "val", 0.99, 3)
+        add_test(entries, "val", 0.99, 3)

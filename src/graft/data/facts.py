@@ -12,8 +12,8 @@ from PIL import Image
 
 from graft.data.formats.listing import Entry, Reader
 from graft.data.formats.translation import Translated, Translation, Translations
-from graft.data.images.codec import as_rgb, encode_png, opened
-from graft.data.images.stacks import ImageKind, composite, joined, parts
+from graft.data.images.codec import convert_to_rgb, encode_png, open_image
+from graft.data.images.stacks import ImageKind, composite, decode_parts, join_parts
 from graft.foundation.errors import GraftError
 
 THUMBNAIL_PX = 32
@@ -36,7 +36,7 @@ BITS_OF_MODE = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
 
 
 @dataclass(frozen=True)
-class Describe:
+class Describer:
     """Reads an entry and describes it; picklable, so that every core can do it.
 
     Calling it gives a dict with the columns of the shards and of the manifest, or a list of problems.
@@ -89,7 +89,7 @@ def image_facts(data: bytes, where: str, max_pixels: int) -> dict[str, Any]:
     Raises:
         GraftError: The image cannot be decoded or is too large.
     """
-    with opened(data, where=where, max_pixels=max_pixels) as image:
+    with open_image(data, where=where, max_pixels=max_pixels) as image:
         mode, channels, size = image.mode, len(image.getbands()), image.size
         orientation = _orientation(image, data)
         thumbnail = _thumbnail(image, data)
@@ -114,8 +114,8 @@ def stack_facts(data: bytes, kind: ImageKind, where: str, max_pixels: int) -> di
     Raises:
         GraftError: It cannot be decoded, is too large, or has not the channels of `kind`.
     """
-    found = parts(data, kind, where=where, max_pixels=max_pixels)
-    image = joined(found, kind)
+    found = decode_parts(data, kind, where=where, max_pixels=max_pixels)
+    image = join_parts(found, kind)
     thumbnail = _luma(composite(image, kind.channels)[..., ::-1])
     return {
         "format": "+".join(part.format for part in found),
@@ -136,7 +136,7 @@ def mask_facts(data: bytes, translation: Translation, where: str, max_pixels: in
     Raises:
         GraftError: The mask cannot be decoded or is too large.
     """
-    with opened(data, where=where, max_pixels=max_pixels) as image:
+    with open_image(data, where=where, max_pixels=max_pixels) as image:
         values = _mask_values(image, translation, data)
         translated = translation.apply(values)
         keep = image.mode == "L" and is_plain_png(image, data) and _same(values, translated)
@@ -179,7 +179,7 @@ def _thumbnail(image: Image.Image, data: bytes) -> np.ndarray:
     """The image in grey, float32 [32, 32], each pixel a mean over its area; orientation is not applied."""
     decoded = _decoded_by_opencv(image, data)
     if decoded is None:
-        decoded = np.asarray(as_rgb(image))[..., ::-1]
+        decoded = np.asarray(convert_to_rgb(image))[..., ::-1]
     return _luma(decoded)
 
 

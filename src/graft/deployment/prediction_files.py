@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS
-from graft.data.formats.stacks import zipped
+from graft.data.formats.stacks import zip_files
 from graft.data.images.codec import encode_png, overlay
 from graft.data.images.stacks import composite, decode
 from graft.deployment.export.exported_model import ExportedModel, open_exported
@@ -162,7 +162,7 @@ def _read(file: Path, beside: Sequence[str]) -> bytes:
         return file.read_bytes()
     values = dict(zip(BESIDE, (file.parent.as_posix(), file.stem, file.name), strict=True))
     paths = [file, *(Path(re.sub(r"\{([^{}]*)\}", lambda match: values[match[1]], text)) for text in beside)]
-    return zipped([(path.name, path.read_bytes()) for path in paths])
+    return zip_files([(path.name, path.read_bytes()) for path in paths])
 
 
 def _decode(

@@ -21,7 +21,7 @@ def nvidia_driver() -> str | None:
     return answer[0] if answer else None
 
 
-def gpus() -> list[str]:
+def list_gpus() -> list[str]:
     """Name and memory of each GPU that the driver knows."""
     return _nvidia_smi("name,memory.total")
 

@@ -150,5 +150,5 @@ def _develop(canvas: Canvas, lighting: Lighting, rng: np.random.Generator) -> Sc
     image = weather.add_fog(image, depth, lighting, rng)
     image = weather.glow(image, lit, camera, canvas.lights, mask, depth, lighting)
     if lighting.weather in ("rain", "snow"):
-        image = weather.falling(image, lighting, rng)
+        image = weather.draw_falling(image, lighting, rng)
     return Scene(sensor.expose(image, lighting, rng), mask, depth)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graft.scenes.canvas import BUILDING, LIT, Canvas, Colour, shaded
+from graft.scenes.canvas import BUILDING, LIT, Canvas, Colour, shade
 from graft.scenes.ground import strip
 from graft.scenes.layout import END_M, Front, Street
 from graft.scenes.lighting import Lighting
@@ -36,18 +36,18 @@ def _paint_house(canvas: Canvas, front: Front, lighting: Lighting) -> None:
     gable = front.z0 > camera.first_visible_z(deep) and front.z0 > camera.first_visible_z(x)
     light = lighting.shade((-front.side, 0, 0))
     if gable:
-        _paint_gable(canvas, front, deep, height, shaded(wall, lighting.shade((0, 0, -1)) * 0.92))
+        _paint_gable(canvas, front, deep, height, shade(wall, lighting.shade((0, 0, -1)) * 0.92))
     slope = 0.0 if front.variant % 5 == 0 else 2.4 + front.variant % 3 * 0.5
     if slope:
         colour = SNOW if lighting.weather == "snow" else roof
         ridge = (x + deep) / 2
         if gable:
             triangle = [(x, height, z0), (ridge, height + slope, z0), (deep, height, z0)]
-            canvas.fill3d(triangle, shaded(wall, lighting.shade((0, 0, -1)) * 0.9), BUILDING)
+            canvas.fill3d(triangle, shade(wall, lighting.shade((0, 0, -1)) * 0.9), BUILDING)
         slab = [(x, height, z0), (x, height, front.z1), (ridge, height + slope, front.z1), (ridge, height + slope, z0)]
-        canvas.fill3d(slab, shaded(colour, lighting.shade((-front.side * 0.5, 0.85, 0))), BUILDING)
+        canvas.fill3d(slab, shade(colour, lighting.shade((-front.side * 0.5, 0.85, 0))), BUILDING)
         if z0 < 60:
-            _paint_chimney(canvas, front, ridge, height + slope, shaded(wall, light * 0.8))
+            _paint_chimney(canvas, front, ridge, height + slope, shade(wall, light * 0.8))
     share = (z0 - front.z0) / (front.z1 - front.z0)
     if share > 0.02:
         levels = [level[:, int(level.shape[1] * share) :] for level in levels[: max(1, len(levels) - 2)]]
@@ -95,7 +95,7 @@ def paint_skyline(canvas: Canvas, street: Street, lighting: Lighting, rng: np.ra
         if beside or camera.column_of(x + width, z) < -4:
             x += width
             continue
-        colour = shaded((grey, grey * 0.96, grey * 0.94), lighting.shade((0, 0, -1)))
+        colour = shade((grey, grey * 0.96, grey * 0.94), lighting.shade((0, 0, -1)))
         quad = [(x, height, z), (x + width, height, z), (x + width, -2, z), (x, -2, z)]
         canvas.fill3d(quad, colour, BUILDING)
         if lighting.night:

@@ -19,13 +19,13 @@ _SCALE = 1 << _SHIFT
 Colour = tuple[float, float, float]
 
 
-def shaded(colour: Colour, factor: float) -> Colour:
+def shade(colour: Colour, factor: float) -> Colour:
     """The colour times a factor, kept within 0..255."""
     red, green, blue = colour
     return min(255.0, red * factor), min(255.0, green * factor), min(255.0, blue * factor)
 
 
-def scaled(image: np.ndarray, factor: np.ndarray) -> np.ndarray:
+def scale_image(image: np.ndarray, factor: np.ndarray) -> np.ndarray:
     """Multiply float32 [H, W, 3] by float32 [H, W] in place: twice as fast as NumPy's broadcasting."""
     return cv2.multiply(image, cv2.merge((factor, factor, factor)), dst=image)
 

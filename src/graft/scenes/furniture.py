@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from graft.scenes.canvas import FENCE, LIT, POLE, SIGN, TREE, Canvas, Colour, shaded
+from graft.scenes.canvas import FENCE, LIT, POLE, SIGN, TREE, Canvas, Colour, shade
 from graft.scenes.layout import Front, Thing
 from graft.scenes.lighting import Lighting
 from graft.scenes.tree_pictures import NUM_TREES, tree
@@ -25,7 +25,7 @@ def _post(canvas: Canvas, x: float, z: float, bottom: float, top: float, width_m
     canvas.fill(box, colour, POLE, away)
     if width > 5:
         box[::3, 0] += width * 0.62
-        canvas.fill(box, shaded(colour, 0.72), POLE, away)
+        canvas.fill(box, shade(colour, 0.72), POLE, away)
     return away
 
 
@@ -60,7 +60,7 @@ def paint_lamp(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     """A lamp post with an arm over the road, or a wooden pole with a cross piece."""
     light = lighting.shade((0, 0, -1))
     wooden = thing.kind == "wooden_pole"
-    colour = shaded((98, 78, 58) if wooden else _GREYS[thing.variant % 5], light)
+    colour = shade((98, 78, 58) if wooden else _GREYS[thing.variant % 5], light)
     height = 6.0 + thing.variant % 4
     depth = _post(canvas, thing.x, thing.z, 0, height, 0.24 if wooden else 0.15, colour)
     width = max(2.0, 0.1 * canvas.camera.focal_px / depth)
@@ -74,7 +74,7 @@ def paint_lamp(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     ends, _ = canvas.camera.project([(thing.x, height, thing.z), (thing.x + reach, height + 0.25, thing.z)])
     canvas.limb(ends, width, colour, POLE, depth)
     lit = lighting.lamps_on
-    tone = (255, 206, 130) if lit else shaded((150, 152, 150), light)
+    tone = (255, 206, 130) if lit else shade((150, 152, 150), light)
     _flat(canvas, thing.x + reach, height + 0.2, thing.z, _box(0.34, 0.1), tone, POLE | (LIT if lit else 0))
     if lit:
         canvas.lights.append((thing.x + reach, height, thing.z, tone, 1.3))
@@ -86,21 +86,21 @@ def paint_sign(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     rng = np.random.default_rng([7, thing.variant])
     kind, size = int(rng.choice((0, 0, 1, 1, 2, 2, 3, 3, 4))), thing.size_m
     height = rng.uniform(2.1, 2.9)
-    _post(canvas, thing.x, thing.z, 0, height + 0.25, 0.08, shaded(_GREYS[thing.variant % 5], light))
+    _post(canvas, thing.x, thing.z, 0, height + 0.25, 0.08, shade(_GREYS[thing.variant % 5], light))
     if kind == 4:
         _paint_board(canvas, thing, height + 0.15, light, rng)
         return
     for outline, colour in _EMBLEMS[kind]:
-        _flat(canvas, thing.x, height, thing.z, outline * size, shaded(colour, light), SIGN)
+        _flat(canvas, thing.x, height, thing.z, outline * size, shade(colour, light), SIGN)
 
 
 def _paint_board(canvas: Canvas, thing: Thing, height: float, light: float, rng: np.random.Generator) -> None:
     """A direction board with three lines of writing."""
     size = thing.size_m
     ground = ((26, 92, 62), _BLUE, _WHITE, (214, 180, 40), (120, 30, 90))[rng.integers(5)]
-    _flat(canvas, thing.x, height, thing.z, _box(0.95 * size, 0.55 * size), shaded(_WHITE, light), SIGN)
-    _flat(canvas, thing.x, height, thing.z, _box(0.9 * size, 0.5 * size), shaded(ground, light), SIGN)
-    ink = shaded(_WHITE if sum(ground) < 500 else (30, 30, 34), light)
+    _flat(canvas, thing.x, height, thing.z, _box(0.95 * size, 0.55 * size), shade(_WHITE, light), SIGN)
+    _flat(canvas, thing.x, height, thing.z, _box(0.9 * size, 0.5 * size), shade(ground, light), SIGN)
+    ink = shade(_WHITE if sum(ground) < 500 else (30, 30, 34), light)
     for line in (0.22, -0.02, -0.26):
         words = np.add(_box(0.3 * size, 0.05 * size), (rng.uniform(-0.45, -0.2) * size, 0))
         _flat(canvas, thing.x, height + line * size, thing.z, words, ink, SIGN)
@@ -109,12 +109,12 @@ def _paint_board(canvas: Canvas, thing: Thing, height: float, light: float, rng:
 def paint_traffic_light(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     """A signal head on a post; one of three lamps shines."""
     light = lighting.shade((0, 0, -1))
-    _post(canvas, thing.x, thing.z, 0, 3.6, 0.12, shaded((50, 54, 56), light))
-    _flat(canvas, thing.x, 3.0, thing.z, _box(0.26, 0.58), shaded((24, 24, 26), light), SIGN)
+    _post(canvas, thing.x, thing.z, 0, 3.6, 0.12, shade((50, 54, 56), light))
+    _flat(canvas, thing.x, 3.0, thing.z, _box(0.26, 0.58), shade((24, 24, 26), light), SIGN)
     colours = ((255, 50, 40), (255, 180, 40), (60, 255, 130))
     for i, colour in enumerate(colours):
         on = i == thing.variant
-        tone = colour if on else shaded(colour, 0.22)
+        tone = colour if on else shade(colour, 0.22)
         _flat(canvas, thing.x, 3.36 - 0.36 * i, thing.z, _regular(10, 0.13), tone, SIGN | (LIT if on else 0))
     if lighting.lamps_on:
         canvas.lights.append((thing.x, 3.36 - 0.36 * thing.variant, thing.z - 0.1, colours[thing.variant], 0.5))
@@ -123,8 +123,8 @@ def paint_traffic_light(canvas: Canvas, thing: Thing, lighting: Lighting) -> Non
 def paint_bollard(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     """A black bollard with a white band."""
     light = lighting.shade((0, 0, -1))
-    _post(canvas, thing.x, thing.z, 0, 1.0, 0.16, shaded((34, 34, 36), light))
-    _post(canvas, thing.x, thing.z, 0.75, 0.85, 0.16, shaded((220, 220, 214), light))
+    _post(canvas, thing.x, thing.z, 0, 1.0, 0.16, shade((34, 34, 36), light))
+    _post(canvas, thing.x, thing.z, 0.75, 0.85, 0.16, shade((220, 220, 214), light))
 
 
 def paint_fence(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
@@ -136,21 +136,21 @@ def paint_fence(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     rng = np.random.default_rng([8, thing.variant])
     light = lighting.shade((-np.sign(thing.x), 0, 0))
     kind, height = int(rng.integers(4)), rng.uniform(0.95, 1.5)
-    colour = shaded(((44, 46, 50), (136, 104, 74), (140, 90, 70), (150, 152, 150))[kind], light)
+    colour = shade(((44, 46, 50), (136, 104, 74), (140, 90, 70), (150, 152, 150))[kind], light)
     edges = np.linspace(z0, z1, 2 + int((z1 - z0) / (3.0 if z0 < 15 else 6.0)))
     edges = edges if z0 < 40 else np.array((z0, z1))
     for a, b in list(pairwise(edges.tolist()))[::-1]:
         low, high = ((0, height), (0, height), (0, 0.6), (0, height))[kind]
         if kind in (1, 2):
             panel = [(thing.x, high, a), (thing.x, high, b), (thing.x, low, b), (thing.x, low, a)]
-            canvas.fill3d(panel, shaded(colour, rng.uniform(0.88, 1.08)), FENCE)
+            canvas.fill3d(panel, shade(colour, rng.uniform(0.88, 1.08)), FENCE)
         if kind != 1:
             _railing(
                 canvas,
                 thing.x,
                 (a, b),
                 (0.6 if kind == 2 else 0.1, height),
-                shaded((60, 62, 64), light) if kind == 2 else colour,
+                shade((60, 62, 64), light) if kind == 2 else colour,
             )
         else:
             canvas.fill3d(
@@ -161,7 +161,7 @@ def paint_fence(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
                     (thing.x, 0, a + 0.1),
                     (thing.x, 0, a),
                 ],
-                shaded(colour, 0.6),
+                shade(colour, 0.6),
                 FENCE,
             )
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from graft.scenes.camera import Camera
-from graft.scenes.canvas import PAVEMENT, ROAD, SKY, TREE, Canvas, Colour, shaded
+from graft.scenes.canvas import PAVEMENT, ROAD, SKY, TREE, Canvas, Colour, shade
 from graft.scenes.layout import END_M, Street
 from graft.scenes.lighting import Lighting
 from graft.scenes.textures import noise_tile
@@ -61,7 +61,7 @@ def paint_ground(canvas: Canvas, street: Street, lighting: Lighting, rng: np.ran
     light = lighting.shade((0, 1, 0))
     tarmac = rng.uniform(54, 108) * np.array((1.0, 1.0, rng.uniform(0.98, 1.08)))
     slabs = rng.uniform(110, 168) * np.array((1.0, rng.uniform(0.94, 1.0), rng.uniform(0.86, 1.0)))
-    flat = np.array((*shaded(tuple(slabs * 0.9), light), PAVEMENT)).astype(np.uint8)
+    flat = np.array((*shade(tuple(slabs * 0.9), light), PAVEMENT)).astype(np.uint8)
     canvas.pixels[row:].view(np.uint32)[:] = flat.view(np.uint32)
     _paint_strips(canvas, street, tuple(tarmac), tuple(slabs), light, rng)
     _paint_marks(canvas, street, light, rng)
@@ -84,18 +84,23 @@ def _paint_strips(
 ) -> None:
     half = street.half_width
     far = END_M + 60
-    _lay(canvas, (-half, half, -8, far), shaded(tarmac, light), ROAD)
+    _lay(canvas, (-half, half, -8, far), shade(tarmac, light), ROAD)
     for front in street.fronts:
         if front.kind == "side_street":
             outer = front.side * 60.0
-            _lay(canvas, (min(0, outer), max(0, outer), front.z0 + 1.2, front.z1 - 1.2), shaded(tarmac, light), ROAD)
+            _lay(
+                canvas,
+                (min(0, outer), max(0, outer), front.z0 + 1.2, front.z1 - 1.2),
+                shade(tarmac, light),
+                ROAD,
+            )
         elif front.kind == "garden" and front.variant % 3 == 0:
-            lawn = shaded((86, 108, 52), light)
+            lawn = shade((86, 108, 52), light)
             left, right = sorted((front.x, front.x + front.side * 14))
             _lay(canvas, (left, right, front.z0, front.z1), lawn, TREE)
     for _ in range(rng.integers(0, 4)):
         x, z = rng.uniform(-half, half - 1), rng.uniform(3, 40)
-        patch = shaded(tarmac, light * rng.choice((0.8, 0.88, 1.12)))
+        patch = shade(tarmac, light * rng.choice((0.8, 0.88, 1.12)))
         _lay(canvas, (x, min(half, x + rng.uniform(0.6, 2)), z, z + rng.uniform(1, 9)), patch, ROAD)
     for side in (-1, 1):
         inner, kerb = side * half, side * (half + KERB_M)
@@ -103,17 +108,17 @@ def _paint_strips(
         bounds = [-8.0, *(z for f in gaps for z in (f.z0 + 1.2, f.z1 - 1.2)), far]
         for z0, z1 in zip(bounds[::2], bounds[1::2], strict=True):
             left, right = sorted((inner, kerb))
-            _lay(canvas, (left, right, z0, z1), shaded(slabs, light * 1.12), PAVEMENT)
+            _lay(canvas, (left, right, z0, z1), shade(slabs, light * 1.12), PAVEMENT)
             left, right = sorted((inner - side * 0.35, inner))
-            _lay(canvas, (left, right, z0, z1), shaded(tarmac, light * 0.8), ROAD)
+            _lay(canvas, (left, right, z0, z1), shade(tarmac, light * 0.8), ROAD)
 
 
 def _paint_marks(canvas: Canvas, street: Street, light: float, rng: np.random.Generator) -> None:
     """Centre line, edge lines, yellow lines at the kerb, now and then hatching or an arrow box."""
-    white, yellow = shaded((226, 226, 220), light), shaded((208, 176, 66), light)
+    white, yellow = shade((226, 226, 220), light), shade((208, 176, 66), light)
     half, dash, gap = street.half_width, rng.uniform(1.5, 4), rng.uniform(2, 6)
     wear = rng.uniform(0.75, 1.0)
-    white, yellow = shaded(white, wear), shaded(yellow, wear)
+    white, yellow = shade(white, wear), shade(yellow, wear)
     if street.marking == 3:
         for x in (-0.17, 0.07):
             _lay(canvas, (x, x + 0.1, -4, END_M), white, ROAD)
@@ -142,7 +147,7 @@ def _paint_hatching(canvas: Canvas, half: float, white: Colour, rng: np.random.G
 
 def _paint_signs_on_road(canvas: Canvas, street: Street, light: float, rng: np.random.Generator) -> None:
     """An arrow in a lane, zigzag lines at the kerb, or the yellow net of a junction box."""
-    half, white = street.half_width, shaded((216, 216, 210), light)
+    half, white = street.half_width, shade((216, 216, 210), light)
     kind, z = int(rng.choice((0, 0, 1, 1, 2, 3, 3, 3, 3, 3, 3))), rng.uniform(5, 14)
     lines: list[tuple[tuple[float, float], tuple[float, float]]] = []
     if kind == 0:
@@ -153,7 +158,7 @@ def _paint_signs_on_road(canvas: Canvas, street: Street, light: float, rng: np.r
         turns = [(side * (half - 0.5 - 0.6 * (i % 2)), z + 2.0 * i) for i in range(9)]
         lines = list(pairwise(turns))
     elif kind == 2:
-        white = shaded((206, 172, 60), light)
+        white = shade((206, 172, 60), light)
         for i in range(-2, 5):
             start = z + i * 2.2
             lines += [((-half, start), (half, start + 2 * half)), ((half, start), (-half, start + 2 * half))]
@@ -167,7 +172,7 @@ def _paint_signs_on_road(canvas: Canvas, street: Street, light: float, rng: np.r
 def _paint_crossing(canvas: Canvas, street: Street, light: float, rng: np.random.Generator) -> None:
     """A zebra crossing, or the stop line of a signalled one."""
     half, z = street.half_width, street.crossing_z
-    white = shaded((222, 222, 216), light)
+    white = shade((222, 222, 216), light)
     if rng.random() < 0.6:
         starts = np.arange(-half + 0.3, half - 0.5, 1.1).tolist()
         _lay_all(canvas, [(x, x + 0.55, z, z + 3) for x in starts], white, ROAD)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graft.scenes.canvas import BICYCLIST, LIT, PEDESTRIAN, Canvas, Colour, shaded
+from graft.scenes.canvas import BICYCLIST, LIT, PEDESTRIAN, Canvas, Colour, shade
 from graft.scenes.layout import Thing
 from graft.scenes.lighting import Lighting
 
@@ -46,14 +46,14 @@ class _Figure:
         return self.foot + np.array(points) * (self.scale, -self.scale)
 
     def limb(self, points: list[tuple[float, float]], width_m: float, colour: Colour) -> None:
-        self.canvas.limb(self.at(points), width_m * self.scale, shaded(colour, self.light), self.code, self.depth)
+        self.canvas.limb(self.at(points), width_m * self.scale, shade(colour, self.light), self.code, self.depth)
 
     def polygon(self, points: list[tuple[float, float]], colour: Colour) -> None:
-        self.canvas.fill(self.at(points), shaded(colour, self.light), self.code, self.depth)
+        self.canvas.fill(self.at(points), shade(colour, self.light), self.code, self.depth)
 
     def disc(self, centre: tuple[float, float], radii: tuple[float, float], colour: Colour) -> None:
         size = (radii[0] * self.scale, radii[1] * self.scale)
-        self.canvas.disc(self.at([centre])[0], size, shaded(colour, self.light), self.code, self.depth)
+        self.canvas.disc(self.at([centre])[0], size, shade(colour, self.light), self.code, self.depth)
 
 
 def _visible(canvas: Canvas, thing: Thing) -> bool:
@@ -78,18 +78,20 @@ def paint_pedestrian(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
     stride = rng.uniform(0.05, 0.36) * (0.35 + 0.65 * side)
     broad = 0.21 - 0.06 * side
     swing = stride * 0.8
-    body.limb([(broad * 0.5, 0.86), (stride * 0.6, 0.45), (stride, 0.05)], 0.16, shaded(trousers, 0.85))
+    body.limb([(broad * 0.5, 0.86), (stride * 0.6, 0.45), (stride, 0.05)], 0.16, shade(trousers, 0.85))
     body.limb([(-broad * 0.5, 0.86), (-stride * 0.35, 0.45), (-stride, 0.08)], 0.16, trousers)
     for x in (stride, -stride):
         body.limb([(x - 0.04, 0.04), (x + 0.09, 0.04)], 0.08, (30, 26, 24))
-    body.limb([(broad, 1.38), (broad + swing * 0.4, 1.1), (broad * 0.7 + swing * 0.8, 0.86)], 0.11, shaded(coat, 0.82))
+    body.limb([(broad, 1.38), (broad + swing * 0.4, 1.1), (broad * 0.7 + swing * 0.8, 0.86)], 0.11, shade(coat, 0.82))
     hem = rng.uniform(0.55, 0.9)
     half = broad * 0.5
     outline = [(-broad, 1.42), (-half, 1.48), (half, 1.48), (broad, 1.42), (broad * 0.9, hem), (-broad * 0.9, hem)]
     body.polygon(outline, coat)
-    body.polygon([(0.0, 1.47), (broad * 0.6, 1.45), (broad * 0.7, hem), (broad * 0.2, hem)], shaded(coat, 0.86))
+    body.polygon([(0.0, 1.47), (broad * 0.6, 1.45), (broad * 0.7, hem), (broad * 0.2, hem)], shade(coat, 0.86))
     body.limb(
-        [(-broad, 1.38), (-broad - swing * 0.4, 1.1), (-broad * 0.7 - swing * 0.7, 0.84)], 0.11, shaded(coat, 0.92)
+        [(-broad, 1.38), (-broad - swing * 0.4, 1.1), (-broad * 0.7 - swing * 0.7, 0.84)],
+        0.11,
+        shade(coat, 0.92),
     )
     body.disc((-broad * 0.7 - swing * 0.7, 0.82), (0.05, 0.05), skin)
     body.limb([(0, 1.44), (0, 1.56)], 0.1, skin)
@@ -145,14 +147,14 @@ def _rider(body: _Figure, along: float, rng: np.random.Generator, coat: Colour, 
     knee, spread = rng.uniform(-0.1, 0.1), 0.11 * (1 - abs(along)) + 0.02
     near = [(seat + spread, 0.96), (0.16 * along + spread * 1.4, 0.72 + knee), (0.02 + spread, 0.3 + knee)]
     far = [(seat - spread, 0.96), (0.2 * along - spread * 1.4, 0.7 - knee), (0.02 - spread, 0.28 - knee)]
-    body.limb(near, 0.14, shaded(trousers, 0.85))
+    body.limb(near, 0.14, shade(trousers, 0.85))
     body.limb(far, 0.14, trousers)
     broad = 0.12 + 0.09 * (1 - abs(along))
     trunk = [(seat - broad, 0.9), (chest - broad, 1.44), (chest, 1.52), (chest + broad, 1.42), (seat + broad, 0.9)]
     body.polygon(trunk, coat)
     for sign in (-1, 1):
         shoulder, hand = chest + sign * broad, bar + sign * _half_bar(along) * 0.9
-        body.limb([(shoulder, 1.38), (shoulder + 0.12 * along, 1.14), (hand, 1.04)], 0.1, shaded(coat, 0.9))
+        body.limb([(shoulder, 1.38), (shoulder + 0.12 * along, 1.14), (hand, 1.04)], 0.1, shade(coat, 0.9))
 
 
 def _wheels(body: _Figure, along: float) -> None:
@@ -162,6 +164,6 @@ def _wheels(body: _Figure, along: float) -> None:
         size = (width * body.scale, 0.34 * body.scale)
         centre = body.at([(x, 0.34)])[0]
         if abs(along) < 0.3:
-            body.canvas.disc(centre, size, shaded((28, 28, 30), body.light), body.code, body.depth)
+            body.canvas.disc(centre, size, shade((28, 28, 30), body.light), body.code, body.depth)
         else:
-            body.canvas.ring(centre, size, 0.05 * body.scale, shaded((28, 28, 30), body.light), body.code, body.depth)
+            body.canvas.ring(centre, size, 0.05 * body.scale, shade((28, 28, 30), body.light), body.code, body.depth)

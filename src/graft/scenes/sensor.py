@@ -8,7 +8,7 @@ from typing import cast
 import cv2
 import numpy as np
 
-from graft.scenes.canvas import scaled
+from graft.scenes.canvas import scale_image
 from graft.scenes.lighting import Lighting
 
 
@@ -24,7 +24,7 @@ def expose(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> n
     vignette = np.float32(gain) * (1 - np.float32(rng.uniform(0.02, 0.14)) * (across + down))
     colour_strength = rng.uniform(0.45, 1.0) if lighting.light == "day" else rng.uniform(0.6, 1.0)
     mix = np.eye(3) * colour_strength + np.array((0.3, 0.59, 0.11)) * (1 - colour_strength)
-    image = cast(np.ndarray, cv2.transform(scaled(image, vignette), mix * lighting.tint[:, None]))
+    image = cast(np.ndarray, cv2.transform(scale_image(image, vignette), mix * lighting.tint[:, None]))
     sigma = rng.uniform(0.0, 0.75) * width / 256
     if sigma > 0.3:
         reach = 2 * max(1, width // 256) + 1

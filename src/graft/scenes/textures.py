@@ -87,10 +87,10 @@ def _window(
     if rng.random() < 0.7:
         cv2.line(front, ((x0 + x1) // 2, y0), ((x0 + x1) // 2, y1), frame, 1)
         cv2.line(front, (x0, (y0 + y1) // 2), (x1, (y0 + y1) // 2), frame, 1)
-    cv2.rectangle(front, (x0 - 2, y1 + 1), (x1 + 2, y1 + 2), shaded_down(frame), -1)
+    cv2.rectangle(front, (x0 - 2, y1 + 1), (x1 + 2, y1 + 2), darken_downwards(frame), -1)
 
 
-def shaded_down(colour: Colour) -> Colour:
+def darken_downwards(colour: Colour) -> Colour:
     """A shadowed version of a colour."""
     return cast(Colour, tuple(c * 0.72 for c in colour))
 

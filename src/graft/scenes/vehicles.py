@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from graft.scenes.canvas import CAR, LIT, Canvas, Colour, shaded
+from graft.scenes.canvas import CAR, LIT, Canvas, Colour, shade
 from graft.scenes.layout import Thing
 from graft.scenes.lighting import Lighting
 from graft.scenes.vehicle_shapes import OUTLINES, Face, solid
@@ -27,7 +27,7 @@ def _colours(variant: int, kind: str, lamps_on: bool) -> dict[str, tuple[Colour,
         "glass": ((44, 52, 60), CAR),
         "sheen": ((92, 104, 116), CAR),
         "dark": ((26, 26, 28), CAR),
-        "seam": (shaded(paint, 0.55), CAR),
+        "seam": (shade(paint, 0.55), CAR),
         "tyre": ((22, 22, 23), CAR),
         "hub": ((136, 138, 140), CAR),
         "head": ((255, 250, 232) if lamps_on else (206, 214, 220), shine),
@@ -64,7 +64,7 @@ def paint_vehicle(canvas: Canvas, thing: Thing, lighting: Lighting) -> None:
         light = lighting.shade(tuple(turn @ group[0][0].normal))
         for face, part in group:
             colour, code = colours[face.material]
-            tone = colour if code & LIT else shaded(colour, light if face.material != "glass" else 0.6 + 0.5 * light)
+            tone = colour if code & LIT else shade(colour, light if face.material != "glass" else 0.6 + 0.5 * light)
             canvas.fill(pixels[part], tone, code, float(depth[part][0]))
             if face.material in ("head", "tail") and lighting.lamps_on:
                 canvas.lights.append((*points[part].mean(0), colour, 1.0 if face.material == "head" else 0.45))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from graft.scenes.camera import Camera
-from graft.scenes.canvas import PAVEMENT, ROAD, SKY_DEPTH_M, Colour, scaled
+from graft.scenes.canvas import PAVEMENT, ROAD, SKY_DEPTH_M, Colour, scale_image
 from graft.scenes.ground import ground_texture
 from graft.scenes.lighting import Lighting
 from graft.scenes.textures import noise_tile
@@ -30,14 +30,14 @@ def dress_ground(
     if lighting.weather == "snow":
         cover = np.clip(0.82 + 0.2 * noise - np.float32(rng.uniform(0.1, 0.5)) * (mask == ROAD), 0.08, 0.95) * ground
         white = np.float32(200 * lighting.shade((0, 1, 0)))
-        image += scaled(white - image, cover)
+        image += scale_image(white - image, cover)
     factor = 1 + rng.uniform(0.02, 0.07) * noise * ground
     dark = cv2.GaussianBlur(shadow, (5, 5), 0).astype(np.float32) * np.float32(1 / 255)
     depth_of_shade = 0.72 * (1 - 0.42 * lighting.ambient)
     factor *= 1 - depth_of_shade * dark * ground
     if lighting.weather == "rain":
         factor *= 1 - 0.3 * ground
-    return scaled(image, factor)
+    return scale_image(image, factor)
 
 
 def reflect_wet(image: np.ndarray, mask: np.ndarray, camera: Camera, rng: np.random.Generator) -> np.ndarray:
@@ -50,8 +50,8 @@ def reflect_wet(image: np.ndarray, mask: np.ndarray, camera: Camera, rng: np.ran
     ripple = cv2.resize(noise_tile(16)[: min(128, below * 2), :128], (width, below))
     wet = (mask[horizon:] == ROAD) * 0.42 + (mask[horizon:] == PAVEMENT) * 0.24
     wet = np.clip(wet * (1 + 0.35 * ripple) * rng.uniform(0.8, 1.2), 0, 0.7).astype(np.float32)
-    scaled(image[horizon:], 1 - wet)
-    image[horizon:] += scaled(mirror, wet) * np.float32(1.1)
+    scale_image(image[horizon:], 1 - wet)
+    image[horizon:] += scale_image(mirror, wet) * np.float32(1.1)
     return image
 
 
@@ -108,8 +108,8 @@ def glow(
     halo = _halos(seen, camera, haze)
     if lighting.weather == "rain":
         wet = ((mask == ROAD) | (mask == PAVEMENT)).astype(np.float32)
-        image += scaled(_streaks(seen, camera), wet)
-    lamps = cv2.resize(scaled(image.copy(), lit), (width // 4, height // 4), interpolation=cv2.INTER_AREA)
+        image += scale_image(_streaks(seen, camera), wet)
+    lamps = cv2.resize(scale_image(image.copy(), lit), (width // 4, height // 4), interpolation=cv2.INTER_AREA)
     bloom = cv2.GaussianBlur(lamps, (0, 0), max(1.0, width / 110))
     shine = cv2.addWeighted(bloom, 0.5 * haze, halo, 0.8 if lighting.night else 0.35, 0)
     return cv2.add(image, cv2.resize(shine, (width, height)), dst=image)
@@ -163,10 +163,10 @@ def add_fog(image: np.ndarray, depth: np.ndarray, lighting: Lighting, rng: np.ra
         clear = np.where(depth >= SKY_DEPTH_M * 0.99, np.maximum(clear, np.float32(0.85)), clear)
     air = (lighting.sky_low * (1.25 if lighting.night else 0.96)).astype(np.float32)
     airlight = (*air.tolist(), 0.0)
-    return cv2.add(scaled(cv2.subtract(image, airlight), clear), airlight)  # type: ignore[call-overload]  # a scalar
+    return cv2.add(scale_image(cv2.subtract(image, airlight), clear), airlight)  # type: ignore[call-overload]  # a scalar
 
 
-def falling(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
+def draw_falling(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> np.ndarray:
     """Streaks of rain with drops on the lens, or flakes of snow."""
     height, width = image.shape[:2]
     veil: np.ndarray = np.zeros((height, width), np.uint8)
@@ -188,7 +188,7 @@ def falling(image: np.ndarray, lighting: Lighting, rng: np.random.Generator) -> 
         opacity = rng.uniform(0.55, 0.9)
     alpha = veil.astype(np.float32) * np.float32(opacity / 255)
     bright = np.float32({"day": 226, "dusk": 150, "night": 92}[lighting.light])
-    image += scaled(bright - image, alpha)
+    image += scale_image(bright - image, alpha)
     return _lens_drops(image, rng) if lighting.weather == "rain" and rng.random() < 0.6 else image
 
 

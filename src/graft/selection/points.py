@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from graft.data.augmented.statistics import counts_of, nothing, statistics
+from graft.data.augmented.statistics import counts_of, no_counts, statistics
 from graft.data.images.codec import decode_target
 from graft.data.images.stacks import decode
 from graft.data.resize import RESIZES, resize_image, resize_mask
@@ -65,7 +65,7 @@ class Points:
     @cached_property
     def channel_statistics(self) -> dict[str, Any]:
         """`mean` and `std` of each channel over the pixels of these images, in 0..1, computed as in augment."""
-        start = nothing(self.classes)
+        start = no_counts(self.classes)
         counts = sum((counts_of(image, 0, [], self.classes) for image in self.images()), start)
         return statistics(counts, self.classes, 0, [], [])
 

@@ -88,7 +88,7 @@ def _check_device(name: str, driver: str | None) -> Diagnosis:
     import torch
 
     there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    seen = "; ".join(machine.gpus()) or "none"
+    seen = "; ".join(machine.list_gpus()) or "none"
     fact = f"{name} (runtime.device); GPU: {seen}; torch {torch.__version__}"
     if not there[name]:
         reason = "torch cannot use the driver" if driver and name == "cuda" else f"this machine has no {name}"

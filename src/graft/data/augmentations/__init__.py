@@ -17,7 +17,7 @@ from graft.data.augmentations.geometric import geometric
 from graft.data.augmentations.light import light
 from graft.data.augmentations.perspective import perspective
 from graft.data.augmentations.photometric import photometric
-from graft.data.augmentations.policy import Policy, apply, carrying, num_carried, serialise
+from graft.data.augmentations.policy import Policy, apply, carry_channels, num_carried, serialise
 from graft.data.augmentations.rand_augment import rand_augment
 from graft.data.augmentations.rotation import rotation
 from graft.data.augmentations.steps import Steps, build, contradictions, seeks_rare_classes
@@ -46,7 +46,7 @@ __all__ = [
     "Policy",
     "apply",
     "build",
-    "carrying",
+    "carry_channels",
     "contradictions",
     "num_carried",
     "seeks_rare_classes",

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from graft.data.augmentations.policy import library
-from graft.data.augmentations.shared_options import Degrees, Probability, filling
+from graft.data.augmentations.shared_options import Degrees, Probability, fill_options
 from graft.data.augmentations.steps import Steps
 
 
@@ -37,6 +37,6 @@ def affine(
         shear=(-shear_degrees, shear_degrees),
         translate_percent=(-shift_fraction, shift_fraction),
         p=probability,
-        **filling(),
+        **fill_options(),
     )
     return Steps([moved])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graft.data.augmentations.policy import library
-from graft.data.augmentations.shared_options import Probability, Strength, blurred, compressed
+from graft.data.augmentations.shared_options import Probability, Strength, blur, jpeg_compression
 from graft.data.augmentations.steps import Steps
 
 
@@ -31,4 +31,4 @@ def blur_noise(
     spread = (0.01, min(0.01 + 0.05 * s, 0.2))
     each, all_alike = (A.GaussNoise(std_range=spread, per_channel=per_channel) for per_channel in (True, False))
     noise = A.OneOf([each, all_alike], p=noise_probability)
-    return Steps(looks=[blurred(s, blur_probability), noise, compressed(s, compression_probability)])
+    return Steps(looks=[blur(s, blur_probability), noise, jpeg_compression(s, compression_probability)])

@@ -15,7 +15,7 @@ from graft.foundation.errors import GraftError
 WHERE = "augment.policy.parts"
 
 
-def resolved_parts(parts: list[Any]) -> list[dict[str, Any]]:
+def resolve_parts(parts: list[Any]) -> list[dict[str, Any]]:
     """Each part with every option, in order.
 
     Raises:
@@ -40,7 +40,7 @@ def resolved_parts(parts: list[Any]) -> list[dict[str, Any]]:
 
 
 def compose(
-    *, parts: Annotated[list[str | dict[str, Any]], Field(min_length=1), AfterValidator(resolved_parts)]
+    *, parts: Annotated[list[str | dict[str, Any]], Field(min_length=1), AfterValidator(resolve_parts)]
 ) -> Steps:
     """Several policies applied to every view, each as if it stood alone: `parts: [street, {name: weather}]`.
 

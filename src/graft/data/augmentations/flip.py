@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from graft.data.augmentations.policy import library
-from graft.data.augmentations.shared_options import Probability, flipped, flipped_upside_down
+from graft.data.augmentations.shared_options import Probability, horizontal_flip, vertical_flip
 from graft.data.augmentations.steps import Steps
 
 
@@ -20,4 +20,4 @@ def flip(
         quarter_turns: Also turn by 0, 90, 180 or 270 degrees, all as likely.
     """
     turned = [library().RandomRotate90(p=1.0)] if quarter_turns else []
-    return Steps([*flipped(probability), *flipped_upside_down(vertical_probability), *turned])
+    return Steps([*horizontal_flip(probability), *vertical_flip(vertical_probability), *turned])

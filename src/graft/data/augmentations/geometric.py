@@ -13,10 +13,10 @@ from graft.data.augmentations.shared_options import (
     Probability,
     Scale,
     Share,
-    flipped,
-    flipped_upside_down,
-    rotated,
-    tilted,
+    horizontal_flip,
+    tilt,
+    turn,
+    vertical_flip,
 )
 from graft.data.augmentations.steps import Crop, Steps
 
@@ -51,7 +51,7 @@ def geometric(
         rare_class_pixels: A crop with fewer pixels of a rare class of its image is drawn again, as in `crop`.
         rare_class_share: A class is rare that holds less than this share of the labelled training pixels.
     """
-    moves = [*flipped(flip_probability), *flipped_upside_down(vertical_flip_probability)]
+    moves = [*horizontal_flip(flip_probability), *vertical_flip(vertical_flip_probability)]
     moves += [library().RandomRotate90(p=1.0)] if quarter_turns else []
-    moves += [*rotated(rotation_degrees, 0.5), *tilted(perspective, 0.5)]
+    moves += [*turn(rotation_degrees, 0.5), *tilt(perspective, 0.5)]
     return Steps(moves, Crop(min_scale, max_scale, max_class_fraction, rare_class_pixels, rare_class_share))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graft.data.augmentations.shared_options import Pixels, Probability, Share, Strength, appearance, flipped
+from graft.data.augmentations.shared_options import Pixels, Probability, Share, Strength, appearance, horizontal_flip
 from graft.data.augmentations.steps import Crop, Steps
 
 
@@ -27,4 +27,4 @@ def light(
         strength: Of changes of colour, tone, blur and noise; 0 for none.
     """
     crop = Crop(1.0, 1.0, max_class_fraction, rare_class_pixels, rare_class_share)
-    return Steps(flipped(flip_probability), crop, appearance(strength))
+    return Steps(horizontal_flip(flip_probability), crop, appearance(strength))

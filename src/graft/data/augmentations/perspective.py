@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from graft.data.augmentations.shared_options import Probability, tilted
+from graft.data.augmentations.shared_options import Probability, tilt
 from graft.data.augmentations.steps import Steps
 
 
@@ -20,4 +20,4 @@ def perspective(*, amount: Annotated[float, Field(gt=0, le=0.3)] = 0.1, probabil
         amount: Corners move by a normal distance with this deviation at most, in fractions of the side.
         probability: Of moving an image at all.
     """
-    return Steps(tilted(amount, probability))
+    return Steps(tilt(amount, probability))

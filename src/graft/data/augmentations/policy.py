@@ -34,7 +34,7 @@ def library() -> ModuleType:
     return albumentations
 
 
-def carrying(policy: Policy, num_channels: int) -> Policy:
+def carry_channels(policy: Policy, num_channels: int) -> Policy:
     """The policy, so that what moves pixels moves as many more channels along; what changes colours lets them be."""
     names = {_name(number): "image" for number in range(num_channels)}
     for transform in _leaves(policy) if names else ():
@@ -56,7 +56,7 @@ def apply(
     Changes of colour reach channels named red, green, blue that come first; all others only move, each on its own.
 
     Args:
-        policy: From `build`; made for more than three channels by `carrying`.
+        policy: From `build`; made for more than three channels by `carry_channels`.
         image: uint8 [H, W, C].
         mask: uint8 [H, W] of class ids, 255 ignored; None for classification.
         seed: Any integer; its low 32 bits are used.

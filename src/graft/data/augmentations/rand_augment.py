@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from graft.data.augmentations.policy import library
-from graft.data.augmentations.shared_options import filling
+from graft.data.augmentations.shared_options import fill_options
 from graft.data.augmentations.steps import Steps
 
 MOST = 10.0
@@ -57,7 +57,9 @@ def _moves(m: float) -> list[Any]:
     amounts: list[dict[str, float | dict[str, float]]] = [{"rotate": 30 * m}]
     amounts += [{"shear": {axis: 16.7 * m}} for axis in "xy"]  # degrees: a tangent of 0.3
     amounts += [{"translate_percent": {axis: 0.45 * m}} for axis in "xy"]
-    return [_either(*(A.Affine(**_signed(amount, sign), p=1.0, **filling()) for sign in (-1, 1))) for amount in amounts]
+    return [
+        _either(*(A.Affine(**_signed(amount, sign), p=1.0, **fill_options()) for sign in (-1, 1))) for amount in amounts
+    ]
 
 
 def _either(one: Any, other: Any) -> Any:

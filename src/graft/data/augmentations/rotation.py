@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graft.data.augmentations.shared_options import Degrees, Probability, rotated
+from graft.data.augmentations.shared_options import Degrees, Probability, turn
 from graft.data.augmentations.steps import Steps
 
 
@@ -15,4 +15,4 @@ def rotation(*, degrees: Degrees = 15.0, probability: Probability = 1.0) -> Step
         degrees: The largest angle.
         probability: Of turning an image at all.
     """
-    return Steps(rotated(degrees, probability))
+    return Steps(turn(degrees, probability))

@@ -17,31 +17,31 @@ Strength = Annotated[float, Field(ge=0, le=3)]
 Pixels = Annotated[int, Field(ge=0)]
 
 
-def flipped(probability: float) -> list[Any]:
+def horizontal_flip(probability: float) -> list[Any]:
     """Left and right exchanged."""
     return [library().HorizontalFlip(p=probability)] if probability else []
 
 
-def flipped_upside_down(probability: float) -> list[Any]:
+def vertical_flip(probability: float) -> list[Any]:
     """Top and bottom exchanged."""
     return [library().VerticalFlip(p=probability)] if probability else []
 
 
-def rotated(degrees: float, probability: float) -> list[Any]:
+def turn(degrees: float, probability: float) -> list[Any]:
     """A turn by at most so many degrees, of a share of the images; corners beyond the image become 255 in the mask."""
     if not (degrees and probability):
         return []
-    return [library().Affine(rotate=(-degrees, degrees), p=probability, **filling())]
+    return [library().Affine(rotate=(-degrees, degrees), p=probability, **fill_options())]
 
 
-def tilted(amount: float, probability: float) -> list[Any]:
+def tilt(amount: float, probability: float) -> list[Any]:
     """Corners moved by about so much of the side, of a share of the images."""
     if not (amount and probability):
         return []
-    return [library().Perspective(scale=(amount / 2, amount), p=probability, **filling())]
+    return [library().Perspective(scale=(amount / 2, amount), p=probability, **fill_options())]
 
 
-def filling() -> dict[str, Any]:
+def fill_options() -> dict[str, Any]:
     """What stands beyond the image: the mean colour of photographs, and 255 in the mask."""
     from graft.data.augmentations.transforms import PADDING_RGB
 
@@ -69,19 +69,19 @@ def appearance(strength: float) -> list[Any]:
         A.RandomToneCurve(scale=min(0.08 * s, 0.3), per_channel=True, p=min(0.15 * s, 1.0)),
         Haze(max_strength=min(0.3 * s, 0.8), p=min(0.1 * s, 1.0)),
         A.ToGray(p=min(0.03 * s, 1.0)),
-        blurred(s, min(0.12 * s, 1.0)),
+        blur(s, min(0.12 * s, 1.0)),
         A.GaussNoise(std_range=(0.01, min(0.01 + 0.03 * s, 0.1)), p=min(0.15 * s, 1.0)),
-        compressed(s, min(0.08 * s, 1.0)),
+        jpeg_compression(s, min(0.08 * s, 1.0)),
     ]
 
 
-def blurred(strength: float, probability: float) -> Any:
+def blur(strength: float, probability: float) -> Any:
     """Out of focus, or moved; one of them."""
     A = library()
     out_of_focus = A.GaussianBlur(blur_limit=0, sigma_limit=(0.3, 0.6 + 0.5 * strength))
     return A.OneOf([out_of_focus, A.MotionBlur(blur_limit=(3, 5))], p=probability)
 
 
-def compressed(strength: float, probability: float) -> Any:
+def jpeg_compression(strength: float, probability: float) -> Any:
     """As JPEG, of a quality down to 75 - 15 x strength."""
     return library().ImageCompression(quality_range=(max(round(75 - 15 * strength), 25), 95), p=probability)

@@ -10,8 +10,8 @@ from graft.data.augmentations.shared_options import (
     Share,
     Strength,
     appearance,
-    flipped,
-    rotated,
+    horizontal_flip,
+    turn,
 )
 from graft.data.augmentations.steps import Crop, Steps
 
@@ -44,6 +44,6 @@ def street(
         strength: Of changes of colour, tone, haze, blur, noise and compression: 0 for none, 1 for the variety of one
             place, 2 and more for pretraining that must serve places and light it has not seen.
     """
-    moves = [*flipped(flip_probability), *rotated(rotation_degrees, 0.5)]
+    moves = [*horizontal_flip(flip_probability), *turn(rotation_degrees, 0.5)]
     crop = Crop(min_scale, max_scale, max_class_fraction, rare_class_pixels, rare_class_share)
     return Steps(moves, crop, appearance(strength))

@@ -78,7 +78,7 @@ def cells(recipe: Recipe, row: Row, class_map: ClassMap) -> list[Cell]:
     return [first, *(Cell(composite(view, recipe.channels), target, name or "") for view, target in views)]
 
 
-def keeping(rows: Iterable[Row], num_rows: int, kept: list[Row]) -> Iterator[Row]:
+def keep_shown(rows: Iterable[Row], num_rows: int, kept: list[Row]) -> Iterator[Row]:
     """Passes rows on, keeping those that the sheet shows: a few, spread evenly over the training split."""
     shown = set(np.linspace(0, num_rows - 1, min(NUM_SAMPLES, num_rows)).round().astype(int).tolist())
     for number, row in enumerate(rows):

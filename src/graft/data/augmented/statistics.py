@@ -35,7 +35,7 @@ class Counts:
         return Counts(self.before + other.before, self.after + other.after, self.colors + other.colors)
 
 
-def nothing(classes: ClassMap) -> Counts:
+def no_counts(classes: ClassMap) -> Counts:
     """The counts of no sample."""
     before, after = np.zeros((2, max(256, classes.num_classes)), np.int64)
     return Counts(before, after, np.zeros((len(classes.channels), 256), np.int64))
@@ -54,7 +54,7 @@ def counts_of(
     """
     channels = range(image.shape[2])
     colors = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in channels])
-    counts = nothing(classes)
+    counts = no_counts(classes)
     for total, counted in ((counts.before, [targets]), (counts.after, view_targets[:MOST_VIEWS_COUNTED])):
         for item in counted:
             total += np.bincount(np.ravel(item), minlength=len(total))

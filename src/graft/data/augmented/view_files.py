@@ -27,7 +27,7 @@ FEWEST_PIXELS_FOR_A_POOL = 150_000_000
 
 
 @dataclass(frozen=True)
-class Made:
+class RowSummary:
     """What making the views of one row says about it."""
 
     id: str
@@ -49,7 +49,7 @@ def training_rows(recipe: Recipe, train: Path, out: Path) -> Iterator[Row]:
 
 def make_views(
     recipe: Recipe, rows: Iterable[Row], num_rows: int, classes: ClassMap, out: Path, *, num_workers: int | None = None
-) -> Iterator[Made]:
+) -> Iterator[RowSummary]:
     """Makes the views of all rows and, where the recipe says `materialised`, stores them in `out`.
 
     Writes images.npy uint8 [N * views, H, W, C] and targets.npy (masks uint8 [N * views, H, W], or labels int64 [N]);
@@ -64,13 +64,13 @@ def make_views(
     work = num_rows * recipe.num_views * recipe.height * recipe.width
     workers = num_workers or (num_usable_cores() if work >= FEWEST_PIXELS_FOR_A_POOL else 1)
     make = functools.partial(_make_row, recipe, classes, out)
-    with disk_full_explained(out), class_counts_file(out / "class_counts.npy", num_rows, classes.num_classes) as write:
+    with explain_full_disk(out), class_counts_file(out / "class_counts.npy", num_rows, classes.num_classes) as write:
         for item in map_in_order(make, enumerate(rows), num_items=num_rows, num_workers=workers):
             write(item.counts.before[: classes.num_classes])
             yield item
 
 
-def _make_row(recipe: Recipe, classes: ClassMap, out: Path, item: tuple[int, Row]) -> Made:
+def _make_row(recipe: Recipe, classes: ClassMap, out: Path, item: tuple[int, Row]) -> RowSummary:
     number, row = item
     image, mask = recipe.prepared(row)
     stored = recipe.storage == "materialised"
@@ -86,7 +86,7 @@ def _make_row(recipe: Recipe, classes: ClassMap, out: Path, item: tuple[int, Row
         if writer is not None and mask is None:
             writer.write_label(cast(int, row.label))
     target = cast(int, row.label) if mask is None else mask
-    return Made(row.id, row.image_sha256, counts_of(image, target, counted, classes))
+    return RowSummary(row.id, row.image_sha256, counts_of(image, target, counted, classes))
 
 
 class ViewWriter(contextlib.ExitStack):
@@ -133,7 +133,7 @@ def allocate_views(recipe: Recipe, num_rows: int, out: Path) -> None:
         "images.npy": ((*size, len(recipe.channels)), np.uint8),
         "targets.npy": (size, np.uint8) if masks else ((num_rows,), np.int64),
     }
-    with disk_full_explained(out):
+    with explain_full_disk(out):
         for name, (shape, dtype) in shapes.items():
             np.lib.format.open_memmap(out / name, mode="w+", dtype=dtype, shape=shape)
             _reserve(out / name)
@@ -171,7 +171,7 @@ def need_room(folder: Path, num_bytes: int, storage: str = "materialised") -> No
 
 
 @contextlib.contextmanager
-def disk_full_explained(folder: Path) -> Iterator[None]:
+def explain_full_disk(folder: Path) -> Iterator[None]:
     """Turns the system's word for a full disk (or a spent quota) into an error a person can act on."""
     try:
         yield

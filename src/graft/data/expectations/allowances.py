@@ -38,7 +38,7 @@ def check_names(allow: Sequence[Any], names: Sequence[str]) -> None:
         raise GraftError.of_all("validate.allow names expectations that do not exist", problems)
 
 
-def excused(table: pd.DataFrame, rule: Rule, allow: Sequence[Any]) -> tuple[str, tuple[Excuse, ...]]:
+def excuse_rows(table: pd.DataFrame, rule: Rule, allow: Sequence[Any]) -> tuple[str, tuple[Excuse, ...]]:
     """Puts the values that count for `rule` where its entries of `allow` excuse rows.
 
     Rows are excused by a glob over ids (for rules about classes or splits: over their names). Excused values become

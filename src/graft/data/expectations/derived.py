@@ -122,7 +122,9 @@ def _size_difference(rows: pd.DataFrame) -> pd.Series:
     differs = rows["mask_width"].notna() & (
         (rows["mask_width"] != rows["width"]) | (rows["mask_height"] != rows["height"])
     )
-    return _worded(rows, differs, lambda r: f"image {r.width}×{r.height}, mask {r.mask_width:.0f}×{r.mask_height:.0f}")
+    return _in_words(
+        rows, differs, lambda r: f"image {r.width}×{r.height}, mask {r.mask_width:.0f}×{r.mask_height:.0f}"
+    )
 
 
 def _unknown_mask_values(rows: pd.DataFrame) -> pd.Series:
@@ -130,10 +132,10 @@ def _unknown_mask_values(rows: pd.DataFrame) -> pd.Series:
         values = [] if row.mask_unknown_values is None else list(row.mask_unknown_values)
         return f"{row.mask_unknown:.0f} pixels, values {', '.join(map(str, values)) or 'not listed'}"
 
-    return _worded(rows, rows["mask_unknown"].fillna(0) > 0, write)
+    return _in_words(rows, rows["mask_unknown"].fillna(0) > 0, write)
 
 
-def _worded(rows: pd.DataFrame, where: pd.Series, write: Callable[[Any], str]) -> pd.Series:
+def _in_words(rows: pd.DataFrame, where: pd.Series, write: Callable[[Any], str]) -> pd.Series:
     """What `write` says of the rows at `where`, null elsewhere."""
     found = pd.Series(None, rows.index, dtype=object)
     found[where] = [write(row) for row in rows[where].itertuples()]
@@ -162,7 +164,7 @@ def _near_copies(rows: pd.DataFrame, max_bits: int) -> pd.Series:
 def _conversion(rows: pd.DataFrame) -> pd.Series:
     odd = ~rows["mode"].isin(PLAIN_MODES) | (rows["bit_depth"] > 8) | (rows["exif_orientation"] > 1)
     odd &= rows["mode"] != STACK_MODE  # whose conversion the source declares
-    return _worded(rows, odd, _what_is_converted)
+    return _in_words(rows, odd, _what_is_converted)
 
 
 def _what_is_converted(row: Any) -> str:

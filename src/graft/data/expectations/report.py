@@ -16,7 +16,7 @@ from graft.foundation.class_map import SPLITS, ClassMap
 def as_json(findings: Sequence[Finding], num_images: int) -> dict[str, Any]:
     """The verdict, a plain value for `write_json`; `passed` is false when a critical rule is broken."""
     return {
-        "passed": not closed_by(findings),
+        "passed": not stopping_findings(findings),
         "num_images": num_images,
         "expectations": [
             {
@@ -51,7 +51,7 @@ def as_markdown(findings: Sequence[Finding], manifest: pd.DataFrame, class_map: 
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def closed_by(findings: Sequence[Finding]) -> list[Finding]:
+def stopping_findings(findings: Sequence[Finding]) -> list[Finding]:
     """The findings that stop the pipeline."""
     return [finding for finding in findings if finding.rule.severity == "critical" and not finding.success]
 
@@ -62,7 +62,7 @@ def check_gate(findings: Sequence[Finding], report: str) -> None:
     Raises:
         GateClosed: With each broken critical rule, its count, first files and remedy.
     """
-    broken = closed_by(findings)
+    broken = stopping_findings(findings)
     if not broken:
         return
     problems = [f"{finding.rule.name}: {_counted(finding)}{_first(finding)}\nrule: {finding.rule.rule}"
@@ -78,7 +78,7 @@ def _first(finding: Finding) -> str:
 
 
 def _verdict(findings: Sequence[Finding]) -> str:
-    critical = len(closed_by(findings))
+    critical = len(stopping_findings(findings))
     warnings = sum(not finding.success for finding in findings) - critical
     warned = f"{warnings} warning{'' if warnings == 1 else 's'}"
     if critical:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from graft.data.expectations.allowances import Excuse, excused
+from graft.data.expectations.allowances import Excuse, excuse_rows
 from graft.data.expectations.rules import Rule
 
 
@@ -53,7 +53,7 @@ def judge(
         own = [rule for rule in rules if rule.table == name]
         table, columns = tables[name].copy(), {}
         for rule in own:
-            columns[rule.name], excuses[rule.name] = excused(table, rule, allow)
+            columns[rule.name], excuses[rule.name] = excuse_rows(table, rule, allow)
         results |= _run(context, source, name, table, [(rule, columns[rule.name]) for rule in own])
     if data_docs is not None:
         _write_data_docs(context, data_docs)

@@ -7,8 +7,8 @@ import posixpath
 from pathlib import Path
 
 from graft.data.formats.files import FileReader, Found, find_files
-from graft.data.formats.held_out import HeldOutFraction, TestFrom, with_test
-from graft.data.formats.layout import check_layout, entry_of, paired, wrong_layout
+from graft.data.formats.held_out import HeldOutFraction, TestFrom, add_test
+from graft.data.formats.layout import check_layout, entry_of, layout_error, pair_files
 from graft.data.formats.listing import Entry, Listing, check_task, distinct_colors
 from graft.data.formats.translation import Translation
 from graft.foundation.class_map import ClassMap
@@ -48,7 +48,7 @@ def ade20k(
     names = _names(root / found.paths[NAMES_FILE])
     entries, problems = _entries(found)
     if not problems:
-        entries = with_test(entries, test_from, held_out_fraction, seed)
+        entries = add_test(entries, test_from, held_out_fraction, seed)
     class_map = ClassMap(
         task="segmentation",
         names=names,
@@ -70,9 +70,9 @@ def _entries(found: Found) -> tuple[list[Entry], list[str]]:
         images = [id for id in found.paths if posixpath.dirname(id) == f"images/{folder}" and id.endswith(".jpg")]
         masks = [id for id in found.paths if posixpath.dirname(id) == f"annotations/{folder}" and id.endswith(".png")]
         if not images:
-            raise wrong_layout("ade20k", found, [f"images/{folder}/*.jpg"], "there is not one")
+            raise layout_error("ade20k", found, [f"images/{folder}/*.jpg"], "there is not one")
         mask_of = {id: f"annotations/{folder}/{posixpath.basename(id)[:-4]}.png" for id in images}
-        pairs, unpaired = paired(found, mask_of, masks)
+        pairs, unpaired = pair_files(found, mask_of, masks)
         problems += unpaired
         entries += [entry_of(found, image, mask, split=split) for image, mask in pairs]
     return entries, problems

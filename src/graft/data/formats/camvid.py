@@ -60,17 +60,17 @@ def camvid(
     entries: dict[str, Entry] = {}
     for split, name in lists.items():
         if name not in found.refused:
-            for entry in _listed(found, root / found.paths[name], split, problems):
+            for entry in _read_list(found, root / found.paths[name], split, problems):
                 if entry.id in entries:
                     problems.append(f"{name}: {entry.id} is listed twice (also in {entries[entry.id].split}.txt)")
                 entries[entry.id] = entry
-    kept = _fewer(_held_out([*entries.values()], val_clips), num_train, seed)
+    kept = _fewer(_hold_out([*entries.values()], val_clips), num_train, seed)
     translation = Translation(tuple(((k, k),) for k in range(11)), ((),) * 11, void_grey=((VOID_VALUE, VOID_VALUE),))
     class_map = _class_map(official_splits=not val_clips or "test" in lists)
     return Listing(class_map, kept, FileReader(str(root)), translation, problems)
 
 
-def _listed(found: Found, path: Path, split: str, problems: list[str]) -> Iterator[Entry]:
+def _read_list(found: Found, path: Path, split: str, problems: list[str]) -> Iterator[Entry]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError) as error:
@@ -94,7 +94,7 @@ def _listed(found: Found, path: Path, split: str, problems: list[str]) -> Iterat
             yield Entry(image, split, "street", clip, found.paths[image], found.paths[mask])
 
 
-def _held_out(entries: list[Entry], val_clips: Collection[str]) -> list[Entry]:
+def _hold_out(entries: list[Entry], val_clips: Collection[str]) -> list[Entry]:
     """The entries with the named clips as val; those of `test.txt` stay what they are."""
     if not val_clips:
         return entries

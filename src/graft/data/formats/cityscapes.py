@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from graft.data.formats.files import FileReader, Found, find_files
-from graft.data.formats.held_out import HeldOutFraction, TestFrom, with_test
-from graft.data.formats.layout import check_layout, entry_of, paired, wrong_layout
+from graft.data.formats.held_out import HeldOutFraction, TestFrom, add_test
+from graft.data.formats.layout import check_layout, entry_of, layout_error, pair_files
 from graft.data.formats.listing import Entry, Listing, check_task
 from graft.data.formats.translation import VOID, Translation
 from graft.foundation.class_map import ClassMap
@@ -69,7 +69,7 @@ def cityscapes(
     check_layout("cityscapes", found, folders=FOLDERS)
     entries, problems = _entries(found, labels)
     if not problems:
-        entries = with_test(entries, test_from, held_out_fraction, seed)
+        entries = add_test(entries, test_from, held_out_fraction, seed)
     num_test = sum(id.startswith("leftImg8bit/test/") for id in found.paths)
     notes = [f"{num_test} images of the official test, whose labels are not public"] if num_test else []
     class_map = ClassMap(
@@ -96,9 +96,9 @@ def _entries(found: Found, labels: str) -> tuple[list[Entry], list[str]]:
             (masks, f"gtFine/{split}/<city>/*_gtFine_{labels}.png"),
         ):
             if not any(id.split("/")[1] == split for id in ids):
-                raise wrong_layout("cityscapes", found, [expected], "there is not one")
+                raise layout_error("cityscapes", found, [expected], "there is not one")
     mask_of = {id: f"gtFine/{stem}_gtFine_{labels}.png" for id, stem in images.items()}
-    pairs, problems = paired(found, mask_of, masks)
+    pairs, problems = pair_files(found, mask_of, masks)
     entries = []
     for image, mask in pairs:
         _, split, city, _ = image.split("/")

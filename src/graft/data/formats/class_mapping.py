@@ -10,7 +10,7 @@ from graft.foundation.errors import suggest
 OTHERS = "*"
 
 
-def mapped(
+def map_classes(
     mapping: Mapping[str, str | None], own: Sequence[str], classes: Sequence[str]
 ) -> tuple[list[int | None], list[str]]:
     """For each class of a source the id it becomes, None where it is ignored; and what is wrong with the mapping.
@@ -37,7 +37,7 @@ def mapped(
     return [None if goal is None else ids.get(goal) for goal in goals], problems
 
 
-def remapped(translation: Translation, targets: Sequence[int | None], num_classes: int) -> Translation:
+def remap(translation: Translation, targets: Sequence[int | None], num_classes: int) -> Translation:
     """The translation of a source with other classes at its end.
 
     Args:

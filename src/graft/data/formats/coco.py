@@ -9,7 +9,7 @@ from pathlib import Path
 from graft.data.formats.coco_annotations import Annotations, read_annotations
 from graft.data.formats.coco_masks import AnnotatedEntry, CocoReader
 from graft.data.formats.files import Found, find_files
-from graft.data.formats.held_out import HeldOutFraction, TestFrom, with_test
+from graft.data.formats.held_out import HeldOutFraction, TestFrom, add_test
 from graft.data.formats.layout import check_layout
 from graft.data.formats.listing import Entry, Listing, check_task, distinct_colors
 from graft.data.formats.translation import MOST_CLASSES, VOID, identity
@@ -52,17 +52,17 @@ def coco(
     found = find_files(root)
     check_layout("coco", found, folders=[*FOLDER_OF.values(), "annotations"], files=[*FILE_OF.values()])
     read = {split: read_annotations(root / found.paths[file], file) for split, file in FILE_OF.items()}
-    chosen = _chosen(read, categories, background)
+    chosen = _choose(read, categories, background)
     class_of = {category: number + (background is not None) for number, category in enumerate(chosen)}
     entries, problems, notes = _entries(found, read, class_of, keep_empty=background is not None)
     if not problems:
-        entries = with_test(entries, test_from, held_out_fraction, seed)
+        entries = add_test(entries, test_from, held_out_fraction, seed)
     class_map = _class_map(read["train"].categories, chosen, background, official_splits=test_from == "none")
     reader = CocoReader(str(root), VOID if background is None else 0)
     return Listing(class_map, entries, reader, identity(class_map.num_classes), problems, notes)
 
 
-def _chosen(read: Mapping[str, Annotations], names: Sequence[str] | None, background: str | None) -> list[int]:
+def _choose(read: Mapping[str, Annotations], names: Sequence[str] | None, background: str | None) -> list[int]:
     """Ids of the categories that become classes, in order of class."""
     listed = read["train"].categories
     id_of_name = {name: id for id, name in listed.items()}

@@ -17,7 +17,7 @@ TestFrom = Literal["val", "train", "none"]
 HeldOutFraction = Annotated[float, Field(gt=0, lt=1)]
 
 
-def with_test(entries: Sequence[Entry], test_from: TestFrom, held_out_fraction: float, seed: int) -> list[Entry]:
+def add_test(entries: Sequence[Entry], test_from: TestFrom, held_out_fraction: float, seed: int) -> list[Entry]:
     """Official train and val as train, val and test.
 
     Args:
@@ -34,7 +34,7 @@ def with_test(entries: Sequence[Entry], test_from: TestFrom, held_out_fraction: 
     if test_from == "none":
         return list(entries)
     sizes = Counter(entry.group for entry in entries if entry.split == "train")
-    held_out = _held_out(sizes, held_out_fraction, seed)
+    held_out = _hold_out(sizes, held_out_fraction, seed)
     if len(held_out) == len(sizes):
         raise GraftError(
             f"{held_out_fraction} of {sizes.total()} training images in {len(sizes)} groups leave nothing to train on",
@@ -49,7 +49,7 @@ def with_test(entries: Sequence[Entry], test_from: TestFrom, held_out_fraction: 
     ]
 
 
-def _held_out(sizes: Counter[str], fraction: float, seed: int) -> set[str]:
+def _hold_out(sizes: Counter[str], fraction: float, seed: int) -> set[str]:
     taken, num_taken, num_wanted = set(), 0, fraction * sizes.total()
     for group in sorted(sizes, key=lambda group: content_seed(seed, "held out", group)):
         if num_taken >= num_wanted:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NotRequired
 from pydantic import AfterValidator, ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic refuses typing's before Python 3.12
 
-from graft.data.formats.class_mapping import mapped, remapped
+from graft.data.formats.class_mapping import map_classes, remap
 from graft.data.formats.files import id_of
 from graft.data.formats.listing import Entry, Listing, Reader, distinct_colors
 from graft.data.formats.translation import Translation, Translations
@@ -20,7 +20,7 @@ from graft.foundation.errors import GraftError, suggest
 
 
 @with_config(ConfigDict(extra="forbid", strict=True))
-class Part(TypedDict):
+class JoinedSource(TypedDict):
     """One of the sources that are joined."""
 
     source: str | dict[str, Any]
@@ -29,7 +29,7 @@ class Part(TypedDict):
     classes: NotRequired[dict[str, str | None]]
 
 
-def _checked(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _check(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Refuses what cannot be a part while params are checked, and resolves the options of each source."""
     from graft.data.formats import FORMATS
 
@@ -53,7 +53,7 @@ def _checked(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _of_wrong_form(parts: list[dict[str, Any]]) -> list[str]:
     """What pydantic says of parts, each with its place."""
     try:
-        TypeAdapter(list[Part]).validate_python(parts)
+        TypeAdapter(list[JoinedSource]).validate_python(parts)
     except ValidationError as error:
         return [_in_words(one["loc"], one["type"], one["msg"]) for one in error.errors()]
     return []
@@ -61,8 +61,9 @@ def _of_wrong_form(parts: list[dict[str, Any]]) -> list[str]:
 
 def _in_words(place: tuple[int | str, ...], kind: str, message: str) -> str:
     where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place)
-    unknown = kind == "extra_forbidden"
-    return f"sources{where}: {f'no such key; {suggest(str(place[-1]), Part.__annotations__)}' if unknown else message}"
+    if kind == "extra_forbidden":
+        message = f"no such key; {suggest(str(place[-1]), JoinedSource.__annotations__)}"
+    return f"sources{where}: {message}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ def joined(
     seed: int,
     root: Path,
     *,
-    sources: Annotated[list[dict[str, Any]], Field(min_length=1), AfterValidator(_checked)],
+    sources: Annotated[list[dict[str, Any]], Field(min_length=1), AfterValidator(_check)],
     classes: Annotated[list[str], Field(min_length=2, max_length=254)],
 ) -> Listing:
     """Several sources as one, each in a folder of its own, their classes mapped onto one list.
@@ -117,7 +118,7 @@ def joined(
         raise GraftError(f"{', '.join(twice)} is there twice", where="ingest.source.classes")
     listings = [_listing(task, seed, root, number, part) for number, part in enumerate(sources)]
     maps = [
-        mapped(part.get("classes", {}), listing.class_map.names, classes)
+        map_classes(part.get("classes", {}), listing.class_map.names, classes)
         for part, listing in zip(sources, listings, strict=True)
     ]
     problems = [f"sources[{n}].classes: {problem}" for n, (_, wrong) in enumerate(maps) for problem in wrong]
@@ -189,7 +190,7 @@ def _translations(
     listings: Sequence[Listing], targets: Sequence[Sequence[int | None]], num_classes: int
 ) -> Translations | None:
     of_source = [
-        remapped(listing.translation, to, num_classes)
+        remap(listing.translation, to, num_classes)
         for listing, to in zip(listings, targets, strict=True)
         if isinstance(listing.translation, Translation)
     ]

@@ -24,10 +24,10 @@ def check_layout(source: str, found: Found, *, folders: Sequence[str], files: Se
     missing = [folder for folder in folders if folder not in found.folders]
     missing += [file for file in files if file not in found.paths]
     if missing:
-        raise wrong_layout(source, found, [*folders, *files], f"there is no {' and no '.join(missing)}")
+        raise layout_error(source, found, [*folders, *files], f"there is no {' and no '.join(missing)}")
 
 
-def wrong_layout(source: str, found: Found, expected: Sequence[str], lack: str) -> GraftError:
+def layout_error(source: str, found: Found, expected: Sequence[str], lack: str) -> GraftError:
     """The answer to a root with another layout; `lack` says what is not there."""
     inner = _deeper(found, expected)
     return GraftError(
@@ -38,7 +38,7 @@ def wrong_layout(source: str, found: Found, expected: Sequence[str], lack: str) 
     )
 
 
-def paired(
+def pair_files(
     found: Found, masks: Mapping[str, str], named_as_masks: Iterable[str]
 ) -> tuple[list[tuple[str, str]], list[str]]:
     """Pairs of image and mask that can be read, in order of id, and the problems of all others.

@@ -66,7 +66,7 @@ def scenes(
     counts = dict(zip(SPLITS, (num_train, num_val, num_test, num_unlabelled), strict=True))
     entries = [_entry(domains, split, i, classify) for split, count in counts.items() for i in range(count)]
     class_map = _class_map(task, domains)
-    read = partial(_drawn, _Drawing(seed, width_px, height_px, with_mask=not classify))
+    read = partial(_draw, _Drawing(seed, width_px, height_px, with_mask=not classify))
     return Listing(class_map, entries, read, translation=None if classify else identity(class_map.num_classes))
 
 
@@ -91,7 +91,7 @@ class _Drawing:
     with_mask: bool
 
 
-def _drawn(drawing: _Drawing, entry: Entry) -> tuple[bytes, bytes | None]:
+def _draw(drawing: _Drawing, entry: Entry) -> tuple[bytes, bytes | None]:
     from graft.scenes import render
 
     scene = render(drawing.seed, entry.domain, int(entry.image), width=drawing.width_px, height=drawing.height_px)

@@ -61,10 +61,10 @@ class StackReader:
         image, mask = self.source(entry.own)
         read = FileReader(self.root)
         more = [(path, read(replace(entry.own, image=path, mask=None))[0]) for path in entry.more]
-        return zipped([(entry.id, image), *more]), mask
+        return zip_files([(entry.id, image), *more]), mask
 
 
-def zipped(files: Iterable[tuple[str, bytes]]) -> bytes:
+def zip_files(files: Iterable[tuple[str, bytes]]) -> bytes:
     """An archive of files, not compressed, that is a function of their bytes, order and endings alone.
 
     Args:

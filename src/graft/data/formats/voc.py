@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from graft.data.formats.files import FileReader, Found, find_files
-from graft.data.formats.held_out import HeldOutFraction, TestFrom, with_test
-from graft.data.formats.layout import check_layout, entry_of, paired
+from graft.data.formats.held_out import HeldOutFraction, TestFrom, add_test
+from graft.data.formats.layout import check_layout, entry_of, pair_files
 from graft.data.formats.listing import Entry, Listing, check_task
 from graft.data.formats.translation import identity
 from graft.foundation.class_map import ClassMap
@@ -45,7 +45,7 @@ def voc(
     check_layout("voc", found, folders=("JPEGImages", "SegmentationClass"), files=[*LISTS.values()])
     entries, problems = _entries(found)
     if not problems:
-        entries = with_test(entries, test_from, held_out_fraction, seed)
+        entries = add_test(entries, test_from, held_out_fraction, seed)
     class_map = ClassMap(
         task="segmentation",
         names=NAMES,
@@ -72,7 +72,7 @@ def _entries(found: Found) -> tuple[list[Entry], list[str]]:
                 problems.append(f"{name} line {number}: {image} is listed twice (also in {split_of[image]}.txt)")
             else:
                 split_of[image], mask_of[image] = split, mask
-    pairs, unpaired = paired(found, mask_of, ())
+    pairs, unpaired = pair_files(found, mask_of, ())
     return [entry_of(found, image, mask, split=split_of[image]) for image, mask in pairs], problems + unpaired
 
 

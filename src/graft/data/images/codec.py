@@ -22,7 +22,7 @@ FORMATS_READ = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", 
 
 
 @contextmanager
-def opened(data: bytes, *, where: object = "image", max_pixels: int | None = None) -> Iterator[Image.Image]:
+def open_image(data: bytes, *, where: object = "image", max_pixels: int | None = None) -> Iterator[Image.Image]:
     """The image in `data`, its header read and its pixels not yet; what goes wrong inside becomes a `GraftError`.
 
     Raises:
@@ -61,11 +61,11 @@ def decode_image(data: bytes, *, where: object = "image", max_pixels: int | None
     Raises:
         GraftError: The image cannot be decoded.
     """
-    with opened(data, where=where, max_pixels=max_pixels) as image:
-        return np.array(ImageOps.exif_transpose(as_rgb(image)))
+    with open_image(data, where=where, max_pixels=max_pixels) as image:
+        return np.array(ImageOps.exif_transpose(convert_to_rgb(image)))
 
 
-def as_rgb(image: Image.Image) -> Image.Image:
+def convert_to_rgb(image: Image.Image) -> Image.Image:
     """An opened image in mode RGB by the rules of `decode_image`, orientation not yet applied."""
     if image.mode == "RGB" and "transparency" not in image.info:
         image.load()

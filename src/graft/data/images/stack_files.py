@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import ImageOps
 
-from graft.data.images.codec import as_rgb, check_size, opened
+from graft.data.images.codec import check_size, convert_to_rgb, open_image
 from graft.foundation.errors import GraftError
 
 MOST_PART_BYTES = 120_000_000  # as the formats allow for a file
@@ -26,7 +26,7 @@ TOO_MUCH = "its strips unfold to more than the image has room for: a decompressi
 
 
 @dataclass(frozen=True)
-class Part:
+class StackFile:
     """A file of a stack: what kind of file, and its samples, uint8 or uint16 [H, W, c]."""
 
     format: str
@@ -78,23 +78,23 @@ def _channels_last(values: np.ndarray) -> np.ndarray:
     return np.moveaxis(values, 0, 2) if _channels_come_first(values.shape) else values
 
 
-def part_of(data: bytes, reading: Reading) -> Part:
+def read_part(data: bytes, reading: Reading) -> StackFile:
     """One file, judged and read.
 
     Raises:
         GraftError: It is none of the kinds a stack may consist of, is damaged, or too large.
     """
-    with damage_explained(reading.where):
+    with explain_damage(reading.where):
         if data[:6] == b"\x93NUMPY":
-            return Part("NPY", _of_npy(io.BytesIO(data), reading))
+            return StackFile("NPY", _of_npy(io.BytesIO(data), reading))
         if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            return Part("TIFF", _of_tiff(data, reading))
+            return StackFile("TIFF", _of_tiff(data, reading))
         return _of_picture(data, reading)
 
 
-def parts_of_zip(data: bytes, reading: Reading) -> Iterator[Part]:
-    """The files of an archive, in its order; errors as those of `part_of`."""
-    with damage_explained(reading.where), zipfile.ZipFile(io.BytesIO(data)) as archive:
+def read_zip(data: bytes, reading: Reading) -> Iterator[StackFile]:
+    """The files of an archive, in its order; errors as those of `read_part`."""
+    with explain_damage(reading.where), zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = [member for member in archive.infolist() if not member.is_dir()]
         if len(members) > len(reading.channels):
             names = ", ".join(member.filename for member in members[:4])
@@ -102,11 +102,11 @@ def parts_of_zip(data: bytes, reading: Reading) -> Iterator[Part]:
         for member in members:
             if member.filename.endswith(".npy"):
                 with archive.open(member) as file:
-                    yield Part("NPZ", _of_npy(file, reading))
+                    yield StackFile("NPZ", _of_npy(file, reading))
                 continue
             if member.file_size > MOST_PART_BYTES:
                 raise GraftError(f"{member.filename} has more than {MOST_PART_BYTES:,} bytes")
-            yield part_of(archive.read(member), reading)
+            yield read_part(archive.read(member), reading)
 
 
 def _of_npy(file: Any, reading: Reading) -> np.ndarray:
@@ -175,7 +175,7 @@ def _check_unfolding(page: Any, data: bytes, reading: Reading) -> None:
 
 def _check_picture_segment(page: Any, segment: bytes, reading: Reading) -> None:
     """Compares the header of a strip that is a picture with the size of a strip."""
-    with opened(segment, where=reading.where) as picture:
+    with open_image(segment, where=reading.where) as picture:
         num_samples = math.prod(picture.size) * len(picture.getbands())
     if num_samples > math.prod(page.chunks):
         raise GraftError(TOO_MUCH)
@@ -197,21 +197,21 @@ def _check_byte_segment(page: Any, segment: bytes, number: int) -> None:
         raise GraftError("the stack is damaged or cut off (strips unfold to less than the image needs)")
 
 
-def _of_picture(data: bytes, reading: Reading) -> Part:
-    with opened(data, where=reading.where, max_pixels=reading.max_pixels) as image:
+def _of_picture(data: bytes, reading: Reading) -> StackFile:
+    with open_image(data, where=reading.where, max_pixels=reading.max_pixels) as image:
         if image.format == "PNG" and data[24] == 16 and image.mode in ("RGB", "RGBA"):  # Pillow would halve the bits
             image.load()  # says what is damaged, where OpenCV would leave it black
             values: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-            return Part("PNG", values[..., [2, 1, 0, 3][: values.shape[2]]])
+            return StackFile("PNG", values[..., [2, 1, 0, 3][: values.shape[2]]])
         wide = image.mode.startswith("I")
-        upright = ImageOps.exif_transpose(image if wide or image.mode in BANDS_AS_THEY_ARE else as_rgb(image))
+        upright = ImageOps.exif_transpose(image if wide or image.mode in BANDS_AS_THEY_ARE else convert_to_rgb(image))
         values, format = np.asarray(upright), image.format or ""
     values = values.astype(np.uint16) if wide else values
-    return Part(format, values[..., None] if values.ndim == 2 else values)
+    return StackFile(format, values[..., None] if values.ndim == 2 else values)
 
 
 @contextmanager
-def damage_explained(where: object) -> Iterator[None]:
+def explain_damage(where: object) -> Iterator[None]:
     """What the readers raise about a broken file, in one kind of error that says where."""
     try:
         yield

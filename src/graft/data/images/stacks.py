@@ -19,7 +19,7 @@ from typing import Protocol
 import numpy as np
 
 from graft.data.images.codec import decode_image
-from graft.data.images.stack_files import Part, Reading, part_of, parts_of_zip
+from graft.data.images.stack_files import Reading, StackFile, read_part, read_zip
 from graft.foundation.class_map import RGB
 from graft.foundation.errors import GraftError
 
@@ -54,10 +54,10 @@ def decode(data: bytes, kind: ImageKind, *, where: object = "image", max_pixels:
     """
     if kind.max_value is None:
         return decode_image(data, where=where, max_pixels=max_pixels)
-    return joined(parts(data, kind, where=where, max_pixels=max_pixels), kind)
+    return join_parts(decode_parts(data, kind, where=where, max_pixels=max_pixels), kind)
 
 
-def joined(found: Sequence[Part], kind: ImageKind) -> np.ndarray:
+def join_parts(found: Sequence[StackFile], kind: ImageKind) -> np.ndarray:
     """The parts of a stack as one uint8 [H, W, C]."""
     return np.concatenate([_as_bytes(part.values, kind.max_value or 65535) for part in found], axis=2)
 
@@ -81,7 +81,9 @@ def channels_shown(channels: Sequence[str]) -> list[str]:
     return list(channels[:3] if len(channels) > 2 else channels[:1])
 
 
-def parts(data: bytes, kind: ImageKind, *, where: object = "image", max_pixels: int | None = None) -> list[Part]:
+def decode_parts(
+    data: bytes, kind: ImageKind, *, where: object = "image", max_pixels: int | None = None
+) -> list[StackFile]:
     """The files a stack consists of, decoded: they have one size and together the channels of `kind`.
 
     Raises:
@@ -90,7 +92,7 @@ def parts(data: bytes, kind: ImageKind, *, where: object = "image", max_pixels: 
     if not data:
         raise GraftError("the file is empty (zero bytes)", where=where)
     reading = Reading(where, max_pixels, kind.channels)
-    found = list(parts_of_zip(data, reading)) if data[:4] == b"PK\3\4" else [part_of(data, reading)]
+    found = list(read_zip(data, reading)) if data[:4] == b"PK\3\4" else [read_part(data, reading)]
     sizes = sorted({part.values.shape[:2] for part in found})
     if len(sizes) != 1:
         listed = " and ".join(f"{width} x {height}" for height, width in sizes) or "none at all"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from graft.data.augmentations import POLICIES, Policy, apply, build, carrying, num_carried
+from graft.data.augmentations import POLICIES, Policy, apply, build, carry_channels, num_carried
 from graft.data.images.codec import decode_target
 from graft.data.images.stacks import decode
 from graft.data.resize import resize_image, resize_mask, rule_of
@@ -63,7 +63,7 @@ class Recipe:
     def compose(self) -> Policy:
         """The policy, built once a process."""
         size = (self.height, self.width)
-        return _composed(json.dumps(self.policy), size, tuple(self.class_shares), num_carried(self.channels))
+        return _compose(json.dumps(self.policy), size, tuple(self.class_shares), num_carried(self.channels))
 
     def prepared(self, row: Row) -> tuple[np.ndarray, np.ndarray | None]:
         """Decodes a row and applies the resize rule: image uint8 [H, W, C] and mask uint8 [H, W] (None for a label).
@@ -85,9 +85,9 @@ class Recipe:
 
 
 @functools.lru_cache(maxsize=4)
-def _composed(policy: str, size: tuple[int, int], class_shares: tuple[float, ...], num_carried: int) -> Policy:
+def _compose(policy: str, size: tuple[int, int], class_shares: tuple[float, ...], num_carried: int) -> Policy:
     steps = resolve(POLICIES, json.loads(policy), where="augment.policy")()
-    return carrying(build(steps, *size, class_shares), num_carried)
+    return carry_channels(build(steps, *size, class_shares), num_carried)
 
 
 def view_of(recipe: Recipe, row: Row, k: int) -> tuple[np.ndarray, np.ndarray | int]:
@@ -145,7 +145,7 @@ class MaterialisedViews(Views):
         self.ids, self.image_sha256 = index["ids"], index["image_sha256"]
         self.num_samples, self.num_views = len(self.ids), index["num_views"]
         self.class_counts = _class_counts(folder, self.num_samples)
-        self.images, self.targets = (_mapped(folder / f"{name}.npy") for name in ("images", "targets"))
+        self.images, self.targets = (_map_array(folder / f"{name}.npy") for name in ("images", "targets"))
         expected = (self.num_samples * self.num_views, index["height"], index["width"], index["num_channels"])
         if self.images.shape != expected:
             raise _damaged(folder / "images.npy", f"its shape is {self.images.shape}, not {expected}")
@@ -169,26 +169,26 @@ class OnlineViews(Views):
 
     def read(self, indices: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray]:
         if self.num_workers == 1:
-            return made(self.recipe, self.path, np.asarray(indices), view)
+            return make_batch(self.recipe, self.path, np.asarray(indices), view)
         if self.pool is None:
             context = multiprocessing.get_context("spawn")
             self.pool = ProcessPoolExecutor(self.num_workers, mp_context=context, initializer=die_with_parent)
         parts = [part for part in np.array_split(np.asarray(indices), self.num_workers) if len(part)]
-        futures = [self.pool.submit(made, self.recipe, self.path, part, view) for part in parts]
+        futures = [self.pool.submit(make_batch, self.recipe, self.path, part, view) for part in parts]
         images, targets = zip(*(future.result() for future in futures), strict=True)
         return np.concatenate(images), np.concatenate(targets)
 
 
-def made(recipe: Recipe, path: Path, indices: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray]:
+def make_batch(recipe: Recipe, path: Path, indices: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray]:
     """View `view` of the samples `indices` of a row file, as `Views.read` gives them."""
-    rows = _opened(path)
+    rows = _open_rows(path)
     images, targets = zip(*(view_of(recipe, rows.read(int(n)), view) for n in indices), strict=True)
     dtype = np.uint8 if recipe.task == "segmentation" else np.int64
     return np.stack(images), np.asarray(targets, dtype=dtype)
 
 
 @functools.lru_cache(maxsize=4)
-def _opened(path: Path) -> RowFile:
+def _open_rows(path: Path) -> RowFile:
     return RowFile(path)
 
 
@@ -221,7 +221,7 @@ def index_of(recipe: Recipe, ids: list[str], image_sha256: list[str]) -> dict[st
     return {**kept, "num_channels": len(recipe.channels), "ids": ids, "image_sha256": image_sha256}
 
 
-def _mapped(path: Path) -> np.ndarray:
+def _map_array(path: Path) -> np.ndarray:
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
@@ -230,7 +230,7 @@ def _mapped(path: Path) -> np.ndarray:
 
 def _class_counts(folder: Path, num_samples: int) -> np.ndarray:
     path = folder / "class_counts.npy"
-    counts = _mapped(path)
+    counts = _map_array(path)
     if counts.ndim != 2 or len(counts) != num_samples or counts.dtype != np.int64:
         found = f"{counts.dtype} {list(counts.shape)}"
         raise _damaged(path, f"it holds {found}, not int64 [{num_samples}, number of classes]")
