@@ -1,4 +1,4 @@
-"""What is learned from: formats, shards, images, training views, augmentations, expectations.
+"""The data that models learn from: formats, shards, images, training views, augmentations, expectations.
 
 Files become rows here, and rows become arrays.
 """

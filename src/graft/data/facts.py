@@ -1,4 +1,4 @@
-"""What is true of a file, found in one look at it: a row with its bytes, or the reason why it cannot become one."""
+"""Facts of a file, found in one look at it: a row with its bytes, or the reason why it cannot become one."""
 
 from __future__ import annotations
 

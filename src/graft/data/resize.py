@@ -1,4 +1,4 @@
-"""How an image becomes the size a model works at: the same rule in training, evaluation, export and prediction."""
+"""Resize rules, from an image to the size a model works at: the same in training, evaluation, export and prediction."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def none(height: int, width: int) -> tuple[int, int]:
     ones than `predict.max_pixels` are tiled. There is nothing to set.
 
     Args:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
     """
     return height, width
 
@@ -35,8 +35,8 @@ def short_side(height: int, width: int, *, size_px: SizePx) -> tuple[int, int]:
     crops of 224 (He et al. 2016, "Deep Residual Learning for Image Recognition", section 3.4).
 
     Args:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
         size_px: The shorter side afterwards.
     """
     scale = size_px / min(height, width)
@@ -50,8 +50,8 @@ def fit(height: int, width: int, *, size_px: SizePx) -> tuple[int, int]:
     only, which see the rest mirrored.
 
     Args:
-        height: Of the image, in pixels.
-        width: Of the image, in pixels.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
         size_px: The longer side afterwards.
     """
     scale = size_px / max(height, width)

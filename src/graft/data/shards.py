@@ -147,7 +147,7 @@ def read_rows(folder: Path, numbers: Set[int] | None = None) -> Iterator[Row]:
     """Every row of `data/interim/<split>`, shard by shard in order of name, a row group in memory at a time.
 
     Args:
-        folder: Of the split.
+        folder: Folder of the split.
         numbers: Which rows, counted from 0; row groups that hold none of them are not read. None gives all.
 
     Raises:
@@ -169,7 +169,7 @@ def read_rows(folder: Path, numbers: Set[int] | None = None) -> Iterator[Row]:
 
 
 def num_rows(folder: Path) -> int:
-    """How many rows `read_rows` yields; reads only the footers.
+    """Number of rows that `read_rows` yields; reads only the footers.
 
     Raises:
         GraftError: As `read_rows`.

@@ -28,14 +28,14 @@ class ClassMap:
         task: `segmentation` or `classification`.
         names: K names, in order of id.
         colors: K RGB triples, 0 to 255, for overlays and plots.
-        source_values: What class k is called in the source (a grey value, an RGB triple, a folder), so that a
-            prediction can be translated back on the way out.
+        source_values: Value of class k in the source (a grey value, an RGB triple, a folder), so that a prediction
+            can be translated back on the way out.
         official_splits: Whether the source's own lists made the splits.
         synthetic: Whether the images were drawn by a program; shown wherever they appear.
         source: Name of the format the data came in.
         licence: Licence of the data, `unknown` where the source does not say.
-        channels: What the C channels of an image are called, in order.
-        max_value: Where images are stacks of channels: what becomes 255 where their samples have 16 bits. None where
+        channels: Names of the C channels of an image, in order.
+        max_value: Value that becomes 255 where images are stacks of channels whose samples have 16 bits; None where
             they are pictures, which are read as a viewer would show them.
     """
 

@@ -11,10 +11,10 @@ class GraftError(Exception):
     """Something a person can fix; the CLI prints it as one message and exits with status 2.
 
     Args:
-        what: What is wrong, with the offending value in it.
+        what: Description of the problem, with the offending value in it.
         where: The file (and line, or row) it was found in.
         rule: The rule it breaks.
-        remedy: What to do about it.
+        remedy: Action that fixes it.
     """
 
     def __init__(self, what: str, *, where: object = None, rule: str | None = None, remedy: str | None = None) -> None:

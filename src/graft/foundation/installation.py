@@ -1,4 +1,4 @@
-"""Where Graft's own files lie: in a checkout as well as in an installed wheel."""
+"""The places of Graft's own files, in a checkout as well as in an installed wheel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the machine is, as far as a result may depend on it: the GPU's driver."""
+"""Facts of the machine that a result may depend on: the GPU and its driver."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ _clock = _LoopClock()
 
 
 def seconds_in_loops() -> float:
-    """How long this process has spent in loops over images, batches or epochs that have ended."""
+    """Seconds this process has spent in finished loops over images, batches or epochs."""
     return _clock.seconds
 
 

@@ -32,7 +32,7 @@ def map_in_order(
     Args:
         function: Picklable, of one argument.
         items: Consumed lazily.
-        num_items: How many there are (few items are mapped in this process).
+        num_items: Number of items (few items are mapped in this process).
         num_workers: Processes; the number of usable cores by default.
 
     Raises:

@@ -16,7 +16,7 @@ Point = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Camera:
-    """Where the camera stands and how it looks. World axes: x to the right, y up, z along the road, in metres."""
+    """The position and direction of a camera. World axes: x to the right, y up, z along the road, in metres."""
 
     width_px: int
     height_px: int
@@ -44,7 +44,7 @@ class Camera:
 
     @cached_property
     def _numbers(self) -> tuple[float, ...]:
-        """What `_project_few` needs, in one look-up."""
+        """The numbers that `_project_few` needs, in one look-up."""
         return (*self.turn, self.width_px / 2, self.horizon_px, self.focal_px, self.x, self.y, self.bend)
 
     def to_camera(self, points: np.ndarray) -> np.ndarray:

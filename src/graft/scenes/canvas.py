@@ -1,4 +1,4 @@
-"""What painters paint on: colour, class and depth are filled by the same polygons, at twice the final size."""
+"""The canvas of all painters: colour, class and depth are filled by the same polygons, at twice the final size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands on the pavement: poles, lamps, traffic lights, signs, fences, trees."""
+"""Furniture of the pavement: poles, lamps, traffic lights, signs, fences, trees."""
 
 from __future__ import annotations
 

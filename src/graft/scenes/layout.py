@@ -1,4 +1,4 @@
-"""What stands where: a random street as plain facts. Each domain has streets of its own."""
+"""The layout of a random street as plain facts. Each domain has streets of its own."""
 
 from __future__ import annotations
 

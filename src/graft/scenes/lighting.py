@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Lighting:
-    """How a scene is lit. `sun` is a unit vector towards the sun; `ambient` and `direct` weigh the two lights."""
+    """The light of a scene. `sun` is a unit vector towards the sun; `ambient` and `direct` weigh the two lights."""
 
     light: str
     weather: str

@@ -192,7 +192,7 @@ def _above(outline: list[tuple[float, float]], belt: float) -> list[tuple[float,
 
 
 def _tyre_ends(kind: str, side: int) -> list[Face]:
-    """What shows of the wheels below the bumpers, from the front and from behind."""
+    """The part of the wheels that shows below the bumpers, from the front and from behind."""
     half, _, outline = OUTLINES[kind]
     faces = []
     radius = 0.31 if half < 0.95 else 0.45

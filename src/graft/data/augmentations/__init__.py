@@ -1,4 +1,4 @@
-"""What happens to a training image: policies chosen by name, seeded by content, keeping every mask value.
+"""Augmentation policies of training images: chosen by name, seeded by content, keeping every mask value.
 
 Each entry is `(*, options) -> Steps`; `build` makes the policy of a size out of its steps.
 """

@@ -29,7 +29,7 @@ def affine(
         max_zoom: Things appear at most so many times larger, or smaller.
         shear_degrees: The largest angle of the shear, along both axes.
         shift_fraction: The largest shift, in fractions of the side.
-        probability: Of moving an image at all.
+        probability: Probability of moving an image at all.
     """
     moved = library().Affine(
         rotate=(-rotation_degrees, rotation_degrees),

@@ -20,10 +20,10 @@ def blur_noise(
     it costs accuracy on fine detail where they do not.
 
     Args:
-        blur_probability: Of one of the two blurs.
-        noise_probability: Of noise, the same for all colours or one for each.
-        compression_probability: Of JPEG compression, of a quality down to 75 - 15 x strength.
-        strength: Of all three; 0 for none.
+        blur_probability: Probability of one of the two blurs.
+        noise_probability: Probability of noise, the same for all colours or one for each.
+        compression_probability: Probability of JPEG compression, of a quality down to 75 - 15 x strength.
+        strength: Strength of all three; 0 for none.
     """
     if not strength:
         return Steps()

@@ -26,7 +26,7 @@ def elastic(
     Args:
         displacement_fraction: Standard deviation of the shift of a grid point, in fractions of the shorter side.
         grid: Points along each side: more of them bend smaller things.
-        probability: Of bending an image at all.
+        probability: Probability of bending an image at all.
     """
     from graft.data.augmentations.transforms import Elastic
 

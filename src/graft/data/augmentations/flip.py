@@ -15,8 +15,8 @@ def flip(
     The cheapest augmentation and the one that seldom harms, except where sides mean something (text, traffic signs).
 
     Args:
-        probability: Of exchanging left and right.
-        vertical_probability: Of exchanging top and bottom (microscope, camera drone).
+        probability: Probability of exchanging left and right.
+        vertical_probability: Probability of exchanging top and bottom (microscope, camera drone).
         quarter_turns: Also turn by 0, 90, 180 or 270 degrees, all as likely.
     """
     turned = [library().RandomRotate90(p=1.0)] if quarter_turns else []

@@ -40,8 +40,8 @@ def geometric(
     The defaults are wider than those of `street`, because no horizon forbids a turn.
 
     Args:
-        flip_probability: Of a horizontal flip.
-        vertical_flip_probability: Of a vertical flip: where up and down mean nothing (microscope, camera drone).
+        flip_probability: Probability of a horizontal flip.
+        vertical_flip_probability: Probability of a vertical flip, for images without up and down (microscope, drone).
         quarter_turns: Also turn by 0, 90, 180 or 270 degrees, all as likely.
         rotation_degrees: Half of the images turn by at most this much, to either side.
         perspective: Corners of half of the images move by about this fraction of the side; 0 for none.

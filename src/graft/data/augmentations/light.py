@@ -20,11 +20,11 @@ def light(
     strong changes cost more than they give. A quarter of the strength of `street` is the default.
 
     Args:
-        flip_probability: Of a horizontal flip.
+        flip_probability: Probability of a horizontal flip.
         max_class_fraction: A crop of which one class fills more is drawn again, 10 times at most.
         rare_class_pixels: A crop with fewer pixels of a rare class of its image is drawn again, as in `crop`.
         rare_class_share: A class is rare that holds less than this share of the labelled training pixels.
-        strength: Of changes of colour, tone, blur and noise; 0 for none.
+        strength: Strength of changes of colour, tone, blur and noise; 0 for none.
     """
     crop = Crop(1.0, 1.0, max_class_fraction, rare_class_pixels, rare_class_share)
     return Steps(horizontal_flip(flip_probability), crop, appearance(strength))

@@ -18,6 +18,6 @@ def perspective(*, amount: Annotated[float, Field(gt=0, le=0.3)] = 0.1, probabil
 
     Args:
         amount: Corners move by a normal distance with this deviation at most, in fractions of the side.
-        probability: Of moving an image at all.
+        probability: Probability of moving an image at all.
     """
     return Steps(tilt(amount, probability))

@@ -22,6 +22,6 @@ def photometric(
         max_class_fraction: A crop of which one class fills more is drawn again, 10 times at most.
         rare_class_pixels: A crop with fewer pixels of a rare class of its image is drawn again, as in `crop`.
         rare_class_share: A class is rare that holds less than this share of the labelled training pixels.
-        strength: Of all changes: 0 for none, 1 for the variety of one place, 2 and more for light nobody has seen.
+        strength: Strength of all changes: 0 for none, 1 for the variety of one place, 2 and more for unseen light.
     """
     return Steps((), Crop(1.0, 1.0, max_class_fraction, rare_class_pixels, rare_class_share), appearance(strength))

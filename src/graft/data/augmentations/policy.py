@@ -14,7 +14,7 @@ from graft.foundation.errors import GraftError
 
 
 class Policy(Protocol):
-    """What albumentations calls a Compose."""
+    """A composition of transforms, `albumentations.Compose`."""
 
     def __call__(self, *, image: np.ndarray, **targets: np.ndarray) -> dict[str, Any]: ...
 
@@ -44,7 +44,7 @@ def carry_channels(policy: Policy, num_channels: int) -> Policy:
 
 
 def num_carried(channels: Sequence[str]) -> int:
-    """How many channels are measurements, that move and are otherwise let be: those behind red, green, blue, or all."""
+    """Number of channels that are measurements, which only move: those behind red, green and blue, or all."""
     return len(channels) - len(RGB) if _begins_with_colors(channels) else len(channels)
 
 

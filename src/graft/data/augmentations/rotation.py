@@ -13,6 +13,6 @@ def rotation(*, degrees: Degrees = 15.0, probability: Probability = 1.0) -> Step
 
     Args:
         degrees: The largest angle.
-        probability: Of turning an image at all.
+        probability: Probability of turning an image at all.
     """
     return Steps(turn(degrees, probability))

@@ -42,7 +42,7 @@ def tilt(amount: float, probability: float) -> list[Any]:
 
 
 def fill_options() -> dict[str, Any]:
-    """What stands beyond the image: the mean colour of photographs, and 255 in the mask."""
+    """Options that fill the area beyond the image: the mean colour of photographs, and 255 in the mask."""
     from graft.data.augmentations.transforms import PADDING_RGB
 
     return {"fill": PADDING_RGB, "fill_mask": IGNORE_INDEX}

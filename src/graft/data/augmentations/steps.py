@@ -1,4 +1,4 @@
-"""What a policy is made of, and how it becomes the one composition that is applied."""
+"""The steps of a policy, and the one composition that is built from them."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def build(steps: Steps, height: int, width: int, class_shares: Sequence[float] =
 
     Args:
         steps: From an entry of `POLICIES`.
-        height: Of a view, in pixels.
-        width: Of a view, in pixels.
-        class_shares: Of each class, its share of the labelled training pixels; only crops that seek rare classes ask.
+        height: Height of a view, in pixels.
+        width: Width of a view, in pixels.
+        class_shares: Share of each class in the labelled training pixels; needed only by crops that seek rare classes.
     """
     from graft.data.augmentations.transforms import ScaledCrop
 
@@ -74,7 +74,7 @@ def seeks_rare_classes(policy: Mapping[str, Any]) -> bool:
 
 
 def contradictions(policy: Mapping[str, Any], task: str, where: str = "augment.policy") -> list[str]:
-    """What no view could follow in a policy, `{"name": …}` with every option: a sentence each, naming its place."""
+    """Finds contradictions in a policy, `{"name": …}` with every option: a sentence each, naming its place."""
     found = []
     if policy.get("min_scale", 1.0) > policy.get("max_scale", 1.0):
         found.append(f"{where}: min_scale {policy['min_scale']} is larger than max_scale {policy['max_scale']}")

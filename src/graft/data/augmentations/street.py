@@ -34,15 +34,15 @@ def street(
     were trained with it at strength 2.
 
     Args:
-        flip_probability: Of a horizontal flip.
+        flip_probability: Probability of a horizontal flip.
         rotation_degrees: Half of the images turn by at most this much, to either side.
         min_scale: Things appear at least this many times as large as in the image (after the resize rule).
         max_scale: And at most this many times.
         max_class_fraction: A crop of which one class fills more is drawn again, 10 times at most.
         rare_class_pixels: A crop with fewer pixels of a rare class of its image is drawn again, as in `crop`.
         rare_class_share: A class is rare that holds less than this share of the labelled training pixels.
-        strength: Of changes of colour, tone, haze, blur, noise and compression: 0 for none, 1 for the variety of one
-            place, 2 and more for pretraining that must serve places and light it has not seen.
+        strength: Strength of changes of colour, tone, haze, blur, noise and compression: 0 for none, 1 for the variety
+            of one place, 2 and more for pretraining that must serve places and light it has not seen.
     """
     moves = [*horizontal_flip(flip_probability), *turn(rotation_degrees, 0.5)]
     crop = Crop(min_scale, max_scale, max_class_fraction, rare_class_pixels, rare_class_share)

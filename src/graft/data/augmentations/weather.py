@@ -20,10 +20,10 @@ def weather(
     they are. Three of our own, since the fog of the library takes thirty times as long.
 
     Args:
-        rain_probability: Of rain.
-        fog_probability: Of fog.
-        shadow_probability: Of a shadow.
-        strength: Of all three: how many streaks, how thick the fog, how dark the shadow; 0 for none.
+        rain_probability: Probability of rain.
+        fog_probability: Probability of fog.
+        shadow_probability: Probability of a shadow.
+        strength: Strength of all three (number of streaks, thickness of fog, darkness of shadow); 0 for none.
     """
     if not strength:
         return Steps()

@@ -1,1 +1,1 @@
-"""What augment writes: every view of every row, statistics of the training data, a sheet to look at."""
+"""The output of augment: every view of every row, statistics of the training data, a preview sheet."""

@@ -41,7 +41,7 @@ def preview(recipe: Recipe, rows: Sequence[Row], class_map: ClassMap, stats: dic
     """Draws the sheet: a line for each row; columns are the image and its first views; below, the classes.
 
     Args:
-        recipe: How views are made.
+        recipe: Recipe of the views.
         rows: The rows to show.
         class_map: Names and colours; where it says `synthetic`, so does the sheet.
         stats: As `graft.data.augmented.statistics.statistics` gives them, for the shares beside the names.

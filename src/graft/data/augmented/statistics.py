@@ -1,4 +1,4 @@
-"""What the training images and their views hold: class shares before and after, mean and deviation of the colours."""
+"""Statistics of the training images and their views: class shares before and after, mean and deviation of colours."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def class_counts_file(path: Path, num_samples: int, num_classes: int) -> Iterato
     """A .npy of int64 [N, K], written a sample at a time so that thousands of classes need no memory.
 
     Yields:
-        What takes the next sample's counts, int64 [K].
+        A function that takes the next sample's counts, int64 [K].
     """
     header = {"descr": "<i8", "fortran_order": False, "shape": (num_samples, num_classes)}
     with path.open("wb") as file:
@@ -87,7 +87,7 @@ def class_counts_file(path: Path, num_samples: int, num_classes: int) -> Iterato
 def statistics(
     counts: Counts, class_map: ClassMap, num_views: int, ids: Sequence[str], image_sha256: Sequence[str]
 ) -> dict[str, Any]:
-    """What `statistics.json` holds.
+    """The content of `statistics.json`.
 
     `mean` and `std` are those of the channels over all pixels of the training images, in fractions of 255.
     `class_pixels_…` are pixels per class id (images for classification), `void_…` the ignored ones.

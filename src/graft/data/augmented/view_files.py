@@ -28,7 +28,7 @@ FEWEST_PIXELS_FOR_A_POOL = 150_000_000
 
 @dataclass(frozen=True)
 class RowSummary:
-    """What making the views of one row says about it."""
+    """The counts of one row, found while its views were made."""
 
     id: str
     image_sha256: str

@@ -87,7 +87,7 @@ def mask_rules(names: str) -> list[Rule]:
         absent(
             "critical", "masks_lossless", "lossy_mask", "masks are stored in a lossless format",
             "lossy compression blurs class values into other values, above all along edges",
-            "export the masks again as PNG from the annotations; saving the lossy file as PNG does not mend it",
+            "export the masks again as PNG from the annotations; saving the lossy file as PNG does not restore them",
         ),
     ]  # fmt: skip
 

@@ -136,7 +136,7 @@ def _unknown_mask_values(rows: pd.DataFrame) -> pd.Series:
 
 
 def _in_words(rows: pd.DataFrame, where: pd.Series, write: Callable[[Any], str]) -> pd.Series:
-    """What `write` says of the rows at `where`, null elsewhere."""
+    """Describes the rows at `where` with `write`; null elsewhere."""
     found = pd.Series(None, rows.index, dtype=object)
     found[where] = [write(row) for row in rows[where].itertuples()]
     return found

@@ -68,7 +68,7 @@ def check_gate(findings: Sequence[Finding], report: str) -> None:
     problems = [f"{finding.rule.name}: {_counted(finding)}{_first(finding)}\nrule: {finding.rule.rule}"
                 f"\nremedy: {finding.rule.remedy}" for finding in broken]  # fmt: skip
     raise GateClosed.of_all(
-        "validation stops the pipeline, critical expectations failed", problems, remedy=f"mend these; {report}"
+        "validation stops the pipeline, critical expectations failed", problems, remedy=f"fix these; {report}"
     )
 
 
@@ -83,7 +83,7 @@ def _verdict(findings: Sequence[Finding]) -> str:
     warned = f"{warnings} warning{'' if warnings == 1 else 's'}"
     if critical:
         rules = "1 critical rule is" if critical == 1 else f"{critical} critical rules are"
-        return f"**Stopped.** {rules} broken; the pipeline goes on when this is mended. {warned} besides."
+        return f"**Stopped.** {rules} broken; the pipeline goes on when this is fixed. {warned} besides."
     return f"**Passed**, with {warned}." if warnings else "**Passed.** Nothing to report."
 
 

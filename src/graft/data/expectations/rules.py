@@ -18,12 +18,12 @@ class Rule:
         severity: A failed `critical` rule stops the stage; a `warning` is reported.
         table: `images`, `classes` (of train) or `splits`.
         column: The column looked at; empty for a rule about the table as a whole.
-        kind: What must hold: `absent` (the column holds findings in words, so it must be null), `between`, `one_of`,
+        kind: Kind of rule: `absent` (the column holds findings in words, so it must be null), `between`, `one_of`,
             `unique`, or for the whole table `columns` and `num_rows`.
         bounds: The arguments of the kind: `min_value`, `max_value`, `value_set`, `column_set`.
-        rule: What must hold, in words.
+        rule: Rule in words.
         why: Why it matters.
-        remedy: What to do where it does not hold.
+        remedy: Action that fixes rows that break it.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Rule:
         return values.notna() & values.duplicated(keep=False)
 
     def in_words(self, value: Any) -> str:
-        """What was found in a row, for a person."""
+        """Describes what was found in a row."""
         if self.kind == "unique":
             return "more than once"
         if isinstance(value, str):

@@ -22,9 +22,9 @@ class Finding:
     Attributes:
         rule: The rule.
         success: Whether it holds, allowed rows aside.
-        count: How many rows break it.
+        count: Number of rows that break it.
         examples: The first five that do, (id, what was found) each.
-        allowed: What a person allowed, and how many rows each entry excused.
+        allowed: Entries of `validate.allow`, with the number of rows each excused.
     """
 
     rule: Rule
@@ -41,7 +41,7 @@ def judge(
 
     Args:
         tables: `images`, and where rules name them `classes` and `splits`; each with a column `id`.
-        rules: What must hold.
+        rules: Rules to judge by.
         allow: `validate.allow`: entries that excuse rows, with a reason.
         data_docs: Folder for Great Expectations' own HTML; it holds times and random ids, so it is no output.
     """

@@ -43,7 +43,7 @@ def remap(translation: Translation, targets: Sequence[int | None], num_classes: 
     Args:
         translation: To the K classes of the source.
         targets: For each of them the class it becomes, or None where it is ignored.
-        num_classes: How many classes there are then.
+        num_classes: Number of classes after mapping.
     """
     grey: list[list[tuple[int, int]]] = [[] for _ in range(num_classes)]
     colors: list[list[tuple[int, int, int]]] = [[] for _ in range(num_classes)]

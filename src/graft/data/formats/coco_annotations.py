@@ -45,12 +45,12 @@ class Pictured:
 
 @dataclass
 class Annotations:
-    """What one annotation file lists.
+    """The content of one annotation file.
 
     Attributes:
         images: In the order of the file.
         categories: Category id to name, in order of id.
-        problems: What is wrong in it, a line each.
+        problems: Problems of the file, a line each.
     """
 
     images: Sequence[Pictured]

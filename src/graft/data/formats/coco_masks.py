@@ -25,7 +25,7 @@ class AnnotatedEntry(Entry):
 
     Attributes:
         annotations: Path of the annotation file below the root.
-        height: Of the mask, in pixels.
+        height: Height of the mask, in pixels.
         width: In pixels.
         places: Offset, number of bytes and class of each annotation in the file, int64, one after the other.
     """
@@ -80,8 +80,8 @@ def region_of(segmentation: Any, height: int, width: int) -> np.ndarray:
     Args:
         segmentation: Polygons [[x, y, x, y, …], …] in pixels, or {counts, size} with counts run lengths down the
             columns: a list of numbers, or compressed into a string.
-        height: Of the image.
-        width: Of the image.
+        height: Height of the image.
+        width: Width of the image.
 
     Raises:
         ValueError: It is none of these, or of another size; pycocotools raises other errors, too.

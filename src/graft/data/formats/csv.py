@@ -56,7 +56,7 @@ def csv(
 
     Args:
         table: Path of the table below the root; text in UTF-8.
-        delimiter: What stands between columns.
+        delimiter: Character between columns.
         image_column: Name of the column with the path of the image, below the root.
         label_column: Name of the column with the label; read for classification.
         mask_column: Name of the column with the path of the mask, below the root; read for segmentation.

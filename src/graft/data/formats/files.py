@@ -46,7 +46,7 @@ class Found:
         return [f"{id}: {self.refused[id]}" for id in used if id in self.refused]
 
     def in_words(self) -> str:
-        """What kinds of files lie where, most frequent first, for the answer to a wrong layout."""
+        """Describes the kinds of files and their folders, most frequent first, for the answer to a wrong layout."""
         kinds: Counter[str] = Counter(
             posixpath.join(posixpath.dirname(id), f"*{posixpath.splitext(id)[1]}") for id in self.paths
         )

@@ -21,12 +21,12 @@ def add_test(entries: Sequence[Entry], test_from: TestFrom, held_out_fraction: f
     """Official train and val as train, val and test.
 
     Args:
-        entries: Of the splits train and val.
+        entries: Entries of the splits train and val.
         test_from: `val` makes the official val the test split and holds train groups out as val; `train` keeps val
             and holds train groups out as test; `none` changes nothing.
         held_out_fraction: Whole groups are held out, in an order made by hashing (seed, group), until they have this
             share of the training images or more.
-        seed: Of the run.
+        seed: Seed of the run.
 
     Raises:
         GraftError: Nothing would be left to train on.

@@ -51,7 +51,7 @@ def _check(parts: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _of_wrong_form(parts: list[dict[str, Any]]) -> list[str]:
-    """What pydantic says of parts, each with its place."""
+    """The problems that pydantic finds in parts, each with its place."""
     try:
         TypeAdapter(list[JoinedSource]).validate_python(parts)
     except ValidationError as error:

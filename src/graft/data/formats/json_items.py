@@ -21,7 +21,7 @@ class Item(NamedTuple):
         key: The key the array stands at.
         offset: Its first byte in the file.
         data: Its bytes.
-        value: What they mean; text that is not ASCII is wrong in it, `json.loads(data)` has it right.
+        value: Decoded content; text that is not ASCII is wrong in it, `json.loads(data)` has it right.
     """
 
     key: str
@@ -33,7 +33,7 @@ class Item(NamedTuple):
 def json_items(path: Path, where: str) -> Iterator[Item]:
     """Items of every array that stands at the top level of the object in a file; other values are passed over.
 
-    What is in memory is one item and a block. Bytes are read as Latin-1, so that a character is a byte.
+    Only one item and a block are in memory. Bytes are read as Latin-1, so that a character is a byte.
 
     Raises:
         GraftError: Not a JSON object, or cut off.

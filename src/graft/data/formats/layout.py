@@ -14,7 +14,7 @@ def check_layout(source: str, found: Found, *, folders: Sequence[str], files: Se
 
     Args:
         source: The format that expects it.
-        found: What lies below the root.
+        found: Files and folders below the root.
         folders: Ids of the folders that must exist.
         files: Ids of the files that must exist.
 
@@ -44,7 +44,7 @@ def pair_files(
     """Pairs of image and mask that can be read, in order of id, and the problems of all others.
 
     Args:
-        found: What lies below the root.
+        found: Files and folders below the root.
         masks: Id of each image that lies there to the id of its mask, whether that exists or not.
         named_as_masks: Ids of the files that lie where masks do.
     """

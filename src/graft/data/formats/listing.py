@@ -1,4 +1,4 @@
-"""What every format answers: the class map, the samples that were found, and what is wrong with the folder."""
+"""The answer of every format: the class map, the samples that were found, and what is wrong with the folder."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Entry:
     Attributes:
         id: POSIX path of the image below the root, Unicode NFC.
         split: train, val, test or unlabelled.
-        domain: Where or when the image was taken, as far as the source says.
-        group: What must not be torn over two splits (a clip, a patient); the id where the source knows none.
-        image: What the reader needs to find the image: a path below the root as it lies on disk, or a number.
+        domain: Place or time of the image, as far as the source says.
+        group: Unit that must stay in one split (a clip, a patient); the id where the source knows none.
+        image: Key by which the reader finds the image: a path below the root as it lies on disk, or a number.
         mask: Path of the mask below the root, if there is one.
         label: Class id, for classification.
     """
@@ -48,8 +48,8 @@ class Listing:
         read: Picklable; gives the encoded image of an entry and its encoded mask in the source's own values.
         translation: From the mask values of the source to class ids, `translation.of(entry)` for an entry; None for
             classification.
-        problems: What cannot become a row, a line each; `ingest` adds the files that cannot be read and lists all.
-        notes: What was left aside and a person should know of.
+        problems: Files that cannot become a row, a line each; `ingest` adds those that cannot be read and lists all.
+        notes: Files that were left aside, for a person to know of.
     """
 
     class_map: ClassMap

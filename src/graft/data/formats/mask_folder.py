@@ -35,7 +35,7 @@ def mask_folder(
 
     Args:
         images: Glob below the root, as `tiles/**/*.jpg`; files that are the mask of another are left out.
-        masks: Where the mask of an image lies: `{dir}`, `{subdir}` (what `**` stood for), `{stem}`, `{name}`.
+        masks: Path of the mask of an image: `{dir}`, `{subdir}` (what `**` stood for), `{stem}`, `{name}`.
         classes: Class to its mask values: grey values (palette indices), ranges "1-254", RGB colours, or `rest`.
         void: Values that are ignored, in the same notation; they become 255.
         val_fraction: Share of the groups that go to val.

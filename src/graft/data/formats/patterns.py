@@ -15,7 +15,7 @@ WILDCARDS = re.compile(r"[*?\[\]]")
 def glob_regex(pattern: str) -> re.Pattern[str]:
     """A glob over POSIX paths as a regular expression: `**` any folders, `*` and `?` and `[…]` within a name.
 
-    What the first `**` stands for is the group `subdir`.
+    The group `subdir` is what the first `**` stands for.
     """
     parts, position = [], 0
     for token in re.finditer(r"\*\*/|\*\*|\*|\?|\[!?[^\]/]+\]", pattern):
@@ -41,8 +41,8 @@ class ImagePattern:
 
 
 class MaskPattern:
-    """Where the mask of an image lies, or another file: `{dir}` its folder, `{subdir}` what `**` stood for, `{stem}`,
-    `{name}`.
+    """The path of the mask (or of another file) of an image: `{dir}` its folder, `{subdir}` what `**` stood for,
+    `{stem}`, `{name}`.
 
     Raises:
         GraftError: An unknown placeholder, a wildcard, or a pattern that leads out of the root.

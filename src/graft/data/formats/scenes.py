@@ -46,13 +46,13 @@ def scenes(
     it had.
 
     Args:
-        domain: What is drawn, as `day` or `night_rain`; several in turn as a list, or with commas.
+        domain: Domain that is drawn, as `day` or `night_rain`; several in turn as a list, or with commas.
         num_train: Images to train on, of all domains together.
         num_val: Images to validate on.
         num_test: Images to test on.
         num_unlabelled: Images without a mask or label.
-        width_px: Of every image.
-        height_px: Of every image.
+        width_px: Width of every image.
+        height_px: Height of every image.
     """
     domains = _known(domain.split(",") if isinstance(domain, str) else domain)
     classify = task == "classification"

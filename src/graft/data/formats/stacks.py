@@ -97,8 +97,8 @@ def stacks(
     images. Pretrained stems are spread over the channels as segmentation-models-pytorch does.
 
     Args:
-        source: Where images and targets are, as it would stand alone, such as `mask_folder`, `csv` or `image_folder`.
-        channels: What the channels of an image are called, in order.
+        source: Source of images and targets, as it would stand alone, such as `mask_folder`, `csv` or `image_folder`.
+        channels: Names of the channels of an image, in order.
         extra: Channel to the file that holds it, which follows those of the image: a pattern with `{dir}`, `{stem}`,
             `{name}` of the image, and `{subdir}` (what `**` stood for in `images` of the source).
         max_value: The value of 16-bit samples that becomes 255; larger ones do too. 10000 for the reflectance of

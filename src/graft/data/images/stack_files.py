@@ -35,14 +35,14 @@ class StackFile:
 
 @dataclass(frozen=True)
 class Reading:
-    """What every file is checked against: its name in errors, the most pixels, the names of all channels."""
+    """The limits that every file is checked against: its name in errors, the most pixels, the names of all channels."""
 
     where: object
     max_pixels: int | None
     channels: Sequence[str]
 
     def refuse_channels(self, found: int) -> NoReturn:
-        """What is answered to another number of channels."""
+        """Refuses a file with another number of channels."""
         raise GraftError(
             f"it has {found} {'channel' if found == 1 else 'channels'}, not the {len(self.channels)} of "
             f"{', '.join(self.channels)}",
@@ -212,7 +212,7 @@ def _of_picture(data: bytes, reading: Reading) -> StackFile:
 
 @contextmanager
 def explain_damage(where: object) -> Iterator[None]:
-    """What the readers raise about a broken file, in one kind of error that says where."""
+    """Turns whatever the readers raise about a broken file into a `GraftError` that says where."""
     try:
         yield
     except GraftError as error:

@@ -25,7 +25,7 @@ from graft.foundation.errors import GraftError
 
 
 class ImageKind(Protocol):
-    """What images are made of: a `ClassMap`, a `ModelSpec` and a `Recipe` say it.
+    """The channels that images consist of, as a `ClassMap`, a `ModelSpec` and a `Recipe` name them.
 
     `channels` are their names in order; `max_value` is what becomes 255 where the samples of a stack have 16 bits, and
     None where images are pictures.
@@ -45,7 +45,7 @@ def decode(data: bytes, kind: ImageKind, *, where: object = "image", max_pixels:
 
     Args:
         data: The encoded file.
-        kind: What the channels are.
+        kind: Names of the channels, and the value that becomes 255.
         where: Named in the error.
         max_pixels: More than this by the header are refused before decoding; None sets no limit, and trusts the file.
 
@@ -63,7 +63,7 @@ def join_parts(found: Sequence[StackFile], kind: ImageKind) -> np.ndarray:
 
 
 def composite(image: np.ndarray, channels: Sequence[str]) -> np.ndarray:
-    """What is shown of an image: uint8 [H, W, 3] of [H, W, C].
+    """The picture that stands for an image in reports: uint8 [H, W, 3] of [H, W, C].
 
     Its red, green and blue where it has channels of these names; else its first three; else its first as grey.
     """

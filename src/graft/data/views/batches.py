@@ -28,7 +28,7 @@ def batches(
         order: int [N], sample numbers.
         view: Which view, 0 to num_views - 1.
         batch_size: Samples a batch.
-        device: Where the tensors shall be.
+        device: Device of the tensors.
 
     Yields:
         Images uint8 [B, C, H, W] in channels-last memory; targets int64, masks [B, H, W] or labels [B].

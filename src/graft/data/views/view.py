@@ -36,16 +36,16 @@ class Recipe:
 
     Attributes:
         task: `segmentation` or `classification`.
-        seed: Of the whole pipeline.
+        seed: Seed of the whole pipeline.
         policy: `{"name": …}` with every option.
         resize: `{"name": …}` with every option; applied before the policy.
-        height: Of a view, in pixels.
-        width: Of a view, in pixels.
-        num_views: How many views a sample has.
+        height: Height of a view, in pixels.
+        width: Width of a view, in pixels.
+        num_views: Number of views of a sample.
         storage: `materialised` or `online`; changes no view.
         channels: The C names of the channels, as in the class map.
-        max_value: Of stacks, as in the class map.
-        class_shares: Of each class, its share of the labelled training pixels, where the policy seeks rare classes.
+        max_value: Value that becomes 255 in stacks, as in the class map.
+        class_shares: Share of each class in the labelled training pixels, where the policy seeks rare classes.
     """
 
     task: str
@@ -196,7 +196,7 @@ def open_views(folder: Path, task: str, *, num_workers: int | None = None) -> Vi
     """Opens the views in `folder` (data/augmented), however they are stored: the same bits either way.
 
     Args:
-        folder: What the augment stage wrote.
+        folder: Output folder of the augment stage.
         task: `segmentation` or `classification`; must be the one they were made for.
         num_workers: Processes that make online views; the number of usable cores by default.
 
@@ -216,7 +216,7 @@ def open_views(folder: Path, task: str, *, num_workers: int | None = None) -> Vi
 
 
 def index_of(recipe: Recipe, ids: list[str], image_sha256: list[str]) -> dict[str, Any]:
-    """What `index.json` holds: which sample is which, and what shape a view has."""
+    """The content of `index.json`: the ids of the samples, in order, and the shape of a view."""
     kept = {key: asdict(recipe)[key] for key in ("task", "height", "width", "num_views", "storage")}
     return {**kept, "num_channels": len(recipe.channels), "ids": ids, "image_sha256": image_sha256}
 
