@@ -15,7 +15,7 @@ from graft.data.images.codec import encode_png
 from graft.data.shards import SHARD_SCHEMA
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
-from graft.scenes import CLASS_COLORS, CLASSES, render
+from graft.scenes import CLASS_COLOURS, CLASSES, render
 from pipeline.augment import augment
 
 SIZE = (72, 96)
@@ -27,7 +27,7 @@ def write_train(folder: Path, *, task: str = "segmentation", num_samples: int = 
     (folder / "train").mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows, schema=SHARD_SCHEMA), folder / "train" / "first-00000.parquet")
     names, colors = (
-        (CLASSES, CLASS_COLORS) if task == "segmentation" else (("day", "night"), ((240, 200, 60), (40, 60, 140)))
+        (CLASSES, CLASS_COLOURS) if task == "segmentation" else (("day", "night"), ((240, 200, 60), (40, 60, 140)))
     )
     ClassMap(task, tuple(names), tuple(colors), tuple(range(len(names))), True, True, "scenes").write(
         folder / "class_map.json"

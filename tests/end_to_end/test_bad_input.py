@@ -17,7 +17,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from graft.data.formats.listing import distinct_colors
+from graft.data.formats.listing import distinct_colours
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import digest_of, read_json
 from tests.end_to_end.project import Project
@@ -99,7 +99,7 @@ def write_class_map(project: Project) -> None:
     (project.root / "data/interim").mkdir(parents=True, exist_ok=True)
     names = ("background", "defect")
     about: dict[str, Any] = {"official_splits": False, "synthetic": False, "source": "mask_folder"}
-    class_map = ClassMap("segmentation", names, distinct_colors(2), source_values=(0, 255), **about)
+    class_map = ClassMap("segmentation", names, distinct_colours(2), source_values=(0, 255), **about)
     class_map.write(project.root / "data/interim/class_map.json")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from graft.foundation.errors import GraftError
-from graft.scenes import CLASS_COLORS, CLASSES, DOMAINS, LIGHTS, WEATHERS, Scene, render
+from graft.scenes import CLASS_COLOURS, CLASSES, DOMAINS, LIGHTS, WEATHERS, Scene, render
 from graft.scenes.canvas import SKY, SKY_DEPTH_M
 
 
@@ -17,7 +17,7 @@ def digest(scene: Scene) -> str:
 
 
 def test_classes_are_camvids_with_a_colour_each():
-    assert len(CLASSES) == len(CLASS_COLORS) == len(set(CLASS_COLORS)) == 11
+    assert len(CLASSES) == len(CLASS_COLOURS) == len(set(CLASS_COLOURS)) == 11
     assert (CLASSES[0], CLASSES[8], CLASSES[10]) == ("sky", "car", "bicyclist")
 
 

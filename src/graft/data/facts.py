@@ -197,8 +197,8 @@ def _decoded_by_opencv(image: Image.Image, data: bytes) -> np.ndarray | None:
         reduced = [flag for least, flag in REDUCED_GREY if scale >= least]
         decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags | (reduced or [cv2.IMREAD_GRAYSCALE])[0])
     elif is_plain_png(image, data):
-        color = cv2.IMREAD_COLOR if image.mode == "RGB" else cv2.IMREAD_GRAYSCALE
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags | color)
+        colour = cv2.IMREAD_COLOR if image.mode == "RGB" else cv2.IMREAD_GRAYSCALE
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags | colour)
     else:
         return None
     return decoded
@@ -231,7 +231,7 @@ def _mask_values(image: Image.Image, translation: Translation, data: bytes) -> n
     """Grey values or palette indices [H, W], or RGB [H, W, 3]; transparency and orientation of a mask are ignored."""
     if image.mode == "L" and image.format == "PNG" and (decoded := _decoded_by_opencv(image, data)) is not None:
         return decoded
-    if image.mode == "P" and not translation.reads_colors:
+    if image.mode == "P" and not translation.reads_colours:
         return np.asarray(image)
     if image.mode == "1":
         return np.asarray(image.convert("L"))

@@ -21,7 +21,7 @@ CLASSES: tuple[str, ...] = (
     *("sky", "building", "pole", "road", "pavement", "tree"),
     *("sign_symbol", "fence", "car", "pedestrian", "bicyclist"),
 )
-CLASS_COLORS: tuple[tuple[int, int, int], ...] = (
+CLASS_COLOURS: tuple[tuple[int, int, int], ...] = (
     *((128, 128, 128), (128, 0, 0), (192, 192, 128), (128, 64, 128), (60, 40, 222), (128, 128, 0)),
     *((192, 128, 128), (64, 64, 128), (64, 0, 128), (64, 64, 0), (0, 128, 192)),
 )

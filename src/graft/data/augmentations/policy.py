@@ -45,7 +45,7 @@ def carry_channels(policy: Policy, num_channels: int) -> Policy:
 
 def num_carried(channels: Sequence[str]) -> int:
     """Number of channels that are measurements, which only move: those behind red, green and blue, or all."""
-    return len(channels) - len(RGB) if _begins_with_colors(channels) else len(channels)
+    return len(channels) - len(RGB) if _begins_with_colours(channels) else len(channels)
 
 
 def apply(
@@ -71,7 +71,7 @@ def apply(
     """
     policy.set_random_seed(seed & 0xFFFFFFFF)
     if num_carried(channels):
-        return _apply_to_stack(policy, image, mask, _begins_with_colors(channels))
+        return _apply_to_stack(policy, image, mask, _begins_with_colours(channels))
     if mask is None:
         return np.ascontiguousarray(policy(image=image)["image"]), None
     result = policy(image=image, mask=mask)
@@ -80,22 +80,22 @@ def apply(
 
 
 def _apply_to_stack(
-    policy: Policy, image: np.ndarray, mask: np.ndarray | None, has_colors: bool
+    policy: Policy, image: np.ndarray, mask: np.ndarray | None, has_colours: bool
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Transforms want three channels: without red, green and blue they see the first, thrice, and it is thrown away."""
-    seen = np.ascontiguousarray(image[..., :3] if has_colors else image[..., [0, 0, 0]])
-    carried = np.ascontiguousarray(np.moveaxis(image[..., 3:] if has_colors else image, 2, 0))
+    seen = np.ascontiguousarray(image[..., :3] if has_colours else image[..., [0, 0, 0]])
+    carried = np.ascontiguousarray(np.moveaxis(image[..., 3:] if has_colours else image, 2, 0))
     planes = {_name(number): plane for number, plane in enumerate(carried)}
     result = policy(image=seen, **planes, **({} if mask is None else {"mask": mask}))
     moved = np.stack([result[name] for name in planes], axis=-1)
-    moved = np.concatenate([result["image"], moved], axis=-1) if has_colors else moved
+    moved = np.concatenate([result["image"], moved], axis=-1) if has_colours else moved
     if mask is None:
         return moved, None
     _refuse_gained(mask, result["mask"])
     return moved, np.ascontiguousarray(result["mask"])
 
 
-def _begins_with_colors(channels: Sequence[str]) -> bool:
+def _begins_with_colours(channels: Sequence[str]) -> bool:
     return tuple(channels[:3]) == RGB
 
 

@@ -24,15 +24,15 @@ class Counts:
     Attributes:
         before: int64 [max(256, K)], pixels per mask value at the size the resize rule gives (or images per label).
         after: The same over the views that were counted.
-        colors: int64 [C, 256], histogram of the image's channels.
+        colours: int64 [C, 256], histogram of the image's channels.
     """
 
     before: np.ndarray
     after: np.ndarray
-    colors: np.ndarray
+    colours: np.ndarray
 
     def __add__(self, other: Counts) -> Counts:
-        return Counts(self.before + other.before, self.after + other.after, self.colors + other.colors)
+        return Counts(self.before + other.before, self.after + other.after, self.colours + other.colours)
 
 
 def no_counts(classes: ClassMap) -> Counts:
@@ -53,12 +53,12 @@ def counts_of(
         classes: Class map of the data set.
     """
     channels = range(image.shape[2])
-    colors = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in channels])
+    colours = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in channels])
     counts = no_counts(classes)
     for total, counted in ((counts.before, [targets]), (counts.after, view_targets[:MOST_VIEWS_COUNTED])):
         for item in counted:
             total += np.bincount(np.ravel(item), minlength=len(total))
-    return replace(counts, colors=colors)
+    return replace(counts, colours=colours)
 
 
 def class_shares(masks: Iterable[bytes | None], classes: ClassMap) -> tuple[float, ...]:
@@ -93,9 +93,9 @@ def statistics(
     `class_pixels_…` are pixels per class id (images for classification), `void_…` the ignored ones.
     """
     levels = np.arange(256) / 255
-    pixels = np.maximum(counts.colors.sum(axis=1), 1)
-    mean = (counts.colors * levels).sum(axis=1) / pixels
-    variance = (counts.colors * (levels - mean[:, None]) ** 2).sum(axis=1) / pixels
+    pixels = np.maximum(counts.colours.sum(axis=1), 1)
+    mean = (counts.colours * levels).sum(axis=1) / pixels
+    variance = (counts.colours * (levels - mean[:, None]) ** 2).sum(axis=1) / pixels
     masks = class_map.task == "segmentation"
     return {
         "task": class_map.task,

@@ -9,7 +9,7 @@ from pathlib import Path
 from graft.data.formats.files import FileReader, Found, find_files
 from graft.data.formats.held_out import HeldOutFraction, TestFrom, add_test
 from graft.data.formats.layout import check_layout, entry_of, layout_error, pair_files
-from graft.data.formats.listing import Entry, Listing, check_task, distinct_colors
+from graft.data.formats.listing import Entry, Listing, check_task, distinct_colours
 from graft.data.formats.translation import Translation
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
@@ -52,7 +52,7 @@ def ade20k(
     class_map = ClassMap(
         task="segmentation",
         names=names,
-        colors=distinct_colors(NUM_CLASSES),
+        colors=distinct_colours(NUM_CLASSES),
         source_values=tuple(range(1, NUM_CLASSES + 1)),
         official_splits=test_from == "none",
         synthetic=False,

@@ -133,12 +133,12 @@ def _fewer(entries: list[Entry], num_train: int | None, seed: int) -> list[Entry
 
 
 def _class_map(*, official_splits: bool) -> ClassMap:
-    from graft.scenes import CLASS_COLORS, CLASSES  # scenes have the classes of CamVid, in its order
+    from graft.scenes import CLASS_COLOURS, CLASSES  # scenes have the classes of CamVid, in its order
 
     return ClassMap(
         task="segmentation",
         names=tuple(CLASSES),
-        colors=tuple(CLASS_COLORS),
+        colors=tuple(CLASS_COLOURS),
         source_values=tuple(range(len(CLASSES))),
         official_splits=official_splits,
         synthetic=False,

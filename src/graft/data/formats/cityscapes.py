@@ -75,7 +75,7 @@ def cityscapes(
     class_map = ClassMap(
         task="segmentation",
         names=tuple(name for name, _, _ in CLASSES),
-        colors=tuple(color for _, _, color in CLASSES),
+        colors=tuple(colour for _, _, colour in CLASSES),
         source_values=_values(labels),
         official_splits=test_from == "none",
         synthetic=False,

@@ -46,13 +46,13 @@ def remap(translation: Translation, targets: Sequence[int | None], num_classes: 
         num_classes: Number of classes after mapping.
     """
     grey: list[list[tuple[int, int]]] = [[] for _ in range(num_classes)]
-    colors: list[list[tuple[int, int, int]]] = [[] for _ in range(num_classes)]
-    void_grey, void_colors = list(translation.void_grey), list(translation.void_colors)
-    for own_grey, own_colors, target in zip(translation.grey, translation.colors, targets, strict=True):
+    colours: list[list[tuple[int, int, int]]] = [[] for _ in range(num_classes)]
+    void_grey, void_colours = list(translation.void_grey), list(translation.void_colours)
+    for own_grey, own_colours, target in zip(translation.grey, translation.colours, targets, strict=True):
         (void_grey if target is None else grey[target]).extend(own_grey)
-        (void_colors if target is None else colors[target]).extend(own_colors)
+        (void_colours if target is None else colours[target]).extend(own_colours)
     rest = None
     if translation.rest is not None:
         target = targets[translation.rest]
         rest = VOID if target is None else target
-    return Translation(tuple(map(tuple, grey)), tuple(map(tuple, colors)), tuple(void_grey), tuple(void_colors), rest)
+    return Translation(tuple(map(tuple, grey)), tuple(map(tuple, colours)), tuple(void_grey), tuple(void_colours), rest)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from graft.data.formats.listing import distinct_colors, source_values
+from graft.data.formats.listing import distinct_colours, source_values
 from graft.data.formats.translation import MOST_CLASSES, Translation
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
@@ -15,7 +15,7 @@ from graft.foundation.errors import GraftError
 Value = int | str | list[int]
 Classes = dict[str, list[Value] | Literal["rest"]]
 Range = tuple[int, int]
-Color = tuple[int, int, int]
+Colour = tuple[int, int, int]
 LARGEST_GREY = 65535
 
 
@@ -42,9 +42,9 @@ def translation_of(classes: Mapping[str, Sequence[Value] | str], void: Sequence[
     both = [read.get(name, ([], [])) for name in classes]
     return Translation(
         grey=tuple(tuple(ranges) for ranges, _ in both),
-        colors=tuple(tuple(colors) for _, colors in both),
+        colours=tuple(tuple(colours) for _, colours in both),
         void_grey=tuple(ignored[0]),
-        void_colors=tuple(ignored[1]),
+        void_colours=tuple(ignored[1]),
         rest=list(classes).index(rest[0]) if rest else None,
     )
 
@@ -53,7 +53,7 @@ def class_map_of(
     classes: Mapping[str, Any], translation: Translation, *, source: str, official_splits: bool
 ) -> ClassMap:
     """The class map of such classes; one that is named by a colour is drawn in it."""
-    drawn = zip(translation.colors, distinct_colors(len(classes)), strict=True)
+    drawn = zip(translation.colours, distinct_colours(len(classes)), strict=True)
     return ClassMap(
         task="segmentation",
         names=tuple(classes),
@@ -65,9 +65,9 @@ def class_map_of(
     )
 
 
-def _values(name: str, values: Sequence[Any], problems: list[str]) -> tuple[list[Range], list[Color]]:
+def _values(name: str, values: Sequence[Any], problems: list[str]) -> tuple[list[Range], list[Colour]]:
     ranges: list[Range] = []
-    colors: list[Color] = []
+    colours: list[Colour] = []
     for value in values:
         if isinstance(value, int) and 0 <= value <= LARGEST_GREY:
             ranges.append((value, value))
@@ -76,31 +76,31 @@ def _values(name: str, values: Sequence[Any], problems: list[str]) -> tuple[list
             ranges.append((first, last))
             problems += [] if first <= last <= LARGEST_GREY else [f"{name}: range {value!r} is empty or too large"]
         elif isinstance(value, Sequence) and len(value) == 3 and all(_is_byte(part) for part in value):
-            colors.append((value[0], value[1], value[2]))
+            colours.append((value[0], value[1], value[2]))
         else:
             problems.append(f"{name}: {value!r} is no grey value, range or RGB colour")
     if not values:
         problems.append(f"{name}: lists no value")
-    return ranges, colors
+    return ranges, colours
 
 
 def _is_byte(value: object) -> bool:
     return isinstance(value, int) and 0 <= value <= 255
 
 
-def _claimed_twice(read: Sequence[tuple[str, tuple[list[Range], list[Color]]]]) -> list[str]:
+def _claimed_twice(read: Sequence[tuple[str, tuple[list[Range], list[Colour]]]]) -> list[str]:
     """Problems of values in two classes; the colour (v, v, v) and the grey value v are the same."""
     problems = []
     claims: list[tuple[int, int, str]] = []
-    owner: dict[Color, str] = {}
-    for name, (ranges, colors) in read:
+    owner: dict[Colour, str] = {}
+    for name, (ranges, colours) in read:
         claims += [(first, last, name) for first, last in ranges]
-        for color in colors:
-            if len(set(color)) == 1:
-                claims.append((color[0], color[0], name))
-            elif color in owner:
-                problems.append(f"{name}: {color} is claimed by {owner[color]} too")
-            owner.setdefault(color, name)
+        for colour in colours:
+            if len(set(colour)) == 1:
+                claims.append((colour[0], colour[0], name))
+            elif colour in owner:
+                problems.append(f"{name}: {colour} is claimed by {owner[colour]} too")
+            owner.setdefault(colour, name)
     claims.sort()
     for (_, last, before), (first, _, name) in itertools.pairwise(claims):
         if first <= last:

@@ -11,7 +11,7 @@ from graft.data.formats.coco_masks import AnnotatedEntry, CocoReader
 from graft.data.formats.files import Found, find_files
 from graft.data.formats.held_out import HeldOutFraction, TestFrom, add_test
 from graft.data.formats.layout import check_layout
-from graft.data.formats.listing import Entry, Listing, check_task, distinct_colors
+from graft.data.formats.listing import Entry, Listing, check_task, distinct_colours
 from graft.data.formats.translation import MOST_CLASSES, VOID, identity
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError, suggest
@@ -115,11 +115,11 @@ def _class_map(
     free = next(number for number in range(len(listed) + 1) if number not in listed)
     values = [*([free] if background is not None else []), *chosen]
     names = [*([background] if background is not None else []), *(listed[id] for id in chosen)]
-    colors = distinct_colors(len(chosen))
+    colours = distinct_colours(len(chosen))
     return ClassMap(
         task="segmentation",
         names=tuple(names),
-        colors=colors if background is None else ((0, 0, 0), *colors),
+        colors=colours if background is None else ((0, 0, 0), *colours),
         source_values=tuple(values),
         official_splits=official_splits,
         synthetic=False,

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from graft.data.formats.class_values import Classes, Value, class_map_of, translation_of
 from graft.data.formats.files import FileReader, Found, find_files, id_of
-from graft.data.formats.listing import Entry, Listing, distinct_colors
+from graft.data.formats.listing import Entry, Listing, distinct_colours
 from graft.data.formats.splits import TestFraction, ValFraction, check_fractions, check_not_empty, hashed_split
 from graft.data.formats.translation import Translation
 from graft.foundation.class_map import ClassMap
@@ -184,8 +184,8 @@ def _classes(
         )
     are_numbers = all(label.isdecimal() for label in labels)
     names = tuple(sorted(labels, key=lambda label: (int(label), label) if are_numbers else (0, label)))
-    colors = distinct_colors(len(names))
-    return ClassMap("classification", names, colors, names, official_splits, False, "csv"), None
+    colours = distinct_colours(len(names))
+    return ClassMap("classification", names, colours, names, official_splits, False, "csv"), None
 
 
 def _entry(line: Mapping[str, str], found: Found, task: str, number_of: Mapping[str, int]) -> Entry:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.data.formats.files import EXTENSIONS_READ, FileReader, Found, find_files
-from graft.data.formats.listing import Entry, Listing, check_task, distinct_colors
+from graft.data.formats.listing import Entry, Listing, check_task, distinct_colours
 from graft.data.formats.splits import Groups, TestFraction, ValFraction, check_fractions, check_not_empty, hashed_split
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
@@ -131,7 +131,7 @@ def _class_map(classes: list[str], *, official_splits: bool) -> ClassMap:
     return ClassMap(
         task="classification",
         names=tuple(classes),
-        colors=distinct_colors(len(classes)),
+        colors=distinct_colours(len(classes)),
         source_values=tuple(classes),
         official_splits=official_splits,
         synthetic=False,

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic refuses typing's before Pyth
 
 from graft.data.formats.class_mapping import map_classes, remap
 from graft.data.formats.files import id_of
-from graft.data.formats.listing import Entry, Listing, Reader, distinct_colors
+from graft.data.formats.listing import Entry, Listing, Reader, distinct_colours
 from graft.data.formats.translation import Translation, Translations
 from graft.foundation.choices import resolve
 from graft.foundation.class_map import ClassMap
@@ -201,19 +201,19 @@ def _class_map(
     task: str, classes: Sequence[str], listings: Sequence[Listing], targets: Sequence[Sequence[int | None]]
 ) -> ClassMap:
     """Each class has the colour of the first class that becomes it, unless another one has that already."""
-    colors = dict(enumerate(distinct_colors(len(classes))))
+    colours = dict(enumerate(distinct_colours(len(classes))))
     taken: dict[int, tuple[int, int, int]] = {}
     for listing, to in zip(listings, targets, strict=True):
-        for color, number in zip(listing.class_map.colors, to, strict=True):
-            if number is not None and number not in taken and color not in taken.values():
-                taken[number] = color
+        for colour, number in zip(listing.class_map.colors, to, strict=True):
+            if number is not None and number not in taken and colour not in taken.values():
+                taken[number] = colour
     maps = [listing.class_map for listing in listings]
     licences = sorted({f"{one.source}: {one.licence}" for one in maps})
     return replace(
         maps[0],
         task=task,
         names=tuple(classes),
-        colors=tuple((colors | taken)[number] for number in range(len(classes))),
+        colors=tuple((colours | taken)[number] for number in range(len(classes))),
         source_values=tuple(classes) if task == "classification" else tuple(range(len(classes))),
         official_splits=any(one.official_splits for one in maps),
         synthetic=any(one.synthetic for one in maps),

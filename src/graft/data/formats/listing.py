@@ -72,14 +72,14 @@ def check_task(task: str, needed: str, source: str) -> None:
         )
 
 
-def distinct_colors(num_classes: int) -> tuple[tuple[int, int, int], ...]:
+def distinct_colours(num_classes: int) -> tuple[tuple[int, int, int], ...]:
     """RGB colours for classes whose source has none: hues a golden angle apart, so neighbours differ."""
 
-    def color(index: int) -> tuple[int, int, int]:
+    def colour(index: int) -> tuple[int, int, int]:
         red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1.0, 0.75 - 0.25 * (index % 2), 0.95)
         return round(255 * red), round(255 * green), round(255 * blue)
 
-    return tuple(color(index) for index in range(num_classes))
+    return tuple(colour(index) for index in range(num_classes))
 
 
 def source_values(values: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
-from graft.data.formats.listing import Entry, Listing, distinct_colors
+from graft.data.formats.listing import Entry, Listing, distinct_colours
 from graft.data.formats.translation import identity
 from graft.foundation.class_map import SPLITS, ClassMap
 from graft.foundation.errors import GraftError, suggest
@@ -120,13 +120,13 @@ def _known(domains: Sequence[str]) -> list[str]:
 
 
 def _class_map(task: str, domains: list[str]) -> ClassMap:
-    from graft.scenes import CLASS_COLORS, CLASSES
+    from graft.scenes import CLASS_COLOURS, CLASSES
 
     names = tuple(domains) if task == "classification" else tuple(CLASSES)
     return ClassMap(
         task=task,
         names=names,
-        colors=distinct_colors(len(names)) if task == "classification" else tuple(CLASS_COLORS),
+        colors=distinct_colours(len(names)) if task == "classification" else tuple(CLASS_COLOURS),
         source_values=names if task == "classification" else tuple(range(len(names))),
         official_splits=True,
         synthetic=True,

@@ -43,22 +43,22 @@ class Translation:
 
     Attributes:
         grey: For each class its inclusive ranges of grey values (palette indices count as grey values).
-        colors: For each class its RGB triples; where any class has one, masks are read as RGB and a grey value v
+        colours: For each class its RGB triples; where any class has one, masks are read as RGB and a grey value v
             means (v, v, v).
         void_grey: Ranges of grey values that are ignored.
-        void_colors: RGB triples that are ignored.
+        void_colours: RGB triples that are ignored.
         rest: The class of every value nobody names, 255 where they are ignored, or None where they are unknown.
     """
 
     grey: tuple[tuple[tuple[int, int], ...], ...]
-    colors: tuple[tuple[tuple[int, int, int], ...], ...]
+    colours: tuple[tuple[tuple[int, int, int], ...], ...]
     void_grey: tuple[tuple[int, int], ...] = ()
-    void_colors: tuple[tuple[int, int, int], ...] = ()
+    void_colours: tuple[tuple[int, int, int], ...] = ()
     rest: int | None = None
 
     @property
-    def reads_colors(self) -> bool:
-        return any(self.colors) or bool(self.void_colors)
+    def reads_colours(self) -> bool:
+        return any(self.colours) or bool(self.void_colours)
 
     def of(self, entry: Entry) -> Translation:
         """The translation of the mask of an entry: this one."""
@@ -122,14 +122,14 @@ def _table(translation: Translation, is_rgb: bool) -> np.ndarray:
     import numpy as np
 
     table = np.full(1 << 24 if is_rgb else 1 << 16, UNKNOWN if translation.rest is None else translation.rest, np.uint8)
-    classes = [*enumerate(zip(translation.grey, translation.colors, strict=True))]
-    for index, (ranges, colors) in [*classes, (VOID, (translation.void_grey, translation.void_colors))]:
+    classes = [*enumerate(zip(translation.grey, translation.colours, strict=True))]
+    for index, (ranges, colours) in [*classes, (VOID, (translation.void_grey, translation.void_colours))]:
         for first, last in ranges:
             if is_rgb:
                 table[[value * 0x010101 for value in range(first, min(last, 255) + 1)]] = index
             else:
                 table[first : last + 1] = index
-        for red, green, blue in colors:
+        for red, green, blue in colours:
             if is_rgb:
                 table[red << 16 | green << 8 | blue] = index
             elif red == green == blue:

@@ -49,7 +49,7 @@ def voc(
     class_map = ClassMap(
         task="segmentation",
         names=NAMES,
-        colors=tuple(_color(index) for index in range(len(NAMES))),
+        colors=tuple(_colour(index) for index in range(len(NAMES))),
         source_values=tuple(range(len(NAMES))),
         official_splits=test_from == "none",
         synthetic=False,
@@ -88,7 +88,7 @@ def _lines(found: Found, name: str, problems: list[str]) -> list[str]:
     return [line.split()[0] for line in text.splitlines() if line.strip()]
 
 
-def _color(index: int) -> tuple[int, int, int]:
+def _colour(index: int) -> tuple[int, int, int]:
     """The colour of the devkit: bit k of red, green and blue, from the highest, are bits 3k, 3k + 1, 3k + 2."""
 
     def channel(first: int) -> int:

@@ -128,21 +128,21 @@ def encode_png(array: np.ndarray) -> bytes:
 
 
 def overlay(
-    image: np.ndarray, mask: np.ndarray, colors: Sequence[tuple[int, int, int]], alpha: float = 0.5
+    image: np.ndarray, mask: np.ndarray, colours: Sequence[tuple[int, int, int]], alpha: float = 0.5
 ) -> np.ndarray:
     """Class colours blended over an image.
 
     Args:
         image: uint8 [H, W, 3] RGB.
         mask: uint8 [H, W] class ids; 255 is left untouched.
-        colors: K RGB triples.
+        colours: K RGB triples.
         alpha: Share of the colour, 0 to 1.
 
     Returns:
         uint8 [H, W, 3] RGB.
     """
     table = np.zeros((256, 3), np.uint8)
-    table[: len(colors)] = np.asarray(colors, np.uint8)
+    table[: len(colours)] = np.asarray(colours, np.uint8)
     blended = cv2.addWeighted(np.ascontiguousarray(image), 1 - alpha, table[mask], alpha, 0)
     return np.where((mask == IGNORE_INDEX)[..., None], image, blended)
 
