@@ -8,7 +8,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from graft.data.augmentations import POLICIES, apply, build, carrying, contradictions, seeks_rare_classes, serialise
+from graft.data.augmentations import (
+    POLICIES,
+    apply,
+    build,
+    carry_channels,
+    contradictions,
+    seeks_rare_classes,
+    serialise,
+)
 from graft.data.augmentations.policy import library, values_gained
 from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
@@ -99,7 +107,7 @@ def test_image_and_mask_move_together(name, mask):
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_channels_that_are_no_colours_only_move(name, image, mask):
     """Whatever happens to the colours: a channel painted from the mask stays painted from it."""
-    policy = carrying(policy_of(name, **CASES[name]), 1)
+    policy = carry_channels(policy_of(name, **CASES[name]), 1)
     painted = np.where(mask == 200, 250, 5).astype(np.uint8)
     for seed in range(10):
         view, view_mask = apply(policy, np.dstack([image, painted]), mask, seed, ("red", "green", "blue", "depth"))
