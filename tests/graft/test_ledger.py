@@ -129,7 +129,7 @@ def test_a_deleted_entry_is_missed_by_the_chain_or_by_the_copy(store, tmp_path):
     store.delete_model_version("graft-ledger-dropped", "4")
     entries = ledger.read(store, "dropped")
     assert ledger.verify(entries) == []
-    assert "entry 4 of the copy" in ledger.missing_on_server(entries, ledger.read_copy(copy), "dropped")[0]
+    assert "entry 4 of the copy" in ledger.compare_copy(entries, ledger.read_copy(copy), "dropped")[0]
     store.delete_model_version("graft-ledger-dropped", "2")
     assert "does not follow the entry before it" in ledger.verify(ledger.read(store, "dropped"))[0]
 
@@ -141,7 +141,7 @@ def test_the_copy_holds_every_model_and_is_refused_when_edited(tmp_path):
     ledger.write_copy(copy, theirs)
     ledger.write_copy(copy, ours)
     assert sorted(one.name for one in ledger.read_copy(copy)) == ["m", "m", "other"]
-    assert ledger.missing_on_server(ours, ledger.read_copy(copy), "m") == []
+    assert ledger.compare_copy(ours, ledger.read_copy(copy), "m") == []
     copy.write_text(copy.read_text("utf-8").replace('"kind"', '"kin"', 1), "utf-8")
     with pytest.raises(GraftError, match=r"ledger.jsonl:1: not an entry"):
         ledger.read_copy(copy)
@@ -157,7 +157,7 @@ def test_every_changed_byte_of_the_copy_is_noticed(tmp_path):
     for place in range(len(data) - 1):  # the last byte only ends the file
         copy.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
         with pytest.raises(GraftError, match="ledger"):
-            raise_problems(ledger.missing_on_server(whole, ledger.read_copy(copy), "m"))
+            raise_problems(ledger.compare_copy(whole, ledger.read_copy(copy), "m"))
 
 
 def raise_problems(problems: list[str]) -> None:

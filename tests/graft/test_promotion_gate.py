@@ -24,7 +24,7 @@ from graft.params.recipes import ROOT, complete_text, compose, list_recipes
 from graft.params.registries import expand_sections
 from graft.params.sections import Params
 from graft.params.yaml_tree import plain
-from graft.provenance.promotion.commit_check import differing_params, find_commits
+from graft.provenance.promotion.commit_check import compare_params, find_commits
 from graft.provenance.promotion.gate import GateEvidence, GateRule, holds, judge
 from graft.provenance.promotion.measurement import CANDIDATE, CHAMPION, Comparison, Measured, compare, lower_bound
 from graft.provenance.promotion.record_chain import RecordChain
@@ -207,11 +207,11 @@ def test_the_params_of_a_record_are_found_in_the_file_they_came_from(name):
     text = complete_text(name).encode()
     params = Params.model_validate(plain(compose(name)))
     recorded = json.loads(json.dumps(expand_sections(params, SECTIONS)))
-    assert differing_params(text, recorded) == []
+    assert compare_params(text, recorded) == []
     recorded["fine_tune"]["learning_rate"] *= 2
     recorded["augment"]["policy"]["name"] += "x"
-    assert differing_params(text, recorded) == ["augment.policy", "fine_tune.learning_rate"]
-    assert differing_params(b"- not a mapping: [", {"seed": 7}) == ["seed"]
+    assert compare_params(text, recorded) == ["augment.policy", "fine_tune.learning_rate"]
+    assert compare_params(b"- not a mapping: [", {"seed": 7}) == ["seed"]
 
 
 def git(*arguments: str) -> None:

@@ -36,7 +36,7 @@ def lock_file() -> Iterable[Diagnosis]:
     if not LOCK.is_file():
         yield Diagnosis("environment", "wrong", f"there is no {LOCK}", f"git checkout {LOCK}")
         return
-    differing, digest = differing_packages(LOCK), sha256_of(LOCK)[:16]
+    differing, digest = compare_packages(LOCK), sha256_of(LOCK)[:16]
     if not differing:
         yield Diagnosis("environment", "ok", f"is {LOCK} (sha256 {digest}…)")
         return
@@ -44,7 +44,7 @@ def lock_file() -> Iterable[Diagnosis]:
     yield Diagnosis("environment", "wrong", fact, "rm -f .venv/installed && make setup")
 
 
-def differing_packages(lock: Path) -> list[str]:
+def compare_packages(lock: Path) -> list[str]:
     """Packages that are absent or of another version than a lock file says for this machine, a few words each."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name

@@ -14,7 +14,7 @@ from graft.provenance.audit.dvc_lock import PIPELINE, check_lock
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
-from graft.provenance.promotion.commit_check import LOCK, PARAMS, WATCHED, differing_params
+from graft.provenance.promotion.commit_check import LOCK, PARAMS, WATCHED, compare_params
 from graft.provenance.records import Record
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def differences(objects: Objects, commit: str, record: Record) -> list[str]:
     found += [LOCK] if lock is not None and objects.digest(root, LOCK) != lock else []
     params = objects.find(root, PARAMS)
     text = objects.read(params[1], "blob") if params else b""
-    return found + [f"{PARAMS} ({key})" for key in differing_params(text, record.params)]
+    return found + [f"{PARAMS} ({key})" for key in compare_params(text, record.params)]
 
 
 def newest_commits() -> list[str]:

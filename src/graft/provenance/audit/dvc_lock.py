@@ -13,7 +13,7 @@ from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.provenance.audit.dvc_cache import DvcStorage, facts_in_workspace, md5_in_workspace, stages_in
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
-from graft.provenance.promotion.commit_check import PARAMS, differing_params
+from graft.provenance.promotion.commit_check import PARAMS, compare_params
 from graft.provenance.records import Record
 from graft.provenance.repair import LOCK_FILE
 from graft.provenance.stages import record_path
@@ -85,7 +85,7 @@ def _params(locked: Any, recorded: Mapping[str, Any]) -> list[str]:
     if not isinstance(written, Mapping):
         return ["params"]
     extra = set(map(str, written)) - set(recorded)
-    return [f"params {key}" for key in (*sorted(extra), *differing_params(json.dumps(written).encode(), recorded))]
+    return [f"params {key}" for key in (*sorted(extra), *compare_params(json.dumps(written).encode(), recorded))]
 
 
 def _facts(

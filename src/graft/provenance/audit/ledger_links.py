@@ -65,7 +65,7 @@ def _check_copy(entries: list[Entry], name: str, copy: Path) -> Iterator[Check]:
     except (GraftError, UnicodeDecodeError) as error:
         yield Check(BROKEN, what, error.what if isinstance(error, GraftError) else "not UTF-8 text")
         return
-    if problems := ledger.missing_on_server(entries, ours, name):
+    if problems := ledger.compare_copy(entries, ours, name):
         yield Check(BROKEN, what, problems[0])
     elif len(ours) < len(entries):
         yield Check(MISSING, what, f"{len(entries) - len(ours)} entries of the server are not in it; graft champion")

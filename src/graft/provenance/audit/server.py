@@ -106,7 +106,7 @@ def _check_runs_of(client: Any, step: Step, record: Record) -> Iterator[Check]:
     for run in found:
         what = f"run {run.info.run_id[:8]} of {step.stage}"
         yield _as_recorded(f"{what}, tags", _expected_tags(step, record), run.data.tags)
-        yield _as_recorded(f"{what}, params", runs.loggable_params(params_of(record)), run.data.params)
+        yield _as_recorded(f"{what}, params", runs.clean_params(params_of(record)), run.data.params)
         yield _as_recorded(f"{what}, metrics", record.metrics, run.data.metrics)
         yield from _check_artifacts(client, run, step, record, what)
 
@@ -145,7 +145,7 @@ def _record_kept(client: Any, run: Any, stage: str) -> str | None:
 def _expected_tags(step: Step, record: Record) -> dict[str, str]:
     """The tags a run must have; the description is left out, because people may edit it."""
     tags = {**tags_of(record), mlflow_store.RECORD: step.key, mlflow_store.COMPLETE: "true"}
-    return {runs.allowed_key(name): value for name, value in tags.items() if name != mlflow_store.NOTE}
+    return {runs.clean_key(name): value for name, value in tags.items() if name != mlflow_store.NOTE}
 
 
 def _check_artifacts(client: Any, run: Any, step: Step, record: Record, what: str) -> Iterator[Check]:

@@ -67,7 +67,7 @@ class History:
         if lock is not None and self._digest(tree, LOCK) != lock:
             lacking.append(LOCK)
         text = git_output("cat-file", "blob", tree[PARAMS]) if PARAMS in tree else None
-        return lacking + [f"{PARAMS}: {key}" for key in differing_params(text or b"", record.params)]
+        return lacking + [f"{PARAMS}: {key}" for key in compare_params(text or b"", record.params)]
 
     def _tree(self, commit: str) -> dict[str, str]:
         """Blob ids by path."""
@@ -101,7 +101,7 @@ class History:
             start = end + 1
 
 
-def differing_params(text: bytes, recorded: Mapping[str, Any]) -> list[str]:
+def compare_params(text: bytes, recorded: Mapping[str, Any]) -> list[str]:
     """Lists the recorded keys whose values a params file does not have.
 
     An option that a choice leaves out has its default, which the code decides; all else must be in the file.

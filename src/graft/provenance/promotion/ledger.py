@@ -235,7 +235,7 @@ def read_copy(path: Path) -> list[Entry]:
     return entries
 
 
-def missing_on_server(entries: Sequence[Entry], copy: Sequence[Entry], name: str) -> list[str]:
+def compare_copy(entries: Sequence[Entry], copy: Sequence[Entry], name: str) -> list[str]:
     """Compares the copy with the server; returns a sentence for each entry that is not in its place there."""
     ours = [entry for entry in copy if entry.name == name]
     pairs = [(entry, entries[number] if number < len(entries) else None) for number, entry in enumerate(ours)]

@@ -53,7 +53,7 @@ def read_whole(store: MlflowClient, name: str) -> list[Entry]:
     """
     entries = ledger.read(store, name)
     copy = ledger.read_copy(ledger.COPY)
-    problems = ledger.verify(entries) + ledger.missing_on_server(entries, copy, name)
+    problems = ledger.verify(entries) + ledger.compare_copy(entries, copy, name)
     if problems:
         begun_anew = f"A store that was begun anew ({mlflow_store.store_uri()}) needs a {ledger.COPY} of its own"
         remedy = f"{ledger.DAMAGED}. {begun_anew}"

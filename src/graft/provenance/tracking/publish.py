@@ -97,11 +97,11 @@ def _publish_record(client: MlflowClient, stage: str) -> str:
     """
     path = record_path(stage)
     record, digest = Record.read(path), sha256_of(path)
-    run = runs.only_run(client, digest) or _find_streamed(client, stage, record.fingerprint)
+    run = runs.keep_one_run(client, digest) or _find_streamed(client, stage, record.fingerprint)
     run = run or runs.create_run(client, stage, {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest})
     while True:
         _complete(client, run, record, {mlflow_store.RECORD: digest, **tags_of(record)}, path)
-        kept = runs.only_run(client, digest)
+        kept = runs.keep_one_run(client, digest)
         if kept is None or kept.info.run_id == run.info.run_id:
             return str(run.info.run_id)
         run = kept

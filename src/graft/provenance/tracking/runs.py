@@ -40,7 +40,7 @@ def find_run(mlflow_client: MlflowClient, tags: Mapping[str, str]) -> Any | None
     return next(search_runs(mlflow_client, tags, page_size=1), None)
 
 
-def only_run(mlflow_client: MlflowClient, record_digest: str) -> Any | None:
+def keep_one_run(mlflow_client: MlflowClient, record_digest: str) -> Any | None:
     """Finds the run of a record; of several, created at once by several people, the earliest stays."""
     runs = list(search_runs(mlflow_client, {RECORD: record_digest}))
     if not runs:
@@ -117,24 +117,24 @@ def log_params(mlflow_client: MlflowClient, run_id: str, params: Mapping[str, st
     """Logs parameters in batches, in the form MLflow takes."""
     from mlflow.entities import Param
 
-    entities = [Param(key, value) for key, value in loggable_params(params).items()]
+    entities = [Param(key, value) for key, value in clean_params(params).items()]
     for start in range(0, len(entities), MOST_PARAMS_A_BATCH):
         mlflow_client.log_batch(run_id, params=entities[start : start + MOST_PARAMS_A_BATCH])
 
 
-def loggable_params(params: Mapping[str, str]) -> dict[str, str]:
+def clean_params(params: Mapping[str, str]) -> dict[str, str]:
     """Brings parameters into the form MLflow takes: keys without other characters, values of at most 6,000."""
-    return {allowed_key(key): value[:MOST_PARAM_CHARACTERS] for key, value in params.items()}
+    return {clean_key(key): value[:MOST_PARAM_CHARACTERS] for key, value in params.items()}
 
 
 def tag(mlflow_client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
     """Sets tags of a run."""
     from mlflow.entities import RunTag
 
-    mlflow_client.log_batch(run_id, tags=[RunTag(allowed_key(key), value) for key, value in tags.items()])
+    mlflow_client.log_batch(run_id, tags=[RunTag(clean_key(key), value) for key, value in tags.items()])
 
 
-def allowed_key(key: str) -> str:
+def clean_key(key: str) -> str:
     """Replaces characters that MLflow does not take in a key; a folder of images may have any name."""
     return re.sub(r"[^/\w.\- :]", "_", key)[:250]
 
