@@ -127,7 +127,7 @@ class TrainingOutcome:
         reports: One for each epoch.
         best: The report of the epoch whose weights are kept.
         summary: The same and the settings of the training, for `summary.json`.
-        compile_cost: What torch.compile cost, by name; no declared output quotes it.
+        compile_cost: Cost of torch.compile, by name; no declared output quotes it.
     """
 
     state: Mapping[str, Tensor]

@@ -32,7 +32,7 @@ def binary_cross_entropy(
         logits: [B, 2] or [B, 2, H, W], float.
         targets: [B] or [B, H, W], long: 0, 1, or 255 where ignored.
         class_weights: [2] weights of the mean, by true class, or None for ones.
-        positive_weight: What foreground counts against background.
+        positive_weight: Weight of foreground against background.
 
     Returns:
         A scalar. A batch in which everything is ignored gives zero with zero gradients.

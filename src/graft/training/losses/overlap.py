@@ -15,9 +15,9 @@ class SoftCounts(NamedTuple):
     """Sums over all pixels (or images) of a batch that are not ignored, float [K] each.
 
     Attributes:
-        overlap: Of p * g, with p the softmax of the logits and g the one-hot target.
-        predicted: Of p.
-        truth: Of g: how many pixels each class has.
+        overlap: Sum of p * g, with p the softmax of the logits and g the one-hot target.
+        predicted: Sum of p.
+        truth: Sum of g: the number of pixels of each class.
     """
 
     overlap: Tensor

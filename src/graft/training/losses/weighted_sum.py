@@ -50,7 +50,7 @@ class WeightedSum:
 
     @property
     def target_weights(self) -> Tensor | None:
-        """What a target counts by its class, [K], if every term is a mean over targets so weighted; else None."""
+        """Weights of targets by class, [K], if every term is a mean over targets weighted so; else None."""
         from graft.training.losses import MEANS_OVER_TARGETS
 
         return self.class_weights if all(loss.name in MEANS_OVER_TARGETS for _, loss in self.terms) else None
