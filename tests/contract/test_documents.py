@@ -58,7 +58,7 @@ def test_every_module_named_exists(document):
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_every_file_named_exists(document):
     named = re.findall(r"`((?:src|tests|pipeline|ci|docs|benchmarks)/[\w./-]*)`", document.read_text("utf-8"))
-    examples = {"NAME.py", "poly.py"}  # these a reader writes
+    examples = {"NAME.py", "NAME.yaml", "poly.py"}  # these a reader writes
     paths = [Path(name).parent if Path(name).name in examples else Path(name) for name in named]
     assert [str(path) for path in paths if not (REPOSITORY / path).exists()] == []
 
