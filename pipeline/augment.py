@@ -43,11 +43,11 @@ def augment(
     """Makes `augment.views` views of every training row; returns the number of images and views, and the void share."""
     refuse_unless_passed(validation)
     classes, total = ClassMap.read(class_map), num_rows(train)
-    recipe = with_class_shares(recipe_of(task, seed, preprocess, augment, classes), train, total, classes.num_classes)
+    recipe = with_class_shares(recipe_of(task, seed, preprocess, augment, classes), train, total, classes)
     shown: list[Row] = []
     rows = keeping(training_rows(recipe, train, out), total, shown)
-    ids, sha256, counts = [], [], nothing(classes.num_classes, len(classes.channels))
-    made = make_views(recipe, rows, total, classes.num_classes, out)
+    ids, sha256, counts = [], [], nothing(classes)
+    made = make_views(recipe, rows, total, classes, out)
     for item in progress(made, "Making training views", total=total, unit="image"):
         ids.append(item.id)
         sha256.append(item.image_sha256)
@@ -72,7 +72,7 @@ def recipe_of(task: str, seed: int, preprocess: Preprocess, augment: Augment, cl
     return Recipe(task, seed, *made, classes.channels, classes.max_value)
 
 
-def with_class_shares(recipe: Recipe, train: Path, total: int, num_classes: int) -> Recipe:
+def with_class_shares(recipe: Recipe, train: Path, total: int, classes: ClassMap) -> Recipe:
     """The recipe, with the share of each class in the labelled training pixels if its crops seek rare classes.
 
     A view then depends on these shares too; they stand in `policy.json`, so both storages make the same views.
@@ -80,7 +80,7 @@ def with_class_shares(recipe: Recipe, train: Path, total: int, num_classes: int)
     if not seeks_rare_classes(recipe.policy):
         return recipe
     rows = progress(read_rows(train), "Counting rare classes", total=total, unit="image")
-    return replace(recipe, class_shares=class_shares((row.mask for row in rows), num_classes))
+    return replace(recipe, class_shares=class_shares((row.mask for row in rows), classes))
 
 
 def refuse_unless_passed(validation: Path) -> None:

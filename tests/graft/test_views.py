@@ -95,14 +95,16 @@ def test_class_counts_are_those_of_each_sample_before_augmentation(both):
 def test_mean_and_deviation_are_those_of_the_images():
     image = np.random.default_rng(0).integers(0, 256, (9, 7, 3), dtype=np.uint8)
     class_map = ClassMap("classification", ("a", "b"), ((0, 0, 0), (9, 9, 9)), ("a", "b"), False, False, "x")
-    stats = statistics(counts_of(image, 1, [1, 1], 2), class_map, 2, ["a"], ["00"])
+    stats = statistics(counts_of(image, 1, [1, 1], class_map), class_map, 2, ["a"], ["00"])
     assert np.allclose(stats["mean"], (image / 255).mean(axis=(0, 1)))
     assert np.allclose(stats["std"], (image / 255).std(axis=(0, 1)))
     assert (stats["class_pixels_before"], stats["class_pixels_after"]) == ([0, 1], [0, 2])
 
 
 def test_more_classes_than_a_mask_can_hold_are_counted():
-    counts = counts_of(np.zeros((2, 2, 3), np.uint8), 700, [700], 1000)
+    names = tuple(map(str, range(1000)))
+    class_map = ClassMap("classification", names, ((0, 0, 0),) * 1000, names, False, False, "x")
+    counts = counts_of(np.zeros((2, 2, 3), np.uint8), 700, [700], class_map)
     assert counts.before[700] == counts.after[700] == 1
 
 
@@ -149,7 +151,7 @@ def test_a_disk_that_fills_up_is_explained(tmp_path):
 @pytest.mark.parametrize(("task", "name"), [("segmentation", "mask"), ("classification", "label")])
 def test_a_training_row_without_its_target_is_named(tmp_path, task, name):
     write_train(tmp_path, task=task, mask=None, label=None)
-    with pytest.raises(GraftError, match=rf"street/0000.png: a training row has no {name}"):
+    with pytest.raises(GraftError, match=rf"street/0000.png: an image of split train has no {name}"):
         run_augment(tmp_path, tmp_path / "out", task=task)
 
 

@@ -207,7 +207,7 @@ def test_images_larger_than_a_forward_pass_are_scored_all_the_same(tmp_path: Pat
             rows_of("segmentation", 1, change=lambda mask: np.ascontiguousarray(mask[:40])),
             r"clip/0\.png: the mask has 64×40 pixels, the image 64×48.*one size",
         ),
-        ([replace(rows_of("segmentation", 1)[0], mask=None)], r"clip/0\.png: an image without mask or label"),
+        ([replace(rows_of("segmentation", 1)[0], mask=None)], r"clip/0\.png: an image of split test has no mask"),
     ],
 )
 def test_what_cannot_be_scored_is_answered(tmp_path: Path, rows: list, message: str) -> None:

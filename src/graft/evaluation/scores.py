@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graft.data.images.codec import decode_mask
+from graft.data.images.codec import decode_target
 from graft.data.images.stacks import decode
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import Runner, most_likely_classes, predict_batch, predict_class_ids
@@ -101,7 +101,7 @@ def score_rows(
     remaining, kind = iter(rows), next(iter(contenders.values())).spec
     while batch := list(islice(remaining, batch_size)):
         images = [decode(row.image, kind, where=row.id) for row in batch]
-        targets = [_targets(row, image) for row, image in zip(batch, images, strict=True)]
+        targets = [_target(row, image, kind.task) for row, image in zip(batch, images, strict=True)]
         found = {
             name: list(_predictions(contender, images, targets, predict)) for name, contender in contenders.items()
         }
@@ -109,16 +109,12 @@ def score_rows(
             yield ScoredImage(row, image, target, {name: predictions[place] for name, predictions in found.items()})
 
 
-def _targets(row: Row, image: np.ndarray) -> np.ndarray:
-    if row.label is not None:
-        return np.asarray(row.label, np.int64)
-    if row.mask is None:
-        raise GraftError("an image without mask or label cannot be scored", where=row.id, remedy="run dvc repro ingest")
-    mask = decode_mask(row.mask, where=row.id)
-    if mask.shape != image.shape[:2]:
-        sizes = f"the mask has {mask.shape[1]}×{mask.shape[0]} pixels, the image {image.shape[1]}×{image.shape[0]}"
+def _target(row: Row, image: np.ndarray, task: str) -> np.ndarray:
+    target = decode_target(row, task)
+    if task == "segmentation" and target.shape != image.shape[:2]:
+        sizes = f"the mask has {target.shape[1]}×{target.shape[0]} pixels, the image {image.shape[1]}×{image.shape[0]}"
         raise GraftError(sizes, where=row.id, rule="an image and its mask have one size")
-    return mask
+    return target
 
 
 def _predictions(

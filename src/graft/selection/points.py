@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from graft.data.augmented.statistics import counts_of, nothing, statistics
-from graft.data.images.codec import decode_mask
+from graft.data.images.codec import decode_target
 from graft.data.images.stacks import decode
 from graft.data.resize import RESIZES, resize_image, resize_mask
 from graft.data.shards import Row, num_rows, read_rows
@@ -65,8 +65,8 @@ class Points:
     @cached_property
     def channel_statistics(self) -> dict[str, Any]:
         """`mean` and `std` of each channel over the pixels of these images, in 0..1, computed as in augment."""
-        start = nothing(self.classes.num_classes, len(self.classes.channels))
-        counts = sum((counts_of(image, 0, [], self.classes.num_classes) for image in self.images()), start)
+        start = nothing(self.classes)
+        counts = sum((counts_of(image, 0, [], self.classes) for image in self.images()), start)
         return statistics(counts, self.classes, 0, [], [])
 
     @cached_property
@@ -106,9 +106,8 @@ def sample_points(
     labels: list[np.ndarray] = []
     for row in progress(_chosen_rows(train, rows), "Choosing pixels", total=len(rows), unit="image"):
         if classes.task == "classification":
-            labels.append(np.asarray([_require_target(row, row.label)], np.int64))
+            labels.append(decode_target(row, classes.task)[None])
             continue
-        _require_target(row, row.mask)
         _, mask = _piece(row, classes, resize, params.predict.max_pixels, params.seed)
         generator = np.random.default_rng(content_seed(params.seed, "select", row.id))
         place, label = draw_cells(reduce_mask(cast(np.ndarray, mask), classes.num_classes), per_class, generator)
@@ -165,17 +164,6 @@ def _chosen_rows(train: Path, rows: list[int]) -> Iterator[Row]:
     return (row for number, row in enumerate(read_rows(train)) if number in wanted)
 
 
-def _require_target(row: Row, target: Any) -> Any:
-    if target is None:
-        raise GraftError(
-            "a training row has no target",
-            where=row.id,
-            rule="candidates are scored on labelled images",
-            remedy="give it a mask or label, or take it out of the train split",
-        )
-    return target
-
-
 def _piece(
     row: Row, classes: ClassMap, resize: Choice, max_pixels: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -185,7 +173,7 @@ def _piece(
     image = resize_image(image, size)
     if classes.task == "classification":
         return image, None
-    mask = resize_mask(decode_mask(row.mask or b"", where=row.id), size)
+    mask = resize_mask(decode_target(row, classes.task), size)
     if size[0] * size[1] <= max_pixels:
         return image, mask
     generator, share = np.random.default_rng(content_seed(seed, "window", row.id)), (max_pixels / size[0] / size[1])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from graft.data.images.codec import decode_mask
+from graft.data.images.codec import decode_target
 from graft.data.images.stacks import decode
 from graft.data.shards import Row, num_rows, read_rows
 from graft.foundation.errors import GraftError
@@ -127,13 +127,7 @@ class Validation:
 
     def _decode(self, row: Row) -> Decoded:
         image = decode(row.image, self.spec, where=row.id)
-        target = row.label if self.spec.task == "classification" else row.mask and decode_mask(row.mask, where=row.id)
-        if target is None:
-            missing = "label" if self.spec.task == "classification" else "mask"
-            raise GraftError(
-                f"val image without {missing}", where=row.id, rule="val is labelled", remedy=f"add its {missing}"
-            )
-        return image, np.asarray(target)
+        return image, decode_target(row, self.spec.task)
 
 
 def collapsed_class(confusion: np.ndarray) -> int | None:

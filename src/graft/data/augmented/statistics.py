@@ -35,14 +35,14 @@ class Counts:
         return Counts(self.before + other.before, self.after + other.after, self.colors + other.colors)
 
 
-def nothing(num_classes: int, num_channels: int = 3) -> Counts:
+def nothing(classes: ClassMap) -> Counts:
     """The counts of no sample."""
-    before, after = np.zeros((2, max(256, num_classes)), np.int64)
-    return Counts(before, after, np.zeros((num_channels, 256), np.int64))
+    before, after = np.zeros((2, max(256, classes.num_classes)), np.int64)
+    return Counts(before, after, np.zeros((len(classes.channels), 256), np.int64))
 
 
 def counts_of(
-    image: np.ndarray, targets: np.ndarray | int, view_targets: Sequence[np.ndarray | int], num_classes: int
+    image: np.ndarray, targets: np.ndarray | int, view_targets: Sequence[np.ndarray | int], classes: ClassMap
 ) -> Counts:
     """Counts of one sample.
 
@@ -50,24 +50,24 @@ def counts_of(
         image: uint8 [H, W, C].
         targets: Mask uint8 [H, W], or a label.
         view_targets: Those of its views, in order; `MOST_VIEWS_COUNTED` are counted.
-        num_classes: K, of the class map.
+        classes: Class map of the data set.
     """
     channels = range(image.shape[2])
     colors = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in channels])
-    counts = nothing(num_classes)
+    counts = nothing(classes)
     for total, counted in ((counts.before, [targets]), (counts.after, view_targets[:MOST_VIEWS_COUNTED])):
         for item in counted:
             total += np.bincount(np.ravel(item), minlength=len(total))
     return replace(counts, colors=colors)
 
 
-def class_shares(masks: Iterable[bytes | None], num_classes: int) -> tuple[float, ...]:
+def class_shares(masks: Iterable[bytes | None], classes: ClassMap) -> tuple[float, ...]:
     """Each class's share of the labelled pixels of encoded masks (index PNG, before the resize rule), K values."""
     pixels = np.zeros(256, np.int64)
     for mask in masks:
         if mask is not None:  # who has none is named when its views are made
             pixels += np.bincount(decode_mask(mask).ravel(), minlength=len(pixels))
-    labelled = pixels[:num_classes]
+    labelled = pixels[: classes.num_classes]
     return tuple((labelled / max(labelled.sum(), 1)).tolist())
 
 

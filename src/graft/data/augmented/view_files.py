@@ -18,6 +18,7 @@ from graft.data.augmented.statistics import MOST_VIEWS_COUNTED, Counts, class_co
 from graft.data.shards import Row, read_rows
 from graft.data.views.rows import write_rows
 from graft.data.views.view import Recipe
+from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
 from graft.foundation.workers import map_in_order, num_usable_cores
 
@@ -47,7 +48,7 @@ def training_rows(recipe: Recipe, train: Path, out: Path) -> Iterator[Row]:
 
 
 def make_views(
-    recipe: Recipe, rows: Iterable[Row], num_rows: int, num_classes: int, out: Path, *, num_workers: int | None = None
+    recipe: Recipe, rows: Iterable[Row], num_rows: int, classes: ClassMap, out: Path, *, num_workers: int | None = None
 ) -> Iterator[Made]:
     """Makes the views of all rows and, where the recipe says `materialised`, stores them in `out`.
 
@@ -62,14 +63,14 @@ def make_views(
         allocate_views(recipe, num_rows, out)
     work = num_rows * recipe.num_views * recipe.height * recipe.width
     workers = num_workers or (num_usable_cores() if work >= FEWEST_PIXELS_FOR_A_POOL else 1)
-    make = functools.partial(_make_row, recipe, num_classes, out)
-    with disk_full_explained(out), class_counts_file(out / "class_counts.npy", num_rows, num_classes) as write:
+    make = functools.partial(_make_row, recipe, classes, out)
+    with disk_full_explained(out), class_counts_file(out / "class_counts.npy", num_rows, classes.num_classes) as write:
         for item in map_in_order(make, enumerate(rows), num_items=num_rows, num_workers=workers):
-            write(item.counts.before[:num_classes])
+            write(item.counts.before[: classes.num_classes])
             yield item
 
 
-def _make_row(recipe: Recipe, num_classes: int, out: Path, item: tuple[int, Row]) -> Made:
+def _make_row(recipe: Recipe, classes: ClassMap, out: Path, item: tuple[int, Row]) -> Made:
     number, row = item
     image, mask = recipe.prepared(row)
     stored = recipe.storage == "materialised"
@@ -85,7 +86,7 @@ def _make_row(recipe: Recipe, num_classes: int, out: Path, item: tuple[int, Row]
         if writer is not None and mask is None:
             writer.write_label(cast(int, row.label))
     target = cast(int, row.label) if mask is None else mask
-    return Made(row.id, row.image_sha256, counts_of(image, target, counted, num_classes))
+    return Made(row.id, row.image_sha256, counts_of(image, target, counted, classes))
 
 
 class ViewWriter(contextlib.ExitStack):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -12,6 +13,9 @@ from PIL import Image, ImageOps
 
 from graft.foundation.class_map import IGNORE_INDEX
 from graft.foundation.errors import GraftError
+
+if TYPE_CHECKING:
+    from graft.data.shards import Row
 
 # What can be opened; Pillow knows more, among them EPS, which it hands to an interpreter of PostScript.
 FORMATS_READ = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
@@ -88,6 +92,25 @@ def decode_mask(data: bytes, *, where: object = "mask") -> np.ndarray:
     if mask is None or mask.ndim != 2 or mask.dtype != np.uint8:
         raise GraftError("not an index mask (a grey 8-bit PNG)", where=where, remedy="remove it and run dvc repro")
     return mask
+
+
+def decode_target(row: Row, task: str) -> np.ndarray:
+    """The target of a row: its mask as uint8 [H, W], ids 0…K-1 and 255, or its label as int64 [].
+
+    Raises:
+        GraftError: The row has no target for this task, or its mask is damaged.
+    """
+    if task == "segmentation" and row.mask is not None:
+        return decode_mask(row.mask, where=row.id)
+    if task == "classification" and row.label is not None:
+        return np.asarray(row.label, np.int64)
+    missing = "mask" if task == "segmentation" else "label"
+    raise GraftError(
+        f"an image of split {row.split} has no {missing}",
+        where=row.id,
+        rule=f"every image of {row.split} has its target ({task})",
+        remedy=f"give it a {missing}, or take the image out of {row.split}",
+    )
 
 
 def encode_png(array: np.ndarray) -> bytes:

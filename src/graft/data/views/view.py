@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from graft.data.augmentations import POLICIES, Policy, apply, build, carrying, num_carried
-from graft.data.images.codec import decode_mask
+from graft.data.images.codec import decode_target
 from graft.data.images.stacks import decode
 from graft.data.resize import resize_image, resize_mask, rule_of
 from graft.data.shards import Row
@@ -71,17 +71,10 @@ class Recipe:
         Raises:
             GraftError: The row has no mask (or, for classification, no label), or its image cannot be decoded.
         """
-        if (row.mask if self.task == "segmentation" else row.label) is None:
-            raise GraftError(
-                f"a training row has no {'mask' if self.task == 'segmentation' else 'label'}",
-                where=row.id,
-                rule=f"every row of the train split has its target ({self.task})",
-                remedy="give it one, or take the image out of the train split",
-            )
+        target = decode_target(row, self.task)
         image = decode(row.image, self, where=row.id)
         size = rule_of(self.resize)(*image.shape[:2])
-        mask = decode_mask(cast(bytes, row.mask), where=row.id) if self.task == "segmentation" else None
-        return resize_image(image, size), None if mask is None else resize_mask(mask, size)
+        return resize_image(image, size), resize_mask(target, size) if self.task == "segmentation" else None
 
     def view(self, sample_id: str, image: np.ndarray, mask: np.ndarray | None, k: int) -> tuple[np.ndarray, Any]:
         """View k of a prepared sample: image uint8 [height, width, C], mask uint8 [height, width] or None."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graft.data.images.codec import decode_mask
+from graft.data.images.codec import decode_target
 from graft.data.images.stacks import decode
 from graft.data.shards import Row, num_rows, read_rows
 from graft.foundation.errors import GraftError
@@ -70,7 +70,7 @@ def compare(
     parity, ids = Parity(num_classes, spec.task), []
     for row in progress(spread_rows(images, limit), "Comparing the exported model with the original", unit="image"):
         image = decode(row.image, spec, where=row.id)
-        targets = decode_mask(row.mask, where=row.id) if row.mask is not None else np.asarray(row.label, np.int64)
+        targets = decode_target(row, spec.task)
         expected, found = (predict_logits(runner, image, spec, predict) for runner in (original, exported))
         parity.add(expected, found, targets)
         ids.append(row.id)
