@@ -11,7 +11,7 @@ import pytest
 from graft.foundation.errors import GraftError
 from graft.provenance import signatures
 from graft.provenance.promotion import ledger
-from graft.provenance.promotion.ledger import Entry
+from graft.provenance.promotion.ledger import LedgerEntry
 from graft.provenance.tracking import mlflow_store, registry
 from tests.at_once import at_once
 from tests.graft.signing_key import make_key
@@ -19,14 +19,14 @@ from tests.graft.signing_key import make_key
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
 
-def entry(version: int, phase: str, before: Entry | None = None, **changes: object) -> Entry:
+def entry(version: int, phase: str, before: LedgerEntry | None = None, **changes: object) -> LedgerEntry:
     content = {"kind": "promote", "name": "m", "model_digest": f"{version}" * 64, "previous_version": None}
     content |= {"reason": "every rule holds", "rules": (), "author": "Ada", "time": "2026-01-01T00:00:00+00:00"}
-    return Entry(phase=phase, version=version, follows=before.digest if before else "", **(content | changes))
+    return LedgerEntry(phase=phase, version=version, follows=before.digest if before else "", **(content | changes))
 
 
-def chain(length: int) -> list[Entry]:
-    made: list[Entry] = []
+def chain(length: int) -> list[LedgerEntry]:
+    made: list[LedgerEntry] = []
     for number in range(length):
         phase = "confirmed" if number % 2 else "intent"
         made.append(entry(number // 2 + 1, phase, made[-1] if made else None))
@@ -73,10 +73,10 @@ def test_of_two_that_follow_the_same_entry_the_lower_number_wins():
 
 def test_an_entry_is_read_as_it_was_written_and_an_edited_one_is_refused():
     text = entry(1, "intent", reason="größer", rules=({"rule": "size", "value": "1"},)).canonical
-    assert Entry.of(text, "here").canonical == text
+    assert LedgerEntry.of(text, "here").canonical == text
     for damaged in (text.replace('"kind":', '"kind": '), text[:-1], text.replace("intent", "perhaps"), "[]", "{}"):
         with pytest.raises(GraftError, match=r"^here: (not an entry|this entry was edited)"):
-            Entry.of(damaged, "here")
+            LedgerEntry.of(damaged, "here")
 
 
 def test_entries_on_a_server_are_numbered_and_long_ones_are_split(store):
@@ -121,7 +121,7 @@ def test_an_entry_edited_on_the_server_is_refused(store):
 
 
 def test_a_deleted_entry_is_missed_by_the_chain_or_by_the_copy(store, tmp_path):
-    before: Entry | None = None
+    before: LedgerEntry | None = None
     for version, phase in ((1, "intent"), (1, "confirmed"), (2, "intent"), (2, "confirmed")):
         before = ledger.append(store, "dropped", entry(version, phase, before, name="dropped"))
     copy = tmp_path / "ledger.jsonl"

@@ -12,7 +12,7 @@ from graft.cli.registered import PANEL, Name, open_registry
 
 if TYPE_CHECKING:
     from graft.provenance.promotion.history import Champion
-    from graft.provenance.promotion.ledger import Entry
+    from graft.provenance.promotion.ledger import LedgerEntry
     from graft.provenance.tracking.registry import ModelVersion
 
 
@@ -41,7 +41,7 @@ def champion(name: Name = None) -> None:
         sys.exit(BROKEN)
 
 
-def _describe(name: str, entries: list[Entry]) -> list[str]:
+def _describe(name: str, entries: list[LedgerEntry]) -> list[str]:
     from graft.models.address import CHAMPION, ModelAddress
     from graft.provenance.promotion import history
 

@@ -12,7 +12,7 @@ from graft.foundation.errors import GraftError
 from graft.models.address import CHAMPION, ModelAddress
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
 from graft.provenance.promotion import history, ledger
-from graft.provenance.promotion.ledger import Entry
+from graft.provenance.promotion.ledger import LedgerEntry
 from graft.provenance.promotion.verdict import OVERRIDE_TAG, TAGS, Verdict, shown_on
 from graft.provenance.tracking.mlflow_store import MODEL_DIGEST
 from graft.provenance.tracking.registry import find_version, find_versions
@@ -58,7 +58,7 @@ def promoted_digest(client: Any, name: str, number: int | None, copy: Path = led
     return None
 
 
-def _check_copy(entries: list[Entry], name: str, copy: Path) -> Iterator[Check]:
+def _check_copy(entries: list[LedgerEntry], name: str, copy: Path) -> Iterator[Check]:
     what = f"{copy}, {name}"
     try:
         ours = [entry for entry in ledger.read_copy(copy) if entry.name == name]
@@ -73,7 +73,7 @@ def _check_copy(entries: list[Entry], name: str, copy: Path) -> Iterator[Check]:
         yield Check(VERIFIED, what, "as on the server")
 
 
-def _check_champion(client: Any, entries: list[Entry], name: str) -> Check:
+def _check_champion(client: Any, entries: list[LedgerEntry], name: str) -> Check:
     confirmed, intent = [entry for entry in entries if entry.phase == "confirmed"], history.open_intent(entries)
     address = ModelAddress(name, alias=CHAMPION)
     live, what = find_version(client, address), str(address)
@@ -92,7 +92,7 @@ def _check_champion(client: Any, entries: list[Entry], name: str) -> Check:
     return Check(VERIFIED, what, f"version {number}, as the ledger says")
 
 
-def check_pages(client: Any, entries: Sequence[Entry], name: str, model: str | None = None) -> Iterator[Check]:
+def check_pages(client: Any, entries: Sequence[LedgerEntry], name: str, model: str | None = None) -> Iterator[Check]:
     """Checks every version of a registered model that was promoted or judged.
 
     Args:
@@ -117,7 +117,7 @@ def check_pages(client: Any, entries: Sequence[Entry], name: str, model: str | N
         yield from _check_page(uri, version, intent, overridden.get(number))
 
 
-def _check_model(uri: str, version: ModelVersion, intent: Entry) -> Check:
+def _check_model(uri: str, version: ModelVersion, intent: LedgerEntry) -> Check:
     found = version.tags.get(MODEL_DIGEST, "nothing")
     if found != intent.model_digest:
         said = f"tag {MODEL_DIGEST} is {found[:12]}, but the ledger says {intent.model_digest[:12]}"
@@ -125,7 +125,9 @@ def _check_model(uri: str, version: ModelVersion, intent: Entry) -> Check:
     return Check(VERIFIED, f"{uri}, model promoted", f"{found[:12]}, as the ledger says")
 
 
-def _check_page(uri: str, version: ModelVersion, intent: Entry | None, override: Entry | None) -> Iterator[Check]:
+def _check_page(
+    uri: str, version: ModelVersion, intent: LedgerEntry | None, override: LedgerEntry | None
+) -> Iterator[Check]:
     refusal = Verdict.refusal(version.tags, since=intent.time if intent else "")
     verdict = refusal or (Verdict.of(intent) if intent else None)
     expected = (verdict.tags if verdict else {}) | ({OVERRIDE_TAG: Verdict.of(override).said} if override else {})

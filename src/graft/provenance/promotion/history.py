@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from graft.provenance.promotion.ledger import Entry
+from graft.provenance.promotion.ledger import LedgerEntry
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Champion:
         moved: Intent that made it champion last: `promoted`, or a rollback to it.
     """
 
-    promoted: Entry
+    promoted: LedgerEntry
     since: str
-    moved: Entry
+    moved: LedgerEntry
 
     @property
     def version(self) -> int:
@@ -29,7 +29,7 @@ class Champion:
         return self.promoted.version
 
 
-def champions(entries: Sequence[Entry]) -> list[Champion]:
+def champions(entries: Sequence[LedgerEntry]) -> list[Champion]:
     """The champions that rollbacks can reach, oldest first and the one in force last; a rollback removes the last."""
     standing: list[Champion] = []
     for intent, ending in pairwise(entries):
@@ -45,24 +45,26 @@ def champions(entries: Sequence[Entry]) -> list[Champion]:
     return standing
 
 
-def champion(entries: Sequence[Entry]) -> Champion | None:
+def champion(entries: Sequence[LedgerEntry]) -> Champion | None:
     """The version in force; None before the first."""
     standing = champions(entries)
     return standing[-1] if standing else None
 
 
-def promotions(entries: Sequence[Entry], kinds: Sequence[str] = ("promote", "override")) -> dict[int, Entry]:
+def promotions(
+    entries: Sequence[LedgerEntry], kinds: Sequence[str] = ("promote", "override")
+) -> dict[int, LedgerEntry]:
     """The intent that last promoted each version, by number; overrides of the gate included."""
     pairs = pairwise(entries)
     return {one.version: one for one, ending in pairs if one.kind in kinds and ending.phase == "confirmed"}
 
 
-def open_intent(entries: Sequence[Entry]) -> Entry | None:
+def open_intent(entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
     """The last entry, if it is an intent that nobody has confirmed or voided yet."""
     return entries[-1] if entries and entries[-1].phase == "intent" else None
 
 
-def overrides(entries: Sequence[Entry]) -> list[Entry]:
+def overrides(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
     """Every confirmed promotion of a version that the gate had refused."""
     pairs = pairwise(entries)
     return [intent for intent, ending in pairs if intent.kind == "override" and ending.phase == "confirmed"]

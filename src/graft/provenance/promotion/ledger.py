@@ -30,7 +30,7 @@ MOST_TAG_CHARACTERS = 5000
 
 
 @dataclass(frozen=True)
-class Entry:
+class LedgerEntry:
     """One entry of a ledger.
 
     Attributes:
@@ -77,7 +77,7 @@ class Entry:
         return hashlib.sha256(self.canonical.encode()).hexdigest()
 
     @classmethod
-    def of(cls, text: str, where: object) -> Entry:
+    def of(cls, text: str, where: object) -> LedgerEntry:
         """Reads an entry from canonical JSON.
 
         Raises:
@@ -111,7 +111,7 @@ def ledger_name(name: str) -> str:
     return f"graft-ledger-{name}"
 
 
-def read(store: MlflowClient, name: str) -> list[Entry]:
+def read(store: MlflowClient, name: str) -> list[LedgerEntry]:
     """Reads the entries of a model in order, without those that lost; `verify` checks that they form a chain.
 
     Raises:
@@ -120,7 +120,7 @@ def read(store: MlflowClient, name: str) -> list[Entry]:
     return drop_losers(_read_all(store, name))
 
 
-def append(store: MlflowClient, name: str, entry: Entry) -> Entry:
+def append(store: MlflowClient, name: str, entry: LedgerEntry) -> LedgerEntry:
     """Signs an entry and appends it after the one it follows; returns it as the ledger holds it.
 
     Raises:
@@ -143,7 +143,7 @@ def append(store: MlflowClient, name: str, entry: Entry) -> Entry:
     return signed
 
 
-def refuse_unsigned(name: str, entries: Sequence[Entry]) -> None:
+def refuse_unsigned(name: str, entries: Sequence[LedgerEntry]) -> None:
     """Refuses to go on where a signed ledger would get an unsigned entry, which would damage it for ever.
 
     Raises:
@@ -162,9 +162,9 @@ def refuse_unsigned(name: str, entries: Sequence[Entry]) -> None:
         raise Unsigned(what, where=ledger_name(name), rule=rule, remedy=remedy)
 
 
-def drop_losers(entries: Sequence[Entry]) -> list[Entry]:
+def drop_losers(entries: Sequence[LedgerEntry]) -> list[LedgerEntry]:
     """Leaves out each entry that came second after the same predecessor, and what follows such an entry alone."""
-    kept: list[Entry] = []
+    kept: list[LedgerEntry] = []
     followed: set[str] = set()
     known = {""}
     lost: set[str] = set()
@@ -178,10 +178,10 @@ def drop_losers(entries: Sequence[Entry]) -> list[Entry]:
     return kept
 
 
-def verify(entries: Sequence[Entry], signers: Path = signatures.SIGNERS) -> list[str]:
+def verify(entries: Sequence[LedgerEntry], signers: Path = signatures.SIGNERS) -> list[str]:
     """Checks order, digests, phases and signatures of a chain; returns a sentence for each problem."""
     known, problems, signed_before = signatures.signers(signers), [], False
-    before: Entry | None = None
+    before: LedgerEntry | None = None
     for number, entry in enumerate(entries, 1):
         here = f"entry {number} ({entry.kind} version {entry.version}, {entry.phase}, {entry.time})"
         if entry.follows != (before.digest if before else ""):
@@ -200,7 +200,7 @@ def verify(entries: Sequence[Entry], signers: Path = signatures.SIGNERS) -> list
     return problems
 
 
-def write_copy(path: Path, entries: Sequence[Entry]) -> None:
+def write_copy(path: Path, entries: Sequence[LedgerEntry]) -> None:
     """Writes the entries of a model into the copy, one a line; those of other models stay."""
     if not entries:
         return
@@ -214,7 +214,7 @@ def write_copy(path: Path, entries: Sequence[Entry]) -> None:
         pending.write_text(text, encoding="utf-8")
 
 
-def read_copy(path: Path) -> list[Entry]:
+def read_copy(path: Path) -> list[LedgerEntry]:
     """Reads every entry of the copy, of all models, in order; none where there is no file.
 
     Raises:
@@ -226,7 +226,7 @@ def read_copy(path: Path) -> list[Entry]:
         lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")  # a reason may hold U+2028
     except UnicodeDecodeError:
         raise GraftError("not UTF-8 text", where=path, remedy=DAMAGED) from None
-    entries = [Entry.of(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
+    entries = [LedgerEntry.of(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
     last: dict[str, str] = {}
     for number, entry in enumerate(entries, 1):
         if entry.follows != last.get(entry.name, ""):
@@ -235,7 +235,7 @@ def read_copy(path: Path) -> list[Entry]:
     return entries
 
 
-def compare_copy(entries: Sequence[Entry], copy: Sequence[Entry], name: str) -> list[str]:
+def compare_copy(entries: Sequence[LedgerEntry], copy: Sequence[LedgerEntry], name: str) -> list[str]:
     """Compares the copy with the server; returns a sentence for each entry that is not in its place there."""
     ours = [entry for entry in copy if entry.name == name]
     pairs = [(entry, entries[number] if number < len(entries) else None) for number, entry in enumerate(ours)]
@@ -247,21 +247,21 @@ def compare_copy(entries: Sequence[Entry], copy: Sequence[Entry], name: str) -> 
     ]
 
 
-def _read_all(store: MlflowClient, name: str) -> list[Entry]:
+def _read_all(store: MlflowClient, name: str) -> list[LedgerEntry]:
     entries = []
     for version in registry.find_versions(store, ledger_name(name)):
         where = ModelAddress(version.name, int(version.version))
         parts = [version.tags.get(ENTRY_TAG, "")]
         while (more := version.tags.get(f"{ENTRY_TAG}.{len(parts)}")) is not None:
             parts.append(more)
-        entry = Entry.of("".join(parts), where)
+        entry = LedgerEntry.of("".join(parts), where)
         if entry.digest != version.tags.get(DIGEST_TAG) or entry.name != name:
             raise GraftError("this entry was edited", where=where, remedy=DAMAGED)
         entries.append(entry)
     return entries
 
 
-def _refuse_late(entry: Entry, others: Sequence[Entry]) -> None:
+def _refuse_late(entry: LedgerEntry, others: Sequence[LedgerEntry]) -> None:
     winner = next((other for other in others if other.follows == entry.follows), None)
     if winner is None or winner == entry:
         return
@@ -274,11 +274,11 @@ def _refuse_late(entry: Entry, others: Sequence[Entry]) -> None:
     )
 
 
-def _is_open(entry: Entry | None) -> bool:
+def _is_open(entry: LedgerEntry | None) -> bool:
     return entry is not None and entry.phase == "intent"
 
 
-def _subject(entry: Entry) -> tuple[object, ...]:
+def _subject(entry: LedgerEntry) -> tuple[object, ...]:
     return entry.kind, entry.name, entry.version, entry.model_digest, entry.previous_version
 
 

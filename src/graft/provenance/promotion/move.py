@@ -20,7 +20,7 @@ from graft.foundation.errors import GraftError
 from graft.foundation.git import git_text
 from graft.models.address import CHAMPION, ModelAddress
 from graft.provenance.promotion import history, ledger, verdict
-from graft.provenance.promotion.ledger import Entry
+from graft.provenance.promotion.ledger import LedgerEntry
 from graft.provenance.tracking import mlflow_store, model_versions, registry
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 CANNOT = "the version is gone, or holds another model"
 
 
-def settle(store: MlflowClient, name: str) -> list[Entry]:
+def settle(store: MlflowClient, name: str) -> list[LedgerEntry]:
     """Reads the ledger of a model after finishing, or voiding, what a killed command left open.
 
     Raises:
@@ -45,7 +45,7 @@ def settle(store: MlflowClient, name: str) -> list[Entry]:
     return entries
 
 
-def read_whole(store: MlflowClient, name: str) -> list[Entry]:
+def read_whole(store: MlflowClient, name: str) -> list[LedgerEntry]:
     """Reads the ledger of a model as the server holds it now, and verifies it.
 
     Raises:
@@ -61,7 +61,7 @@ def read_whole(store: MlflowClient, name: str) -> list[Entry]:
     return entries
 
 
-def move(store: MlflowClient, intent: Entry) -> Entry:
+def move(store: MlflowClient, intent: LedgerEntry) -> LedgerEntry:
     """Makes a version the champion; returns the intent as the ledger holds it.
 
     Raises:
@@ -77,7 +77,7 @@ def move(store: MlflowClient, intent: Entry) -> Entry:
     return written
 
 
-def finish(store: MlflowClient, intent: Entry) -> None:
+def finish(store: MlflowClient, intent: LedgerEntry) -> None:
     """Carries out an intent: writes the verdict, moves the alias and confirms; voids it where the version is gone.
 
     Raises:
@@ -108,15 +108,15 @@ def finish(store: MlflowClient, intent: Entry) -> None:
 def intent_to(
     kind: str,
     version: tuple[int, str],
-    entries: Sequence[Entry],
+    entries: Sequence[LedgerEntry],
     *,
     name: str,
     reason: str,
     rules: Sequence[dict[str, str]] = (),
-) -> Entry:
+) -> LedgerEntry:
     """Builds the intent to make a version (number, model digest) the champion, to follow `entries`."""
     standing = history.champion(entries)
-    return Entry(
+    return LedgerEntry(
         kind=kind,
         phase="intent",
         name=name,
@@ -131,7 +131,7 @@ def intent_to(
     )
 
 
-def rollback(store: MlflowClient, name: str, reason: str) -> Entry:
+def rollback(store: MlflowClient, name: str, reason: str) -> LedgerEntry:
     """Returns to the champion before the one in force, after comparing its files with the digest in the ledger.
 
     Raises:
@@ -174,7 +174,7 @@ def download_verified(name: str, number: int, model_digest: str, into: Path) -> 
     return folder
 
 
-def write_copy(entries: Sequence[Entry]) -> None:
+def write_copy(entries: Sequence[LedgerEntry]) -> None:
     """Brings `ledger.jsonl` up to date, one process at a time."""
     from filelock import FileLock
 

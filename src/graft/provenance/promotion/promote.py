@@ -13,7 +13,7 @@ from graft.models.address import CANDIDATE, ModelAddress
 from graft.provenance.promotion import history, ledger, move, verdict
 from graft.provenance.promotion.commit_check import find_commits
 from graft.provenance.promotion.gate import GateEvidence, GateRule, holds, judge
-from graft.provenance.promotion.ledger import Entry
+from graft.provenance.promotion.ledger import LedgerEntry
 from graft.provenance.promotion.record_chain import RecordChain, trace_records
 from graft.provenance.stages import CLASS_MAP, INTERIM
 from graft.provenance.tracking import mlflow_store, registry
@@ -31,12 +31,12 @@ class Decision:
     Attributes:
         version: Number of the version that was judged.
         rules: Rules of the gate, with what was found.
-        intent: Entry in the ledger that promotes the version; None where it was refused.
+        intent: LedgerEntry in the ledger that promotes the version; None where it was refused.
     """
 
     version: int
     rules: list[GateRule]
-    intent: Entry | None
+    intent: LedgerEntry | None
 
 
 def promote(

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from graft.provenance.promotion.ledger import Entry
+from graft.provenance.promotion.ledger import LedgerEntry
 from graft.provenance.tracking import registry
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Verdict:
     said: str
 
     @classmethod
-    def of(cls, intent: Entry) -> Verdict:
+    def of(cls, intent: LedgerEntry) -> Verdict:
         """The verdict of a promotion or override, from its entry alone, so that whoever finishes it writes the same."""
         word = OVERRIDDEN if intent.kind == "override" else PASSED
         return cls(intent.rules, f"{word} {intent.time} by {intent.author}: {intent.reason}")
