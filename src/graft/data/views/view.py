@@ -97,7 +97,7 @@ def view_of(recipe: Recipe, row: Row, k: int) -> tuple[np.ndarray, np.ndarray | 
 
 
 class BatchSource(ABC):
-    """What an epoch of training reads: views, or features that were computed from them.
+    """Source of the batches of an epoch: views, or features that were computed from them.
 
     Attributes:
         num_samples: Number of samples, N.
