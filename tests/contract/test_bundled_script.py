@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 from graft.params.recipes import compose
@@ -34,7 +35,8 @@ def test_it_goes_on_after_an_interruption_and_needs_no_identity_of_git(tmp_path:
     nobody = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "GIT_CONFIG_COUNT": "1"}
     nobody |= {"GIT_CONFIG_KEY_0": "user.useConfigOnly", "GIT_CONFIG_VALUE_0": "true"}
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("GIT_", "EMAIL"))}
-    environment = inherited | nobody | {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+    path = os.pathsep.join([str(tools), str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = inherited | nobody | {"PATH": path}
 
     def run(*command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)

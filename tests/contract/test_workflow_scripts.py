@@ -132,7 +132,7 @@ def test_a_record_that_does_not_hold_is_named(tmp_path):
     ingest = common | {"inputs": {}, "outputs": {"data/shard": "0" * 64}}
     validate = common | {"inputs": {"data/shard": "1" * 64}, "outputs": {"reports/validation": "2" * 64}}
     for stage, record in {"ingest": ingest, "validate": validate}.items():
-        (tmp_path / f"reports/records/{stage}.json").write_text(json.dumps(record), encoding="utf-8")
+        (tmp_path / f"reports/records/{stage}.json").write_text(json.dumps(record | {"stage": stage}), encoding="utf-8")
     done = run("digests.py", tmp_path)
     assert done.returncode == 1
     assert "no record of export" in done.stdout

@@ -163,7 +163,7 @@ def test_params_edited_while_a_stage_works_are_refused(project):
     project.set({"seed": 8})
     output, _ = stage.communicate(timeout=120)
     assert stage.returncode == 2, output
-    assert "params.yaml changed while ingest was at work" in output
+    assert "params.yaml changed while ingest was running" in output
     assert not [path.name for path in (project.root / "data").iterdir() if path.name != "raw"]
 
 

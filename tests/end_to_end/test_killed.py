@@ -116,7 +116,7 @@ def test_a_lock_file_that_was_cut_off_is_set_aside_and_written_anew(victim):
     text = lock.read_text("utf-8")
     lock.write_text("schema: '2.0'\nstages:\n  ingest:\n", encoding="utf-8")
     assert victim.run("dvc", "repro", check=False).returncode != 0
-    assert "dvc.lock was cut off" in victim.run("graft", "fix").stdout
+    assert "dvc.lock was truncated" in victim.run("graft", "fix").stdout
     done = victim.run("dvc", "repro")
     assert "> graft" not in done.stdout
     assert lock.read_text("utf-8") == text

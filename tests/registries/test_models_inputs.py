@@ -198,7 +198,7 @@ def test_timm_says_which_sizes_a_model_takes(variant: str, fixed: int | None, mu
     [
         ({"name": "deeplabv3plus", "encoder": "vgg11"}, "DeepLabV3Plus cannot be built on the encoder vgg11"),
         ({"name": "unetplusplus", "encoder": "mit_b0"}, "UnetPlusPlus cannot be built on the encoder mit_b0"),
-        ({"name": "dpt", "encoder": "resnet18"}, r"it wants a vision transformer of timm, tu-vit_"),
+        ({"name": "dpt", "encoder": "resnet18"}, r"it needs a vision transformer of timm, tu-vit_"),
         ({"name": "dpt", "encoder": "tu-resnet18"}, "it is no vision transformer"),
         (
             {"name": "dpt", "encoder": "tu-vit_small_patch14_dinov2"},

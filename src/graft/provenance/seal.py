@@ -115,7 +115,7 @@ class Seal:
         """Hashes everything again and compares.
 
         Raises:
-            GraftError: Something changed while the stage was at work.
+            GraftError: Something changed while the stage was running.
         """
         now = compute_digests(self.stage.inputs) | compute_digests(self.stage.code)
         changed = [path for path, digest in (self.inputs | self.code).items() if now[path] != digest]
