@@ -95,5 +95,5 @@ def test_four_clones_publish_at_once_and_nothing_is_lost_or_doubled(team, worksp
     assert sorted((point.step, point.value) for point in curve) == [(step, 1 / step) for step in range(1, 6)]
     (version,) = store.search_model_versions(f"name = '{NAME}'")
     assert version.run_id == by_stage["export"].info.run_id
-    assert version.tags[mlflow_store.MODEL_DIGEST] == digest_of(publish.EXPORTED)
+    assert version.tags[mlflow_store.MODEL_DIGEST] == digest_of(Path(EXPORTED))
     assert store.get_model_version_by_alias(NAME, CANDIDATE).version == version.version

@@ -36,14 +36,14 @@ def publish() -> str:
     with mlflow_store.explain_refusals(mlflow_store.PUBLISH_AGAIN):
         client = mlflow_store.client()
     with FileLock(".locks/publish.lock"), mlflow_store.explain_refusals(mlflow_store.PUBLISH_AGAIN):
-        runs.describe_experiment(client)
+        mlflow_store.retry(partial(runs.describe_experiment, client))
         stages = [stage for stage in STAGES if record_path(stage).is_file()]
         run_ids = {
             stage: mlflow_store.retry(partial(_publish_record, client, stage))
             for stage in progress(stages, "Publishing", unit="stage")
         }
         version = (
-            _publish_model(client, run_ids["export"])
+            mlflow_store.retry(partial(_publish_model, client, run_ids["export"]))
             if "export" in run_ids and Path(EXPORTED).is_dir()
             else "no model exported yet"
         )
