@@ -11,7 +11,6 @@ from graft.provenance.lineage.walk import Chain, Link, Step
 
 SHORT = 12
 SHOWN_METRICS = 3
-MOST_IMAGES_NAMED = 10
 
 
 def tree(chain: Chain) -> str:
