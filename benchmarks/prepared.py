@@ -29,8 +29,8 @@ def scenes_source(num_train: int, num_val: int = 1, *, width_px: int, height_px:
 def ingest_source(source: dict[str, Any], root: Path, out: Path, task: str = "segmentation") -> Path:
     """Ingests a source for a task; returns `out`."""
     out.mkdir(parents=True)
-    section = Ingest(root=str(root), source=source, batch="first", max_pixels=MOST_PIXELS)
-    ingest(task=task, seed=SEED, ingest=section, root=root, out=out)
+    section = Ingest(root=str(root), source=source, split_seed=SEED, batch="first", max_pixels=MOST_PIXELS)
+    ingest(task=task, ingest=section, root=root, out=out)
     return out
 
 

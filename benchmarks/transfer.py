@@ -113,7 +113,7 @@ def make_data(params: Params, data: Path) -> None:
     """Makes the shards and views, which are the same for every strategy and seed."""
     (data / "augmented").mkdir(parents=True)
     both = {"task": params.task, "seed": params.seed}
-    ingest(**both, ingest=params.ingest, root=Path(params.ingest.root), out=data)
+    ingest(task=params.task, ingest=params.ingest, root=Path(params.ingest.root), out=data)
     write_json(data / "validation.json", {"passed": True, "expectations": []})
     places = {"train": data / "train", "class_map": data / "class_map.json", "validation": data / "validation.json"}
     augment(**both, preprocess=params.preprocess, augment=params.augment, **places, out=data / "augmented")

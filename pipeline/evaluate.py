@@ -26,7 +26,7 @@ from graft.inference.torch_runner import torch_runner
 from graft.models.saved_model import MODEL_NAMES, load_model, model_folder
 
 if TYPE_CHECKING:
-    from graft.params.sections import Evaluate, Predict, Runtime
+    from graft.params.sections import Evaluate, Predict, Report, Runtime
 
 
 def evaluate(
@@ -36,6 +36,7 @@ def evaluate(
     runtime: Runtime,
     predict: Predict,
     evaluate: Evaluate,
+    report: Report,
     images: Path,
     class_map: Path,
     model: Path,
@@ -48,7 +49,7 @@ def evaluate(
     classes = ClassMap.read(class_map)
     num_images = refuse_seen(images, set(read_json(model / "seen.json")["train"]), evaluate.split)
     contenders = _contenders(model, runtime, evaluate, predict)
-    tally, examples = Tally(contenders), Examples(classes, evaluate.num_examples)
+    tally, examples = Tally(contenders), Examples(classes, report.num_examples)
     rows = progress(read_rows(images), "Scoring images", total=num_images, unit="image")
     with PerImageTable(out / "per_image.parquet") as table:
         for scored in score_rows(rows, contenders, evaluate.batch_size, predict):

@@ -25,13 +25,15 @@ if TYPE_CHECKING:
     from graft.params.sections import Ingest
 
 
-def ingest(*, task: str, seed: int, ingest: Ingest, root: Path, out: Path) -> dict[str, float]:
+def ingest(*, task: str, ingest: Ingest, root: Path, out: Path, seed: int | None = None) -> dict[str, float]:
     """Reads every image once, on every core; returns the number of images, in all and by split.
 
     A file is refused only if it cannot become a row; all else is a fact in the manifest, which `validate` judges.
-    Memory does not grow with the number of images beyond the list of their names.
+    Memory does not grow with the number of images beyond the list of their names. `seed` takes the place of
+    `ingest.split_seed`, for callers who try several splits of the same section.
     """
-    listing = resolve(FORMATS, ingest.source, where="ingest.source")(task, seed, root)
+    split_seed = ingest.split_seed if seed is None else seed
+    listing = resolve(FORMATS, ingest.source, where="ingest.source")(task, split_seed, root)
     for note in listing.notes:
         say(f"Left aside: {note}")
     entries = sorted(listing.entries, key=lambda entry: (SPLITS.index(entry.split), entry.id))

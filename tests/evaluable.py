@@ -16,7 +16,7 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
 from graft.models.architectures import build_fresh
 from graft.models.saved_model import ModelSpec, save_model
-from graft.params.sections import Evaluate, Predict
+from graft.params.sections import Evaluate, Predict, Report
 from pipeline.evaluate import evaluate
 from tests import tiny_training
 
@@ -105,7 +105,7 @@ VALIDATION = {
 
 def run_evaluate(root: Path, task: str = "segmentation", **changes: Any) -> dict[str, float]:
     """Runs the stage on inputs of `write_inputs`; `changes` are values of the section `evaluate`."""
-    settings = {"split": "test", "batch_size": 4, "bootstrap_samples": 50, "calibration_bins": 5, "num_examples": 3}
+    settings = {"split": "test", "batch_size": 4, "bootstrap_samples": 50, "calibration_bins": 5}
     settings |= {"boundary_fraction": 0.02, "test_time": {"scales": [1.0], "flip": False}}
     out = root / "reports/evaluation"
     out.mkdir(exist_ok=True)
@@ -116,6 +116,7 @@ def run_evaluate(root: Path, task: str = "segmentation", **changes: Any) -> dict
         runtime=runtime,
         predict=Predict(max_pixels=65536, overlap_px=16),
         evaluate=Evaluate(**(settings | changes)),
+        report=Report(num_examples=3),
         images=root / "data/interim/test",
         class_map=root / "data/interim/class_map.json",
         model=root / "models/fine_tuned",

@@ -25,7 +25,7 @@ SMALL = {
     "fine_tune.batch_size": 4,
     "fine_tune.baseline": False,
     "evaluate.bootstrap_samples": 20,
-    "evaluate.num_examples": 2,
+    "report.num_examples": 2,
     "export.parity_images": 2,
 }
 FOLDERS = ("interim", "checked", "augmented", "pretrained", "model", "curves", "scores", "exported")
@@ -45,7 +45,7 @@ def run_stages(raw: Path, work: Path, params: Params, *, exported: bool = True) 
         folder.mkdir(parents=True)
     both = {"task": params.task, "seed": params.seed}
     class_map, report = at["interim"] / "class_map.json", at["checked"] / "validation.json"
-    ingest(**both, ingest=params.ingest, root=raw, out=at["interim"])
+    ingest(task=params.task, ingest=params.ingest, root=raw, out=at["interim"])
     manifest = at["interim"] / "manifest.parquet"
     validate(task=params.task, validate=params.validate_, manifest=manifest, class_map=class_map, out=at["checked"])
     views = {"preprocess": params.preprocess, "augment": params.augment, "train": at["interim"] / "train"}
@@ -69,7 +69,15 @@ def run_stages(raw: Path, work: Path, params: Params, *, exported: bool = True) 
     judged = {"runtime": params.runtime, "predict": params.predict, "evaluate": params.evaluate}
     judged |= {"images": at["interim"] / params.evaluate.split, "class_map": class_map, "model": at["model"]}
     statistics = at["augmented"] / "statistics.json"
-    evaluate(**both, **judged, curves=at["curves"], validation=report, statistics=statistics, out=at["scores"])
+    evaluate(
+        **both,
+        **judged,
+        report=params.report,
+        curves=at["curves"],
+        validation=report,
+        statistics=statistics,
+        out=at["scores"],
+    )
     metrics, card = at["scores"] / "metrics.json", at["pretrained"] / "card.json"
     if exported:
         export(**both, **judged, export=params.export, metrics=metrics, card=card, out=at["exported"])

@@ -36,7 +36,7 @@ MINIATURE = {
     "fine_tune.epochs": 2,
     "fine_tune.batch_size": 4,
     "evaluate.bootstrap_samples": 50,
-    "evaluate.num_examples": 2,
+    "report.num_examples": 2,
     "export.parity_images": 2,
 }
 

@@ -15,7 +15,7 @@ from tests.end_to_end.project import STAGES, Project
 # The stages that read a section themselves; those after them become stale through what these write.
 INTENT = {
     "task": set(STAGES),
-    "seed": {"ingest", "augment", "pretrain-load", "fine-tune", "evaluate", "export"},
+    "seed": {"augment", "pretrain-load", "fine-tune", "evaluate", "export"},
     "model": {"pretrain-load", "fine-tune"},
     "preprocess": {"augment", "fine-tune"},
     "runtime": {"fine-tune", "evaluate", "export"},
@@ -26,6 +26,7 @@ INTENT = {
     "fine_tune": {"fine-tune"},
     "predict": {"fine-tune", "evaluate", "export"},
     "evaluate": {"evaluate", "export"},
+    "report": {"evaluate"},
     "export": {"export"},
     "promotion": set(),
 }

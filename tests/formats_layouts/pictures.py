@@ -63,8 +63,8 @@ class Ingested:
 def run_ingest(root: Path, out: Path, source: dict[str, Any] | str, task: str = "segmentation") -> Ingested:
     """The stage, and its outputs read again."""
     out.mkdir(parents=True)
-    section = Ingest(root=str(root), source=source, batch="first", max_pixels=10**6)
-    metrics = ingest(task=task, seed=7, ingest=section, root=root, out=out)
+    section = Ingest(root=str(root), source=source, split_seed=7, batch="first", max_pixels=10**6)
+    metrics = ingest(task=task, ingest=section, root=root, out=out)
     splits = [folder for folder in out.iterdir() if folder.is_dir()]
     rows = {row.id: row for folder in splits for row in read_rows(folder)}
     facts = {row["id"]: row for row in pq.read_table(out / "manifest.parquet").to_pylist()}

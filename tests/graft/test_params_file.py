@@ -134,3 +134,22 @@ def test_fix_inserts_the_documented_value(tmp_path):
     assert insert_missing(path) == [f"{path}: inserted fine_tune.clip_norm"]
     assert load_params(path).fine_tune.clip_norm == 1.0
     assert insert_missing(path) == []
+
+
+def test_fix_of_an_older_file_keeps_its_splits_and_its_values(tmp_path):
+    path = written(
+        tmp_path,
+        ("seed: 7\n", "seed: 11\n"),
+        ("  split_seed: 7  ", "  #  "),
+        ("report:\n  num_examples: 6  ", "#  "),
+        ("  calibration_bins: 15\n", "  calibration_bins: 15\n  num_examples: 4\n"),
+    )
+    with pytest.raises(GraftError) as refusal:
+        load_params(path)
+    said = str(refusal.value)
+    assert "ingest.split_seed is missing" in said
+    assert "the file's own seed, so that every image stays in its split" in said
+    assert "evaluate.num_examples is called report.num_examples now" in said
+    assert insert_missing(path) == [f"{path}: inserted ingest.split_seed", f"{path}: inserted report"]
+    params = load_params(path)
+    assert (params.ingest.split_seed, params.report.num_examples) == (11, 4)

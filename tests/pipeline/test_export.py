@@ -43,7 +43,6 @@ EVALUATE = Evaluate(
     batch_size=4,
     bootstrap_samples=50,
     calibration_bins=5,
-    num_examples=2,
     boundary_fraction=0.02,
     test_time={"scales": [1.0], "flip": False},
 )

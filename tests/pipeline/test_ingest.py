@@ -30,8 +30,8 @@ def run(
     root: Path, out: Path, source: dict[str, Any] | str, task: str = "segmentation", max_pixels: int = 10**6
 ) -> dict[str, float]:
     out.mkdir(parents=True)
-    section = Ingest(root=str(root), source=source, batch="first", max_pixels=max_pixels)
-    return ingest(task=task, seed=7, ingest=section, root=root, out=out)
+    section = Ingest(root=str(root), source=source, split_seed=7, batch="first", max_pixels=max_pixels)
+    return ingest(task=task, ingest=section, root=root, out=out)
 
 
 def manifest(out: Path) -> list[dict[str, Any]]:

@@ -16,6 +16,9 @@ from graft.params.sections import Params, Section
 from graft.params.yaml_tree import line_of, plain, read_tree
 
 PARAMS_FILE = Path("params.yaml")
+# Keys of older releases: what became of them, said where they are missing or in the way.
+MOVED = {"evaluate.num_examples": "report.num_examples"}
+KEPT = {"ingest.split_seed": "the file's own seed, so that every image stays in its split"}
 CHOICE_FORMS = (("str",), ("dict[str,any]",))  # how pydantic ends the place of a value that is neither
 
 
@@ -63,11 +66,15 @@ def unknown_key(place: tuple[Any, ...], where: str) -> GraftError:
         place: Sections that lead to the key, and the key.
         where: File and line of the key.
     """
+    name = ".".join(map(str, place))
+    if name in MOVED:
+        remedy = f"run: graft check --fix, which moves the value to {MOVED[name]}"
+        return GraftError(f"{name} is called {MOVED[name]} now", where=where, remedy=remedy)
     section: type[Section] = Params
     for part in place[:-1]:
         section = section.subsections().get(part, section)
     remedy = suggest(str(place[-1]), section.keys())
-    return GraftError(f"{'.'.join(map(str, place))} is not a known key", where=where, remedy=remedy)
+    return GraftError(f"{name} is not a known key", where=where, remedy=remedy)
 
 
 def _read_complete(path: Path) -> CommentedMap:
@@ -103,6 +110,8 @@ def _problem(path: Path, tree: CommentedMap, place: tuple[Any, ...], item: Any) 
         return unknown_key(place, where)
     if item["type"] == "missing":
         remedy = f"add {name} as graft recipe show scenes-night-rain prints it, or run: graft check --fix"
+        if name in KEPT:
+            remedy = f"run: graft check --fix, which writes {KEPT[name]}"
         return GraftError(f"{name} is missing", where=where, rule="every value is written down", remedy=remedy)
     if item["type"] == "value_error":
         return GraftError(f"{name}: {item['msg'].removeprefix('Value error, ')}", where=where)

@@ -134,9 +134,17 @@ def use(name: str, *, force: bool = False, params_file: Path = PARAMS_FILE, fold
 
 
 def insert_missing(path: Path) -> list[str]:
-    """Inserts every key that a params file lacks, with the value of the root recipe; returns a line for each."""
-    tree = read_tree(path)
-    lines = [f"{path}: inserted {name}" for name in _insert(tree, compose(ROOT), "")]
+    """Inserts every key that a params file lacks; returns a line for each.
+
+    The value is the root recipe's, except that a file of an older release keeps what it meant: `ingest.split_seed` is
+    its own `seed`, which used to draw the splits, and `report.num_examples` is moved from `evaluate`.
+    """
+    tree, documented = read_tree(path), compose(ROOT)
+    documented["ingest"]["split_seed"] = tree.get("seed", documented["seed"])
+    evaluate = tree.get("evaluate")
+    if isinstance(evaluate, CommentedMap) and "num_examples" in evaluate and "report" not in tree:
+        documented["report"]["num_examples"] = evaluate.pop("num_examples")
+    lines = [f"{path}: inserted {name}" for name in _insert(tree, documented, "")]
     if lines:
         write_tree(path, tree)
     return lines

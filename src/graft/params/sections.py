@@ -52,6 +52,7 @@ class Ingest(Section):
 
     root: Annotated[str, Field(min_length=1)]
     source: Spec
+    split_seed: Count
     batch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     max_pixels: Positive
 
@@ -170,9 +171,14 @@ class Evaluate(Section):
     batch_size: Positive
     bootstrap_samples: Positive
     calibration_bins: Annotated[int, Field(ge=2)]
-    num_examples: Positive
     boundary_fraction: Annotated[float, Field(gt=0, le=0.2)]
     test_time: TestTime
+
+
+class Report(Section):
+    """The pages for people; nothing here changes a score."""
+
+    num_examples: Positive
 
 
 class Export(Section):
@@ -215,6 +221,7 @@ class Params(Section):
     fine_tune: FineTune
     predict: Predict
     evaluate: Evaluate
+    report: Report
     export: Export
     promotion: Promotion
 

@@ -41,8 +41,8 @@ def camvid(
     11 classes are those of Badrinarayanan et al. 2017, "SegNet".
 
     Args:
-        num_train: Keep only so many labelled training images: the first in an order made by hashing (seed, id), so
-            that 40 of them are among the 80 of another run. None keeps all.
+        num_train: Keep only so many labelled training images: the first in an order made by hashing (split seed, id),
+            so that 40 of them are among the 80 of another run. None keeps all.
         val_clips: Drives (what a file name has before its first underscore: 0001TP, 0006R0, 0016E5) to hold out:
             their images of `train.txt` and `val.txt` become val, and all others train. Empty keeps the official lists.
     """

@@ -24,9 +24,9 @@ def add_test(entries: Sequence[Entry], test_from: TestFrom, held_out_fraction: f
         entries: Entries of the splits train and val.
         test_from: `val` makes the official val the test split and holds train groups out as val; `train` keeps val
             and holds train groups out as test; `none` changes nothing.
-        held_out_fraction: Whole groups are held out, in an order made by hashing (seed, group), until they have this
-            share of the training images or more.
-        seed: Seed of the run.
+        held_out_fraction: Whole groups are held out, in an order made by hashing (split seed, group), until they
+            have this share of the training images or more.
+        seed: The split seed.
 
     Raises:
         GraftError: Nothing would be left to train on.

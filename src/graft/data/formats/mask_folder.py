@@ -30,8 +30,9 @@ def mask_folder(
     """Pairs of an image and a mask anywhere below the root, found by patterns, split by hash.
 
     For your own segmentation data: say where the files lie and which values make which class. Splits are a hash of
-    (seed, group), so adding images moves no other; by default about 65 in 100 train, 15 validate and 20 test. Name a
-    group wherever images resemble each other (frames of a clip, slices of a patient), or scores come out too high.
+    (split seed, group), so adding images moves no other; by default about 65 in 100 train, 15 validate and 20 test.
+    Name a group wherever images resemble each other (frames of a clip, slices of a patient), or scores come out too
+    high.
 
     Args:
         images: Glob below the root, as `tiles/**/*.jpg`; files that are the mask of another are left out.

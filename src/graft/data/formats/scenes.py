@@ -42,8 +42,8 @@ def scenes(
 
     To try the pipeline, to pretrain where nothing can be downloaded, and to know the truth exactly; they are no
     photographs, and every report says so. Scenes have the classes of CamVid; to a classifier the domain is the label.
-    Nothing below `root` is read. An image is a function of (seed, domain, number), so a longer split keeps the images
-    it had.
+    Nothing below `root` is read. An image is a function of (split seed, domain, number), so a longer split keeps the
+    images it had.
 
     Args:
         domain: Domain that is drawn, as `day` or `night_rain`; several in turn as a list, or with commas.

@@ -1,4 +1,4 @@
-"""Splits by a hash of (seed, group): adding a file moves no other, fractions are approximate."""
+"""Splits by a hash of (split seed, group): adding a file moves no other, fractions are approximate."""
 
 from __future__ import annotations
 
@@ -45,8 +45,10 @@ def check_not_empty(entries: Iterable[Entry], needed: Iterable[str]) -> None:
         raise GraftError(
             f"no image fell into {' and '.join(empty)}: {len(entries)} images in {num_groups} groups",
             where="ingest.source",
-            rule="splits are made by a hash of (seed, group), so few groups may miss a small fraction",
-            remedy=" or ".join([*(f"raise {split}_fraction" for split in empty if split != "train"), "change seed"])
+            rule="splits are made by a hash of (split seed, group), so few groups may miss a small fraction",
+            remedy=" or ".join(
+                [*(f"raise {split}_fraction" for split in empty if split != "train"), "change ingest.split_seed"]
+            )
             + ("; test_fraction: 0 makes no test split" if "test" in empty else ""),
         )
 
