@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from graft.commands.doctor.diagnosis import Diagnosis
 from graft.provenance.lineage.freshness import authorization
+from graft.provenance.tracking import local_store
 from graft.provenance.tracking.mlflow_store import is_off, store_uri
 
 SECONDS_TO_ANSWER = 3.0
@@ -67,14 +68,8 @@ def mlflow() -> Iterable[Diagnosis]:
         return
     uri = store_uri()
     remedy = "start it or correct MLFLOW_TRACKING_URI; training works without, and graft publish completes the record"
-    if uri.startswith("sqlite:///"):
-        folder = Path(uri.removeprefix("sqlite:///")).absolute().parent
-        writable = os.access(folder, os.W_OK)
-        yield (
-            Diagnosis("MLflow", "ok", uri)
-            if writable
-            else Diagnosis("MLflow", "wrong", f"{uri}: {folder} cannot be written to", remedy)
-        )
+    if database := local_store.database_of(uri):
+        yield _check_local_store(uri, database)
         return
     problem = _check_address(uri) or (_check_credentials(uri) if uri.startswith("http") else "")
     if "401" in problem or "403" in problem:
@@ -84,6 +79,15 @@ def mlflow() -> Iterable[Diagnosis]:
         if problem
         else Diagnosis("MLflow", "ok", _without_password(uri))
     )
+
+
+def _check_local_store(uri: str, database: Path) -> Diagnosis:
+    if not os.access(database.parent, os.W_OK):
+        fact = f"{uri}: {database.parent} cannot be written to"
+        return Diagnosis("MLflow", "wrong", fact, "give yourself the right to write there, or set MLFLOW_TRACKING_URI")
+    if said := local_store.describe_place(database):
+        return Diagnosis("MLflow", "wrong", said, "graft publish makes it say where they lie")
+    return Diagnosis("MLflow", "ok", uri)
 
 
 def _check_address(url: str) -> str:

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 from graft.provenance.stages import MANIFEST, PRETRAINED_CARD, RECORDS, SEEN
+from graft.provenance.tracking.local_store import database_of
 
 BESIDE_RECORD = {"pretrain-load": PRETRAINED_CARD, "ingest": MANIFEST, "fine-tune": SEEN}
 SECONDS_TO_ANSWER = 1.0
@@ -30,9 +31,9 @@ def state_of_store(uri: str) -> str | None:
     """
     if uri.startswith(("http://", "https://")):
         return _digest_of_registered(uri)
-    if not uri.startswith("sqlite:///"):
+    file = database_of(uri)
+    if file is None:
         return uri
-    file = Path(uri.removeprefix("sqlite:///"))
     beside = [path for path in (file, Path(f"{file}-wal")) if path.is_file()]
     return json.dumps([[uri, path.stat().st_mtime_ns, path.stat().st_size] for path in beside]) if beside else None
 

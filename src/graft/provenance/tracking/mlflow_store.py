@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import random
@@ -14,8 +15,11 @@ from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlparse
 
 from graft.foundation.errors import GraftError
+from graft.foundation.progress import say, warn
+from graft.provenance.tracking import local_store
 
 if TYPE_CHECKING:
+    from filelock import BaseFileLock
     from mlflow import MlflowClient as MlflowClient
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
@@ -49,7 +53,22 @@ def is_off() -> bool:
 
 def store_uri() -> str:
     """The address of the store, from the environment; without one, SQLite beside the project."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    return uri if local_store.project_root() == Path.cwd() else absolute_uri(uri)
+
+
+def experiment_name() -> str:
+    """The name of the MLflow experiment that runs belong to."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+
+
+def hold_lock(name: str) -> BaseFileLock:
+    """The lock of a work that one process of the project does at a time, temporary experiments included."""
+    from filelock import FileLock
+
+    folder = local_store.project_root() / ".locks"
+    folder.mkdir(exist_ok=True)
+    return FileLock(folder / f"{name}.lock")
 
 
 def client() -> MlflowClient:
@@ -66,16 +85,27 @@ def client() -> MlflowClient:
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import mlflow
-    from filelock import FileLock
 
     for name in ("mlflow", "mlflow.store", "mlflow.store.db.utils"):
         logging.getLogger(name).setLevel(logging.WARNING)
     with _keep_environment():
         mlflow.set_tracking_uri(absolute_uri(uri))
-    Path(".locks").mkdir(exist_ok=True)
-    with FileLock(".locks/mlflow.lock"):
-        mlflow.set_experiment(os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT))
+    with hold_lock("mlflow"), _beside(local_store.database_of(uri)) as database:
+        experiment = mlflow.set_experiment(experiment_name())
+        if database:
+            local_store.make_place(database, experiment.artifact_location)
+            _warn_of_other_place(database)
         return mlflow.MlflowClient()
+
+
+def relocate() -> None:
+    """Makes a local store that was moved or copied say that its files lie beside it, and tells so."""
+    database = local_store.database_of(store_uri())
+    if database:
+        with hold_lock("mlflow"):
+            before = local_store.relocate(database)
+        if before:
+            say(f"graft: the MLflow store named files in {before}; now it names those in {database.parent}")
 
 
 def retry(ask: Callable[[], T]) -> T:
@@ -137,8 +167,22 @@ def is_absence(error: Exception) -> bool:
 
 def absolute_uri(uri: str) -> str:
     """Makes the path of a database absolute: MLflow keeps it open by address, and the working folder may change."""
-    prefix = "sqlite:///"
-    return f"{prefix}{Path(uri.removeprefix(prefix)).absolute()}" if uri.startswith(prefix) else uri
+    database = local_store.database_of(uri)
+    return f"{local_store.PREFIX}{database}" if database else uri
+
+
+@contextlib.contextmanager
+def _beside(database: Path | None) -> Iterator[Path | None]:
+    """Works in the folder of a database, below which MLflow puts the artifacts of an experiment it creates."""
+    with contextlib.chdir(database.parent) if database else contextlib.nullcontext():
+        yield database
+
+
+@functools.cache
+def _warn_of_other_place(database: Path) -> None:
+    """Warns once of a store whose folder was moved or copied."""
+    if said := local_store.describe_place(database):
+        warn(f"{said}. Rule: {local_store.RULE}. Remedy: graft publish makes it say where they lie.")
 
 
 @contextlib.contextmanager

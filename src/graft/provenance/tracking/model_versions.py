@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
 from graft.models.address import CANDIDATE, CHAMPION, ModelAddress
-from graft.provenance.tracking import mlflow_store, registry
+from graft.provenance.tracking import local_store, mlflow_store, registry
 
 LOOK_UP = "look at the versions and aliases in the MLflow UI, or run graft publish"
 
@@ -139,11 +139,12 @@ def download_version(address: ModelAddress, into: Path) -> Path:
 
     Raises:
         mlflow_store.Unreachable: The store refuses, which is not the same as files that are gone.
-        GraftError: There is no such version, or its files are gone.
+        GraftError: There is no such version, or its files are gone, or lie where the folder was before it was moved.
     """
     import mlflow
     from mlflow.exceptions import MlflowException
 
+    local_store.refuse_other_place(mlflow_store.store_uri())
     with mlflow_store.explain_refusals():
         try:
             folder = mlflow.artifacts.download_artifacts(artifact_uri=str(address), dst_path=str(into))

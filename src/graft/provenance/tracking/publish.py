@@ -31,11 +31,10 @@ def publish() -> str:
     Raises:
         mlflow_store.Unreachable: No server answers, or it refuses.
     """
-    from filelock import FileLock
-
     with mlflow_store.explain_refusals(mlflow_store.PUBLISH_AGAIN):
+        mlflow_store.relocate()
         client = mlflow_store.client()
-    with FileLock(".locks/publish.lock"), mlflow_store.explain_refusals(mlflow_store.PUBLISH_AGAIN):
+    with mlflow_store.hold_lock("publish"), mlflow_store.explain_refusals(mlflow_store.PUBLISH_AGAIN):
         mlflow_store.retry(partial(runs.describe_experiment, client))
         stages = [stage for stage in STAGES if record_path(stage).is_file()]
         run_ids = {

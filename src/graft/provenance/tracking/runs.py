@@ -7,7 +7,6 @@ it holds, so lineage survives another machine, a second clone or a lost cache.
 from __future__ import annotations
 
 import math
-import os
 import posixpath
 import re
 import time
@@ -18,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from graft.foundation.errors import GraftError
 from graft.provenance.tracking.mlflow_store import (
-    EXPERIMENT,
     NOTE,
     RECORD,
+    experiment_name,
     explain_refusals,
     ignore_refusal,
     retry,
@@ -153,7 +152,7 @@ def experiment_id(mlflow_client: MlflowClient) -> str:
     Raises:
         GraftError: Nothing was ever published here.
     """
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    name = experiment_name()
     experiment = mlflow_client.get_experiment_by_name(name)
     if experiment is None:
         raise GraftError(f"no experiment named {name}", where=store_uri(), remedy="run graft publish")
