@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.end_to_end.project import STAGES, Project
 
 
+@pytest.mark.slow  # the seven stages a second time: a minute and a half
 def test_every_stage_writes_the_same_bytes_in_another_folder(finished, tmp_path):
     other = Project.create(tmp_path / "somewhere" / "entirely else", GRAFT_TRACKING="off")
     other.run("dvc", "repro")

@@ -290,7 +290,8 @@ class Noting(Forward):
         return output
 
 
-@pytest.mark.parametrize(("model", "num_eager"), [(Small, 0), pytest.param(Normalised, 9, marks=pytest.mark.slow)])
+@pytest.mark.slow  # a compiler at work: half a minute each
+@pytest.mark.parametrize(("model", "num_eager"), [(Small, 0), (Normalised, 9)])
 def test_compiled_steps_are_the_same_to_rounding(model, num_eager, capsys, tmp_path, monkeypatch):
     """Compiled once, when the momentum of normalisation layers has settled: at 1 / 10 with the tenth batch."""
     try:

@@ -112,7 +112,13 @@ def miniature(name: str, changes: dict[str, Any]) -> Params:
     return Params(**tree)
 
 
-@pytest.mark.parametrize("name", sorted(ROWS))
+# A segmenter of a library, a classifier with bundled weights and one from scratch; each other takes half a minute.
+QUICK = ("ants-and-bees", "plain-cnn", "unet")
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in sorted(ROWS)]
+)
 def test_a_recipe_runs_from_ingest_to_export(name: str, tmp_path: Path) -> None:
     make, changes = ROWS[name]
     make(tmp_path / "raw")
