@@ -9,6 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from graft.data.formats.listing import Entry
@@ -40,6 +41,25 @@ class Found:
     refused: dict[str, str] = field(default_factory=dict)
     folders: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
+
+    def place_of(self, id: str) -> str:
+        """The id of this file, or of the one whose name differs in nothing but the case of its ending; else `id`."""
+        return id if id in self.paths else self._by_ending.get(_with_small_ending(id), id)
+
+    def in_folder(self, folder: str) -> list[str]:
+        """Ids of the files that lie in a folder and not deeper, in order."""
+        return self._by_folder.get(folder, [])
+
+    @cached_property
+    def _by_folder(self) -> dict[str, list[str]]:
+        files: dict[str, list[str]] = {}
+        for id in sorted(self.paths):
+            files.setdefault(posixpath.dirname(id), []).append(id)
+        return files
+
+    @cached_property
+    def _by_ending(self) -> dict[str, str]:
+        return {_with_small_ending(id): id for id in sorted(self.paths, reverse=True)}
 
     def refusals(self, used: Iterable[str]) -> list[str]:
         """Problems of those files a source wants to read."""
@@ -105,6 +125,11 @@ class FileReader:
             if os.fstat(file.fileno()).st_size > MOST_FILE_BYTES:
                 raise GraftError(f"more than {MOST_FILE_BYTES:,} bytes", where=path, remedy="store it as PNG or JPEG")
             return file.read()
+
+
+def _with_small_ending(id: str) -> str:
+    stem, ending = posixpath.splitext(id)
+    return f"{stem}{ending.lower()}"
 
 
 def _take(found: Found, path: str, item: os.DirEntry[str], real_root: str) -> None:

@@ -26,7 +26,7 @@ def glob_regex(pattern: str) -> re.Pattern[str]:
 
 
 class ImagePattern:
-    """Which files are images.
+    """Which files are images; the ending of a file counts whatever its case.
 
     Raises:
         GraftError: The pattern leads out of the root.
@@ -34,10 +34,17 @@ class ImagePattern:
 
     def __init__(self, pattern: str) -> None:
         self.text = _below_root(pattern, "ingest.source.images")
-        self._regex = glob_regex(self.text)
+        stem, ending = posixpath.splitext(self.text)
+        before = glob_regex(stem).pattern
+        self._regex = re.compile(f"{before}(?i:{glob_regex(ending).pattern})", re.DOTALL)
+        self._with_any_ending = re.compile(rf"{before}\.[^./]+" if ending else before, re.DOTALL)
 
     def match(self, id: str) -> re.Match[str] | None:
         return self._regex.fullmatch(id)
+
+    def match_but_for_ending(self, id: str) -> re.Match[str] | None:
+        """As `match`, for a file whose ending may be any."""
+        return self._with_any_ending.fullmatch(id)
 
 
 class MaskPattern:
@@ -67,7 +74,7 @@ class MaskPattern:
 
     def mask_of(self, id: str) -> str:
         """Id of the mask of an image, whether it exists or not."""
-        match = self._images.match(id)
+        match = self._images.match(id) or self._images.match_but_for_ending(id)
         folder, name = posixpath.split(id)
         subdir = (match.groupdict().get("subdir") or "") if match else ""
         values = {"dir": folder, "subdir": subdir.strip("/"), "stem": posixpath.splitext(name)[0], "name": name}

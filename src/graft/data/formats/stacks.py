@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 
 from graft.data.formats.files import FileReader, find_files
 from graft.data.formats.listing import Entry, Listing, Reader
+from graft.data.formats.mask_pairs import shared_files
 from graft.data.formats.patterns import ImagePattern, MaskPattern
 from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
@@ -126,8 +127,12 @@ def _with_extra(
     """The entries whose files are all there, and a line for each file that is missing or must not be read."""
     found = find_files(root)
     complete, problems = [], []
+    for name, place in places.items():
+        files = {entry.id: found.place_of(place.mask_of(entry.id)) for entry in entries}
+        there = {image: file for image, file in files.items() if file in found.paths}
+        problems += shared_files(there, name, f"extra.{name}")
     for entry in entries:
-        expected = {name: place.mask_of(entry.id) for name, place in places.items()}
+        expected = {name: found.place_of(place.mask_of(entry.id)) for name, place in places.items()}
         wrong = [
             f"{entry.id}: image without {name} (expected {id})"
             for name, id in expected.items()
