@@ -36,6 +36,8 @@ def ingest(*, task: str, ingest: Ingest, root: Path, out: Path, seed: int | None
     listing = resolve(FORMATS, ingest.source, where="ingest.source")(task, split_seed, root)
     for note in listing.notes:
         say(f"Left aside: {note}")
+    for warning in listing.warnings:
+        say(f"Warning: {warning}")
     entries = sorted(listing.entries, key=lambda entry: (SPLITS.index(entry.split), entry.id))
     problems = list(listing.problems) + _write(listing, entries, ingest, out)
     if problems:

@@ -461,7 +461,8 @@ def test_folders_beside_split_folders_are_named(tmp_path: Path) -> None:
         "old/ants/1.png",
     )
     problems = listing_of(tmp_path, "image_folder", "classification").problems
-    assert "old: a folder beside the split folders train, val" in problems
+    taken = "taken for splits by their names; if they are classes, set splits: {} in ingest.source"
+    assert f"old: a folder beside the split folders train, val ({taken})" in problems
     assert "old/ants/1.png: image without label (it lies in no class folder)" in problems
 
 

@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from graft.data.formats import FORMATS
+from graft.data.formats.listing import Listing
+from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
-from tests.formats_layouts.pictures import run_ingest, stripes
+from tests.formats_layouts.pictures import run_ingest, stripes, write_image
 from tests.formats_layouts.tables import make_csv
 
 COLUMNS = {"name": "csv", "image_column": "file", "label_column": "diagnosis", "mask_column": "annotation"}
@@ -125,3 +128,126 @@ def test_one_label_is_not_enough(tmp_path: Path) -> None:
     change_of("benign", "malign")(tmp_path / "raw")
     with pytest.raises(GraftError, match=r"csv finds 1 labels \(malign\).*two classes or more"):
         run_ingest(tmp_path / "raw", tmp_path / "out", COLUMNS, "classification")
+
+
+# Tables as people have them.
+
+
+def table(root: Path, text: str, *pictures: str) -> None:
+    for number, picture in enumerate(pictures):
+        write_image(root / picture, number)
+    (root / "data.csv").parent.mkdir(parents=True, exist_ok=True)
+    (root / "data.csv").write_text(text, encoding="utf-8")
+
+
+def listing_of(root: Path, task: str = "classification", **options: Any) -> Listing:
+    return resolve(FORMATS, {"name": "csv", **options}, where="ingest.source")(task, 7, root)
+
+
+NINE = [f"photos/{n}.jpg" for n in range(9)]
+HALF = {"val_fraction": 0.3, "test_fraction": 0.3}
+
+
+def test_a_cell_too_many_is_a_problem_and_cuts_no_label(tmp_path: Path) -> None:
+    lines = [f"photos/{n}.jpg,{'cat' if n % 2 else 'dog'}" for n in range(9)]
+    lines[3] = "photos/3.jpg,cat, small"
+    table(tmp_path, "image,label\n\n" + "\n , \n".join(lines) + "\n\n", *NINE)
+    (problem,) = listing_of(tmp_path, **HALF).problems
+    assert problem == "data.csv line 9: 3 cells in 2 columns; a cell that holds ',' stands in double quotes"
+    table(tmp_path, "image,label,\n" + "\n".join(f"{line}," for line in lines[:3] + lines[4:]))
+    assert listing_of(tmp_path, **HALF).problems == []
+
+
+@pytest.mark.parametrize(
+    "cell", ["photos/{n}.jpg", "{n}.jpg", "{n}", "photos/{n}", "./photos/{n}.JPG", "photos\\{n}.jpg"]
+)
+def test_paths_without_ending_or_folder_are_found(cell: str, tmp_path: Path) -> None:
+    table(tmp_path, "image,label\n" + "".join(f"{cell.format(n=n)},{n % 2}\n" for n in range(9)), *NINE)
+    listing = listing_of(tmp_path, **HALF)
+    assert (listing.problems, {entry.id for entry in listing.entries}) == ([], set(NINE))
+
+
+def test_paths_beside_the_table_are_found(tmp_path: Path) -> None:
+    table(tmp_path, "", *(f"first/{picture}" for picture in NINE), *(f"second/{picture}" for picture in NINE))
+    text = "image,label\n" + "".join(f"{picture},{n % 2}\n" for n, picture in enumerate(NINE))
+    (tmp_path / "second/all.csv").write_text(text)
+    listing = listing_of(tmp_path, table="second/all.csv", val_fraction=0.45)
+    assert {entry.id for entry in listing.entries} == {f"second/{picture}" for picture in NINE}
+    (tmp_path / "data.csv").write_text(text)
+    problems = listing_of(tmp_path, **HALF).problems
+    assert problems[0].startswith(
+        "data.csv line 2: photos/0.jpg may be first/photos/0.jpg or second/photos/0.jpg; write"
+    )
+
+
+def test_a_table_without_header_is_read_by_number(tmp_path: Path) -> None:
+    table(tmp_path, "".join(f"{picture},{n % 2}\n" for n, picture in enumerate(NINE)), *NINE)
+    with pytest.raises(
+        GraftError, match="the first line holds a path: set header: false, and each …_column to its num"
+    ):
+        listing_of(tmp_path)
+    listing = listing_of(tmp_path, header=False, image_column=1, label_column=2, **HALF)
+    assert (listing.problems, len(listing.entries), listing.class_map.names) == ([], 9, ("0", "1"))
+    with pytest.raises(
+        GraftError, match=r"no column 'image' and no column 'label'; it has 1, 2.*called by their numbers"
+    ):
+        listing_of(tmp_path, header=False)
+
+
+TWENTY = [f"photos/{n}.jpg" for n in range(20)]
+
+
+@pytest.mark.parametrize(
+    ("head", "label", "message"),
+    [
+        ("label", lambda n: ("cat", "dog", "cat|dog")[n % 3], r"several values in one label, as 'cat\|dog'.*one label"),
+        ("label", lambda n: ("a, b", "c, b", "d")[n % 3], r"several values in one label, as 'a, b', 'c, b'"),
+        ("label", lambda n: ("cat", "dog", "cat dog")[n % 3], "several values in one label, as 'cat dog'"),
+        (
+            "label,sick",
+            lambda n: f"{n % 2},{1 - n % 2}",
+            "label, sick hold 0 and 1, one 1 in each line, a column per cl",
+        ),
+        (
+            "label",
+            lambda n: 0.37 * n,
+            "20 different ones in 20 lines, as 0.0, 0.37.*name the column that holds the class",
+        ),
+    ],
+)
+def test_labels_that_are_no_classes_are_asked_about(head: str, label: Any, message: str, tmp_path: Path) -> None:
+    quoted = (lambda text: text) if "," in head else (lambda text: f'"{text}"')
+    lines = [f"{picture},{quoted(label(n))}" for n, picture in enumerate(TWENTY)]
+    table(tmp_path, f"image,{head}\n" + "\n".join(lines), *TWENTY)
+    with pytest.raises(GraftError, match=f"'label' do not look like classes: {message}.*list them in classes"):
+        listing_of(tmp_path)
+
+
+def test_labels_that_are_listed_are_the_classes_in_that_order(tmp_path: Path) -> None:
+    labels = ["polar bear", "bear", "polar"]
+    table(tmp_path, "image,label\n" + "".join(f"{p},{labels[n % 3]}\n" for n, p in enumerate(TWENTY)), *TWENTY)
+    listing = listing_of(tmp_path, classes=labels)
+    assert (listing.problems, listing.class_map.names) == ([], tuple(labels))
+    problems = listing_of(tmp_path, classes=labels[:2]).problems
+    assert "photos/2.jpg: 'polar' is none of the classes" in problems
+
+
+def test_ordinary_names_of_two_words_are_classes(tmp_path: Path) -> None:
+    labels = ["golden retriever", "labrador retriever", "poodle", "Poodle "]
+    table(tmp_path, "image,label\n" + "".join(f"{p},{labels[n % 3]}\n" for n, p in enumerate(TWENTY)), *TWENTY)
+    assert len(listing_of(tmp_path).class_map.names) == 3
+
+
+def test_labels_that_differ_in_case_are_a_warning(tmp_path: Path) -> None:
+    labels = ["cat", "dog", "Cat"]
+    table(tmp_path, "image,label\n" + "".join(f"{p},{labels[n % 3]}\n" for n, p in enumerate(TWENTY)), *TWENTY)
+    (warning,) = listing_of(tmp_path).warnings
+    assert warning.startswith("Cat and cat become classes of their own and differ only in case or spaces")
+
+
+def test_a_column_of_splits_that_is_not_used_is_said(tmp_path: Path) -> None:
+    parts = ["Training", "Training", "val"]
+    lines = [f"{picture},{n % 2},{parts[n % 3]}\n" for n, picture in enumerate(TWENTY)]
+    table(tmp_path, "image,label,Usage\n" + "".join(lines), *TWENTY)
+    assert listing_of(tmp_path).notes == ["the column 'Usage', which names splits; split_column: Usage uses it"]
+    assert listing_of(tmp_path, split_column="Usage").notes == []

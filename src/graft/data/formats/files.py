@@ -7,7 +7,7 @@ import posixpath
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -109,6 +109,22 @@ def find_files(root: Path) -> Found:
 def id_of(path: str) -> str:
     """A path below the root as an id; what is not valid UTF-8 is escaped (and refused by `find_files`)."""
     return unicodedata.normalize("NFC", path).encode("utf-8", "backslashreplace").decode()
+
+
+def by_end(ids: Iterable[str]) -> dict[str, list[str]]:
+    """Every end of a path, with and without its ending, to the ids that end so: `b/1.png`, `b/1`, `1.png` and `1`."""
+    known: dict[str, list[str]] = {}
+    for id in sorted(ids):
+        for name in dict.fromkeys((id, posixpath.splitext(id)[0])):
+            for end in ends_of(name):
+                known.setdefault(end, []).append(id)
+    return known
+
+
+def ends_of(path: str) -> Iterator[str]:
+    """The path and each shorter end of it, longest first."""
+    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
+    return ("/".join(parts[number:]) for number in range(len(parts)))
 
 
 @dataclass(frozen=True)

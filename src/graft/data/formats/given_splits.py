@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from graft.data.formats.files import Found, id_of
+from graft.data.formats.files import Found, by_end, ends_of, id_of
 from graft.data.formats.split_names import split_named
 from graft.data.formats.splits import hashed_split
 from graft.foundation.errors import GraftError, suggest
@@ -137,7 +137,8 @@ def _read_lists(found: Found, files: list[str], names: _Names, num_images: int) 
 
 
 def _chosen(found: Found, images: Collection[str], chosen: Splits) -> GivenSplits:
-    names, split_of, problems = _Names(images), {}, []
+    names, problems = _Names(images), []
+    split_of: dict[str, str] = {}
     for split, places in chosen.items():
         for place in [places] if isinstance(places, str) else places:
             path = posixpath.normpath(id_of(place))
@@ -147,7 +148,9 @@ def _chosen(found: Found, images: Collection[str], chosen: Splits) -> GivenSplit
                 named = {id for id in images if f"/{path}/" in f"/{posixpath.dirname(id)}/"}
             known = sorted({folder for id in images for folder in id.split("/")[:-1]})
             problems += [] if named else [f"{split}: {place!r} holds and lists no image; {suggest(place, known)}"]
-            problems += [f"{id} is in {split_of[id]} and in {split}" for id in named if split_of.get(id, split) != split]
+            problems += [
+                f"{id} is in {split_of[id]} and in {split}" for id in named if split_of.get(id, split) != split
+            ]
             split_of |= dict.fromkeys(named, str(split))
     if "train" not in chosen:
         problems.append("train is not among them")
@@ -165,12 +168,11 @@ class _Names:
     """All that an image may be called in a list: its path or the end of it, with or without ending, or its folder."""
 
     def __init__(self, images: Iterable[str]) -> None:
-        self._ids: dict[str, list[str]] = defaultdict(list)
-        for id in images:
-            folder = posixpath.dirname(id)
-            for name in dict.fromkeys((id, posixpath.splitext(id)[0], *_above(folder))):
-                for end in _ends(name):
-                    self._ids[end].append(id)
+        known = sorted(images)
+        self._ids = by_end(known)
+        for id in known:
+            for end in dict.fromkeys(end for folder in _above(posixpath.dirname(id)) for end in ends_of(folder)):
+                self._ids.setdefault(end, []).append(id)
 
     def of_list(self, found: Found, file: str) -> Iterator[str]:
         """The images that the lines of a list name; lines that name none are passed over."""
@@ -186,7 +188,7 @@ class _Names:
         for cell in dict.fromkeys((line, re.split(r"[\s,;]", line)[0].strip("\"'"))):
             path = posixpath.normpath(id_of(cell.replace("\\", "/")))
             for name in (path, posixpath.splitext(path)[0]):
-                if (end := next((end for end in _ends(name) if end in self._ids), None)) is not None:
+                if (end := next((end for end in ends_of(name) if end in self._ids), None)) is not None:
                     return self._ids[end]
         return []
 
@@ -195,9 +197,3 @@ def _above(folder: str) -> Iterator[str]:
     while folder:
         yield folder
         folder = posixpath.dirname(folder)
-
-
-def _ends(path: str) -> Iterator[str]:
-    """The path and each shorter end of it, longest first."""
-    parts = [part for part in path.split("/") if part not in ("", ".", "..")]
-    return ("/".join(parts[number:]) for number in range(len(parts)))

@@ -137,6 +137,7 @@ def joined(
         _translations(listings, targets, len(classes)),
         _of_each(sources, [listing.problems for listing in listings]) + _collisions(entries),
         _of_each(sources, [listing.notes for listing in listings]) + left_aside,
+        _of_each(sources, [listing.warnings for listing in listings]),
     )
 
 

@@ -50,6 +50,7 @@ class Listing:
             classification.
         problems: Files that cannot become a row, a line each; `ingest` adds those that cannot be read and lists all.
         notes: Files that were left aside, for a person to know of.
+        warnings: What was read and may be a mistake, a sentence each.
     """
 
     class_map: ClassMap
@@ -58,6 +59,7 @@ class Listing:
     translation: Translation | Translations | None = None
     problems: Sequence[str] = field(default=())
     notes: Sequence[str] = field(default=())
+    warnings: Sequence[str] = field(default=())
 
 
 def check_task(task: str, needed: str, source: str) -> None:

@@ -91,9 +91,7 @@ def _orphans(found: Found, expected: Mapping[str, str], pairs: Mapping[str, str]
     }
 
 
-def _left_aside(
-    found: Found, expected: Mapping[str, str], pattern: ImagePattern, masks: MaskPattern
-) -> dict[str, str]:
+def _left_aside(found: Found, expected: Mapping[str, str], pattern: ImagePattern, masks: MaskPattern) -> dict[str, str]:
     """Pictures that match no pattern though the mask is there that they would have: id to that mask."""
     claimed = {*expected, *expected.values()}
     aside = {}
