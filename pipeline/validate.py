@@ -22,10 +22,18 @@ if TYPE_CHECKING:
 
 
 def validate(
-    *, task: str, validate: Validate, manifest: Path, class_map: Path, out: Path, data_docs: Path | None = None
+    *,
+    task: str,
+    validate: Validate,
+    manifest: Path,
+    class_map: Path,
+    out: Path,
+    split: str = "test",
+    data_docs: Path | None = None,
 ) -> dict[str, float]:
     """Judges the manifest; returns the number of images, of critical rules broken and of warnings.
 
+    `split` is the one that evaluate will score: without a label in it all training is for nothing.
     `data_docs` is a folder for the HTML of Great Expectations, which is no output of the stage.
 
     Raises:
@@ -34,7 +42,7 @@ def validate(
     """
     rows, classes = read_manifest(manifest), ClassMap.read(class_map)
     check_task(task, classes)
-    tables, rules = suite_of(rows, classes, validate)
+    tables, rules = suite_of(rows, classes, validate, split)
     findings = judge(tables, rules, validate.allow, data_docs)
     write_json(out / "validation.json", as_json(findings, len(rows)))
     (out / "validation.md").write_text(as_markdown(findings, rows, classes), encoding="utf-8")

@@ -47,7 +47,14 @@ def run_stages(raw: Path, work: Path, params: Params, *, exported: bool = True) 
     class_map, report = at["interim"] / "class_map.json", at["checked"] / "validation.json"
     ingest(task=params.task, ingest=params.ingest, root=raw, out=at["interim"])
     manifest = at["interim"] / "manifest.parquet"
-    validate(task=params.task, validate=params.validate_, manifest=manifest, class_map=class_map, out=at["checked"])
+    validate(
+        task=params.task,
+        validate=params.validate_,
+        manifest=manifest,
+        class_map=class_map,
+        out=at["checked"],
+        split=params.evaluate.split,
+    )
     views = {"preprocess": params.preprocess, "augment": params.augment, "train": at["interim"] / "train"}
     augment(**both, **views, class_map=class_map, validation=report, out=at["augmented"])
     start = {"model": params.model, "pretrain_load": params.pretrain_load, "class_map": class_map}

@@ -26,6 +26,7 @@ INTENT = {
     "fine_tune": {"fine-tune"},
     "predict": {"fine-tune", "evaluate", "export"},
     "evaluate": {"evaluate", "export"},
+    "evaluate.split": {"validate", "evaluate", "export"},
     "report": {"evaluate"},
     "export": {"export"},
     "promotion": set(),

@@ -60,10 +60,10 @@ def clean(task: str = "segmentation", num_rows: int = 12) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=MANIFEST_SCHEMA.names)
 
 
-def findings_of(rows: pd.DataFrame, classes: ClassMap, validate: SimpleNamespace) -> dict:
+def findings_of(rows: pd.DataFrame, classes: ClassMap, validate: SimpleNamespace, split: str = "test") -> dict:
     present = pa.schema([field for field in MANIFEST_SCHEMA if field.name in rows])
     rows = pa.Table.from_pandas(rows, schema=present, preserve_index=False).to_pandas()
-    tables, rules = suite_of(rows, classes, validate)
+    tables, rules = suite_of(rows, classes, validate, split)
     return {finding.rule.name: finding for finding in judge(tables, rules, validate.allow, None)}
 
 
@@ -153,7 +153,7 @@ def test_a_class_that_a_split_never_shows_is_named_with_the_split(task: str) -> 
     findings = findings_of(rows, class_map(task), thresholds())
     assert [name for name, finding in findings.items() if not finding.success] == ["classes_scored"]
     assert findings["classes_scored"].examples == (("car", "not in val and test"),)
-    no_test = findings_of(rows[rows["split"] != "test"], class_map(task), thresholds())["classes_scored"]
+    no_test = findings_of(rows[rows["split"] != "test"], class_map(task), thresholds(), "val")["classes_scored"]
     assert no_test.examples == (("car", "not in val"),)
 
 
@@ -161,6 +161,35 @@ def test_a_split_that_must_hold_images_is_named() -> None:
     rows = clean()
     finding = findings_of(rows[rows["split"] != "val"], class_map(), thresholds())["splits_filled"]
     assert finding.examples == (("val", "num_images 0"),)
+
+
+def test_the_split_that_is_scored_must_hold_images() -> None:
+    rows = clean()
+    rows = rows[rows["split"] != "test"]
+    finding = findings_of(rows, class_map(), thresholds())["splits_filled"]
+    assert (finding.rule.severity, finding.examples) == ("critical", (("test", "num_images 0"),))
+    assert "evaluate.split: test" in finding.rule.rule
+    assert "set evaluate.split to one that has images" in finding.rule.remedy
+    findings = findings_of(rows, class_map(), thresholds(), "val")
+    assert [name for name, finding in findings.items() if not finding.success] == []
+
+
+@pytest.mark.parametrize("void", ["val", "test"])
+def test_a_split_without_a_labelled_pixel_stops_the_pipeline(void: str) -> None:
+    rows = clean()
+    rows["mask_counts"] = [np.array([0, 0, 0] if split == void else [9, 9, 9]) for split in rows["split"]]
+    finding = findings_of(rows, class_map(), thresholds())["splits_labelled"]
+    assert (finding.rule.severity, finding.examples) == ("critical", ((void, "num_labelled 0"),))
+    scored_on_val = findings_of(rows, class_map(), thresholds(), "val")
+    assert scored_on_val["splits_labelled"].success == (void == "test")
+    assert not scored_on_val["classes_scored"].success
+
+
+def test_a_split_without_a_label_stops_the_pipeline() -> None:
+    rows = clean("classification")
+    rows.loc[rows["split"] == "val", "label"] = None
+    finding = findings_of(rows, class_map("classification"), thresholds())["splits_labelled"]
+    assert finding.examples == (("val", "num_labelled 0"),)
 
 
 def test_unlabelled_images_need_no_mask() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from graft.data.formats.files import find_files
 from graft.data.formats.translation import Translation, identity
 from graft.data.images.codec import encode_png
 from graft.deployment.prediction_files import find_images, predict_files
@@ -55,6 +56,14 @@ def test_keeps_folders_apart_and_never_writes_two_images_to_one_place(tmp_path: 
     model = small_export(tmp_path / "model")
     assert predict_files([root], model, tmp_path / "out").num_written == 5
     assert len(list((tmp_path / "out" / "masks").rglob("*.png"))) == 5
+
+
+def test_takes_the_files_that_ingest_takes_and_no_hidden_ones(tmp_path: Path) -> None:
+    for name in ("a.png", "b/c.png", "._a.png", "b/._c.png", ".ipynb_checkpoints/a-checkpoint.png"):
+        save(tmp_path / name, flag(10, 12))
+    found = find_images([str(tmp_path)])
+    assert [path.relative_to(tmp_path).as_posix() for path in found] == sorted(find_files(tmp_path).paths)
+    assert [*map(str, find_images([f"{tmp_path}/**/*.png"]).values())] == ["a", "b/c"]
 
 
 def test_names_that_differ_only_in_case_get_places_that_differ_everywhere(tmp_path: Path) -> None:

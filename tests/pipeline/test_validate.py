@@ -43,7 +43,9 @@ def ingested(root: Path, out: Path) -> Path:
     return out
 
 
-def run(interim: Path, out: Path, *, data_docs: Path | None = None, task: str = "classification", **changed) -> dict:
+def run(
+    interim: Path, out: Path, *, data_docs: Path | None = None, task: str = "classification", split="val", **changed
+) -> dict:
     out.mkdir()
     return validate(
         task=task,
@@ -51,6 +53,7 @@ def run(interim: Path, out: Path, *, data_docs: Path | None = None, task: str = 
         manifest=interim / "manifest.parquet",
         class_map=interim / "class_map.json",
         out=out,
+        split=split,
         data_docs=data_docs,
     )
 

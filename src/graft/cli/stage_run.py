@@ -44,7 +44,7 @@ def run_stage(
         if waited and is_done(sealed):
             say(f"graft {stage}: the run that was under way has finished with the same inputs; its result stands.")
             return
-        sections = {name: params.section(name) for name in declared.params}
+        sections = {name.rpartition(".")[2]: params.section(name) for name in declared.params}
         started = time.perf_counter()
         with replace_outputs(stage, outputs) as folders:
             arguments = {**sections, **inputs, **folders, **(extras(sealed.fingerprint) if extras else {})}

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS
+from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS, find_files
 from graft.data.formats.stacks import zip_files
 from graft.data.images.codec import encode_png, overlay
 from graft.data.images.stacks import composite, decode
@@ -112,7 +112,8 @@ def _match(path: str, extensions: AbstractSet[str]) -> Iterator[tuple[Path, Pure
         yield Path(path), PurePosixPath(Path(path).name)
         return
     if Path(path).is_dir():
-        root, files = Path(path), sorted(Path(path).rglob("*"))
+        root = Path(path)
+        files = sorted(root / below for below in find_files(root).paths.values())
     else:
         files = [Path(file) for file in sorted(glob.glob(path, recursive=True))]  # noqa: PTH207 - absolute patterns too
         root = Path(*_before_wildcards(Path(path).parts))

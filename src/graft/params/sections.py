@@ -226,5 +226,8 @@ class Params(Section):
     promotion: Promotion
 
     def section(self, name: str) -> Any:
-        """The value of a top-level key, by the name it has in the file."""
-        return getattr(self, "validate_" if name == "validate" else name)
+        """The value of a key, by the name it has in the file: of a section, or of one value in it, `evaluate.split`."""
+        value: Any = self
+        for part in name.split("."):
+            value = getattr(value, "validate_" if part == "validate" else part)
+        return value

@@ -28,7 +28,7 @@ def structure_rules() -> list[Rule]:
 
 
 def row_rules() -> list[Rule]:
-    """The rules about ids and splits."""
+    """The rules about ids and the split of an image."""
     return [
         Rule(
             "ids_unique", "critical", "images", "id", "unique", {},
@@ -40,11 +40,29 @@ def row_rules() -> list[Rule]:
             f"the split of every image is one of {', '.join(SPLITS)}", "an image in no split is used by no stage",
             "correct the lists or the folder names of the source",
         ),
+    ]  # fmt: skip
+
+
+def split_rules(task: str, scored: str) -> list[Rule]:
+    """The rules about the splits without which no training has a result; `scored` is `evaluate.split`."""
+    label = "labelled pixel" if task == "segmentation" else "labelled image"
+    judged = "val" if scored == "val" else f"val and {scored}"
+    return [
         Rule(
             "splits_filled", "critical", "splits", "num_images", "between", {"min_value": 1},
-            "train and val hold at least one image each",
-            "without train there is nothing to learn from, without val no epoch can be chosen",
-            "give the source more images or larger split fractions",
+            f"train, val and the split that is scored (evaluate.split: {scored}) hold at least one image each",
+            "without train there is nothing to learn from, without val no epoch can be chosen, and a model that is "
+            "scored on nothing can be neither judged nor exported",
+            "give the source more images or larger split fractions, tell it where the split lies (splits in "
+            "ingest.source), or set evaluate.split to one that has images",
+        ),
+        Rule(
+            "splits_labelled", "critical", "splits", "num_labelled", "between", {"min_value": 1},
+            f"{judged} hold{'s' * (judged == 'val')} at least one {label}",
+            f"the best epoch is chosen on val and the model is judged on {scored}: where every {label} is ignored, "
+            "each score is 0 and means nothing",
+            "annotate images of that split, or move annotated ones there; if the masks are annotated, look at which of "
+            "their values void names",
         ),
     ]  # fmt: skip
 

@@ -19,7 +19,7 @@ ALPHA_MODES = ("LA", "La", "RGBA", "RGBa")
 PALETTE_MODES = ("P", "PA")
 PLAIN_MODES = ("L", "RGB")
 STACK_MODE = "stack"
-NEEDED_SPLITS, SCORED_SPLITS = ("train", "val"), ("val", "test")
+SCORED_SPLITS = ("val", "test")
 
 
 def image_facts(manifest: pd.DataFrame, task: str, validate: Validate) -> pd.DataFrame:
@@ -64,10 +64,21 @@ def partner(rows: pd.DataFrame, key: pd.Series, differs_in: pd.Series) -> pd.Ser
     return found.reindex(rows.index).astype("str")  # where nothing is found pandas makes it a column of objects
 
 
-def split_table(rows: pd.DataFrame) -> pd.DataFrame:
-    """A row per split that must hold images: `id` (its name) and `num_images`."""
-    counts = rows["split"].value_counts()
-    return pd.DataFrame({"id": NEEDED_SPLITS, "num_images": [int(counts.get(split, 0)) for split in NEEDED_SPLITS]})
+def split_table(rows: pd.DataFrame, class_map: ClassMap, scored: str) -> pd.DataFrame:
+    """A row per split that must hold images, train, val and `scored`: `id` (its name), `num_images`, `num_labelled`.
+
+    The last is the number of labelled pixels, or images; null for train, whose classes have a rule of their own, and
+    for a split without images.
+    """
+    splits, counts = [*dict.fromkeys(("train", "val", scored))], rows["split"].value_counts()
+    labelled = {split: int(_amounts(rows[rows["split"] == split], class_map).sum()) for split in splits}
+    return pd.DataFrame(
+        {
+            "id": splits,
+            "num_images": [int(counts.get(split, 0)) for split in splits],
+            "num_labelled": [labelled[s] if counts.get(s) and s != "train" else np.nan for s in splits],
+        }
+    )
 
 
 def class_table(rows: pd.DataFrame, class_map: ClassMap) -> pd.DataFrame:
@@ -80,7 +91,7 @@ def class_table(rows: pd.DataFrame, class_map: ClassMap) -> pd.DataFrame:
         GraftError: The manifest counts the pixels of another number of classes than the class map has.
     """
     amounts = {split: _amounts(rows[rows["split"] == split], class_map) for split in ("train", *SCORED_SPLITS)}
-    train, filled = amounts["train"], [split for split in SCORED_SPLITS if amounts[split].any()]
+    train, filled = amounts["train"], [split for split in SCORED_SPLITS if (rows["split"] == split).any()]
     absent = [[split for split in filled if not amounts[split][number]] for number in range(class_map.num_classes)]
     named = [f"not in {' and '.join(splits)}" if splits else None for splits in absent]
     return pd.DataFrame(

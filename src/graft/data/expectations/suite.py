@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from graft.data.expectations.allowances import check_names
-from graft.data.expectations.critical import label_rules, leak_rules, row_rules, structure_rules
+from graft.data.expectations.critical import label_rules, leak_rules, row_rules, split_rules, structure_rules
 from graft.data.expectations.derived import class_table, image_facts, split_table
 from graft.data.expectations.manifest import REQUIRED_COLUMNS
 from graft.data.expectations.rules import Rule
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
 
 def suite_of(
-    manifest: pd.DataFrame, class_map: ClassMap, validate: Validate
+    manifest: pd.DataFrame, class_map: ClassMap, validate: Validate, split: str = "test"
 ) -> tuple[dict[str, pd.DataFrame], list[Rule]]:
     """The tables to judge and the rules to judge them by, those that stop the pipeline first.
 
-    A manifest without some column or without rows gets only the rules that say so.
+    `split` is the one that will be scored. A manifest without some column or without rows gets only the rules that say
+    so.
 
     Raises:
         GraftError: `validate.allow` names an expectation that does not exist, or the manifest is not of this class map.
@@ -32,14 +33,20 @@ def suite_of(
     if not set(REQUIRED_COLUMNS) <= set(manifest.columns) or manifest.empty:
         return {"images": manifest}, structure_rules()
     task = class_map.task
-    rules = structure_rules() + row_rules() + label_rules(class_map) + leak_rules(class_map)
+    rules = (
+        structure_rules()
+        + row_rules()
+        + split_rules(class_map.task, split)
+        + label_rules(class_map)
+        + leak_rules(class_map)
+    )
     rules += duplicate_rules(task, validate) + exposure_rules(validate) + balance_rules(task, validate)
     rules += file_rules(manifest)
     check_names(validate.allow, [rule.name for rule in rules])
     tables = {
         "images": image_facts(manifest, task, validate),
         "classes": class_table(manifest, class_map),
-        "splits": split_table(manifest),
+        "splits": split_table(manifest, class_map, split),
     }
     return tables, sorted(rules, key=lambda rule: rule.severity != "critical")
 

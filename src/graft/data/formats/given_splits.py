@@ -21,11 +21,11 @@ OPTION = "splits in ingest.source says what is used, as in {train: Training, val
 
 @dataclass(frozen=True)
 class GivenSplits:
-    """What folders or lists say, and the hash for what they leave open.
+    """Splits that folders or lists say, and the hash for those they leave open.
 
     Attributes:
         split_of: Id of each image to its split; empty where nothing is given.
-        notes: What is there and was not used, and images that no list names.
+        notes: Folders and lists that were not used, and images that no list names.
     """
 
     split_of: Mapping[str, str] = field(default_factory=dict)

@@ -50,7 +50,7 @@ class Listing:
             classification.
         problems: Files that cannot become a row, a line each; `ingest` adds those that cannot be read and lists all.
         notes: Files that were left aside, for a person to know of.
-        warnings: What was read and may be a mistake, a sentence each.
+        warnings: Doubts about what was read, a sentence each.
     """
 
     class_map: ClassMap

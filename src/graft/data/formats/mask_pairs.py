@@ -45,7 +45,7 @@ def shared_files(files: Mapping[str, str], what: str, option: str) -> list[str]:
 
     Args:
         files: Image to its file.
-        what: What such a file is to an image.
+        what: Word for such a file.
         option: Option that holds the pattern of these files.
     """
     owners: dict[str, list[str]] = defaultdict(list)

@@ -18,13 +18,13 @@ MOST_SHOWN = 3
 
 @dataclass
 class TableRows:
-    """The lines of a table; what cannot be used is in `problems`, what was not used in `notes`.
+    """The lines of a table; `problems` holds those that cannot be used, `notes` what was not used.
 
     Attributes:
         found: Files and folders below the root.
         table: Id of the table.
         delimiter: Character between columns.
-        columns: What a column means (`image`, `target`, `split`, `group`, `domain`) to its name or number.
+        columns: Meaning (`image`, `target`, `split`, `group`, `domain`) to the name or number of its column.
         has_header: Whether the first line names the columns.
     """
 

@@ -111,7 +111,16 @@ def compare_params(text: bytes, recorded: Mapping[str, Any]) -> list[str]:
     except YAMLError:
         written = None
     written = written if isinstance(written, dict) else {}
-    return [place for key, value in recorded.items() for place in _places(key, written.get(key, _ABSENT), value)]
+    return [place for key, value in recorded.items() for place in _places(key, _value_at(written, key), value)]
+
+
+def _value_at(written: Mapping[str, Any], key: str) -> Any:
+    """The value of a section, or of one value in it; DVC's lock file holds `evaluate.split` under that very name."""
+    if key in written or "." not in key:
+        return written.get(key, _ABSENT)
+    section, _, name = key.partition(".")
+    inner = written.get(section)
+    return inner.get(name, _ABSENT) if isinstance(inner, Mapping) else _ABSENT
 
 
 def _places(key: str, written: Any, recorded: Any) -> list[str]:
