@@ -10,9 +10,11 @@ import pytest
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 from graft.models.weights.bundled import FOLDER
+from graft.params.needed_splits import find_missing_splits
 from graft.params.params_file import check_file
 from graft.params.recipes import ROOT, complete_text, compose, list_recipes
-from graft.params.yaml_tree import write_tree
+from graft.params.sections import Params
+from graft.params.yaml_tree import plain, write_tree
 from tests.dotted_keys import put
 
 BUNDLED = FOLDER / "weights.safetensors"
@@ -48,7 +50,19 @@ def multiples(multiple: int, remedy: str) -> str:
     return rf"views of 256×250 px for .*multiples of {multiple} px, or .* padded. Remedy: set augment.crop.{remedy}\."
 
 
+NO_TEST = (
+    "there are no test images: {} makes no test split.*evaluate.split: test.*Remedy: {}.*or set evaluate.split: val"
+)
 REFUSED = {
+    "no test scenes": ({"ingest.source.num_test": 0}, NO_TEST.format("scenes", "raise ingest.source.num_test")),
+    "a test fraction of 0": (
+        {"ingest.root": "nowhere", "ingest.source": HALVES | {"test_fraction": 0.0}},
+        NO_TEST.format("mask_folder", "raise ingest.source.test_fraction"),
+    ),
+    "official splits without a test": (
+        {"ingest.source": {"name": "coco", "test_from": "none"}},
+        NO_TEST.format("coco", "set ingest.source.test_from to val or train"),
+    ),
     "inception below its smallest size": (
         CLASSIFICATION | CROP_64 | {"model": {"name": "inception_v3"}},
         r"views of 64×64 px for inception_v3. Rule: its smallest height and width are \d+ px. Remedy: enlarge",
@@ -188,3 +202,29 @@ def test_every_recipe_is_in_order(tmp_path: Path) -> None:
         path = tmp_path / f"{name}.yaml"
         path.write_text(complete_text(name), encoding="utf-8")
         check_file(path)
+
+
+def test_a_source_whose_files_show_no_test_split_is_refused(tmp_path: Path) -> None:
+    for place in ("train/a", "train/b", "val/a", "val/b"):
+        (tmp_path / "raw" / place).mkdir(parents=True)
+        (tmp_path / "raw" / place / "1.png").touch()
+    changes = {"ingest.root": str(tmp_path / "raw"), "ingest.source": {"name": "image_folder"}}
+    tree = plain(compose(ROOT)) | {"task": "classification"}
+    put(tree, changes)
+    (missing,) = find_missing_splits(Params.model_validate(tree))
+    assert missing[0] == ("evaluate", "split")
+    message = "there are no test images: image_folder makes no test split (there are train, val)"
+    assert missing[1].what == message
+    assert "let the images of val be test (splits: {train: <folder of train>, test: <folder of val>})" in str(
+        missing[1]
+    )
+    put(tree, {"evaluate.split": "val"})
+    assert [*find_missing_splits(Params.model_validate(tree))] == []
+    put(
+        tree,
+        {
+            "evaluate.split": "test",
+            "ingest.source": {"name": "image_folder", "splits": {"train": "train", "test": "val"}},
+        },
+    )
+    assert [place for place, _ in find_missing_splits(Params.model_validate(tree))] == []

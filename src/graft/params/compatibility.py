@@ -24,6 +24,7 @@ from graft.models.weights.file import check_digest
 from graft.models.weights.registry import refuse_unpinned
 from graft.models.weights.timm import published_config, require_pin
 from graft.models.weights.torchvision import member
+from graft.params.needed_splits import find_missing_splits
 from graft.params.sections import CropSize, Params
 from graft.scenes import CLASSES as SCENE_CLASSES
 from graft.training import freezing
@@ -44,6 +45,7 @@ def find_disagreements(params: Params) -> Iterator[tuple[Place, GraftError]]:
     Args:
         params: Params in which every choice is known to be fine on its own.
     """
+    yield from find_missing_splits(params)
     yield from _check_weights(params)
     yield from _check_losses(params)
     yield from _check_policy(params)

@@ -1,0 +1,78 @@
+"""Whether the source of the images has the splits that the stages need, as far as the names of its files tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from graft.data.formats import FORMATS
+from graft.foundation.choices import Choice, resolve
+from graft.foundation.errors import GraftError
+from graft.params.sections import Params
+
+SLOW_TO_LIST = ("coco",)  # its annotation files are read whole: 450 MB as published
+
+
+def find_missing_splits(params: Params) -> Iterator[tuple[tuple[str, str], GraftError]]:
+    """Refuses a source without training or validation images, or without the split that is scored.
+
+    Reads names of files and tables, no image. A source that cannot be listed is left to ingest, which says why.
+    """
+    source = resolve(FORMATS, params.ingest.source, where="ingest.source")
+    splits, scored = _splits_of(source, params), params.evaluate.split
+    if splits is None:
+        return
+    for split in dict.fromkeys(("train", "val", scored)):
+        if split not in splits:
+            named = f" (there {'is' if len(splits) == 1 else 'are'} {', '.join(sorted(splits))})" if splits else ""
+            yield (
+                ("evaluate", "split") if split == scored else ("ingest", "source"),
+                GraftError(
+                    f"there are no {split} images: {source.name} makes no {split} split{named}",
+                    rule=f"evaluate scores the model on evaluate.split: {scored}; val chooses the best epoch",
+                    remedy=_remedy(source, split, scored),
+                ),
+            )
+
+
+def _splits_of(source: Choice, params: Params) -> set[str] | None:
+    """The splits that hold images; None where only ingest can tell."""
+    options, root = source.options, Path(params.ingest.root)
+    if source.name == "scenes":
+        counts = {"train": options["num_train"], "val": options["num_val"], "test": options["num_test"]}
+        return {split for split, count in counts.items() if count}
+    if source.name in SLOW_TO_LIST:
+        return {"train", "val"} | ({"test"} if options["test_from"] != "none" else set())
+    parts = [options["source"]] if source.name == "stacks" else [part["source"] for part in options.get("sources", [])]
+    if any(resolve(FORMATS, part, where="ingest.source").name in SLOW_TO_LIST for part in parts):
+        return None
+    if not root.is_dir():
+        has_none = options.get("test_fraction") == 0 and not (options.get("splits") or options.get("split_column"))
+        return {"train", "val"} if has_none else None
+    try:
+        listing = source(params.task, params.ingest.split_seed, root)
+    except GraftError:
+        return None
+    return None if listing.problems else {entry.split for entry in listing.entries} - {"unlabelled"}
+
+
+def _remedy(source: Choice, split: str, scored: str) -> str:
+    options = source.options
+    if "test_from" in options:
+        how = "set ingest.source.test_from to val or train"
+    elif f"num_{split}" in options:
+        how = f"raise ingest.source.num_{split}"
+    elif options.get("split_column"):
+        how = f"write {split} into some lines of the column {options['split_column']}"
+    elif options.get(f"{split}_fraction") == 0:
+        how = f"raise ingest.source.{split}_fraction"
+    else:
+        how = f"add a folder or a list that is named {split}"
+        if "splits" in options and split == "test":
+            how += (
+                ", or let the images of val be test (splits: {train: <folder of train>, test: <folder of val>}), and "
+            )
+            how += "val is taken out of train by hash"
+    if split == "test" and scored == "test":
+        how += "; or set evaluate.split: val, on which the best epoch is chosen, so that the score flatters"
+    return how
