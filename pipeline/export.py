@@ -21,6 +21,7 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, read_json, write_json
 from graft.inference.runtime import use_runtime
 from graft.inference.torch_runner import torch_runner
+from graft.metrics.confusion import HEADLINES
 from graft.models.saved_model import load_model
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def export(
     out: Path,
     measured: Path | None = None,
 ) -> dict[str, float]:
-    """Writes the model in its new form and compares both; returns the differences.
+    """Writes the model in its new form and compares both; returns the differences, and the scores of the new form.
 
     The latencies go to the file `measured`; None measures none.
     """
@@ -64,4 +65,6 @@ def export(
     if measured is not None:
         image = first_image(images, spec, predict.max_pixels)
         write_json(measured, latencies(stored, spec, out / ONNX_FILE, image))
-    return {name: float(parity[name]) for name in ("max_logit_difference", "equal_fraction", "score_difference")}
+    differences = {name: parity[name] for name in ("max_logit_difference", "equal_fraction", "score_difference")}
+    headlines = {name: scored[name] for name in HEADLINES[task] if scored[name] is not None}
+    return {name: float(value) for name, value in (differences | headlines).items()}

@@ -85,7 +85,9 @@ def test_four_clones_publish_at_once_and_nothing_is_lost_or_doubled(team, worksp
     store = mlflow_store.client()
     published = list(runs.search_runs(store, {}))
     by_stage = {run.data.tags[mlflow_store.STAGE]: run for run in published}
-    assert len(published) == len(by_stage) == len(STAGES)
+    assert len(published) == len(by_stage) == len(STAGES) + 1
+    parent = by_stage.pop("pipeline").info.run_id
+    assert {run.data.tags["mlflow.parentRunId"] for run in by_stage.values()} == {parent}
     for stage, run in by_stage.items():
         assert run.data.tags[mlflow_store.RECORD] == sha256_of(RECORDS / f"{stage}.json")
         assert run.data.tags[mlflow_store.COMPLETE] == "true"

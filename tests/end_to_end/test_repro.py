@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 
+import pytest
+
 from tests.end_to_end.project import STAGES, Project
 
 
@@ -46,8 +48,13 @@ def test_no_output_names_the_folder_it_was_made_in(finished):
 def test_mlflow_holds_a_run_for_each_stage_and_one_candidate(finished):
     client = finished.store()
     runs = {run.data.tags["graft.stage"]: run for run in runs_of(client)}
-    assert set(runs) == set(STAGES)
-    assert len(runs_of(client)) == len(STAGES)
+    assert set(runs) == {*STAGES, "pipeline"}
+    assert len(runs_of(client)) == len(STAGES) + 1
+    pipeline = runs.pop("pipeline")
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {pipeline.info.run_id}
+    assert pipeline.data.metrics["mean_iou"] == runs["export"].data.metrics["mean_iou"]
+    seconds = sum(run.data.metrics["seconds"] for run in runs.values())
+    assert pipeline.data.metrics["seconds"] == pytest.approx(seconds)
     assert all(run.info.status == "FINISHED" for run in runs.values())
     curve = client.get_metric_history(runs["fine-tune"].info.run_id, "fine_tuned/val_score")
     assert [point.step for point in curve] == [1, 2]
@@ -76,7 +83,7 @@ def test_a_fresh_store_is_filled_by_publish_alone(finished, tmp_path):
 
     client = mlflow.MlflowClient(uri)
     runs = {run.data.tags["graft.stage"]: run for run in runs_of(client)}
-    assert set(runs) == set(STAGES)
+    assert set(runs) == {*STAGES, "pipeline"}
     curve = client.get_metric_history(runs["fine-tune"].info.run_id, "fine_tuned/val_score")
     assert [point.step for point in curve] == [1, 2]
     assert str(client.get_model_version_by_alias("graft-segmentation", "candidate").version) == "1"

@@ -32,7 +32,7 @@ def first(tmp_path_factory) -> Path:
         client.log_text(run.info.run_id, "a report", "report.txt")
         exported = small_export(root / "exported")
         tags = {mlflow_store.MODEL_DIGEST: digest_of(exported), mlflow_store.RECORD: "r"}
-        model_versions.register(client, NAME, run.info.run_id, exported, tags)
+        model_versions.register(client, NAME, run.info.run_id, exported, tags, {})
     return root
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,9 +17,18 @@ if TYPE_CHECKING:
 
 
 @app.command(rich_help_panel=PANEL)
-def champion(name: Name = None) -> None:
+def champion(
+    name: Name = None,
+    from_copy: Annotated[
+        bool, typer.Option("--from-copy", help="In a store of your own: begin its ledger with the team's ledger.jsonl.")
+    ] = False,
+) -> None:
     """Show which version is live, since when, why, and all that the ledger holds; exit 4 if the registry disagrees."""
     store, name = open_registry(name)
+    if from_copy:
+        from graft.provenance.promotion.beginning import begin_from_copy
+
+        begin_from_copy(store, name)
     from graft.models.address import CHAMPION, ModelAddress
     from graft.provenance.promotion import history, move
     from graft.provenance.promotion.ledger import Unsigned

@@ -55,7 +55,8 @@ def run_stage(
         write_record(sealed, written, metrics)
         if "resume" in arguments:  # dvc repro --force would find a finished checkpoint and train nothing
             shutil.rmtree(arguments["resume"], ignore_errors=True)
-        measure(stage, {"seconds": time.perf_counter() - started, "loop_seconds": seconds_in_loops()})
+        seconds = {"seconds": time.perf_counter() - started, "loop_seconds": seconds_in_loops()}
+        measure(stage, {"fingerprint": sealed.fingerprint, **seconds})
 
 
 def _check_paths(declared: DeclaredStage, inputs: dict[str, Path], outputs: dict[str, Path]) -> None:
@@ -151,8 +152,8 @@ def write_record(sealed: Seal, outputs: dict[str, dict[str, str]], metrics: dict
         pending.write_bytes(sealed.record(outputs, metrics).as_bytes())
 
 
-def measure(stage: str, facts: dict[str, float]) -> None:
-    """Adds measured times to `reports/measured/<stage>.json`."""
+def measure(stage: str, facts: dict[str, Any]) -> None:
+    """Adds measured times, and the fingerprint of what took them, to `reports/measured/<stage>.json`."""
     path = MEASURED / f"{stage}.json"
     known = read_json(path) if path.is_file() else {}
     with replace_file(path) as pending:

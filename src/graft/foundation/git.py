@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import subprocess
+from pathlib import Path
+
+from graft.foundation.errors import GraftError
 
 
 def git_output(*arguments: str, feed: bytes | None = None) -> bytes | None:
@@ -33,6 +36,29 @@ def git_failure(*arguments: str) -> str | None:
     if done.returncode == 0:
         return None
     return done.stderr.decode(errors="replace").strip() or f"exit status {done.returncode}"
+
+
+def refuse_conflict(path: Path, text: str, rule: str, rewrite: str) -> None:
+    """Refuses a file in which a merge left conflict markers.
+
+    Args:
+        path: Path of the file.
+        text: Content of the file.
+        rule: Rule it breaks.
+        rewrite: Command that completes the file from either side.
+
+    Raises:
+        GraftError: There are markers; the remedy is one side and `rewrite`, or `rewrite` alone once they are committed.
+    """
+    marks = ("<<<<<<< ", "||||||| ", ">>>>>>> ")
+    line = next((number for number, line in enumerate(text.split("\n"), 1) if line.startswith(marks)), None)
+    if line is None:
+        return
+    is_unmerged = bool(git_text("ls-files", "--unmerged", "--", path.as_posix()))
+    remedy = f"git checkout --ours {path}" if is_unmerged else f"rm {path}"
+    raise GraftError(
+        "git's conflict markers stand in it", where=f"{path}:{line}", rule=rule, remedy=f"{remedy}, then {rewrite}"
+    )
 
 
 def start_object_reader() -> subprocess.Popen[bytes]:

@@ -15,6 +15,7 @@ CHECKS: tuple[Callable[[], Iterable[Diagnosis]], ...] = (
     environment.disk,
     services.dvc,
     services.mlflow,
+    services.ledger_copy,
     workspace.git,
     workspace.dvc_lock,
     workspace.leftovers,

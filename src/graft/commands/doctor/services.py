@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from graft.commands.doctor.diagnosis import Diagnosis
+from graft.commands.doctor.diagnosis import Diagnosis, name_first
+from graft.foundation.errors import GraftError
 from graft.provenance.lineage.freshness import authorization
 from graft.provenance.tracking import local_store
 from graft.provenance.tracking.mlflow_store import is_off, store_uri
@@ -79,6 +80,30 @@ def mlflow() -> Iterable[Diagnosis]:
         if problem
         else Diagnosis("MLflow", "ok", _without_password(uri))
     )
+
+
+def ledger_copy() -> Iterable[Diagnosis]:
+    """Compares the copy of the ledger with a local store; what a server holds, `graft champion` says."""
+    from graft.provenance.promotion import copy_origin, ledger
+
+    try:
+        names = sorted({entry.name for entry in ledger.read_copy(ledger.COPY)})
+    except GraftError as error:
+        yield Diagnosis("ledger", "wrong", f"{error.where}: {error.what}", error.remedy or "")
+        return
+    database = None if is_off() else local_store.database_of(store_uri())
+    if not names or database is None:
+        return
+    strange = [
+        name
+        for name in names
+        if not (database.is_file() and local_store.holds_versions(database, ledger.ledger_name(name)))
+    ]
+    if strange:
+        fact = f"this store is your own: {ledger.COPY} is the copy of another store's ledger of {name_first(strange)}"
+        yield Diagnosis("ledger", "warning", fact, f"{copy_origin.TEAM}; or {copy_origin.BEGIN}")
+    else:
+        yield Diagnosis("ledger", "ok", f"{ledger.COPY} and this store speak of {name_first(names)}")
 
 
 def _check_local_store(uri: str, database: Path) -> Diagnosis:

@@ -15,7 +15,7 @@ from graft.provenance.audit.link import MISSING, Check
 from graft.provenance.audit.raw_files import check_raw
 from graft.provenance.audit.rebuild import rebuild_model
 from graft.provenance.audit.record_files import check_records, check_sources
-from graft.provenance.audit.server import check_runs, check_versions
+from graft.provenance.audit.server import check_pipelines, check_runs, check_versions
 from graft.provenance.lineage.fill import open_index
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, chain_of, chain_to
@@ -88,6 +88,7 @@ def _store(index: Index, chain: Chain, model: str) -> Iterator[Check]:
             client, names = mlflow_store.client(), _names(index, chain, model)
             yield from check_versions(index, chain, client, names)
             yield from check_runs(index, chain, client)
+            yield from check_pipelines(index, chain, client)
             for name in names:
                 yield from check_ledger(client, name, model=chain.model)
     except mlflow_store.Unreachable as error:

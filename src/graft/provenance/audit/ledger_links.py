@@ -65,7 +65,9 @@ def _check_copy(entries: list[LedgerEntry], name: str, copy: Path) -> Iterator[C
     except (GraftError, UnicodeDecodeError) as error:
         yield Check(BROKEN, what, error.what if isinstance(error, GraftError) else "not UTF-8 text")
         return
-    if problems := ledger.compare_copy(entries, ours, name):
+    if not entries and ours:
+        yield Check(MISSING, what, "the copy of another store's ledger: this store holds none")
+    elif problems := ledger.compare_copy(entries, ours, name):
         yield Check(BROKEN, what, problems[0])
     elif len(ours) < len(entries):
         yield Check(MISSING, what, f"{len(entries) - len(ours)} entries of the server are not in it; graft champion")

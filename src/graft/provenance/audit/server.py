@@ -16,6 +16,7 @@ from graft.provenance.lineage.walk import Chain, Step
 from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED, STAGES
 from graft.provenance.tracking import mlflow_store, model_versions, runs
+from graft.provenance.tracking.pipeline_run import PIPELINE, scores_of
 from graft.provenance.tracking.publish import params_of, tags_of
 from graft.provenance.tracking.registry import find_versions
 
@@ -47,6 +48,19 @@ def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
             yield from _check_runs_of(client, step, record)
         elif step.stage == "missing":
             yield from _check_gap(client, step)
+
+
+def check_pipelines(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
+    """Checks the scores of the parent run that a pipeline has in MLflow, if it has one."""
+    found = _search(client, PIPELINE, chain.first.key)
+    evaluated = next(iter(chain.of_stage("evaluate")), None)
+    record = index.record(evaluated.key) if evaluated and found else None
+    if record is None:
+        return
+    run = next(iter(_search(client, mlflow_store.RECORD, record.sha256)), None)
+    for parent in found:
+        what = f"run {parent.info.run_id[:8]} of the pipeline, scores"
+        yield _compare_values(what, scores_of(client, record, run), parent.data.metrics)
 
 
 def _renamed_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[dict[str, Any]]:

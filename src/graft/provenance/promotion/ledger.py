@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.foundation import git
 from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress
@@ -96,6 +97,10 @@ class LedgerEntry:
 DAMAGED = (
     "graft audit says what is damaged; compare ledger.jsonl and its history in git, and ask who changed the server"
 )
+
+
+MERGED = "the server holds the ledger, and this file is its copy: no side of a conflict can be lost"
+REWRITE = "graft champion, which adds what the server holds of a model; then git add the file"
 
 
 class Late(GraftError):  # noqa: N818  (it reads as what it says)
@@ -218,14 +223,16 @@ def read_copy(path: Path) -> list[LedgerEntry]:
     """Reads every entry of the copy, of all models, in order; none where there is no file.
 
     Raises:
-        GraftError: A line was edited, dropped or moved.
+        GraftError: A line was edited, dropped or moved, or git's conflict markers stand in it.
     """
     if not path.is_file():
         return []
     try:
-        lines = path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")  # a reason may hold U+2028
+        text = path.read_bytes().decode("utf-8")
     except UnicodeDecodeError:
         raise GraftError("not UTF-8 text", where=path, remedy=DAMAGED) from None
+    git.refuse_conflict(path, text, MERGED, REWRITE)
+    lines = text.removesuffix("\n").split("\n")  # a reason may hold U+2028
     entries = [LedgerEntry.of(line, f"{path}:{number}") for number, line in enumerate(lines, 1)]
     last: dict[str, str] = {}
     for number, entry in enumerate(entries, 1):

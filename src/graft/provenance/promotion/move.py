@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from graft.foundation.errors import GraftError
 from graft.foundation.git import git_text
 from graft.models.address import CHAMPION, ModelAddress
-from graft.provenance.promotion import history, ledger, verdict
+from graft.provenance.promotion import copy_origin, history, ledger, verdict
 from graft.provenance.promotion.ledger import LedgerEntry
 from graft.provenance.tracking import mlflow_store, model_versions, registry
 
@@ -49,15 +49,14 @@ def read_whole(store: MlflowClient, name: str) -> list[LedgerEntry]:
     """Reads the ledger of a model as the server holds it now, and verifies it.
 
     Raises:
-        GraftError: It is damaged, or the copy in git holds entries that the server lost.
+        GraftError: It is damaged, the copy in git holds entries that the server lost, or is of another store.
     """
     entries = ledger.read(store, name)
     copy = ledger.read_copy(ledger.COPY)
+    copy_origin.refuse_other_copy(entries, copy, name, mlflow_store.store_uri())
     problems = ledger.verify(entries) + ledger.compare_copy(entries, copy, name)
     if problems:
-        begun_anew = f"A store that was begun anew ({mlflow_store.store_uri()}) needs a {ledger.COPY} of its own"
-        remedy = f"{ledger.DAMAGED}. {begun_anew}"
-        raise GraftError.of_all(f"the ledger of {name} is damaged", problems, remedy=remedy)
+        raise GraftError.of_all(f"the ledger of {name} is damaged", problems, remedy=ledger.DAMAGED)
     return entries
 
 

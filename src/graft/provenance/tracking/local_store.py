@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from graft.foundation.errors import GraftError
 
@@ -58,6 +58,16 @@ def describe_place(database: Path) -> str:
     """Says in a sentence which folder a store points at instead of its own; empty where it points at its own."""
     said = place_said(database)
     return f"the MLflow store says that its files lie in {said}, but it lies in {database.parent}" if said else ""
+
+
+def holds_versions(database: Path, name: str) -> bool:
+    """Tell whether a store holds a version of a registered model, without MLflow, which takes seconds to import."""
+    with closing(sqlite3.connect(f"file:{quote(str(database))}?mode=ro", uri=True)) as open_database:
+        statement = "SELECT 1 FROM model_versions WHERE name = ? AND current_stage != 'Deleted_Internal'"
+        try:
+            return open_database.execute(statement, (name,)).fetchone() is not None
+        except sqlite3.DatabaseError:  # not a store yet
+            return False
 
 
 def refuse_other_place(uri: str) -> None:

@@ -36,6 +36,7 @@ BUSY = (
 )
 STAGE, FINGERPRINT, RECORD, COMPLETE = "graft.stage", "graft.fingerprint", "graft.record", "graft.complete"
 MODEL_DIGEST, SERVED_DIGEST = "graft.model_digest", "graft.served_digest"
+EXPERIMENT_OF_DVC = "graft.experiment"
 NOTE = "mlflow.note.content"  # what the UI shows as the description of a run or an experiment
 PUBLISH_AGAIN = "run graft publish: it completes the record"
 ASK_AGAIN = "run the command again; after a stage, graft publish completes the record"
@@ -60,6 +61,11 @@ def store_uri() -> str:
 def experiment_name() -> str:
     """The name of the MLflow experiment that runs belong to."""
     return os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT
+
+
+def experiment_of_dvc() -> str | None:
+    """The name of the experiment of DVC that this process works for; None outside `dvc exp run`."""
+    return os.environ.get("DVC_EXP_NAME") or None
 
 
 def hold_lock(name: str) -> BaseFileLock:

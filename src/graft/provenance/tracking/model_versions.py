@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
 from graft.models.address import CANDIDATE, CHAMPION, ModelAddress
-from graft.provenance.tracking import local_store, mlflow_store, registry
+from graft.provenance.tracking import local_store, mlflow_store, registry, runs
 
 LOOK_UP = "look at the versions and aliases in the MLflow UI, or run graft publish"
 
@@ -32,11 +32,18 @@ def find_holder(mlflow_client: MlflowClient, name: str, model_digest: str) -> Mo
     return next((version for version in versions if version.tags.get(mlflow_store.MODEL_DIGEST) == model_digest), None)
 
 
-def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, tags: Mapping[str, str]) -> ModelVersion:
+def register(
+    mlflow_client: MlflowClient,
+    name: str,
+    run_id: str,
+    model: Path,
+    tags: Mapping[str, str],
+    scores: Mapping[str, float],
+) -> ModelVersion:
     """Logs the exported model as a pyfunc of this run and registers it as a new version of `name`.
 
     The served model is told the digest of the exported files, which it compares before it opens them; the version is
-    tagged with the digest of all that was logged.
+    tagged with the digest of all that was logged. The scores stand on the page of the logged model.
     """
     import mlflow
 
@@ -56,6 +63,12 @@ def register(mlflow_client: MlflowClient, name: str, run_id: str, model: Path, t
         with tempfile.TemporaryDirectory() as folder:
             mlflow.artifacts.download_artifacts(artifact_uri=logged.model_uri, dst_path=folder)
             served = {mlflow_store.SERVED_DIGEST: served_digest(Path(folder))}
+        # MLflow tags the logged model with the path of the script that ran.
+        mlflow_client.set_logged_model_tags(logged.model_id, {"mlflow.source.name": "graft export"})
+        started = mlflow_client.get_run(run_id).info.start_time
+        runs.log_curves(
+            mlflow_client, run_id, [(key, value, 0) for key, value in scores.items()], started, logged.model_id
+        )
         made = mlflow.register_model(logged.model_uri, name, tags={**tags, **served})
     return _keep_first(mlflow_client, made)
 

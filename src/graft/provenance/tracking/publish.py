@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.foundation.content import digest_of, sha256_of
+from graft.foundation.content import digest_of, read_json, sha256_of
 from graft.foundation.progress import progress, say, warn
 from graft.models.address import CANDIDATE, ModelAddress, registered_name
 from graft.provenance.records import Record
 from graft.provenance.stages import CURVES, EXPORTED, MEASURED, MODEL_CARD, STAGES, record_path
-from graft.provenance.tracking import mlflow_store, model_versions, registry, runs
+from graft.provenance.tracking import local_store, mlflow_store, model_versions, registry, runs
+from graft.provenance.tracking.pipeline_run import SECONDS, publish_pipeline
 
 if TYPE_CHECKING:
     from graft.provenance.tracking.mlflow_store import MlflowClient
@@ -41,6 +42,9 @@ def publish() -> str:
             stage: mlflow_store.retry(partial(_publish_record, client, stage))
             for stage in progress(stages, "Publishing", unit="stage")
         }
+        if "export" in run_ids:
+            records = {stage: Record.read(record_path(stage)) for stage in stages}
+            mlflow_store.retry(partial(publish_pipeline, client, records, run_ids))
         version = (
             mlflow_store.retry(partial(_publish_model, client, run_ids["export"]))
             if "export" in run_ids and Path(EXPORTED).is_dir()
@@ -97,7 +101,8 @@ def _publish_record(client: MlflowClient, stage: str) -> str:
     path = record_path(stage)
     record, digest = Record.read(path), sha256_of(path)
     run = runs.keep_one_run(client, digest) or _find_streamed(client, stage, record.fingerprint)
-    run = run or runs.create_run(client, stage, {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest})
+    tags = {mlflow_store.STAGE: stage, mlflow_store.RECORD: digest}
+    run = run or runs.create_run(client, stage, tags, _measured_seconds(record) or 0.0)
     while True:
         _complete(client, run, record, {mlflow_store.RECORD: digest, **tags_of(record)}, path)
         kept = runs.keep_one_run(client, digest)
@@ -114,15 +119,24 @@ def _complete(client: MlflowClient, run: Any, record: Record, tags: Mapping[str,
         return
     runs.tag(client, run_id, tags)
     runs.log_params(client, run_id, params_of(record))
+    seconds = _measured_seconds(record)
     points = [(name, value, 0) for name, value in record.metrics.items()]
+    points += [] if seconds is None else [(SECONDS, seconds, 0)]
     if stage == "fine-tune" and not any("/" in name for name in run.data.metrics):
-        points += _read_curves()
+        points += _read_curves(record)
     runs.log_curves(client, run_id, points, run.info.start_time)
     if (MEASURED / path.name).is_file():  # of the same name as the record: each gets a folder
         client.log_artifact(run_id, str(MEASURED / path.name), "measured")
     _log_files(client, run_id, record, path, set())
-    client.set_terminated(run_id)
+    runs.end_run(client, run, seconds)
     runs.tag(client, run_id, {mlflow_store.COMPLETE: "true"})
+
+
+def _measured_seconds(record: Record) -> float | None:
+    """The seconds that a stage took here to make this record; None where it was restored, or ran elsewhere."""
+    file = MEASURED / f"{record.stage}.json"
+    measured = read_json(file) if file.is_file() else {}
+    return measured.get("seconds") if measured.get("fingerprint") == record.fingerprint else None
 
 
 def _log_files(client: MlflowClient, run_id: str, record: Record, path: Path, held: Set[str]) -> None:
@@ -158,7 +172,7 @@ def tags_of(record: Record) -> dict[str, str]:
 
 def params_of(record: Record) -> dict[str, str]:
     """The parameters of a record by dotted key."""
-    return dict(_flatten(record.params))
+    return runs.flatten_params(record.params)
 
 
 def _describe(record: Record) -> str:
@@ -183,14 +197,20 @@ def _publish_model(client: MlflowClient, run_id: str) -> str:
             mlflow_store.FINGERPRINT: record.fingerprint,
             "mlflow.source.git.commit": str(record.git.commit),
         }
-        version = model_versions.register(client, name, run_id, Path(EXPORTED), tags)
+        version = model_versions.register(client, name, run_id, Path(EXPORTED), tags, record.metrics)
         opening = Path(MODEL_CARD).read_text("utf-8").split("\n## ", 1)[0]
         model_versions.describe(client, name, version.version, opening.removeprefix("# ").strip())
+    if local_store.project_root() != Path.cwd():
+        apply = f"dvc exp apply {mlflow_store.experiment_of_dvc()} && graft publish"
+        return f"{ModelAddress(name, int(version.version))}; {apply} makes it the {CANDIDATE}"
     registry.point(client, name, CANDIDATE, int(version.version))
     return f"{ModelAddress(name, alias=CANDIDATE)} is version {version.version}"
 
 
-def _read_curves() -> Iterator[tuple[str, float, int]]:
+def _read_curves(record: Record) -> Iterator[tuple[str, float, int]]:
+    """Yields the points of the curves; none where the workspace has lost them, or has those of another training."""
+    if not Path(CURVES).is_file() or sha256_of(Path(CURVES)) != record.files.get(CURVES):
+        return
     with Path(CURVES).open(encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
             values = {key: float(value) for key, value in row.items() if key not in ("run", "epoch") and value}
@@ -199,12 +219,3 @@ def _read_curves() -> Iterator[tuple[str, float, int]]:
 
 def _points(run: str, values: Mapping[str, float], epoch: int) -> Iterator[tuple[str, float, int]]:
     yield from ((f"{run}/{name}", float(value), epoch) for name, value in values.items())
-
-
-def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yields values by dotted key, such as `ingest.source.name`; anything deeper stays one value."""
-    if isinstance(value, Mapping) and prefix.count(".") < 2:
-        for key, inner in value.items():
-            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
-    else:
-        yield prefix, str(value)

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from graft.foundation.errors import GraftError
 from graft.provenance.tracking.mlflow_store import (
+    EXPERIMENT_OF_DVC,
     NOTE,
     RECORD,
     experiment_name,
+    experiment_of_dvc,
     explain_refusals,
     ignore_refusal,
     retry,
@@ -39,14 +41,14 @@ def find_run(mlflow_client: MlflowClient, tags: Mapping[str, str]) -> Any | None
     return next(search_runs(mlflow_client, tags, page_size=1), None)
 
 
-def keep_one_run(mlflow_client: MlflowClient, record_digest: str) -> Any | None:
-    """Finds the run of a record; of several, created at once by several people, the earliest stays."""
-    runs = list(search_runs(mlflow_client, {RECORD: record_digest}))
+def keep_one_run(mlflow_client: MlflowClient, digest: str, key: str = RECORD) -> Any | None:
+    """Finds the run of a record, or whatever `key` tags; of several, created at once by several, the earliest stays."""
+    runs = list(search_runs(mlflow_client, {key: digest}))
     if not runs:
         return None
     first, *doubles = sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))
     for double in doubles:
-        tag(mlflow_client, double.info.run_id, {RECORD: f"{DOUBLE}{first.info.run_id}"})
+        tag(mlflow_client, double.info.run_id, {key: f"{DOUBLE}{first.info.run_id}"})
         with ignore_refusal():
             mlflow_client.delete_run(double.info.run_id)
     return first
@@ -70,9 +72,17 @@ def search_runs(mlflow_client: MlflowClient, tags: Mapping[str, str], page_size:
             return
 
 
-def create_run(mlflow_client: MlflowClient, name: str, tags: Mapping[str, str]) -> Any:
-    """Creates a run."""
-    return mlflow_client.create_run(experiment_id(mlflow_client), tags=dict(tags), run_name=name)
+def create_run(mlflow_client: MlflowClient, name: str, tags: Mapping[str, str], seconds: float = 0.0) -> Any:
+    """Creates a run, begun some seconds ago; within `dvc exp run` it is tagged with the experiment's name."""
+    started, experiment = int(1000 * (time.time() - seconds)), experiment_of_dvc()
+    tags = dict(tags) | ({EXPERIMENT_OF_DVC: experiment} if experiment else {})
+    return mlflow_client.create_run(experiment_id(mlflow_client), start_time=started, tags=tags, run_name=name)
+
+
+def end_run(mlflow_client: MlflowClient, run: Any, seconds: float | None) -> None:
+    """Ends a run, so that its duration is what the work took; now if that is not known."""
+    ended = int(run.info.start_time + 1000 * seconds) if seconds else None
+    mlflow_client.set_terminated(run.info.run_id, end_time=ended)
 
 
 def fetch_artifact(mlflow_client: MlflowClient, run: Any, name: str, into: Path) -> Path | None:
@@ -98,16 +108,21 @@ def fetch_artifact(mlflow_client: MlflowClient, run: Any, name: str, into: Path)
 
 
 def log_curves(
-    mlflow_client: MlflowClient, run_id: str, points: Sequence[tuple[str, float, int]], time_ms: int | None = None
+    mlflow_client: MlflowClient,
+    run_id: str,
+    points: Sequence[tuple[str, float, int]],
+    time_ms: int | None = None,
+    model_id: str | None = None,
 ) -> None:
-    """Logs (name, value, step) triples in batches; what is not finite is left out.
+    """Logs (name, value, step) triples in batches, of a logged model too if one is named; only what is finite.
 
     A point logged twice with the same time is one point; the time is now unless it is given.
     """
     from mlflow.entities import Metric
 
     time_ms = int(time.time() * 1000) if time_ms is None else time_ms
-    metrics = [Metric(name, value, time_ms, step) for name, value, step in points if math.isfinite(value)]
+    finite = [point for point in points if math.isfinite(point[1])]
+    metrics = [Metric(name, value, time_ms, step, model_id=model_id, run_id=run_id) for name, value, step in finite]
     for start in range(0, len(metrics), MOST_POINTS_A_BATCH):
         mlflow_client.log_batch(run_id, metrics=metrics[start : start + MOST_POINTS_A_BATCH])
 
@@ -119,6 +134,11 @@ def log_params(mlflow_client: MlflowClient, run_id: str, params: Mapping[str, st
     entities = [Param(key, value) for key, value in clean_params(params).items()]
     for start in range(0, len(entities), MOST_PARAMS_A_BATCH):
         mlflow_client.log_batch(run_id, params=entities[start : start + MOST_PARAMS_A_BATCH])
+
+
+def flatten_params(params: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters of a record by dotted key, such as `ingest.source.name`; anything deeper stays one value."""
+    return dict(_flatten(params))
 
 
 def clean_params(params: Mapping[str, str]) -> dict[str, str]:
@@ -157,6 +177,14 @@ def experiment_id(mlflow_client: MlflowClient) -> str:
     if experiment is None:
         raise GraftError(f"no experiment named {name}", where=store_uri(), remedy="run graft publish")
     return str(experiment.experiment_id)
+
+
+def _flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and prefix.count(".") < 2:
+        for key, inner in value.items():
+            yield from _flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, str(value)
 
 
 def _condition(tags: Mapping[str, str]) -> str:
