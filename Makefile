@@ -16,6 +16,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 .PHONY: repro test test-all lint types workflows bench docs bundled zoo setup clean
 
 repro: setup
+	@.venv/bin/graft check --here >&2
 	@.venv/bin/graft fix >&2
 	.venv/bin/dvc repro
 	@.venv/bin/graft publish || echo "graft: the model is built; graft publish completes the record later" >&2

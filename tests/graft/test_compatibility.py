@@ -38,6 +38,15 @@ MOBILENET_V4 = CLASSIFICATION | {"model": {"name": "timm", "variant": "mobilenet
 SWIN = CLASSIFICATION | {"model": {"name": "timm", "variant": "swin_tiny_patch4_window7_224"}}
 BINARY = {"fine_tune.losses": [{"name": "binary_dice", "weight": 1.0}]}
 MASKS = {"name": "mask_folder", "images": "*.png", "masks": "m/{stem}.png"}
+SCENES = {
+    "name": "scenes",
+    "domain": "day",
+    "num_train": 2,
+    "num_val": 1,
+    "num_test": 1,
+    "width_px": 64,
+    "height_px": 48,
+}
 HALVES = MASKS | {"classes": {"background": [0], "object": "rest"}}
 THIRDS = MASKS | {"classes": {"background": [0], "scratch": [1], "dent": [2]}}
 
@@ -170,13 +179,23 @@ def test_what_cannot_work_together_is_refused_at_its_line(case: str, tmp_path: P
 
 
 FITTING = {
+    "a source without a test split, looked at by val": {
+        "ingest.source": SCENES | {"num_test": 0},
+        "evaluate.split": "val",
+    },
+    "floors of classes and domains that are there": {
+        "promotion.class_floors": {"pedestrian": 0.1, "*": 0.0},
+        "promotion.domain_floors": {"night_rain": 0.1},
+    },
     "a transformer's views that its patches divide": CLASSIFICATION | CROP_64 | {"model": "vit"},
-    "a convolutional network's views are padded": CROP_250 | {"model": {"name": "segformer", "encoder": "resnet18"}},
+    "a convolutional network's views are padded": CROP_250
+    | {"model": {"name": "segformer", "encoder": "resnet18"}, "pretrain_load.source": "none"},
     "one image, and the layers that cannot normalise it rest": MOBILENET_V4
     | ONE
     | {"fine_tune.strategy": {"name": "supervised", "train": "frozen_backbone"}},
     "one image where every map has several values": CLASSIFICATION | ONE | {"model": "resnet"},
-    "weights of a hub, pinned": source(**HUB, revision="0" * 40, sha256="0" * 64),
+    "weights of a hub, pinned": {"model": {"name": "unet", "encoder": "resnet18"}}
+    | source(**HUB, revision="0" * 40, sha256="0" * 64),
     "weights that torchvision has for this model": source(name="torchvision", weights="IMAGENET1K_V2"),
     "weights in a pinned file that is elsewhere": source(name="file", path="gone.pth", sha256="0" * 64),
     "one foreground of two classes": BINARY | {"ingest.source": HALVES},
@@ -228,3 +247,65 @@ def test_a_source_whose_files_show_no_test_split_is_refused(tmp_path: Path) -> N
         },
     )
     assert [place for place, _ in find_missing_splits(Params.model_validate(tree))] == []
+
+
+SENTENCES = {
+    "a domain that does not exist": (
+        {"ingest.source": SCENES | {"domain": "night_rian"}},
+        r"ingest.source.domain: domains scenes cannot draw.*'night_rian': did you mean 'night_rain'",
+    ),
+    "a value in two classes": (
+        {"ingest.source": MASKS | {"classes": {"sky": ["0-9"], "road": [9]}}},
+        r"ingest.source.classes cannot be used.*road: 9 is claimed by sky too",
+    ),
+    "a value in two classes of a source that is stacked": (
+        {
+            "ingest.source": {
+                "name": "stacks",
+                "source": MASKS | {"classes": {"sky": [0], "road": [0]}},
+                "channels": ["red", "green", "blue"],
+            }
+        },
+        r"sky: 0 is claimed by road too",
+    ),
+    "fractions of one and more": (
+        {"ingest.source": HALVES | {"val_fraction": 0.5, "test_fraction": 0.5}},
+        r"ingest.source: val_fraction 0.5 and test_fraction 0.5 leave nothing to train on",
+    ),
+    "an expression that is none": (
+        {"ingest.source": HALVES | {"group_pattern": "("}},
+        r"ingest.source.group_pattern: '\(' is not a regular expression",
+    ),
+    "a floor for a class that is not there": (
+        {"promotion.class_floors": {"persn": 0.3}},
+        r"promotion.class_floors.persn: ingest.source has no class of this name.*",
+    ),
+    "a floor for a domain that is not there": (
+        {"ingest.source": HALVES, "promotion.domain_floors": {"night": 0.3, "*": 0.1}},
+        r"promotion.domain_floors.night: ingest.source has no domain of this name",
+    ),
+    "weights of another model": (
+        {"model": {"name": "unet", "encoder": "resnet18"}},
+        r"pretrain_load.source: only 0% of the model's backbone is in these weights.*set pretrain_load.source to",
+    ),
+    "weights of another model on a hub": (
+        {"model": {"name": "unet", "encoder": "resnet50"}, **source(**HUB, revision="0" * 40, sha256="0" * 64)},
+        r"pretrain_load.source: only \d+% of the model's backbone is in these weights \(resnet18.a1_in1k of timm\)",
+    ),
+    "one value in the place of a list": (
+        {"ingest.source": MASKS | {"classes": {"sky": 0, "road": [1]}}},
+        r"ingest.source.classes: .*: write sky: \[0\]",
+    ),
+    "one range in the place of a list": (
+        {"ingest.source": MASKS | {"classes": {"sky": [0], "road": "1-9"}}},
+        r'ingest.source.classes: .*: write road: \["1-9"\]',
+    ),
+    "one void value": ({"ingest.source": HALVES | {"void": 255}}, r"ingest.source.void: 255: write \[255\]"),
+}
+
+
+@pytest.mark.parametrize("case", SENTENCES)
+def test_what_no_file_is_needed_for_is_said_before_one_is_read(case: str, tmp_path: Path) -> None:
+    changes, message = SENTENCES[case]
+    with pytest.raises(GraftError, match=rf"params.yaml:\d+: (?s:.*{message})"):
+        check_file(file(tmp_path, changes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from graft.data.expectations import GateClosed
+from graft.data.expectations.critical import label_rules
 from graft.data.expectations.derived import partner
 from graft.data.expectations.near_duplicates import near_partners, parse_hashes
 from graft.data.expectations.report import as_json, as_markdown, check_gate
@@ -233,6 +235,35 @@ def test_an_allowed_row_passes_with_its_reason_and_others_still_fail() -> None:
     findings = findings_of(rows, class_map(), thresholds(entry | {"images": "train/*"}))
     assert findings["odd_modes"].success
     assert findings["odd_modes"].allowed[0].count == 2
+
+
+def test_an_image_is_allowed_by_its_very_id_brackets_and_all() -> None:
+    rows = clean()
+    rows.loc[[1, 5], "mode"] = "P"
+    rows.loc[1, "id"] = "train/copy [1].png"
+    entry = {"expectation": "odd_modes", "images": "train/copy [1].png", "reason": "a drawing"}
+    finding = findings_of(rows, class_map(), thresholds(entry))["odd_modes"]
+    assert [excuse.count for excuse in finding.allowed] == [1]
+    assert finding.examples == (("train/00005.png", "palette (mode P)"),)
+
+
+@pytest.mark.parametrize(
+    ("source", "task", "remedy"),
+    [
+        ("mask_folder", "segmentation", "take it out of the classes of ingest.source"),
+        ("csv", "classification", "set its images aside"),
+        ("image_folder", "classification", "set the folder of the class aside"),
+        ("coco", "segmentation", "leave it out of categories in ingest.source"),
+        ("scenes", "segmentation", "draw more: raise num_train of ingest.source"),
+        ("cityscapes", "segmentation", "map it to null or to another class with ingest.source: {name: joined, …}"),
+    ],
+)
+def test_a_remedy_names_what_the_source_can_be_told(source: str, task: str, remedy: str) -> None:
+    rules = {rule.name: rule for rule in label_rules(replace(class_map(task), source=source))}
+    assert rules["classes_in_train"].remedy == f"move images of the class into train, or {remedy}"
+    if task == "segmentation":
+        named = "name the value in the classes of ingest.source" in rules["mask_values_known"].remedy
+        assert named == (source == "mask_folder")
 
 
 def test_a_class_can_be_allowed_by_its_name() -> None:

@@ -8,6 +8,7 @@ supplies is positional in the entry's signature; its keyword-only arguments are 
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, get_type_hints
@@ -59,7 +60,7 @@ def resolve(registry: Mapping[str, Callable[..., Any]], spec: str | Mapping[str,
         try:
             options[key] = rule.validate_python(given[key], strict=True) if key in given else default
         except ValidationError as error:
-            problems.append(f"{where}.{key}: {given[key]!r}: {'; '.join(e['msg'] for e in error.errors())}")
+            problems.append(f"{where}.{key}: {given[key]!r}: {_in_words(error)}")
     if problems:
         raise GraftError.of_all(f"{where}: options of {name} that cannot be used", problems)
     return Choice(name, entry, options)
@@ -93,6 +94,18 @@ def option_rules(entry: Callable[..., Any]) -> dict[str, tuple[TypeAdapter[Any],
         for name, parameter in inspect.signature(entry).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
+
+
+def _in_words(error: ValidationError) -> str:
+    """The rules that a value breaks; a single value in the place of a list is answered with the list to write."""
+    told = []
+    for one in error.errors():
+        if one["type"] == "list_type" and isinstance(one["input"], (int, float, str)):
+            names = [str(part) for part in one["loc"] if "[" not in str(part)]  # pydantic adds the kinds of a union
+            listed = json.dumps([one["input"]], ensure_ascii=False)
+            return f"write {': '.join([*names, listed])}"
+        told.append(one["msg"].removeprefix("Value error, "))
+    return "; ".join(told)
 
 
 def _rule(hint: Any) -> TypeAdapter[Any]:

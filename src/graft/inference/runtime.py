@@ -29,13 +29,7 @@ def use_runtime(runtime: Runtime) -> torch.device:
             rule="gradient scaling and compiled training are tested on cpu and cuda",
             remedy="set runtime.precision: float32 and runtime.compile: false, or another device",
         )
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-    if not there[runtime.device]:
-        raise GraftError(
-            f"runtime.device is {runtime.device}, which this machine does not have",
-            rule=f"this machine has {' and '.join(name for name, found in there.items() if found)}",
-            remedy="set runtime.device: cpu, or install a torch built for the device",
-        )
+    refuse_absent(runtime.device)
     if runtime.compile:
         _check_compiler(runtime.device)
     torch.set_num_threads(runtime.num_threads)
@@ -46,6 +40,21 @@ def use_runtime(runtime: Runtime) -> torch.device:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # its class has it
     torch.backends.cudnn.benchmark = False  # nothing is chosen by timing
     return torch.device(runtime.device)
+
+
+def refuse_absent(device: str) -> None:
+    """Refuses a device that this machine lacks.
+
+    Raises:
+        GraftError: It is not there, with those that are.
+    """
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not there[device]:
+        raise GraftError(
+            f"runtime.device is {device}, which this machine does not have",
+            rule=f"this machine has {' and '.join(name for name, found in there.items() if found)}",
+            remedy="set runtime.device: cpu, or install a torch built for the device",
+        )
 
 
 def _check_compiler(device: str) -> None:

@@ -11,22 +11,21 @@ from typing import Any
 from graft.data.augmentations import POLICIES
 from graft.data.augmentations.steps import contradictions
 from graft.data.formats import FORMATS
-from graft.data.formats.ade20k import NUM_CLASSES as NUM_ADE20K_CLASSES
-from graft.data.formats.cityscapes import CLASSES as CITYSCAPES_CLASSES
-from graft.data.formats.voc import NAMES as VOC_NAMES
 from graft.data.resize import RESIZES
-from graft.foundation.choices import Choice, resolve
+from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import padding
 from graft.models.architectures import Model, build, resolve_model
 from graft.models.weights import WEIGHTS
 from graft.models.weights.file import check_digest
+from graft.models.weights.match import match_tensors
 from graft.models.weights.registry import refuse_unpinned
-from graft.models.weights.timm import published_config, require_pin
+from graft.models.weights.source import no_download
+from graft.models.weights.timm import is_published, outline_of, published_config, require_pin
 from graft.models.weights.torchvision import member
-from graft.params.needed_splits import find_missing_splits
+from graft.params.memory import Finding
 from graft.params.sections import CropSize, Params
-from graft.scenes import CLASSES as SCENE_CLASSES
+from graft.params.source_rules import find_source_problems, known_num_classes
 from graft.training import freezing
 from graft.training.assembly import feature_reuse_refusals
 from graft.training.losses import class_weight_refusals, resolve_losses
@@ -36,29 +35,30 @@ from graft.training.schedules import SCHEDULES, refuse_too_long
 from graft.training.strategies import STRATEGIES
 from graft.training.strategies.combinations import movement_of, refusals
 
-Place = tuple[str | int, ...]
+NOTHING_TO_OPTIMISE = "empty parameter list"  # in torch's own words
 
 
-def find_disagreements(params: Params) -> Iterator[tuple[Place, GraftError]]:
+def find_disagreements(params: Params) -> Iterator[Finding]:
     """Finds values that cannot work together; yields the place of one of them, and the error.
 
     Args:
         params: Params in which every choice is known to be fine on its own.
     """
-    yield from find_missing_splits(params)
+    yield from find_source_problems(params)
     yield from _check_weights(params)
     yield from _check_losses(params)
     yield from _check_policy(params)
     yield from _check_optimizer(params)
     yield from _check_schedule(params)
     model = _build_outline(params)
+    yield from _check_fit(params, model)
     yield from _check_crop(params, model)
     yield from _check_resize(params, model)
     yield from _check_strategy(params, model)
     yield from _check_batch_size(params, model)
 
 
-def _check_weights(params: Params) -> Iterator[tuple[Place, GraftError]]:
+def _check_weights(params: Params) -> Iterator[Finding]:
     """Refuses weights that nobody publishes or that are not pinned; downloads nothing."""
     source = resolve(WEIGHTS, params.pretrain_load.source, where="pretrain_load.source")
     given = source.options
@@ -78,7 +78,27 @@ def _check_weights(params: Params) -> Iterator[tuple[Place, GraftError]]:
         yield ("pretrain_load", "source"), error
 
 
-def _check_losses(params: Params) -> Iterator[tuple[Place, GraftError]]:
+def _check_fit(params: Params, model: Model) -> Iterator[Finding]:
+    """Refuses weights that are here, or whose shapes timm knows, of which too little fits the model's backbone."""
+    chosen, source = resolve_model(params.task, params.model), params.pretrain_load.source
+    given = resolve(WEIGHTS, source, where="pretrain_load.source")
+    try:
+        match given.name:
+            case "bundled":
+                weights = given(params.task, chosen, no_download)
+            case "file" if given.options["sha256"] is not None and Path(given.options["path"]).is_file():
+                weights = given(params.task, chosen, no_download)
+            case "timm" if is_published(given.options["weights"]):
+                weights = outline_of(given.options["weights"])
+            case _:
+                return
+        match_tensors(model, weights, weights.class_names or (), params.pretrain_load.part)
+    except GraftError as error:
+        error.what = f"pretrain_load.source: {error.what}"
+        yield ("pretrain_load", "source"), error
+
+
+def _check_losses(params: Params) -> Iterator[Finding]:
     chosen = params.fine_tune
     refused = class_weight_refusals([loss["name"] for loss in chosen.losses]) if chosen.class_weights != "none" else []
     for problem in refused:
@@ -86,12 +106,12 @@ def _check_losses(params: Params) -> Iterator[tuple[Place, GraftError]]:
             ("fine_tune", "class_weights"),
             GraftError(problem, remedy="set class_weights: none, or another loss"),
         )
-    num_classes = known_num_classes(resolve(FORMATS, params.ingest.source, where="ingest.source"))
+    num_classes = known_num_classes(params.task, resolve(FORMATS, params.ingest.source, where="ingest.source"))
     if params.task == "segmentation" and num_classes is not None:
         yield from _check_number_of_classes(chosen.losses, num_classes)
 
 
-def _check_number_of_classes(losses: list[dict[str, Any]], num_classes: int) -> Iterator[tuple[Place, GraftError]]:
+def _check_number_of_classes(losses: list[dict[str, Any]], num_classes: int) -> Iterator[Finding]:
     """Refuses a loss that does not accept logits of this many classes."""
     import torch
 
@@ -103,24 +123,28 @@ def _check_number_of_classes(losses: list[dict[str, Any]], num_classes: int) -> 
             yield ("fine_tune", "losses", number), error
 
 
-def _check_policy(params: Params) -> Iterator[tuple[Place, GraftError]]:
+def _check_policy(params: Params) -> Iterator[Finding]:
     policy = resolve(POLICIES, params.augment.policy, where="augment.policy").as_dict()
     for problem in contradictions(policy, params.task):
         yield ("augment", "policy"), GraftError(problem)
 
 
-def _check_optimizer(params: Params) -> Iterator[tuple[Place, GraftError]]:
-    """Refuses options that the optimizer itself refuses once it has something to optimise."""
-    import torch
+def _check_optimizer(params: Params) -> Iterator[Finding]:
+    """Refuses options that the optimizer itself refuses; with nothing to optimise, it comes no further than these.
 
+    The first optimizer that torch completes imports torch._dynamo, which takes as long as torch itself.
+    """
     optimizer = resolve(OPTIMIZERS, params.fine_tune.optimizer, where="fine_tune.optimizer")
     try:
-        optimizer([{"params": [torch.nn.Parameter(torch.zeros(1, 1))]}], params.fine_tune.learning_rate)
+        optimizer([], params.fine_tune.learning_rate)
     except GraftError as error:
         yield ("fine_tune", "optimizer"), error
+    except ValueError as error:
+        if NOTHING_TO_OPTIMISE not in str(error):
+            raise
 
 
-def _check_schedule(params: Params) -> Iterator[tuple[Place, GraftError]]:
+def _check_schedule(params: Params) -> Iterator[Finding]:
     schedule = resolve(SCHEDULES, params.fine_tune.schedule, where="fine_tune.schedule")
     try:
         refuse_too_long(schedule, params.fine_tune.epochs, params.fine_tune.warmup_epochs)
@@ -128,7 +152,7 @@ def _check_schedule(params: Params) -> Iterator[tuple[Place, GraftError]]:
         yield ("fine_tune", "schedule"), error
 
 
-def _check_crop(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
+def _check_crop(params: Params, model: Model) -> Iterator[Finding]:
     """Refuses views too small for the model, not of the one size it takes, or not a multiple of its patches."""
     crop, fixed, least = params.augment.crop, model.fixed_size_px, model.min_side_px
     if fixed is not None and (crop.height_px, crop.width_px) != (fixed, fixed):
@@ -152,7 +176,7 @@ def _check_crop(params: Params, model: Model) -> Iterator[tuple[Place, GraftErro
     )
 
 
-def _check_resize(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
+def _check_resize(params: Params, model: Model) -> Iterator[Finding]:
     """Refuses images that are not of the one size the model takes."""
     fixed, resize = model.fixed_size_px, resolve(RESIZES, params.preprocess.resize, where="preprocess.resize")
     if fixed is not None and resize.as_dict() != {"name": "fit", "size_px": fixed}:
@@ -178,7 +202,7 @@ def _nearest_sizes(model: Model, crop: CropSize) -> str:
     return " and ".join(words)
 
 
-def _check_strategy(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
+def _check_strategy(params: Params, model: Model) -> Iterator[Finding]:
     strategy = resolve(STRATEGIES, params.fine_tune.strategy, where="fine_tune.strategy")
     mixing = resolve(MIXINGS, params.fine_tune.mixing, where="fine_tune.mixing").name
     refused = refusals(strategy.options, epochs=params.fine_tune.epochs, model=copy.deepcopy(model))
@@ -189,7 +213,7 @@ def _check_strategy(params: Params, model: Model) -> Iterator[tuple[Place, Graft
         yield ("fine_tune", "strategy"), error
 
 
-def _check_batch_size(params: Params, model: Model) -> Iterator[tuple[Place, GraftError]]:
+def _check_batch_size(params: Params, model: Model) -> Iterator[Finding]:
     """Refuses batches of one image for a model that trains layers which cannot normalise one."""
     if params.fine_tune.batch_size > 1:
         return
@@ -219,26 +243,3 @@ def _build_outline(params: Params) -> Model:
                 return build(params.task, choice, 2)
         except Exception:  # a Mix Transformer reads values while it is built
             return build(params.task, choice, 2)
-
-
-def known_num_classes(source: Choice) -> int | None:
-    """The number of classes in the masks of a segmentation source; None where only its files can say it.
-
-    Args:
-        source: Entry of FORMATS with its options.
-    """
-    options = source.options
-    match source.name:
-        case "stacks":
-            return known_num_classes(resolve(FORMATS, options["source"], where="ingest.source.source"))
-        case "coco" if options["categories"] is not None:
-            return len(options["categories"]) + (options["background"] is not None)
-        case "ade20k":
-            return NUM_ADE20K_CLASSES
-        case "cityscapes":
-            return len(CITYSCAPES_CLASSES)
-        case "voc":
-            return len(VOC_NAMES)
-        case "scenes" | "camvid":
-            return len(SCENE_CLASSES)
-    return None if options.get("classes") is None else len(options["classes"])

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import reprlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 from ruamel.yaml.comments import CommentedMap
 
+from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError, suggest
+from graft.params.memory import Finding, recall
+from graft.params.needed_splits import find_missing_splits
 from graft.params.registries import resolve_choice, written_choices
 from graft.params.sections import Params, Section
+from graft.params.surroundings import find_absent_device, find_root_problems
 from graft.params.yaml_tree import line_of, plain, read_tree
 
 PARAMS_FILE = Path("params.yaml")
@@ -35,8 +39,16 @@ def load_params(path: Path = PARAMS_FILE) -> Params:
         raise GraftError.of_all(f"{path} breaks the rules", _problems(path, tree, error)) from None
 
 
-def check_file(path: Path) -> None:
+def check_file(path: Path, *, here: bool = False, memory: Path | None = None) -> list[GraftError]:
     """Checks a whole params file, every choice in it and the way its values go together included.
+
+    Args:
+        path: The file.
+        here: Whether the stages shall run on this machine; else a device that it lacks is only returned.
+        memory: File that keeps what was found, so that an unchanged file is not judged by the libraries twice.
+
+    Returns:
+        What is no mistake but does not work here.
 
     Raises:
         GraftError: As `load_params` and `resolve_choices`; everything that is wrong is listed, each with its line.
@@ -48,15 +60,18 @@ def check_file(path: Path) -> None:
         Params.model_validate(values)
     except ValidationError as error:
         problems = _problems(path, tree, error)
-    for place, key, spec in written_choices(values):
-        try:
-            resolve_choice(key, spec, values.get("task"))
-        except GraftError as error:
-            problems.append(error.at(f"{path}:{line_of(tree, place)}"))
-    for place, disagreement in _disagreements(values) if not problems else ():
-        problems.append(disagreement.at(f"{path}:{line_of(tree, place)}"))
+    found: list[Finding] = [
+        (("ingest", "root"), error) for error in find_root_problems(_value(values, "ingest", "root"))
+    ]
+    absent = find_absent_device(_value(values, "runtime", "device"))
+    found += [(("runtime", "device"), absent)] if absent is not None and here else []
+    found += _examine(values, memory, are_sections_fine=not problems)
+    if not problems and not any(place[:2] == ("ingest", "source") for place, _ in found):
+        found += find_missing_splits(Params.model_validate(values))
+    problems += [error.at(f"{path}:{line_of(tree, place)}") for place, error in found]
     if problems:
         raise GraftError.of_all(f"{path} breaks the rules", problems)
+    return [] if absent is None else [absent]
 
 
 def unknown_key(place: tuple[Any, ...], where: str) -> GraftError:
@@ -86,10 +101,34 @@ def _read_complete(path: Path) -> CommentedMap:
     return tree
 
 
-def _disagreements(values: Mapping[str, Any]) -> Iterable[tuple[tuple[str | int, ...], GraftError]]:
-    from graft.params.compatibility import find_disagreements  # builds the model's outline, and so imports torch
+def _examine(values: Mapping[str, Any], memory: Path | None, *, are_sections_fine: bool) -> Sequence[Finding]:
+    """Finds choices that do not exist, and if there are none, values that do not go together; imports torch."""
 
-    return find_disagreements(Params.model_validate(values))
+    def examine() -> Sequence[Finding]:
+        found: list[Finding] = []
+        for place, key, spec in written_choices(values):
+            try:
+                resolve_choice(key, spec, values.get("task"))
+            except GraftError as error:
+                found.append((place, error))
+        if found or not are_sections_fine:
+            return found
+        from graft.params.compatibility import find_disagreements
+
+        return [*find_disagreements(Params.model_validate(values))]
+
+    if memory is None or not are_sections_fine:
+        return examine()
+    weights = _value(values, "pretrain_load", "source", "path")
+    held = sha256_of(Path(weights)) if isinstance(weights, str) and Path(weights).is_file() else None
+    return recall(memory, {"values": values, "weights": held}, examine)
+
+
+def _value(values: Any, *place: str) -> Any:
+    """The value at a place of a file that may break other rules; None where there is none."""
+    for part in place:
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def _problems(path: Path, tree: CommentedMap, error: ValidationError) -> list[GraftError]:

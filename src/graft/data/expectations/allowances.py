@@ -41,7 +41,8 @@ def check_names(allow: Sequence[Any], names: Sequence[str]) -> None:
 def excuse_rows(table: pd.DataFrame, rule: Rule, allow: Sequence[Any]) -> tuple[str, tuple[Excuse, ...]]:
     """Puts the values that count for `rule` where its entries of `allow` excuse rows.
 
-    Rows are excused by a glob over ids (for rules about classes or splits: over their names). Excused values become
+    Rows are excused by their very id, brackets and all, or by a glob over ids (for rules about classes or splits: over
+    their names). Excused values become
     null in a copy of the column, which is added to `table`; null values break no rule.
 
     Returns:
@@ -54,7 +55,8 @@ def excuse_rows(table: pd.DataFrame, rule: Rule, allow: Sequence[Any]) -> tuple[
     left, excuses = rule.broken_by(table), []
     values = table[rule.column]
     for entry in entries:
-        matches = table["id"].astype(str).str.match(re.compile(fnmatch.translate(entry.images)))
+        ids = table["id"].astype(str)
+        matches = ids.str.match(re.compile(fnmatch.translate(entry.images))) | (ids == entry.images)
         hit = left & matches
         values, left = values.mask(hit), left & ~hit
         excuses.append(Excuse(entry.images, entry.reason, int(hit.sum())))

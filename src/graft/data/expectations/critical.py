@@ -9,6 +9,17 @@ from graft.foundation.class_map import SPLITS, ClassMap
 ONE_SIDE = "keep one copy, in one split; where the source writes lists, correct them"
 
 
+# Sources whose option `classes` says what a mask value means.
+OWN_CLASSES = ("mask_folder", "csv", "stacks")
+# How a class that train never shows is left out: what each source can be told.
+WAYS_OUT = {
+    "scenes": "draw more: raise num_train of ingest.source",
+    "coco": "leave it out of categories in ingest.source",
+    "image_folder": "set the folder of the class aside",
+    "joined": "map it to null or to another class in ingest.source",
+}
+
+
 def structure_rules() -> list[Rule]:
     """The two rules that come first: a missing column or no row at all would let the others pass or break."""
     return [
@@ -82,14 +93,21 @@ def label_rules(class_map: ClassMap) -> list[Rule]:
         Rule(
             "classes_in_train", "critical", "classes", "train_amount", "between", {"min_value": 1},
             f"every class has at least one {amount} in train", "a class that was never shown is never predicted",
-            "move images of the class into train, or take the class out of the class map",
+            f"move images of the class into train, or {_way_out(class_map)}",
         ),
     ]  # fmt: skip
-    return shared + (mask_rules(names) if segmentation else [_known_labels(class_map)])
+    return shared + (mask_rules(names, class_map.source) if segmentation else [_known_labels(class_map)])
 
 
-def mask_rules(names: str) -> list[Rule]:
-    """The rules about masks; `names` lists the classes."""
+def _way_out(class_map: ClassMap) -> str:
+    if class_map.source in OWN_CLASSES:
+        segments = class_map.task == "segmentation"
+        return "take it out of the classes of ingest.source" if segments else "set its images aside"
+    return WAYS_OUT.get(class_map.source, "map it to null or to another class with ingest.source: {name: joined, …}")
+
+
+def mask_rules(names: str, source: str) -> list[Rule]:
+    """The rules about masks; `names` lists the classes, `source` is the format they came in."""
     return [
         absent(
             "critical", "sizes_equal", "size_difference", "an image and its mask have the same size in pixels",
@@ -100,7 +118,8 @@ def mask_rules(names: str) -> list[Rule]:
             "critical", "mask_values_known", "unknown_mask_values",
             f"every mask value belongs to a class ({names}) or is ignored",
             "pixels of no class are left out of training and scores without anyone deciding so",
-            "name the value in the classes of ingest.source, or correct the mask",
+            "correct the mask"
+            + (", or name the value in the classes of ingest.source" if source in OWN_CLASSES else ""),
         ),
         absent(
             "critical", "masks_lossless", "lossy_mask", "masks are stored in a lossless format",

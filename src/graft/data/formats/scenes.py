@@ -54,7 +54,7 @@ def scenes(
         width_px: Width of every image.
         height_px: Height of every image.
     """
-    domains = _known(domain.split(",") if isinstance(domain, str) else domain)
+    domains = known_domains(domain)
     classify = task == "classification"
     if classify and len(domains) < 2:
         raise GraftError(
@@ -106,10 +106,15 @@ def _png(array: np.ndarray) -> bytes:
     return cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
-def _known(domains: Sequence[str]) -> list[str]:
+def known_domains(domain: str | Sequence[str]) -> list[str]:
+    """The domains that the option `domain` names.
+
+    Raises:
+        GraftError: One does not exist or is listed twice; all such are listed.
+    """
     from graft.scenes import DOMAINS
 
-    names = [name.strip() for name in domains]
+    names = [name.strip() for name in (domain.split(",") if isinstance(domain, str) else domain)]
     problems = [f"{name!r}: {suggest(name, DOMAINS)}" for name in names if name not in DOMAINS]
     problems += [f"{name!r} is listed twice" for name in sorted({name for name in names if names.count(name) > 1})]
     if problems or not names:

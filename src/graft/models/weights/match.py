@@ -75,8 +75,25 @@ def load_into(
         GraftError: The source holds values that are not finite, or less than half of the backbone fits.
     """
     assert source.state is not None
+    _refuse_non_finite(source)
+    match, new = match_tensors(model, source, class_names, part)
+    model.load_state_dict({**model.state_dict(), **new})
+    return match
+
+
+def match_tensors(
+    model: Model, source: Source, class_names: Sequence[str], part: Literal["all", "backbone"] = "all"
+) -> tuple[Match, dict[str, Tensor]]:
+    """Finds what of `source` fits `model`, without loading it; arguments as in `load_into`.
+
+    Returns:
+        The fate of each tensor, and those to load, by name. Of tensors on the meta device only shapes are compared.
+
+    Raises:
+        GraftError: Less than half of the backbone fits.
+    """
+    assert source.state is not None
     state = {_current_name(name): tensor for name, tensor in source.state.items()}
-    _refuse_non_finite(state, source)
     ours = model.state_dict()
     mapped = max(
         (_respell(state, spelling) for spelling in SPELLINGS.values()), key=lambda names: _fit(names, state, ours)
@@ -94,8 +111,7 @@ def load_into(
     match.left_out = sorted(set(state) - {mapped[name] for name in new})
     match.backbone_fraction = _backbone_fraction(model, new)
     _refuse_useless(match, source, state, ours)
-    model.load_state_dict({**ours, **new})
-    return match
+    return match, new
 
 
 def initialise_rest(model: Model, match: Match, initialisation: Choice, seed: int) -> dict[str, str]:
@@ -193,7 +209,8 @@ def _backbone_fraction(model: Model, new: Mapping[str, Tensor]) -> float:
     return sum(size for name, size in sizes.items() if name in new) / sum(sizes.values())
 
 
-def _refuse_non_finite(state: Mapping[str, Tensor], source: Source) -> None:
+def _refuse_non_finite(source: Source) -> None:
+    state = {_current_name(name): tensor for name, tensor in (source.state or {}).items()}
     broken = [name for name, tensor in state.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()]
     if broken:
         raise GraftError.of_all(

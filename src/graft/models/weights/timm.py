@@ -85,11 +85,28 @@ def published_config(weights: str) -> PretrainedCfg:
     """
     import timm as library
 
-    known = library.get_pretrained_cfg(weights) if library.is_model_pretrained(weights) else None
-    if known is not None and known.hf_hub_id:
-        return known
+    if is_published(weights):
+        return cast("PretrainedCfg", library.get_pretrained_cfg(weights))
     raise GraftError(
         f"timm publishes no weights {weights!r}",
         where="pretrain_load.source.weights",
         remedy=suggest(weights, library.list_pretrained(), otherwise="graft models lists what there is"),
     )
+
+
+def is_published(weights: str) -> bool:
+    """Whether timm publishes weights of this name on the hub."""
+    import timm as library
+
+    known = library.get_pretrained_cfg(weights) if library.is_model_pretrained(weights) else None
+    return known is not None and bool(known.hf_hub_id)
+
+
+def outline_of(weights: str) -> Source:
+    """The names and shapes of published weights, on the meta device, from the model that they belong to."""
+    import timm as library
+    import torch
+
+    with torch.device("meta"):
+        state = library.create_model(weights).state_dict()
+    return Source(state, description=f"{weights} of timm", origin=weights, licence="")

@@ -1,0 +1,132 @@
+"""Rules of `ingest.source` that no file is needed for: its classes and domains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from graft.data.formats import FORMATS
+from graft.data.formats.ade20k import NUM_CLASSES as NUM_ADE20K_CLASSES
+from graft.data.formats.cityscapes import CLASSES as CITYSCAPES_CLASSES
+from graft.data.formats.class_values import translation_of
+from graft.data.formats.scenes import known_domains
+from graft.data.formats.splits import Groups, check_fractions
+from graft.data.formats.voc import NAMES as VOC_NAMES
+from graft.foundation.choices import Choice, resolve
+from graft.foundation.errors import GraftError, suggest
+from graft.params.memory import Finding
+from graft.params.sections import Params
+from graft.scenes import CLASSES as SCENE_CLASSES
+
+SOURCE = ("ingest", "source")
+ALL_OTHERS = "*"
+EVERYWHERE = {"cityscapes": "street", "camvid": "street"}  # sources whose images are all of one named domain
+
+
+def find_source_problems(params: Params) -> Iterator[Finding]:
+    """Finds what no file is needed for: values in two classes, unknown domains, unknown floors."""
+    source = resolve(FORMATS, params.ingest.source, where="ingest.source")
+    problems = [error for one in sources_in(source) for error in _refusals(one)]
+    yield from ((SOURCE, error) for error in problems)
+    if problems:
+        return
+    yield from _check_floors(params, "class_floors", known_classes(params.task, source))
+    yield from _check_floors(params, "domain_floors", _known_domains(source))
+
+
+def sources_in(source: Choice) -> Iterator[Choice]:
+    """The source that reads files, or each of those that are joined, without what stacks them."""
+    options = source.options
+    if source.name == "stacks":
+        yield from sources_in(resolve(FORMATS, options["source"], where="ingest.source.source"))
+    elif source.name == "joined":
+        for number, part in enumerate(options["sources"]):
+            inner = resolve(FORMATS, part["source"], where=f"ingest.source.sources[{number}].source")
+            yield from sources_in(inner)
+    else:
+        yield source
+
+
+def known_classes(task: str, source: Choice) -> tuple[str, ...] | None:
+    """The classes of a source in order of id; None where only its files can say it.
+
+    Args:
+        task: Task of the params.
+        source: Entry of FORMATS with its options.
+    """
+    options = source.options
+    match source.name:
+        case "stacks":
+            return known_classes(task, resolve(FORMATS, options["source"], where="ingest.source.source"))
+        case "coco" if options["categories"] is not None:
+            return (*([options["background"]] if options["background"] else []), *options["categories"])
+        case "cityscapes":
+            return tuple(name for name, *_ in CITYSCAPES_CLASSES)
+        case "voc":
+            return tuple(VOC_NAMES)
+        case "scenes" if task == "classification":
+            return tuple(known_domains(options["domain"]))
+        case "scenes" | "camvid":
+            return tuple(SCENE_CLASSES)
+        case "csv" if task == "classification":
+            return None
+    return None if options.get("classes") is None else tuple(options["classes"])
+
+
+def known_num_classes(task: str, source: Choice) -> int | None:
+    """The number of classes of a source; None where only its files can say it. Arguments as in `known_classes`."""
+    names = known_classes(task, source)
+    if names is None:
+        return NUM_ADE20K_CLASSES if [one.name for one in sources_in(source)] == ["ade20k"] else None
+    return len(names)
+
+
+def _refusals(source: Choice) -> Iterator[GraftError]:
+    """Errors of the source itself, as it would raise them once it runs."""
+    options = source.options
+    checks: list[Callable[[], Any]] = []
+    if source.name == "scenes":
+        checks.append(lambda: known_domains(options["domain"]))
+    if "val_fraction" in options:
+        checks.append(lambda: check_fractions(options["val_fraction"], options["test_fraction"]))
+    if options.get("classes") is not None and "void" in options:
+        checks.append(lambda: translation_of(options["classes"], options["void"]))
+    if "group_pattern" in options:
+        checks.append(lambda: Groups(options["group_pattern"]))
+    for check in checks:
+        try:
+            check()
+        except GraftError as error:
+            if error.where and not error.what.startswith(str(error.where)):
+                error.what = f"{error.where}: {error.what}"
+            yield error
+
+
+def _known_domains(source: Choice) -> tuple[str, ...] | None:
+    """The domains of the images of a source; None where only its files can say it."""
+    if source.name in ("joined", "csv"):
+        return None
+    (inner,) = sources_in(source)
+    if inner.name == "csv":
+        return None
+    if inner.name == "scenes":
+        return tuple(known_domains(inner.options["domain"]))
+    return (EVERYWHERE.get(inner.name, "unspecified"),)
+
+
+def _check_floors(params: Params, key: str, known: tuple[str, ...] | None) -> Iterator[Finding]:
+    """Refuses floors for what no image will show: the gate could never measure them."""
+    floors = getattr(params.promotion, key)
+    what = key.removesuffix("_floors")
+    if known is None:
+        return
+    for name in floors:
+        if name not in (*known, ALL_OTHERS):
+            yield (
+                ("promotion", key, name),
+                GraftError(
+                    f"promotion.{key}.{name}: ingest.source has no {what} of this name",
+                    rule="a floor that cannot be measured fails at every promotion",
+                    remedy=suggest(name, known),
+                ),
+            )

@@ -1,0 +1,71 @@
+"""Surroundings that `params.yaml` speaks of: the folder of images, and the device of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from graft.foundation.errors import GraftError
+from graft.params.yaml_tree import plain, read_tree
+
+PIPELINE_FILE = Path("dvc.yaml")
+
+
+def find_root_problems(root: Any) -> Iterator[GraftError]:
+    """Finds what is wrong with `ingest.root`: it is not a folder that is there, or holds what the stages write.
+
+    Args:
+        root: Value of `ingest.root`; anything but text is left to the rules of the section.
+    """
+    if not isinstance(root, str) or not root:
+        return
+    if root.startswith("~"):
+        what = f"ingest.root is {root!r}, and nothing but a shell knows what ~ means"
+        yield GraftError(what, remedy=f"write the whole path: {Path(root).expanduser()}" if _is_home(root) else None)
+    elif not Path(root).is_dir():
+        there = "a file" if Path(root).exists() else "nothing"
+        rule = f"it is a folder; a path that does not begin with / starts at {Path.cwd()}"
+        yield GraftError(f"ingest.root is {root!r}, and there is {there}", rule=rule, remedy="correct the path")
+    elif own := [out for out in _outputs() if _overlap(Path(root), out)]:
+        yield GraftError(
+            f"ingest.root is {root!r}, which holds the project's own {', '.join(map(str, own))}"
+            if any(_is_within(out, Path(root)) for out in own)
+            else f"ingest.root is {root!r}, which lies in {own[0]}, where a stage writes",
+            rule="a stage never reads what it or a later one writes",
+            remedy="give your images a folder of their own, as data/raw, and name that",
+        )
+
+
+def find_absent_device(device: Any) -> GraftError | None:
+    """The error that names a device this machine lacks; None where it is there, or is no device at all."""
+    if device not in ("cuda", "mps"):
+        return None
+    from graft.inference.runtime import refuse_absent
+
+    try:
+        refuse_absent(device)
+    except GraftError as error:
+        return error
+    return None
+
+
+def _is_home(root: str) -> bool:
+    return root == "~" or root.startswith("~/")
+
+
+def _outputs() -> list[Path]:
+    """The folders and files that the stages of this project write; none outside a project."""
+    if not PIPELINE_FILE.is_file():
+        return []
+    stages = plain(read_tree(PIPELINE_FILE)).get("stages", {})
+    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
+    return [Path(out) for out in dict.fromkeys(outs) if isinstance(out, str)]
+
+
+def _overlap(root: Path, out: Path) -> bool:
+    return _is_within(out, root) or _is_within(root, out)
+
+
+def _is_within(inner: Path, outer: Path) -> bool:
+    return inner.resolve().is_relative_to(outer.resolve())
