@@ -17,8 +17,8 @@ from graft.data.formats.coco_masks import region_of, run_lengths
 from graft.data.formats.json_items import json_items
 from graft.deployment.serving.source_classes import to_source_values
 from graft.foundation.errors import GraftError
-from tests.formats_layouts.coco import box, compressed, make_coco, pixels, uncompressed
-from tests.formats_layouts.pictures import SIZE, run_ingest, write_image
+from tests.formats_layouts.coco import CATEGORIES, annotations_of, box, compressed, make_coco, pixels, uncompressed
+from tests.formats_layouts.pictures import SIZE, Ingested, run_ingest, write_image
 
 OFFICIAL = {"name": "coco", "test_from": "none"}
 
@@ -70,6 +70,8 @@ def test_categories_are_chosen_by_name_with_or_without_a_background(tmp_path: Pa
 def test_a_category_0_leaves_another_value_to_the_background(tmp_path: Path) -> None:
     def change(content: dict[str, Any]) -> None:
         content["categories"] = [{"id": 0, "name": "a"}, *content["categories"]]
+        first = content["images"][0]["id"]
+        content["annotations"].append(annotations_of(first)[0] | {"id": 9, "image_id": first, "category_id": 0})
 
     make_coco(tmp_path / "raw", change)
     found = run_ingest(tmp_path / "raw", tmp_path / "out", OFFICIAL)
@@ -101,16 +103,16 @@ def test_categories_that_cannot_be_used(options: dict[str, Any], message: str, t
 
 def test_a_wrong_layout_is_answered_with_what_is_expected_and_what_is_there(tmp_path: Path) -> None:
     make_coco(tmp_path / "raw")
-    (tmp_path / "raw/annotations/instances_val2017.json").rename(tmp_path / "raw/annotations/val.json")
-    message = r"coco expects train2017, .*there is no annotations/instances_val2017.json; found 12 x train2017/\*\.jpg"
+    (tmp_path / "raw/annotations/instances_val2017.json").rename(tmp_path / "raw/annotations/second.json")
+    message = r"coco expects an annotation file for val; found 12 x train2017/\*\.jpg.*train/_annotations\.coco\.json"
     with pytest.raises(GraftError, match=message):
         run_ingest(tmp_path / "raw", tmp_path / "out", "coco")
 
 
 # Segmentations that cannot be painted, and why.
 WRONG: list[tuple[Any, str]] = [
-    ([[1, 1, 5, 5]], "a polygon needs x and y of three points or more"),
-    ([], "no polygon"),
+    ([[1, 1, 5, 5, 7, 7, 9]], "a polygon needs x and y of three points or more"),
+    ([], "it has neither segmentation nor bbox"),
     (box(0, 0, 90, 5), "a polygon lies far outside of 32 x 24 pixels"),
     ([[1, 1, "a", 1, 5, 5]], "a polygon holds what is no number"),
     ({**compressed(pixels(0, 0, 3, 3)), "size": [9, 9]}, r"its size [9, 9] is not [24, 32]"),
@@ -119,6 +121,7 @@ WRONG: list[tuple[Any, str]] = [
     ({"size": list(SIZE), "counts": [-32, 800]}, "its run lengths are not of 24 x 32 pixels"),
     ({"size": list(SIZE), "counts": None}, "AttributeError"),
     ("none", "indices must be"),
+    (None, "it has neither segmentation nor bbox"),
 ]
 
 
@@ -221,3 +224,131 @@ def test_a_crowd_as_run_lengths_is_what_was_drawn() -> None:
     assert (region_of(uncompressed(mask), *SIZE) == mask).all()
     assert (region_of(compressed(mask), *SIZE) == mask).all()
     assert (region_of(box(3, 2, 30, 9), *SIZE) == mask).all()
+
+
+# Files as tools export them.
+
+
+def ingested(tmp_path: Path, change: Any, **options: Any) -> Ingested:
+    make_coco(tmp_path / "raw", change)
+    return run_ingest(tmp_path / "raw", tmp_path / "out", {**OFFICIAL, **options})
+
+
+@pytest.mark.parametrize(
+    ("encoding", "message"), [("utf-8-sig", None), ("utf-16", "it is text in UTF-16. Remedy: save it again in UTF-8")]
+)
+def test_marks_of_byte_order(encoding: str, message: str | None, tmp_path: Path) -> None:
+    make_coco(tmp_path)
+    file = tmp_path / "annotations/instances_train2017.json"
+    file.write_text(file.read_text("utf-8"), encoding=encoding)
+    if message is None:
+        found = run_ingest(tmp_path, tmp_path / "out", OFFICIAL)
+        assert (found.mask("train2017/000000000000.jpg") == expected(2, 1, 3, 0)).all()
+    else:
+        with pytest.raises(GraftError, match=message):
+            run_ingest(tmp_path, tmp_path / "out", OFFICIAL)
+
+
+def test_numbers_with_a_point_and_names_with_a_folder(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        fronts = ["./", "images/", "C:\\photos\\", "/home/ann/coco/train2017/"]
+        for number, image in enumerate(content["images"]):
+            image |= {"height": float(SIZE[0]), "width": float(SIZE[1])}
+            image["file_name"] = fronts[number % 4] + image["file_name"]
+        for annotation in content["annotations"]:
+            annotation["category_id"] = float(annotation["category_id"])
+
+    assert ingested(tmp_path, change).metrics == {"num_images": 16, "num_train": 12, "num_val": 4}
+
+
+def test_an_image_of_another_split_is_not_taken_for_one_that_lacks(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        if len(content["images"]) == 12:
+            content["images"].append({"id": 99, "file_name": "000000000100.jpg", "height": 24, "width": 32})
+
+    with pytest.raises(GraftError, match=r"train2017/000000000100.jpg: .* lists it and it is not there"):
+        ingested(tmp_path, change)
+
+
+def test_categories_go_by_name_whatever_their_ids_are_in_another_file(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        if len(content["images"]) == 4:
+            other = {1: 5, 18: 1, 27: 9}
+            content["categories"] = [one | {"id": other[one["id"]]} for one in content["categories"]]
+            for annotation in content["annotations"]:
+                annotation["category_id"] = other[annotation["category_id"]]
+
+    found = ingested(tmp_path, change)
+    assert (found.mask("val2017/000000000101.jpg") == expected(2, 1, 3, 0)).all()
+    assert found.class_map.source_values == (0, 1, 18, 27)
+
+
+def test_a_category_that_only_another_file_has_is_named(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        if len(content["images"]) == 4:
+            person, dog, chair = content["categories"]
+            content["categories"] = [person, dog | {"name": "hound"}, chair]
+
+    with pytest.raises(
+        GraftError, match=r"(?s)instances_val2017.json: .*train2017.json does not list its category 'hound'"
+    ):
+        ingested(tmp_path, change)
+    assert "num_val" in run_ingest(tmp_path / "raw", tmp_path / "two", {**OFFICIAL, "categories": ["person"]}).metrics
+
+
+def test_a_placeholder_that_nothing_is_annotated_as_is_left_aside(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["categories"] = [{"id": 0, "name": "dogs-k3Un", "supercategory": "none"}, *content["categories"]]
+
+    assert ingested(tmp_path, change).class_map.names == ("background", "person", "dog", "caf\u00e9 chair")
+    assert "dogs-k3Un: categories without any annotation, which categories would take by name" in capfd.readouterr().err
+
+
+def test_a_box_without_outline_is_ignored_and_a_line_covers_nothing(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        empty = {"id": 90, "image_id": content["images"][3]["id"], "category_id": 1}
+        content["annotations"].append(empty | {"bbox": [2.5, 3, 4, 5]})
+        content["annotations"].append(empty | {"segmentation": [[1, 1, 5, 5]], "bbox": [0, 0, 20, 20]})
+        content["annotations"].append(empty | {"segmentation": [[1, 1, 5, 5], *box(20, 20, 24, 24)]})
+
+    found = ingested(tmp_path, change)
+    mask = np.zeros(SIZE, np.uint8)
+    mask[3:8, 2:7], mask[20:24, 20:24] = 255, 1
+    assert (found.mask("train2017/000000000003.jpg") == mask).all()
+    said = capfd.readouterr().err
+    assert (
+        "instances_train2017.json: 1 annotations with a box and no segmentation, in whose boxes all is ignored" in said
+    )
+    assert "instances_val2017.json: 1 annotations whose polygons have fewer than three points" in said
+
+
+def test_boxes_alone_are_refused(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["annotations"] = [one | {"segmentation": []} for one in content["annotations"]]
+
+    with pytest.raises(
+        GraftError, match=r"none of its \d+ boxes has a segmentation.*export it as instance segmentation"
+    ):
+        ingested(tmp_path, change)
+
+
+def test_the_layout_of_roboflow_with_its_own_test_split(tmp_path: Path) -> None:
+    for split, first in (("train", 0), ("valid", 50), ("test", 90)):
+        numbers = range(first, first + 4)
+        for number in numbers:
+            write_image(tmp_path / f"raw/{split}/{number}.jpg", number)
+        size = {"height": SIZE[0], "width": SIZE[1]}
+        content = {
+            "images": [{"id": number, "file_name": f"{number}.jpg", **size} for number in numbers],
+            "annotations": [annotation for number in numbers for annotation in annotations_of(number)],
+            "categories": CATEGORIES,
+        }
+        (tmp_path / f"raw/{split}/_annotations.coco.json").write_text(json.dumps(content))
+    found = run_ingest(tmp_path / "raw", tmp_path / "out", "coco")
+    assert found.metrics == {"num_images": 12, "num_train": 4, "num_val": 4, "num_test": 4}
+    assert found.ids("val") == ["valid/50.jpg", "valid/51.jpg", "valid/52.jpg", "valid/53.jpg"]
+    assert found.class_map.official_splits

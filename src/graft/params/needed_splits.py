@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from graft.data.formats import FORMATS
+from graft.data.formats.coco_files import annotation_files
+from graft.data.formats.files import find_files
 from graft.foundation.choices import Choice, resolve
 from graft.foundation.errors import GraftError
 from graft.params.sections import Params
@@ -42,7 +44,7 @@ def _splits_of(source: Choice, params: Params) -> set[str] | None:
         counts = {"train": options["num_train"], "val": options["num_val"], "test": options["num_test"]}
         return {split for split, count in counts.items() if count}
     if source.name in SLOW_TO_LIST:
-        return {"train", "val"} | ({"test"} if options["test_from"] != "none" else set())
+        return None if options["test_from"] != "none" or _has_test_file(root) else {"train", "val"}
     parts = [options["source"]] if source.name == "stacks" else [part["source"] for part in options.get("sources", [])]
     if any(resolve(FORMATS, part, where="ingest.source").name in SLOW_TO_LIST for part in parts):
         return None
@@ -54,6 +56,13 @@ def _splits_of(source: Choice, params: Params) -> set[str] | None:
     except GraftError:
         return None
     return None if listing.problems else {entry.split for entry in listing.entries} - {"unlabelled"}
+
+
+def _has_test_file(root: Path) -> bool:
+    try:
+        return "test" in annotation_files(find_files(root))
+    except GraftError:
+        return False
 
 
 def _remedy(source: Choice, split: str, scored: str) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import posixpath
 from array import array
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,12 +52,21 @@ class Annotations:
     Attributes:
         images: In the order of the file.
         categories: Category id to name, in order of id.
+        num_of_category: Number of annotations of each category that has any.
         problems: Problems of the file, a line each.
+        notes: Annotations that do not outline what they name, a line for each kind.
     """
 
     images: Sequence[Pictured]
     categories: Mapping[int, str]
+    num_of_category: Mapping[int, int]
     problems: Sequence[str]
+    notes: Sequence[str]
+
+    @property
+    def used(self) -> dict[int, str]:
+        """The categories that annotations have; a placeholder, as Roboflow writes one, is none of them."""
+        return {id: name for id, name in self.categories.items() if self.num_of_category.get(id)}
 
 
 def read_annotations(path: Path, where: str) -> Annotations:
@@ -67,6 +78,8 @@ def read_annotations(path: Path, where: str) -> Annotations:
     images: dict[int, Pictured] = {}
     categories: dict[int, str] = {}
     places: dict[int, array[int]] = {}
+    kinds: Counter[str] = Counter()
+    num_of_category: Counter[int] = Counter()
     keys: set[str] = set()
     problems: list[str] = []
     item: Any = None
@@ -74,28 +87,72 @@ def read_annotations(path: Path, where: str) -> Annotations:
         for item in progress(json_items(path, where), f"Reading {path.name}", unit="item"):
             keys.add(item.key)
             if item.key == "annotations":
-                image, category = item.value["image_id"], item.value["category_id"]
+                image, category = item.value["image_id"], whole(item.value["category_id"])
                 places.setdefault(image, array("q")).extend((item.offset, len(item.data), category))
+                kinds[kind_of(item.value)] += 1
+                num_of_category[category] += 1
             elif item.key == "images":
                 _take_image(images, item, where, problems)
             elif item.key == "categories":
                 category = json.loads(item.data)
-                categories[category["id"]] = str(category["name"])
+                categories[whole(category["id"])] = str(category["name"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         what = f"an item of {item.key} is not as COCO describes it ({error!r}): {item.data[:80]!r}"
         raise GraftError(what, where=where, rule="cocodataset.org/#format-data, object detection") from None
     if lacking := [key for key in KEYS if key not in keys]:
         raise GraftError(f"it lists no {' and no '.join(lacking)}", where=where, rule=f"it lists {', '.join(KEYS)}")
-    return Annotations(
-        [*images.values()], dict(sorted(categories.items())), problems + _given(images, places, categories, where)
-    )
+    problems += _given(images, places, categories, where)
+    listed = dict(sorted(categories.items()))
+    return Annotations([*images.values()], listed, num_of_category, problems, _notes(kinds, where))
+
+
+def whole(value: Any) -> int:
+    """A whole number that may be written as 96.0.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != int(value):
+        raise ValueError(f"{value!r} is no whole number")
+    return int(value)
+
+
+def kind_of(annotation: Mapping[str, Any]) -> str:
+    """The kind of an annotation: `outline`, `box` where only that is there, `degenerate`, or `nothing` at all."""
+    segmentation = annotation.get("segmentation")
+    if isinstance(segmentation, list) and segmentation:
+        flat = all(isinstance(polygon, list) and len(polygon) < 6 for polygon in segmentation)
+        return "degenerate" if flat else "outline"
+    if segmentation:
+        return "outline"
+    return "box" if annotation.get("bbox") else "nothing"
+
+
+def _notes(kinds: Mapping[str, int], where: str) -> list[str]:
+    words = {
+        "box": "annotations with a box and no segmentation, in whose boxes all is ignored: their outline is unknown",
+        "degenerate": "annotations whose polygons have fewer than three points and so cover nothing",
+    }
+    if kinds.get("box") and not kinds.get("outline"):
+        raise GraftError(
+            f"none of its {kinds['box']} boxes has a segmentation",
+            where=where,
+            rule="segmentation learns from outlines: polygons or run lengths",
+            remedy="export it as instance segmentation, with polygons",
+        )
+    return [f"{where}: {kinds[kind]} {text}" for kind, text in words.items() if kinds.get(kind)]
 
 
 def _take_image(images: dict[int, Pictured], item: Item, where: str, problems: list[str]) -> None:
     image = json.loads(item.data)
-    number, name, height, width = image["id"], id_of(image["file_name"]), image["height"], image["width"]
-    if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
-        problems.append(f"{where}: {name}: {width} x {height} pixels are no size")
+    name = posixpath.normpath(id_of(image["file_name"].replace("\\", "/")))
+    number, height, width = image["id"], image["height"], image["width"]
+    try:
+        height, width = whole(height), whole(width)
+    except ValueError:
+        height = 0
+    if min(height, width) <= 0:
+        problems.append(f"{where}: {name}: {image['width']} x {image['height']} pixels are no size")
     elif height * width > MOST_PIXELS:
         problems.append(f"{where}: {name}: {width} x {height} pixels are more than {MOST_PIXELS:,}")
     elif number in images:

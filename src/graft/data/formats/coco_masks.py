@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.data.formats.coco_annotations import kind_of
 from graft.data.formats.files import FileReader
 from graft.data.formats.listing import Entry
 from graft.data.formats.translation import VOID
@@ -61,11 +62,9 @@ class CocoReader:
                 file.seek(offset)
                 annotation = json.loads(file.read(num_bytes))
                 try:
-                    region = region_of(annotation["segmentation"], entry.height, entry.width)
+                    painted.append(_layer(annotation, number, entry.height, entry.width))
                 except Exception as error:  # pycocotools raises what it likes, Exception itself included
                     problems.append(f"annotation {annotation.get('id')}: {type(error).__name__}: {error}")
-                    continue
-                painted.append((not annotation.get("iscrowd"), -int(region.sum()), number, region))
         if problems:
             raise GraftError(f"segmentations that cannot be painted: {'; '.join(problems)}", where=entry.id)
         mask = np.full((entry.height, entry.width), self.unnamed, np.uint8)
@@ -74,12 +73,40 @@ class CocoReader:
         return mask
 
 
+def _layer(annotation: dict[str, Any], number: int, height: int, width: int) -> tuple[int, int, int, np.ndarray]:
+    """The rank of an annotation among those painted before it, minus its area, its value, and its pixels.
+
+    A box without outline comes first and is ignored, then come crowds, then all else.
+    """
+    kind = kind_of(annotation)
+    if kind == "box":
+        region = box_of(annotation["bbox"], height, width)
+        return 0, -int(region.sum()), VOID, region
+    if kind == "degenerate":
+        return 0, 0, VOID, box_of((0, 0, 0, 0), height, width)
+    if kind == "nothing":
+        raise ValueError("it has neither segmentation nor bbox")
+    region = region_of(annotation["segmentation"], height, width)
+    return 1 if annotation.get("iscrowd") else 2, -int(region.sum()), number, region
+
+
+def box_of(bbox: Any, height: int, width: int) -> np.ndarray:
+    """The pixels that a box [left, top, width, height] touches, bool [height, width]."""
+    import numpy as np
+
+    left, top, across, down = (float(value) for value in bbox)
+    region = np.zeros((height, width), bool)
+    region[max(math.floor(top), 0) : math.ceil(top + down), max(math.floor(left), 0) : math.ceil(left + across)] = True
+    return region
+
+
 def region_of(segmentation: Any, height: int, width: int) -> np.ndarray:
     """The pixels of a segmentation, bool [height, width].
 
     Args:
         segmentation: Polygons [[x, y, x, y, …], …] in pixels, or {counts, size} with counts run lengths down the
-            columns: a list of numbers, or compressed into a string.
+            columns: a list of numbers, or compressed into a string. Polygons of fewer than three points beside
+            others cover nothing.
         height: Height of the image.
         width: Width of the image.
 
@@ -90,8 +117,9 @@ def region_of(segmentation: Any, height: int, width: int) -> np.ndarray:
     from pycocotools import mask as coco
 
     if isinstance(segmentation, list):
-        _check_polygons(segmentation, height, width)
-        encoded = coco.merge(coco.frPyObjects(segmentation, height, width))
+        polygons = [one for one in segmentation if not isinstance(one, list) or len(one) >= 6] or segmentation
+        _check_polygons(polygons, height, width)
+        encoded = coco.merge(coco.frPyObjects(polygons, height, width))
     else:
         if list(segmentation["size"]) != [height, width]:
             raise ValueError(f"its size {segmentation['size']} is not [{height}, {width}]")

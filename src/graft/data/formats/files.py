@@ -111,11 +111,11 @@ def id_of(path: str) -> str:
     return unicodedata.normalize("NFC", path).encode("utf-8", "backslashreplace").decode()
 
 
-def by_end(ids: Iterable[str]) -> dict[str, list[str]]:
-    """Every end of a path, with and without its ending, to the ids that end so: `b/1.png`, `b/1`, `1.png` and `1`."""
+def by_end(ids: Iterable[str], *, bare: bool = True) -> dict[str, list[str]]:
+    """Every end of a path to the ids that end so: `b/1.png` and `1.png`, and if `bare` also `b/1` and `1`."""
     known: dict[str, list[str]] = {}
     for id in sorted(ids):
-        for name in dict.fromkeys((id, posixpath.splitext(id)[0])):
+        for name in dict.fromkeys((id, posixpath.splitext(id)[0])) if bare else (id,):
             for end in ends_of(name):
                 known.setdefault(end, []).append(id)
     return known

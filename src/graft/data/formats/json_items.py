@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from graft.foundation.errors import GraftError
 
 BLOCK_BYTES = 1 << 20
 SPACE = " \t\n\r"
+BYTE_ORDER_MARK = codecs.BOM_UTF8.decode("latin-1")
+OF_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 AFTER_A_VALUE = frozenset(SPACE + ",:]}")
 
 
@@ -36,14 +39,18 @@ def json_items(path: Path, where: str) -> Iterator[Item]:
     Only one item and a block are in memory. Bytes are read as Latin-1, so that a character is a byte.
 
     Raises:
-        GraftError: Not a JSON object, or cut off.
+        GraftError: Not a JSON object, or cut off, or not in UTF-8.
     """
     try:
         with path.open("rb") as file:
+            if file.peek(2)[:2] in OF_UTF16:
+                raise GraftError("it is text in UTF-16", where=where, remedy="save it again in UTF-8")
             yield from _Scanner(file).items()
     except (ValueError, RecursionError) as error:
         raise GraftError(
-            f"not the JSON object it should be, or cut off ({error})", where=where, remedy="download it again"
+            f"not the JSON object it should be, or cut off ({error})",
+            where=where,
+            remedy="export it again, or download it again",
         ) from None
     except OSError as error:
         raise GraftError(f"cannot be read ({error.strerror or error})", where=where) from None
@@ -55,6 +62,9 @@ class _Scanner:
         self._decode = json.JSONDecoder().raw_decode
 
     def items(self) -> Iterator[Item]:
+        self._read(BLOCK_BYTES + len(BYTE_ORDER_MARK))
+        if self._text.startswith(BYTE_ORDER_MARK):
+            self._at = len(BYTE_ORDER_MARK)
         self._take("{")
         while self._next() != "}":
             key, _, _ = self._value()

@@ -1,0 +1,88 @@
+"""Where the annotation file of each split lies, and the image that a file name in it stands for."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Mapping
+
+from graft.data.formats.files import EXTENSIONS_READ, Found, by_end, ends_of
+from graft.data.formats.split_names import split_named
+from graft.foundation.errors import GraftError
+
+EXPECTED = (
+    "annotations/instances_train2017.json and annotations/instances_val2017.json (…_test2017.json), "
+    "train/_annotations.coco.json and valid/_annotations.coco.json, or train.json and val.json"
+)
+
+
+def annotation_files(found: Found) -> dict[str, str]:
+    """The annotation file of each split: train, val and, where there is one, test.
+
+    Raises:
+        GraftError: There is none for train or val, or there are two for one split.
+    """
+    files: dict[str, list[str]] = {}
+    for id in sorted(found.paths):
+        name = posixpath.basename(id).lower()
+        if name.endswith(".json") and "keypoints" not in name and "captions" not in name:
+            stem = re.sub(r"instances|annotations|coco|labels|\.json", " ", name)
+            says_nothing = re.search("[a-z]", stem) is None
+            split = split_named(posixpath.basename(posixpath.dirname(id)) if says_nothing else stem)
+            if split in ("train", "val", "test"):
+                files.setdefault(split, []).append(id)
+    lack = [split for split in ("train", "val") if split not in files]
+    if lack:
+        raise GraftError(
+            f"coco expects an annotation file for {' and for '.join(lack)}; {found.in_words()}",
+            where=found.root,
+            rule=f"found by their names are {EXPECTED}",
+            remedy="rename the files so, or set ingest.root to the folder that holds them",
+        )
+    twice = [" and ".join(ids) for ids in files.values() if len(ids) > 1]
+    if twice:
+        raise GraftError(
+            f"two annotation files for one split: {'; '.join(twice)}",
+            where=found.root,
+            remedy="leave the one to be read, and move the others out of the root",
+        )
+    return {split: files[split][0] for split in ("train", "val", "test") if split in files}
+
+
+class CocoImages:
+    """The images below the root, by what annotation files call them."""
+
+    def __init__(self, found: Found) -> None:
+        images = [id for id in found.paths if posixpath.splitext(id)[1].lower() in EXTENSIONS_READ]
+        self.all, self._by_end = images, by_end(images, bare=False)
+
+    def of(self, name: str, split: str, file: str) -> str:
+        """The id of an image, or where it should be: in the folder of its split, or beside its annotation file.
+
+        What stands in front of the name on somebody else's machine is dropped.
+        """
+        for end in ends_of(name):
+            ids = self._by_end.get(end, [])
+            beside = [id for id in ids if id == posixpath.join(posixpath.dirname(file), end)]
+            own = [id for id in ids if split in _splits_above(id)]
+            free = [id for id in ids if not _splits_above(id)]
+            for known in (beside, own, free):
+                if len(known) == 1:
+                    return known[0]
+        return posixpath.join(self._folder_of(split, file), name)
+
+    def _folder_of(self, split: str, file: str) -> str:
+        folders = {posixpath.dirname(id) for id in self.all}
+        named = sorted(folder for folder in folders if split_named(posixpath.basename(folder)) == split)
+        return named[0] if named else posixpath.dirname(file)
+
+
+def _splits_above(id: str) -> set[str]:
+    """The splits that the folders of a file are named after."""
+    return {split for folder in id.split("/")[:-1] if (split := split_named(folder)) is not None}
+
+
+def unlisted(images: CocoImages, listed: Mapping[str, object]) -> list[str]:
+    """A note of the images that no annotation file lists."""
+    others = [id for id in images.all if id not in listed]
+    return [f"{len(others)} files that no annotation file lists"] if others else []
