@@ -12,6 +12,7 @@ from graft.data.formats import FORMATS
 from graft.data.formats.listing import Listing
 from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
+from graft.params.source_rules import known_classes
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image
 from tests.formats_layouts.tables import make_csv
 
@@ -228,6 +229,8 @@ def test_labels_that_are_listed_are_the_classes_in_that_order(tmp_path: Path) ->
     table(tmp_path, "image,label\n" + "".join(f"{p},{labels[n % 3]}\n" for n, p in enumerate(TWENTY)), *TWENTY)
     listing = listing_of(tmp_path, classes=labels)
     assert (listing.problems, listing.class_map.names) == ([], tuple(labels))
+    source = resolve(FORMATS, {"name": "csv", "classes": labels}, where="ingest.source")
+    assert known_classes("classification", source) == tuple(labels)
     problems = listing_of(tmp_path, classes=labels[:2]).problems
     assert "photos/2.jpg: 'polar' is none of the classes" in problems
 

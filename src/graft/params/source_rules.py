@@ -69,7 +69,7 @@ def known_classes(task: str, source: Choice) -> tuple[str, ...] | None:
         case "scenes" | "camvid":
             return tuple(SCENE_CLASSES)
         case "csv" if task == "classification":
-            return None
+            return tuple(options["classes"]) if isinstance(options["classes"], list) else None
     return None if options.get("classes") is None else tuple(options["classes"])
 
 
@@ -89,7 +89,7 @@ def _refusals(source: Choice) -> Iterator[GraftError]:
         checks.append(lambda: known_domains(options["domain"]))
     if "val_fraction" in options:
         checks.append(lambda: check_fractions(options["val_fraction"], options["test_fraction"]))
-    if options.get("classes") is not None and "void" in options:
+    if isinstance(options.get("classes"), dict) and "void" in options:
         checks.append(lambda: translation_of(options["classes"], options["void"]))
     if "group_pattern" in options:
         checks.append(lambda: Groups(options["group_pattern"]))
