@@ -1,7 +1,8 @@
 """Stage 6, evaluate: scores the fine-tuned model, and the baseline, on images that neither has seen.
 
 Reads the shards of the split, the class map, both models, the curves, the validation report and the statistics.
-Writes `metrics.json`, `per_image.parquet`, `confusion.csv` and `classes.csv`, the same as plots, and `report.html`.
+Writes `metrics.json` and the few scores of it that DVC shows, `headline.json`; `per_image.parquet`, `confusion.csv` and
+`classes.csv`, the same as plots, and `report.html`.
 Stops when an image of the split was seen in training, or the split has no labelled pixel.
 """
 
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 from graft.data.shards import read_rows
 from graft.evaluation.report.examples import Examples
 from graft.evaluation.report.report_page import ReportContent, write_report
-from graft.evaluation.report.results import compute_metrics, flatten_headlines, write_tables
+from graft.evaluation.report.results import compute_metrics, flatten_headlines, write_headline, write_tables
 from graft.evaluation.report.sources import input_files, refuse_seen
 from graft.evaluation.report.tables import PerImageTable
 from graft.evaluation.scores import Contender, Tally, score_rows
@@ -58,6 +59,7 @@ def evaluate(
             examples.offer(scored)
     metrics = compute_metrics(tally, contenders, classes, evaluate, content_seed(seed, "bootstrap"))
     write_json(out / "metrics.json", metrics)
+    write_headline(out / "headline.json", metrics, task)
     write_tables(out, tally, metrics, classes)
     inputs = input_files([images, class_map, model, curves, validation, statistics])
     content = ReportContent(metrics, classes, contenders, tally, examples, evaluate, inputs)

@@ -29,6 +29,7 @@ OUTPUTS = (
     "classes.png",
     "confusion.csv",
     "confusion.png",
+    "headline.json",
     "metrics.json",
     "per_image.parquet",
     "report.html",
@@ -58,6 +59,18 @@ def test_metrics_are_those_of_a_slow_count_through_predict_logits(evaluated: Pat
     for name in ("mean_iou", "pixel_accuracy", "frequency_weighted_iou"):
         assert metrics[name] == pytest.approx(expected[name], abs=1e-3)
     assert [metrics["iou"][name] for name in NAMES] == pytest.approx(expected["iou"], abs=1e-3)
+
+
+def test_the_headline_for_dvc_is_short_and_says_what_the_metrics_say(evaluated: Path) -> None:
+    metrics = read_json(evaluated / "reports/evaluation/metrics.json")
+    headline = read_json(evaluated / "reports/evaluation/headline.json")
+    assert headline == {
+        "mean_iou": metrics["mean_iou"],
+        "baseline_mean_iou": metrics["baseline"]["mean_iou"],
+        "gain_mean_iou": metrics["gain"]["mean_iou"],
+        "pixel_accuracy": metrics["pixel_accuracy"],
+        "frequency_weighted_iou": metrics["frequency_weighted_iou"],
+    }
 
 
 def test_metrics_have_the_promised_keys(evaluated: Path) -> None:

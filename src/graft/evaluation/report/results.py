@@ -10,6 +10,7 @@ from graft.evaluation.report.plots import plot_classes, plot_confusion
 from graft.evaluation.report.tables import write_classes, write_confusion
 from graft.evaluation.scores import Contender, Tally
 from graft.foundation.class_map import ClassMap
+from graft.foundation.content import write_json
 from graft.foundation.errors import GraftError
 from graft.metrics.confusion import HEADLINES
 from graft.metrics.summaries import CLASS_SCORES, gain_over, stack, summarise
@@ -63,6 +64,14 @@ def flatten_headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]
             value = part.get(name) if part else None
             flat |= {} if value is None else {prefix + name: value}
     return flat
+
+
+def write_headline(path: Path, metrics: Mapping[str, Any], task: str) -> None:
+    """Writes the few scores that `dvc metrics` and `dvc exp show` compare: headlines, baseline, gain."""
+    first, *others = HEADLINES[task]
+    flat = flatten_headlines(metrics, task)
+    names = (first, f"baseline_{first}", f"gain_{first}", *others)
+    write_json(path, {name: flat[name] for name in names if name in flat})
 
 
 def write_tables(out: Path, tally: Tally, metrics: Mapping[str, Any], classes: ClassMap) -> None:
