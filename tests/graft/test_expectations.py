@@ -11,8 +11,9 @@ import pyarrow as pa
 import pytest
 
 from graft.data.expectations import GateClosed
-from graft.data.expectations.critical import label_rules
+from graft.data.expectations.critical import label_rules, lossless_rule
 from graft.data.expectations.derived import partner
+from graft.data.expectations.mask_findings import mask_findings
 from graft.data.expectations.near_duplicates import near_partners, parse_hashes
 from graft.data.expectations.report import as_json, as_markdown, check_gate
 from graft.data.expectations.suite import suite_of
@@ -50,14 +51,16 @@ def clean(task: str = "segmentation", num_rows: int = 12) -> pd.DataFrame:
             "height": 48, "channels": 3, "mode": "RGB", "bit_depth": 8, "num_bytes": 900, "exif_orientation": 1,
             "mean_luminance": 120.0, "phash": generator.bytes(8).hex(), "mask_format": None, "mask_lossy": None,
             "mask_width": None, "mask_height": None, "mask_counts": None, "mask_void": None, "mask_unknown": None,
-            "mask_unknown_values": None,
+            "mask_unknown_values": None, "source": 0, "further_band_is_picture": False, "mask_orientation": None,
+            "mask_palette": None, "mask_reading": None, "mask_alpha_only": None, "mask_rest_values": None,
         }  # fmt: skip
         if task == "classification":
             row["label"] = index % 3 if split != "train" else (index // 2) % 3
         else:
             row |= {"mask_sha256": f"{index + 500:064x}", "mask_format": "PNG", "mask_lossy": False, "mask_width": 64,
                     "mask_height": 48, "mask_counts": np.array([1000, 1000, 1000]), "mask_void": 72, "mask_unknown": 0,
-                    "mask_unknown_values": np.array([], dtype=object)}  # fmt: skip
+                    "mask_unknown_values": np.array([], dtype=object), "mask_orientation": 1, "mask_alpha_only": False,
+                    "mask_rest_values": 3}  # fmt: skip
         rows.append(row)
     return pd.DataFrame(rows, columns=MANIFEST_SCHEMA.names)
 
@@ -99,6 +102,8 @@ PLANTED = [
     ("odd_modes", "segmentation", {"mode": "CMYK"}),
     ("odd_modes", "segmentation", {"exif_orientation": 6}),
     ("differing_formats", "segmentation", {"format": "GIF"}),
+    ("bands_are_colours", "segmentation", {"further_band_is_picture": True}),
+    ("turned_alike", "segmentation", {"mask_width": 48, "mask_height": 64, "mask_orientation": 6}),
 ]  # fmt: skip
 
 
@@ -113,6 +118,62 @@ def test_a_planted_fault_fails_its_rule_alone_and_names_the_row(name: str, task:
     assert rows.at[TRAIN_ROW, "id"] in [row for row, _ in findings[name].examples]
     across = name in ("exact_duplicates_across_splits", "groups_across_splits", "near_duplicates")
     assert findings[name].count == (2 if across else 1)
+
+
+def masks(num_rows: int = 24, **columns: object) -> pd.DataFrame:
+    return clean(num_rows=num_rows).assign(**columns)
+
+
+def test_sizes_exchanged_by_exif_are_no_matter_of_resizing() -> None:
+    rows = masks(mask_width=48, mask_height=64)
+    rows.loc[0, "exif_orientation"] = 6
+    rows.loc[1, "mask_orientation"] = 8
+    found = mask_findings(rows)
+    turned = "image 64×48 turned by its EXIF orientation 6, mask 48×64 as stored"
+    assert found["turned_apart"].dropna().tolist() == [turned, turned.replace("turned by its EXIF orientation 6", "as"
+        " stored").replace("48×64 as stored", "48×64 turned by its EXIF orientation 8")]  # fmt: skip
+    assert found["size_difference"].notna().tolist() == [False, False] + [True] * 22
+
+
+def test_palettes_that_give_a_value_another_colour_are_named() -> None:
+    palettes = ["0=#000000 1=#ffffff"] * 21 + ["0=#ffffff", "1=#ffffff 2=#ff0000", None]
+    found = mask_findings(masks(mask_palette=palettes))["other_palette"]
+    assert found.dropna().to_dict() == {21: "value 0 is #ffffff, in most masks #000000"}
+    apart = mask_findings(masks(mask_palette=palettes, source=[0] * 21 + [1, 2, 0]))["other_palette"]
+    assert apart.isna().all()  # joined sources have palettes of their own
+
+
+def test_unknown_values_say_how_they_came_about() -> None:
+    reading = "stored in 1 bit, read as spread over 0 to 255"
+    found = mask_findings(masks(mask_unknown=9, mask_unknown_values=[["255"]] * 24, mask_reading=reading))
+    assert found["unknown_mask_values"][0] == f"9 pixels, values 255 ({reading})"
+
+
+def test_ids_that_count_instances_are_told_from_classes() -> None:
+    running = [[9] * (1 + number % 4) + [0] * (4 - number % 4) for number in range(24)]
+    found = mask_findings(masks(mask_counts=running))["instances"]
+    assert found[3] == "shows classes 1 to 3 without a gap, as every mask does"
+    assert found.isna().sum() == 6  # masks of nothing but background
+    assert mask_findings(masks(mask_counts=[*running[1:], [9, 0, 5, 0, 0]]))["instances"].isna().all()
+    nested = [[9, 9, 9, 9, number % 2] for number in range(24)]
+    assert mask_findings(masks(mask_counts=nested))["instances"].isna().all()
+
+
+def test_many_values_of_the_rest_are_said() -> None:
+    found = mask_findings(masks(mask_rest_values=[None, 16, 17] * 8))["many_rest_values"]
+    assert found.dropna().unique().tolist() == ["17 values that nobody names"]
+
+
+@pytest.mark.parametrize(
+    ("values", "severity"),
+    [
+        ((("0-99",), ("100-255",), "rest"), "warning"),
+        (((0,), ("1-255",), "rest"), "critical"),
+        ((0, 1, 2), "critical"),
+    ],
+)
+def test_lossy_masks_that_are_read_by_ranges_warn(values: tuple[object, ...], severity: str) -> None:
+    assert lossless_rule(replace(class_map(), source_values=values)).severity == severity
 
 
 def test_ids_must_be_unique() -> None:
@@ -282,7 +343,7 @@ def test_an_allowance_that_excuses_nothing_is_pointed_out() -> None:
 
 def test_an_allowance_of_an_unknown_expectation_is_refused() -> None:
     entries = [{"expectation": name, "images": "*", "reason": "-"} for name in ("near_duplicate", "zzz")]
-    message = r"allow\[0\].*did you mean 'near_duplicates'\?[\s\S]*allow\[1\].*known: bright_images"
+    message = r"allow\[0\].*did you mean 'near_duplicates'\?[\s\S]*allow\[1\].*known: bands_are_colours"
     with pytest.raises(GraftError, match=message):
         suite_of(clean(), class_map(), thresholds(*entries))
 

@@ -6,23 +6,33 @@ import io
 from dataclasses import replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
 from graft.data.facts import image_facts, mask_facts, perceptual_hash
+from graft.data.formats.class_values import translation_of
 from graft.data.formats.translation import Translation, identity
 from graft.data.images.codec import FORMATS_READ, decode_image, decode_mask, encode_png, overlay
 from graft.foundation.errors import GraftError
 
 LIMIT = 10**7
+WIDE_IDS = np.array([[0, 1, 2, 2]], np.uint16)
+BANDS = np.random.default_rng(3).integers(20, 235, (24, 32, 4), np.uint8)
+SEE_THROUGH = np.dstack([BANDS[..., :3], np.where(BANDS[..., 3] > 60, 255, 0).astype(np.uint8)])
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def encode_png_16(values: np.ndarray) -> bytes:
+    return cv2.imencode(".png", values)[1].tobytes()
 
 
 def photograph(width: int = 40, height: int = 24) -> Image.Image:
@@ -251,6 +261,139 @@ def test_masks_of_every_kind_are_read() -> None:
 def test_lossy_masks_are_named(kind: str, options: dict[str, Any], lossy: bool) -> None:
     data = encoded(Image.fromarray(np.eye(32, dtype=np.uint8) * 255), kind, **options)
     assert mask_facts(data, identity(2), "m", LIMIT)["mask_lossy"] is lossy
+
+
+def tiff(values: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_a_mask_is_turned_by_its_own_exif_as_an_image_is(kind: str, orientation: int) -> None:
+    values = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = encoded(Image.fromarray(values), kind, exif=exif)
+    facts = mask_facts(data, identity(6), "m", LIMIT)
+    assert (decode_mask(facts["mask"]) == decode_image(data)[..., 0]).all()
+    assert facts["mask_orientation"] == orientation
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        encode_png_16(np.dstack([WIDE_IDS] * 3)),
+        encode_png_16(np.dstack([WIDE_IDS] * 4)),
+        tiff(np.dstack([WIDE_IDS] * 3), photometric="rgb"),
+        b"P6\n1 1\n65535\n" + bytes([0, 1] * 3),
+    ],
+    ids=["RGB", "RGBA", "TIFF", "PPM"],
+)
+def test_colours_of_16_bits_are_refused_and_lose_no_byte_in_silence(data: bytes) -> None:
+    with pytest.raises(GraftError, match=r"^m.png: 16 bits a sample in [34] bands .*grey of 16 bits"):
+        mask_facts(data, identity(3), "m.png", LIMIT)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "packbits", "lzw"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_white_is_zero_changes_no_mask_and_inverts_every_photograph(compression: str | None, dtype: Any) -> None:
+    values = np.array([[0, 1, 2]] * 4, dtype)
+    data = tiff(values, photometric="miniswhite", compression=compression)
+    assert decode_mask(mask_facts(data, identity(3), "m", LIMIT)["mask"]).tolist() == values.tolist()
+    bright = 0 if dtype is np.uint16 else 2  # of 65535 - 2 the upper byte is 255
+    assert decode_image(data)[0, 2].tolist() == [255 - bright] * 3
+
+
+def test_one_bit_whose_white_is_zero_is_a_mask_as_stored() -> None:
+    black_and_white = Translation((((0, 0),), ((255, 255),)), ((), ()))
+    data = tiff(np.array([[0, 1, 1]], bool))  # tifffile stores bool as white is zero
+    assert mask_facts(data, black_and_white, "m", LIMIT)["mask_counts"] == [1, 2]
+
+
+def test_values_nobody_wrote_are_explained() -> None:
+    palette = Image.fromarray(np.array([[0, 1]], np.uint8), "L").convert("P")
+    palette.putpalette([9, 9, 9, 128, 64, 0] + [0] * 762)
+    two_bits = b"P5\n4 1\n3\n" + bytes([0, 1, 2, 3])
+    readings = [
+        mask_facts(data, identity(2), "m", LIMIT)["mask_reading"]
+        for data in (
+            encoded(Image.new("1", (2, 2), 1)),
+            encoded(palette),
+            encoded(palette, "GIF"),
+            two_bits,
+            encoded(Image.new("L", (2, 2))),
+        )
+    ]
+    assert readings == [
+        "stored in 1 bit, read as spread over 0 to 255",
+        "positions in the palette, not the colours a viewer shows",
+        "positions in the palette of a GIF, which its writer orders",
+        "stored as 0 to 3, read as spread over 0 to 255",
+        None,
+    ]
+
+
+def test_palettes_are_a_fact_where_positions_are_read() -> None:
+    palette = Image.fromarray(np.array([[0, 2]], np.uint8), "L").convert("P")
+    palette.putpalette([9, 9, 9, 0, 0, 0, 128, 64, 0])
+    assert mask_facts(encoded(palette), identity(3), "m", LIMIT)["mask_palette"] == "0=#090909 2=#804000"
+    by_colour = Translation(((), ()), (((9, 9, 9),), ((128, 64, 0),)))
+    assert mask_facts(encoded(palette), by_colour, "m", LIMIT)["mask_palette"] is None
+
+
+def test_a_shape_in_the_transparency_is_said() -> None:
+    shape, black = np.eye(8, dtype=np.uint8) * 255, np.zeros((8, 8), np.uint8)
+    for picture, only in (
+        (np.dstack([black, black, black, shape]), True),
+        (np.dstack([black, shape]), True),
+        (np.dstack([shape, shape, shape, shape]), False),
+        (np.dstack([black, black, black, black + 9]), False),
+    ):
+        assert mask_facts(encoded(Image.fromarray(picture)), identity(1), "m", LIMIT)["mask_alpha_only"] is only
+
+
+def test_signed_masks_have_void_below_zero() -> None:
+    data = tiff(np.array([[-9999, 0, 1, -1]], np.int16))
+    facts = mask_facts(data, translation_of({"a": [0], "b": [1]}, [-9999]), "m", LIMIT)
+    assert (facts["mask_counts"], facts["mask_void"], facts["mask_unknown_values"]) == ([1, 1], 1, ["-1"])
+    facts = mask_facts(data, translation_of({"a": [0], "b": "rest"}, ["-9999--1"]), "m", LIMIT)
+    assert (facts["mask_counts"], facts["mask_void"], facts["mask_rest_values"]) == ([1, 1], 2, 1)
+    with pytest.raises(GraftError, match=r"a: -1 is no grey value.*void alone can be negative"):
+        translation_of({"a": [-1], "b": [1]}, [])
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "is_picture"),
+    [
+        (BANDS, {"photometric": "rgb", "extrasamples": ["unassalpha"]}, True),
+        (BANDS, {"photometric": "rgb", "extrasamples": ["unspecified"]}, True),
+        (BANDS.astype(np.uint16) * 10, {"photometric": "rgb", "extrasamples": ["unassalpha"]}, True),
+        (SEE_THROUGH, {"photometric": "rgb", "extrasamples": ["unassalpha"]}, False),
+        (BANDS[..., :3], {"photometric": "rgb"}, False),
+    ],
+)
+def test_a_band_that_varies_as_a_picture_is_a_fact(
+    values: np.ndarray, options: dict[str, Any], is_picture: bool
+) -> None:
+    assert image_facts(tiff(values, **options), "x", LIMIT)["further_band_is_picture"] is is_picture
+    if options.get("extrasamples") == ["unassalpha"] and values.dtype == np.uint8:
+        assert image_facts(encoded(Image.fromarray(values)), "x", LIMIT)["further_band_is_picture"] is is_picture
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "words"),
+    [
+        (np.zeros((8, 8, 5), np.uint16), {"planarconfig": "contig"}, "5 bands of uint16, compression NONE"),
+        (np.zeros((8, 8), np.float64), {}, "1 band of float64, compression NONE"),
+        (np.zeros((8, 8), np.uint8), {"compression": "jpeg2000"}, "1 band of uint8, compression JPEG2000"),
+    ],
+)
+def test_a_tiff_that_is_no_picture_is_described(values: np.ndarray, options: dict[str, Any], words: str) -> None:
+    data = tiff(values, photometric="minisblack", **options)
+    with pytest.raises(GraftError, match=rf"^a.tif: a TIFF of {words}: .*source stacks"):
+        image_facts(data, "a.tif", LIMIT)
 
 
 def test_every_format_named_is_known_to_pillow() -> None:

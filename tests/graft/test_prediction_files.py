@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from graft.data.formats.class_values import class_map_of, translation_of
 from graft.data.formats.files import find_files
 from graft.data.formats.translation import Translation, identity
 from graft.data.images.codec import encode_png
@@ -144,6 +145,29 @@ def test_a_mask_in_source_values_reads_back_as_the_same_classes(source_values: A
     decoded = cv2.imdecode(np.frombuffer(encode_png(written), np.uint8), cv2.IMREAD_UNCHANGED)
     decoded = decoded[..., ::-1] if decoded.ndim == 3 else decoded
     np.testing.assert_array_equal(translation.apply(decoded).mask, ids)
+
+
+@pytest.mark.parametrize(
+    ("classes", "void"),
+    [
+        ({"background": "rest", "defect": [255]}, [0]),
+        ({"sky": [1], "road": ["2-9"], "other": "rest"}, [0, "10-254", -9999]),
+        ({"sky": [[1, 2, 3]], "other": "rest"}, ["0-254", [255, 255, 255], [0, 0, 1]]),
+        ({"many": ["1-65534"], "other": "rest"}, [0]),
+    ],
+)
+def test_the_class_rest_is_not_written_in_a_value_that_is_ignored(classes: dict[str, Any], void: list[Any]) -> None:
+    translation = translation_of(classes, void)
+    class_map = class_map_of(classes, translation, source="mask_folder", official_splits=False)
+    ids = np.arange(len(classes), dtype=np.uint8)[None]
+    np.testing.assert_array_equal(translation.apply(to_source_values(ids, class_map)).mask, ids)
+
+
+def test_where_every_value_is_named_the_class_rest_cannot_be_written() -> None:
+    classes = {"many": ["1-65535"], "other": "rest"}
+    class_map = class_map_of(classes, translation_of(classes, [0]), source="mask_folder", official_splits=False)
+    with pytest.raises(GraftError, match="no value is left in which the class rest could be written"):
+        to_source_values(np.zeros((1, 1), np.uint8), class_map)
 
 
 def test_a_value_that_no_mask_can_hold_is_refused() -> None:

@@ -116,11 +116,13 @@ def test_ingest_lists_every_stack_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(GraftError) as caught:
         ingest(task="segmentation", ingest=section, root=raw, out=out)
     for line in (
-        r"rgb/a/03.png: it holds pickled Python objects, which are never opened",
-        r"rgb/a/04.png: the files of a stack have one size, these 32 x 32 and 40 x 32",
-        r"rgb/a/05.png: the image is damaged or cut off",
-        r"rgb/a/06.png: it has 7 channels, not the 5 of red, green, blue, depth, heat",
-        r"rgb/a/07.png: 32 x 3000 pixels are more than the 4,000 allowed: a decompression bomb?",
+        r"heat/03.tif: it holds pickled Python objects, which are never opened",
+        "rgb/a/04.png: the files of a stack have one size, these "
+        "rgb/a/04.png 32 x 32, depth/a/04.png 40 x 32, heat/04.tif 32 x 32",
+        r"depth/a/05.png: the image is damaged or cut off",
+        "rgb/a/06.png: it has 7 channels (3 of rgb/a/06.png, "
+        "3 of depth/a/06.png, 1 of heat/06.tif), not the 5 of red, green, blue, depth, heat",
+        r"heat/07.tif: 32 x 3000 pixels are more than the 4,000 allowed: a decompression bomb?",
     ):
         assert line in str(caught.value)
 

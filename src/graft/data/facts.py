@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,19 +13,15 @@ from PIL import Image
 
 from graft.data.formats.listing import Entry, Reader
 from graft.data.formats.translation import Translated, Translation, Translations
-from graft.data.images.codec import convert_to_rgb, encode_png, open_image
+from graft.data.images.codec import convert_to_rgb, decode_plain_png, encode_png, open_image
+from graft.data.images.further_bands import further_band_is_picture
+from graft.data.images.headers import bit_depth, is_plain_png, orientation_of
 from graft.data.images.stacks import ImageKind, composite, decode_parts, join_parts
+from graft.data.mask_files import MaskFile, read_mask
 from graft.foundation.errors import GraftError
 
 THUMBNAIL_PX = 32
-ORIENTATION_TAG = 0x0112
-# Where Pillow looks for the orientation, and what in a PNG announces it.
-ORIENTED_BY = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
-PNG_ORIENTED_BY = (b"eXIf", b"XML:com.adobe.xmp", b"Raw profile type exif")
 STACK_MODE = "stack"  # beside what Pillow calls modes
-BITS_PER_SAMPLE_TAG = 258
-LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "AVIF"})
-LOSSY_IN_TIFF = frozenset({"jpeg", "tiff_jpeg", "webp"})  # as Pillow calls the compressions of a TIFF
 BLUE_GREEN_RED_LUMA = np.array([0.114, 0.587, 0.299], np.float32)  # ITU-R BT.601
 # JPEG decodes to an eighth, a quarter or half of its size for little; every byte of the file is read all the same.
 REDUCED_GREY = (
@@ -32,7 +29,6 @@ REDUCED_GREY = (
     (4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
     (2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
 )
-BITS_OF_MODE = {"1": 1, "I;16": 16, "I;16B": 16, "I;16L": 16, "I": 32, "F": 32}
 
 
 @dataclass(frozen=True)
@@ -61,6 +57,7 @@ class Describer:
             "image": image,
             "image_sha256": hashlib.sha256(image).hexdigest(),
             "num_bytes": len(image),
+            "source": getattr(entry, "source", 0),
         }
         problems: list[str] = []
         for describe in (lambda: self._image_facts(image, entry), lambda: self._mask_facts(mask, entry)):
@@ -73,7 +70,8 @@ class Describer:
     def _image_facts(self, image: bytes, entry: Entry) -> dict[str, Any]:
         if self.kind.max_value is None:
             return image_facts(image, entry.id, self.max_pixels)
-        return stack_facts(image, self.kind, entry.id, self.max_pixels)
+        members = (entry.id, *entry.beside) if entry.beside else ()
+        return stack_facts(image, self.kind, entry.id, self.max_pixels, members)
 
     def _mask_facts(self, mask: bytes | None, entry: Entry) -> dict[str, Any]:
         if mask is None or self.translation is None:
@@ -91,30 +89,35 @@ def image_facts(data: bytes, where: str, max_pixels: int) -> dict[str, Any]:
     """
     with open_image(data, where=where, max_pixels=max_pixels) as image:
         mode, channels, size = image.mode, len(image.getbands()), image.size
-        orientation = _orientation(image, data)
+        depth, orientation = bit_depth(image, data), orientation_of(image, data)
         thumbnail = _thumbnail(image, data)
-        bit_depth = _bit_depth(image, mode, data)
+        further = further_band_is_picture(image, data)
     turned = orientation >= 5 and image.format != "TIFF"  # Pillow turns TIFF itself, its size included
     return {
         "format": "JPEG" if image.format == "MPO" else image.format,
         "width": size[1] if turned else size[0],
         "height": size[0] if turned else size[1],
         "channels": channels,
+        "further_band_is_picture": further,
         "mode": mode,
-        "bit_depth": bit_depth,
+        "bit_depth": depth,
         "exif_orientation": orientation,
         "mean_luminance": float(thumbnail.mean()),
         "phash": perceptual_hash(thumbnail),
     }
 
 
-def stack_facts(data: bytes, kind: ImageKind, where: str, max_pixels: int) -> dict[str, Any]:
+def stack_facts(
+    data: bytes, kind: ImageKind, where: str, max_pixels: int, members: Sequence[str] = ()
+) -> dict[str, Any]:
     """As `image_facts`, of a stack of channels; luminance and hash are those of its `composite`.
+
+    `members` are the names of its files in errors, where it is a zip that was made of them.
 
     Raises:
         GraftError: It cannot be decoded, is too large, or has not the channels of `kind`.
     """
-    found = decode_parts(data, kind, where=where, max_pixels=max_pixels)
+    found = decode_parts(data, kind, where=where, max_pixels=max_pixels, members=members)
     image = join_parts(found, kind)
     thumbnail = _luma(composite(image, kind.channels)[..., ::-1])
     return {
@@ -122,6 +125,7 @@ def stack_facts(data: bytes, kind: ImageKind, where: str, max_pixels: int) -> di
         "width": image.shape[1],
         "height": image.shape[0],
         "channels": image.shape[2],
+        "further_band_is_picture": False,
         "mode": STACK_MODE,
         "bit_depth": max(8 * part.values.itemsize for part in found),
         "exif_orientation": 1,
@@ -137,29 +141,27 @@ def mask_facts(data: bytes, translation: Translation, where: str, max_pixels: in
         GraftError: The mask cannot be decoded or is too large.
     """
     with open_image(data, where=where, max_pixels=max_pixels) as image:
-        values = _mask_values(image, translation, data)
-        translated = translation.apply(values)
-        keep = image.mode == "L" and is_plain_png(image, data) and _same(values, translated)
-        lossy = _is_lossy(image, data)
+        read = read_mask(image, data, as_colours=translation.reads_colours)
+        translated = translation.apply(read.values)
+        keep = image.mode == "L" and is_plain_png(image, data) and _same(read, translated)
     mask = data if keep else encode_png(translated.mask)
     return {
         "mask": mask,
         "mask_sha256": hashlib.sha256(mask).hexdigest(),
         "mask_format": image.format,
-        "mask_lossy": lossy,
+        "mask_lossy": read.lossy,
+        "mask_orientation": read.orientation,
+        "mask_palette": read.palette,
+        "mask_reading": read.reading,
+        "mask_alpha_only": read.alpha_only,
         "mask_width": translated.mask.shape[1],
         "mask_height": translated.mask.shape[0],
         "mask_counts": list(translated.counts),
         "mask_void": translated.void,
         "mask_unknown": translated.unknown,
         "mask_unknown_values": list(translated.unknown_values) or None,
+        "mask_rest_values": translated.rest_values,
     }
-
-
-def _is_lossy(image: Image.Image, data: bytes) -> bool:
-    if image.format == "TIFF":
-        return image.info.get("compression") in LOSSY_IN_TIFF
-    return image.format in LOSSY_FORMATS or (image.format == "WEBP" and b"VP8L" not in data[:64])
 
 
 def perceptual_hash(thumbnail: np.ndarray) -> str:
@@ -191,58 +193,15 @@ def _luma(decoded: np.ndarray) -> np.ndarray:
 
 def _decoded_by_opencv(image: Image.Image, data: bytes) -> np.ndarray | None:
     """Plain JPEG and PNG, faster than Pillow; None where the file is not plain, or is damaged and Pillow says how."""
-    flags = cv2.IMREAD_IGNORE_ORIENTATION
     if image.format == "JPEG" and image.mode in ("L", "RGB"):
         scale = min(image.size) // THUMBNAIL_PX
         reduced = [flag for least, flag in REDUCED_GREY if scale >= least]
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags | (reduced or [cv2.IMREAD_GRAYSCALE])[0])
-    elif is_plain_png(image, data):
-        colour = cv2.IMREAD_COLOR if image.mode == "RGB" else cv2.IMREAD_GRAYSCALE
-        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), flags | colour)
-    else:
-        return None
-    return decoded
+        flags = cv2.IMREAD_IGNORE_ORIENTATION | (reduced or [cv2.IMREAD_GRAYSCALE])[0]
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    return decode_plain_png(image, data)
 
 
-def is_plain_png(image: Image.Image, data: bytes) -> bool:
-    """Whether it is a complete 8-bit grey or RGB PNG without transparency."""
-    plain = image.format == "PNG" and image.mode in ("L", "RGB") and data[24] == 8
-    return plain and "transparency" not in image.info and b"IEND" in data[-16:]
-
-
-def _orientation(image: Image.Image, data: bytes) -> int:
-    if image.format == "PNG" and any(name in data for name in PNG_ORIENTED_BY):
-        image.load()  # it may stand behind the pixels
-    if image.format in ("JPEG", "MPO", "PNG", "WEBP", "AVIF") and image.info.keys().isdisjoint(ORIENTED_BY):
-        return 1
-    value = image.getexif().get(ORIENTATION_TAG, 1)
-    return value if isinstance(value, int) and 1 <= value <= 8 else 1
-
-
-def _bit_depth(image: Image.Image, mode: str, data: bytes) -> int:
-    if image.format == "PNG":
-        return data[24]  # IHDR comes first: 8 bytes of signature, 8 of chunk header, width, height, bit depth
-    if image.format == "TIFF":
-        return max(image.tag_v2.get(BITS_PER_SAMPLE_TAG, (1,)))  # type: ignore[attr-defined]
-    return BITS_OF_MODE.get(mode, 8)
-
-
-def _mask_values(image: Image.Image, translation: Translation, data: bytes) -> np.ndarray:
-    """Grey values or palette indices [H, W], or RGB [H, W, 3]; transparency and orientation of a mask are ignored."""
-    if image.mode == "L" and image.format == "PNG" and (decoded := _decoded_by_opencv(image, data)) is not None:
-        return decoded
-    if image.mode == "P" and not translation.reads_colours:
-        return np.asarray(image)
-    if image.mode == "1":
-        return np.asarray(image.convert("L"))
-    if image.mode == "F":
-        raise GraftError("floating point values are no class ids; save it with 8 or 16 bits")
-    if image.mode == "L" or image.mode.startswith("I"):
-        return np.asarray(image)
-    if image.mode == "LA":
-        return np.asarray(image.getchannel(0))
-    return np.asarray(image.convert("RGB"))
-
-
-def _same(values: np.ndarray, translated: Translated) -> bool:
-    return values.ndim == 2 and values.dtype == np.uint8 and bool((values == translated.mask).all())
+def _same(read: MaskFile, translated: Translated) -> bool:
+    """Whether the stored samples are the ids already."""
+    values = read.values
+    return read.orientation == 1 and values.dtype == np.uint8 and bool((values == translated.mask).all())

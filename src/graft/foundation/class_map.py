@@ -13,6 +13,7 @@ IGNORE_INDEX = 255
 SPLITS = ("train", "val", "test", "unlabelled")
 TASKS = ("segmentation", "classification")
 RGB = ("red", "green", "blue")
+ADDED_LATER = frozenset({"channels", "max_value", "void_values"})  # class maps of older models lack these
 
 
 def ignored_target(num_classes: int) -> int:
@@ -37,6 +38,7 @@ class ClassMap:
         channels: Names of the C channels of an image, in order.
         max_value: Value that becomes 255 where images are stacks of channels whose samples have 16 bits; None where
             they are pictures, which are read as a viewer would show them.
+        void_values: Values that the source ignores, in the notation of `source_values`: no class is written in them.
     """
 
     task: str
@@ -49,6 +51,7 @@ class ClassMap:
     licence: str = "unknown"
     channels: tuple[str, ...] = RGB
     max_value: int | None = None
+    void_values: tuple[Any, ...] = ()
 
     @property
     def num_classes(self) -> int:
@@ -59,13 +62,13 @@ class ClassMap:
 
     @classmethod
     def read(cls, path: Path) -> ClassMap:
-        """The class map in a JSON file; one that does not say its channels is of pictures.
+        """The class map in a JSON file; one that does not say its channels is of pictures, or void values has none.
 
         Raises:
             GraftError: The file is missing, is not JSON, or has other fields.
         """
         stored, known = read_json(path), {field.name for field in fields(cls)}
-        if not isinstance(stored, dict) or not known - {"channels", "max_value"} <= set(stored) <= known:
+        if not isinstance(stored, dict) or not known - ADDED_LATER <= set(stored) <= known:
             raise GraftError("not a class map", where=path, remedy="remove it and run dvc repro")
         return cls(**{key: _frozen(value) for key, value in stored.items()})
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from graft.data.expectations.manifest import REQUIRED_COLUMNS
 from graft.data.expectations.rules import Rule, absent
 from graft.foundation.class_map import SPLITS, ClassMap
@@ -39,7 +41,7 @@ def structure_rules() -> list[Rule]:
 
 
 def row_rules() -> list[Rule]:
-    """The rules about ids and the split of an image."""
+    """The rules about ids, the split of an image, and its bands."""
     return [
         Rule(
             "ids_unique", "critical", "images", "id", "unique", {},
@@ -50,6 +52,12 @@ def row_rules() -> list[Rule]:
             "splits_known", "critical", "images", "split", "one_of", {"value_set": list(SPLITS)},
             f"the split of every image is one of {', '.join(SPLITS)}", "an image in no split is used by no stage",
             "correct the lists or the folder names of the source",
+        ),
+        absent(
+            "critical", "bands_are_colours", "picture_band", "a band beside the colours of an image is transparency",
+            "images are laid on white by it, or it is dropped: a band of near infrared spoils the colours or is lost",
+            "read such images by the source stacks, which names every band (channels: [red, green, blue, nir]);"
+            " or drop the band, if it holds nothing to learn from",
         ),
     ]  # fmt: skip
 
@@ -82,7 +90,6 @@ def label_rules(class_map: ClassMap) -> list[Rule]:
     """The rules about masks and labels."""
     segmentation = class_map.task == "segmentation"
     kind = "mask" if segmentation else "label"
-    names = ", ".join(class_map.names)
     amount = "labelled pixel" if segmentation else "image"
     shared = [
         absent(
@@ -96,7 +103,7 @@ def label_rules(class_map: ClassMap) -> list[Rule]:
             f"move images of the class into train, or {_way_out(class_map)}",
         ),
     ]  # fmt: skip
-    return shared + (mask_rules(names, class_map.source) if segmentation else [_known_labels(class_map)])
+    return shared + (mask_rules(class_map) if segmentation else [_known_labels(class_map)])
 
 
 def _way_out(class_map: ClassMap) -> str:
@@ -106,13 +113,21 @@ def _way_out(class_map: ClassMap) -> str:
     return WAYS_OUT.get(class_map.source, "map it to null or to another class with ingest.source: {name: joined, …}")
 
 
-def mask_rules(names: str, source: str) -> list[Rule]:
-    """The rules about masks; `names` lists the classes, `source` is the format they came in."""
+def mask_rules(class_map: ClassMap) -> list[Rule]:
+    """The rules about masks."""
+    names, source = ", ".join(class_map.names), class_map.source
     return [
         absent(
             "critical", "sizes_equal", "size_difference", "an image and its mask have the same size in pixels",
             "each pixel would be taught the class of another one",
-            "export the mask again at the size of its image (nearest neighbour), or pair the right files",
+            "pair the right files; turn a mask whose sides are exchanged; a mask that was shrunk is exported again at"
+            " the size of its image (nearest neighbour)",
+        ),
+        absent(
+            "critical", "turned_alike", "turned_apart", "an image and its mask are turned alike by their EXIF tags",
+            "photographs are read as a viewer shows them; a mask drawn on the stored picture lies on its side there",
+            "where masks were drawn on the stored pictures, take the tag out of the photographs (exiftool -Orientation="
+            " FOLDER), else turn the masks as the photographs are turned; resizing would squash them",
         ),
         absent(
             "critical", "mask_values_known", "unknown_mask_values",
@@ -122,11 +137,40 @@ def mask_rules(names: str, source: str) -> list[Rule]:
             + (", or name the value in the classes of ingest.source" if source in OWN_CLASSES else ""),
         ),
         absent(
-            "critical", "masks_lossless", "lossy_mask", "masks are stored in a lossless format",
-            "lossy compression blurs class values into other values, above all along edges",
-            "export the masks again as PNG from the annotations; saving the lossy file as PNG does not restore them",
+            "critical", "palettes_equal", "other_palette",
+            "a value stands for one colour in the palettes of all masks",
+            "masks with palettes are read by position: where palettes differ, the same position is another class",
+            "name classes by colours in ingest.source, as [[128, 64, 0]]; colours are looked up in each file's palette",
         ),
+        absent(
+            "critical", "masks_in_colours", "alpha_mask", "the shape of a mask lies in its colours or grey values",
+            "transparency of a mask is not read: such a mask shows one class everywhere",
+            "export the masks without transparency, or make grey ones of the alpha channel"
+            " (ImageMagick: magick mask.png -alpha extract grey.png)",
+        ),
+        lossless_rule(class_map),
     ]  # fmt: skip
+
+
+def lossless_rule(class_map: ClassMap) -> Rule:
+    """The rule about compression: where ranges of values make every class, blurred edges are all that is lost."""
+    by_ranges = all(_is_range(value) for values in class_map.source_values for value in _as_values(values))
+    return absent(
+        "warning" if by_ranges else "critical", "masks_lossless", "lossy_mask",
+        "masks are stored in a lossless format",
+        "lossy compression blurs class values into other values, above all along edges"
+        + ("; classes that are ranges take most of it up" if by_ranges else ""),
+        "export the masks again as PNG from the annotations; saving the lossy file as PNG does not restore them"
+        + ("" if by_ranges else ". Where a set is published so, give every class a range of values, as \"128-255\""),
+    )  # fmt: skip
+
+
+def _as_values(values: Any) -> tuple[Any, ...]:
+    return values if isinstance(values, tuple) else (values,)
+
+
+def _is_range(value: Any) -> bool:
+    return isinstance(value, str)
 
 
 def leak_rules(class_map: ClassMap) -> list[Rule]:

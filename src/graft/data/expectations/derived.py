@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from graft.data.expectations.mask_findings import in_words, mask_findings
 from graft.data.expectations.near_duplicates import near_partners, parse_hashes
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
@@ -35,9 +35,7 @@ def image_facts(manifest: pd.DataFrame, task: str, validate: Validate) -> pd.Dat
     target = rows["mask_sha256" if task == "segmentation" else "label"]
     facts = {
         "label_problem": _label_problem(rows, task),
-        "size_difference": _size_difference(rows),
-        "unknown_mask_values": _unknown_mask_values(rows),
-        "lossy_mask": ("mask is " + rows["mask_format"].astype(object)).where(rows["mask_lossy"].eq(True), None),
+        **mask_findings(rows),
         "copy_in_other_split": "same bytes as " + partner(rows, sha256, rows["split"]),
         "copy_in_same_split": "same bytes as " + _copy_in_same_split(rows),
         "group_in_other_split": "group " + group + " also holds " + partner(rows, group, rows["split"]),
@@ -47,6 +45,7 @@ def image_facts(manifest: pd.DataFrame, task: str, validate: Validate) -> pd.Dat
         "aspect": rows[["width", "height"]].max(axis=1) / rows[["width", "height"]].min(axis=1),
         "void_fraction": rows["mask_void"] / (rows["mask_width"] * rows["mask_height"]),
         "conversion": _conversion(rows),
+        "picture_band": in_words(rows, rows["further_band_is_picture"].eq(True), _of_bands),
     }
     return rows.assign(**{name: _nullable(column) for name, column in facts.items()})
 
@@ -129,30 +128,6 @@ def _label_problem(rows: pd.DataFrame, task: str) -> pd.Series:
     return pd.Series(np.where(missing & needed, what, None), rows.index)  # type: ignore[call-overload]  # None will do
 
 
-def _size_difference(rows: pd.DataFrame) -> pd.Series:
-    differs = rows["mask_width"].notna() & (
-        (rows["mask_width"] != rows["width"]) | (rows["mask_height"] != rows["height"])
-    )
-    return _in_words(
-        rows, differs, lambda r: f"image {r.width}×{r.height}, mask {r.mask_width:.0f}×{r.mask_height:.0f}"
-    )
-
-
-def _unknown_mask_values(rows: pd.DataFrame) -> pd.Series:
-    def write(row: Any) -> str:
-        values = [] if row.mask_unknown_values is None else list(row.mask_unknown_values)
-        return f"{row.mask_unknown:.0f} pixels, values {', '.join(map(str, values)) or 'not listed'}"
-
-    return _in_words(rows, rows["mask_unknown"].fillna(0) > 0, write)
-
-
-def _in_words(rows: pd.DataFrame, where: pd.Series, write: Callable[[Any], str]) -> pd.Series:
-    """Describes the rows at `where` with `write`; null elsewhere."""
-    found = pd.Series(None, rows.index, dtype=object)
-    found[where] = [write(row) for row in rows[where].itertuples()]
-    return found
-
-
 def _copy_in_same_split(rows: pd.DataFrame) -> pd.Series:
     keys = [rows["split"], rows["image_sha256"]]
     later = rows.duplicated(["split", "image_sha256"], keep="first")
@@ -175,7 +150,7 @@ def _near_copies(rows: pd.DataFrame, max_bits: int) -> pd.Series:
 def _conversion(rows: pd.DataFrame) -> pd.Series:
     odd = ~rows["mode"].isin(PLAIN_MODES) | (rows["bit_depth"] > 8) | (rows["exif_orientation"] > 1)
     odd &= rows["mode"] != STACK_MODE  # whose conversion the source declares
-    return _in_words(rows, odd, _what_is_converted)
+    return in_words(rows, odd, _what_is_converted)
 
 
 def _what_is_converted(row: Any) -> str:
@@ -191,3 +166,9 @@ def _what_is_converted(row: Any) -> str:
     if row.exif_orientation > 1:
         found.append(f"EXIF orientation {row.exif_orientation}")
     return ", ".join(found)
+
+
+def _of_bands(row: Any) -> str:
+    return (
+        f"a {row.format} whose band beside the colours varies as a picture does (mode {row.mode}, {row.bit_depth} bit)"
+    )

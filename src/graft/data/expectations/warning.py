@@ -86,7 +86,26 @@ def balance_rules(task: str, validate: Validate) -> list[Rule]:
         "an image that is almost all void teaches little, often because its annotation is unfinished",
         "finish the annotation, or remove the image",
     )  # fmt: skip
-    return [balance, scored, void] if task == "segmentation" else [balance, scored]
+    return [balance, scored, void, *instance_rules()] if task == "segmentation" else [balance, scored]
+
+
+def instance_rules() -> list[Rule]:
+    """The rules about masks that number instances where classes are wanted."""
+    remedy = (
+        "look at some masks: a file of class ids lies beside instance masks as a rule (SegmentationClass, labelIds,"
+        " the JSON of panoptic masks); point masks in ingest.source at those"
+    )
+    return [
+        absent(
+            "warning", "instances_as_classes", "instances", "the ids of masks are classes, no running numbers",
+            "ids that count 1, 2, 3 in every mask look like instances: the third object is no class", remedy,
+        ),
+        absent(
+            "warning", "rest_of_few_values", "many_rest_values", "few values of a mask fall to the class rest",
+            "blurred edges, and colours that tell instances apart, become the rest without being named",
+            remedy + "; or name the values, so that rest takes what you expect",
+        ),
+    ]  # fmt: skip
 
 
 def file_rules(rows: pd.DataFrame) -> list[Rule]:

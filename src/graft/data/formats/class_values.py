@@ -17,6 +17,7 @@ Classes = dict[str, list[Value] | Literal["rest"]]
 Range = tuple[int, int]
 Colour = tuple[int, int, int]
 LARGEST_GREY = 65535
+VOID_NAME, SMALLEST_VOID = "void", -(1 << 31)  # no data, as -9999 in masks of signed samples
 
 
 def translation_of(classes: Mapping[str, Sequence[Value] | str], void: Sequence[Value]) -> Translation:
@@ -27,10 +28,10 @@ def translation_of(classes: Mapping[str, Sequence[Value] | str], void: Sequence[
     """
     problems: list[str] = []
     read = {name: _values(name, values, problems) for name, values in classes.items() if values != "rest"}
-    ignored = _values("void", void, problems) if void else ([], [])
+    ignored = _values(VOID_NAME, void, problems) if void else ([], [])
     rest = [name for name, values in classes.items() if values == "rest"]
     problems += [f"{name}: only one class can be the rest, and {rest[0]} is" for name in rest[1:]]
-    problems += _claimed_twice([*read.items(), ("void", ignored)])
+    problems += _claimed_twice([*read.items(), (VOID_NAME, ignored)])
     if not 2 <= len(classes) <= MOST_CLASSES:
         problems.append(f"{len(classes)} classes; there must be 2 to {MOST_CLASSES}")
     if problems:
@@ -59,29 +60,43 @@ def class_map_of(
         names=tuple(classes),
         colors=tuple(own[0] if own else other for own, other in drawn),
         source_values=source_values([*classes.values()]),
+        void_values=(*(_as_value(*pair) for pair in translation.void_grey if pair[1] >= 0), *translation.void_colours),
         official_splits=official_splits,
         synthetic=False,
         source=source,
     )
 
 
+def _as_value(first: int, last: int) -> int | str:
+    """An ignored range as `void` writes it; negative values are left out, which no written mask holds."""
+    return last if first == last else f"{max(first, 0)}-{last}"
+
+
 def _values(name: str, values: Sequence[Any], problems: list[str]) -> tuple[list[Range], list[Colour]]:
     ranges: list[Range] = []
     colours: list[Colour] = []
+    smallest = SMALLEST_VOID if name == VOID_NAME else 0
     for value in values:
-        if isinstance(value, int) and 0 <= value <= LARGEST_GREY:
+        if isinstance(value, int) and smallest <= value <= LARGEST_GREY:
             ranges.append((value, value))
-        elif isinstance(value, str) and (found := re.fullmatch(r"\s*(\d+)\s*-\s*(\d+)\s*", value)):
+        elif isinstance(value, str) and (found := re.fullmatch(r"\s*(-?\d+)\s*-\s*(-?\d+)\s*", value)):
             first, last = int(found[1]), int(found[2])
             ranges.append((first, last))
-            problems += [] if first <= last <= LARGEST_GREY else [f"{name}: range {value!r} is empty or too large"]
+            fits = smallest <= first <= last <= LARGEST_GREY
+            problems += [] if fits else [f"{name}: range {value!r} is empty or holds values out of reach"]
         elif isinstance(value, Sequence) and len(value) == 3 and all(_is_byte(part) for part in value):
             colours.append((value[0], value[1], value[2]))
         else:
-            problems.append(f"{name}: {value!r} is no grey value, range or RGB colour")
+            problems.append(f"{name}: {value!r} is no grey value, range or RGB colour" + _hint(value))
     if not values:
         problems.append(f"{name}: lists no value")
     return ranges, colours
+
+
+def _hint(value: object) -> str:
+    if isinstance(value, int) and value < 0:
+        return " (void alone can be negative: predictions are written in the values of the classes, as PNG)"
+    return ""
 
 
 def _is_byte(value: object) -> bool:

@@ -78,6 +78,11 @@ class JoinedEntry(Entry):
     source: int
     own: Entry
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        front = self.id.removesuffix(self.own.id)
+        return tuple(front + path for path in self.own.beside)
+
 
 @dataclass(frozen=True)
 class JoinedReader:
@@ -216,6 +221,7 @@ def _class_map(
         names=tuple(classes),
         colors=tuple((colours | taken)[number] for number in range(len(classes))),
         source_values=tuple(classes) if task == "classification" else tuple(range(len(classes))),
+        void_values=(),
         official_splits=any(one.official_splits for one in maps),
         synthetic=any(one.synthetic for one in maps),
         source="joined",

@@ -34,6 +34,11 @@ class Entry:
     mask: str | None = None
     label: int | None = None
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Names of the files that follow the image as further channels."""
+        return ()
+
 
 Reader = Callable[[Entry], tuple[bytes, bytes | None]]
 

@@ -49,6 +49,10 @@ class StackEntry(Entry):
     own: Entry
     more: tuple[str, ...]
 
+    @property
+    def beside(self) -> tuple[str, ...]:
+        return self.more
+
 
 @dataclass(frozen=True)
 class StackReader:

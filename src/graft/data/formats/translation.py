@@ -28,6 +28,7 @@ class Translated:
         void: Pixels the source marks as ignored.
         unknown: Pixels whose value is in no class.
         unknown_values: The first few of those values, smallest first, as in the source.
+        rest_values: How many values were met that nobody names and that became the class `rest`; None without one.
     """
 
     mask: np.ndarray
@@ -35,6 +36,7 @@ class Translated:
     void: int
     unknown: int
     unknown_values: tuple[str, ...]
+    rest_values: int | None = None
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Translation:
         grey: For each class its inclusive ranges of grey values (palette indices count as grey values).
         colours: For each class its RGB triples; where any class has one, masks are read as RGB and a grey value v
             means (v, v, v).
-        void_grey: Ranges of grey values that are ignored.
+        void_grey: Ranges of grey values that are ignored; of masks with signed samples negative ones too.
         void_colours: RGB triples that are ignored.
         rest: The class of every value nobody names, 255 where they are ignored, or None where they are unknown.
     """
@@ -77,19 +79,17 @@ class Translation:
         is_rgb = values.ndim == 3
         table = _table(self, is_rgb)
         if values.dtype == np.uint8 and not is_rgb and values.size <= EXACT_IN_FLOAT32:
-            ids, counts, strange = _translate_bytes(values, table[:256])
+            ids, counts, strange, rest = _translate_bytes(values, table[:256], self.rest)
         else:
             codes = values.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32) if is_rgb else values
-            ids = np.take(table, codes, mode="clip")
-            ids[(codes < 0) | (codes >= len(table))] = UNKNOWN if self.rest is None else self.rest
-            counts, strange = np.bincount(ids.ravel(), minlength=256), np.unique(codes[ids == UNKNOWN])
-            ids[ids == UNKNOWN] = VOID
+            ids, counts, strange, rest = _translate_codes(codes, table, self)
         return Translated(
             mask=ids,
             counts=tuple(int(count) for count in counts[: len(self.grey)]),
             void=int(counts[VOID]),
             unknown=int(counts[UNKNOWN]),
             unknown_values=tuple(_named(int(code), is_rgb) for code in strange[:NUM_UNKNOWN_SHOWN]),
+            rest_values=None if self.rest is None else rest,
         )
 
 
@@ -104,8 +104,12 @@ class Translations:
         return self.of_source[entry.source]  # type: ignore[attr-defined]
 
 
-def _translate_bytes(values: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Ids, pixels by id and the unknown values of an 8-bit mask, from one histogram: 0.35 ms at 480 x 360, not 1."""
+# Ids, pixels by id, the unknown values, and the number of values that became the class `rest`.
+Met = tuple["np.ndarray", "np.ndarray", "np.ndarray", int]
+
+
+def _translate_bytes(values: np.ndarray, table: np.ndarray, rest: int | None) -> Met:
+    """Translates an 8-bit mask by one histogram: 0.35 ms at 480 x 360, not 1."""
     import cv2
     import numpy as np
 
@@ -113,7 +117,24 @@ def _translate_bytes(values: np.ndarray, table: np.ndarray) -> tuple[np.ndarray,
     counts = np.zeros(256, np.int64)
     np.add.at(counts, table, met)
     ids = cv2.LUT(values, np.where(table == UNKNOWN, np.uint8(VOID), table))
-    return ids, counts, np.flatnonzero((met > 0) & (table == UNKNOWN))
+    num_rest = 0 if rest is None else int(np.count_nonzero((met > 0) & (table == rest)))
+    return ids, counts, np.flatnonzero((met > 0) & (table == UNKNOWN)), num_rest
+
+
+def _translate_codes(codes: np.ndarray, table: np.ndarray, translation: Translation) -> Met:
+    """Translates grey values of any size, or RGB packed into one number."""
+    import numpy as np
+
+    rest = translation.rest
+    ids = np.take(table, codes, mode="clip")
+    ids[(codes < 0) | (codes >= len(table))] = UNKNOWN if rest is None else rest
+    for first, last in translation.void_grey:
+        if first < 0:
+            ids[(codes >= first) & (codes <= last)] = VOID
+    counts, strange = np.bincount(ids.ravel(), minlength=256), np.unique(codes[ids == UNKNOWN])
+    num_rest = 0 if rest is None else len(np.unique(codes[ids == rest]))
+    ids[ids == UNKNOWN] = VOID
+    return ids, counts, strange, num_rest
 
 
 @cache
@@ -126,9 +147,9 @@ def _table(translation: Translation, is_rgb: bool) -> np.ndarray:
     for index, (ranges, colours) in [*classes, (VOID, (translation.void_grey, translation.void_colours))]:
         for first, last in ranges:
             if is_rgb:
-                table[[value * 0x010101 for value in range(first, min(last, 255) + 1)]] = index
+                table[[value * 0x010101 for value in range(max(first, 0), min(last, 255) + 1)]] = index
             else:
-                table[first : last + 1] = index
+                table[max(first, 0) : max(last + 1, 0)] = index
         for red, green, blue in colours:
             if is_rgb:
                 table[red << 16 | green << 8 | blue] = index

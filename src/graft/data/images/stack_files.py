@@ -7,7 +7,7 @@ import math
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import cv2
@@ -18,7 +18,7 @@ from graft.data.images.codec import check_size, convert_to_rgb, open_image
 from graft.foundation.errors import GraftError
 
 MOST_PART_BYTES = 120_000_000  # as the formats allow for a file
-PLAIN = 1
+PLAIN, WHITE_IS_ZERO = 1, 0
 BYTE_CODECS = frozenset({5, 8, 32946, 32773, 34925, 50000})  # LZW, deflate by both its numbers, PackBits, LZMA, ZSTD
 PICTURE_CODECS = frozenset({7, 34712, 50001})  # JPEG, JPEG 2000, WebP: each strip or tile is a picture of its own
 BANDS_AS_THEY_ARE = ("L", "LA", "RGBA", "RGBX", "CMYK")
@@ -27,24 +27,35 @@ TOO_MUCH = "its strips unfold to more than the image has room for: a decompressi
 
 @dataclass(frozen=True)
 class StackFile:
-    """A file of a stack: what kind of file, and its samples, uint8 or uint16 [H, W, c]."""
+    """A file of a stack: what kind of file, its samples, uint8 or uint16 [H, W, c], and its name in errors."""
 
     format: str
     values: np.ndarray
+    where: object = ""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """The limits that every file is checked against: its name in errors, the most pixels, the names of all channels."""
+    """The limits that every file is checked against: its name in errors, the most pixels, the names of all channels.
+
+    `members` are the names in errors of the files of a zip, where those in the zip itself say nothing to people.
+    """
 
     where: object
     max_pixels: int | None
     channels: Sequence[str]
+    members: Sequence[str] = ()
 
-    def refuse_channels(self, found: int) -> NoReturn:
-        """Refuses a file with another number of channels."""
+    def of_member(self, number: int, filename: str) -> Reading:
+        """The same limits for a file of a zip, under its own name."""
+        name = self.members[number] if number < len(self.members) else f"{self.where} ({filename})"
+        return replace(self, where=name)
+
+    def refuse_channels(self, found: int, parts: Sequence[str] = ()) -> NoReturn:
+        """Refuses a file with another number of channels, of which `parts` says how many are of which file."""
+        listed = f" ({', '.join(parts)})" if len(parts) > 1 else ""
         raise GraftError(
-            f"it has {found} {'channel' if found == 1 else 'channels'}, not the {len(self.channels)} of "
+            f"it has {found} {'channel' if found == 1 else 'channels'}{listed}, not the {len(self.channels)} of "
             f"{', '.join(self.channels)}",
             where=self.where,
         )
@@ -86,9 +97,9 @@ def read_part(data: bytes, reading: Reading) -> StackFile:
     """
     with explain_damage(reading.where):
         if data[:6] == b"\x93NUMPY":
-            return StackFile("NPY", _of_npy(io.BytesIO(data), reading))
+            return StackFile("NPY", _of_npy(io.BytesIO(data), reading), reading.where)
         if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-            return StackFile("TIFF", _of_tiff(data, reading))
+            return StackFile("TIFF", _of_tiff(data, reading), reading.where)
         return _of_picture(data, reading)
 
 
@@ -99,14 +110,16 @@ def read_zip(data: bytes, reading: Reading) -> Iterator[StackFile]:
         if len(members) > len(reading.channels):
             names = ", ".join(member.filename for member in members[:4])
             raise GraftError(f"{len(members)} files in one stack of {len(reading.channels)} channels: {names}, …")
-        for member in members:
+        for number, member in enumerate(members):
+            own = reading.of_member(number, member.filename)
             if member.filename.endswith(".npy"):
-                with archive.open(member) as file:
-                    yield StackFile("NPZ", _of_npy(file, reading))
+                with explain_damage(own.where), archive.open(member) as file:
+                    values = _of_npy(file, own)
+                yield StackFile("NPZ", values, own.where)
                 continue
             if member.file_size > MOST_PART_BYTES:
-                raise GraftError(f"{member.filename} has more than {MOST_PART_BYTES:,} bytes")
-            yield read_part(archive.read(member), reading)
+                raise GraftError(f"more than {MOST_PART_BYTES:,} bytes", where=own.where)
+            yield read_part(archive.read(member), own)
 
 
 def _of_npy(file: Any, reading: Reading) -> np.ndarray:
@@ -145,7 +158,8 @@ def _of_other_tiff(data: bytes, dtype: np.dtype[Any], page: Any, reading: Readin
             f"its compression ({getattr(page.compression, 'name', page.compression)}) cannot be read",
             remedy="save it with deflate: gdal_translate -co COMPRESS=DEFLATE",
         )
-    return _of_picture(data, reading).values
+    values = _of_picture(data, reading).values
+    return 255 - values if page.photometric == WHITE_IS_ZERO else values  # which Pillow inverts
 
 
 def _check_places(series: Any, num_bytes: int) -> None:
@@ -202,12 +216,12 @@ def _of_picture(data: bytes, reading: Reading) -> StackFile:
         if image.format == "PNG" and data[24] == 16 and image.mode in ("RGB", "RGBA"):  # Pillow would halve the bits
             image.load()  # says what is damaged, where OpenCV would leave it black
             values: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-            return StackFile("PNG", values[..., [2, 1, 0, 3][: values.shape[2]]])
+            return StackFile("PNG", values[..., [2, 1, 0, 3][: values.shape[2]]], reading.where)
         wide = image.mode.startswith("I")
         upright = ImageOps.exif_transpose(image if wide or image.mode in BANDS_AS_THEY_ARE else convert_to_rgb(image))
         values, format = np.asarray(upright), image.format or ""
     values = values.astype(np.uint16) if wide else values
-    return StackFile(format, values[..., None] if values.ndim == 2 else values)
+    return StackFile(format, values[..., None] if values.ndim == 2 else values, reading.where)
 
 
 @contextmanager

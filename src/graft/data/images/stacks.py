@@ -82,24 +82,36 @@ def channels_shown(channels: Sequence[str]) -> list[str]:
 
 
 def decode_parts(
-    data: bytes, kind: ImageKind, *, where: object = "image", max_pixels: int | None = None
+    data: bytes,
+    kind: ImageKind,
+    *,
+    where: object = "image",
+    max_pixels: int | None = None,
+    members: Sequence[str] = (),
 ) -> list[StackFile]:
     """The files a stack consists of, decoded: they have one size and together the channels of `kind`.
 
+    Args:
+        data: The encoded file.
+        kind: Names of the channels, and the value that becomes 255.
+        where: Named in the error.
+        max_pixels: More than this by the header are refused before decoding; None sets no limit.
+        members: Names in errors of the files, where `data` is a zip that was made of them.
+
     Raises:
-        GraftError: As `decode`.
+        GraftError: As `decode`; it names the file that is to blame.
     """
     if not data:
         raise GraftError("the file is empty (zero bytes)", where=where)
-    reading = Reading(where, max_pixels, kind.channels)
+    reading = Reading(where, max_pixels, kind.channels, members)
     found = list(read_zip(data, reading)) if data[:4] == b"PK\3\4" else [read_part(data, reading)]
     sizes = sorted({part.values.shape[:2] for part in found})
     if len(sizes) != 1:
-        listed = " and ".join(f"{width} x {height}" for height, width in sizes) or "none at all"
-        raise GraftError(f"the files of a stack have one size, these {listed}", where=where)
+        listed = ", ".join(f"{part.where} {part.values.shape[1]} x {part.values.shape[0]}" for part in found)
+        raise GraftError(f"the files of a stack have one size, these {listed or 'none at all'}", where=where)
     num_channels = sum(part.values.shape[2] for part in found)
     if num_channels != len(kind.channels):
-        reading.refuse_channels(num_channels)
+        reading.refuse_channels(num_channels, [f"{part.values.shape[2]} of {part.where}" for part in found])
     return found
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -37,17 +38,37 @@ def to_source_values(ids: np.ndarray, class_map: ClassMap) -> np.ndarray:
 
 
 def source_values(class_map: ClassMap) -> list[int | tuple[int, int, int]]:
-    """The grey value or RGB triple that each class is written as; `rest` becomes a value that no class names."""
+    """The grey value or RGB triple that each class is written as; `rest` becomes one that nobody names or ignores."""
     lists = [values if isinstance(values, tuple) else (values,) for values in class_map.source_values]
-    named = {grey for values in lists for value in values for grey in _greys(value)}
-    free = next(grey for grey in range(65536) if grey not in named)
-    return [
-        free if values[0] == REST else values[0] if isinstance(values[0], tuple) else min(_greys(values[0]))
-        for values in lists
-    ]
+    written = [values[0] if isinstance(values[0], tuple) else min(_greys(values[0]), default=None) for values in lists]
+    if None not in written:
+        return cast(list[int | tuple[int, int, int]], written)
+    named = [value for values in (*lists, class_map.void_values) for value in values]
+    free = _free_value(named, as_colour=any(isinstance(value, tuple) for value in written))
+    return [free if value is None else value for value in written]
 
 
-def _greys(value: Any) -> Iterable[int]:
+def _free_value(named: Sequence[Any], *, as_colour: bool) -> int | tuple[int, int, int]:
+    """The smallest grey value that is not named, or where colours are written and all greys are, a colour.
+
+    Raises:
+        GraftError: There is none.
+    """
+    taken = {grey for value in named for grey in _greys(value)} | {value for value in named if isinstance(value, tuple)}
+    colours = itertools.product(range(256), repeat=3) if as_colour else ()
+    values: Any = itertools.chain(range(256 if as_colour else 65536), colours)
+    free: int | tuple[int, int, int] | None = next((value for value in values if value not in taken), None)
+    if free is None:
+        raise GraftError(
+            f"no value is left in which the class {REST} could be written",
+            where="class_map.json",
+            rule="a mask has 65536 grey values; classes and void name them all",
+            remedy=f"leave a value free in ingest.source, or name the values of the class that is {REST}",
+        )
+    return free
+
+
+def _greys(value: Any) -> Collection[int]:
     """The grey values that one value of a source means: itself, a range "1-254", v of a colour (v, v, v)."""
     if isinstance(value, tuple):
         return set(value) if len(set(value)) == 1 else ()
