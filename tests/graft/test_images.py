@@ -16,7 +16,7 @@ from PIL.PngImagePlugin import PngInfo
 from graft.data.facts import image_facts, mask_facts, perceptual_hash
 from graft.data.formats.class_values import translation_of
 from graft.data.formats.translation import Translation, identity
-from graft.data.images.codec import FORMATS_READ, decode_image, decode_mask, encode_png, overlay
+from graft.data.images.codec import FORMATS_READ, decode_image, decode_mask, encode_png, overlay, untinted_class
 from graft.foundation.errors import GraftError
 
 LIMIT = 10**7
@@ -198,6 +198,14 @@ def test_overlay_colours_classes_and_leaves_void() -> None:
     image = np.full((2, 2, 3), 100, np.uint8)
     shown = overlay(image, np.array([[0, 1], [255, 1]], np.uint8), [(200, 0, 0), (0, 200, 0)])
     assert shown.tolist() == [[[150, 50, 50], [50, 150, 50]], [[100, 100, 100], [50, 150, 50]]]
+    bare = overlay(image, np.array([[0, 1], [255, 1]], np.uint8), [(200, 0, 0), (0, 200, 0)], untinted=1)
+    assert bare.tolist() == [[[150, 50, 50], [100, 100, 100]], [[100, 100, 100], [100, 100, 100]]]
+
+
+def test_background_stays_untinted_or_the_class_that_covers_most() -> None:
+    mask = np.array([[0, 1], [255, 1], [255, 255]], np.uint8)
+    assert untinted_class(("road", "car"), mask) == 1
+    assert untinted_class(("Background", "car"), mask) == 0
 
 
 def test_mask_facts_count_what_is_there() -> None:

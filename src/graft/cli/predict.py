@@ -20,6 +20,9 @@ def predict(
     beside: Annotated[
         list[str] | None, typer.Option(help="A file that follows each image as channels: {dir}/../depth/{stem}.png")
     ] = None,
+    confidence: Annotated[
+        bool, typer.Option("--confidence", help="Also write how certain the class of each pixel is, as grey PNG.")
+    ] = False,
 ) -> None:
     """Predict masks (index PNG and overlay) or labels (CSV) for images of any size."""
     from graft.deployment.prediction_files import predict_files
@@ -36,6 +39,6 @@ def predict(
         folder = download(model)  # and compared with what was registered
     else:
         doubt = refuse_changed(folder)
-    typer.echo(predict_files(images, folder, out, beside or ()))
+    typer.echo(predict_files(images, folder, out, beside or (), confidence=confidence))
     if doubt:
         warn(doubt)

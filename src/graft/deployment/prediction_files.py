@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import csv
-import glob
-import hashlib
-import os
 import re
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS, find_files
+from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS
 from graft.data.formats.stacks import zip_files
-from graft.data.images.codec import encode_png, overlay
+from graft.data.images.codec import encode_png, overlay, untinted_class
 from graft.data.images.stacks import composite, decode
 from graft.deployment.export.exported_model import ExportedModel, open_exported
-from graft.deployment.serving.source_classes import probabilities, to_source_values
+from graft.deployment.image_paths import ImagePaths, find_images, list_images
+from graft.deployment.serving.source_classes import probabilities, source_values, to_source_values
 from graft.foundation.class_map import ClassMap
+from graft.foundation.content import write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
-from graft.inference.image_to_logits import predict_class_ids, predict_logits
+from graft.inference.image_to_logits import predict_class_ids, predict_confidence, predict_logits
+
+__all__ = ["Summary", "find_images", "predict_files"]
 
 MAX_IMAGE_PIXELS = 1_000_000_000  # a larger one is refused as a decompression bomb
-MASKS, OVERLAYS, LABELS = "masks", "overlays", "labels.csv"
+MASKS, OVERLAYS, CONFIDENCE, LABELS, CLASSES = "masks", "overlays", "confidence", "labels.csv", "classes.json"
 BESIDE = ("dir", "stem", "name")
 
 # The file of an image, its place below `out`, and itself, uint8 [H, W, C].
@@ -36,25 +35,32 @@ Decoded = tuple[Path, PurePosixPath, np.ndarray]
 
 @dataclass
 class Summary:
-    """Number of images predicted, and those that could not be read."""
+    """Number of images predicted, those that could not be read, and in words what was skipped."""
 
     out: Path
     task: str
+    skipped: str = ""
+    confidence: bool = False
     num_written: int = 0
     problems: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         images = f"{self.num_written} {'image' if self.num_written == 1 else 'images'} predicted"
-        if self.task == "segmentation":
-            return f"{images}: masks in {self.out / MASKS}, overlays in {self.out / OVERLAYS}"
-        return f"{images}: {self.out / LABELS}"
+        skipped = f"\nSkipped: {self.skipped}" if self.skipped else ""
+        if self.task != "segmentation":
+            return f"{images}: {self.out / LABELS}{skipped}"
+        confidence = f", confidence (255 is certain) in {self.out / CONFIDENCE}" if self.confidence else ""
+        return f"{images}: masks in {self.out / MASKS}, overlays in {self.out / OVERLAYS}{confidence}{skipped}"
 
 
-def predict_files(paths: Sequence[str], model_folder: Path, out: Path, beside: Sequence[str] = ()) -> Summary:
+def predict_files(
+    paths: Sequence[str], model_folder: Path, out: Path, beside: Sequence[str] = (), *, confidence: bool = False
+) -> Summary:
     """Predicts every image and writes below `out`.
 
-    Segmentation: `masks/….png` in the values of the source, and `overlays/….png`, in the folders the images lie in.
-    Classification: `labels.csv` with image, label and a probability for each class.
+    Segmentation: `masks/….png` in the values of the source with `classes.json`, which says what they are, and
+    `overlays/….png`, in the folders the images lie in. Classification: `labels.csv` with image, label and a probability
+    for each class.
 
     Args:
         paths: Files, folders (all images below) and globs.
@@ -62,16 +68,19 @@ def predict_files(paths: Sequence[str], model_folder: Path, out: Path, beside: S
         out: Folder to write to; created if it does not exist.
         beside: Patterns of the files that follow each image as further channels, in order: `{dir}` is the folder of
             the image, `{stem}` and `{name}` are its name without and with its ending.
+        confidence: Whether segmentation also writes `confidence/….png`, the probability of the class of each pixel as
+            the model gives it, from 0 to 255.
 
     Raises:
         GraftError: Nothing was found, the model cannot be opened, `out` cannot be written; or some of the images
             cannot be read, which is said at the end of the work, all at once.
     """
-    find_images(paths, EXTENSIONS_READ | STACK_EXTENSIONS)  # a misspelt path is reported before a model is opened
+    list_images(paths, EXTENSIONS_READ | STACK_EXTENSIONS, out)  # a misspelt path is reported before a model is opened
     model = open_exported(model_folder)
     _check_beside(beside, model)
-    found = find_images(paths, EXTENSIONS_READ | (set() if model.spec.max_value is None else STACK_EXTENSIONS))
-    summary = Summary(out, model.spec.task)
+    extensions = EXTENSIONS_READ | (set() if model.spec.max_value is None else STACK_EXTENSIONS)
+    found = list_images(paths, extensions, out)
+    summary = Summary(out, model.spec.task, found.skipped_in_words(), confidence)
     try:
         out.mkdir(parents=True, exist_ok=True)
         write = _write_masks if model.spec.task == "segmentation" else _write_labels
@@ -83,65 +92,6 @@ def predict_files(paths: Sequence[str], model_folder: Path, out: Path, beside: S
             f"{summary}; these could not be read", summary.problems, remedy="fix these files, or leave them out"
         )
     return summary
-
-
-def find_images(paths: Sequence[str], extensions: AbstractSet[str] = EXTENSIONS_READ) -> dict[Path, PurePosixPath]:
-    """Every image that the paths name, in order: file to its place below `out`, without ending, no place twice.
-
-    A file keeps its name, a file of a folder or glob its path below that folder. Where two would share a place, the
-    endings of their files are kept too, and after that folders are added from the right.
-
-    Raises:
-        GraftError: Lists every path that names nothing.
-    """
-    places: dict[Path, PurePosixPath] = {}
-    problems = []
-    for path in paths:
-        matched = list(_match(path, extensions))
-        problems += [] if matched else [f"{path}: no such image, or no image in it"]
-        for file, place in matched:
-            places.setdefault(file, place)
-    if problems:
-        kinds = ", ".join(sorted(extensions))
-        raise GraftError.of_all("nothing to predict", problems, remedy=f"name files, folders or globs of {kinds}")
-    return _separate(places)
-
-
-def _match(path: str, extensions: AbstractSet[str]) -> Iterator[tuple[Path, PurePosixPath]]:
-    if Path(path).is_file():
-        yield Path(path), PurePosixPath(Path(path).name)
-        return
-    if Path(path).is_dir():
-        root = Path(path)
-        files = sorted(root / below for below in find_files(root).paths.values())
-    else:
-        files = [Path(file) for file in sorted(glob.glob(path, recursive=True))]  # noqa: PTH207 - absolute patterns too
-        root = Path(*_before_wildcards(Path(path).parts))
-    for file in files:
-        if file.is_file() and file.suffix.lower() in extensions:
-            yield file, PurePosixPath(file.relative_to(root).as_posix())
-
-
-def _before_wildcards(parts: Sequence[str]) -> Iterator[str]:
-    for part in parts[:-1]:
-        if glob.has_magic(part):
-            return
-        yield part
-
-
-def _separate(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
-    """Makes places differ, also in more than case (for macOS); the last resort is a digest in the name."""
-    distinct: dict[Path, PurePosixPath] = {}
-    for candidates in (
-        lambda file, place: place.with_suffix(""),
-        lambda file, place: place,
-        lambda file, place: PurePosixPath(*(part for part in file.absolute().parts if part != file.anchor)),
-        lambda file, place: PurePosixPath(f"{place}-{hashlib.sha256(os.fsencode(file)).hexdigest()[:16]}"),
-    ):
-        remaining = {file: candidates(file, place) for file, place in places.items() if file not in distinct}
-        taken = Counter(str(place).casefold() for place in [*distinct.values(), *remaining.values()])
-        distinct |= {file: place for file, place in remaining.items() if taken[str(place).casefold()] == 1}
-    return {file: distinct[file] for file in places}
 
 
 def _check_beside(beside: Sequence[str], model: ExportedModel) -> None:
@@ -166,11 +116,9 @@ def _read(file: Path, beside: Sequence[str]) -> bytes:
     return zip_files([(path.name, path.read_bytes()) for path in paths])
 
 
-def _decode(
-    found: dict[Path, PurePosixPath], beside: Sequence[str], model: ExportedModel, summary: Summary
-) -> Iterator[Decoded]:
+def _decode(found: ImagePaths, beside: Sequence[str], model: ExportedModel, summary: Summary) -> Iterator[Decoded]:
     """Each image that can be read; the others go to the problems."""
-    for file, place in progress(found.items(), "Predicting", total=len(found), unit="image"):
+    for file, place in progress(found.places.items(), "Predicting", total=len(found.places), unit="image"):
         try:
             image = decode(_read(file, beside), model.spec, where=file, max_pixels=MAX_IMAGE_PIXELS)
         except GraftError as error:
@@ -182,14 +130,34 @@ def _decode(
 
 
 def _write_masks(decoded: Iterable[Decoded], model: ExportedModel, summary: Summary) -> None:
+    classes = model.class_map
     for _, place, image in decoded:
-        ids = predict_class_ids(model.runner, image, model.spec, model.tiling)
-        blended = overlay(composite(image, model.spec.channels), ids, model.class_map.colors)
-        for folder, picture in ((MASKS, to_source_values(ids, model.class_map)), (OVERLAYS, blended)):
-            target = summary.out / folder / f"{place}.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(encode_png(picture))
+        ids, certainty = _predict_ids(image, model, summary.confidence)
+        shown = composite(image, model.spec.channels)
+        tinted = overlay(shown, ids, classes.colors, untinted=untinted_class(classes.names, ids))
+        pictures = {MASKS: to_source_values(ids, classes), OVERLAYS: tinted, CONFIDENCE: certainty}
+        for folder, picture in pictures.items():
+            if picture is not None:
+                target = summary.out / folder / f"{place}.png"
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(encode_png(picture))
+        if not summary.num_written:
+            write_json(summary.out / MASKS / CLASSES, _classes_of_masks(classes))
         summary.num_written += 1
+
+
+def _predict_ids(image: np.ndarray, model: ExportedModel, confidence: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Class ids uint8 [H, W], and how certain they are, uint8 [H, W], where that is asked for."""
+    if not confidence:
+        return predict_class_ids(model.runner, image, model.spec, model.tiling), None
+    ids, certainty = predict_confidence(model.runner, image, model.spec, model.tiling)
+    return ids, np.rint(certainty * 255).astype(np.uint8)
+
+
+def _classes_of_masks(class_map: ClassMap) -> list[dict[str, object]]:
+    """For each class its name, the value it has in written masks, and its colour in overlays."""
+    columns = zip(class_map.names, source_values(class_map), class_map.colors, strict=True)
+    return [{"class": name, "value": value, "colour": colour} for name, value, colour in columns]
 
 
 def _write_labels(decoded: Iterable[Decoded], model: ExportedModel, summary: Summary) -> None:

@@ -106,6 +106,19 @@ def predict_class_ids(runner: Runner, image: np.ndarray, spec: Preparation, tili
     return ids
 
 
+def predict_confidence(
+    runner: Runner, image: np.ndarray, spec: Preparation, tiling: TilingRule
+) -> tuple[np.ndarray, np.ndarray]:
+    """The class ids of `predict_class_ids`, and the probability of each by softmax: uint8 and float32 [H, W]."""
+    ids, confidence = np.empty(image.shape[:2], np.uint8), np.empty(image.shape[:2], np.float32)
+    for block in _blocks(runner, image, spec, tiling):
+        rows, columns = block.logits.shape[1:]
+        place = np.s_[block.top : block.top + rows, block.left : block.left + columns]
+        ids[place] = most_likely_classes(block.logits)
+        confidence[place] = 1 / np.exp(block.logits - block.logits.max(axis=0)).sum(axis=0)
+    return ids, confidence
+
+
 def prepare(image: np.ndarray, spec: Preparation, *, max_pixels: int) -> np.ndarray:
     """Resizes and pads an image as the model gets it when it is not tiled: uint8 [H, W, C]."""
     return _pad(_resize(image, _input_size(image, spec, max_pixels)), spec)

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # What can be opened; Pillow knows more, among them EPS, which it hands to an interpreter of PostScript.
 FORMATS_READ = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
 
+BACKGROUND = "background"
+
 
 @contextmanager
 def open_image(data: bytes, *, where: object = "image", max_pixels: int | None = None) -> Iterator[Image.Image]:
@@ -140,7 +142,12 @@ def encode_png(array: np.ndarray) -> bytes:
 
 
 def overlay(
-    image: np.ndarray, mask: np.ndarray, colours: Sequence[tuple[int, int, int]], alpha: float = 0.5
+    image: np.ndarray,
+    mask: np.ndarray,
+    colours: Sequence[tuple[int, int, int]],
+    alpha: float = 0.5,
+    *,
+    untinted: int | None = None,
 ) -> np.ndarray:
     """Class colours blended over an image.
 
@@ -149,6 +156,7 @@ def overlay(
         mask: uint8 [H, W] class ids; 255 is left untouched.
         colours: K RGB triples.
         alpha: Share of the colour, 0 to 1.
+        untinted: Class that is left untouched too, so that the photograph can be seen.
 
     Returns:
         uint8 [H, W, 3] RGB.
@@ -156,7 +164,13 @@ def overlay(
     table = np.zeros((256, 3), np.uint8)
     table[: len(colours)] = np.asarray(colours, np.uint8)
     blended = cv2.addWeighted(np.ascontiguousarray(image), 1 - alpha, table[mask], alpha, 0)
-    return np.where((mask == IGNORE_INDEX)[..., None], image, blended)
+    return np.where(((mask == IGNORE_INDEX) | (mask == untinted))[..., None], image, blended)
+
+
+def untinted_class(names: Sequence[str], mask: np.ndarray) -> int:
+    """The class that overlays of a mask leave untinted: the one called background, else the one that covers most."""
+    called = [id for id, name in enumerate(names) if name.casefold() == BACKGROUND]
+    return called[0] if called else int(np.bincount(mask.ravel(), minlength=256)[: len(names)].argmax())
 
 
 def _refuse_unknown(data: bytes, where: object) -> NoReturn:

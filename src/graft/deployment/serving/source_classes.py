@@ -55,7 +55,7 @@ def _free_value(named: Sequence[Any], *, as_colour: bool) -> int | tuple[int, in
         GraftError: There is none.
     """
     taken = {grey for value in named for grey in _greys(value)} | {value for value in named if isinstance(value, tuple)}
-    colours = itertools.product(range(256), repeat=3) if as_colour else ()
+    colours = (value for value in itertools.product(range(256 * as_colour), repeat=3) if len(set(value)) > 1)
     values: Any = itertools.chain(range(256 if as_colour else 65536), colours)
     free: int | tuple[int, int, int] | None = next((value for value in values if value not in taken), None)
     if free is None:
