@@ -63,7 +63,7 @@ def read_mask(image: Image.Image, data: bytes, *, as_colours: bool) -> MaskFile:
         lossy=_is_lossy(image, data),
         palette=_palette_in_use(image, values) if indexed else None,
         reading=_reading(image, depth, most, indexed),
-        alpha_only=_is_constant(values) and alpha_varies(image),
+        alpha_only=image.has_transparency_data and _is_constant(values) and alpha_varies(image),
     )
 
 
