@@ -120,8 +120,8 @@ def mask_rules(class_map: ClassMap) -> list[Rule]:
         absent(
             "critical", "sizes_equal", "size_difference", "an image and its mask have the same size in pixels",
             "each pixel would be taught the class of another one",
-            "export the mask again at the size of its image (nearest neighbour); turn it where its sides are exchanged; or"
-            " pair the right files",
+            "export the mask again at the size of its image (nearest neighbour), turn it where its sides are exchanged,"
+            " or pair the right files",
         ),
         absent(
             "critical", "turned_alike", "turned_apart", "an image and its mask are turned alike by their EXIF tags",
