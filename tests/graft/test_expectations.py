@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 
 from graft.data.expectations import GateClosed
-from graft.data.expectations.critical import label_rules, lossless_rule
+from graft.data.expectations.critical import label_rules
 from graft.data.expectations.derived import partner
 from graft.data.expectations.mask_findings import mask_findings
+from graft.data.expectations.mask_rules import lossless_rule
 from graft.data.expectations.near_duplicates import near_partners, parse_hashes
 from graft.data.expectations.report import as_json, as_markdown, check_gate
 from graft.data.expectations.suite import suite_of
