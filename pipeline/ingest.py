@@ -42,7 +42,9 @@ def ingest(*, task: str, ingest: Ingest, root: Path, out: Path, seed: int | None
     problems = list(listing.problems) + _write(listing, entries, ingest, out)
     if problems:
         raise GraftError.of_all(
-            f"{root}: files that cannot be used", problems, remedy="fix or remove them, then run dvc repro"
+            f"{root}: files that cannot be used",
+            problems,
+            remedy="fix them, or remove what does not belong here, then run dvc repro",
         )
     listing.class_map.write(out / "class_map.json")
     counts = {split: sum(entry.split == split for entry in entries) for split in SPLITS}

@@ -206,6 +206,17 @@ def test_clips_of_camvid_can_be_held_out_whole(tmp_path: Path) -> None:
         listing_of(tmp_path, {"name": "camvid", "val_clips": ["c1", "c0"]})
 
 
+def test_clips_of_camvid_can_be_the_test_split(tmp_path: Path) -> None:
+    make_camvid(tmp_path)
+    listing = listing_of(tmp_path, {"name": "camvid", "test_clips": ["c1"]})
+    assert Counter(entry.split for entry in listing.entries) == {"train": 3, "val": 3, "test": 6}
+    assert {entry.group for entry in listing.entries if entry.split == "test"} == {"c1"}
+    with pytest.raises(GraftError, match=r"test_clips: c1 cannot be in val and in test"):
+        listing_of(tmp_path, {"name": "camvid", "val_clips": ["c1"], "test_clips": ["c1"]})
+    with pytest.raises(GraftError, match=r"all clips are held out"):
+        listing_of(tmp_path, {"name": "camvid", "val_clips": ["c0"], "test_clips": ["c1"]})
+
+
 def test_holding_out_a_clip_leaves_the_test_images_alone(tmp_path: Path) -> None:
     make_camvid(tmp_path)
     lines = (tmp_path / "val.txt").read_text().splitlines()
@@ -279,7 +290,10 @@ def test_patterns(images: str, masks: str, image: str, mask: str) -> None:
         ({"images": "img/*.jpg"}, r"no file matches images: 'img/\*\.jpg'; found 40 x (images|masks)/\*\.png"),
         ({"group_pattern": "("}, "group_pattern: .*is not a regular expression"),
         ({"val_fraction": 0.5, "test_fraction": 0.5}, "leave nothing to train on"),
-        ({"val_fraction": 1e-9}, r"no image fell into val: 40 images in 40 groups.*raise val_fraction or change seed"),
+        (
+            {"val_fraction": 1e-9},
+            r"no image fell into val: 40 images in 40 .*raise val_fraction or change ingest.split_seed",
+        ),
         ({"group_pattern": "images"}, "no image fell into .* 40 images in 1 groups"),
         ({"imagse": 1}, "imagse: mask_folder has no such option; did you mean 'images'"),
         ({"val_fraction": "a lot"}, "val_fraction: 'a lot'"),

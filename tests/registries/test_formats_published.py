@@ -14,7 +14,7 @@ from graft.data.formats.held_out import add_test
 from graft.data.formats.listing import Entry
 from graft.deployment.serving.source_classes import to_source_values
 from graft.foundation.errors import GraftError
-from tests.formats_layouts.pictures import run_ingest, stripes, write_image
+from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
 from tests.formats_layouts.published import CITIES, LABEL_IDS, make_ade20k, make_cityscapes, make_voc
 
 OFFICIAL = {"test_from": "none"}
@@ -201,3 +201,26 @@ def test_held_out_groups_are_whole_stable_and_leave_something() -> None:
     assert few != {entry.id for entry in add_test(entries, "train", 0.1, 4) if entry.split == "test"}
     with pytest.raises(GraftError, match=r"0\.99 of 100 training images in 20 groups leave nothing.*test_from: none"):
         add_test(entries, "val", 0.99, 3)
+
+
+def test_the_test_list_of_voc_is_honoured_where_its_masks_are_and_else_said(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_voc(tmp_path / "raw")
+    stem, file = "2008_000001", tmp_path / "raw/ImageSets/Segmentation/test.txt"
+    file.write_text(f"{stem}\n")
+    said = run_ingest(tmp_path / "raw", tmp_path / "without", "voc")
+    assert f"JPEGImages/{stem}.jpg" not in said.rows
+    assert "1 images of ImageSets/Segmentation/test.txt, of which 1 have no mask here" in capfd.readouterr().err
+    write_mask(tmp_path / f"raw/SegmentationClass/{stem}.PNG", stripes(0, 20))
+    found = run_ingest(tmp_path / "raw", tmp_path / "with", "voc")
+    assert found.metrics == {"num_images": 13, "num_train": 8, "num_val": 4, "num_test": 1}
+    assert found.ids("test") == [f"JPEGImages/{stem}.jpg"]
+    assert found.class_map.official_splits
+
+
+def test_images_of_ade20k_in_another_folder_are_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    make_ade20k(tmp_path / "raw")
+    write_image(tmp_path / "raw/images/testing/ADE_test_00000001.jpg", 1)
+    run_ingest(tmp_path / "raw", tmp_path / "out", "ade20k")
+    assert "1 files below images that are in neither training nor validation" in capfd.readouterr().err

@@ -44,7 +44,11 @@ def counts(listing: Listing) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("split", "names"),
     [
-        ("train", "train Training TRAIN train_set trainset train-images Train Data seg_train train2017 trainval"),
+        (
+            "train",
+            "train Training TRAIN train_set trainset train-images Train Data seg_train train2017 trainval",
+        ),
+        ("train", "trainlist01 train_ids list_train"),
         ("val", "val valid Validation val(id) val(ood) dev validation_set Val2017 valset"),
         ("test", "test Testing test_set testset seg_test test-dev test1"),
         ("unlabelled", "unlabelled Unlabeled"),

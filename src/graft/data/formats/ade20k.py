@@ -61,17 +61,23 @@ def ade20k(
     )
     grey = tuple(((value, value),) for value in class_map.source_values)
     translation = Translation(grey, ((),) * NUM_CLASSES, void_grey=((0, 0),))
-    return Listing(class_map, entries, FileReader(str(root)), translation, problems)
+    others = [id for id in found.paths if id.startswith("images/") and id.split("/")[1] not in FOLDER_OF.values()]
+    notes = [f"{len(others)} files below images that are in neither training nor validation"] if others else []
+    return Listing(class_map, entries, FileReader(str(root)), translation, problems, notes)
 
 
 def _entries(found: Found) -> tuple[list[Entry], list[str]]:
     entries, problems = [], sorted(found.problems)
     for split, folder in FOLDER_OF.items():
-        images = [id for id in found.paths if posixpath.dirname(id) == f"images/{folder}" and id.endswith(".jpg")]
-        masks = [id for id in found.paths if posixpath.dirname(id) == f"annotations/{folder}" and id.endswith(".png")]
+        images = [
+            id for id in found.paths if posixpath.dirname(id) == f"images/{folder}" and id.lower().endswith(".jpg")
+        ]
+        masks = [
+            id for id in found.paths if posixpath.dirname(id) == f"annotations/{folder}" and id.lower().endswith(".png")
+        ]
         if not images:
             raise layout_error("ade20k", found, [f"images/{folder}/*.jpg"], "there is not one")
-        mask_of = {id: f"annotations/{folder}/{posixpath.basename(id)[:-4]}.png" for id in images}
+        mask_of = {id: found.place_of(f"annotations/{folder}/{posixpath.basename(id)[:-4]}.png") for id in images}
         pairs, unpaired = pair_files(found, mask_of, masks)
         problems += unpaired
         entries += [entry_of(found, image, mask, split=split) for image, mask in pairs]

@@ -30,12 +30,13 @@ def camvid(
     *,
     num_train: Annotated[int, Field(ge=1)] | None = None,
     val_clips: list[str] = [],  # noqa: B006  options are read, never changed
+    test_clips: list[str] = [],  # noqa: B006
 ) -> Listing:
     """Frames of four drives through Cambridge, 11 classes, in the layout of SegNet: 367, 101 and 233 images.
 
     Small enough to learn on in minutes, with splits many papers share. The splits are the official ones; a missing
     `test.txt` means there is no test split. Frames of one drive are a clip, and the official splits tear clips, so
-    scores are those of known streets; `val_clips` asks about streets that training never saw.
+    scores are those of known streets; `val_clips` and `test_clips` ask about streets that training never saw.
 
     Brostow et al. 2009, "Semantic Object Classes in Video: A High-Definition Ground Truth Database"; the split and the
     11 classes are those of Badrinarayanan et al. 2017, "SegNet".
@@ -45,6 +46,8 @@ def camvid(
             so that 40 of them are among the 80 of another run. None keeps all.
         val_clips: Drives (what a file name has before its first underscore: 0001TP, 0006R0, 0016E5) to hold out:
             their images of `train.txt` and `val.txt` become val, and all others train. Empty keeps the official lists.
+        test_clips: Drives whose images of `train.txt` and `val.txt` become test, so that a model can be promoted where
+            `test.txt` and its images are missing.
     """
     check_task(task, "segmentation", "camvid")
     found = find_files(root)
@@ -64,7 +67,7 @@ def camvid(
                 if entry.id in entries:
                     problems.append(f"{name}: {entry.id} is listed twice (also in {entries[entry.id].split}.txt)")
                 entries[entry.id] = entry
-    kept = _fewer(_hold_out([*entries.values()], val_clips), num_train, seed)
+    kept = _fewer(_hold_out([*entries.values()], val_clips, test_clips), num_train, seed)
     translation = Translation(tuple(((k, k),) for k in range(11)), ((),) * 11, void_grey=((VOID_VALUE, VOID_VALUE),))
     class_map = _class_map(official_splits=not val_clips or "test" in lists)
     return Listing(class_map, kept, FileReader(str(root)), translation, problems)
@@ -94,27 +97,33 @@ def _read_list(found: Found, path: Path, split: str, problems: list[str]) -> Ite
             yield Entry(image, split, "street", clip, found.paths[image], found.paths[mask])
 
 
-def _hold_out(entries: list[Entry], val_clips: Collection[str]) -> list[Entry]:
-    """The entries with the named clips as val; those of `test.txt` stay what they are."""
-    if not val_clips:
-        return entries
+def _hold_out(entries: list[Entry], val_clips: Collection[str], test_clips: Collection[str]) -> list[Entry]:
+    """The entries with the named clips as val and as test; those of `test.txt` stay what they are."""
     clips = {entry.group for entry in entries if entry.split != "test"}
-    if unknown := sorted(set(val_clips) - clips):
-        raise GraftError(
-            f"no image of train.txt or val.txt is of clip {', '.join(unknown)}; there are {', '.join(sorted(clips))}",
-            where="ingest.source.val_clips",
-            remedy="name clips that are there",
-        )
-    if clips <= set(val_clips):
+    for option, named in (("val_clips", set(val_clips)), ("test_clips", set(test_clips))):
+        if unknown := sorted(named - clips):
+            raise GraftError(
+                f"no image of train.txt or val.txt is of clip {', '.join(unknown)}; there are "
+                f"{', '.join(sorted(clips))}",
+                where=f"ingest.source.{option}",
+                remedy="name clips that are there",
+            )
+    if both := sorted(set(val_clips) & set(test_clips)):
+        raise GraftError(f"{', '.join(both)} cannot be in val and in test", where="ingest.source.test_clips")
+    held_out = [_with_split(entry, val_clips, test_clips) for entry in entries]
+    if entries and not any(entry.split == "train" for entry in held_out):
         raise GraftError(
             f"all clips are held out ({', '.join(sorted(clips))}), so nothing is left to train on",
             where="ingest.source.val_clips",
             remedy="leave one out",
         )
-    return [
-        entry if entry.split == "test" else replace(entry, split="val" if entry.group in val_clips else "train")
-        for entry in entries
-    ]
+    return held_out
+
+
+def _with_split(entry: Entry, val_clips: Collection[str], test_clips: Collection[str]) -> Entry:
+    if entry.split == "test" or entry.group in test_clips:
+        return replace(entry, split="test")
+    return replace(entry, split="val" if entry.group in val_clips else "train") if val_clips else entry
 
 
 def _fewer(entries: list[Entry], num_train: int | None, seed: int) -> list[Entry]:

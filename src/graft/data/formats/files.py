@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import os
 import posixpath
 import stat
@@ -46,16 +47,16 @@ class Found:
         """The id of this file, or of the one whose name differs in nothing but the case of its ending; else `id`."""
         return id if id in self.paths else self._by_ending.get(_with_small_ending(id), id)
 
-    def in_folder(self, folder: str) -> list[str]:
-        """Ids of the files that lie in a folder and not deeper, in order."""
-        return self._by_folder.get(folder, [])
+    def near(self, id: str) -> str:
+        """In words for the end of a line, a file beside one that is missing whose name begins as that one's does."""
+        stem = posixpath.splitext(id)[0]
+        place = bisect.bisect_left(self._in_order, stem)
+        close = self._in_order[place] if place < len(self._in_order) else ""
+        return f"; {close} is there" if close.startswith(stem) and "/" not in close[len(stem) :] else ""
 
     @cached_property
-    def _by_folder(self) -> dict[str, list[str]]:
-        files: dict[str, list[str]] = {}
-        for id in sorted(self.paths):
-            files.setdefault(posixpath.dirname(id), []).append(id)
-        return files
+    def _in_order(self) -> list[str]:
+        return sorted(self.paths)
 
     @cached_property
     def _by_ending(self) -> dict[str, str]:

@@ -49,7 +49,9 @@ def pair_files(
         named_as_masks: Ids of the files that lie where masks do.
     """
     problems = [
-        f"{image}: image without mask (expected {mask})" for image, mask in masks.items() if mask not in found.paths
+        f"{image}: image without mask (expected {mask}{found.near(mask)})"
+        for image, mask in masks.items()
+        if mask not in found.paths
     ]
     problems += [f"{mask}: mask without image" for mask in set(named_as_masks) - set(masks.values())]
     problems += found.refusals([*masks, *masks.values()])

@@ -27,7 +27,7 @@ def pair_by_patterns(found: Found, images: str, masks: str) -> tuple[dict[str, s
     aside = _left_aside(found, expected, pattern, of_masks)
     problems = found.problems + found.refusals([*pairs, *pairs.values()]) + shared_files(pairs, "mask", "masks")
     problems += [
-        f"{id}: image without mask (expected {mask}{_near(found, mask)})"
+        f"{id}: image without mask (expected {mask}{found.near(mask)})"
         for id, mask in expected.items()
         if id not in pairs and id not in orphans
     ]
@@ -103,13 +103,6 @@ def _left_aside(found: Found, expected: Mapping[str, str], pattern: ImagePattern
         if mask != id and mask in found.paths and is_near:
             aside[id] = mask
     return aside
-
-
-def _near(found: Found, mask: str) -> str:
-    """In words, a picture that is called as the mask but for its ending, or has its name in front."""
-    stem, folder = posixpath.splitext(posixpath.basename(mask))[0], posixpath.dirname(mask)
-    near = [id for id in found.in_folder(folder) if posixpath.basename(id).startswith(stem)]
-    return f"; {near[0]} is there" if near else ""
 
 
 def _in_words(aside: list[str], images: str) -> list[str]:

@@ -11,9 +11,27 @@ WORDS_FOR_SPLIT = {
     "unlabelled": ("unlabelled", "unlabeled"),
 }
 SPLIT_OF_WORD = {word: split for split, words in WORDS_FOR_SPLIT.items() for word in words}
-# What may stand beside the word: train_set, val(id), test-images, Train Data, seg_train, train2017, testset.
-BESIDE = frozenset({"set", "data", "dataset", "split", "image", "images", "img", "imgs", "seg", "id", "ood"})
-GLUED = re.compile(r"(.+?)(?:set|data|split|images?|imgs?)")
+# May stand beside the word: train_set, val(id), test-images, Train Data, seg_train, train2017, list_train, testset.
+BESIDE = frozenset(
+    {
+        "set",
+        "data",
+        "dataset",
+        "split",
+        "subset",
+        "part",
+        "image",
+        "images",
+        "img",
+        "imgs",
+        "photos",
+        "seg",
+        "id",
+        "ood",
+    }
+    | {"list", "ids", "file", "files", "filenames", "names", "paths", "frames", "clips", "videos", "samples"}
+)
+GLUED = re.compile(r"(.+?)(?:set|data|split|images?|imgs?|list|files|ids)")
 
 
 def split_named(name: str) -> str | None:

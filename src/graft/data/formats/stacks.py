@@ -138,7 +138,7 @@ def _with_extra(
     for entry in entries:
         expected = {name: found.place_of(place.mask_of(entry.id)) for name, place in places.items()}
         wrong = [
-            f"{entry.id}: image without {name} (expected {id})"
+            f"{entry.id}: image without {name} (expected {id}{found.near(id)})"
             for name, id in expected.items()
             if id not in found.paths or id == entry.id
         ]
