@@ -368,10 +368,12 @@ def ingested(with_dvc) -> Callable[..., list[Check]]:
             run_ingest(Path("raw"), Path("data/interim"), source, task)
             files = {f"data/interim/{name}": sha for name, sha in listing(Path("data/interim")).items()}
             section = {"source": source, "max_pixels": 10**6, "batch": "first"}
+            of_old = {"seed": 7}  # records of 0.2 and before
+            section |= {"split_seed": 7} if task == "classification" else {}
             before[task] = {
                 "stage": "ingest",
                 "inputs": {"raw": digest_of(Path("raw"))},
-                "params": {"task": task, "seed": 7, "ingest": section},
+                "params": {"task": task, "ingest": section} | (of_old if task == "segmentation" else {}),
                 "outputs": {"data/interim": digest_of(Path("data/interim"))},
                 "files": files,
                 "code": {},

@@ -112,7 +112,8 @@ def _listing(root: Path, record: Record) -> Listing:
 
     params = record.params
     source = resolve(FORMATS, params["ingest"]["source"], where="ingest.source of the record")
-    return source(params["task"], params["seed"], root)
+    seed = params["ingest"].get("split_seed", params.get("seed"))  # records of 0.2 and before have one seed for all
+    return source(params["task"], seed, root)
 
 
 def _changed_files(index: Index, now: Listing, noted: NotedSamples, record: Record) -> Iterator[str]:
