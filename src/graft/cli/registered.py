@@ -29,13 +29,13 @@ def open_registry(name: str | None) -> tuple[MlflowClient, str]:
     from graft.foundation.errors import GraftError
     from graft.models.address import registered_name
     from graft.params.params_file import load_params
-    from graft.provenance.tracking import mlflow_store
+    from graft.provenance.tracking import mlflow_store, quick_client
 
     check_project()
     if mlflow_store.is_off():
         raise GraftError("GRAFT_TRACKING=off: there is no registry", remedy="unset GRAFT_TRACKING")
     with mlflow_store.explain_refusals():
-        store = mlflow_store.client()
+        store = quick_client.open_quickly()
     return store, name or registered_name(load_params().task)
 
 

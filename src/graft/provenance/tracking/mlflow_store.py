@@ -8,6 +8,7 @@ import logging
 import os
 import random
 import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -84,7 +85,7 @@ def client() -> MlflowClient:
         Unreachable: Nothing answers at the address of the server.
     """
     uri = store_uri()
-    _refuse_a_silent_server(uri)
+    refuse_a_silent_server(uri)
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -100,7 +101,7 @@ def client() -> MlflowClient:
         experiment = mlflow.set_experiment(experiment_name())
         if database:
             local_store.make_place(database, experiment.artifact_location)
-            _warn_of_other_place(database)
+            warn_of_other_place(database)
         return mlflow.MlflowClient()
 
 
@@ -123,14 +124,11 @@ def retry(ask: Callable[[], T]) -> T:
     Raises:
         Unreachable: Others are still writing after eight attempts.
     """
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     reason = ""
     for _ in range(NUM_ATTEMPTS):
         try:
             return ask()
-        except (MlflowException, SQLAlchemyError) as error:
+        except refusals() as error:
             if not any(words in str(error).lower() for words in BUSY):
                 raise
             reason = _first_line(error)
@@ -146,12 +144,11 @@ def explain_refusals(remedy: str = ASK_AGAIN) -> Iterator[None]:
     Args:
         remedy: Step to take once the cause is fixed.
     """
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
+    except Exception as error:
+        if not isinstance(error, (OSError, *refusals())):
+            raise
         what, remedy = f"MLflow refuses ({_first_line(error)})", f"fix this, then {remedy}"
         raise Unreachable(what, where=store_uri(), remedy=remedy) from None
 
@@ -163,6 +160,12 @@ def ignore_refusal() -> Iterator[None]:
 
     with contextlib.suppress(MlflowException):
         yield
+
+
+def refusals() -> tuple[type[Exception], ...]:
+    """The kinds of exception by which MLflow and its database refuse; what is not imported has raised none."""
+    kinds = (("mlflow.exceptions", "MlflowException"), ("sqlalchemy.exc", "SQLAlchemyError"))
+    return tuple(getattr(sys.modules[module], name) for module, name in kinds if module in sys.modules)
 
 
 def is_absence(error: Exception) -> bool:
@@ -185,7 +188,7 @@ def _beside(database: Path | None) -> Iterator[Path | None]:
 
 
 @functools.cache
-def _warn_of_other_place(database: Path) -> None:
+def warn_of_other_place(database: Path) -> None:
     """Warns once of a store whose folder was moved or copied."""
     if said := local_store.describe_place(database):
         warn(f"{said}. Rule: {local_store.RULE}. Remedy: graft publish makes it say where they lie.")
@@ -201,7 +204,7 @@ def _keep_environment() -> Iterator[None]:
         os.environ["MLFLOW_TRACKING_URI"] = before
 
 
-def _refuse_a_silent_server(uri: str) -> None:
+def refuse_a_silent_server(uri: str) -> None:
     """Refuses a server that does not answer within three seconds; MLflow itself would try for minutes."""
     address = urlparse(uri)
     if address.scheme not in ("http", "https"):

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
 from graft.models.address import CANDIDATE, CHAMPION, ModelAddress
-from graft.provenance.tracking import local_store, mlflow_store, registry, runs
+from graft.provenance.tracking import local_store, mlflow_store, quick_client, registry, runs
+from graft.provenance.tracking.rest_interface import Unanswered
 
 LOOK_UP = "look at the versions and aliases in the MLflow UI, or run graft publish"
 
@@ -106,27 +107,32 @@ def find_numbered(uri: str) -> tuple[ModelAddress, ModelVersion]:
     Raises:
         GraftError: There is no such model, version or alias, or the store does not answer.
     """
-    address = ModelAddress.parse(uri)
     with mlflow_store.explain_refusals():
-        client = mlflow_store.client()
-    version = registry.find_version(client, address)
+        return _find_numbered(quick_client.open_quickly(), uri)
+
+
+def _find_numbered(store: MlflowClient, uri: str) -> tuple[ModelAddress, ModelVersion]:
+    address = ModelAddress.parse(uri)
+    version = registry.find_version(store, address)
     if version is None:
         raise GraftError("no such model", where=uri, remedy=LOOK_UP)
     return ModelAddress(address.name, int(version.version)), version
 
 
 def download_model(uri: str, into: Path) -> Path:
-    """Downloads the exported files of a registered model such as `models:/graft-segmentation@candidate`.
+    """Finds the exported files of a registered model such as `models:/graft-segmentation@candidate`, and compares them.
 
     Args:
         uri: Address of the model.
-        into: Existing folder to download to.
+        into: Existing folder to download to; files of a local store are read where they lie.
 
     Raises:
         GraftError: There is no such model, version or alias, the store does not answer, or the bytes that came are not
             those that were registered, or nothing says which those are.
     """
-    address, version = find_numbered(uri)
+    with mlflow_store.explain_refusals():
+        store = quick_client.open_quickly()
+        address, version = _find_numbered(store, uri)
     registered = version.tags.get(mlflow_store.MODEL_DIGEST)
     remedy = "do not use this model; graft audit names what was changed"
     if registered is None:
@@ -136,7 +142,7 @@ def download_model(uri: str, into: Path) -> Path:
         raise GraftError(
             "the digest of this version is gone from the registry", where=address, rule=rule, remedy=remedy
         )
-    exported = download_version(address, into) / "artifacts" / "exported"
+    exported = _fetch_exported(store, address, into)
     if digest_of(exported) != registered:
         raise GraftError(
             "the files in the artifact store are not those that were registered",
@@ -145,6 +151,13 @@ def download_model(uri: str, into: Path) -> Path:
             remedy=remedy,
         )
     return exported
+
+
+def _fetch_exported(store: MlflowClient, address: ModelAddress, into: Path) -> Path:
+    if isinstance(store, quick_client.QuickClient):
+        with contextlib.suppress(Unanswered):
+            return store.reader.fetch_exported(address, into)
+    return download_version(address, into) / "artifacts" / "exported"
 
 
 def download_version(address: ModelAddress, into: Path) -> Path:

@@ -5,12 +5,15 @@ A refusal of the store is `Unreachable`; something that is absent is None.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from graft.models.address import ModelAddress
-from graft.provenance.tracking.mlflow_store import explain_refusals, is_absence, retry
+from graft.provenance.tracking.mlflow_store import explain_refusals, is_absence, refusals, retry
+from graft.provenance.tracking.quick_client import QuickClient
+from graft.provenance.tracking.rest_interface import Unanswered
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion as ModelVersion
@@ -23,6 +26,9 @@ T = TypeVar("T")
 
 def find_version(store: MlflowClient, address: ModelAddress) -> ModelVersion | None:
     """The version at an address; None where there is no such model, version or alias."""
+    if isinstance(store, QuickClient):
+        with contextlib.suppress(Unanswered):
+            return cast("ModelVersion | None", store.reader.find_version(address))
     if address.alias is not None:
         return _find(partial(store.get_model_version_by_alias, address.name, address.alias))
     return _find(partial(store.get_model_version, address.name, str(address.number)))
@@ -30,6 +36,9 @@ def find_version(store: MlflowClient, address: ModelAddress) -> ModelVersion | N
 
 def find_versions(store: MlflowClient, name: str) -> list[ModelVersion]:
     """Every version of a registered model in order of number; none where there is no such model."""
+    if isinstance(store, QuickClient):
+        with contextlib.suppress(Unanswered):
+            return cast("list[ModelVersion]", store.reader.find_versions(name))
     found: list[ModelVersion] = []
     token = None
     while True:
@@ -86,12 +95,10 @@ def _ask(question: Callable[[], T]) -> T:
 
 def _find(question: Callable[[], T]) -> T | None:
     """Asks for something that may be absent, and then answers None."""
-    from mlflow.exceptions import MlflowException
-
     with explain_refusals(RUN_AGAIN):
         try:
             answer: T | None = retry(question)
-        except MlflowException as error:
+        except refusals() as error:
             if not is_absence(error):
                 raise
             answer = None
