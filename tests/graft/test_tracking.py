@@ -12,6 +12,8 @@ from mlflow.store.artifact import artifact_repository_registry
 from graft.foundation.errors import GraftError
 from graft.models.address import CANDIDATE, ModelAddress, is_address, registered_name
 from graft.provenance.tracking import mlflow_store, model_versions, registry, runs
+from graft.provenance.tracking.registry_reader import SqliteReader
+from graft.provenance.tracking.rest_interface import Unanswered
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
 
@@ -86,6 +88,10 @@ def test_a_server_that_refuses_is_not_taken_for_an_absent_version(store, monkeyp
     def refuse(*arguments: object) -> None:
         raise MlflowException("API request failed with error code 401")
 
+    def refuse_reading(*arguments: object) -> None:
+        raise Unanswered
+
+    monkeypatch.setattr(SqliteReader, "_ask", refuse_reading)
     monkeypatch.setattr(type(store), "get_model_version", refuse)
     monkeypatch.setattr(type(store), "get_model_version_by_alias", refuse)
     for address in ("models:/nothing/1", "models:/nothing@candidate"):
