@@ -110,6 +110,9 @@ def test_code_and_params_are_found_in_the_commit(repository):
     assert differences(objects, commit, record(code={"src": "0" * 64, "gone.py": "1"})) == ["src", "gone.py"]
     assert differences(objects, commit, record(params={"seed": 8})) == ["params.yaml (seed)"]
     assert differences(objects, commit, record(params={"model": {"name": "fpn"}})) == ["params.yaml (model)"]
+    single = "fine_tune.optimizer"  # as a stage that reads one value of a section records it
+    assert differences(objects, commit, record(params={single: {"name": "adam"}})) == []
+    assert differences(objects, commit, record(params={single: {"name": "sgd"}})) == [f"params.yaml ({single})"]
     assert differences(objects, commit, record(environment={"lock": "0"})) == ["requirements.lock"]
     objects.close()
 

@@ -207,7 +207,7 @@ TWENTY = [f"photos/{n}.jpg" for n in range(20)]
         (
             "label,sick",
             lambda n: f"{n % 2},{1 - n % 2}",
-            "label, sick hold 0 and 1, one 1 in each line, a column per cl",
+            "label, sick hold 0 and 1, a column per cl",
         ),
         (
             "label",

@@ -212,3 +212,9 @@ def test_classes_that_hold_the_same_folders_are_refused(tmp_path: Path) -> None:
         listing_of(tmp_path, LABELS)
     chosen = listing_of(tmp_path, {**LABELS, "splits": {"train": "north", "val": "south"}})
     assert (chosen.class_map.names, counts(chosen)) == (("bad", "good"), {"train": 8, "val": 8})
+
+
+def test_views_within_classes_that_hold_images_too_are_no_classes(tmp_path: Path) -> None:
+    deeper = [f"{name}/{view}/{n}.png" for name in ("scratch", "dent") for view in ("left", "right") for n in range(40)]
+    put(tmp_path, *deeper, "scratch/1.png", "dent/1.png")
+    assert listing_of(tmp_path, LABELS).class_map.names == ("dent", "scratch")

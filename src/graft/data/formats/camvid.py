@@ -86,9 +86,11 @@ def _read_list(found: Found, path: Path, split: str, problems: list[str]) -> Ite
         if len(columns) != 2:
             problems.append(f"{path.name} line {number}: expected an image and an annotation, found {line!r}")
             continue
-        image, mask = ("/".join(column.split("/")[-2:]) for column in columns)
+        image, mask = (found.place_of("/".join(column.split("/")[-2:])) for column in columns)
         missing = [
-            f"{path.name} line {number}: {id} is listed and not there" for id in (image, mask) if id not in found.paths
+            f"{path.name} line {number}: {id} is listed and not there{found.near(id)}"
+            for id in (image, mask)
+            if id not in found.paths
         ]
         refused = found.refusals((image, mask))
         problems += missing + refused

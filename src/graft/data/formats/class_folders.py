@@ -101,7 +101,8 @@ class ClassFolders:
         shared = set.intersection(*below.values()) if len(below) > 1 else set()
         if any(split_named(name) for name in shared):
             raise wrong_layout(self.found, "split folders inside the class folders")
-        if len(shared) > 1 and all(folders == shared for folders in below.values()):
+        hold_images = {posixpath.dirname(id) for id in self.found.paths} >= inner.keys()
+        if len(shared) > 1 and not hold_images and all(folders == shared for folders in below.values()):
             names = f"{', '.join(sorted(below))}, which all hold the same folders, {', '.join(sorted(shared))}"
             raise GraftError(
                 f"image_folder finds the classes {names}",

@@ -27,7 +27,7 @@ def mask_folder(
     group_pattern: str | None = None,
     splits: Splits | None = None,
 ) -> Listing:
-    """Pairs of an image and a mask anywhere below the root, found by patterns, split by hash.
+    """Pairs of an image and a mask anywhere below the root, found by patterns.
 
     For your own segmentation data: say where the files lie and which values make which class. Splits are those of
     your folders (train/, Testing/, val_set/) or lists (train.txt, ImageSets/…/val.txt); what they leave open is a hash

@@ -66,15 +66,14 @@ def _several(labels: Sequence[str]) -> tuple[str, str] | None:
 
 
 def _one_hot(column: Column, cells: Mapping[Column, Sequence[str]]) -> tuple[str, str] | None:
-    """A label of 0 and 1 beside other columns of 0 and 1 of which each line has one 1."""
+    """A label of 0 and 1 beside other columns of 0 and 1: one, of which each line has one 1, or two and more."""
     binary = {name: [_number(cell) for cell in column] for name, column in cells.items() if _is_binary(column)}
     if column not in binary or len(binary) < 2:
         return None
     sums = {sum(line) for line in zip(*binary.values(), strict=True)}
-    if sums != {1.0}:
+    if len(binary) == 2 and sums != {1.0}:
         return None
-    names = ", ".join(map(str, binary))
-    return f"{names} hold 0 and 1, one 1 in each line, a column per class", "write one column that names the class"
+    return f"{', '.join(map(str, binary))} hold 0 and 1, a column per class", "write one column that names the class"
 
 
 def _unique(labels: Sequence[str]) -> tuple[str, str] | None:

@@ -81,7 +81,7 @@ def _entries(found: Found, lists: Mapping[str, str]) -> tuple[list[Entry], list[
         for number, stem in enumerate(_lines(found, name, problems), start=1):
             image, mask = map(found.place_of, (f"JPEGImages/{stem}.jpg", f"SegmentationClass/{stem}.png"))
             if image not in found.paths:
-                problems.append(f"{name} line {number}: {image} is listed and not there")
+                problems.append(f"{name} line {number}: {image} is listed and not there{found.near(image)}")
             elif image in split_of:
                 problems.append(f"{name} line {number}: {image} is listed twice (also in {split_of[image]}.txt)")
             else:
