@@ -21,11 +21,11 @@ from graft.foundation.errors import GraftError
 from graft.provenance.attest.bundle import attest_model, verify_bundle
 from graft.provenance.attest.statements import canonical
 from graft.provenance.audit.audit import audit
-from graft.provenance.audit.dvc_cache import stages_in
 from graft.provenance.audit.exported_folder import refuse_changed
 from graft.provenance.audit.link import BROKEN, worst
 from graft.provenance.audit.operations import watch_operations
 from graft.provenance.audit.rebuild import rebuild_model
+from graft.provenance.dvc_cache import stages_in
 from graft.provenance.lineage.fill import open_index
 from graft.provenance.lineage.recall import who_saw
 from graft.provenance.lineage.walk import Chain, chain_of

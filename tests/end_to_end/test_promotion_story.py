@@ -72,7 +72,8 @@ def test_a_worse_second_is_refused_a_better_third_accepted_and_rolled_back(finis
     a_worse_second_is_refused(project)
     a_better_third_is_promoted_and_rolled_back(project)
     kill_at_any_time(project, 3)
-    what_cannot_be_compared_is_refused(project, 3)
+    one_test_set_judges_all(project)
+    what_cannot_be_compared_is_refused(project, 6)
 
 
 @pytest.mark.slow
@@ -85,6 +86,7 @@ def test_the_same_story_on_a_teams_server(finished, tmp_path, monkeypatch):
         a_worse_second_is_refused(project)
         a_better_third_is_promoted_and_rolled_back(project)
         kill_at_any_time(project, 3)
+        one_test_set_judges_all(project)
         assert project.run("graft", "audit", f"models:/{NAME}@champion").returncode == 0
 
 
@@ -92,17 +94,21 @@ def a_worse_second_is_refused(project: Project) -> None:
     project.set(LENIENT)
     assert "has no champion yet" in project.run("graft", "champion").stdout
     project.run("graft", "promote", NAME)
-    again = project.run("graft", "promote", check=False)
-    assert again.returncode == 2
-    assert "version 1 is the champion already" in again.stderr
+    again = project.run("graft", "promote")
+    assert "version 1 of graft-segmentation is the champion already" in again.stdout
     project.set({"fine_tune.learning_rate": 1e-6, "fine_tune.baseline": False})
     project.run("dvc", "repro")
+    refused = project.run("graft", "promote", check=False)  # trained, never committed
+    assert refused.returncode == 2
+    assert "not committed: params.yaml: fine_tune.baseline, params.yaml: fine_tune.learning_rate" in refused.stderr
+    project.commit("A worse one")
     refused = project.run("graft", "promote", check=False)
     assert refused.returncode == 3
     failing = [line for line in refused.stdout.splitlines() if "FAILS" in line]
     assert any("mean IoU less the champion's" in line for line in failing)
-    assert any("in no commit" in line for line in failing)  # trained, never committed
-    assert "params.yaml: fine_tune.learning_rate" in refused.stdout.replace("\n", " ")
+    assert "Images that lost most" in (project.root / "reports/comparison.html").read_text("utf-8")
+    run = project.store().get_model_version(NAME, "2").run_id
+    assert project.store().list_artifacts(run, "promotion/against version 1")[0].path.endswith("comparison.html")
     assert champion(project) == 1
     overridden = project.run("graft", "promote", "--override", check=False)
     assert overridden.returncode == 2
@@ -132,12 +138,42 @@ def a_better_third_is_promoted_and_rolled_back(project: Project) -> None:
     assert kinds == ["promote", "promote", "override", "rollback", "rollback"]
 
 
+def one_test_set_judges_all(project: Project) -> None:
+    """The first promotion froze a test set; val, fewer images and other images are refused until it is replaced."""
+    assert ledger_of(project)[0]["test_set"]["num_images"] == 6
+    standing = champion(project)
+    for change, said in (
+        ({"evaluate.split": "val"}, "scored on val, which chose its best epoch"),
+        ({"evaluate.split": "test", "ingest.source.num_test": 4}, "lacks 2 of the 6 images of test set 1"),
+        ({"ingest.source.num_test": 6, "ingest.split_seed": 8}, "lacks 6 of the 6 images of test set 1"),
+    ):
+        project.set(change)
+        project.run("dvc", "repro")
+        project.commit(said)
+        refused = project.run("graft", "promote", check=False)
+        assert refused.returncode == 3, refused.stderr
+        (failing, *_) = [line for line in refused.stdout.splitlines() if "FAILS" in line]
+        assert "scored on the frozen test set" in failing
+        assert said in " ".join(refused.stdout.replace("│", " ").split())
+    assert project.run("graft", "freeze", check=False).returncode == 2  # no reason
+    frozen = project.run("graft", "freeze", "--reason", "a new camera", "--name", "night camera").stdout
+    assert f"mean IoU of the champion, version {standing}: 0." in frozen
+    assert "test set 2 (night camera, 6 images" in frozen
+    assert "in force already" in project.run("graft", "freeze", "--reason", "again").stdout
+    assert ledger_of(project)[-1]["rules"][0]["verdict"] == "measured"
+    promoted = project.run("graft", "promote").stdout
+    assert "FAILS" not in promoted
+    assert "test set 2" in promoted
+    assert "scored on test set 2 (night camera" in project.run("graft", "champion").stdout
+    project.run("graft", "rollback")
+    assert champion(project) == standing
+
+
 def what_cannot_be_compared_is_refused(project: Project, number: int) -> None:
     split = project.root / "data/interim/test"
     split.rename(split.with_name("elsewhere"))
-    refused = project.run("graft", "promote", "--version", str(number), check=False)
-    assert refused.returncode == 3, refused.stderr
-    assert "data/interim/test is not here" in refused.stdout.replace("\n", " ")
+    assert "FAILS" not in project.run("graft", "promote", "--version", str(number)).stdout  # found in DVC's cache
+    project.run("graft", "rollback")
     split.with_name("elsewhere").rename(split)
     folder = project.root / "mlruns"
     digest = sha256_of(project.root / "models/exported/model.onnx")

@@ -20,7 +20,6 @@ from graft.foundation.content import digest_of, digest_of_listing, listing, sha2
 from graft.foundation.errors import GraftError
 from graft.provenance.audit.agreement import LARGEST_SCORE_DIFFERENCE, compare_machines, compare_rebuild
 from graft.provenance.audit.commits import DamagedObjectError, Objects, differences
-from graft.provenance.audit.dvc_cache import md5_in_workspace, outs_of_lock
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, as_text, compare, compare_files, worst
 from graft.provenance.audit.operations import WHAT, describe_repetition, watch_operations
 from graft.provenance.audit.raw_files import check_raw
@@ -34,6 +33,7 @@ from graft.provenance.audit.rebuild import (
     rebuild_model,
 )
 from graft.provenance.audit.server import check_runs, check_versions
+from graft.provenance.dvc_cache import md5_in_workspace, outs_of_lock
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step, chain_of
 from graft.provenance.records import Record

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -16,17 +18,32 @@ import pytest
 from onnx import TensorProto, helper
 
 from graft.data.images.codec import encode_png
-from graft.data.shards import ShardWriter
+from graft.data.shards import ShardWriter, read_columns
 from graft.foundation.class_map import ClassMap
-from graft.foundation.content import digest_of, write_json
+from graft.foundation.content import digest_of, read_json, write_json
+from graft.foundation.errors import GraftError
 from graft.metrics.confusion import Marginals
 from graft.params.recipes import ROOT, complete_text, compose, list_recipes
 from graft.params.registries import expand_sections
 from graft.params.sections import Params
 from graft.params.yaml_tree import plain
-from graft.provenance.promotion.commit_check import compare_params, find_commits
-from graft.provenance.promotion.gate import GateEvidence, GateRule, holds, judge
-from graft.provenance.promotion.measurement import CANDIDATE, CHAMPION, Comparison, Measured, compare, lower_bound
+from graft.provenance.dvc_cache import md5_in_workspace
+from graft.provenance.promotion.commit_check import compare_params, find_commits, refuse_uncommitted
+from graft.provenance.promotion.comparison_page import Regressions, write_page
+from graft.provenance.promotion.evidence import GateEvidence
+from graft.provenance.promotion.frozen_images import FrozenImages, find_images
+from graft.provenance.promotion.frozen_test_set import FrozenImage, FrozenTestSet, freeze_images
+from graft.provenance.promotion.gate import GateRule, holds, judge
+from graft.provenance.promotion.leakage import Leakage
+from graft.provenance.promotion.measurement import (
+    CANDIDATE,
+    CHAMPION,
+    Comparison,
+    Measured,
+    compare,
+    lower_bound,
+    score_classes,
+)
 from graft.provenance.promotion.record_chain import RecordChain
 from graft.provenance.records import Record
 from graft.provenance.stages import STAGES
@@ -62,15 +79,36 @@ def exported(folder: Path, planes: tuple[int, int, int] = (0, 1, 2)) -> Path:
     return folder
 
 
-def frozen_split(folder: Path, num_images: int = 6) -> Path:
-    writer = ShardWriter(folder, "first")
-    for index in range(num_images):
-        image = flag(48, 60 + index)
-        row = {"id": f"{index}.png", "split": "test", "batch": "first", "domain": "night" if index % 2 else "day"}
-        row |= {"group": str(index), "image": cv2.imencode(".png", image[..., ::-1])[1].tobytes(), "image_sha256": "0"}
-        writer.add(row | {"mask": encode_png(bands(48, 60 + index)), "mask_sha256": "0", "label": None})
+NAMES = ("red", "green", "blue")
+
+
+def write_split(interim: Path, indices: Sequence[int], split: str = "test", names: tuple[str, ...] = NAMES) -> None:
+    """Shards and the class map of `data/interim`, as ingest writes them."""
+    writer = ShardWriter(interim, "first")
+    for index in indices:
+        image, mask = cv2.imencode(".png", flag(48, 60 + index)[..., ::-1])[1].tobytes(), bands(48, 60 + index)
+        row = {"id": f"{index}.png", "split": split, "batch": "first", "domain": "night" if index % 2 else "day"}
+        row |= {"group": str(index), "image": image, "image_sha256": hashlib.sha256(image).hexdigest(), "label": None}
+        mask = encode_png(mask)
+        writer.add(row | {"mask": mask, "mask_sha256": hashlib.sha256(mask).hexdigest()})
     writer.close()
-    return folder / "test"
+    colors = ((255, 0, 0), (0, 255, 0), (0, 0, 255), (9, 9, 9))[: len(names)]
+    values = tuple(range(len(names)))
+    ClassMap("segmentation", names, colors, values, False, True, "mask_folder").write(interim / "class_map.json")
+
+
+def frozen_split(interim: Path, num_images: int = 6) -> FrozenImages:
+    write_split(interim, range(num_images))
+    return FrozenImages(((interim / "test", frozenset(range(num_images))),), NAMES)
+
+
+def keys_of(interim: Path, split: str = "test") -> list[FrozenImage]:
+    columns = read_columns(interim / split, ("image_sha256", "mask_sha256"))
+    return sorted(FrozenImage(image, mask, "") for image, mask in columns)
+
+
+def stated_for(images: Sequence[FrozenImage], interim_md5: str = "", names: tuple[str, ...] = NAMES) -> FrozenTestSet:
+    return freeze_images(images, None, name=None, split_seed=7, interim_md5=interim_md5, class_names=names)
 
 
 def measured(score: float = 0.8, **changes) -> Measured:
@@ -81,14 +119,15 @@ def measured(score: float = 0.8, **changes) -> Measured:
 def evidence(folder: Path, comparison: Comparison | None, **changes) -> GateEvidence:
     if not (folder / "parity.json").exists():
         write_json(folder / "parity.json", PARITY | {"relative_difference_at_odd_sizes": 0.0})
-    chain = RecordChain({stage: {} for stage in STAGES}, [], "passed")
-    found = GateEvidence(chain, {stage: ("c" * 40, []) for stage in STAGES}, "", comparison, folder, False)
+    chain = RecordChain({stage: {} for stage in STAGES}, validation="passed")
+    commits = {stage: ("c" * 40, []) for stage in STAGES}
+    found = GateEvidence(chain, commits, "", stated_for([]), {CANDIDATE: Leakage()}, comparison, {}, folder, False)
     return replace(found, **changes)
 
 
 def compared(candidate: Measured, champion: Measured | None = None, lower: float | None = None) -> Comparison:
     models = {CANDIDATE: candidate} | ({CHAMPION: champion} if champion else {})
-    return Comparison("mean_iou", "IoU", 6, models, lower, None, "")
+    return Comparison("mean_iou", "IoU", 6, ("road", "sky"), models, lower, None, "")
 
 
 def failing(rules: list[GateRule]) -> list[str]:
@@ -116,10 +155,87 @@ def test_a_champion_of_other_classes_is_not_compared(tmp_path):
     classes = ClassMap.read(other / "class_map.json")
     replace(classes, names=("red", "green", "violet")).write(other / "class_map.json")
     found = compare(good, other, images, params_with())
-    assert found.not_comparable == "the champion has other classes"
+    assert found.not_comparable == "the champion has other classes: violet"
     assert set(found.models) == {CANDIDATE}
     rules = judge(evidence(good, found, has_champion=True), params_with())
     assert failing(rules) == ["mean IoU less the champion's, 95% lower bound over 6 images"]
+
+
+def test_where_classes_grew_both_are_compared_on_the_champions(tmp_path):
+    images, params = frozen_split(tmp_path / "interim"), params_with(class_floors={"blue": 0.5})
+    grown, champion = exported(tmp_path / "grown"), exported(tmp_path / "champion", (0, 1))
+    classes = ClassMap.read(champion / "class_map.json")
+    replace(classes, names=("red", "green"), colors=classes.colors[:2], source_values=(0, 1)).write(
+        champion / "class_map.json"
+    )
+    write_json(champion / "spec.json", read_json(champion / "spec.json") | {"num_classes": 2})
+    found = compare(grown, champion, images, params)
+    assert found.class_names == ("red", "green")
+    assert found.models[CANDIDATE].by_class == {"red": 1.0, "green": 1.0}  # blue is neither asked for nor counted
+    assert (found.difference, found.not_comparable) == (0.0, "")
+    own = score_classes(grown, tmp_path / "interim/test", params, {"blue"})
+    assert own == {"blue": 1.0}
+    judged = evidence(grown, found, has_champion=True, own_by_class=own)
+    assert "holds" in {rule.verdict for rule in judge(judged, params) if rule.rule == "IoU of blue"}
+    assert failing(judge(replace(judged, own_by_class={"blue": 0.4}), params)) == ["IoU of blue"]
+
+
+def test_a_candidate_is_scored_on_exactly_the_frozen_images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    interim = Path("data/interim")
+    write_split(interim, range(4))
+    frozen = keys_of(interim)
+    write_split(interim, range(9))  # its own test split holds more
+    found = find_images(stated_for(frozen), frozen, tmp_path / "cached")
+    assert sorted(row.id for row in found.rows()) == ["0.png", "1.png", "2.png", "3.png"]
+    data = bytearray((interim / "test/first-00000.parquet").read_bytes())
+    place = data.index(b"IDAT")
+    data[place + 8] ^= 1
+    (interim / "test/first-00000.parquet").write_bytes(data)
+    with pytest.raises(GraftError, match=r"damaged|was changed"):
+        list(found.rows())
+
+
+def test_frozen_images_that_left_the_workspace_are_found_in_the_cache_of_dvc(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    interim = Path("data/interim")
+    write_split(interim, range(4))
+    frozen, md5 = keys_of(interim), md5_in_workspace(interim)
+    stated = stated_for(frozen, interim_md5=md5)
+    for command in (["init", "--quiet", "--no-scm"], ["add", "--quiet", "data/interim"]):
+        subprocess.run([sys.executable, "-m", "dvc", *command], check=True)
+    shutil.rmtree(interim)
+    write_split(interim, [7, 8])
+    (tmp_path / "cached").mkdir()
+    assert len(find_images(stated, frozen, tmp_path / "cached")) == 4
+    shutil.rmtree(".dvc/cache")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(GraftError, match=r"(?s)neither in data/interim nor in DVC's cache.*dvc fetch --all-commits"):
+        find_images(stated, frozen, tmp_path / "empty")
+
+
+def test_the_page_shows_what_changed_and_the_images_that_lost_most(tmp_path):
+    images, params = frozen_split(tmp_path / "interim"), params_with()
+    good, bad, regressions = exported(tmp_path / "good"), exported(tmp_path / "bad", (1, 0, 2)), Regressions()
+    found = compare(bad, good, images, params, regressions.offer)
+    assert [(change.kind, change.name, change.difference) for change in found.changes] == [
+        ("all", "all images", pytest.approx(-2 / 3)),
+        ("class", "red", -1.0),
+        ("class", "green", -1.0),
+        ("class", "blue", 0.0),
+        ("domain", "day", pytest.approx(-2 / 3)),
+        ("domain", "night", pytest.approx(-2 / 3)),
+    ]
+    assert found.changes[1].is_certain
+    assert not found.changes[3].is_certain
+    assert len(regressions.kept) == 6
+    judged = evidence(bad, found, has_champion=True)
+    page = write_page(judged, regressions, "version 2 against version 1", tmp_path / "reports/comparison.html")
+    text = page.read_text("utf-8")
+    assert "100.0% → 33.3%" in text
+    assert "right before, wrong now" in text
+    assert "−66.7" in text
+    assert write_page(replace(judged, comparison=compared(measured())), regressions, "", tmp_path / "none.html") is None
 
 
 def test_the_lower_bound_is_that_of_paired_draws():
@@ -173,8 +289,10 @@ def test_each_measured_rule_fails_alone(tmp_path, candidate, lower, asked, rule)
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [
-        ({"chain": RecordChain({stage: {} for stage in STAGES}, [], "failed")}, "validation"),
-        ({"chain": RecordChain({}, ["no record of augment"], "passed")}, "lineage"),
+        ({"chain": RecordChain({stage: {} for stage in STAGES}, validation="failed")}, "validation"),
+        ({"chain": RecordChain({}, problems=["no record of augment"], validation="passed")}, "lineage"),
+        ({"leakage": {CANDIDATE: Leakage(seen="1 of 6 images")}}, "test images that the candidate has seen"),
+        ({"leakage": {CHAMPION: Leakage(seen="1 of 6 images")}}, "test images that the champion has seen"),
         ({"commits": {"ingest": (None, ["pipeline/ingest.py"])}}, "code and params of every stage"),
         ({"commits": {}}, "code and params of every stage"),
     ],
@@ -185,8 +303,8 @@ def test_each_rule_of_evidence_fails_alone(tmp_path, changes, rule):
 
 def test_parity_and_the_frozen_split_are_asked_for(tmp_path):
     write_json(tmp_path / "parity.json", PARITY | {"equal_fraction": 0.9, "relative_difference_at_odd_sizes": 0.0})
-    rules = judge(evidence(tmp_path, None, split="another"), params_with())
-    asked = ["test split is the frozen one", "scores, size and latency", "export equals the original"]
+    rules = judge(evidence(tmp_path, None, problem="scored on val"), params_with())
+    asked = ["scored on the frozen test set", "scores, size and latency", "export equals the original"]
     assert failing(rules) == asked
 
 
@@ -247,6 +365,28 @@ def test_code_and_params_are_looked_for_by_content_in_every_reachable_commit(tmp
     git("commit", "-qam", "gone, yet in the history")
     assert all(commit for commit, _ in find_commits({"ingest": trained, "augment": later}).values())
     assert find_commits({"ingest": record_of(trained.code, seed=8)})["ingest"] == (None, ["params.yaml: seed"])
+
+
+def test_what_is_not_committed_is_said_at_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pipeline/ingest.py", "src/losses/dice.py"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_text(f"# {name}\n")
+    Path("params.yaml").write_text("seed: 7\n")
+    git("init", "-q", "-b", "main")
+    git("add", "-A")
+    git("commit", "-qm", "first")
+    refuse_uncommitted({"ingest": record_of()})
+    Path("src/losses/dice.py").write_text("# trained with, not committed yet\n")
+    Path("params.yaml").write_text("seed: 8\n")
+    trained = {"ingest": record_of(seed=8)}
+    with pytest.raises(GraftError, match=r"(?s)not committed: params.yaml: seed, src/losses.*git add params.yaml src"):
+        refuse_uncommitted(trained)
+    Path("src/losses/dice.py").write_text("# and changed again: only the search of history can tell\n")
+    Path("params.yaml").write_text("seed: 9\n")
+    refuse_uncommitted(trained)
+    git("commit", "-qam", "later")
+    refuse_uncommitted({"ingest": record_of(seed=9)})
 
 
 def record_of(code: Mapping[str, str] | None = None, seed: int = 7) -> Record:

@@ -53,6 +53,7 @@ def champion(
 def _describe(name: str, entries: list[LedgerEntry]) -> list[str]:
     from graft.models.address import CHAMPION, ModelAddress
     from graft.provenance.promotion import history
+    from graft.provenance.promotion.frozen_test_set import find_in_force
 
     standing = history.champion(entries)
     if standing is None:
@@ -61,6 +62,8 @@ def _describe(name: str, entries: list[LedgerEntry]) -> list[str]:
     lines = [f"{address} is version {standing.version} (model {standing.promoted.model_digest[:12]})"]
     lines += [f"  since     {standing.since}, {standing.moved.kind} by {standing.moved.author}"]
     lines += [f"  why       {standing.moved.reason}"]
+    if stated := find_in_force(entries):
+        lines += [f"  scored on {stated}"]
     failed = [rule for rule in standing.promoted.rules if rule["verdict"] == "FAILS"]
     lines += [f"  IN SPITE OF  {rule['rule']}: {rule['value']}, asked {rule['bound']}" for rule in failed]
     lines += ["", "history (the ledger, oldest first)"]

@@ -34,7 +34,12 @@ def promote(
     from graft.provenance.promotion.promote import promote as promote_version
 
     decision = promote_version(store, name, load_params(), number=version, reason=reason.strip(), override=override)
+    if not decision.rules:
+        typer.echo(f"nothing to do: version {decision.version} of {name} is the champion already")
+        return
     _print_table(f"{name} version {decision.version}", decision.rules)
+    if decision.page is not None:
+        typer.echo(f"image by image: {decision.page}, and with the version in MLflow")
     if decision.intent is None:
         typer.echo(f"refused: version {decision.version} is not promoted; the table is on its page in MLflow")
         sys.exit(REFUSED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -86,26 +87,35 @@ def _example(scored: ScoredImage, class_map: ClassMap) -> Example:
     said: tuple[tuple[str, str], ...] = ()
     truth = None
     if scored.targets.ndim == 0:
-        pictures: tuple[Picture, ...] = (Picture("image", _uri(_shrink(shown, cv2.INTER_AREA))),)
+        pictures = show(shown, {}, class_map.colors)
         truth = class_map.names[int(scored.targets)]
         said = tuple(
             (class_map.names[int(p.class_ids)], f"{100 * (p.confidence or 0):.0f}%") for p in predictions.values()
         )
     else:
-        image = _shrink(shown, cv2.INTER_AREA)
         masks = {"truth": scored.targets, "fine-tuned": predictions["fine_tuned"].class_ids}
         masks |= {"from scratch": baseline.class_ids} if baseline else {}
-        pictures = (
-            Picture("image", _uri(image)),
-            *(_overlay_mask(name, image, mask, class_map) for name, mask in masks.items()),
-        )
+        pictures = show(shown, masks, class_map.colors)
     baseline_score = None if baseline is None or math.isnan(baseline.score) else baseline.score
     row = scored.row
     return Example(row.id, row.domain, predictions["fine_tuned"].score, baseline_score, pictures, truth, said)
 
 
-def _overlay_mask(caption: str, image: np.ndarray, mask: np.ndarray, class_map: ClassMap) -> Picture:
-    return Picture(caption, _uri(overlay(image, _shrink(mask, cv2.INTER_NEAREST), class_map.colors, 0.6)))
+def show(
+    image: np.ndarray, masks: Mapping[str, np.ndarray], colours: Sequence[tuple[int, int, int]]
+) -> tuple[Picture, ...]:
+    """Pictures of an image alone and under each mask, at most `MAX_WIDTH_PX` wide.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        masks: Masks, uint8 [H, W], by caption.
+        colours: K RGB triples.
+    """
+    small = _shrink(image, cv2.INTER_AREA)
+    covered = {
+        caption: overlay(small, _shrink(mask, cv2.INTER_NEAREST), colours, 0.6) for caption, mask in masks.items()
+    }
+    return (Picture("image", _uri(small)), *(Picture(caption, _uri(picture)) for caption, picture in covered.items()))
 
 
 def _shrink(image: np.ndarray, interpolation: int) -> np.ndarray:

@@ -85,7 +85,11 @@ def write_report(
     """
     values = _found(content) | _learned(content, curves)
     values |= {"validation": validation, "statistics": statistics, "shares": _shares(content, statistics)}
-    text = _pages().get_template("report.html.j2").render(content=content, colours=MODEL_COLOURS, words=WORDS, **values)
+    text = (
+        open_templates()
+        .get_template("report.html.j2")
+        .render(content=content, colours=MODEL_COLOURS, words=WORDS, **values)
+    )
     path.write_text(text, encoding="utf-8")
 
 
@@ -118,9 +122,10 @@ def _learned(content: ReportContent, curves: Path) -> dict[str, Any]:
     return {"losses": loss_chart(rows), "scores": scores, "groups": read_groups(curves)}
 
 
-def _pages() -> Environment:
+def open_templates(*folders: Path) -> Environment:
+    """The templates of the report and of other folders, with the filters that they use."""
     pages = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         trim_blocks=True,
         lstrip_blocks=True,

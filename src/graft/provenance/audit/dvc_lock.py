@@ -11,8 +11,8 @@ from typing import Any
 
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
-from graft.provenance.audit.dvc_cache import DvcStorage, facts_in_workspace, md5_in_workspace, stages_in
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
+from graft.provenance.dvc_cache import DvcStorage, facts_in_workspace, md5_in_workspace, stages_in
 from graft.provenance.promotion.commit_check import PARAMS, compare_params
 from graft.provenance.records import Record
 from graft.provenance.repair import LOCK_FILE

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from graft.foundation.errors import GraftError
 from graft.models.address import CHAMPION, ModelAddress
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
 from graft.provenance.promotion import history, ledger
+from graft.provenance.promotion.frozen_test_set import fetch_list, find_in_force
 from graft.provenance.promotion.ledger import LedgerEntry
 from graft.provenance.promotion.verdict import OVERRIDE_TAG, TAGS, Verdict, shown_on
 from graft.provenance.tracking.mlflow_store import MODEL_DIGEST
@@ -44,6 +46,7 @@ def check_ledger(client: Any, name: str, copy: Path = ledger.COPY, model: str | 
     elif not problems:
         yield Check(VERIFIED, f"ledger of {name}", f"{len(entries)} entries, each follows the one before")
     yield from _check_copy(entries, name, copy)
+    yield from _check_test_set(client, entries)
     yield _check_champion(client, entries, name)
     yield from check_pages(client, entries, name, model)
 
@@ -73,6 +76,20 @@ def _check_copy(entries: list[LedgerEntry], name: str, copy: Path) -> Iterator[C
         yield Check(MISSING, what, f"{len(entries) - len(ours)} entries of the server are not in it; graft champion")
     elif entries:
         yield Check(VERIFIED, what, "as on the server")
+
+
+def _check_test_set(client: Any, entries: Sequence[LedgerEntry]) -> Iterator[Check]:
+    """Checks that the list of the test set in force is on the server as it was frozen."""
+    stated = find_in_force(entries)
+    if stated is None:
+        return
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+        try:
+            fetch_list(client, stated, Path(folder))
+        except GraftError as error:
+            yield Check(BROKEN, str(stated), error.what)
+        else:
+            yield Check(VERIFIED, str(stated), "the list of its images is as the ledger froze it")
 
 
 def _check_champion(client: Any, entries: list[LedgerEntry], name: str) -> Check:

@@ -9,8 +9,8 @@ from pathlib import Path
 from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
 from graft.foundation.installation import CODE
-from graft.provenance.audit.dvc_cache import DvcStorage, md5_in_workspace
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, compare, compare_files
+from graft.provenance.dvc_cache import DvcStorage, md5_in_workspace
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step
 from graft.provenance.records import Record

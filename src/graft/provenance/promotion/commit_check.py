@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from graft.foundation.content import digest_of_listing
+from graft.foundation.content import digest_of, digest_of_listing
+from graft.foundation.errors import GraftError
 from graft.foundation.git import git_output, git_text
 from graft.foundation.progress import progress
 from graft.provenance.records import Record
@@ -43,6 +45,42 @@ def find_commits(records: Mapping[str, Record]) -> dict[str, tuple[str | None, l
         if all(there for there, _ in found.values()):
             break
     return found
+
+
+def refuse_uncommitted(records: Mapping[str, Record]) -> None:
+    """Refuses, from the newest commit and the files here alone, what was run with files that were never committed.
+
+    Args:
+        records: Records by stage.
+
+    Raises:
+        GraftError: A stage ran with code, params or a lock file as they lie here and as the newest commit lacks them.
+    """
+    head = git_text("rev-parse", "HEAD")
+    if head is None:
+        return
+    newest, lacking = History(), set()
+    for record in records.values():
+        if str(record.git.commit) != head and not newest.lacking(str(record.git.commit), record):
+            continue
+        lacking |= {part for part in newest.lacking(head, record) if _is_here(part, record)}
+    if lacking:
+        files = sorted({part.partition(":")[0] for part in lacking})
+        raise GraftError(
+            f"not committed: {', '.join(sorted(lacking))}",
+            rule="a champion's code and params are in a commit, so that it can be rebuilt",
+            remedy=f"git add {' '.join(files)}, git commit, then run the command again; no new training is needed",
+        )
+
+
+def _is_here(part: str, record: Record) -> bool:
+    """Tell whether a part that a commit lacks lies in this folder as the stage ran with it."""
+    path, _, _ = part.partition(":")
+    if path == PARAMS:
+        here = compare_params(Path(PARAMS).read_bytes() if Path(PARAMS).is_file() else b"", record.params)
+        return part.partition(": ")[2] not in here
+    digest = record.lock if path == LOCK else record.code.get(path)
+    return Path(path).exists() and digest_of(Path(path)) == digest
 
 
 class History:

@@ -11,6 +11,7 @@ from graft.deployment.export.parity import refuse_disagreement
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
 from graft.models.address import CANDIDATE, CHAMPION
+from graft.provenance.promotion.evidence import GateEvidence
 from graft.provenance.promotion.measurement import Comparison, Measured
 from graft.provenance.promotion.verdict import FAILS
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from graft.params.sections import Params, Promotion
     from graft.provenance.promotion.record_chain import RecordChain
 
-HOLDS, NOT_ASKED = "holds", "not asked"
+HOLDS, WARNS, NOT_ASKED = "holds", "warns", "not asked"
 ALL_OTHERS = "*"
 
 
@@ -36,34 +37,15 @@ class GateRule:
         return {"rule": self.rule, "value": self.value, "bound": self.bound, "verdict": self.verdict}
 
 
-@dataclass(frozen=True)
-class GateEvidence:
-    """All that the gate judges.
-
-    Attributes:
-        chain: Records behind the candidate.
-        commits: For each stage, a commit that holds what it ran with, or None and what the nearest commit lacks.
-        split: Difference between the test split here and the candidate's, in words; empty where there is none.
-        comparison: Measurements of both models; None where `split` says why there are none.
-        candidate: Exported folder of the candidate.
-        has_champion: Whether there is a champion to compare with.
-    """
-
-    chain: RecordChain
-    commits: Mapping[str, tuple[str | None, list[str]]]
-    split: str
-    comparison: Comparison | None
-    candidate: Path
-    has_champion: bool
-
-
 def judge(evidence: GateEvidence, params: Params) -> list[GateRule]:
     """Judges every rule."""
-    rules = [_rule("test split is the frozen one", evidence.split or "same digest", "same digest", not evidence.split)]
+    rules = list(_judge_test_set(evidence))
     if evidence.comparison is None:
         rules.append(_rule("scores, size and latency", "not measured", "measured", False))
     else:
-        rules += _judge_measurements(evidence.comparison, evidence.has_champion, params.promotion)
+        rules += _judge_measurements(
+            evidence.comparison, evidence.own_by_class, evidence.has_champion, params.promotion
+        )
     rules.append(_rule("validation", evidence.chain.validation, "passed", evidence.chain.validation == "passed"))
     rules += [
         _judge_parity(evidence.candidate, params),
@@ -78,13 +60,24 @@ def holds(rules: list[GateRule]) -> bool:
     return all(rule.verdict != FAILS for rule in rules)
 
 
-def _judge_measurements(found: Comparison, has_champion: bool, bounds: Promotion) -> Iterator[GateRule]:
+def _judge_test_set(evidence: GateEvidence) -> Iterator[GateRule]:
+    value = evidence.problem or str(evidence.test_set)
+    yield _rule("scored on the frozen test set", value, "exactly its images", not evidence.problem)
+    for model, leakage in evidence.leakage.items():
+        yield _rule(f"test images that the {model} has seen", leakage.seen or "none", "none", not leakage.seen)
+        if leakage.resembling:
+            yield GateRule(f"test images like those the {model} has seen", leakage.resembling, "none", WARNS)
+
+
+def _judge_measurements(
+    found: Comparison, own_by_class: Mapping[str, float | None], has_champion: bool, bounds: Promotion
+) -> Iterator[GateRule]:
     ours, champion = found.models[CANDIDATE], found.models.get(CHAMPION)
     name = found.headline.replace("_", " ").replace("iou", "IoU")
     enough = ours.score is not None and ours.score >= bounds.min_score
     yield _rule(name, _number(ours.score), f"≥ {bounds.min_score:g}", enough)
     yield _judge_difference(found, champion, has_champion, name, bounds)
-    yield from _judge_floors(f"{found.class_score} of", ours.by_class, bounds.class_floors)
+    yield from _judge_floors(f"{found.class_score} of", {**own_by_class, **ours.by_class}, bounds.class_floors)
     yield from _judge_floors(f"{name} on", ours.by_domain, bounds.domain_floors)
     yield _rule(
         "size", f"{ours.num_bytes:,} bytes", f"≤ {bounds.max_bytes:,} bytes", ours.num_bytes <= bounds.max_bytes

@@ -1,4 +1,4 @@
-"""The ledger: an append-only chain of promotions, rollbacks and overrides, with who made them and why.
+"""The ledger: an append-only chain of promotions, rollbacks, overrides and test sets, with who made them and why.
 
 The server's copy is the authority. An entry is a version of the registered model `graft-ledger-NAME`, so the server
 numbers it, and carries the digest of the entry it follows. Of two that follow the same one the lower number wins.
@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from graft.provenance.tracking.mlflow_store import MlflowClient
 
 COPY = Path("ledger.jsonl")
-KINDS, PHASES = ("promote", "rollback", "override"), ("intent", "confirmed", "void")
-ENTRY_TAG, DIGEST_TAG = "graft.entry", "graft.digest"
-MOST_TAG_CHARACTERS = 5000
+KINDS, PHASES = ("promote", "rollback", "override", "freeze"), ("intent", "confirmed", "void", "frozen")
+ENTRY_TAG, DIGEST_TAG, MOST_TAG_CHARACTERS = "graft.entry", "graft.digest", 5000
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,8 @@ class LedgerEntry:
     """One entry of a ledger.
 
     Attributes:
-        kind: Kind of change, `promote`, `rollback` or `override`.
-        phase: Phase of the change: `intent` before the alias moves; then `confirmed`, or `void` if it cannot move.
+        kind: Kind of change, `promote`, `rollback`, `override` or `freeze`.
+        phase: Phase of the change: `intent` before the alias moves, then `confirmed` or `void`; at once `frozen`.
         name: Name of the registered model.
         version: Number of the version that is to be the champion.
         model_digest: Digest of its exported folder.
@@ -47,6 +46,7 @@ class LedgerEntry:
         time: Time of the entry, ISO 8601 in UTC.
         follows: Digest of the entry before; empty for the first.
         signature: Ed25519 signature of the canonical JSON without it, in base64; None where no key was configured.
+        test_set: Test set that the entry freezes, as `FrozenTestSet` states it; None, and not spelt out, in any other.
     """
 
     kind: str
@@ -61,16 +61,21 @@ class LedgerEntry:
     time: str
     follows: str = ""
     signature: str | None = None
+    test_set: dict[str, Any] | None = None
 
     @property
     def canonical(self) -> str:
         """Sorted JSON without spaces, on one line."""
-        return _canonical(asdict(self))
+        return _canonical(self._content)
 
     @property
     def signed_bytes(self) -> bytes:
         """The canonical JSON without the signature, which the signature covers."""
-        return _canonical({key: value for key, value in asdict(self).items() if key != "signature"}).encode()
+        return _canonical({key: value for key, value in self._content.items() if key != "signature"}).encode()
+
+    @property
+    def _content(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if (key, value) != ("test_set", None)}
 
     @property
     def digest(self) -> str:
@@ -191,8 +196,10 @@ def verify(entries: Sequence[LedgerEntry], signers: Path = signatures.SIGNERS) -
         here = f"entry {number} ({entry.kind} version {entry.version}, {entry.phase}, {entry.time})"
         if entry.follows != (before.digest if before else ""):
             problems.append(f"{here} does not follow the entry before it: one was edited, dropped or moved")
-        if _is_open(before) != (entry.phase != "intent"):
+        if _is_open(before) != (entry.phase in ("confirmed", "void")):
             problems.append(f"{here} is out of order: an intent is confirmed or voided, and nothing else is")
+        elif (entry.kind == "freeze") != (entry.phase == "frozen"):
+            problems.append(f"{here} is out of order: a test set is frozen in one step, and nothing else is")
         elif before and _is_open(before) and _subject(entry) != _subject(before):
             problems.append(f"{here} speaks of something else than the intent before it")
         if entry.signature is None and known and signed_before:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graft.data.images.stacks import decode
 from graft.data.shards import num_rows, read_rows
 from graft.deployment.export.exported_model import ONNX_FILE, ExportedModel, onnx_class_ids, open_exported, session
-from graft.deployment.export.latency import NUM_RUNS, NUM_WARM_UPS, first_image
-from graft.evaluation.scores import Contender, Tally, score_rows
+from graft.deployment.export.latency import NUM_RUNS, NUM_WARM_UPS
+from graft.evaluation.scores import Contender, ScoredImage, Tally, score_rows
 from graft.foundation.progress import progress
+from graft.inference.image_to_logits import prepare
 from graft.metrics.bootstrap import resample
 from graft.metrics.confusion import HEADLINES, Marginals, json_number
 from graft.metrics.summaries import select, stack, total
 from graft.models.address import CANDIDATE, CHAMPION
+from graft.provenance.promotion.changes import Change, find_changes
 
 if TYPE_CHECKING:
     from graft.params.sections import Params
+    from graft.provenance.promotion.frozen_images import FrozenImages
 
 CLASS_SCORE = {"segmentation": ("IoU", "iou"), "classification": ("recall", "recall")}
 
@@ -33,7 +38,8 @@ class Measured:
 
     Attributes:
         score: Headline score, mean IoU or accuracy; None where it is undefined.
-        by_class: IoU or recall by class; None for a class that is in neither truth nor prediction.
+        by_class: IoU or recall by class; None for a class that is in neither truth nor prediction, or that only one of
+            two compared models has.
         by_domain: Headline score on the images of each domain.
         num_bytes: Size of the ONNX file with its weights.
         latency_ms: Median time of one image on one thread.
@@ -53,30 +59,41 @@ class Comparison:
     Attributes:
         headline: Name of the headline score.
         class_score: Name of the score of a single class.
-        num_images: Number of images in the split.
+        num_images: Number of images that were scored.
+        class_names: Names of the classes that were scored.
         models: Measurements by `candidate` and `champion`; the latter only if there is one that can be compared.
         lower_bound: Lower end of the confidence interval of `difference`; None if there is nothing to compare.
         difference: Score of the candidate minus that of the champion; None if either is missing.
         not_comparable: Reason why the champion cannot be scored on these images; empty if it can, or there is none.
+        changes: Differences by class and by domain, with intervals; none where there is nothing to compare.
     """
 
     headline: str
     class_score: str
     num_images: int
+    class_names: tuple[str, ...]
     models: dict[str, Measured]
     lower_bound: float | None
     difference: float | None
     not_comparable: str
+    changes: tuple[Change, ...] = ()
 
 
-def compare(candidate: Path, champion: Path | None, images: Path, params: Params) -> Comparison:
-    """Scores and times both models.
+def compare(
+    candidate: Path,
+    champion: Path | None,
+    images: FrozenImages,
+    params: Params,
+    watch: Callable[[ScoredImage], None] = lambda scored: None,
+) -> Comparison:
+    """Scores and times both models, on the classes that both have.
 
     Args:
         candidate: Folder of the exported candidate.
         champion: Folder of the exported champion; None where there is no champion.
-        images: Shards of the test split.
+        images: Images of the test set.
         params: Params, with how to score and the confidence to reach.
+        watch: Function that is shown each image with the predictions of both.
 
     Raises:
         GraftError: A model or an image cannot be read.
@@ -88,19 +105,50 @@ def compare(candidate: Path, champion: Path | None, images: Path, params: Params
         reason = _difference(opened[CANDIDATE], other)
         if not reason:
             opened[CHAMPION], folders[CHAMPION] = other, champion
-    tally = _score_both(opened, images, params)
+    names = [name for name in images.class_names if all(name in model.class_map.names for model in opened.values())]
+    tally = _score_both({name: _restrict(model, names) for name, model in opened.items()}, names, images, params, watch)
     times = _time_both(opened, folders, images, params.predict.max_pixels)
-    headline = next(iter(HEADLINES[params.task]))
-    attribute = HEADLINES[params.task][headline]
+    headline, attribute = next(iter(HEADLINES[params.task].items()))
     marginals = {name: stack(counted) for name, counted in tally.images.items()}
-    models = {
-        name: _measure(marginals[name], tally, opened[name], attribute, folders[name], times[name]) for name in opened
-    }
-    lower = lower_bound(marginals[CANDIDATE], marginals[CHAMPION], attribute, params) if CHAMPION in models else None
-    scores = [models[name].score for name in models]
-    difference = scores[0] - scores[1] if len(scores) == 2 and None not in scores else None  # type: ignore[operator]
-    class_score = CLASS_SCORE[params.task][0]
-    return Comparison(headline, class_score, len(tally.domains), models, lower, difference, reason)
+    models = {name: _measure(marginals[name], tally, names, params.task, folders[name], times[name]) for name in opened}
+    found = Comparison(
+        headline,
+        CLASS_SCORE[params.task][0],
+        len(tally.domains),
+        tuple(names),
+        models,
+        lower_bound=None,
+        difference=None,
+        not_comparable=reason,
+    )
+    if CHAMPION not in models:
+        return found
+    both, scores = (marginals[CANDIDATE], marginals[CHAMPION]), [models[name].score for name in (CANDIDATE, CHAMPION)]
+    return replace(
+        found,
+        lower_bound=lower_bound(*both, attribute, params),
+        difference=None if None in scores else scores[0] - scores[1],  # type: ignore[operator]
+        changes=find_changes(*both, names, tally.domains, (attribute, CLASS_SCORE[params.task][1]), params),
+    )
+
+
+def score_classes(
+    exported: Path, shards: Path, params: Params, class_names: Collection[str]
+) -> dict[str, float | None]:
+    """Scores an exported model on its own test split; returns the score of each of these classes.
+
+    Raises:
+        GraftError: The model, or an image, cannot be read.
+    """
+    model = open_exported(exported, num_threads=params.runtime.num_threads)
+    contenders = {CANDIDATE: _restrict(model, model.class_map.names)}
+    tally = Tally(contenders)
+    rows = progress(read_rows(shards), "Scoring the new classes", total=num_rows(shards), unit="image")
+    for scored in score_rows(rows, contenders, params.evaluate.batch_size, params.predict):
+        tally.add(scored)
+    values = getattr(total(stack(tally.images[CANDIDATE])), CLASS_SCORE[params.task][1])
+    found = dict(zip(model.class_map.names, map(json_number, values), strict=True))
+    return {name: found[name] for name in class_names}
 
 
 def lower_bound(candidate: Marginals, champion: Marginals, attribute: str, params: Params) -> float | None:
@@ -125,30 +173,47 @@ def lower_bound(candidate: Marginals, champion: Marginals, attribute: str, param
 
 def _difference(one: ExportedModel, other: ExportedModel) -> str:
     """Says why two models cannot be scored on the same rows; empty where they can."""
-    if one.class_map.names != other.class_map.names or one.spec.task != other.spec.task:
-        return "the champion has other classes"
+    if one.spec.task != other.spec.task:
+        return "the champion has another task"
+    if lost := [name for name in other.class_map.names if name not in one.class_map.names]:
+        return f"the champion has other classes: {', '.join(lost)}"
     if list(one.spec.channels) != list(other.spec.channels) or one.spec.max_value != other.spec.max_value:
         return "the champion reads other channels"
     return ""
 
 
-def _score_both(opened: Mapping[str, ExportedModel], images: Path, params: Params) -> Tally:
-    contenders: dict[str, Any] = {name: Contender(model.runner, model.spec) for name, model in opened.items()}  # type: ignore[arg-type]
+def _restrict(model: ExportedModel, names: Sequence[str]) -> Contender:
+    """The model as a contender that knows these classes alone, in this order: its other logits are left out."""
+    if list(model.class_map.names) == list(names):
+        return Contender(model.runner, model.spec)  # type: ignore[arg-type]
+    places = [model.class_map.names.index(name) for name in names]
+    spec: Any = SimpleNamespace(**vars(model.spec) | {"num_classes": len(names)})
+    return Contender(lambda batch: model.runner(batch)[:, places], spec)
+
+
+def _score_both(
+    contenders: Mapping[str, Contender],
+    names: Sequence[str],
+    images: FrozenImages,
+    params: Params,
+    watch: Callable[[ScoredImage], None],
+) -> Tally:
     tally = Tally(contenders)
-    rows = progress(read_rows(images), "Scoring candidate and champion", total=num_rows(images), unit="image")
+    rows = progress(images.rows(names), "Scoring candidate and champion", total=len(images), unit="image")
     for scored in score_rows(rows, contenders, params.evaluate.batch_size, params.predict):
         tally.add(scored)
+        watch(scored)
     return tally
 
 
 def _measure(
-    images: Marginals, tally: Tally, model: ExportedModel, attribute: str, folder: Path, latency_ms: float
+    images: Marginals, tally: Tally, names: Sequence[str], task: str, folder: Path, latency_ms: float
 ) -> Measured:
-    whole, by_class = total(images), CLASS_SCORE[model.spec.task][1]
+    whole, attribute = total(images), next(iter(HEADLINES[task].values()))
     rows = {domain: [i for i, at in enumerate(tally.domains) if at == domain] for domain in sorted(set(tally.domains))}
     return Measured(
         score=json_number(getattr(whole, attribute)),
-        by_class=dict(zip(model.class_map.names, map(json_number, getattr(whole, by_class)), strict=True)),
+        by_class=dict(zip(names, map(json_number, getattr(whole, CLASS_SCORE[task][1])), strict=True)),
         by_domain={name: json_number(getattr(total(select(images, at)), attribute)) for name, at in rows.items()},
         num_bytes=sum(file.stat().st_size for file in folder.glob(f"{ONNX_FILE}*")),
         latency_ms=latency_ms,
@@ -156,11 +221,15 @@ def _measure(
 
 
 def _time_both(
-    opened: Mapping[str, ExportedModel], folders: Mapping[str, Path], images: Path, max_pixels: int
+    opened: Mapping[str, ExportedModel], folders: Mapping[str, Path], images: FrozenImages, max_pixels: int
 ) -> dict[str, float]:
     """Median milliseconds of each model; their runs alternate, so that a busy moment strikes both."""
+    first = next(images.rows())
     ready = {
-        name: (session(folders[name] / ONNX_FILE, 1), first_image(images, model.spec, max_pixels)[None])  # type: ignore[arg-type]
+        name: (
+            session(folders[name] / ONNX_FILE, 1),
+            prepare(decode(first.image, model.spec), model.spec, max_pixels=max_pixels)[None],
+        )
         for name, model in opened.items()
     }
     seconds: dict[str, list[float]] = {name: [] for name in ready}

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graft.foundation.errors import GraftError
 from graft.foundation.git import git_text
@@ -95,6 +95,7 @@ def finish(store: MlflowClient, intent: LedgerEntry) -> None:
         phase="confirmed" if possible else "void",
         reason=intent.reason if possible else CANNOT,
         rules=(),
+        test_set=None,
         author=author(),
         time=now(),
         follows=intent.digest,
@@ -112,6 +113,7 @@ def intent_to(
     name: str,
     reason: str,
     rules: Sequence[dict[str, str]] = (),
+    test_set: dict[str, Any] | None = None,
 ) -> LedgerEntry:
     """Builds the intent to make a version (number, model digest) the champion, to follow `entries`."""
     standing = history.champion(entries)
@@ -127,6 +129,7 @@ def intent_to(
         author=author(),
         time=now(),
         follows=entries[-1].digest if entries else "",
+        test_set=test_set,
     )
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.models.address import CANDIDATE, ModelAddress
 from graft.provenance.promotion import history, ledger, move, verdict
-from graft.provenance.promotion.commit_check import find_commits
-from graft.provenance.promotion.gate import GateEvidence, GateRule, holds, judge
+from graft.provenance.promotion.commit_check import find_commits, refuse_uncommitted
+from graft.provenance.promotion.comparison_page import Regressions, write_page
+from graft.provenance.promotion.evidence import GateEvidence, Gathering
+from graft.provenance.promotion.frozen_test_set import FrozenTestSet, find_in_force, publish_list
+from graft.provenance.promotion.gate import GateRule, holds, judge
 from graft.provenance.promotion.ledger import LedgerEntry
-from graft.provenance.promotion.record_chain import RecordChain, trace_records
-from graft.provenance.stages import CLASS_MAP, INTERIM
 from graft.provenance.tracking import mlflow_store, registry
 
 if TYPE_CHECKING:
@@ -30,13 +30,15 @@ class Decision:
 
     Attributes:
         version: Number of the version that was judged.
-        rules: Rules of the gate, with what was found.
-        intent: LedgerEntry in the ledger that promotes the version; None where it was refused.
+        rules: Rules of the gate, with what was found; none where the version is the champion already.
+        intent: LedgerEntry in the ledger that promotes the version; None where nothing was promoted.
+        page: Page that compares candidate and champion; None where there was nothing to compare.
     """
 
     version: int
     rules: list[GateRule]
     intent: LedgerEntry | None
+    page: Path | None = None
 
 
 def promote(
@@ -60,60 +62,47 @@ def promote(
 
     Raises:
         ledger.Unsigned: The ledger is signed, and no key is configured: nothing was changed.
-        GraftError: There is no such version, it is the champion, its files were changed, or somebody was faster.
+        GraftError: There is no such version, what made it is not committed, its files were changed, or somebody was
+            faster.
     """
     entries = move.settle(store, name)
     ledger.refuse_unsigned(name, entries)
-    standing, version = history.champion(entries), _find_version(store, name, number)
+    standing, version = history.champion(entries), find_judged(store, name, number)
     number = int(version.version)
     if standing and standing.version == number:
-        raise GraftError(f"version {number} is the champion already", where=name, remedy="look at graft champion")
+        return Decision(number, [], None)
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-        evidence = gather(store, version, standing, params, Path(folder))
+        gathering, regressions = Gathering(store, version, entries, params, Path(folder)), Regressions()
+        chain = gathering.trace(version)
+        if not override:
+            refuse_uncommitted(chain.records)
+        evidence = gathering.evidence(chain, find_commits(chain.records), regressions)
         rules = judge(evidence, params)
-    passed, stated = holds(rules), [rule.as_dict() for rule in rules]
+        page = _write_page(store, version, standing, evidence, regressions)
+        stated = _test_set_to_freeze(gathering, evidence) if holds(rules) or override else None
+    passed, table = holds(rules), [rule.as_dict() for rule in rules]
     if not passed and not override:
-        _write_refusal(store, version, stated, reason)
-        return Decision(number, rules, None)
+        _write_refusal(store, version, table, reason)
+        return Decision(number, rules, None, page)
     kind, said = ("promote", reason or "every rule of the gate holds") if passed else ("override", reason)
     intent = move.intent_to(
-        kind, (number, version.tags[mlflow_store.MODEL_DIGEST]), entries, name=name, reason=said, rules=stated
+        kind,
+        (number, version.tags[mlflow_store.MODEL_DIGEST]),
+        entries,
+        name=name,
+        reason=said,
+        rules=table,
+        test_set=stated.as_dict() if stated else None,
     )
-    return Decision(number, rules, move.move(store, intent))
+    return Decision(number, rules, move.move(store, intent), page)
 
 
-def gather(
-    store: MlflowClient, version: ModelVersion, standing: history.Champion | None, params: Params, folder: Path
-) -> GateEvidence:
-    """Downloads, verifies and measures both models; a champion whose files are lost or changed is not compared."""
-    places = [folder / name for name in ("candidate", "champion", "records")]
-    for place in places:
-        place.mkdir()
-    name, number = version.name, int(version.version)
-    candidate = move.download_verified(name, number, version.tags.get(mlflow_store.MODEL_DIGEST, "unknown"), places[0])
-    champion, lost = None, ""
-    if standing:
-        try:
-            champion = move.download_verified(name, standing.version, standing.promoted.model_digest, places[1])
-        except GraftError as error:
-            lost = f"the champion cannot be fetched: {error.what}"
-    chain = trace_records(store, version, places[2])
-    images, differs = _frozen_split(chain)
-    comparison = None
-    if not differs:
-        from graft.provenance.promotion.measurement import compare
+def find_judged(store: MlflowClient, name: str, number: int | None) -> ModelVersion:
+    """Finds the version to be judged, by number, or the candidate.
 
-        comparison = compare(candidate, champion, images, params)
-        comparison = replace(comparison, not_comparable=lost or comparison.not_comparable)
-    return GateEvidence(chain, find_commits(chain.records), differs, comparison, candidate, standing is not None)
-
-
-def _write_refusal(store: MlflowClient, version: ModelVersion, rules: list[dict[str, str]], reason: str) -> None:
-    said = f"{verdict.REFUSED} {move.now()} by {move.author()}" + (f": {reason}" if reason else "")
-    verdict.write(store, version, verdict.Verdict(tuple(rules), said))
-
-
-def _find_version(store: MlflowClient, name: str, number: int | None) -> ModelVersion:
+    Raises:
+        GraftError: There is no such version.
+    """
     if number is None:
         version = registry.find_version(store, ModelAddress(name, alias=CANDIDATE))
         what, remedy = f"{name} has no {CANDIDATE}", "run dvc repro, or graft publish"
@@ -125,15 +114,34 @@ def _find_version(store: MlflowClient, name: str, number: int | None) -> ModelVe
     return version
 
 
-def _frozen_split(chain: RecordChain) -> tuple[Path, str]:
-    """Returns the test split of this workspace, and how it differs from the candidate's; empty where it does not."""
-    record = chain.records.get("export")
-    if record is None:
-        return Path(), "not known: there is no record of export"
-    split = f"{INTERIM}/{record.params['evaluate']['split']}"
-    for path in (split, CLASS_MAP):
-        if not Path(path).exists():
-            return Path(split), f"{path} is not here: git checkout the commit, then dvc pull or dvc checkout"
-        if digest_of(Path(path)) != record.inputs.get(path):
-            return Path(split), f"{path} is not the candidate's: dvc checkout"
-    return Path(split), ""
+def _test_set_to_freeze(gathering: Gathering, evidence: GateEvidence) -> FrozenTestSet | None:
+    """The test set that this promotion freezes, its list on the server; None where one is in force already."""
+    stated = evidence.test_set
+    if stated is None or find_in_force(gathering.entries) is not None:
+        return None
+    _, images = gathering.find_test_set(evidence.chain)
+    publish_list(gathering.store, images, stated, gathering.folder)
+    return stated
+
+
+def _write_page(
+    store: MlflowClient,
+    version: ModelVersion,
+    standing: history.Champion | None,
+    evidence: GateEvidence,
+    regressions: Regressions,
+) -> Path | None:
+    """Writes the page of the comparison, here and beside the run of the candidate."""
+    if standing is None:
+        return None
+    title = f"{version.name}: version {version.version} against the champion, version {standing.version}"
+    page = write_page(evidence, regressions, title)
+    if page and version.run_id:
+        with mlflow_store.explain_refusals():
+            store.log_artifact(version.run_id, str(page), f"promotion/against version {standing.version}")
+    return page
+
+
+def _write_refusal(store: MlflowClient, version: ModelVersion, rules: list[dict[str, str]], reason: str) -> None:
+    said = f"{verdict.REFUSED} {move.now()} by {move.author()}" + (f": {reason}" if reason else "")
+    verdict.write(store, version, verdict.Verdict(tuple(rules), said))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.foundation.content import read_json, sha256_of
+from graft.foundation.errors import GraftError
 from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED, FINDINGS, STAGES, maker_of
 from graft.provenance.tracking import mlflow_store, runs
@@ -24,11 +25,13 @@ class RecordChain:
 
     Attributes:
         records: Records by stage.
+        runs: Runs of the server that hold them, by stage.
         problems: Sentence for each record that is missing.
         validation: Result of the validation that the records name: `passed`, `failed`, or why it is not known.
     """
 
     records: dict[str, Record] = field(default_factory=dict)
+    runs: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     validation: str = "not found"
 
@@ -46,22 +49,44 @@ def trace_records(store: MlflowClient, version: ModelVersion, folder: Path) -> R
         version: Version of the exported model.
         folder: Empty folder for downloads.
     """
-    chain, found = RecordChain(), {}
+    chain = RecordChain()
     wanted = {(EXPORTED, version.tags.get(mlflow_store.MODEL_DIGEST, ""))}
     for stage in reversed(STAGES):
         needed = {(path, digest) for path, digest in wanted if maker_of(path) == stage}
         digest = version.tags.get(mlflow_store.RECORD, "") if stage == "export" else None
         for run, record in _records(store, stage, needed, digest, folder):
             if all(record.digest_of(path) == sought for path, sought in needed):
-                chain.records[stage], found[stage] = record, run
+                chain.records[stage], chain.runs[stage] = record, run
                 wanted |= {(path, sought) for path, sought in record.inputs.items() if maker_of(path)}
                 break
         else:
             names = ", ".join(sorted(path for path, _ in needed)) or "anything that a later stage read"
             chain.problems.append(f"no record of {stage} that wrote {names} as it was read")
-    if "validate" in found:
-        chain.validation = _validation(store, found["validate"], chain.records["validate"], folder)
+    if "validate" in chain.runs:
+        chain.validation = _validation(store, chain, folder)
     return chain
+
+
+def fetch_output(store: MlflowClient, chain: RecordChain, path: str, folder: Path) -> Path | None:
+    """Fetches a file that a stage wrote from its run; None where the server does not hold it.
+
+    Raises:
+        GraftError: The file is not the one in the record.
+    """
+    stage = maker_of(path)
+    if stage not in chain.runs:
+        return None
+    into = folder / chain.runs[stage].info.run_id
+    into.mkdir(exist_ok=True)
+    file = runs.fetch_artifact(store, chain.runs[stage], Path(path).name, into)
+    if file is not None and sha256_of(file) != chain.records[stage].files.get(path):
+        raise GraftError(
+            f"{path} is not the file that {stage} wrote",
+            where=mlflow_store.store_uri(),
+            rule="the sha256 of each file is in the record of its stage",
+            remedy="graft audit names what was changed",
+        )
+    return file
 
 
 def _records(
@@ -82,10 +107,13 @@ def _records(
             yield run, Record.from_bytes(data)
 
 
-def _validation(store: MlflowClient, run: Any, record: Record, folder: Path) -> str:
-    file = runs.fetch_artifact(store, run, "validation.json", folder / run.info.run_id)
+def _validation(store: MlflowClient, chain: RecordChain, folder: Path) -> str:
+    try:
+        file = fetch_output(store, chain, FINDINGS, folder)
+    except mlflow_store.Unreachable:
+        raise
+    except GraftError:
+        return "report was changed"
     if file is None:
         return "report not found"
-    if sha256_of(file) != record.files.get(FINDINGS):
-        return "report was changed"
     return "passed" if read_json(file)["passed"] else "failed"

@@ -1,0 +1,127 @@
+"""The freezing of a test set: the test split of a version becomes the one that every later champion is scored on."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from graft.foundation.errors import GraftError
+from graft.models.address import CANDIDATE, ModelAddress
+from graft.provenance.promotion import ledger, move
+from graft.provenance.promotion.evidence import Gathering, propose, scored_split
+from graft.provenance.promotion.frozen_images import find_images
+from graft.provenance.promotion.frozen_test_set import FrozenImage, FrozenTestSet, find_in_force, publish_list
+from graft.provenance.promotion.ledger import LedgerEntry
+from graft.provenance.promotion.promote import find_judged
+from graft.provenance.tracking import mlflow_store, registry
+
+if TYPE_CHECKING:
+    from graft.params.sections import Params
+    from graft.provenance.tracking.mlflow_store import MlflowClient
+
+MEASURED = "measured"
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The result of freezing.
+
+    Attributes:
+        test_set: Test set in force now.
+        entry: Entry in the ledger; None where this test set was in force already.
+    """
+
+    test_set: FrozenTestSet
+    entry: LedgerEntry | None
+
+
+def freeze(
+    store: MlflowClient,
+    name: str,
+    params: Params,
+    *,
+    reason: str,
+    number: int | None = None,
+    set_name: str | None = None,
+) -> Frozen:
+    """Freezes the test split of a version, and scores the champion on it.
+
+    Args:
+        store: Client of the server.
+        name: Name of the registered model.
+        params: Params, with how models are scored.
+        reason: Reason to record.
+        number: Number of the version; by default the one that `candidate` points at.
+        set_name: Name of the test set; by default that of the one before.
+
+    Raises:
+        ledger.Unsigned: The ledger is signed, and no key is configured: nothing was changed.
+        GraftError: There is no such version, its test split is not here, or the version or the champion has seen an
+            image of it: nothing was changed.
+    """
+    entries = move.settle(store, name)
+    ledger.refuse_unsigned(name, entries)
+    version, before = find_judged(store, name, number), find_in_force(entries)
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+        gathering = Gathering(store, version, entries, params, Path(folder))
+        chain = gathering.trace(version)
+        stated, images = propose(chain, scored_split(chain), before, set_name)
+        if before and before.digest == stated.digest and set_name in (None, before.name):
+            return Frozen(before, None)
+        _refuse_seen(gathering, images)
+        rules = tuple(_score_champion(gathering, stated, images))
+        publish_list(store, images, stated, Path(folder))
+    entry = LedgerEntry(
+        kind="freeze",
+        phase="frozen",
+        name=name,
+        version=int(version.version),
+        model_digest=version.tags[mlflow_store.MODEL_DIGEST],
+        previous_version=gathering.standing.version if gathering.standing else None,
+        reason=reason,
+        rules=rules,
+        author=move.author(),
+        time=move.now(),
+        follows=entries[-1].digest if entries else "",
+        test_set=stated.as_dict(),
+    )
+    written = ledger.append(store, name, entry)
+    move.write_copy(move.read_whole(store, name))
+    return Frozen(stated, written)
+
+
+def _refuse_seen(gathering: Gathering, images: list[FrozenImage]) -> None:
+    """Refuses a test set of which the version, or the champion, has seen an image."""
+    numbers = {int(gathering.version.version)} | ({gathering.standing.version} if gathering.standing else set())
+    for number in sorted(numbers):
+        version = registry.find_version(gathering.store, ModelAddress(gathering.version.name, number))
+        leakage = gathering.find_leakage(gathering.trace(version), images) if version else None
+        if leakage and leakage.seen:
+            raise GraftError(
+                f"version {number} was trained or chosen on images of this split: {leakage.seen}",
+                where=gathering.version.name,
+                rule="nobody may have learned from an image of a test set",
+                remedy="keep ingest.split_seed as it was when the champion was made, or freeze a split of new images",
+            )
+
+
+def _score_champion(gathering: Gathering, stated: FrozenTestSet, images: list[FrozenImage]) -> Iterator[dict[str, str]]:
+    """Scores the champion on the new test set, as rows for the table of the entry."""
+    from graft.provenance.promotion.measurement import compare
+
+    standing = gathering.standing
+    if standing is None:
+        return
+    folder = gathering.place(CANDIDATE)
+    model = move.download_verified(gathering.version.name, standing.version, standing.promoted.model_digest, folder)
+    found = compare(model, None, find_images(stated, images, gathering.place("cached")), gathering.params)
+    score = found.models[CANDIDATE].score
+    yield {
+        "rule": f"{found.headline.replace('_', ' ').replace('iou', 'IoU')} of the champion, version {standing.version}",
+        "value": "undefined" if score is None else f"{score:.4f}",
+        "bound": f"≥ {gathering.params.promotion.min_score:g}",
+        "verdict": MEASURED,
+    }
