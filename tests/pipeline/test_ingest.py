@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from ruamel.yaml import YAML
 
 from graft.data.images.codec import decode_image, decode_mask
 from graft.data.shards import MANIFEST_SCHEMA, read_rows
@@ -53,6 +54,19 @@ def make_pairs(root: Path, num: int = 40) -> None:
         image = generator.integers(0, 256, (24, 32, 3), dtype=np.uint8)
         cv2.imwrite(str(root / f"images/{number:03d}.jpg"), image)
         cv2.imwrite(str(root / f"masks/{number:03d}.png"), (image[..., 0] > 99).astype(np.uint8) * 255)
+
+
+def test_only_the_split_seed_moves_images_between_splits(tmp_path: Path) -> None:
+    make_pairs(tmp_path / "raw")
+    splits = {}
+    for name, split_seed, changed in (("a", 7, None), ("b", 8, None), ("c", 7, 8)):
+        (tmp_path / name).mkdir()
+        section = Ingest(root="raw", source=PAIRS, split_seed=split_seed, batch="first", max_pixels=10**6)
+        ingest(task="segmentation", ingest=section, root=tmp_path / "raw", out=tmp_path / name, seed=changed)
+        splits[name] = {row["id"]: row["split"] for row in manifest(tmp_path / name)}
+    assert splits["a"] != splits["b"] == splits["c"]
+    stage = YAML(typ="safe").load(Path(__file__).parents[2] / "dvc.yaml")["stages"]["ingest"]
+    assert stage["params"] == ["task", "ingest"]  # another seed of the run does not even make it stale
 
 
 def test_scenes_become_shards_manifest_and_class_map(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ REFUSED, BROKEN, INTERRUPTED = 3, 4, 130
 COMMANDS = (
     *("check", "fix", "recipe", "stages", "publish", "summary", "predict"),
     *("models", "select", "pin", "find_rate"),
-    *("promote", "rollback", "champion", "lineage", "audit", "attest", "verify"),
+    *("promote", "freeze", "rollback", "champion", "lineage", "audit", "attest", "verify"),
     "doctor",
 )
 
