@@ -102,7 +102,7 @@ class Gathering:
         found = GateEvidence(chain, commits, "", None, {}, None, {}, candidate, self.standing is not None)
         try:
             stated, listed = self.find_test_set(chain)
-            self._refuse_fewer(chain, ClassMap.read(candidate / "class_map.json").names, stated, listed)
+            self.refuse_fewer(chain, ClassMap.read(candidate / "class_map.json").names, stated, listed)
             images = find_images(stated, listed, self.place("cached"))
             found = replace(found, test_set=stated, leakage=self._leakage(chain, listed))
         except GraftError as error:
@@ -122,7 +122,7 @@ class Gathering:
             return propose(chain, split, None, None)
         return stated, frozen_test_set.fetch_list(self.store, stated, self.place("list"))
 
-    def _refuse_fewer(
+    def refuse_fewer(
         self, chain: RecordChain, class_names: Sequence[str], stated: FrozenTestSet, images: Sequence[FrozenImage]
     ) -> None:
         """Refuses a version whose own test split lacks images of the test set: they may have moved into training."""

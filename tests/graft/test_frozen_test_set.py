@@ -1,0 +1,155 @@
+"""The frozen test set: its entry in the ledger, its list on a real store, and who has seen its images."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from graft.data.shards import MANIFEST_SCHEMA
+from graft.foundation.content import sha256_of, write_json
+from graft.foundation.errors import GraftError
+from graft.provenance.promotion import ledger
+from graft.provenance.promotion.evidence import Gathering, scored_split
+from graft.provenance.promotion.frozen_test_set import (
+    FrozenImage,
+    FrozenTestSet,
+    fetch_list,
+    find_in_force,
+    freeze_images,
+    list_images,
+    publish_list,
+)
+from graft.provenance.promotion.leakage import Leakage, find_leakage
+from graft.provenance.promotion.ledger import LedgerEntry
+from graft.provenance.promotion.record_chain import RecordChain
+from graft.provenance.records import Record
+from graft.provenance.stages import MANIFEST, SEEN
+from graft.provenance.tracking import runs
+from tests.graft.test_ledger import entry
+
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+IMAGES = [FrozenImage(f"{number}" * 64, "m" * 64, f"{number:016x}") for number in range(1, 4)]
+
+
+@pytest.fixture(autouse=True)
+def project(folder, monkeypatch) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+
+
+def stated(images: list[FrozenImage] = IMAGES, before: FrozenTestSet | None = None) -> FrozenTestSet:
+    facts: dict[str, Any] = {"name": None, "split_seed": 7, "interim_md5": "f.dir", "class_names": ("road", "sky")}
+    return freeze_images(images, before, **facts)
+
+
+def write_manifest(path: Path, rows: list[tuple[str, str, str]]) -> Path:
+    """A manifest with split, digest and perceptual hash of each image."""
+    empty = dict.fromkeys(MANIFEST_SCHEMA.names)
+    content = [
+        empty | {"id": f"{number}.png", "split": split, "image_sha256": image, "mask_sha256": "m" * 64, "phash": phash}
+        for number, (split, image, phash) in enumerate(rows)
+    ]
+    pq.write_table(pa.Table.from_pylist(content, schema=MANIFEST_SCHEMA), path)
+    return path
+
+
+def published(store, folder: Path, seen: dict[str, list[str]], rows: list[tuple[str, str, str]]) -> RecordChain:
+    """Records of ingest and fine-tune whose runs hold a manifest and the images that were seen."""
+    chain = RecordChain()
+    files = {"ingest": (MANIFEST, write_manifest(folder / "manifest.parquet", rows))}
+    write_json(folder / "seen.json", seen)
+    files["fine-tune"] = (SEEN, folder / "seen.json")
+    for stage, (path, file) in files.items():
+        chain.runs[stage] = runs.create_run(store, stage, {})
+        store.log_artifact(chain.runs[stage].info.run_id, str(file))
+        chain.records[stage] = Record.from_content({"stage": stage, "files": {path: sha256_of(file)}})
+    return chain
+
+
+def test_the_first_promotion_freezes_and_freeze_replaces():
+    first = entry(1, "intent", test_set=stated().as_dict())
+    assert find_in_force([first]) is None  # an intent that is open
+    void = replace(first, phase="void", test_set=None, follows=first.digest)
+    assert find_in_force([first, void]) is None
+    confirmed = replace(void, phase="confirmed")
+    assert find_in_force([first, confirmed]) == stated()
+    second = stated(IMAGES[:2], stated())
+    assert (second.version, second.num_images, second.name) == (2, 2, "test")
+    frozen = entry(2, "frozen", confirmed, kind="freeze", test_set=second.as_dict())
+    assert find_in_force([first, confirmed, frozen]) == second
+    assert ledger.verify([first, confirmed, frozen]) == []
+
+
+def test_a_test_set_is_frozen_in_one_step_and_never_within_a_promotion():
+    first = entry(1, "intent")
+    frozen = entry(1, "frozen", first, kind="freeze", test_set=stated().as_dict())
+    assert "out of order" in ledger.verify([first, frozen])[0]
+    assert "frozen in one step" in ledger.verify([entry(1, "frozen")])[0]
+
+
+def test_entries_of_before_are_spelt_as_before_and_others_survive_a_round_trip():
+    plain, freezing = entry(1, "intent"), entry(1, "intent", test_set=stated().as_dict())
+    assert "test_set" not in json.loads(plain.canonical)
+    assert [LedgerEntry.of(one.canonical, "here") for one in (plain, freezing)] == [plain, freezing]
+    assert FrozenTestSet.of(LedgerEntry.of(freezing.canonical, "here").test_set) == stated()
+
+
+def test_only_labelled_images_of_the_test_split_are_listed_each_once(tmp_path):
+    rows = [("test", "b" * 64, "0" * 16), ("train", "a" * 64, "0" * 16), ("test", "b" * 64, "0" * 16)]
+    path = write_manifest(tmp_path / "manifest.parquet", rows)
+    assert list_images(path, ("road",)) == [FrozenImage("b" * 64, "m" * 64, "0" * 16)]
+
+
+def test_the_list_is_found_by_its_digest_and_a_lost_one_is_said(store, tmp_path):
+    publish_list(store, IMAGES, stated(), tmp_path)
+    publish_list(store, IMAGES, stated(), tmp_path)
+    (run,) = runs.search_runs(store, {"graft.test_set": stated().digest})
+    assert fetch_list(store, stated(), tmp_path) == IMAGES
+    store.delete_run(run.info.run_id)
+    with pytest.raises(GraftError, match=r"(?s)list of test set 1 \(test, 3 images.*not on the server.*graft freeze"):
+        fetch_list(store, stated(), tmp_path)
+
+
+def test_images_that_were_learned_from_are_found_by_digest_and_by_likeness(store, tmp_path):
+    rows = [("train", "a" * 64, f"{2 ^ 1 << 60:016x}"), ("val", "b" * 64, "f" * 16), ("test", "1" * 64, f"{1:016x}")]
+    seen = {"train": ["a" * 64], "val": ["b" * 64]}
+    chain = published(store, tmp_path, seen, rows)
+    into = tmp_path / "into"
+    into.mkdir()
+    found = find_leakage(store, chain, IMAGES, 1, into)
+    assert found == Leakage(resembling=f"1 of 3 images: {'2' * 12} is like 0.png")
+    assert find_leakage(store, chain, IMAGES, 0, into) == Leakage()
+    chosen_on = published(store, tmp_path, {"train": [], "val": ["3" * 64]}, rows)
+    assert find_leakage(store, chosen_on, IMAGES, 1, into).seen == f"1 of 3 images: {'3' * 12}"
+    chain.records["fine-tune"] = Record.from_content({"stage": "fine-tune", "files": {SEEN: "0" * 64}})
+    with pytest.raises(GraftError, match=r"seen\.json is not the file that fine-tune wrote"):
+        find_leakage(store, chain, IMAGES, 1, into)
+    assert find_leakage(store, RecordChain(), IMAGES, 1, into).seen.startswith("not known")
+
+
+def test_a_version_that_lacks_frozen_images_is_refused(store, tmp_path):
+    rows = [("test", image.image, image.phash) for image in IMAGES[:2]] + [("train", IMAGES[2].image, IMAGES[2].phash)]
+    chain = published(store, tmp_path, {"train": [], "val": []}, rows)
+    (tmp_path / "into").mkdir()
+    gathering = Gathering(store, SimpleNamespace(name="m", version="1"), [], SimpleNamespace(), tmp_path / "into")
+    with pytest.raises(GraftError, match=r"lacks 1 of the 3 images of test set 1"):
+        gathering.refuse_fewer(chain, ("road", "sky"), stated(), IMAGES)
+    gathering.refuse_fewer(chain, ("road", "sky"), stated(IMAGES[:2]), IMAGES[:2])
+
+
+@pytest.mark.parametrize(("split", "is_refused"), [("test", False), ("val", True)])
+def test_val_never_promotes(split, is_refused):
+    record = Record.from_content({"stage": "export", "params": {"evaluate": {"split": split}}})
+    chain = RecordChain({"export": record})
+    if not is_refused:
+        assert scored_split(chain) == "test"
+        return
+    with pytest.raises(GraftError, match="scored on val, which chose its best epoch"):
+        scored_split(chain)
