@@ -23,7 +23,7 @@ class Translated:
     """A mask in class ids and what was met on the way.
 
     Attributes:
-        mask: uint8 [H, W], ids 0…K-1, 255 where ignored or unknown.
+        mask: uint8 [H, W], ids 0…K-1, 255 where ignored or unknown; the values themselves where they are the ids.
         counts: K pixel counts.
         void: Pixels the source marks as ignored.
         unknown: Pixels whose value is in no class.
@@ -109,16 +109,18 @@ Met = tuple["np.ndarray", "np.ndarray", "np.ndarray", int]
 
 
 def _translate_bytes(values: np.ndarray, table: np.ndarray, rest: int | None) -> Met:
-    """Translates an 8-bit mask by one histogram: 0.35 ms at 480 x 360, not 1."""
+    """Translates an 8-bit mask by one histogram; ids are `values` themselves where each value is its class."""
     import cv2
     import numpy as np
 
-    met = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel().astype(np.int64)
-    counts = np.zeros(256, np.int64)
-    np.add.at(counts, table, met)
-    ids = cv2.LUT(values, np.where(table == UNKNOWN, np.uint8(VOID), table))
-    num_rest = 0 if rest is None else int(np.count_nonzero((met > 0) & (table == rest)))
-    return ids, counts, np.flatnonzero((met > 0) & (table == UNKNOWN)), num_rest
+    met = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel()
+    present = np.flatnonzero(met)
+    targets = table[present]
+    counts = np.bincount(targets, weights=met[present], minlength=256)
+    num_rest = 0 if rest is None else int(np.count_nonzero(targets == rest))
+    same = bool((targets == present).all())
+    ids = values if same else cv2.LUT(values, np.where(table == UNKNOWN, np.uint8(VOID), table))
+    return ids, counts, present[targets == UNKNOWN], num_rest
 
 
 def _translate_codes(codes: np.ndarray, table: np.ndarray, translation: Translation) -> Met:
