@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlparse
 
 import pytest
 
+import graft
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress
@@ -83,6 +84,8 @@ def test_a_model_is_read_where_it_lies_and_compared(registered: Path, tmp_path: 
             model_versions.download_model(str(CHAMPION), tmp_path)
     finally:
         (registered / "spec.json").write_text(whole)
+    model = graft.load(str(CHAMPION))
+    assert (model.version, model.class_names) == ("models:/streets/1", ("red", "green", "blue"))
 
 
 def test_a_model_is_found_and_compared_without_importing_mlflow(registered: Path) -> None:

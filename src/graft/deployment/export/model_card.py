@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from graft.deployment.serving import request
+from graft.deployment.serving.predictor import MAX_IMAGES
 from graft.foundation.class_map import RGB, ClassMap
 from graft.foundation.content import read_json, sha256_of
 from graft.metrics.confusion import HEADLINE, HEADLINES
@@ -34,6 +36,7 @@ def model_card(folder: Path, model: Path, pretrained: Mapping[str, Any]) -> str:
     sections = [
         _head(spec, classes, metrics),
         _use(spec, classes),
+        _serving(spec["task"]),
         _data(classes, seen, metrics),
         _training(spec, pretrained),
         _scores(spec["task"], classes, metrics),
@@ -80,6 +83,32 @@ scaled nor normalised; outputs `logits`, float32 {shape}, and `class_ids`, {ids}
 Before the model an image is turned upright by its EXIF tag and resized by the rule `{_choice(spec["resize"])}`. Sides
 shorter than {spec["min_side_px"]} px are mirrored to that length, larger images than `predict.json` allows are tiled;
 `graft predict` does all of that."""
+
+
+def _serving(task: str) -> str:
+    return f"""## How to serve it
+
+From Python, once it is registered and champion; `predict` takes paths, bytes and arrays:
+
+```python
+{request.load_example(task)}
+```
+
+As a server, which answers with {request.ANSWERS[task]}:
+
+```sh
+{request.serve_command(task)}
+```
+
+```sh
+{request.CURL}
+```
+
+```python
+{request.PYTHON}
+```
+
+A request holds 1 to {MAX_IMAGES} images; a wrong one is answered with status 400 and the reason."""
 
 
 def _data(classes: ClassMap, seen: Mapping[str, Sequence[str]], metrics: Mapping[str, Any]) -> str:

@@ -7,10 +7,34 @@ from typing import Any
 
 import mlflow
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import BAD_REQUEST
 
-from graft.deployment.serving.predictor import Predictor
+from graft.deployment.serving.predictor import Predictor, images_of
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
+
+MOST_CHARACTERS = 1000  # of an answer that names what is wrong with a request
+
+
+class RefusedRequest(MlflowException):
+    """A wrong request: status 400 and one line.
+
+    MLflow's server puts the whole request, images and all, in front of the message of an exception; that is not taken.
+    """
+
+    def __init__(self, reason: str) -> None:
+        line = " ".join(reason.split())
+        self._line = line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]} …"
+        super().__init__(self._line, error_code=BAD_REQUEST)
+
+    @property
+    def message(self) -> str:
+        """The line."""
+        return self._line
+
+    @message.setter
+    def message(self, _: str) -> None:
+        """Leaves the line as it is."""
 
 
 class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]  # mlflow loads pyfunc lazily
@@ -30,13 +54,10 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]  # m
         """Answers for the images in column `image`: encoded files as base64 text or bytes."""
         import pandas as pd
 
-        table = model_input if isinstance(model_input, pd.DataFrame) else pd.DataFrame(model_input)
-        if "image" not in table:
-            raise MlflowException.invalid_parameter_value(f"no column image, only {list(map(str, table.columns))}")
         try:
-            return pd.DataFrame(self.predictor.answers(table["image"]))
+            return pd.DataFrame(self.predictor.answers(images_of(model_input)))
         except GraftError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from None
+            raise RefusedRequest(str(error)) from None
 
 
 mlflow.models.set_model(ServedModel())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable
+import reprlib
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from graft.deployment.serving.source_classes import probabilities, to_source_val
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import predict_class_ids, predict_logits
 
+MAX_IMAGES = 64  # of one request, whose images are all in memory at once
 MAX_IMAGE_PIXELS = 100_000_000  # of a stranger's request; a larger one is refused as a decompression bomb
 
 
@@ -41,8 +43,12 @@ class Predictor:
             image). Classification: `label` and `probabilities` (name to fraction).
 
         Raises:
-            GraftError: Lists every image that cannot be read.
+            GraftError: Lists every image that cannot be read; or there are none, or more than 64.
         """
+        images = [*images]
+        if not 1 <= len(images) <= MAX_IMAGES:
+            what = f"{len(images)} images in one request"
+            raise GraftError(what, rule=f"a request holds 1 to {MAX_IMAGES}", remedy="send several requests")
         decoded, problems = [], []
         for number, image in enumerate(images):
             try:
@@ -52,7 +58,7 @@ class Predictor:
             except GraftError as error:
                 problems.append(f"{error.where}: {error.what}")
         if problems:
-            raise GraftError.of_all("images that cannot be read", problems)
+            raise GraftError(f"images that cannot be read: {'; '.join(problems)}")
         answer = self._mask if self.model.spec.task == "segmentation" else self._label
         return [answer(image) for image in decoded]
 
@@ -71,6 +77,26 @@ class Predictor:
         return {"label": label, "probabilities": dict(zip(names, shares.tolist(), strict=True))}
 
 
+def images_of(request: Any) -> list[Any]:
+    """The images of a request: those in its column `image` (of a table, or of a mapping), or a plain list of them.
+
+    Raises:
+        GraftError: There is no column `image`.
+    """
+    if hasattr(request, "columns") or isinstance(request, Mapping):
+        names = [str(name) for name in request]
+        if "image" not in names:
+            there = reprlib.repr(names)
+            raise GraftError(f"no column image, only {there}", rule="an image a row, as base64 text, in a column image")
+        request = request["image"]
+    if isinstance(request, (str, bytes)):
+        return [request]
+    values = request.tolist() if hasattr(request, "tolist") else [*request]
+    if not isinstance(values, list):
+        values = [values]
+    return [value["image"] if isinstance(value, Mapping) and "image" in value else value for value in values]
+
+
 def image_bytes(image: object, where: str) -> bytes:
     """The bytes of an encoded file, given as bytes or as base64 text (with or without a `data:` prefix).
 
@@ -79,6 +105,8 @@ def image_bytes(image: object, where: str) -> bytes:
     """
     if isinstance(image, (bytes, bytearray, memoryview)):
         return bytes(image)
+    if image is None or image != image:  # pandas makes NaN of a null
+        raise GraftError("null, where an image is bytes or base64 text", where=where)
     if not isinstance(image, str):
         raise GraftError(f"an image is bytes or base64 text, not {type(image).__name__}", where=where)
     text = image.partition("base64,")[2] if image.startswith("data:") else image

@@ -47,6 +47,7 @@ def register(
     tagged with the digest of all that was logged. The scores stand on the page of the logged model.
     """
     import mlflow
+    from mlflow.models import ModelSignature
 
     from graft.deployment.serving import signature
 
@@ -56,7 +57,8 @@ def register(
             name="model",
             python_model=str(Path(signature.__file__).with_name("model.py")),
             artifacts={"model": str(model)},
-            signature=mlflow.models.infer_signature(inputs, outputs),
+            # MLflow would judge a request by a schema of inputs first, and answer with all of it.
+            signature=ModelSignature(outputs=mlflow.models.infer_signature(inputs, outputs).outputs),
             input_example=example,
             pip_requirements=signature.requirements(),
             model_config={mlflow_store.MODEL_DIGEST: tags[mlflow_store.MODEL_DIGEST]},
