@@ -7,6 +7,7 @@ import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from graft.data.formats.files import Found, by_end, ends_of, id_of
@@ -31,10 +32,15 @@ class GivenSplits:
     split_of: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @cached_property
+    def given(self) -> frozenset[str]:
+        """The splits that are given."""
+        return frozenset(self.split_of.values())
+
     @property
     def are_official(self) -> bool:
         """Whether train and val are both given, so that nothing is left to the hash."""
-        return "val" in self.split_of.values()
+        return "val" in self.given
 
     def needed(self, test_fraction: float) -> list[str]:
         """The splits that must not be empty."""
@@ -49,7 +55,7 @@ class GivenSplits:
         given = self.split_of.get(id, None if self.split_of else "train")
         if given != "train" or self.are_official:
             return given
-        return hashed_split(seed, group, val_fraction, 0.0 if "test" in self.split_of.values() else test_fraction)
+        return hashed_split(seed, group, val_fraction, 0.0 if "test" in self.given else test_fraction)
 
 
 def find_splits(found: Found, images: Collection[str], chosen: Splits | None) -> GivenSplits:
