@@ -18,7 +18,7 @@ import typer
 
 from graft.cli.verify import verify
 from graft.foundation.errors import GraftError
-from graft.provenance.attest.bundle import attest_model, verify_bundle
+from graft.provenance.attest.bundle import attest_model, is_signed, verify_bundle
 from graft.provenance.attest.statements import canonical
 from graft.provenance.audit.audit import audit
 from graft.provenance.audit.exported_folder import refuse_changed
@@ -73,6 +73,7 @@ def test_the_chain_is_whole_in_the_workspace_and_from_the_server_alone(workspace
     assert {saw.how: saw.num_images for saw in who_saw(open_index(), "first").saw} == {
         "trained on": 16,
         "best epoch chosen on": 6,
+        "scored on": 6,
     }
 
 
@@ -217,6 +218,7 @@ def test_a_folder_that_no_record_speaks_of_is_said_to_be_unverified(workspace, t
 def test_a_bundle_is_checked_from_itself_alone(workspace, monkeypatch, tmp_path) -> None:
     data = attest_model(open_index(), chain("models/exported"))
     assert data == attest_model(open_index(), chain(f"models:/{NAME}/1"))
+    assert not is_signed(data)
     exported = workspace / "models/exported"
     monkeypatch.chdir(tmp_path)
     assert [link for link in verify_bundle(data, Path("none"), exported) if link.status == BROKEN] == []
@@ -283,6 +285,7 @@ def test_a_signed_bundle_names_its_signer(workspace, monkeypatch) -> None:
         Path(f"signer{number}.pub").write_text(f"{public_line(key)} person{number}\n")
     monkeypatch.setenv("GRAFT_SIGNING_KEY", "key.pem")
     data = attest_model(open_index(), chain("models/exported"))
+    assert is_signed(data)
     links = verify_bundle(data, Path("signer0.pub"))
     assert {link.reason for link in links if link.what.startswith("signature")} == {"person0"}
     assert worst(links) == "verified"

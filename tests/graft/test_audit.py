@@ -18,9 +18,20 @@ from safetensors.numpy import save_file
 
 from graft.foundation.content import digest_of, digest_of_listing, listing, sha256_of
 from graft.foundation.errors import GraftError
+from graft.provenance.audit import remedies
 from graft.provenance.audit.agreement import LARGEST_SCORE_DIFFERENCE, compare_machines, compare_rebuild
 from graft.provenance.audit.commits import DamagedObjectError, Objects, differences
-from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, as_text, compare, compare_files, worst
+from graft.provenance.audit.link import (
+    BROKEN,
+    MISSING,
+    VERIFIED,
+    Check,
+    as_text,
+    compare,
+    compare_files,
+    of_kind,
+    worst,
+)
 from graft.provenance.audit.operations import WHAT, describe_repetition, watch_operations
 from graft.provenance.audit.raw_files import check_raw
 from graft.provenance.audit.rebuild import (
@@ -476,3 +487,50 @@ def test_the_params_of_a_run_are_compared_with_the_record(tmp_path, monkeypatch)
     assert (wrong.status, wrong.reason) == (BROKEN, "not what the record says: ingest.batch")
     assert found({}).status == BROKEN
     index.close()
+
+
+def test_quietly_only_what_is_not_verified_is_printed_with_a_remedy_for_each_kind():
+    links = [
+        Check(VERIFIED, "models/exported", "as recorded", remedies.RECORDS),
+        Check(MISSING, "data/raw", "not on this machine", remedies.RAW),
+        Check(BROKEN, "models:/m/1, tag graft.record", "is 1, but the record says 2", remedies.SERVER),
+        *of_kind(remedies.SERVER, [Check(BROKEN, "run 1 of ingest, params", "not what the record says: seed")]),
+        *of_kind(remedies.SERVER, [Check(MISSING, "ledger of m", "nothing was promoted yet", remedies.LEDGER)]),
+    ]
+    lines = remedies.describe_open(links).splitlines()
+    assert [line.split()[0] for line in lines] == [
+        "broken",
+        "broken",
+        "Remedy",
+        "missing",
+        "Remedy",
+        "missing",
+        "Remedy",
+        "5",
+    ]
+    assert lines[2] == f"          Remedy for MLflow: {remedies.REMEDIES[remedies.SERVER, BROKEN]}."
+    assert "copy back the folder" in lines[4]
+    assert "graft promote begins one" in lines[6]
+    assert lines[-1] == "5 links: 1 verified, 2 missing, 2 broken"
+    assert remedies.describe_open(links[:1]).splitlines()[0] == "every link is verified"
+    kinds = {kind for kind, _ in remedies.REMEDIES}
+    assert remedies.REMEDIES.keys() == {(kind, status) for kind in kinds for status in (MISSING, BROKEN)}
+
+
+@pytest.mark.parametrize("signatures", [[], [{"sig": "c2ln"}]])
+def test_attesting_says_when_the_bundle_is_not_signed(tmp_path, monkeypatch, capsys, signatures):
+    from graft.cli.attest import attest
+    from graft.provenance.attest import bundle
+    from graft.provenance.lineage import walk
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRAFT_TRACKING", "off")
+    Path("dvc.yaml").write_text("stages: {}")
+    data = json.dumps({"statements": [{"signatures": signatures}]}).encode()
+    monkeypatch.setattr(walk, "chain_of", lambda *_: None)
+    monkeypatch.setattr(bundle, "attest_model", lambda *_: data)
+    attest("models/exported", Path("attestation.json"))
+    said = capsys.readouterr().err
+    assert ("not signed: it shows that nothing was damaged, not who says so" in said) == (not signatures)
+    assert ("set GRAFT_SIGNING_KEY" in said) == (not signatures)
+    assert Path("attestation.json").read_bytes() == data

@@ -16,12 +16,15 @@ from graft.provenance.lineage.fill import fill_from_server, open_index
 from graft.provenance.lineage.freshness import authorization, state_of_store
 from graft.provenance.lineage.html_page import page
 from graft.provenance.lineage.index import Index
+from graft.provenance.lineage.question import find_thing
 from graft.provenance.lineage.recall import who_saw
 from graft.provenance.lineage.tree import describe_answer, tree
 from graft.provenance.lineage.walk import chain_of
 from graft.provenance.records import Record
 from graft.provenance.stages import RECORDS, SEEN
 from graft.provenance.tracking import mlflow_store, runs
+from tests.conftest import REPOSITORY
+from tests.formats_layouts.pictures import stripes, write_image, write_mask
 from tests.synthetic_lineage import NAME, add, fill, seen, sha
 
 NUM_IMAGES, NUM_VERSIONS = 100_000, 50
@@ -248,6 +251,7 @@ from graft.cli import with_commands
 with_commands()
 from graft.provenance.lineage.fill import open_index
 index = open_index(path=path)
+from graft.provenance.lineage.question import find_thing
 from graft.provenance.lineage.recall import who_saw
 from graft.provenance.lineage.walk import chain_of
 from graft.provenance.lineage.tree import describe_answer, tree
@@ -318,3 +322,117 @@ def test_a_model_that_is_not_there_is_not_taken_for_verified(tmp_path):
     bundle.write_bytes(b"{}")
     with pytest.raises(GraftError, match="no such folder"):
         verify(bundle, tmp_path / "exprted", tmp_path / "signers.pub")
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch) -> Index:
+    """Two versions; images 20 to 24 are the test split of the first, which was scored on them."""
+    monkeypatch.chdir(tmp_path)
+    index = fill(tmp_path / "i.sqlite", 30, 2)
+    ingest = add(index, "ingest", 9, {}, "data/interim/test/a.parquet")
+    index.add_splits(ingest, {"test": [sha("image", n) for n in range(20, 25)], "train": [sha("image", 0)]})
+    index.add_masks([(sha("mask", 21), sha("image", 21))])
+    test = index.record(ingest).produced()["data/interim/test"]
+    tuned = add(index, "fine-tune", 8, {}, "models/fine_tuned/model.safetensors")
+    index.add_seen(tuned, {"train": [sha("image", 0)], "val": [sha("image", 1)]})
+    inputs = {"models/fine_tuned": index.record(tuned).outputs["models/fine_tuned"], "data/interim/test": test}
+    export = add(index, "export", 8, inputs, "models/exported/model.onnx")
+    model = index.record(export).outputs["models/exported"]
+    verdict = "passed the gate 2026-01-01 by Ada: every rule holds"
+    version = {"name": NAME, "number": 8, "record": export, "model": model, "run": "abcdef012345", "verdict": verdict}
+    index.replace_versions([*index.versions(), version | {"aliases": ["champion"], "created": "2026-01-01 10:00 UTC"}])
+    return index
+
+
+def said_of_8(index: Index, *asked: str) -> list[str]:
+    lines = describe_answer(who_saw(index, *asked)).splitlines()
+    return [line.split(": ", 1)[1] for line in lines if line.startswith(f"  models:/{NAME}/8 ")]
+
+
+def test_a_version_that_was_scored_on_an_image_is_named_and_did_not_train_on_it(small):
+    assert said_of_8(small, sha("image", 20)) == ["scored on it, did not train on it"]
+    assert said_of_8(small, sha("image", 1)) == ["best epoch chosen on it"]
+    assert said_of_8(small, sha("image", 0)) == ["trained on it"]
+    assert said_of_8(small, sha("image", 0), sha("image", 20)) == ["scored on it", "trained on it"]
+
+
+def test_a_mask_is_its_image(small):
+    answer = who_saw(small, sha("mask", 21))
+    assert answer.meant == f"mask {sha('mask', 21)}: 1 image"
+    assert said_of_8(small, sha("mask", 21)) == ["scored on it, did not train on it"]
+
+
+def test_the_short_digests_that_lineage_prints_can_be_asked_for(small):
+    version = small.version(NAME, 8)
+    printed = [
+        line.split()[-1] for line in tree(chain_of(small, f"models:/{NAME}/8")).splitlines() if "record: " in line
+    ]
+    assert {len(digest) for digest in printed} == {12}
+    for digest in (version["model"][:12], version["record"][:12], "run-export-8"):
+        assert [saw.version["number"] for saw in who_saw(small, digest).saw] == [8]
+    assert said_of_8(small, sha("image", 20)[:12]) == ["scored on it, did not train on it"]
+    assert {saw.version["number"] for saw in who_saw(small, "0" * 12).saw} == {1, 2, 8}  # the commit of all
+    small.add_masks([("1234567" + "0" * 57, sha("image", 2)), ("1234567" + "1" * 57, sha("image", 3))])
+    with pytest.raises(GraftError, match=r"several digests begin like this.*write more digits"):
+        who_saw(small, "1234567")
+
+
+def test_patterns_and_lists_are_asked_together_and_every_unknown_name_is_listed(small):
+    Path("photos").mkdir()
+    for number in (20, 22):
+        Path(f"photos/{number}.jpg").write_bytes(f"image/{number}".encode())
+    assert said_of_8(small, "photos/*.jpg") == ["scored on 2 of them, did not train on it"]
+    Path("erase.txt").write_text(f"photos/20.jpg\n\nclip21/000021.jpg\n{sha('image', 0)[:12]}\n", "utf-8")
+    answer = who_saw(small, "erase.txt")
+    assert answer.meant == "3 images: 3 images"
+    assert said_of_8(small, "erase.txt") == ["scored on 2 of them", "trained on it"]
+    assert len(who_saw(small, "clip2?/*").meant.split()) > 2  # files are gone, ids remain
+    with pytest.raises(GraftError, match=r"nothing-1, nothing-2: no image, delivery or digest"):
+        who_saw(small, "nothing-1", "photos/20.jpg", "nothing-2")
+    with pytest.raises(GraftError, match="nothing matches this pattern"):
+        who_saw(small, "nowhere/*.png")
+
+
+def test_a_mask_file_is_found_by_its_path_in_the_raw_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRAFT_TRACKING", "off")
+    for number in range(12):
+        write_image(Path(f"data/raw/images/{number}.png"), number)
+        write_mask(Path(f"data/raw/masks/{number}.png"), stripes(0, 1))
+    source = {
+        "name": "mask_folder",
+        "images": "images/*.png",
+        "masks": "masks/{stem}.png",
+        "classes": {"a": [0], "b": [1]},
+    }
+    source |= {"val_fraction": 0.3, "test_fraction": 0.3}
+    content = {"task": "segmentation", "ingest": {"source": source, "batch": "first", "split_seed": 7}}
+    RECORDS.mkdir(parents=True)
+    write_json(RECORDS / "ingest.json", {"stage": "ingest", "params": content, "inputs": {"data/raw": "0" * 64}})
+    index = Index(tmp_path / "i.sqlite")
+    image = Path("data/raw/images/1.png")
+    index.add_samples("r", [("images/1.png", "first", sha256_of(image))])
+    thing = find_thing(index, "data/raw/masks/1.png")
+    assert (thing.kind, thing.images) == ("mask", tuple(index.images("id", "images/1.png")))
+    assert find_thing(index, "data/raw/masks/0.png") is None
+    index.close()
+
+
+def test_lineage_without_arguments_is_the_champions_and_its_page_says_when_how_good_and_by_whom(
+    small, monkeypatch, capsys
+):
+    from graft.cli import lineage as command
+
+    (Path("params.yaml")).write_text((REPOSITORY / "params.yaml").read_text("utf-8"), "utf-8")
+    assert command._champion(small) == f"models:/{NAME}@champion"
+    chain = chain_of(small, f"models:/{NAME}@champion")
+    html = page(chain)
+    for words in ("2026-01-01 10:00 UTC", "passed the gate 2026-01-01 by Ada: every rule holds"):
+        assert words in html
+        assert words in tree(chain)
+    num_arrows = sum(len(step.links) for step in chain.steps.values())
+    assert html.count('marker-end="url(#arrow)"') == num_arrows > 0
+    assert '<marker id="arrow"' in html
+    small.database.execute("DELETE FROM aliases")
+    with pytest.raises(GraftError, match=r"no champion of graft-segmentation yet.*@candidate"):
+        command._champion(small)

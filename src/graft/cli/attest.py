@@ -17,11 +17,18 @@ def attest(
     out: Annotated[Path, typer.Option(help="The bundle.")] = Path("attestation.json"),
 ) -> None:
     """Write an in-toto statement of each stage and the model card as one file, signed if GRAFT_SIGNING_KEY is set."""
-    from graft.provenance.attest.bundle import attest_model
+    from graft.provenance.attest.bundle import attest_model, is_signed
     from graft.provenance.lineage.fill import open_index
     from graft.provenance.lineage.walk import chain_of
 
     check_project()
     index = open_index()
-    out.write_bytes(attest_model(index, chain_of(index, model)))
+    bundle = attest_model(index, chain_of(index, model))
+    out.write_bytes(bundle)
     typer.echo(f"{out}: graft verify {out} checks it anywhere")
+    if not is_signed(bundle):
+        typer.echo(
+            "not signed: it shows that nothing was damaged, not who says so. "
+            "Remedy: set GRAFT_SIGNING_KEY to an Ed25519 key and run graft attest again",
+            err=True,
+        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,10 +17,15 @@ if TYPE_CHECKING:
 @app.command()
 def lineage(
     model: Annotated[
-        str | None, typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder of exported files.")
+        str | None,
+        typer.Argument(help="models:/NAME@ALIAS, models:/NAME/VERSION or a folder; the champion if left out."),
     ] = None,
     of: Annotated[
-        str | None, typer.Option(help="The reverse: an image (file or id), a sha256, or a delivery (ingest.batch).")
+        list[str] | None,
+        typer.Option(
+            help="The reverse, any number of times: an image or mask (file, id, digest, pattern, list in a .txt file), "
+            "or a delivery (ingest.batch)."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write a page with a picture to this file.")] = None,
@@ -31,19 +36,38 @@ def lineage(
     from graft.provenance.lineage.fill import READ_AT, open_index
 
     check_project()
-    if (model is None) == (of is None):
-        raise GraftError("name a model, or an image or delivery with --of", remedy="graft lineage models/exported")
+    if model and of:
+        raise GraftError("a model and --of are two questions", remedy="ask one after the other")
     index = open_index(refresh)
-    if of is not None:
+    if of:
         from graft.provenance.lineage.recall import who_saw
         from graft.provenance.lineage.tree import describe_answer
 
-        answer = who_saw(index, of)
+        answer = who_saw(index, *of)
         typer.echo(json.dumps(answer.as_dict(), indent=2, sort_keys=True) if as_json else describe_answer(answer))
     else:
-        _show(index, cast(str, model), as_json, html)
+        _show(index, model or _champion(index), as_json, html)
     if read_at := index.fact(READ_AT):
         typer.echo(f"MLflow was read at {read_at}; --refresh reads it again", err=True)
+
+
+def _champion(index: Index) -> str:
+    """The address of the champion of the task in params.yaml.
+
+    Raises:
+        GraftError: There is none yet.
+    """
+    from graft.foundation.errors import GraftError
+    from graft.models.address import CANDIDATE, CHAMPION, ModelAddress, registered_name
+    from graft.params.params_file import load_params
+
+    name = registered_name(load_params().task)
+    if index.number_behind(name, CHAMPION) is None:
+        remedy = f"name another model, such as {ModelAddress(name, alias=CANDIDATE)} or models/exported"
+        raise GraftError(
+            f"there is no champion of {name} yet", where=str(ModelAddress(name, alias=CHAMPION)), remedy=remedy
+        )
+    return str(ModelAddress(name, alias=CHAMPION))
 
 
 def _show(index: Index, model: str, as_json: bool, html: Path | None) -> None:

@@ -59,6 +59,11 @@ def attest_model(index: Index, chain: Chain) -> bytes:
     return canonical({**content, "digest": hashlib.sha256(canonical(content)).hexdigest()}) + b"\n"
 
 
+def is_signed(data: bytes) -> bool:
+    """Tell whether every statement of a bundle carries a signature."""
+    return all(envelope["signatures"] for envelope in json.loads(data)["statements"])
+
+
 def verify_bundle(data: bytes, signers: Path, model: Path | None = None, must_be_signed: bool = False) -> list[Check]:
     """Checks a bundle on its own, and a folder of exported files against it.
 

@@ -8,10 +8,11 @@ from pathlib import Path
 from graft.foundation.content import digest_of, sha256_of
 from graft.foundation.errors import GraftError
 from graft.models.address import CHAMPION, ModelAddress, is_address, registered_name
+from graft.provenance.audit import remedies
 from graft.provenance.audit.commits import check_commits
 from graft.provenance.audit.exported_folder import record_of
 from graft.provenance.audit.ledger_links import check_ledger, promoted_digest
-from graft.provenance.audit.link import MISSING, Check
+from graft.provenance.audit.link import MISSING, Check, of_kind
 from graft.provenance.audit.raw_files import check_raw
 from graft.provenance.audit.rebuild import rebuild_model
 from graft.provenance.audit.record_files import check_records, check_sources
@@ -37,9 +38,14 @@ def audit(model: str, rebuild: bool = False) -> list[Check]:
     index = open_index(refresh=not mlflow_store.is_off())
     try:
         chain = _chain(index, model)
-        links = [*check_records(index, chain), *check_raw(index, chain), *check_sources(index, chain)]
-        links += [*check_commits(index, chain), *_store(index, chain, model)]
-        return [*links, *rebuild_model(index, chain)] if rebuild else links
+        links = [
+            *of_kind(remedies.RECORDS, check_records(index, chain)),
+            *of_kind(remedies.RAW, check_raw(index, chain)),
+            *of_kind(remedies.WEIGHTS, check_sources(index, chain)),
+            *of_kind(remedies.COMMITS, check_commits(index, chain)),
+            *of_kind(remedies.SERVER, _store(index, chain, model)),
+        ]
+        return [*links, *of_kind(remedies.REBUILD, rebuild_model(index, chain))] if rebuild else links
     finally:
         index.close()
 
@@ -90,7 +96,7 @@ def _store(index: Index, chain: Chain, model: str) -> Iterator[Check]:
             yield from check_runs(index, chain, client)
             yield from check_pipelines(index, chain, client)
             for name in names:
-                yield from check_ledger(client, name, model=chain.model)
+                yield from of_kind(remedies.LEDGER, check_ledger(client, name, model=chain.model))
     except mlflow_store.Unreachable as error:
         raise GraftError(error.what, where=error.where, remedy="fix this and audit again") from None
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 VERIFIED, MISSING, BROKEN = "verified", "missing", "broken"
+STATUSES = (VERIFIED, MISSING, BROKEN)
 SHORT = 12
 MOST_NAMED = 5
 
@@ -18,11 +19,13 @@ class Check:
         status: Status `verified`, `missing` (nothing to compare with) or `broken` (it is not what it was).
         what: Name of the link.
         reason: Explanation of the status.
+        kind: Kind of the link, which says how it is mended; empty where a person cannot.
     """
 
     status: str
     what: str
     reason: str
+    kind: str = ""
 
 
 def compare(what: str, expected: str | None, found: str | None, said_by: str) -> Check:
@@ -62,13 +65,23 @@ def worst(links: Iterable[Check]) -> str:
 def as_text(links: Iterable[Check]) -> str:
     """A line for each link, and a last line with the counts."""
     links = list(links)
+    return "\n".join([*map(line_of, links), count(links)])
+
+
+def count(links: Sequence[Check]) -> str:
+    """The number of links of each status, in a line."""
     counts = ", ".join(f"{sum(link.status == status for link in links)} {status}" for status in STATUSES)
-    return "\n".join(
-        [*(f"{link.status:<8}  {link.what}: {link.reason}" for link in links), f"{len(links)} links: {counts}"]
-    )
+    return f"{len(links)} links: {counts}"
 
 
-STATUSES = (VERIFIED, MISSING, BROKEN)
+def of_kind(kind: str, links: Iterable[Check]) -> Iterator[Check]:
+    """Says of links which kind they are, unless they say so themselves."""
+    yield from (link if link.kind else replace(link, kind=kind) for link in links)
+
+
+def line_of(link: Check) -> str:
+    """The status of a link, its name and the reason, in a line."""
+    return f"{link.status:<8}  {link.what}: {link.reason}"
 
 
 def _short(value: str | None) -> str:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from graft.foundation.choices import resolve
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
@@ -19,6 +18,7 @@ from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, join_f
 from graft.provenance.audit.record_files import file_of
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
+from graft.provenance.raw_listing import list_raw
 from graft.provenance.records import Record
 from graft.provenance.stages import CLASS_MAP, MANIFEST
 
@@ -46,7 +46,7 @@ def _check_root(index: Index, root: Path, digest: str, record: Record) -> Iterat
         return
     try:
         noted = _read_noted(record)
-        now = _listing(root, record)
+        now = list_raw(root, record)
         changed, gone = list(_changed_files(index, now, noted, record)), list(_gone_samples(root, now, noted))
     except GraftError as error:
         yield Check(
@@ -104,16 +104,6 @@ def _read_noted(record: Record) -> NotedSamples:
 
 def _is_unchanged(path: Path, digest: str) -> bool:
     return path.exists() and digest_of(path) == digest
-
-
-def _listing(root: Path, record: Record) -> Listing:
-    """Lists the files that the source finds in the folder now."""
-    from graft.data.formats import FORMATS
-
-    params = record.params
-    source = resolve(FORMATS, params["ingest"]["source"], where="ingest.source of the record")
-    seed = params["ingest"].get("split_seed", params.get("seed"))  # records of 0.2 and before have one seed for all
-    return source(params["task"], seed, root)
 
 
 def _changed_files(index: Index, now: Listing, noted: NotedSamples, record: Record) -> Iterator[str]:

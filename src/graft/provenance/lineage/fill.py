@@ -115,14 +115,20 @@ def take_beside(index: Index, record: str, stage: str, file: Path) -> None:
     elif stage == "fine-tune":
         index.add_seen(record, read_json(file))
     elif not index.is_listed(record):
-        index.add_samples(record, _samples(file))
+        _take_manifest(index, record, file)
 
 
-def _samples(manifest: Path) -> Iterator[tuple[str, str, str]]:
+def _take_manifest(index: Index, record: str, manifest: Path) -> None:
     import pyarrow.parquet as pq
 
-    table = pq.read_table(manifest, columns=["id", "batch", "image_sha256"])
-    return zip(*(table.column(name).to_pylist() for name in ("id", "batch", "image_sha256")), strict=True)
+    columns = ["id", "batch", "image_sha256", "mask_sha256", "split"]
+    rows = pq.read_table(manifest, columns=columns).to_pylist()
+    index.add_samples(record, ((row["id"], row["batch"], row["image_sha256"]) for row in rows))
+    index.add_masks((row["mask_sha256"], row["image_sha256"]) for row in rows if row["mask_sha256"])
+    splits: dict[str, list[str]] = {}
+    for row in rows:
+        splits.setdefault(row["split"], []).append(row["image_sha256"])
+    index.add_splits(record, splits)
 
 
 def _is_new(index: Index, run: Any) -> bool:
@@ -169,9 +175,11 @@ def _registered_versions(client: Any) -> Iterator[dict[str, Any]]:
 
 
 def _describe(version: Any, aliases: Mapping[str, str]) -> dict[str, Any]:
+    from graft.provenance.promotion.verdict import VERDICT_TAG
     from graft.provenance.tracking import mlflow_store
 
     return {
+        "verdict": version.tags.get(VERDICT_TAG),
         "name": version.name,
         "number": int(version.version),
         "record": version.tags.get(mlflow_store.RECORD),

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from html import escape
 
-from graft.provenance.lineage.tree import SHORT, facts_of, title
+from graft.provenance.lineage.tree import SHORT, facts_of, summary_of, title
 from graft.provenance.lineage.walk import Chain, Link, Step
 
 BOX_WIDTH_PX, BOX_HEIGHT_PX, GAP_X_PX, GAP_Y_PX, MARGIN_PX = 158, 74, 34, 30, 8
@@ -24,6 +24,10 @@ COLOURS = {
     "missing": "#b3261e",
 }
 LANES = (("augment", "ingest", "raw"), ("export", "fine-tune", "pretrain-load", "source"), ("evaluate", "validate"))
+ARROWHEAD = (
+    '<defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+    '<path class="head" d="M0 0L8 4L0 8z"/></marker></defs>'
+)
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c2733; --paper: #fff; --line: #8796a5; --soft: #f2f5f8; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6ebf0; --paper: #14191f; --line: #64748b; --soft: #1e262f; } }
@@ -33,6 +37,7 @@ h1 { font-size: 1.4rem; margin-bottom: 0.2rem; } h2 { font-size: 1.1rem; margin:
 .picture { overflow-x: auto; } svg { display: block; } svg text { font: 13px system-ui, sans-serif; fill: var(--ink); }
 svg .what { font-weight: 600; } svg .mono, code { font-family: ui-monospace, monospace; font-size: 12px; }
 svg rect { fill: var(--soft); } svg path { fill: none; stroke: var(--line); stroke-width: 1.6; }
+svg path.head { fill: var(--line); stroke: none; }
 svg path.shortcut { opacity: 0.35; stroke-width: 1; }
 table { border-collapse: collapse; width: 100%; } td { border-top: 1px solid var(--line);
   padding: 0.2rem 0.6rem 0.2rem 0; vertical-align: top; overflow-wrap: anywhere; }
@@ -47,10 +52,12 @@ def page(chain: Chain) -> str:
     gaps = "".join(f'<p class="missing">Missing: {escape(gap)}</p>' for gap in chain.missing)
     sections = "".join(_section(step) for step in chain.steps.values())
     name = escape(title(chain))
+    rows = "".join(f"<tr><td>{escape(what)}</td><td>{escape(said)}</td></tr>" for what, said in summary_of(chain))
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Lineage of {name}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>\n'
-        f"<h1>Lineage of {name}</h1>\n<p>From the model on the left to what it was made from on the right. "
+        f"<h1>Lineage of {name}</h1>\n<table>{rows}</table>\n"
+        "<p>From the model on the left to what it was made from on the right. "
         f"Every arrow is a digest that both ends record.</p>{gaps}\n"
         f'<div class="picture">{picture(chain)}</div>\n{sections}</body></html>\n'
     )
@@ -65,7 +72,7 @@ def picture(chain: Chain) -> str:
     boxes = "".join(_box(step, *places[step.key]) for step in chain.steps.values())
     return (
         f'<svg width="{width}" height="{height}" viewBox="0 0 {width} {height}" role="img" '
-        f'aria-label="The steps from the model to the raw files">{arrows}{boxes}</svg>'
+        f'aria-label="The steps from the model to the raw files">{ARROWHEAD}{arrows}{boxes}</svg>'
     )
 
 
@@ -96,8 +103,9 @@ def _arrow(chain: Chain, step: Step, link: Link, places: dict[str, tuple[int, in
     others = [other.to for other in step.links if other.to != link.to]
     kind = ' class="shortcut"' if any(_reaches(chain, other, link.to) for other in others) else ""
     said = escape(", ".join(f"{path} {digest}" for path, digest in link.paths.items()))
-    curve = f"M{x0} {y0} C{x0 + GAP_X_PX} {y0} {x1 - GAP_X_PX} {y1} {x1} {y1}"
-    return f'<path{kind} d="{curve}"><title>{said}</title></path>'
+    tip = x1 - 1
+    curve = f"M{x0} {y0} C{x0 + GAP_X_PX} {y0} {tip - GAP_X_PX} {y1} {tip} {y1}"
+    return f'<path{kind} d="{curve}" marker-end="url(#arrow)"><title>{said}</title></path>'
 
 
 def _reaches(chain: Chain, start: str, end: str) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 from graft.provenance.records import Record
 
 INDEX = Path("build/lineage.sqlite")
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = """
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE records (digest TEXT PRIMARY KEY, stage TEXT, content TEXT);
@@ -32,6 +32,8 @@ CREATE TABLE samples (id TEXT, delivery TEXT, number INTEGER, PRIMARY KEY (id, d
 CREATE INDEX of_delivery ON samples (delivery, number);
 CREATE INDEX of_image ON samples (number);
 CREATE TABLE seen (record TEXT, role TEXT, bits BLOB, PRIMARY KEY (record, role));
+CREATE TABLE masks (digest TEXT, number INTEGER, PRIMARY KEY (digest, number)) WITHOUT ROWID;
+CREATE TABLE placed (record TEXT, split TEXT, bits BLOB, PRIMARY KEY (record, split));
 CREATE TABLE listed (record TEXT PRIMARY KEY);
 """
 
@@ -93,12 +95,20 @@ class Index:
         self.database.executemany("INSERT OR IGNORE INTO samples VALUES (?, ?, ?)", numbered)
         self.database.execute("INSERT OR IGNORE INTO listed VALUES (?)", (record,))
 
+    def add_masks(self, masks: Iterable[tuple[str, str]]) -> None:
+        """Takes the (sha256 of the mask in class ids, sha256 of the image) pairs of a manifest."""
+        pairs = list(masks)
+        numbers = self._number_images(image for _, image in pairs)
+        rows = [(mask, numbers[image]) for mask, image in pairs]
+        self.database.executemany("INSERT OR IGNORE INTO masks VALUES (?, ?)", rows)
+
+    def add_splits(self, record: str, splits: Mapping[str, Sequence[str]]) -> None:
+        """Takes the sha256 of the images that a record of ingest put into each split."""
+        self._add_bits("placed", record, splits)
+
     def add_seen(self, record: str, seen: Mapping[str, Sequence[str]]) -> None:
         """Takes the sha256 of the images that a training saw, by role (train, val)."""
-        for role, digests in seen.items():
-            numbers = self._number_images(digests)
-            bits = _bits(numbers[digest] for digest in digests)
-            self.database.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", (record, role, bits))
+        self._add_bits("seen", record, seen)
 
     def replace_versions(self, versions: Sequence[Mapping[str, Any]]) -> None:
         """Takes what is registered: `name`, `number`, `record`, `model`, `run`, `tags`, `aliases` of each version."""
@@ -175,8 +185,9 @@ class Index:
         return self._one("SELECT number FROM aliases WHERE name = ? AND alias = ?", name, alias)
 
     def images(self, column: str, value: str) -> list[int]:
-        """The numbers of the images with this `digest`, sample `id` or `delivery`."""
-        table = "images" if column == "digest" else "samples"
+        """The numbers of the images with this `digest`, digest of their `mask`, sample `id` or `delivery`."""
+        table = {"digest": "images", "mask": "masks"}.get(column, "samples")
+        column = "digest" if column == "mask" else column
         statement = f"SELECT DISTINCT number FROM {table} WHERE {column} = ?"
         return [row[0] for row in self.database.execute(statement, (value,))]
 
@@ -184,14 +195,57 @@ class Index:
         """The (id, delivery) pairs under which an image was ingested."""
         return list(self.database.execute("SELECT id, delivery FROM samples WHERE number = ?", (image,)))
 
+    def ids_like(self, pattern: str) -> list[str]:
+        """The sample ids that match a pattern with `*`, `?` and `[…]`."""
+        rows = self.database.execute("SELECT DISTINCT id FROM samples WHERE id GLOB ? ORDER BY id", (pattern,))
+        return [row[0] for row in rows]
+
+    def digests_like(self, beginning: str) -> set[str]:
+        """Every digest that begins with these digits: of images, masks, other bytes, records and models."""
+        columns = {"images": "digest", "masks": "digest", "produced": "digest", "consumed": "digest"}
+        columns |= {"records": "digest", "cards": "sha256", "versions": "model"}
+        found: set[str] = set()
+        for table, column in columns.items():
+            statement = f"SELECT DISTINCT {column} FROM {table} WHERE {column} >= ? AND {column} < ?"
+            found |= {row[0] for row in self.database.execute(statement, (beginning, f"{beginning}g"))}
+        return found
+
+    def records_named(self, beginning: str) -> dict[str, list[str]]:
+        """The records whose `run` or `commit` begins with these digits."""
+        commit = "json_extract(content, '$.git.commit')"
+        begins = "substr({}, 1, length(:it)) = :it"
+        of_commit = f"SELECT digest FROM records WHERE {begins.format(commit)}"
+        statements = {"run": f"SELECT record FROM runs WHERE {begins.format('run')}", "commit": of_commit}
+        return {
+            kind: [row[0] for row in self.database.execute(statement, {"it": beginning})]
+            for kind, statement in statements.items()
+        }
+
+    def is_known(self, digest: str) -> bool:
+        """Tell whether some record read or wrote these bytes, or weights came from them."""
+        return bool(self.producers(digest) or self.consumers(digest) or self.grown_from(digest))
+
     def seen_by(self, images: Sequence[int]) -> dict[str, dict[str, int]]:
         """Counts the images among these that each training saw, by record and role; one that saw none is absent."""
+        return self._count_bits("SELECT record, role, bits FROM seen ORDER BY record, role", images)
+
+    def placed_by(self, images: Sequence[int]) -> dict[str, dict[str, int]]:
+        """Counts the images among these that each ingest put into a split, by record and split."""
+        return self._count_bits("SELECT record, split, bits FROM placed ORDER BY record, split", images)
+
+    def _count_bits(self, statement: str, images: Sequence[int]) -> dict[str, dict[str, int]]:
         wanted = int.from_bytes(_bits(images), "little")
         found: dict[str, dict[str, int]] = {}
-        for record, role, bits in self.database.execute("SELECT record, role, bits FROM seen ORDER BY record, role"):
+        for record, part, bits in self.database.execute(statement):
             if count := (int.from_bytes(bits, "little") & wanted).bit_count():
-                found.setdefault(record, {})[role] = count
+                found.setdefault(record, {})[part] = count
         return found
+
+    def _add_bits(self, table: str, record: str, parts: Mapping[str, Sequence[str]]) -> None:
+        for part, digests in parts.items():
+            numbers = self._number_images(digests)
+            bits = _bits(numbers[digest] for digest in digests)
+            self.database.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", (record, part, bits))
 
     def _one(self, statement: str, *values: object) -> Any:
         row = self.database.execute(statement, values).fetchone()

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import posixpath
-import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
-from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress, is_address
 from graft.provenance.lineage.freshness import BESIDE_RECORD
 from graft.provenance.lineage.index import Index
+from graft.provenance.lineage.question import AskedThing, expand, find_thing
 from graft.provenance.lineage.walk import Chain, chain_of
 from graft.provenance.stages import AUGMENTED, EXPORTED, FINE_TUNED, INTERIM, PRETRAINED
 
 ROLES = {"train": "trained on", "val": "best epoch chosen on"}
+SCORED = "scored on"
 REMEDY = (
     "check out the commit of each version, run dvc pull and graft publish there (which completes its run), "
     "then run graft lineage --refresh here"
@@ -50,7 +51,8 @@ class Sighting:
 
     Attributes:
         version: Entry of the index.
-        how: Phrase `trained on` or `best epoch chosen on`, perhaps after `grown from weights: `, or `made with`.
+        how: Phrase `trained on` or `best epoch chosen on`, perhaps after `grown from weights: `; `scored on`; or
+            `made with`.
         num_images: Number of the requested images; 0 if the question was about other bytes.
     """
 
@@ -91,29 +93,51 @@ class Answer:
         return {"asked": self.asked, "meant": self.meant, "saw": found, "not_known": not_known, "remedy": remedy}
 
 
-def who_saw(index: Index, asked: str) -> Answer:
-    """Finds every version that saw an image (file, sample id or sha256) or a delivery, or was made with some bytes.
+def who_saw(index: Index, *asked: str) -> Answer:
+    """Finds every version that saw an image, was scored on it, or was made with other bytes.
+
+    Args:
+        index: Index of lineage.
+        asked: Images and masks (files, sample ids, digests), deliveries, digests of other bytes, records, runs or
+            commits; also patterns, and lists in a `.txt` file.
 
     Raises:
-        GraftError: Nothing of that name or digest is known.
+        GraftError: Nothing of one of these names is known; all of them are listed.
     """
-    digest = sha256_of(Path(asked)) if Path(asked).is_file() else asked.lower()
-    by_digest, by_id = index.images("digest", digest), index.images("id", asked)
-    of_delivery: list[int] = []
-    if not by_digest and not by_id:
-        of_delivery = index.images("delivery", asked)
-    images = sorted({*by_digest, *by_id, *of_delivery})
+    names = expand(index, asked)
+    found = {name: find_thing(index, name) for name in names}
+    if strange := [name for name, thing in found.items() if thing is None]:
+        raise _unknown_error(strange, list(_unknown_versions(index, OF_ANYTHING, ())))
+    things = [thing for thing in found.values() if thing]
+    images = sorted({number for thing in things for number in thing.images})
+    after = {record for thing in things for record in _records_after_thing(index, thing)}
+    made = (Sighting(version, "made with", 0) for version in _versions_of(index, after))
+    saw = tuple(_sort_sightings([*(_sightings(index, images) if images else ()), *made]))
+    needed = _needed_facts(things)
+    return Answer(", ".join(asked), _describe(things, images), saw, tuple(_unknown_versions(index, needed, saw)))
+
+
+def _records_after_thing(index: Index, thing: AskedThing) -> set[str]:
+    after = {record for digest in thing.digests for record in records_after(index, digest)}
+    return after | (_after(index, set(thing.records)) if thing.records else set())
+
+
+def _needed_facts(things: Iterable[AskedThing]) -> NeededFacts:
+    needed = {OF_BYTES if not thing.images else OF_IMAGE if thing.by_digest else OF_NAME for thing in things}
+    stages = tuple(dict.fromkeys(stage for facts in needed for stage in facts.stages))
+    return NeededFacts(stages, tuple(dict.fromkeys(gap for facts in needed for gap in facts.gaps)))
+
+
+def _describe(things: list[AskedThing], images: list[int]) -> str:
+    count = f"{len(images)} image{'' if len(images) == 1 else 's'}"
+    if len(things) > 1:
+        kinds = Counter(thing.kind for thing in things)
+        said = ", ".join(f"{num} {kind}{'' if num == 1 or kind == 'bytes' else 's'}" for kind, num in kinds.items())
+        return f"{said}: {count}" if images else said
+    (thing,) = things
     if images:
-        kind = "delivery" if of_delivery else "image"
-        count = f"{len(images)} image{'' if len(images) == 1 else 's'}"
-        saw = tuple(_sort_sightings(_sightings(index, images)))
-        needed = OF_IMAGE if by_digest else OF_NAME
-        return Answer(asked, f"{kind} {asked}: {count}", saw, tuple(_unknown_versions(index, needed, saw)))
-    if re.fullmatch("[0-9a-f]{64}", digest) and _is_known(index, digest):
-        made = (Sighting(version, "made with", 0) for version in _versions_of(index, records_after(index, digest)))
-        saw = tuple(_sort_sightings(made))
-        return Answer(asked, f"bytes {digest[:12]}…", saw, tuple(_unknown_versions(index, OF_BYTES, saw)))
-    raise _unknown_error(asked, list(_unknown_versions(index, OF_ANYTHING, ())))
+        return f"{thing.kind} {thing.asked}: {count}"
+    return f"{thing.kind} {(*thing.digests, *thing.records)[0][:12]}…"
 
 
 def name_of(version: dict[str, Any]) -> str:
@@ -139,15 +163,16 @@ def _after(index: Index, waiting: set[str]) -> set[str]:
     return reached
 
 
-def _unknown_error(asked: str, not_known: list[UnknownVersion]) -> GraftError:
+def _unknown_error(asked: list[str], not_known: list[UnknownVersion]) -> GraftError:
     remedy = "graft lineage --refresh reads the server again; what was never ingested was never seen"
     if not_known:
         names = ", ".join(name_of(each.version) for each in not_known)
         remedy = f"graft lineage --refresh reads the server again; nobody knows yet what {names} saw: {REMEDY}"
     return GraftError(
         "no image, delivery or digest of this name is known",
-        where=asked,
-        rule="an image is a file, the path of a sample below ingest.root or a sha256; a delivery is an ingest.batch",
+        where=", ".join(asked),
+        rule="an image or mask is a file, the path of a sample below ingest.root or a digest; a delivery is an "
+        "ingest.batch",
         remedy=remedy,
     )
 
@@ -186,10 +211,6 @@ def _folders_with(index: Index, digest: str) -> Iterable[str]:
         yield from (found for found, place in rows.fetchall() if place in parents)
 
 
-def _is_known(index: Index, digest: str) -> bool:
-    return bool(index.producers(digest) or index.consumers(digest) or index.grown_from(digest))
-
-
 def _sightings(index: Index, images: list[int]) -> Iterable[Sighting]:
     for training, roles in index.seen_by(images).items():
         direct = _exports_of(index, training)
@@ -200,13 +221,29 @@ def _sightings(index: Index, images: list[int]) -> Iterable[Sighting]:
             yield from (
                 Sighting(version, f"grown from weights: {ROLES.get(role, role)}", roles[role]) for role in roles
             )
+    yield from _scored(index, images)
+
+
+def _scored(index: Index, images: list[int]) -> Iterator[Sighting]:
+    """The versions that were scored on the split that an ingest put these images into."""
+    for ingest, splits in index.placed_by(images).items():
+        record = index.record(ingest)
+        for split, count in splits.items():
+            digest = record.digest_of(f"{INTERIM}/{split}") if record else None
+            readers = {reader for reader in index.consumers(digest or "") if _is_export(index, reader)}
+            yield from (Sighting(version, SCORED, count) for version in _versions_of(index, readers))
+
+
+def _is_export(index: Index, reader: str) -> bool:
+    record = index.record(reader)
+    return record is not None and record.stage == "export"
 
 
 def _exports_of(index: Index, training: str) -> set[str]:
     """The records of the exports of a training."""
     record = index.record(training)
     readers = index.consumers(record.outputs.get(FINE_TUNED, "")) if record else []
-    return {reader for reader in readers if (found := index.record(reader)) and found.stage == "export"}
+    return {reader for reader in readers if _is_export(index, reader)}
 
 
 def _weights(index: Index, training: str) -> set[str]:

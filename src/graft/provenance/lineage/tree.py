@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from graft.models.address import ModelAddress
-from graft.provenance.lineage.recall import REMEDY, Answer, name_of
+from graft.provenance.lineage.recall import REMEDY, SCORED, Answer, name_of
 from graft.provenance.lineage.walk import Chain, Link, Step
 
 SHORT = 12
@@ -15,7 +15,7 @@ SHOWN_METRICS = 3
 
 def tree(chain: Chain) -> str:
     """Draws the chain from the model to the raw files; a step that several others read is described only once."""
-    lines = [title(chain)]
+    lines = [title(chain), *(f"{name}: {value}" for name, value in summary_of(chain))]
     described: set[str] = set()
     lines += _lines(chain, Link(chain.first.key, chain.first.made), "", True, described)
     lines += ["", *(f"missing: {gap}" for gap in chain.missing)] if chain.missing else []
@@ -30,6 +30,20 @@ def title(chain: Chain) -> str:
         for version in chain.versions
     ]
     return f"{', '.join(names) or 'not registered'}  {chain.model[:SHORT]}"
+
+
+def summary_of(chain: Chain) -> Iterator[tuple[str, str]]:
+    """The facts of a model that a person asks for first: its dates, its score, and what the gate said to whom."""
+    for version in chain.versions:
+        name = name_of(version)
+        yield f"{name} registered", str(version.get("created", "at an unknown time"))
+        if version.get("verdict"):
+            yield f"{name} promotion", version["verdict"]
+    for step in chain.of_stage("evaluate"):
+        metrics, split = step.facts["metrics"], step.facts["params"].get("evaluate", {}).get("split", "test")
+        headline = next((name for name in ("mean_iou", "accuracy") if name in metrics), None)
+        if headline:
+            yield "score", f"{headline.replace('_', ' ').replace('iou', 'IoU')} {metrics[headline]:.4f} on {split}"
 
 
 def facts_of(step: Step) -> Iterator[tuple[str, str]]:
@@ -54,9 +68,11 @@ def describe_answer(answer: Answer) -> str:
     nobody = "no registered version is known to have seen it" if answer.not_known else "no registered version saw it"
     lines = [f"{answer.meant}, in {len({name_of(saw.version) for saw in answer.saw})} versions"]
     lines = lines if answer.saw else [f"{answer.meant}: {nobody}"]
+    trained = {name_of(saw.version) for saw in answer.saw if "trained" in saw.how}
     for saw in answer.saw:
-        count = f" {saw.num_images} of them" if saw.num_images > 1 else ""
-        lines.append(f"  {_title_of(saw.version)}: {saw.how}{count}")
+        count = f" {saw.num_images} of them" if saw.num_images > 1 else " it"
+        not_trained = ", did not train on it" if saw.how == SCORED and name_of(saw.version) not in trained else ""
+        lines.append(f"  {_title_of(saw.version)}: {saw.how}{count if saw.num_images else ''}{not_trained}")
     if answer.not_known:
         lines.append(f"not known for {len(answer.not_known)} versions, because these facts are missing:")
         lines += [f"  {_title_of(each.version)}: {', '.join(each.lacking)}" for each in answer.not_known]
