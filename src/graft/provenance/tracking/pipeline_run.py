@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import posixpath
 import tempfile
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,21 +123,21 @@ def _read_metrics(client: MlflowClient, evaluate: Record, run: Any | None) -> Ma
 
 
 def _describe(scores: Mapping[str, float], found: Mapping[str, Any], seconds: Mapping[str, float]) -> str:
-    """Writes the top of the page of the run in Markdown: the scores, and the runs of the stages as links."""
-    headline = next((name for name in SHOWN_BY_CLASS if name in scores), None)
-    lines = [
-        f"One pipeline, from the images to the exported model, at {time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}."
-    ]
-    if headline:
+    """Writes the top of the page of the run in Markdown: the scores, and the runs of the stages as links.
+
+    Short, because the UI folds whatever is longer than a few lines.
+    """
+    lines = ["One pipeline, from the images to the exported model."]
+    if headline := next((name for name in SHOWN_BY_CLASS if name in scores), None):
         baseline = scores.get(f"baseline_{headline}")
         beside = "" if baseline is None else f" (trained from scratch: {baseline:.4g})"
-        lines.append(f"{headline.replace('_', ' ')} **{scores[headline]:.4g}**{beside}")
-    rows = [
-        f"| [{stage}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}) | "
-        f"{f'{seconds[stage]:.0f} s' if stage in seconds else ''} |"
+        lines.append(f"{headline.replace('_iou', ' IoU')} **{scores[headline]:.4g}**{beside}")
+    links = [
+        f"[{stage}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+        + (f" {seconds[stage]:.0f} s" if stage in seconds else "")
         for stage, run in found.items()
     ]
-    return "\n\n".join([*lines, "\n".join(["| stage | took |", "| --- | --- |", *rows])])
+    return "\n\n".join([*lines, " · ".join(links)])
 
 
 def _adopt(client: MlflowClient, run: Any, parent: str) -> None:

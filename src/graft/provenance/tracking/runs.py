@@ -162,7 +162,9 @@ def describe_experiment(mlflow_client: MlflowClient) -> None:
     """Describes the experiment, unless somebody has: MLflow 3.17 opens it at pages for GenAI, which are empty."""
     identity = experiment_id(mlflow_client)
     if NOTE not in mlflow_client.get_experiment(identity).tags:
-        about = "A run for each stage and result of Graft. They are under Training runs; choose Model training on top."
+        about = (
+            "A run for each pipeline, below it one for each stage: under Training runs; choose Model training on top."
+        )
         mlflow_client.set_experiment_tag(identity, NOTE, about)
 
 
