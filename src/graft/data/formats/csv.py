@@ -63,7 +63,7 @@ def csv(
         domain_column: Column of where or when an image was taken.
         classes: For masks: class to its values (grey values, ranges "1-254", RGB colours, or `rest`). For labels: the
             list of them, in the order of the classes, which also says that they are meant as they stand.
-        void: Mask values that are ignored, in the same notation.
+        void: Mask values that are ignored, in the same notation; here they may be negative, as -9999 of signed samples.
         val_fraction: Share of the groups that go to val, where nothing says it.
         test_fraction: Share of the groups that go to test, where nothing says it; 0 makes no test split.
         splits: Split to its folder or list, or several, without a split column; null finds them by name, `{}` uses

@@ -39,7 +39,7 @@ def mask_folder(
         images: Glob below the root, as `tiles/**/*.jpg` (.JPG, too); files that are the mask of another are left out.
         masks: Path of the mask of an image: `{dir}`, `{subdir}` (what `**` stood for), `{stem}`, `{name}`.
         classes: Class to its mask values: grey values (palette indices), ranges "1-254", RGB colours, or `rest`.
-        void: Values that are ignored, in the same notation; they become 255.
+        void: Values that are ignored, in the same notation; they become 255. Here they may be negative, as -9999.
         val_fraction: Share of the groups that go to val, where no folder or list says it.
         test_fraction: Share of the groups that go to test, where neither val nor test is given; 0 makes no test split.
         group_pattern: Regular expression over the id; images in which it finds the same stay in one split.

@@ -104,8 +104,7 @@ def decode_plain_png(image: Image.Image, data: bytes) -> np.ndarray | None:
     """
     if not is_plain_png(image, data):
         return None
-    colour = cv2.IMREAD_COLOR if image.mode == "RGB" else cv2.IMREAD_GRAYSCALE
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_IGNORE_ORIENTATION | colour)
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # no orientation, and nothing to convert
 
 
 def decode_target(row: Row, task: str) -> np.ndarray:
