@@ -93,6 +93,17 @@ def test_the_same_story_on_a_teams_server(finished, tmp_path, monkeypatch):
         kill_at_any_time(project, 3)
         one_test_set_judges_all(project)
         assert project.run("graft", "audit", f"models:/{NAME}@champion").returncode == 0
+        a_store_of_ones_own_is_no_damage(Project(project.root))
+
+
+def a_store_of_ones_own_is_no_damage(own: Project) -> None:
+    """Somebody who pulled everything, `ledger.jsonl` too, and whose environment names no server."""
+    refused = own.run("graft", "champion", check=False)
+    assert refused.returncode == 2
+    assert "this store is your own: ledger.jsonl is the copy of another store's ledger" in refused.stderr
+    assert "set MLFLOW_TRACKING_URI to the address of the team's server" in refused.stderr
+    assert "damaged" not in refused.stderr
+    assert "this store is your own" in own.run("graft", "doctor", check=False).stdout
 
 
 def a_worse_second_is_refused(project: Project) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
+from graft.cli.registered import open_registry
 from graft.commands.doctor import services
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
@@ -85,6 +86,16 @@ def test_a_copy_says_where_it_points_and_publishing_makes_it_write_beside_itself
     client.log_text(runs.create_run(client, "select", {}).info.run_id, "new", "new.txt")
     assert sorted(first.rglob("*")) == before
     assert [finding.state for finding in services.mlflow()] == ["ok"]
+
+
+def test_promoting_in_a_copy_writes_beside_it(first, copy, capsys, repository):
+    Path("dvc.yaml").write_text("stages: {}")
+    shutil.copy(repository / "params.yaml", "params.yaml")
+    store, name = open_registry(None)
+    assert name == NAME
+    assert f"named files in {first}; now it names those in {copy}" in capsys.readouterr().err
+    (run,) = runs.search_runs(store, {})
+    assert Path(run.info.artifact_uri).is_relative_to(copy)
 
 
 def test_a_model_of_a_moved_folder_is_not_called_changed_and_can_be_used_after_publishing(moved, tmp_path, monkeypatch):

@@ -35,6 +35,7 @@ def open_registry(name: str | None) -> tuple[MlflowClient, str]:
     if mlflow_store.is_off():
         raise GraftError("GRAFT_TRACKING=off: there is no registry", remedy="unset GRAFT_TRACKING")
     with mlflow_store.explain_refusals():
+        mlflow_store.relocate()  # these commands may write: into the store beside them, not where it was copied from
         store = quick_client.open_quickly()
     return store, name or registered_name(load_params().task)
 

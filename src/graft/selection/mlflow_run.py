@@ -23,6 +23,7 @@ def log_or_warn(selection: Selection, folder: Path) -> None:
 
 
 def _log(selection: Selection, folder: Path) -> None:
+    mlflow_store.relocate()
     client = mlflow_store.client()
     runs.describe_experiment(client)
     content = as_json(selection)
