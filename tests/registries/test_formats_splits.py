@@ -150,7 +150,7 @@ def test_lists_of_clips_keep_their_frames_together(tmp_path: Path) -> None:
 def test_lists_are_honoured_for_classes_and_tables(tmp_path: Path) -> None:
     put(tmp_path, *(f"{name}/{n}.png" for name in "ab" for n in range(9)))
     for split, numbers in {"train": range(5), "val": range(5, 7), "test": range(7, 9)}.items():
-        put(tmp_path, f"{split}.txt", text="".join(f"{name}/{n}.png\n" for name in "ab" for n in numbers))
+        put(tmp_path, f"lists/{split}.txt", text="".join(f"{name}/{n}.png\n" for name in "ab" for n in numbers))
     assert counts(listing_of(tmp_path, LABELS)) == {"train": 10, "val": 4, "test": 4}
     put(tmp_path, "data.csv", text="image,label\n" + "".join(f"{x}/{n}.png,{x}\n" for x in "ab" for n in range(9)))
     assert counts(listing_of(tmp_path, {"name": "csv"})) == {"train": 10, "val": 4, "test": 4}

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graft.data.formats.files import Found, id_of
-from graft.data.formats.given_splits import Splits
+from graft.data.formats.given_splits import Splits, is_list
 from graft.data.formats.split_names import split_named
 from graft.foundation.errors import GraftError
 
@@ -88,7 +88,9 @@ class ClassFolders:
 
     def _of_classes(self) -> list[str]:
         if not self.split_of:
-            return [folder for folder in self.found.folders if "/" not in folder]
+            held = {id.split("/")[0] for id in self.found.paths if "/" in id and not is_list(id)}
+            of_lists = {id.split("/")[0] for id in self.found.paths if "/" in id} - held
+            return [folder for folder in self.found.folders if "/" not in folder and folder not in of_lists]
         return [folder for folder in self.found.folders if posixpath.dirname(folder) in self.split_of]
 
     def _refuse_equal_subfolders(self) -> None:

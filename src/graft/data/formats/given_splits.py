@@ -99,13 +99,17 @@ def _by_folder(images: Collection[str]) -> tuple[dict[str, str], list[str]]:
     return {}, notes
 
 
+def is_list(id: str) -> bool:
+    """Whether a file is named as the list of a split."""
+    stem, ending = posixpath.splitext(posixpath.basename(id))
+    return ending.lower() in LIST_ENDINGS and split_named(stem) in ("train", "val", "test")
+
+
 def _by_lists(found: Found, images: Collection[str]) -> tuple[dict[str, str], list[str]]:
     """Splits from the lists of one folder that together name most of the images, each once."""
     lists: dict[str, list[str]] = defaultdict(list)
     for id in sorted(found.paths, key=lambda id: (id.count("/"), id)):
-        stem, ending = posixpath.splitext(posixpath.basename(id))
-        is_list = ending.lower() in LIST_ENDINGS and id not in found.refused
-        if is_list and split_named(stem) in ("train", "val", "test"):
+        if is_list(id) and id not in found.refused:
             lists[posixpath.dirname(id)].append(id)
     used: dict[str, str] = {}
     notes: list[str] = []
