@@ -19,6 +19,7 @@ from graft.deployment.export.exported_model import onnx_class_ids, onnx_runner, 
 from graft.deployment.export.exported_scores import EvaluationSetup
 from graft.deployment.export.onnx_file import write_onnx
 from graft.deployment.export.weight_files import stored_state
+from graft.deployment.serving import request
 from graft.evaluation.test_time import PLAIN
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json, write_json
@@ -208,6 +209,13 @@ def test_latency_is_measured_beside_the_outputs(exported: Path) -> None:
 
 def test_the_card_tells_what_a_careful_person_asks(exported: Path) -> None:
     card = (exported / "model_card.md").read_text(encoding="utf-8")
+    for text in (
+        request.CURL,
+        request.PYTHON,
+        request.load_example("segmentation"),
+        request.serve_command("segmentation"),
+    ):
+        assert f"\n{text}\n```" in card
     for wanted in (
         "Synthetic data",
         "55.0% to 66.0%",
