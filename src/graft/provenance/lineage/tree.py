@@ -66,7 +66,8 @@ def facts_of(step: Step) -> Iterator[tuple[str, str]]:
 def describe_answer(answer: Answer) -> str:
     """Lists the versions that saw the images and those that may have seen them, a line each."""
     nobody = "no registered version is known to have seen it" if answer.not_known else "no registered version saw it"
-    lines = [f"{answer.meant}, in {len({name_of(saw.version) for saw in answer.saw})} versions"]
+    num_versions = len({name_of(saw.version) for saw in answer.saw})
+    lines = [f"{answer.meant}, in {num_versions} version{'' if num_versions == 1 else 's'}"]
     lines = lines if answer.saw else [f"{answer.meant}: {nobody}"]
     trained = {name_of(saw.version) for saw in answer.saw if "trained" in saw.how}
     for saw in answer.saw:
