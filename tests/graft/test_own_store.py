@@ -14,7 +14,7 @@ from graft.foundation.errors import GraftError
 from graft.models.address import CHAMPION, ModelAddress
 from graft.provenance import signatures
 from graft.provenance.audit.ledger_links import check_ledger
-from graft.provenance.audit.link import BROKEN, MISSING
+from graft.provenance.audit.link import BROKEN
 from graft.provenance.promotion import beginning, copy_origin, history, ledger, move
 from graft.provenance.tracking import registry
 from tests.graft.test_ledger import entry
@@ -100,7 +100,7 @@ def test_doctor_warns_and_audit_says_that_the_copy_is_of_another_store(store):
     assert "this store is your own" in finding.fact
     assert "graft champion --from-copy" in finding.remedy
     found = {link.what: link for link in check_ledger(store, "strange")}
-    assert found["ledger.jsonl, strange"].status == MISSING
+    assert found["ledger.jsonl, strange"].status == BROKEN  # nobody can tell it from a ledger that was deleted
     assert "another store's ledger" in found["ledger.jsonl, strange"].reason
     ledger.COPY.unlink()
     promote(store, "usual", 1, register(store, "usual", 1))

@@ -69,7 +69,7 @@ def _check_copy(entries: list[LedgerEntry], name: str, copy: Path) -> Iterator[C
         yield Check(BROKEN, what, error.what if isinstance(error, GraftError) else "not UTF-8 text")
         return
     if not entries and ours:
-        yield Check(MISSING, what, "the copy of another store's ledger: this store holds none")
+        yield Check(BROKEN, what, "the copy of another store's ledger, or this store lost its own: it holds none")
     elif problems := ledger.compare_copy(entries, ours, name):
         yield Check(BROKEN, what, problems[0])
     elif len(ours) < len(entries):
