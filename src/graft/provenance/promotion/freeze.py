@@ -74,23 +74,28 @@ def freeze(
         _refuse_seen(gathering, images)
         rules = tuple(_score_champion(gathering, stated, images))
         publish_list(store, images, stated, Path(folder))
-    entry = LedgerEntry(
+    written = ledger.append(store, name, _entry(gathering, stated, rules, reason))
+    move.write_copy(move.read_whole(store, name))
+    return Frozen(stated, written)
+
+
+def _entry(gathering: Gathering, stated: FrozenTestSet, rules: tuple[dict[str, str], ...], reason: str) -> LedgerEntry:
+    """The entry that freezes a test set, to follow those that were read."""
+    version, standing = gathering.version, gathering.standing
+    return LedgerEntry(
         kind="freeze",
         phase="frozen",
-        name=name,
+        name=version.name,
         version=int(version.version),
         model_digest=version.tags[mlflow_store.MODEL_DIGEST],
-        previous_version=gathering.standing.version if gathering.standing else None,
+        previous_version=standing.version if standing else None,
         reason=reason,
         rules=rules,
         author=move.author(),
         time=move.now(),
-        follows=entries[-1].digest if entries else "",
+        follows=gathering.entries[-1].digest if gathering.entries else "",
         test_set=stated.as_dict(),
     )
-    written = ledger.append(store, name, entry)
-    move.write_copy(move.read_whole(store, name))
-    return Frozen(stated, written)
 
 
 def _refuse_seen(gathering: Gathering, images: list[FrozenImage]) -> None:

@@ -98,37 +98,43 @@ def compare(
     Raises:
         GraftError: A model or an image cannot be read.
     """
-    opened = {CANDIDATE: open_exported(candidate, num_threads=params.runtime.num_threads)}
-    folders, reason = {CANDIDATE: candidate}, ""
-    if champion is not None:
-        other = open_exported(champion, num_threads=params.runtime.num_threads)
-        reason = _difference(opened[CANDIDATE], other)
-        if not reason:
-            opened[CHAMPION], folders[CHAMPION] = other, champion
+    opened, folders, reason = _open(candidate, champion, params.runtime.num_threads)
     names = [name for name in images.class_names if all(name in model.class_map.names for model in opened.values())]
     tally = _score_both({name: _restrict(model, names) for name, model in opened.items()}, names, images, params, watch)
     times = _time_both(opened, folders, images, params.predict.max_pixels)
-    headline, attribute = next(iter(HEADLINES[params.task].items()))
     marginals = {name: stack(counted) for name, counted in tally.images.items()}
     models = {name: _measure(marginals[name], tally, names, params.task, folders[name], times[name]) for name in opened}
-    found = Comparison(
-        headline,
-        CLASS_SCORE[params.task][0],
-        len(tally.domains),
-        tuple(names),
-        models,
-        lower_bound=None,
-        difference=None,
-        not_comparable=reason,
-    )
-    if CHAMPION not in models:
-        return found
-    both, scores = (marginals[CANDIDATE], marginals[CHAMPION]), [models[name].score for name in (CANDIDATE, CHAMPION)]
+    headline, class_score = next(iter(HEADLINES[params.task])), CLASS_SCORE[params.task][0]
+    found = Comparison(headline, class_score, len(tally.domains), tuple(names), models, None, None, reason)
+    return _compare_scores(found, marginals, tally.domains, params) if CHAMPION in models else found
+
+
+def _open(
+    candidate: Path, champion: Path | None, num_threads: int
+) -> tuple[dict[str, ExportedModel], dict[str, Path], str]:
+    """Opens both models; returns them and their folders by name, and the reason why the champion is left out."""
+    opened, folders = {CANDIDATE: open_exported(candidate, num_threads=num_threads)}, {CANDIDATE: candidate}
+    if champion is None:
+        return opened, folders, ""
+    other = open_exported(champion, num_threads=num_threads)
+    reason = _difference(opened[CANDIDATE], other)
+    if reason:
+        return opened, folders, reason
+    return opened | {CHAMPION: other}, folders | {CHAMPION: champion}, ""
+
+
+def _compare_scores(
+    found: Comparison, marginals: Mapping[str, Marginals], domains: Sequence[str], params: Params
+) -> Comparison:
+    """Adds what only two models have: the difference of their scores, its bound, and what changed where."""
+    both, attribute = (marginals[CANDIDATE], marginals[CHAMPION]), HEADLINES[params.task][found.headline]
+    scores = [found.models[name].score for name in (CANDIDATE, CHAMPION)]
+    attributes = (attribute, CLASS_SCORE[params.task][1])
     return replace(
         found,
         lower_bound=lower_bound(*both, attribute, params),
         difference=None if None in scores else scores[0] - scores[1],  # type: ignore[operator]
-        changes=find_changes(*both, names, tally.domains, (attribute, CLASS_SCORE[params.task][1]), params),
+        changes=find_changes(*both, found.class_names, domains, attributes, params),
     )
 
 

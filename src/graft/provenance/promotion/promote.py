@@ -72,29 +72,48 @@ def promote(
     if standing and standing.version == number:
         return Decision(number, [], None)
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-        gathering, regressions = Gathering(store, version, entries, params, Path(folder)), Regressions()
-        chain = gathering.trace(version)
-        if not override:
-            refuse_uncommitted(chain.records)
-        evidence = gathering.evidence(chain, find_commits(chain.records), regressions)
-        rules = judge(evidence, params)
-        page = _write_page(store, version, standing, evidence, regressions)
-        stated = _test_set_to_freeze(gathering, evidence) if holds(rules) or override else None
-    passed, table = holds(rules), [rule.as_dict() for rule in rules]
+        judged = _judge(Gathering(store, version, entries, params, Path(folder)), override)
+    passed = holds(judged.rules)
     if not passed and not override:
-        _write_refusal(store, version, table, reason)
-        return Decision(number, rules, None, page)
+        _write_refusal(store, version, judged.table, reason)
+        return Decision(number, judged.rules, None, judged.page)
     kind, said = ("promote", reason or "every rule of the gate holds") if passed else ("override", reason)
-    intent = move.intent_to(
-        kind,
-        (number, version.tags[mlflow_store.MODEL_DIGEST]),
-        entries,
-        name=name,
-        reason=said,
-        rules=table,
-        test_set=stated.as_dict() if stated else None,
-    )
-    return Decision(number, rules, move.move(store, intent), page)
+    model = (number, version.tags[mlflow_store.MODEL_DIGEST])
+    frozen = judged.test_set.as_dict() if judged.test_set else None
+    intent = move.intent_to(kind, model, entries, name=name, reason=said, rules=judged.table, test_set=frozen)
+    return Decision(number, judged.rules, move.move(store, intent), judged.page)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """The judgement of the gate.
+
+    Attributes:
+        rules: Rules, with what was found.
+        test_set: Test set that a promotion freezes; None where one is in force.
+        page: Page that compares candidate and champion; None where there was nothing to compare.
+    """
+
+    rules: list[GateRule]
+    test_set: FrozenTestSet | None
+    page: Path | None
+
+    @property
+    def table(self) -> list[dict[str, str]]:
+        """The rules as plain data."""
+        return [rule.as_dict() for rule in self.rules]
+
+
+def _judge(gathering: Gathering, override: bool) -> Judgement:
+    """Gathers the evidence and judges it; what was never committed is refused before anything is measured."""
+    chain, regressions = gathering.trace(gathering.version), Regressions()
+    if not override:
+        refuse_uncommitted(chain.records)
+    evidence = gathering.evidence(chain, find_commits(chain.records), regressions)
+    rules = judge(evidence, gathering.params)
+    page = _write_page(gathering, evidence, regressions)
+    stated = _test_set_to_freeze(gathering, evidence) if holds(rules) or override else None
+    return Judgement(rules, stated, page)
 
 
 def find_judged(store: MlflowClient, name: str, number: int | None) -> ModelVersion:
@@ -124,21 +143,16 @@ def _test_set_to_freeze(gathering: Gathering, evidence: GateEvidence) -> FrozenT
     return stated
 
 
-def _write_page(
-    store: MlflowClient,
-    version: ModelVersion,
-    standing: history.Champion | None,
-    evidence: GateEvidence,
-    regressions: Regressions,
-) -> Path | None:
+def _write_page(gathering: Gathering, evidence: GateEvidence, regressions: Regressions) -> Path | None:
     """Writes the page of the comparison, here and beside the run of the candidate."""
+    version, standing = gathering.version, gathering.standing
     if standing is None:
         return None
     title = f"{version.name}: version {version.version} against the champion, version {standing.version}"
     page = write_page(evidence, regressions, title)
     if page and version.run_id:
         with mlflow_store.explain_refusals():
-            store.log_artifact(version.run_id, str(page), f"promotion/against version {standing.version}")
+            gathering.store.log_artifact(version.run_id, str(page), f"promotion/against version {standing.version}")
     return page
 
 
