@@ -12,6 +12,8 @@ export PATH := $(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export NO_ALBUMENTATIONS_UPDATE := 1
 export MLFLOW_DISABLE_TELEMETRY := true
+# Where it is set (many container images do), every process compiles torch and MLflow anew: ten seconds each.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: repro test test-all lint types workflows bench docs bundled zoo setup clean
 
