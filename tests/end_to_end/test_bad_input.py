@@ -160,7 +160,7 @@ def test_params_edited_while_a_stage_works_are_refused(project):
     stage = project.start("graft", *INGEST)
     while stage.poll() is None and not (project.root / "data/.tmp-ingest-interim").exists():
         time.sleep(0.02)
-    project.set({"seed": 8})
+    project.set({"ingest.split_seed": 8})
     output, _ = stage.communicate(timeout=120)
     assert stage.returncode == 2, output
     assert "params.yaml changed while ingest was running" in output

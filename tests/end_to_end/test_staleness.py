@@ -63,12 +63,9 @@ def stale_by_params(changeable, monkeypatch):
 
     monkeypatch.chdir(changeable.root)
 
-    def ask() -> set[str]:
-        with Repo(os.fspath(changeable.root)) as repo:
-            deps = [(stage.name, dep) for stage in repo.index.stages for dep in stage.deps]
-            return {stage for stage, dep in deps if isinstance(dep, ParamsDependency) and dep.status()}
-
-    return ask
+    with Repo(os.fspath(changeable.root)) as repo:
+        deps = [(stage.name, dep) for stage in repo.index.stages for dep in stage.deps]
+        yield lambda: {stage for stage, dep in deps if isinstance(dep, ParamsDependency) and dep.status()}
 
 
 def leaves(node: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -37,7 +37,7 @@ RUNS = {
 
 def test_what_was_written_stands_in_the_report(tmp_path):
     write_parameter_groups(tmp_path / "parameter_groups.csv", RUNS)
-    page = report_page._pages().get_template("groups.html.j2").render(groups=read_groups(tmp_path))
+    page = report_page.open_templates().get_template("groups.html.j2").render(groups=read_groups(tmp_path))
     cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
     assert [row for row in cells if row] == [
         ["fine-tuned", "head, decaying", "1,234", "yes", "0.001", "0.01"],
@@ -49,7 +49,7 @@ def test_what_was_written_stands_in_the_report(tmp_path):
 
 def test_without_a_table_there_is_no_section(tmp_path):
     assert read_groups(tmp_path) == []
-    assert "What moved" not in report_page._pages().get_template("groups.html.j2").render(groups=[])
+    assert "What moved" not in report_page.open_templates().get_template("groups.html.j2").render(groups=[])
 
 
 def test_a_table_of_other_columns_is_named(tmp_path):
