@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,8 +21,8 @@ from graft.provenance.stages import CLASS_MAP, INTERIM, MANIFEST
 from graft.provenance.tracking import mlflow_store, registry
 
 if TYPE_CHECKING:
+    from graft.evaluation.scores import ScoredImage
     from graft.params.sections import Params
-    from graft.provenance.promotion.comparison_page import Regressions
     from graft.provenance.promotion.ledger import LedgerEntry
     from graft.provenance.promotion.measurement import Comparison
     from graft.provenance.tracking.mlflow_store import MlflowClient
@@ -87,14 +87,17 @@ class Gathering:
         return path
 
     def evidence(
-        self, chain: RecordChain, commits: Mapping[str, tuple[str | None, list[str]]], regressions: Regressions
+        self,
+        chain: RecordChain,
+        commits: Mapping[str, tuple[str | None, list[str]]],
+        watch: Callable[[ScoredImage], None],
     ) -> GateEvidence:
         """Downloads, verifies and measures both models; a champion whose files are lost or changed is not compared.
 
         Args:
             chain: Records behind the candidate.
             commits: For each stage, a commit that holds what it ran with.
-            regressions: Collector that is shown every image with the predictions of both.
+            watch: Function that is shown every image with the predictions of both.
         """
         name, number = self.version.name, int(self.version.version)
         digest = self.version.tags.get(mlflow_store.MODEL_DIGEST, "unknown")
@@ -107,7 +110,7 @@ class Gathering:
             found = replace(found, test_set=stated, leakage=self._leakage(chain, listed))
         except GraftError as error:
             return replace(found, problem=f"{error.what}: {error.remedy}" if error.remedy else error.what)
-        comparison, own_by_class = self._measure(candidate, images, regressions)
+        comparison, own_by_class = self._measure(candidate, images, watch)
         return replace(found, comparison=comparison, own_by_class=own_by_class)
 
     def find_test_set(self, chain: RecordChain) -> tuple[FrozenTestSet, list[FrozenImage]]:
@@ -137,7 +140,7 @@ class Gathering:
             )
 
     def _measure(
-        self, candidate: Path, images: FrozenImages, regressions: Regressions
+        self, candidate: Path, images: FrozenImages, watch: Callable[[ScoredImage], None]
     ) -> tuple[Comparison, dict[str, float | None]]:
         """Measures both models on the test set, and on its own test split the classes that only the candidate has."""
         from graft.provenance.promotion.measurement import compare, score_classes
@@ -151,7 +154,7 @@ class Gathering:
                 )
             except GraftError as error:
                 lost = f"the champion cannot be fetched: {error.what}"
-        comparison = compare(candidate, champion, images, self.params, regressions.offer)
+        comparison = compare(candidate, champion, images, self.params, watch)
         names = ClassMap.read(candidate / "class_map.json").names
         grown = set(names) - set(comparison.class_names)
         own = score_classes(candidate, Path(INTERIM) / TEST_SPLIT, self.params, grown) if grown else {}

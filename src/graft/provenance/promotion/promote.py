@@ -109,7 +109,7 @@ def _judge(gathering: Gathering, override: bool) -> Judgement:
     chain, regressions = gathering.trace(gathering.version), Regressions()
     if not override:
         refuse_uncommitted(chain.records)
-    evidence = gathering.evidence(chain, find_commits(chain.records), regressions)
+    evidence = gathering.evidence(chain, find_commits(chain.records), regressions.offer)
     rules = judge(evidence, gathering.params)
     page = _write_page(gathering, evidence, regressions)
     stated = _test_set_to_freeze(gathering, evidence) if holds(rules) or override else None
