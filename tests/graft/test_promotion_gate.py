@@ -337,9 +337,8 @@ def git(*arguments: str) -> None:
     subprocess.run(["git", *who, *arguments], check=True, capture_output=True)
 
 
-def test_code_and_params_are_looked_for_by_content_in_every_reachable_commit(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert find_commits({"ingest": record_of()})["ingest"] == (None, ["there is none"])
+def commit_code() -> None:
+    """Makes the folder a repository with some code and params, committed."""
     for name in ("pipeline/ingest.py", "src/losses/dice.py", "src/losses/größe.py"):
         Path(name).parent.mkdir(parents=True, exist_ok=True)
         Path(name).write_text(f"# {name}\n")
@@ -347,6 +346,12 @@ def test_code_and_params_are_looked_for_by_content_in_every_reachable_commit(tmp
     git("init", "-q", "-b", "main")
     git("add", "-A")
     git("commit", "-qm", "first")
+
+
+def test_code_and_params_are_looked_for_by_content_in_every_reachable_commit(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_commits({"ingest": record_of()})["ingest"] == (None, ["there is none"])
+    commit_code()
     trained = record_of()
     head = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip()
     Path("src/losses/dice.py").write_text("# changed, trained with, not committed yet\n")
@@ -369,13 +374,7 @@ def test_code_and_params_are_looked_for_by_content_in_every_reachable_commit(tmp
 
 def test_what_is_not_committed_is_said_at_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("pipeline/ingest.py", "src/losses/dice.py"):
-        Path(name).parent.mkdir(parents=True, exist_ok=True)
-        Path(name).write_text(f"# {name}\n")
-    Path("params.yaml").write_text("seed: 7\n")
-    git("init", "-q", "-b", "main")
-    git("add", "-A")
-    git("commit", "-qm", "first")
+    commit_code()
     refuse_uncommitted({"ingest": record_of()})
     Path("src/losses/dice.py").write_text("# trained with, not committed yet\n")
     Path("params.yaml").write_text("seed: 8\n")
