@@ -44,6 +44,7 @@ class GateEvidence:
             lacks.
         candidate: Exported folder of the candidate.
         has_champion: Whether there is a champion to compare with.
+        images: Images of the test set.
     """
 
     chain: RecordChain
@@ -55,6 +56,7 @@ class GateEvidence:
     own_by_class: Mapping[str, float | None]
     candidate: Path
     has_champion: bool
+    images: Sequence[FrozenImage] = ()
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ class Gathering:
             stated, listed = self.find_test_set(chain)
             self.refuse_fewer(chain, ClassMap.read(candidate / "class_map.json").names, stated, listed)
             images = find_images(stated, listed, self.place("cached"))
-            found = replace(found, test_set=stated, leakage=self._leakage(chain, listed))
+            found = replace(found, test_set=stated, images=listed, leakage=self._leakage(chain, listed))
         except GraftError as error:
             return replace(found, problem=f"{error.what}: {error.remedy}" if error.remedy else error.what)
         comparison, own_by_class = self._measure(candidate, images, watch)

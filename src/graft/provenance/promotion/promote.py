@@ -138,8 +138,7 @@ def _test_set_to_freeze(gathering: Gathering, evidence: GateEvidence) -> FrozenT
     stated = evidence.test_set
     if stated is None or find_in_force(gathering.entries) is not None:
         return None
-    _, images = gathering.find_test_set(evidence.chain)
-    publish_list(gathering.store, images, stated, gathering.folder)
+    publish_list(gathering.store, evidence.images, stated, gathering.folder)
     return stated
 
 
