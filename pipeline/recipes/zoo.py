@@ -27,7 +27,7 @@ from ruamel.yaml import YAML
 from graft.foundation.content import content_digest, read_json, sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress, say
-from graft.params.params_file import check_file
+from graft.params.examination import check_file
 from graft.params.recipes import compose
 from graft.params.yaml_tree import write_tree
 

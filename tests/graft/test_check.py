@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 from graft.cli import with_commands
 from graft.foundation.errors import GraftError
 from graft.params import memory
-from graft.params.params_file import check_file
-from graft.params.recipes import ROOT, compose
+from graft.params.examination import check_file
+from graft.params.recipes import ROOT, complete_text, compose
 from graft.params.surroundings import find_root_problems
 from graft.params.yaml_tree import write_tree
 from tests.dotted_keys import put
@@ -110,7 +110,7 @@ def test_what_the_libraries_said_is_remembered_by_values_code_and_lock(
     assert len(asked) == 5
 
 
-def test_a_second_check_imports_no_torch_and_names_the_same(project: Path, repository: Path) -> None:
+def test_neither_a_second_check_nor_one_of_a_bundled_recipe_imports_torch(project: Path, repository: Path) -> None:
     import subprocess
     import sys
 
@@ -118,14 +118,16 @@ def test_a_second_check_imports_no_torch_and_names_the_same(project: Path, repos
     path = written({"fine_tune.schedule": {"name": "step", "every_epochs": 99}})
     with pytest.raises(GraftError) as first:
         check_file(path, memory=Path("build/checked.json"))
+    Path("recipe.yaml").write_text(complete_text(ROOT), encoding="utf-8")
     code = """
 import sys
 from pathlib import Path
-from graft.params.params_file import check_file
+from graft.params.examination import check_file
 try:
     check_file(Path("params.yaml"), memory=Path("build/checked.json"))
 except Exception as error:
     print(error)
+check_file(Path("recipe.yaml"), memory=Path("build/other.json"))
 sys.exit("torch" in sys.modules or "numpy" in sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -10,8 +10,8 @@ import pytest
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 from graft.models.weights.bundled import FOLDER
+from graft.params.examination import check_file
 from graft.params.needed_splits import find_missing_splits
-from graft.params.params_file import check_file
 from graft.params.recipes import ROOT, complete_text, compose, list_recipes
 from graft.params.sections import Params
 from graft.params.yaml_tree import plain, write_tree

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from graft.foundation.errors import GraftError
-from graft.params.params_file import check_file, load_params
+from graft.params.examination import check_file
+from graft.params.params_file import load_params
 from graft.params.recipes import ROOT, complete_text, find_recipe, insert_missing
 from graft.params.registries import resolve_choices
 

@@ -23,6 +23,7 @@ from graft.params.recipes import (
     find_recipe,
     list_changes,
     list_recipes,
+    recipe_of,
     use,
 )
 from graft.params.yaml_tree import plain, read_tree
@@ -80,6 +81,18 @@ def test_the_values_of_every_recipe_are_recorded_as_released() -> None:
     released = read_json(RELEASED)
     missing = {name: content_digest(plain(compose(name))) for name in list_recipes()}
     assert {name: digest for name, digest in missing.items() if digest not in released.get(name, [])} == {}
+
+
+def test_values_are_those_of_a_recipe_only_as_it_is_bundled_today(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    values = plain(compose("unet"))
+    assert recipe_of(values) == "unet"
+    assert recipe_of(values | {"seed": values["seed"] + 1}) is None
+    before = values | {"seed": 12345}
+    monkeypatch.setattr(recipes, "RELEASED", tmp_path / "released.json")
+    write_json(recipes.RELEASED, {"unet": [content_digest(before), content_digest(values)]})
+    assert (recipe_of(before), recipe_of(values)) == (None, "unet")
 
 
 def test_a_choice_is_replaced_whole_and_other_mappings_are_merged(folder: Path) -> None:

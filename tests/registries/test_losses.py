@@ -18,7 +18,7 @@ from sklearn.metrics import brier_score_loss, jaccard_score, log_loss
 from graft.foundation.choices import resolve
 from graft.foundation.class_map import TASKS as ALL_TASKS
 from graft.foundation.errors import GraftError
-from graft.params.params_file import check_file
+from graft.params.examination import check_file
 from graft.params.sections import FineTune
 from graft.training.class_weights import CLASS_WEIGHTS
 from graft.training.class_weights import class_weights as weights_of

@@ -22,7 +22,8 @@ def check(
 ) -> None:
     """Validate the whole params file and every choice in it, without running anything."""
     from graft.foundation.progress import warn
-    from graft.params.params_file import PARAMS_FILE, check_file
+    from graft.params.examination import check_file
+    from graft.params.params_file import PARAMS_FILE
     from graft.params.recipes import insert_missing
 
     if file == PARAMS_FILE:

@@ -78,6 +78,13 @@ def complete_text(name: str, folder: Path = FOLDER) -> str:
     return "\n".join([*_header(find_recipe(name, folder).read_text(encoding="utf-8")), *body]) + "\n"
 
 
+def recipe_of(values: Mapping[str, Any]) -> str | None:
+    """The name of the recipe, as it is bundled today, that has exactly these values; None where none has."""
+    digest = content_digest(values)
+    names = [name for name, released in read_json(RELEASED).items() if digest in released]
+    return next((name for name in names if content_digest(plain(compose(name))) == digest), None)
+
+
 def find_base(name: str, folder: Path = FOLDER) -> str | None:
     """The name of the recipe that a recipe is based on; None for the root.
 

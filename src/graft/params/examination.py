@@ -1,0 +1,88 @@
+"""Examining a whole params file: its rules, every choice in it, and the way its values go together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from graft.foundation.content import sha256_of
+from graft.foundation.errors import GraftError
+from graft.params.memory import Finding, recall
+from graft.params.needed_splits import find_missing_splits
+from graft.params.params_file import read_complete, rule_problems
+from graft.params.recipes import recipe_of
+from graft.params.registries import resolve_choice, written_choices
+from graft.params.sections import Params
+from graft.params.surroundings import find_absent_device, find_root_problems
+from graft.params.yaml_tree import line_of, plain
+
+
+def check_file(path: Path, *, here: bool = False, memory: Path | None = None) -> list[GraftError]:
+    """Checks a whole params file, every choice in it and the way its values go together included.
+
+    Args:
+        path: The file.
+        here: Whether the stages shall run on this machine; else a device that it lacks is only returned.
+        memory: File that keeps what was found, so that an unchanged file is not judged by the libraries twice; the
+            values of a bundled recipe, which the tests judge, are not judged at all.
+
+    Returns:
+        What is no mistake but does not work here.
+
+    Raises:
+        GraftError: As `load_params` and `resolve_choices`; everything that is wrong is listed, each with its line.
+    """
+    tree = read_complete(path)
+    values = plain(tree)
+    problems: list[GraftError] = []
+    try:
+        Params.model_validate(values)
+    except ValidationError as error:
+        problems = rule_problems(path, tree, error)
+    found: list[Finding] = [
+        (("ingest", "root"), error) for error in find_root_problems(_value(values, "ingest", "root"))
+    ]
+    absent = find_absent_device(_value(values, "runtime", "device"))
+    found += [(("runtime", "device"), absent)] if absent is not None and here else []
+    found += _examine(values, memory, are_sections_fine=not problems)
+    if not problems and not any(place[:2] == ("ingest", "source") for place, _ in found):
+        found += find_missing_splits(Params.model_validate(values))
+    problems += [error.at(f"{path}:{line_of(tree, place)}") for place, error in found]
+    if problems:
+        raise GraftError.of_all(f"{path} breaks the rules", problems)
+    return [] if absent is None else [absent]
+
+
+def _examine(values: Mapping[str, Any], memory: Path | None, *, are_sections_fine: bool) -> Sequence[Finding]:
+    """Finds choices that do not exist, and if there are none, values that do not go together; imports torch."""
+
+    def examine() -> Sequence[Finding]:
+        found: list[Finding] = []
+        for place, key, spec in written_choices(values):
+            try:
+                resolve_choice(key, spec, values.get("task"))
+            except GraftError as error:
+                found.append((place, error))
+        if found or not are_sections_fine:
+            return found
+        from graft.params.compatibility import find_disagreements
+
+        return [*find_disagreements(Params.model_validate(values))]
+
+    if memory is None or not are_sections_fine:
+        return examine()
+    if recipe_of(values) is not None:
+        return []
+    weights = _value(values, "pretrain_load", "source", "path")
+    held = sha256_of(Path(weights)) if isinstance(weights, str) and Path(weights).is_file() else None
+    return recall(memory, {"values": values, "weights": held}, examine)
+
+
+def _value(values: Any, *place: str) -> Any:
+    """The value at a place of a file that may break other rules; None where there is none."""
+    for part in place:
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
