@@ -28,6 +28,7 @@ SECTION = {
     "warmup_epochs": 1,
     "warmup": "linear",
     "epochs": 2,
+    "sizes": [1.0],
     "batch_size": 3,
     "accumulate_steps": 1,
     "clip_norm": 1.0,

@@ -103,6 +103,14 @@ REFUSED = {
         },
         r"mixing is 'cutmix', and this strategy reuses features",
     ),
+    "growing views beside reused features": (
+        {"fine_tune.strategy": REUSING, "fine_tune.sizes": [0.5, 1.0]},
+        r"fine_tune.sizes is \[0.5, 1.0\], and this strategy reuses features.*set fine_tune.sizes: \[1\]",
+    ),
+    "views that begin too small": (
+        CLASSIFICATION | {"model": {"name": "inception_v3"}, "fine_tune.sizes": [0.1, 1.0]},
+        r"the smallest views are 26×19 px \(fine_tune.sizes: 0.1 of the crop\). Rule: .* px. Remedy: raise the first",
+    ),
     "compiling beside reused features": (
         {"fine_tune.strategy": REUSING, "runtime.compile": True},
         r"runtime.compile is true, and this strategy reuses features",

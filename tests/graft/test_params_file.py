@@ -66,6 +66,20 @@ def test_warmup_longer_than_training_is_refused(tmp_path):
         load_params(path)
 
 
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ("[1, 0.5]", r"sizes \(\[1.0, 0.5\]\) must grow and end with 1"),
+        ("[0.5, 0.75]", r"must grow and end with 1, the whole crop, as in \[0.5, 0.75, 1\]"),
+        (str([0.5] * 12 + [1]), "sizes has 13 values and epochs is 12: each takes an epoch"),
+        ("[0, 1]", r"fine_tune\.sizes\.0 is 0.*greater than 0"),
+    ],
+)
+def test_views_that_shrink_or_never_reach_the_crop_are_refused(tmp_path, sizes, message):
+    with pytest.raises(GraftError, match=message):
+        load_params(written(tmp_path, ("sizes: [1]", f"sizes: {sizes}")))
+
+
 def test_an_apostrophe_in_the_root_is_refused(tmp_path):
     path = written(tmp_path, ("root: data/raw", 'root: "/home/o\'hara/photos"'))
     with pytest.raises(GraftError, match=r"ingest\.root: .*ends the quotes around it in dvc\.yaml"):

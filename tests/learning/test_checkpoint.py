@@ -122,8 +122,8 @@ def test_killed_in_the_second_epoch_of_another_way_to_train(photographs, undistu
     assert interrupted(photographs, tmp_path / "run.checkpoint", (4,), **WAYS[way]) == whole
 
 
-def test_killed_with_rare_classes_first_and_pasted(streets, tmp_path):
-    settings = {"task": "segmentation", "sampling": "rare_class", "mixing": "classmix"}
+def test_killed_with_rare_classes_first_and_pasted_while_views_grow(streets, tmp_path):
+    settings = {"task": "segmentation", "sampling": "rare_class", "mixing": "classmix", "sizes": [0.5, 0.75, 1.0]}
     whole = facts(train(streets, Checkpoint(None, "run"), **settings)[0])
     assert interrupted(streets, tmp_path / "run.checkpoint", (4,), **settings) == whole
 

@@ -55,8 +55,8 @@ def find_rate(start: TrainingStart, *, lowest: float, highest: float, num_steps:
 
     Smith 2017, "Cyclical Learning Rates for Training Neural Networks", section 3.3, with the exponential sweep and the
     rules of fast.ai (Gugger 2018, "How Do You Find A Good Learning Rate"). Strategy, optimizer, losses, sampling,
-    mixing, clipping and accumulation are those of the params; schedule and warm-up make room for the sweep. Nothing is
-    written, the weights on disk included.
+    mixing, clipping and accumulation are those of the params; schedule and warm-up make room for the sweep, and views
+    are whole from the start. Nothing is written, the weights on disk included.
 
     Args:
         start: Data, params and the pretrained model.
@@ -102,7 +102,7 @@ def _training(start: TrainingStart, lowest: float, highest: float, num_steps: in
     def rising(moment: Moment) -> float:
         return (highest / lowest) ** (moment.step / (num_steps - 1))
 
-    return replace(training, plan=replace(training.plan, schedule=rising, warmup_epochs=0))
+    return replace(training, plan=replace(training.plan, schedule=rising, warmup_epochs=0, sizes=()))
 
 
 def _sweep(training: Training, num_steps: int) -> Generator[tuple[float, float], None, None]:

@@ -34,6 +34,7 @@ from graft.training.optimizers import OPTIMIZERS
 from graft.training.schedules import SCHEDULES, refuse_too_long
 from graft.training.strategies import STRATEGIES
 from graft.training.strategies.combinations import movement_of, refusals
+from graft.training.view_sizes import view_sizes
 
 NOTHING_TO_OPTIMISE = "empty parameter list"  # in torch's own words
 
@@ -53,6 +54,7 @@ def find_disagreements(params: Params) -> Iterator[Finding]:
     model = _build_outline(params)
     yield from _check_fit(params, model)
     yield from _check_crop(params, model)
+    yield from _check_sizes(params, model)
     yield from _check_resize(params, model)
     yield from _check_strategy(params, model)
     yield from _check_batch_size(params, model)
@@ -176,6 +178,15 @@ def _check_crop(params: Params, model: Model) -> Iterator[Finding]:
     )
 
 
+def _check_sizes(params: Params, model: Model) -> Iterator[Finding]:
+    """Refuses views that begin too small for the model, or that grow where it takes one size."""
+    crop = params.augment.crop
+    try:
+        view_sizes((crop.height_px, crop.width_px), params.fine_tune.sizes, model)
+    except GraftError as error:
+        yield ("fine_tune", "sizes"), error
+
+
 def _check_resize(params: Params, model: Model) -> Iterator[Finding]:
     """Refuses images that are not of the one size the model takes."""
     fixed, resize = model.fixed_size_px, resolve(RESIZES, params.preprocess.resize, where="preprocess.resize")
@@ -207,7 +218,7 @@ def _check_strategy(params: Params, model: Model) -> Iterator[Finding]:
     mixing = resolve(MIXINGS, params.fine_tune.mixing, where="fine_tune.mixing").name
     refused = refusals(strategy.options, epochs=params.fine_tune.epochs, model=copy.deepcopy(model))
     if strategy.options["reuse_features"]:
-        refused += feature_reuse_refusals(mixing, params.runtime.compile)
+        refused += feature_reuse_refusals(mixing, params.runtime.compile, params.fine_tune.sizes)
     for error in refused:
         error.where = None
         yield ("fine_tune", "strategy"), error
@@ -220,7 +231,8 @@ def _check_batch_size(params: Params, model: Model) -> Iterator[Finding]:
     movement = movement_of(resolve(STRATEGIES, params.fine_tune.strategy, where="fine_tune.strategy").options)
     freezing.apply(model, movement.train, movement.normalisation)
     crop, rule = params.augment.crop, (model.padding_multiple, model.min_side_px)
-    height_px, width_px = (side + padding(side, *rule) for side in (crop.height_px, crop.width_px))
+    smallest = (round(side * params.fine_tune.sizes[0]) for side in (crop.height_px, crop.width_px))
+    height_px, width_px = (side + padding(side, *rule) for side in smallest)
     if model.needs_two(height_px, width_px):
         yield (
             ("fine_tune", "batch_size"),

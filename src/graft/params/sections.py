@@ -125,6 +125,7 @@ class FineTune(Section):
     warmup_epochs: Count
     warmup: Literal["linear", "constant", "exponential"]
     epochs: Positive
+    sizes: Annotated[list[Annotated[float, Field(gt=0, le=1)]], Field(min_length=1)]
     batch_size: Positive
     accumulate_steps: Positive
     clip_norm: Rate | None
@@ -139,6 +140,15 @@ class FineTune(Section):
         """Refuses a warm-up that leaves no epoch to train in."""
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"warmup_epochs ({self.warmup_epochs}) must be smaller than epochs ({self.epochs})")
+        return self
+
+    @model_validator(mode="after")
+    def sizes_grow_to_the_whole_within_training(self) -> FineTune:
+        """Refuses views that shrink, that end smaller than the crop, or that grow more often than there are epochs."""
+        if self.sizes != sorted(self.sizes) or self.sizes[-1] != 1:
+            raise ValueError(f"sizes ({self.sizes}) must grow and end with 1, the whole crop, as in [0.5, 0.75, 1]")
+        if len(self.sizes) > self.epochs:
+            raise ValueError(f"sizes has {len(self.sizes)} values and epochs is {self.epochs}: each takes an epoch")
         return self
 
     @model_validator(mode="after")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -26,6 +26,7 @@ from graft.training.sampling import SAMPLINGS
 from graft.training.sampling import TASKS as SAMPLING_TASKS
 from graft.training.schedules import SCHEDULES, refuse_too_long
 from graft.training.state import Trainee
+from graft.training.view_sizes import view_sizes
 
 if TYPE_CHECKING:
     from graft.params.sections import FineTune, Runtime
@@ -33,12 +34,13 @@ if TYPE_CHECKING:
 Registry = Mapping[str, Callable[..., Any]]
 
 
-def feature_reuse_refusals(mixing: str, compiled: bool) -> Iterator[GraftError]:
+def feature_reuse_refusals(mixing: str, compiled: bool, sizes: Sequence[float]) -> Iterator[GraftError]:
     """The settings that exclude features which are computed once, each as an error.
 
     Args:
         mixing: Name of `fine_tune.mixing`.
         compiled: Value of `runtime.compile`.
+        sizes: Value of `fine_tune.sizes`.
     """
     if mixing != "none":
         yield GraftError(
@@ -51,6 +53,12 @@ def feature_reuse_refusals(mixing: str, compiled: bool) -> Iterator[GraftError]:
             "runtime.compile is true, and this strategy reuses features",
             rule="what is left of the model is not compiled: it costs little",
             remedy="set runtime.compile: false, or reuse no features",
+        )
+    if min(sizes) < 1:
+        yield GraftError(
+            f"fine_tune.sizes is {list(sizes)}, and this strategy reuses features",
+            rule="features are computed once, from views of one size",
+            remedy="set fine_tune.sizes: [1], or reuse no features",
         )
 
 
@@ -76,17 +84,17 @@ class Assembly:
         """The training of `model`, which is moved to the device of the runtime.
 
         Raises:
-            GraftError: An option cannot be used, or the device is not there.
+            GraftError: An option cannot be used, the device is not there, or views are too small for the model.
         """
         device = self.device()
         layout = torch.channels_last if self.runtime.channels_last else torch.contiguous_format
         model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch takes both at once
         optimizer = self.optimizer()(strategy.parameter_groups(model), learning_rate)
         trainee = Trainee(model, optimizer, self.params.ema_decay, self.runtime.precision)
-        plan = self.plan(learning_rate)
+        plan = replace(self.plan(learning_rate), sizes=view_sizes(self.views.size, self.params.sizes, model))
         views, forward = strategy.prepare(model, self.views, self.forward(model, compiled=self.runtime.compile))
         if views is not self.views:
-            for refusal in feature_reuse_refusals(self.mixing().name, self.runtime.compile):
+            for refusal in feature_reuse_refusals(self.mixing().name, self.runtime.compile, self.params.sizes):
                 raise refusal
         return Training(trainee, plan, views, strategy, forward)
 

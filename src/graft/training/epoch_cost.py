@@ -21,12 +21,16 @@ class EpochCost:
         images_per_second: Number of training images by the time their steps took, validation left out.
         peak_memory_bytes: Largest resident memory of this process since it started.
         peak_gpu_memory_bytes: Largest memory of the tensors on the GPU within the epoch; None where there is no GPU.
+        view_height_px: Height of the views; None where it is the same in all epochs.
+        view_width_px: Width of the views, likewise.
     """
 
     seconds: float
     images_per_second: float
     peak_memory_bytes: int
     peak_gpu_memory_bytes: int | None = None
+    view_height_px: int | None = None
+    view_width_px: int | None = None
 
     def curve(self) -> dict[str, float]:
         """The numbers that make curves, by name."""
@@ -38,10 +42,12 @@ class EpochMeter:
 
     Args:
         device: Device that trains.
+        size: Height and width of the views in pixels; None where they are the same in all epochs.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, size: tuple[int, int] | None = None) -> None:
         self._device, self._num_images, self._step_seconds = device, 0, 0.0
+        self._size = size
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         self._started = time.perf_counter()
@@ -63,4 +69,6 @@ class EpochMeter:
             peak_gpu_memory_bytes=(
                 torch.cuda.max_memory_allocated(self._device) if self._device.type == "cuda" else None
             ),
+            view_height_px=self._size and self._size[0],
+            view_width_px=self._size and self._size[1],
         )

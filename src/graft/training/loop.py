@@ -19,7 +19,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graft.data.views.view import BatchSource
+from graft.data.views.resized import ResizedViews
+from graft.data.views.view import BatchSource, Views
 from graft.foundation.content import content_seed
 from graft.models.architectures import Model, WithAuxiliary
 from graft.training.checkpoint import Checkpoint
@@ -101,6 +102,13 @@ class Training:
     forward: Callable[[Any], Any]
     batch_seconds: list[float] = field(default_factory=list)
 
+    def views_of(self, epoch: int) -> BatchSource:
+        """The source of the batches of an epoch (from 0), in the size that the plan gives it."""
+        size, views = self.plan.size(epoch), self.views
+        if size is None or not isinstance(views, Views) or size == views.size:
+            return views
+        return ResizedViews(views, size)
+
     def compile_facts(self) -> dict[str, float]:
         """The seconds that torch.compile took at the start; empty if no batch was compiled.
 
@@ -135,7 +143,7 @@ def fit(
     """
     trainee, plan = training.trainee, training.plan
     while trainee.epoch < plan.epochs and not trainee.has_stalled(plan.early_stopping_epochs):
-        meter = EpochMeter(trainee.device)
+        meter = EpochMeter(trainee.device, plan.size(trainee.epoch))
         with closing(epoch_steps(training)) as steps:
             for num_images in steps:
                 if trainee.step % STEPS_BETWEEN_LOOKS == 0:
@@ -157,7 +165,7 @@ def fit(
 
 def epoch_steps(training: Training) -> Generator[int, None, None]:
     """Takes the remaining steps of an epoch; yields the number of images of each after it is taken."""
-    trainee, plan, views = training.trainee, training.plan, training.views
+    trainee, plan, views = training.trainee, training.plan, training.views_of(training.trainee.epoch)
     training.strategy.begin_epoch(trainee.model, trainee.epoch, plan.epochs)
     trainee.model.train()  # validation left it in evaluation mode; frozen parts stay there
     order = plan.order(trainee.epoch, needs_two=bool(batch_norms(trainee.model)))

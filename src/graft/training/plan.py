@@ -36,6 +36,8 @@ class Plan:
         accumulate_steps: Number of batches whose gradients make one step.
         clip_value: Largest absolute value of a gradient, or None.
         ignored_target: Target that counts nowhere.
+        sizes: Heights and widths of the views in pixels, each for an equal part of the epochs; none where all views are
+            as they were made.
     """
 
     seed: int
@@ -52,6 +54,7 @@ class Plan:
     accumulate_steps: int = 1
     clip_value: float | None = None
     ignored_target: int = IGNORE_INDEX
+    sizes: Sequence[tuple[int, int]] = ()
 
     def rate(self, step: int, steps_per_epoch: int, scores: Sequence[float]) -> float:
         """The learning rate of a step (from 0), given the val scores of the epochs so far."""
@@ -64,6 +67,10 @@ class Plan:
             warmup=self.warmup,
             scores=scores,
         )
+
+    def size(self, epoch: int) -> tuple[int, int] | None:
+        """Height and width in pixels of the views of an epoch (from 0); None where they are as they were made."""
+        return self.sizes[epoch * len(self.sizes) // self.epochs] if self.sizes else None
 
     def order(self, epoch: int, *, needs_two: bool) -> np.ndarray:
         """The order of an epoch (from 0): sample numbers, int64.

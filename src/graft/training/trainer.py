@@ -25,6 +25,18 @@ from graft.training.validation import Validation, collapse_warning
 if TYPE_CHECKING:
     import numpy as np
 
+# Settings of `fine_tune` that `summary.json` repeats as they are.
+SETTINGS = (
+    "batch_size",
+    "sizes",
+    "warmup",
+    "warmup_epochs",
+    "accumulate_steps",
+    "clip_norm",
+    "clip_value",
+    "ema_decay",
+)
+
 
 @dataclass(frozen=True)
 class Trainer:
@@ -129,10 +141,9 @@ class Trainer:
             "sampling": assembly.sampling(),
             "mixing": assembly.mixing(),
         }
-        plain = ("batch_size", "warmup", "warmup_epochs", "accumulate_steps", "clip_norm", "clip_value", "ema_decay")
         return {
             **{key: choice.as_dict() for key, choice in choices.items()},
-            **{key: getattr(params, key) for key in plain},
+            **{key: getattr(params, key) for key in SETTINGS},
             "learning_rate": plan.learning_rate,
             "parameter_groups": table,
             "frozen_parameters": frozen,

@@ -117,6 +117,7 @@ class BatchSource(ABC):
 class Views(BatchSource):
     """The training views of a folder that `augment` wrote; sample n is number n of `ids`.
 
+    `size` is height and width of a view, in pixels.
     `class_counts`, int64 [N, K], holds the pixels of each class in each sample before augmentation (its label, one-hot,
     for classification).
     """
@@ -124,6 +125,7 @@ class Views(BatchSource):
     ids: list[str]
     image_sha256: list[str]
     class_counts: np.ndarray
+    size: tuple[int, int]
 
     @abstractmethod
     def read(self, indices: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray]:
@@ -144,9 +146,10 @@ class MaterialisedViews(Views):
     def __init__(self, folder: Path, index: dict[str, Any]) -> None:
         self.ids, self.image_sha256 = index["ids"], index["image_sha256"]
         self.num_samples, self.num_views = len(self.ids), index["num_views"]
+        self.size = index["height"], index["width"]
         self.class_counts = _class_counts(folder, self.num_samples)
         self.images, self.targets = (_map_array(folder / f"{name}.npy") for name in ("images", "targets"))
-        expected = (self.num_samples * self.num_views, index["height"], index["width"], index["num_channels"])
+        expected = (self.num_samples * self.num_views, *self.size, index["num_channels"])
         if self.images.shape != expected:
             raise _damaged(folder / "images.npy", f"its shape is {self.images.shape}, not {expected}")
         self.targets_have_views = self.targets.ndim == 3
@@ -162,6 +165,7 @@ class OnlineViews(Views):
     def __init__(self, folder: Path, index: dict[str, Any], num_workers: int | None = None) -> None:
         self.ids, self.image_sha256 = index["ids"], index["image_sha256"]
         self.num_samples, self.num_views = len(self.ids), index["num_views"]
+        self.size = index["height"], index["width"]
         self.class_counts = _class_counts(folder, self.num_samples)
         self.recipe, self.path = Recipe(**read_json(folder / "policy.json")["recipe"]), folder / "rows.arrow"
         self.num_workers = num_workers or num_usable_cores()
