@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from graft.foundation.content import digest_of, listing, read_json, replace_file, write_json
+from graft.foundation.content import digest_of, listing, read_json, remove_abandoned, replace_file, write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import say, seconds_in_loops
 from graft.params.params_file import load_params
@@ -86,7 +86,8 @@ def _check_params_stayed(sealed: Seal) -> None:
 def hold_lock(stage: str) -> Iterator[bool]:
     """Holds the lock of a stage; yields whether it had to wait for another run of it.
 
-    A killed `dvc` leaves its stage running: the next start must not write to the same folders beside it.
+    A killed `dvc` leaves its stage running: the next start must not write to the same folders beside it. Whoever holds
+    the lock removes what a killed run was still writing.
     """
     from filelock import FileLock, Timeout
 
@@ -100,6 +101,8 @@ def hold_lock(stage: str) -> Iterator[bool]:
         say(f"graft {stage}: another run of this stage is under way here; waiting for it …")
         lock.acquire()
         waited = True
+    for file in (record_path(stage), MEASURED / f"{stage}.json"):
+        remove_abandoned(file)
     try:
         yield waited
     finally:

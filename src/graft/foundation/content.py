@@ -32,6 +32,12 @@ def replace_file(path: Path) -> Iterator[Path]:
         pending.unlink(missing_ok=True)
 
 
+def remove_abandoned(path: Path) -> None:
+    """Removes what killed writers of `path` left beside it; for callers that know nobody is writing it now."""
+    for pending in path.parent.glob(f".tmp-*-{path.name}"):
+        pending.unlink(missing_ok=True)
+
+
 def _flush(path: Path) -> None:
     """Waits until a file, or the list of names of a folder, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)
