@@ -51,9 +51,21 @@ ROWS = {
 }
 # Encoders of families that no row has, under one decoder.
 ENCODERS = ("vgg11", "efficientnet-b0", "inceptionv4")
+LITE = "tf_efficientnet_lite0"
+# What the weights that come as packages fit.
+ON_LITE: dict[str, tuple[str, dict]] = {
+    "lraspp-lite0": ("segmentation", {"name": "lraspp", "backbone": "efficientnet_lite0"}),
+    "fpn-lite0": ("segmentation", {"name": "fpn", "encoder": f"tu-{LITE}"}),
+    "unet-lite0": ("segmentation", {"name": "unet", "encoder": f"tu-{LITE}"}),
+    "deeplabv3plus-lite0": ("segmentation", {"name": "deeplabv3plus", "encoder": f"tu-{LITE}"}),
+    "timm-lite0": ("classification", {"name": "timm", "variant": LITE}),
+    "timm-lite0-mlp": ("classification", {"name": "timm", "variant": LITE, "head": "mlp"}),
+}
 SPECS: dict[str, tuple[str, dict]] = {
-    f"{task}-{name}": (task, {"name": name, **options}) for (task, name), options in ROWS.items()
-} | {f"segmentation-unet-{encoder}": ("segmentation", {"name": "unet", "encoder": encoder}) for encoder in ENCODERS}
+    **{f"{task}-{name}": (task, {"name": name, **options}) for (task, name), options in ROWS.items()},
+    **{f"segmentation-unet-{encoder}": ("segmentation", {"name": "unet", "encoder": encoder}) for encoder in ENCODERS},
+    **ON_LITE,
+}
 # A relative of each is tried in every run; of these only shapes, sizes and stages, without values
 # (test_models_inputs.py).
 HEAVY = (
@@ -68,8 +80,9 @@ HEAVY = (
     "efficientnet",
 )
 HEAVY += ("convnext", "vit", "swin", "densenet", "googlenet", "alexnet", "maxvit", "vgg11", "inceptionv4")
+HEAVY += (LITE, f"tu-{LITE}")
 PARAMETERS = [
-    pytest.param(row, marks=pytest.mark.slow if {row[1]["name"], row[1].get("encoder")} & set(HEAVY) else (), id=name)
+    pytest.param(row, marks=pytest.mark.slow if set(row[1].values()) & set(HEAVY) else (), id=name)
     for name, row in SPECS.items()
 ]
 NUM_CLASSES = 5

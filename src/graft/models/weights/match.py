@@ -35,6 +35,8 @@ SPELLINGS: dict[str, tuple[tuple[str, str], ...]] = {
     "timm's model as encoder": (("", "backbone.model."),),
     "Graft, backbone below features": (("backbone.", "backbone.features."),),
     "Graft, features as backbone": (("backbone.features.", "backbone."),),
+    "Graft, timm's model as encoder": (("backbone.", "backbone.model."),),
+    "Graft, encoder as timm's model": (("backbone.model.", "backbone."),),
 }
 # torchvision's DenseNet files say `norm.1` where its models say `norm1` (torchvision.models.densenet._load_state_dict).
 DOTTED_DENSENET = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)")
