@@ -34,6 +34,7 @@ SECTION = {
     "clip_norm": 1.0,
     "clip_value": None,
     "ema_decay": None,
+    "validate_every_epochs": 1,
     "early_stopping_epochs": None,
     "baseline": False,
     "baseline_learning_rate": 3e-3,

@@ -431,6 +431,14 @@ def test_what_does_not_fit_into_few_epochs_is_made_to_and_said(strategy, epochs,
     refuse_too_long(resolve(SCHEDULES, checked.schedule, where="x"), epochs, checked.warmup_epochs)
 
 
+def test_views_that_would_grow_more_often_than_there_are_epochs_begin_larger():
+    section = tiny_training.section(sizes=[0.5, 0.75, 1.0], epochs=9)
+    for epochs, sizes in ((3, [0.5, 0.75, 1.0]), (2, [0.75, 1.0]), (1, [1.0])):
+        found, said = verification.shorten(section, epochs)
+        assert found.sizes == sizes
+        assert (f"sizes: {sizes}" in said) == (epochs < 3)
+
+
 def test_verifying_without_views_names_what_to_run(tmp_path):
     with pytest.raises(GraftError, match=r"not here: .*index.json.*dvc repro augment"):
         verification.Workspace(tmp_path, tmp_path, tmp_path / "class_map.json").check()

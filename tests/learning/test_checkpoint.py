@@ -27,6 +27,7 @@ WAYS = {
     "mixup": {"mixing": "mixup"},
     "cutmix accumulated": {"mixing": "cutmix", "batch_size": 2, "accumulate_steps": 2},
     "balanced": {"sampling": "balanced"},
+    "validated now and then": {"validate_every_epochs": 2, "batch_size": 4},
     "exponential warm-up, restarts, clipped by value": {
         "warmup": "exponential",
         "schedule": {"name": "cosine_restarts", "first_epochs": 1},

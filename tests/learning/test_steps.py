@@ -224,6 +224,15 @@ def test_a_resumed_epoch_is_begun_again(tmp_path):
     assert training.trainee.history[0].learning_rate == 0.5  # of a step before the kill
 
 
+@pytest.mark.parametrize(("every", "ended_at"), [(1, 3), (2, 4), (5, 7)])
+def test_training_stops_early_only_after_a_look_at_val(every, ended_at):
+    """The first validated epoch stays the best; patience is two epochs, and the last of seven is always validated."""
+    scores = iter([0.5, 0.4, 0.4, 0.4])
+    training = training_of(InMemory(8), Plain(), epochs=7, early_stopping_epochs=2, validate_every_epochs=every)
+    _, trainee = trained(training, validate=lambda _: ValidationResult(1.0, next(scores), None))
+    assert (trainee.epoch, trainee.best_report.epoch) == (ended_at, every)
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_follows_float32(precision):
     exact, by_exact = trained(training_of(InMemory(16), Plain()))

@@ -170,6 +170,20 @@ def test_classification_with_averaged_weights_and_early_stopping(tmp_path):
     assert metrics["fine_tuned.val_accuracy"] == max(report.val_score for report in heard)
 
 
+def test_val_is_scored_as_often_as_asked_and_after_the_last_epoch(streets, tmp_path):
+    heard = []
+    settings = {"epochs": 5, "validate_every_epochs": 2, "schedule": {"name": "plateau", "patience_epochs": 0}}
+    tiny_training.run(streets, tmp_path, listen=lambda _, report: heard.append(report), **settings)
+    assert [report.val_score is not None for report in heard] == [False, True, False, True, True]
+    assert [report.val_loss is not None for report in heard] == [False, True, False, True, True]
+    with (tmp_path / "curves/curves.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["val_score"] for row in rows] == ["" if r.val_score is None else str(r.val_score) for r in heard]
+    assert all(row["train_loss"] for row in rows)
+    best = max((report for report in heard if report.val_score is not None), key=lambda report: report.val_score)
+    assert read_json(tmp_path / "curves/summary.json")["runs"]["fine_tuned"]["best"]["epoch"] == best.epoch
+
+
 @pytest.mark.parametrize("settings", [{"precision": "bf16"}, {"channels_last": False, "deterministic": False}])
 def test_other_runtimes_train(streets, tmp_path, settings):
     assert tiny_training.run(streets, tmp_path, epochs=2, batch_size=8, runtime_changes=settings)

@@ -99,6 +99,10 @@ def test_stays_between_zero_and_one(name):
         ({}, [0.1, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2, 0.2], 0.01),
         ({}, [0.2, 0.1, 0.1, 0.1, 0.3, 0.1], 1),  # an improvement in time
         ({"patience_epochs": 0, "drop": 0.5}, [0.2, 0.1, 0.3, 0.1], 0.25),
+        ({"patience_epochs": 2}, [None, 0.2, None, None], 1),  # what was not validated may have improved
+        ({"patience_epochs": 2}, [None, 0.2, None, 0.2], 1),
+        ({"patience_epochs": 2}, [None, 0.2, None, 0.2, None], 1),
+        ({"patience_epochs": 2}, [None, 0.2, None, 0.2, None, 0.2], 0.1),
         ({"patience_epochs": 0, "drop": 0.5, "min_improvement": 0.05}, [0.2, 0.24, 0.26], 0.5),
     ],
 )
@@ -158,12 +162,16 @@ def test_every_schedule_that_can_be_too_long_has_a_case_above():
     assert set(REASONS) == {"step", "multi_step", "cosine_restarts", "plateau"}
 
 
-@pytest.mark.parametrize(("scores", "num_epochs"), [([0.5] * 12, 12), ([0.5] * 13, 13)])
-def test_the_first_drop_of_plateau_comes_when_the_refusal_says(scores, num_epochs):
-    """Of 13 epochs the last has a lower rate, of 12 none has: the rule of a patience of ten."""
-    schedule = schedule_of("plateau", {"patience_epochs": 10})
-    factors = [schedule(Moment(epoch, num_epochs, scores=scores[:epoch])) for epoch in range(num_epochs)]
-    assert (min(factors) < 1) == (num_epochs >= 13)
+@pytest.mark.parametrize(("patience", "every", "needed"), [(10, 1, 13), (10, 3, 16), (0, 1, 3), (3, 2, 7), (4, 2, 9)])
+def test_the_first_drop_of_plateau_comes_when_the_refusal_says(patience, every, needed):
+    """Of as many epochs the last has a lower rate, of one fewer none has."""
+    schedule = schedule_of("plateau", {"patience_epochs": patience})
+    scores = [None if epoch % every else 0.5 for epoch in range(1, needed)]
+    factors = [schedule(Moment(epoch, needed, scores=scores[:epoch])) for epoch in range(needed)]
+    assert factors == pytest.approx([1] * (needed - 1) + [0.1])
+    refuse_too_long(schedule, needed, 0, every)
+    with pytest.raises(GraftError, match=rf"first drop can come in epoch {needed}, and there are {needed - 1}"):
+        refuse_too_long(schedule, needed - 1, 0, every)
 
 
 @pytest.mark.parametrize(

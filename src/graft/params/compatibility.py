@@ -147,9 +147,10 @@ def _check_optimizer(params: Params) -> Iterator[Finding]:
 
 
 def _check_schedule(params: Params) -> Iterator[Finding]:
-    schedule = resolve(SCHEDULES, params.fine_tune.schedule, where="fine_tune.schedule")
+    section = params.fine_tune
+    schedule = resolve(SCHEDULES, section.schedule, where="fine_tune.schedule")
     try:
-        refuse_too_long(schedule, params.fine_tune.epochs, params.fine_tune.warmup_epochs)
+        refuse_too_long(schedule, section.epochs, section.warmup_epochs, section.validate_every_epochs)
     except GraftError as error:
         yield ("fine_tune", "schedule"), error
 

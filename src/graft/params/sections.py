@@ -131,6 +131,7 @@ class FineTune(Section):
     clip_norm: Rate | None
     clip_value: Rate | None
     ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
+    validate_every_epochs: Positive
     early_stopping_epochs: Positive | None
     baseline: bool
     baseline_learning_rate: Rate

@@ -104,23 +104,26 @@ def _facts(candidate: Candidate, params: Params, brief: FineTune) -> dict[str, A
 def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
     """Adapts the section `fine_tune` to few epochs; returns it with a sentence on how it trains.
 
-    A warm-up is cut, a schedule that is too long becomes `cosine`, and unfreezing that is `gradual` (its length depends
-    on the model) or a `head_first` that is too long becomes one epoch of the head.
+    A warm-up is cut, views that would grow too often begin larger, a schedule that is too long becomes `cosine`, and
+    unfreezing that is `gradual` (its length depends on the model) or a `head_first` that is too long becomes one epoch
+    of the head.
     """
     warmup = min(fine_tune.warmup_epochs, epochs - 1)
     schedule = resolve(SCHEDULES, fine_tune.schedule, where="fine_tune.schedule")
     try:
-        refuse_too_long(schedule, epochs, warmup)
+        refuse_too_long(schedule, epochs, warmup, fine_tune.validate_every_epochs)
         fitting: Any = fine_tune.schedule
     except GraftError:
         fitting = "cosine"
     strategy, unfreezing = _shorten_strategy(fine_tune.strategy, epochs)
+    sizes = fine_tune.sizes[-epochs:]
     replaced = {
         f"warmup_epochs: {warmup}": warmup != fine_tune.warmup_epochs,
+        f"sizes: {sizes}": sizes != fine_tune.sizes,
         f"schedule: cosine for {schedule.name}": fitting != fine_tune.schedule,
         unfreezing: strategy != fine_tune.strategy,
     }
-    changes = {"epochs": epochs, "warmup_epochs": warmup, "schedule": fitting, "strategy": strategy}
+    changes = {"epochs": epochs, "warmup_epochs": warmup, "sizes": sizes, "schedule": fitting, "strategy": strategy}
     brief = fine_tune.model_copy(update=changes | {"early_stopping_epochs": None, "baseline": False})
     said = f"Fine-tuning is for {epochs} epoch{'s' * (epochs != 1)} here, as fine_tune in params.yaml says"
     unfit = [text for text, is_replaced in replaced.items() if is_replaced]

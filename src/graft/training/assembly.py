@@ -134,6 +134,7 @@ class Assembly:
             accumulate_steps=params.accumulate_steps,
             clip_value=params.clip_value,
             ignored_target=ignored_target(self.spec.num_classes),
+            validate_every_epochs=params.validate_every_epochs,
         )
 
     def optimizer(self) -> Choice:
@@ -146,8 +147,8 @@ class Assembly:
         Raises:
             GraftError: It is longer than training.
         """
-        schedule = resolve(SCHEDULES, self.params.schedule, where="fine_tune.schedule")
-        refuse_too_long(schedule, self.params.epochs, self.params.warmup_epochs)
+        params, schedule = self.params, resolve(SCHEDULES, self.params.schedule, where="fine_tune.schedule")
+        refuse_too_long(schedule, params.epochs, params.warmup_epochs, params.validate_every_epochs)
         return schedule
 
     def sampling(self) -> Choice:

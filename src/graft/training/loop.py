@@ -155,7 +155,9 @@ def fit(
                 tick(num_images)
         trainee.look_at_losses()
         meter.end_steps()
-        held = validate(training.strategy.model_to_validate(trainee.judged))
+        held = None
+        if plan.validates(trainee.epoch):
+            held = validate(training.strategy.model_to_validate(trainee.judged))
         report = trainee.end_epoch(held, meter.cost())
         if checkpoint.is_due():
             checkpoint.write(trainee.state())

@@ -77,21 +77,24 @@ def _draw(path: Path, runs: Mapping[str, Sequence[EpochReport]], score_name: str
     losses, scores = figure.subplots(1, 2)
     for run, reports in runs.items():
         name, epochs = MODEL_NAMES[run], [report.epoch for report in reports]
-        style: dict[str, Any] = {"color": MODEL_COLOURS[run], "marker": "o" if len(epochs) == 1 else None}
-        losses.plot(epochs, [report.val_loss for report in reports], label=f"{name}, val", **style)
+        validated = [report for report in reports if report.val_score is not None]
+        style: dict[str, Any] = {"color": MODEL_COLOURS[run], "marker": "o" if len(validated) == 1 else None}
+        at = [report.epoch for report in validated]
+        losses.plot(at, [report.curve()["val_loss"] for report in validated], label=f"{name}, val", **style)
         losses.plot(epochs, [report.train_loss for report in reports], label=f"{name}, train", ls=":", **style)
-        scores.plot(epochs, [report.val_score for report in reports], label=name, **style)
+        scores.plot(at, [report.curve()["val_score"] for report in validated], label=name, **style)
         _mark_best(scores, [report for report in reports if report.is_best][-1], MODEL_COLOURS[run])
     _dress(losses, "Loss")
     _dress(scores, f"{score_name[0].upper()}{score_name[1:]} on val (the dot is kept)")
     losses.set_ylim(bottom=0)
-    scores.set_ylim(0, min(1.0, 1.18 * max(report.val_score for reports in runs.values() for report in reports) + 0.02))
+    highest = max(report.val_score or 0.0 for reports in runs.values() for report in reports)
+    scores.set_ylim(0, min(1.0, 1.18 * highest + 0.02))
     figure.savefig(path, metadata={"Software": None})
 
 
 def _mark_best(axes: Axes, best: EpochReport, colour: str) -> None:
     """A dot where the kept epoch is, its score above it."""
-    axes.plot([best.epoch], [best.val_score], "o", color=colour, ms=7, mec="white", mew=1.2, zorder=3)
+    axes.plot([best.epoch], [best.curve()["val_score"]], "o", color=colour, ms=7, mec="white", mew=1.2, zorder=3)
     axes.annotate(
         f"{best.val_score:.3f}",
         (best.epoch, best.val_score),
@@ -166,5 +169,5 @@ def write_measured(path: Path, outcomes: Mapping[str, TrainingOutcome]) -> None:
 
 def headline_scores(task: str, outcomes: Mapping[str, TrainingOutcome]) -> dict[str, float]:
     """The best val score of each run and the epoch it was reached in."""
-    scores = {f"{name}.val_{HEADLINE[task]}": outcome.best.val_score for name, outcome in outcomes.items()}
+    scores = {f"{name}.val_{HEADLINE[task]}": outcome.best.curve()["val_score"] for name, outcome in outcomes.items()}
     return scores | {f"{name}.best_epoch": float(outcome.best.epoch) for name, outcome in outcomes.items()}

@@ -36,6 +36,7 @@ class Plan:
         accumulate_steps: Number of batches whose gradients make one step.
         clip_value: Largest absolute value of a gradient, or None.
         ignored_target: Target that counts nowhere.
+        validate_every_epochs: Number of epochs from one validation to the next; the last epoch is always validated.
         sizes: Heights and widths of the views in pixels, each for an equal part of the epochs; none where all views are
             as they were made.
     """
@@ -54,10 +55,11 @@ class Plan:
     accumulate_steps: int = 1
     clip_value: float | None = None
     ignored_target: int = IGNORE_INDEX
+    validate_every_epochs: int = 1
     sizes: Sequence[tuple[int, int]] = ()
 
-    def rate(self, step: int, steps_per_epoch: int, scores: Sequence[float]) -> float:
-        """The learning rate of a step (from 0), given the val scores of the epochs so far."""
+    def rate(self, step: int, steps_per_epoch: int, scores: Sequence[float | None]) -> float:
+        """The learning rate of a step (from 0), given the val score of each epoch so far (None: not validated)."""
         return self.learning_rate * rate_factor_at(
             self.schedule,
             step,
@@ -67,6 +69,10 @@ class Plan:
             warmup=self.warmup,
             scores=scores,
         )
+
+    def validates(self, epoch: int) -> bool:
+        """Whether the model is validated after an epoch (from 0)."""
+        return (epoch + 1) % self.validate_every_epochs == 0 or epoch + 1 == self.epochs
 
     def size(self, epoch: int) -> tuple[int, int] | None:
         """Height and width in pixels of the views of an epoch (from 0); None where they are as they were made."""

@@ -45,8 +45,8 @@ class EpochReport:
         epoch: Number of the epoch, from 1.
         step: Number of steps taken since the start of training.
         train_loss: Mean loss of the epoch's steps.
-        val_loss: Mean loss of the val images.
-        val_score: Mean IoU (segmentation) or accuracy (classification) on val, a fraction of one.
+        val_loss: Mean loss of the val images; None where they were not scored.
+        val_score: Mean IoU (segmentation) or accuracy (classification) on val, a fraction of one; None likewise.
         learning_rate: Learning rate of the epoch's last step.
         is_best: Whether no epoch before scored as high.
         collapsed_to: Class that nearly all of val is predicted as, or None.
@@ -56,17 +56,17 @@ class EpochReport:
     epoch: int
     step: int
     train_loss: float
-    val_loss: float
-    val_score: float
+    val_loss: float | None
+    val_score: float | None
     learning_rate: float
     is_best: bool
     collapsed_to: int | None
     cost: EpochCost
 
     def curve(self) -> dict[str, float]:
-        """The numbers that make curves, the same for the same inputs."""
+        """The numbers that make curves, the same for the same inputs; val has none where it was not scored."""
         names = ("step", "train_loss", "val_loss", "val_score", "learning_rate")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
 
 
 def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
@@ -121,8 +121,9 @@ class Trainee:
         return [report for report in self.history if report.is_best][-1]
 
     def has_stalled(self, patience_epochs: int | None) -> bool:
-        """Whether the best epoch lies at least `patience_epochs` back."""
-        return bool(patience_epochs and self.history and self.epoch - self.best_report.epoch >= patience_epochs)
+        """Whether the best epoch lies at least `patience_epochs` back; only a validation can tell."""
+        is_known = bool(self.history) and self.history[-1].val_score is not None
+        return bool(patience_epochs and is_known and self.epoch - self.best_report.epoch >= patience_epochs)
 
     def set_learning_rate(self, learning_rate: float) -> None:
         """Sets the rate of every parameter group, each times its own `rate_factor` where it has one."""
@@ -168,29 +169,31 @@ class Trainee:
         self._unseen.clear()
         return loss
 
-    def end_epoch(self, held: ValidationResult, cost: EpochCost) -> EpochReport:
-        """Ends an epoch with its validation, and keeps its weights if they are the best so far.
+    def end_epoch(self, held: ValidationResult | None, cost: EpochCost) -> EpochReport:
+        """Ends an epoch with its validation, if there was one, and keeps its weights if they are the best so far.
 
         Raises:
             GraftError: The validation loss is not finite.
         """
-        if not math.isfinite(held.loss):
+        if held is not None and not math.isfinite(held.loss):
             raise self._not_finite("validation loss", held.loss, self.step)
-        is_best = all(held.score > report.val_score for report in self.history)
+        scores = [report.val_score for report in self.history if report.val_score is not None]
+        is_best = held is not None and all(held.score > score for score in scores)
         if is_best:
             self.best = {
                 name: tensor.detach().to("cpu", copy=True) for name, tensor in self.judged.state_dict().items()
             }
         train_loss = math.fsum(self._losses) / len(self._losses)
+        val_loss, val_score, collapsed_to = (held.loss, held.score, held.collapsed_to) if held else (None, None, None)
         report = EpochReport(
             epoch=self.epoch + 1,
             step=self.step,
             train_loss=train_loss,
-            val_loss=held.loss,
-            val_score=held.score,
+            val_loss=val_loss,
+            val_score=val_score,
             learning_rate=self.learning_rate,
             is_best=is_best,
-            collapsed_to=held.collapsed_to,
+            collapsed_to=collapsed_to,
             cost=cost,
         )
         self.history.append(report)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SETTINGS = (
     "batch_size",
     "sizes",
+    "validate_every_epochs",
     "warmup",
     "warmup_epochs",
     "accumulate_steps",
@@ -76,9 +77,10 @@ class Trainer:
         return outcome
 
     def _reports(self, name: str, training: Training, checkpoint: Checkpoint) -> Iterator[EpochReport]:
-        trainee, num_samples, params = training.trainee, self.assembly.views.num_samples, self.assembly.params
-        seen = trainee.epoch * (num_samples + len(self.validation)) + trainee.batch * params.batch_size
-        total = params.epochs * (num_samples + len(self.validation)) - seen
+        trainee, plan, num_samples = training.trainee, training.plan, self.assembly.views.num_samples
+        epochs = range(trainee.epoch, plan.epochs)
+        total = sum(num_samples + plan.validates(epoch) * len(self.validation) for epoch in epochs)
+        total -= trainee.batch * plan.batch_size
         tick = start_ticker(f"Training {name.replace('_', ' ')}", total)
         yield from fit(training, partial(self._validate, tick=tick), checkpoint, tick)
         tick(total)
@@ -95,11 +97,12 @@ class Trainer:
         return self.validation.score(runner, tick)
 
     def _tell(self, name: str, report: EpochReport) -> None:
-        say(
-            f"{name} epoch {report.epoch}/{self.assembly.params.epochs}: loss {report.train_loss:.3f}, val loss "
-            f"{report.val_loss:.3f}, val {SCORE_NAMES[self.assembly.spec.task]} {report.val_score:.3f}"
-            f"{' (best so far)' if report.is_best else ''}, {report.cost.seconds:.1f} s"
-        )
+        val = ""
+        if report.val_score is not None:
+            score = f"val {SCORE_NAMES[self.assembly.spec.task]} {report.val_score:.3f}"
+            val = f", val loss {report.val_loss:.3f}, {score}{' (best so far)' if report.is_best else ''}"
+        epoch = f"{name} epoch {report.epoch}/{self.assembly.params.epochs}"
+        say(f"{epoch}: loss {report.train_loss:.3f}{val}, {report.cost.seconds:.1f} s")
 
     def _finish(self, training: Training) -> tuple[dict[str, Tensor], EpochReport]:
         """Lets the strategy finish the best weights; returns them and their report, scored again if they changed."""

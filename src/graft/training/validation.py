@@ -1,4 +1,4 @@
-"""Validation: the val images, scored after each epoch exactly as evaluate scores the test images."""
+"""Validation: the val images, scored after an epoch exactly as evaluate scores the test images."""
 
 from __future__ import annotations
 

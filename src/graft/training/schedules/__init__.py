@@ -1,7 +1,7 @@
 """Schedules of the learning rate: one file each, `(moment, *, options) -> factor`, pure functions.
 
 The factor multiplies the learning rate of the step at a `Moment`. A schedule that can be too long for a training says
-so in a `reason_against(epochs, warmup_epochs, *, options)` of its file, which stands in REASONS.
+so in a `reason_against(epochs, warmup_epochs, *, validate_every_epochs, options)` of its file, which stands in REASONS.
 """
 
 from __future__ import annotations
@@ -46,22 +46,23 @@ REASONS: dict[str, Callable[..., str | None]] = {
 }
 
 
-def refuse_too_long(schedule: Choice, epochs: int, warmup_epochs: int, *, where: str = "fine_tune.schedule") -> None:
+def refuse_too_long(schedule: Choice, epochs: int, warmup_epochs: int, validate_every_epochs: int = 1) -> None:
     """Refuses a schedule that is longer than training, parts of which would never come.
 
     Args:
         schedule: Bound entry of SCHEDULES.
         epochs: Number of epochs of the whole training.
         warmup_epochs: Number of them that are warm-up.
-        where: Key of the schedule in `params.yaml`.
+        validate_every_epochs: Number of epochs from one validation to the next.
 
     Raises:
         GraftError: The schedule is too long.
     """
-    reason = REASONS[schedule.name](epochs, warmup_epochs, **schedule.options) if schedule.name in REASONS else None
+    options = {"validate_every_epochs": validate_every_epochs, **schedule.options}
+    reason = REASONS[schedule.name](epochs, warmup_epochs, **options) if schedule.name in REASONS else None
     if reason is not None:
         raise GraftError(
-            f"{where} {schedule.name}: {reason}",
+            f"fine_tune.schedule {schedule.name}: {reason}",
             rule="every part of a schedule lies within training",
             remedy="raise fine_tune.epochs, or shorten the schedule",
         )

@@ -15,14 +15,15 @@ class Moment:
         num_steps: Number of steps from the end of the warm-up to the last one.
         steps_per_epoch: Number of steps in an epoch.
         warmup_epochs: Number of epochs of the warm-up.
-        scores: Val score of each finished epoch, those of the warm-up included; larger is better.
+        scores: Val score of each finished epoch, those of the warm-up included; larger is better. None where val was
+            not scored.
     """
 
     step: int
     num_steps: int
     steps_per_epoch: int = 1
     warmup_epochs: int = 0
-    scores: Sequence[float] = ()
+    scores: Sequence[float | None] = ()
 
     @property
     def fraction(self) -> float:

@@ -53,7 +53,7 @@ def rate_factor_at(
     steps_per_epoch: int,
     warmup_epochs: int,
     warmup: Warmup = "linear",
-    scores: Sequence[float] = (),
+    scores: Sequence[float | None] = (),
 ) -> float:
     """The factor of `step` (from 0): the warm-up's while it lasts, then the schedule's over the rest.
 
@@ -64,7 +64,7 @@ def rate_factor_at(
         steps_per_epoch: Number of steps in an epoch.
         warmup_epochs: Number of epochs of the warm-up.
         warmup: Name in WARM_UPS.
-        scores: Val score of each finished epoch.
+        scores: Val score of each finished epoch; None where val was not scored.
     """
     num_warmup_steps = warmup_epochs * steps_per_epoch
     if step >= num_warmup_steps:
