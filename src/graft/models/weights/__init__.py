@@ -7,6 +7,7 @@ from collections.abc import Callable
 from graft.models.weights.bundled import bundled
 from graft.models.weights.file import file
 from graft.models.weights.none import none
+from graft.models.weights.package import package
 from graft.models.weights.registry import registry
 from graft.models.weights.source import Downloader, Source
 from graft.models.weights.timm import timm
@@ -18,6 +19,7 @@ WEIGHTS: dict[str, Callable[..., Source]] = {
     "bundled": bundled,
     "torchvision": torchvision,
     "timm": timm,
+    "package": package,
     "registry": registry,
     "file": file,
     "none": none,

@@ -34,6 +34,7 @@ def card_of(
         "metrics": dict(source.metrics),
         "mean": list(source.mean),
         "std": list(source.std),
+        **source.details,
         "model": model.as_dict(),
         "class_names": list(classes.names),
         **asdict(match),

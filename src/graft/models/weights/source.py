@@ -46,6 +46,7 @@ class Source:
         mean: Mean of each channel in the normalisation that the weights expect, in 0..1; RGB unless they say otherwise.
         std: Standard deviation of each channel, in the same unit.
         metrics: Scores that their makers measured, name to fraction.
+        details: Further facts for the card, by key.
     """
 
     state: Mapping[str, Tensor] | None
@@ -57,6 +58,7 @@ class Source:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    details: Mapping[str, Any] = field(default_factory=dict)
 
 
 def verify_sha256(path: Path, expected: str | None) -> str:
