@@ -122,7 +122,7 @@ def graft_reports(
     """
     model.to(memory_format=torch.channels_last)
     optimizer = resolve(OPTIMIZERS, {"name": "adamw"}, where="benchmark")
-    trainee = Trainee(model, optimizer(strategy.parameter_groups(model), LEARNING_RATE), ema_decay=None)
+    trainee = Trainee(model, optimizer(strategy.parameter_groups(model), LEARNING_RATE))
     plan = Plan(
         seed=prepared.SEED,
         epochs=num_epochs,

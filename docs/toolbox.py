@@ -41,6 +41,7 @@ TITLES = {
     "fine_tune.optimizer": "Optimizers",
     "fine_tune.schedule": "Schedules",
     "fine_tune.warmup": "Warm-up",
+    "fine_tune.averaging": "Averaged weights",
     "graft select --scores": "Scores that rank pretrained models",
 }
 

@@ -13,6 +13,8 @@ from graft.inference.runtime import use_runtime
 from graft.inference.torch_runner import normalisation
 from graft.models.architectures import Model, build_fresh
 from graft.models.saved_model import tensor_digest
+from graft.training.average import Average
+from graft.training.averaging import AVERAGINGS
 from graft.training.checkpoint import Checkpoint
 from graft.training.forward import Forward
 from graft.training.loop import Training, fit
@@ -48,7 +50,7 @@ def training_of(
     batch_size: int = 3,
     optimizer: str = "adamw",
     learning_rate: float = 1e-2,
-    ema_decay: float | None = None,
+    averaging: Any = "none",
     precision: str = "float32",
     **options: Any,
 ) -> Training:
@@ -56,7 +58,8 @@ def training_of(
     use_runtime(tiny_training.runtime())
     strategy = supervised(WeightedSum(resolve_losses(CROSS_ENTROPY)), **options)
     groups = strategy.parameter_groups(model)
-    trainee = Trainee(model, resolve(OPTIMIZERS, optimizer, where="x")(groups, learning_rate), ema_decay, precision)
+    average = None if averaging == "none" else Average(model, resolve(AVERAGINGS, averaging, where="x"))
+    trainee = Trainee(model, resolve(OPTIMIZERS, optimizer, where="x")(groups, learning_rate), average, precision)
     views = open_views(folder / "augmented", task)
     schedule, sampling = resolve(SCHEDULES, "poly", where="x"), shuffled(views.class_counts)
     plan = Plan(7, epochs, batch_size, learning_rate, schedule, 0, 1.0, None, sampling)

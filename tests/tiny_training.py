@@ -33,7 +33,7 @@ SECTION = {
     "accumulate_steps": 1,
     "clip_norm": 1.0,
     "clip_value": None,
-    "ema_decay": None,
+    "averaging": "none",
     "validate_every_epochs": 1,
     "early_stopping_epochs": None,
     "baseline": False,

@@ -110,7 +110,7 @@ def make_plan(architecture: str, schooling: str, scale: str) -> dict[str, Any]:
         "augment.crop": {"height_px": size["height_px"], "width_px": size["width_px"]},
         "fine_tune.epochs": epochs,
         "fine_tune.warmup_epochs": min(1, epochs - 1),
-        "fine_tune.ema_decay": None,
+        "fine_tune.averaging": "none",
         "evaluate.bootstrap_samples": 100,
         "validate.min_class_fraction": 0.0,
     }

@@ -158,6 +158,7 @@ def test_fix_of_an_older_file_keeps_its_splits_and_its_values(tmp_path):
         ("  split_seed: 7  ", "  #  "),
         ("report:\n  num_examples: 6  ", "#  "),
         ("  calibration_bins: 15\n", "  calibration_bins: 15\n  num_examples: 4\n"),
+        ("  averaging: none  ", "  ema_decay: 0.98  # none  "),
     )
     with pytest.raises(GraftError) as refusal:
         load_params(path)
@@ -165,6 +166,9 @@ def test_fix_of_an_older_file_keeps_its_splits_and_its_values(tmp_path):
     assert "ingest.split_seed is missing" in said
     assert "the file's own seed, so that every image stays in its split" in said
     assert "evaluate.num_examples is called report.num_examples now" in said
-    assert insert_missing(path) == [f"{path}: inserted ingest.split_seed", f"{path}: inserted report"]
+    assert "fine_tune.ema_decay is called fine_tune.averaging now" in said
+    inserted = ("ingest.split_seed", "fine_tune.averaging", "report")
+    assert insert_missing(path) == [f"{path}: inserted {key}" for key in inserted]
     params = load_params(path)
+    assert params.fine_tune.averaging == {"name": "ema", "decay": 0.98}
     assert (params.ingest.split_seed, params.report.num_examples) == (11, 4)

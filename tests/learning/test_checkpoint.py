@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from graft.data.views.view import open_views
+from graft.inference.torch_runner import normalisation
 from graft.models.architectures import build_fresh
 from graft.models.saved_model import tensor_digest
 from graft.training.assembly import Assembly
 from graft.training.checkpoint import Checkpoint
 from graft.training.loop import fit
 from graft.training.losses import WeightedSum, resolve_losses
-from graft.training.state import ValidationResult
+from graft.training.state import ValidationResult, batch_norms
 from graft.training.strategies import supervised
+from graft.training.strategies.re_estimation import re_estimate
 from tests import tiny_training
 
 STEPS_PER_EPOCH, EPOCHS = 2, 3
@@ -27,6 +31,7 @@ WAYS = {
     "mixup": {"mixing": "mixup"},
     "cutmix accumulated": {"mixing": "cutmix", "batch_size": 2, "accumulate_steps": 2},
     "balanced": {"sampling": "balanced"},
+    "the mean of the last weights": {"averaging": {"name": "swa", "last_fraction": 0.8}},
     "validated now and then": {"validate_every_epochs": 2, "batch_size": 4},
     "exponential warm-up, restarts, clipped by value": {
         "warmup": "exponential",
@@ -54,7 +59,7 @@ def streets(tmp_path_factory):
 def train(folder, checkpoint, kill_at=None, precision="float32", task="classification", **changes):
     """Three epochs of two steps with dropout; the callbacks are counted and number `kill_at` kills."""
     num_classes = {"classification": 2, "segmentation": 11}[task]
-    usual = {"epochs": EPOCHS, "learning_rate": 1e-2, "ema_decay": 0.9, "schedule": "poly"}
+    usual = {"epochs": EPOCHS, "learning_rate": 1e-2, "averaging": {"name": "ema", "decay": 0.9}, "schedule": "poly"}
     params = tiny_training.section(**usual | changes)
     model = build_fresh(task, tiny_training.MODELS[task], num_classes, 1)
     spec = SimpleNamespace(task=task, num_classes=num_classes, mean=(0.5,) * 3, std=(0.2,) * 3)
@@ -110,7 +115,7 @@ def interrupted(folder, path, kills, **settings):
 
 
 def test_killed_twice_with_sgd_and_no_average(photographs, tmp_path):
-    settings = {"ema_decay": None, "optimizer": "sgd"}
+    settings = {"averaging": "none", "optimizer": "sgd"}
     whole = facts(train(photographs, Checkpoint(None, "run"), **settings)[0])
     assert interrupted(photographs, tmp_path / "run.checkpoint", (1, 3), **settings) == whole
 
@@ -134,6 +139,24 @@ def test_killed_with_losses_scaled_for_fp16(photographs, tmp_path):
     assert interrupted(photographs, tmp_path / "run.checkpoint", (4,), precision="fp16") == facts(whole)
     scaler = whole.state()["scaler"]
     assert (scaler["scale"], scaler["_growth_tracker"]) != (65536.0, 0)  # it has moved, so there was a state to keep
+
+
+def test_the_statistics_of_averaged_weights_are_those_of_the_training_images(photographs, tmp_path):
+    """Before each validation: what val looks at is what is kept."""
+    settings = {"averaging": {"name": "swa", "last_fraction": 1.0}, "epochs": 1, "warmup_epochs": 0}
+    trainee, _ = train(photographs, Checkpoint(None, "run"), **settings)
+    measured = copy.deepcopy(trainee.average.model)
+    for norm in batch_norms(measured):
+        norm.reset_running_stats()
+    views = open_views(photographs / "augmented", "classification")
+    scale, shift = normalisation((0.5,) * 3, (0.2,) * 3)
+    batches = views.batches(np.arange(6), 0, 3, trainee.device)
+    seen = [(images.float() * scale + shift, targets) for images, targets in batches]
+    re_estimate(measured, measured, seen, trainee.model)
+    kept = trainee.best
+    for name, expected in measured.state_dict().items():
+        assert name.endswith("num_batches_tracked") or torch.allclose(kept[name], expected, rtol=1e-4, atol=1e-4)
+    assert tensor_digest(kept) != tensor_digest(trainee.model.state_dict())
 
 
 def test_a_finished_run_trains_nothing(photographs, tmp_path):

@@ -24,6 +24,7 @@ from graft.training.strategies import supervised
 from tests import tiny_training
 from tests.tiny_strategy import CROSS_ENTROPY, NOTHING, digests, run, small_model, training_of
 
+EMA = {"name": "ema", "decay": 0.9}
 SPECS = [
     ("classification", None, "head"),
     ("classification", None, "frozen_backbone"),
@@ -53,7 +54,7 @@ def test_the_same_curve_and_weights_as_without_reuse(folders, task, spec, train)
     ends = []
     for reuse in (False, True):
         model = small_model(task, spec)
-        chosen = {"task": task, "epochs": 3, "ema_decay": 0.9, "train": train, "reuse_features": reuse}
+        chosen = {"task": task, "epochs": 3, "averaging": EMA, "train": train, "reuse_features": reuse}
         training = training_of(folders[task], model, **chosen)
         run(training)
         ends.append(digests(training))
@@ -102,7 +103,7 @@ def test_the_whole_stage_tells_the_same_with_and_without(folders, tmp_path):
     for reuse in (False, True):
         strategy = {"name": "supervised", "train": "frozen_backbone", "reuse_features": reuse}
         out = tmp_path / str(reuse)
-        tiny_training.run(folders["segmentation"], out, strategy=strategy, epochs=3, ema_decay=0.9)
+        tiny_training.run(folders["segmentation"], out, strategy=strategy, epochs=3, averaging=EMA)
         curves = (out / "curves/curves.csv").read_bytes()
         weights = (out / "model/model.safetensors").read_bytes()
         summaries.append((curves, weights, read_json(out / "curves/summary.json")["runs"]))

@@ -106,7 +106,7 @@ def training_of(views, strategy, model=None, precision="float32", **changes):
     plan = Plan(**{"seed": 7, "sampling": sampling, **usual, **rest, **changes})
     scale = torch.full((1, 3, 1, 1), 1 / 255)
     forward = Forward(model, (scale, torch.zeros_like(scale)), precision, True)
-    return Training(Trainee(model, optimizer, None, precision), plan, views, strategy, forward)
+    return Training(Trainee(model, optimizer, precision=precision), plan, views, strategy, forward)
 
 
 def trained(training, checkpoint=None, validate=lambda _: ValidationResult(1.0, 0.5, None)):
@@ -184,9 +184,9 @@ def test_a_step_of_batches_that_ignore_everything_is_finite():
 )
 def test_clipping_by_value_and_then_by_norm(clip_norm, clip_value, moved):
     weight = nn.Parameter(torch.zeros(2))
-    trainee = Trainee(nn.ParameterList([weight]), torch.optim.SGD([weight], 1.0), None)
+    trainee = Trainee(nn.ParameterList([weight]), torch.optim.SGD([weight], 1.0))
     trainee.gradients.add((weight * torch.tensor([3.0, -4.0])).sum(), None)
-    trainee.take_step(clip_norm, clip_value)
+    trainee.take_step(clip_norm, clip_value, 1)
     torch.testing.assert_close(-weight.detach(), torch.tensor(moved, dtype=torch.float32))
     assert weight.grad is None
 
@@ -244,13 +244,13 @@ def test_half_precision_follows_float32(precision):
 
 def test_fp16_leaves_a_step_out_whose_gradients_are_not_finite_and_halves_the_scale():
     weight = nn.Parameter(torch.ones(2))
-    trainee = Trainee(nn.ParameterList([weight]), torch.optim.SGD([weight], 1.0), None, "fp16")
+    trainee = Trainee(nn.ParameterList([weight]), torch.optim.SGD([weight], 1.0), precision="fp16")
     trainee.gradients.add(weight.sum() * 1e36, None)  # finite, and infinite when scaled by 65536
-    trainee.take_step(None, None)
+    trainee.take_step(None, None, 1)
     assert weight.detach().tolist() == [1, 1]
     assert trainee.state()["scaler"]["scale"] == 32768
     trainee.gradients.add(weight.sum() * 0.25, None)
-    trainee.take_step(None, None)
+    trainee.take_step(None, None, 1)
     assert weight.detach().tolist() == [0.75, 0.75]
     again = copy.deepcopy(trainee)
     again.gradients.scaler.load_state_dict({**trainee.state()["scaler"], "scale": 2.0})

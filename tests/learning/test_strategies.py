@@ -22,6 +22,7 @@ from graft.training.strategies.re_estimation import re_estimate
 from tests import tiny_training
 from tests.tiny_strategy import CROSS_ENTROPY, KilledError, digests, run, small_model, training_of
 
+EMA = {"name": "ema", "decay": 0.9}
 L2 = {"l2_sp_alpha": 0.1, "l2_sp_beta": 0.01}
 ROWS = {
     "frozen_backbone": {"train": "frozen_backbone"},
@@ -78,7 +79,7 @@ def test_every_way_of_moving_learns_four_streets_by_heart(four, measured, name):
 @pytest.mark.parametrize("name", ["head_first", "gradual", "l2_sp", "reuse_features"])
 def test_a_killed_training_ends_in_the_same_bits(photographs, tmp_path, name):
     changes = {"head_first": {"unfreeze": "head_first"}, "gradual": {"unfreeze": "gradual"}, "l2_sp": L2}
-    chosen = {"epochs": 6 if name == "gradual" else 2, "ema_decay": 0.9, **changes.get(name, ROWS[name])}
+    chosen = {"epochs": 6 if name == "gradual" else 2, "averaging": EMA, **changes.get(name, ROWS[name])}
     undisturbed = training_of(photographs, small_model(), **chosen)
     run(undisturbed)
     path = tmp_path / "run.checkpoint"

@@ -156,7 +156,7 @@ def test_classification_with_averaged_weights_and_early_stopping(tmp_path):
         photographs,
         tmp_path / "out",
         "classification",
-        ema_decay=0.9,
+        averaging={"name": "ema", "decay": 0.9},
         early_stopping_epochs=1,
         epochs=12,
         losses=[{"name": "cross_entropy", "weight": 1.0, "label_smoothing": 0.1}, {"name": "dice", "weight": 0.5}],

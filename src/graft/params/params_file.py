@@ -15,7 +15,7 @@ from graft.params.yaml_tree import line_of, plain, read_tree
 
 PARAMS_FILE = Path("params.yaml")
 # Keys of older releases: what became of them, said where they are missing or in the way.
-MOVED = {"evaluate.num_examples": "report.num_examples"}
+MOVED = {"evaluate.num_examples": "report.num_examples", "fine_tune.ema_decay": "fine_tune.averaging"}
 KEPT = {"ingest.split_seed": "the file's own seed, so that every image stays in its split"}
 CHOICE_FORMS = (("str",), ("dict[str,any]",))  # how pydantic ends the place of a value that is neither
 

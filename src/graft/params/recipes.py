@@ -144,13 +144,18 @@ def insert_missing(path: Path) -> list[str]:
     """Inserts every key that a params file lacks; returns a line for each.
 
     The value is the root recipe's, except that a file of an older release keeps what it meant: `ingest.split_seed` is
-    its own `seed`, which used to draw the splits, and `report.num_examples` is moved from `evaluate`.
+    its own `seed`, which used to draw the splits, `report.num_examples` is moved from `evaluate`, and
+    `fine_tune.averaging` is the average that `ema_decay` asked for.
     """
     tree, documented = read_tree(path), compose(ROOT)
     documented["ingest"]["split_seed"] = tree.get("seed", documented["seed"])
     evaluate = tree.get("evaluate")
     if isinstance(evaluate, CommentedMap) and "num_examples" in evaluate and "report" not in tree:
         documented["report"]["num_examples"] = evaluate.pop("num_examples")
+    fine_tune = tree.get("fine_tune")
+    if isinstance(fine_tune, CommentedMap) and "ema_decay" in fine_tune and "averaging" not in fine_tune:
+        decay = fine_tune.pop("ema_decay")
+        documented["fine_tune"]["averaging"] = "none" if decay is None else {"name": "ema", "decay": decay}
     lines = [f"{path}: inserted {name}" for name in _insert(tree, documented, "")]
     if lines:
         write_tree(path, tree)

@@ -27,6 +27,7 @@ REGISTRIES = {
     "fine_tune.losses": ("graft.training.losses", "LOSSES"),
     "fine_tune.optimizer": ("graft.training.optimizers", "OPTIMIZERS"),
     "fine_tune.schedule": ("graft.training.schedules", "SCHEDULES"),
+    "fine_tune.averaging": ("graft.training.averaging", "AVERAGINGS"),
 }
 
 

@@ -130,7 +130,7 @@ class FineTune(Section):
     accumulate_steps: Positive
     clip_norm: Rate | None
     clip_value: Rate | None
-    ema_decay: Annotated[float, Field(gt=0, lt=1)] | None
+    averaging: Spec
     validate_every_epochs: Positive
     early_stopping_epochs: Positive | None
     baseline: bool

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +17,8 @@ from graft.inference.runtime import use_runtime
 from graft.inference.torch_runner import normalisation
 from graft.models.architectures import Model
 from graft.models.saved_model import ModelSpec
+from graft.training.average import Average
+from graft.training.averaging import AVERAGINGS
 from graft.training.forward import Forward
 from graft.training.loop import Strategy, Training
 from graft.training.mixing import MIXINGS
@@ -26,6 +29,7 @@ from graft.training.sampling import SAMPLINGS
 from graft.training.sampling import TASKS as SAMPLING_TASKS
 from graft.training.schedules import SCHEDULES, refuse_too_long
 from graft.training.state import Trainee
+from graft.training.strategies.re_estimation import re_estimate_on_views
 from graft.training.view_sizes import view_sizes
 
 if TYPE_CHECKING:
@@ -90,13 +94,13 @@ class Assembly:
         layout = torch.channels_last if self.runtime.channels_last else torch.contiguous_format
         model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch takes both at once
         optimizer = self.optimizer()(strategy.parameter_groups(model), learning_rate)
-        trainee = Trainee(model, optimizer, self.params.ema_decay, self.runtime.precision)
+        trainee = Trainee(model, optimizer, self.average(model), self.runtime.precision)
         plan = replace(self.plan(learning_rate), sizes=view_sizes(self.views.size, self.params.sizes, model))
         views, forward = strategy.prepare(model, self.views, self.forward(model, compiled=self.runtime.compile))
         if views is not self.views:
             for refusal in feature_reuse_refusals(self.mixing().name, self.runtime.compile, self.params.sizes):
                 raise refusal
-        return Training(trainee, plan, views, strategy, forward)
+        return Training(trainee, plan, views, strategy, forward, partial(self.settle, trainee))
 
     def device(self) -> torch.device:
         """The device of the runtime; from now on this process computes as the section `runtime` says.
@@ -111,6 +115,18 @@ class Assembly:
         device = next(model.parameters()).device
         scale, shift = (tensor.to(device) for tensor in normalisation(self.spec.mean, self.spec.std))
         return Forward(model, (scale, shift), self.runtime.precision, self.runtime.channels_last, compiled)
+
+    def average(self, model: Model) -> Average | None:
+        """The average of the weights, or None where there shall be none."""
+        averaging = self.averaging()
+        return None if averaging.name == "none" else Average(model, averaging)
+
+    def settle(self, trainee: Trainee) -> None:
+        """Measures the normalisation statistics of averaged weights that have none of their own."""
+        average = trainee.average
+        if average is not None and average.needs_statistics:
+            forward = self.forward(average.model)
+            re_estimate_on_views(average.model, forward, self.views, self.params.batch_size, trainee.model)
 
     def plan(self, learning_rate: float) -> Plan:
         """The plan of the training.
@@ -150,6 +166,10 @@ class Assembly:
         params, schedule = self.params, resolve(SCHEDULES, self.params.schedule, where="fine_tune.schedule")
         refuse_too_long(schedule, params.epochs, params.warmup_epochs, params.validate_every_epochs)
         return schedule
+
+    def averaging(self) -> Choice:
+        """The averaging, `(step, num_steps) -> share`."""
+        return resolve(AVERAGINGS, self.params.averaging, where="fine_tune.averaging")
 
     def sampling(self) -> Choice:
         """The sampling, `class_counts -> Sampling`.

@@ -92,6 +92,7 @@ class Training:
         views: Source of the batches; epoch e (from 0) reads view e mod `num_views` of each sample.
         strategy: Strategy that computes each step.
         forward: Function from the inputs of a batch to logits.
+        settle: Function that makes the model to be validated ready for it; called before each validation.
         batch_seconds: Seconds of forward, loss and backward, for each batch that this process has trained on.
     """
 
@@ -100,6 +101,7 @@ class Training:
     views: BatchSource
     strategy: Strategy
     forward: Callable[[Any], Any]
+    settle: Callable[[], None] = lambda: None
     batch_seconds: list[float] = field(default_factory=list)
 
     def views_of(self, epoch: int) -> BatchSource:
@@ -157,6 +159,7 @@ def fit(
         meter.end_steps()
         held = None
         if plan.validates(trainee.epoch):
+            training.settle()
             held = validate(training.strategy.model_to_validate(trainee.judged))
         report = trainee.end_epoch(held, meter.cost())
         if checkpoint.is_due():
@@ -189,6 +192,6 @@ def epoch_steps(training: Training) -> Generator[int, None, None]:
         taken = batch % num_batches + 1
         if taken == num_batches or taken % plan.accumulate_steps == 0:
             trainee.set_learning_rate(plan.rate(trainee.step, steps_per_epoch, scores))
-            trainee.take_step(plan.clip_norm, plan.clip_value)
+            trainee.take_step(plan.clip_norm, plan.clip_value, plan.epochs * steps_per_epoch)
             yield num_images
             num_images = 0

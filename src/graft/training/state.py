@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from graft.foundation.errors import GraftError
-from graft.training.ema import Ema
+from graft.training.average import Average
 from graft.training.epoch_cost import EpochCost
 from graft.training.freezing import rate_of
 from graft.training.gradients import Gradients
@@ -80,6 +80,7 @@ class Trainee:
     Attributes:
         model: Model with the current weights.
         gradients: Gradients of the step in progress.
+        average: Average of the weights, or None.
         learning_rate: Learning rate of the last step, before rate factors.
         epoch: Number of finished epochs.
         batch: Number of batches of the current epoch that steps were taken on.
@@ -92,11 +93,11 @@ class Trainee:
         self,
         model: Model,
         optimizer: torch.optim.Optimizer,
-        ema_decay: float | None,
+        average: Average | None = None,
         precision: str = "float32",
     ) -> None:
         self.model, self.optimizer, self.gradients = model, optimizer, Gradients(optimizer, precision)
-        self.ema = None if ema_decay is None else Ema(model, ema_decay)
+        self.average = average
         self._norms = [(norm, norm.momentum) for norm in batch_norms(model) if norm.momentum is not None]
         self.learning_rate = 0.0
         self.epoch = self.batch = self.step = 0
@@ -113,7 +114,7 @@ class Trainee:
     @property
     def judged(self) -> Model:
         """Model that is validated and kept: the average if there is one."""
-        return self.model if self.ema is None else self.ema.model
+        return self.model if self.average is None else self.average.model
 
     @property
     def best_report(self) -> EpochReport:
@@ -141,12 +142,18 @@ class Trainee:
         for norm, momentum in self._norms:
             norm.momentum = max(momentum, 1 / (batch + 1))
 
-    def take_step(self, clip_norm: float | None, clip_value: float | None) -> None:
-        """Moves the weights along the gathered gradients."""
+    def take_step(self, clip_norm: float | None, clip_value: float | None, num_steps: int) -> None:
+        """Moves the weights along the gathered gradients, and the average with them.
+
+        Args:
+            clip_norm: Largest norm of the gradients, or None.
+            clip_value: Largest absolute value of a gradient, or None.
+            num_steps: Number of steps of the whole training, which an average goes by.
+        """
         self.batch += self.gradients.num_batches
         self._unseen.append(self.gradients.use(clip_norm, clip_value))
-        if self.ema is not None:
-            self.ema.update(self.model)
+        if self.average is not None:
+            self.average.update(self.model, self.step, num_steps)
         self.step += 1
 
     def look_at_losses(self) -> None:
@@ -211,8 +218,7 @@ class Trainee:
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.gradients.scaler.state_dict(),
             "learning_rate": self.learning_rate,
-            "ema": None if self.ema is None else self.ema.model.state_dict(),
-            "num_ema_updates": 0 if self.ema is None else self.ema.num_updates,
+            "average": None if self.average is None else self.average.state(),
             "position": [self.epoch, self.batch, self.step],
             "losses": list(self._losses),
             "history": [asdict(report) for report in self.history],
@@ -225,9 +231,8 @@ class Trainee:
         self.optimizer.load_state_dict(state["optimizer"])
         self.gradients.scaler.load_state_dict(state["scaler"])
         self.learning_rate = state["learning_rate"]
-        if self.ema is not None:
-            self.ema.model.load_state_dict(state["ema"])
-            self.ema.num_updates = state["num_ema_updates"]
+        if self.average is not None:
+            self.average.restore(state["average"])
         self.epoch, self.batch, self.step = state["position"]
         self._losses = list(state["losses"])
         self.history = [EpochReport(**report | {"cost": EpochCost(**report["cost"])}) for report in state["history"]]

@@ -35,7 +35,6 @@ SETTINGS = (
     "accumulate_steps",
     "clip_norm",
     "clip_value",
-    "ema_decay",
 )
 
 
@@ -141,6 +140,7 @@ class Trainer:
         choices = {
             "optimizer": assembly.optimizer(),
             "schedule": assembly.schedule(),
+            "averaging": assembly.averaging(),
             "sampling": assembly.sampling(),
             "mixing": assembly.mixing(),
         }

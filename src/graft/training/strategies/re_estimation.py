@@ -5,10 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from graft.data.views.view import BatchSource
+from graft.training.forward import Forward
 from graft.training.state import batch_norms
+
+# Statistics settle within a thousand to ten thousand images (Wu & Johnson 2021, section 3).
+MOST_IMAGES = 10_000
 
 
 class Moments:
@@ -36,17 +42,38 @@ class Moments:
             running.copy_(measured)
 
 
-def trained_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """The batch normalisations with running statistics that are not frozen."""
+def trained_norms(model: nn.Module, trained: nn.Module | None = None) -> list[nn.modules.batchnorm._BatchNorm]:
+    """The batch normalisations of a model with running statistics that are not frozen in it, or in `trained`."""
     return [
         norm
-        for norm in batch_norms(model)
-        if norm.running_mean is not None and any(p.requires_grad for p in norm.parameters())
+        for norm, same in zip(batch_norms(model), batch_norms(trained or model), strict=True)
+        if norm.running_mean is not None and any(p.requires_grad for p in same.parameters())
     ]
 
 
+def re_estimate_on_views(
+    model: nn.Module, forward: Forward, views: BatchSource, batch_size: int, trained: nn.Module | None = None
+) -> None:
+    """Replaces the running statistics by those of the first view of the training images, as `re_estimate` does.
+
+    Args:
+        model: Changed in place; comes back in evaluation mode.
+        forward: Forward pass of the model.
+        views: Training views, as pixels.
+        batch_size: Number of images in a batch.
+        trained: Model that says what trained, if the model itself does not.
+    """
+    order = np.arange(min(views.num_samples, MOST_IMAGES))
+    re_estimate(model, forward, views.batches(order, 0, batch_size, forward.scale.device), trained)
+
+
 @torch.no_grad()
-def re_estimate(model: nn.Module, forward: Callable[[Any], Any], batches: Iterable[tuple[Any, Tensor]]) -> None:
+def re_estimate(
+    model: nn.Module,
+    forward: Callable[[Any], Any],
+    batches: Iterable[tuple[Any, Tensor]],
+    trained: nn.Module | None = None,
+) -> None:
     """Replaces the running statistics of what trained by those of the given batches under the weights as they are.
 
     Each layer sees features that the layers before it normalised by the statistics of their batch, as in training; all
@@ -57,8 +84,9 @@ def re_estimate(model: nn.Module, forward: Callable[[Any], Any], batches: Iterab
         model: Changed in place; comes back in evaluation mode.
         forward: Runs the model on the inputs of a batch.
         batches: Inputs and targets; a batch of one is left out, for one value has no variance.
+        trained: Model of the same layers that says which of them trained; the model itself by default.
     """
-    norms = trained_norms(model)
+    norms = trained_norms(model, trained)
     moments = [Moments() for _ in norms]
     hooks = [norm.register_forward_pre_hook(m.take_in) for norm, m in zip(norms, moments, strict=True)]
     model.eval()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any
 
-import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -21,13 +20,11 @@ from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.plan import Plan
 from graft.training.strategies.combinations import movement_of, refusals
 from graft.training.strategies.l2_sp import L2SP
-from graft.training.strategies.re_estimation import re_estimate
+from graft.training.strategies.re_estimation import re_estimate_on_views
 
 Factor = Annotated[float, Field(gt=0, le=1)]
 Strength = Annotated[float, Field(ge=0)]
 NumEpochs = Annotated[int, Field(gt=0)]
-# Statistics settle within a thousand to ten thousand images (Wu & Johnson 2021, section 3).
-MOST_IMAGES_RE_ESTIMATED = 10_000
 
 
 class Supervised(Strategy):
@@ -95,8 +92,7 @@ class Supervised(Strategy):
         """Measures normalisation statistics on the first view of the training images, if that was asked for."""
         if self.options["normalisation"] == "re_estimated":
             apply(model, self.movement.train)  # whatever has not thawed yet: a resumed training does not know
-            order = torch.arange(min(views.num_samples, MOST_IMAGES_RE_ESTIMATED)).numpy()
-            re_estimate(model, forward, views.batches(order, 0, plan.batch_size, forward.scale.device))
+            re_estimate_on_views(model, forward, views, plan.batch_size)
 
 
 def supervised(
