@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from graft.cli import app, check_project
-from graft.cli.registered import download
+from graft.cli import app
+from graft.cli.registered import check_place, download
 from graft.provenance.stages import EXPORTED
 
 
@@ -31,11 +31,8 @@ def predict(
     from graft.provenance.audit.exported_folder import refuse_changed
 
     folder, doubt = Path(model), None
+    check_place(model)
     if is_address(model):
-        from graft.provenance.tracking import mlflow_store
-
-        if mlflow_store.store_uri() == mlflow_store.DEFAULT_STORE:
-            check_project()
         folder = download(model)  # and compared with what was registered
     else:
         doubt = refuse_changed(folder)

@@ -40,6 +40,17 @@ def open_registry(name: str | None) -> tuple[MlflowClient, str]:
     return store, name or registered_name(load_params().task)
 
 
+def check_place(model: str) -> None:
+    """Refuses to look for a registered model in the store of this folder, where this folder is no project."""
+    from graft.models.address import is_address
+
+    if is_address(model):
+        from graft.provenance.tracking import mlflow_store
+
+        if mlflow_store.store_uri() == mlflow_store.DEFAULT_STORE:
+            check_project()
+
+
 def download(model_uri: str) -> Path:
     """The files of a registered model, in a folder that is deleted when the command ends.
 

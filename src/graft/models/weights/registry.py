@@ -74,17 +74,23 @@ def registry(
     path = folder / FILE
     if not path.is_file():
         raise GraftError(f"{model_uri} holds no {FILE}", rule="only models that Graft exported can be grown from")
-    return _source_of(folder, model_uri, verify_sha256(path, sha256))
+    return read_exported(folder, model_uri, verify_sha256(path, sha256))
 
 
-def _source_of(folder: Path, model_uri: str, digest: str) -> Source:
-    """The weights of a downloaded version, with what its folder says of them."""
+def read_exported(folder: Path, origin: str, digest: str) -> Source:
+    """The weights of a folder that export wrote, with what it says of them.
+
+    Args:
+        folder: The exported files.
+        origin: Where they come from, for example the address of the version.
+        digest: Hex sha256 of the weights.
+    """
     spec = ModelSpec.read(folder / "spec.json")
     scores = read_json(folder / "metrics.json") if (folder / "metrics.json").is_file() else {}
     return Source(
         load_state(folder / FILE)[0],
-        description=f"{spec.model['name']} registered as {model_uri}, trained for {spec.task}",
-        origin=model_uri,
+        description=f"{spec.model['name']} trained for {spec.task}",
+        origin=origin,
         licence=f"that of its data ({ClassMap.read(folder / 'class_map.json').licence}) and of what it grew from; "
         "see its model card",
         sha256=digest,
