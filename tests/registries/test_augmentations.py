@@ -202,8 +202,23 @@ def test_a_mask_that_gains_a_value_is_refused(mask, image):
     blurred = A.Compose([A.Affine(rotate=(30, 30), interpolation=1, mask_interpolation=1, fill_mask=7, p=1.0)])
     with pytest.raises(GraftError, match=r"the mask of a view has values its sample's mask has not: \[.*7"):
         apply(blurred, image, mask, 0)
-    assert values_gained(np.array([1], np.uint8), np.array([1, 255], np.uint8)) == []
+    assert values_gained(np.array([[1]], np.uint8), np.array([[1, 255]], np.uint8)) == []
     assert apply(A.Compose([A.Affine(rotate=(30, 30), fill_mask=255, p=1.0)]), image, mask, 0)[1] is not None
+
+
+@pytest.mark.parametrize("size", [(83, 101), (150, 333)])
+def test_a_warp_that_is_put_off_gives_the_bits_of_one_that_is_not(size):
+    """What the crop makes of the part that a view shows, and what the library makes of the whole image."""
+    rng = np.random.default_rng(2)
+    image, mask = rng.integers(0, 256, (*size, 3), np.uint8), rng.integers(0, 9, size, np.uint8)
+    spec = {"name": "compose", "parts": ["affine", "perspective", {"name": "crop", "min_scale": 0.5, "max_scale": 4.0}]}
+    late, early = (build(resolve(POLICIES, spec, where="x")(), 40, 56) for _ in range(2))
+    for warp in early.transforms[:2]:
+        warp.put_off = False
+    early.transforms[2].warps = ()
+    for seed in range(40):
+        for one, two in zip(apply(late, image, mask, seed), apply(early, image, mask, seed), strict=True):
+            assert np.array_equal(one, two)
 
 
 def test_options_that_make_no_sense_are_refused():

@@ -119,7 +119,7 @@ def stack_facts(
     """
     found = decode_parts(data, kind, where=where, max_pixels=max_pixels, members=members)
     image = join_parts(found, kind)
-    thumbnail = _luma(composite(image, kind.channels)[..., ::-1])
+    thumbnail = _luma(composite(image, kind.channels))
     return {
         "format": "+".join(part.format for part in found),
         "width": image.shape[1],
@@ -179,19 +179,19 @@ def perceptual_hash(thumbnail: np.ndarray) -> str:
 
 def _thumbnail(image: Image.Image, data: bytes) -> np.ndarray:
     """The image in grey, float32 [32, 32], each pixel a mean over its area; orientation is not applied."""
-    decoded = _decoded_by_opencv(image, data)
+    decoded = _decoded_fast(image, data)
     if decoded is None:
-        decoded = np.asarray(convert_to_rgb(image))[..., ::-1]
+        decoded = np.asarray(convert_to_rgb(image))
     return _luma(decoded)
 
 
 def _luma(decoded: np.ndarray) -> np.ndarray:
-    """Grey [H, W], or blue, green and red [H, W, 3], as float32 [32, 32] grey."""
+    """Grey [H, W], or RGB [H, W, 3], as float32 [32, 32] grey."""
     means = cv2.resize(decoded, (THUMBNAIL_PX, THUMBNAIL_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
-    return means if means.ndim == 2 else np.ascontiguousarray(means @ BLUE_GREEN_RED_LUMA)
+    return means if means.ndim == 2 else np.ascontiguousarray(means[..., ::-1]) @ BLUE_GREEN_RED_LUMA
 
 
-def _decoded_by_opencv(image: Image.Image, data: bytes) -> np.ndarray | None:
+def _decoded_fast(image: Image.Image, data: bytes) -> np.ndarray | None:
     """Plain JPEG and PNG, faster than Pillow; None where the file is not plain, or is damaged and Pillow says how."""
     if image.format == "JPEG" and image.mode in ("L", "RGB"):
         scale = min(image.size) // THUMBNAIL_PX

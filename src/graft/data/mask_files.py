@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from PIL import Image
 
@@ -12,6 +11,7 @@ from graft.data.images.codec import decode_plain_png
 from graft.data.images.further_bands import alpha_varies
 from graft.data.images.headers import bit_depth, is_white_zero, largest_sample, orientation_of, webp_is_lossless
 from graft.foundation.errors import GraftError
+from graft.foundation.value_counts import value_counts
 
 LOSSY_FORMATS = frozenset({"JPEG", "MPO", "JPEG2000", "AVIF"})
 LOSSY_IN_TIFF = frozenset({"jpeg", "tiff_jpeg"})  # as Pillow calls the compressions of a TIFF
@@ -69,7 +69,7 @@ def read_mask(image: Image.Image, data: bytes, *, as_colours: bool) -> MaskFile:
 
 def _values(image: Image.Image, data: bytes, depth: int, indexed: bool) -> np.ndarray:
     if (decoded := decode_plain_png(image, data)) is not None:
-        return decoded if decoded.ndim == 2 else decoded[..., ::-1]
+        return decoded
     if image.mode == "F":
         raise GraftError("floating point values are no class ids; save it with 8 or 16 bits")
     if depth > 8 and not image.mode.startswith("I"):
@@ -112,7 +112,7 @@ def _is_lossy(image: Image.Image, data: bytes) -> bool:
 
 def _palette_in_use(image: Image.Image, indices: np.ndarray) -> str:
     colours = bytes(image.getpalette("RGB") or ())
-    met = np.flatnonzero(cv2.calcHist([indices], [0], None, [256], [0, 256]))
+    met = np.flatnonzero(value_counts(indices))
     return " ".join(f"{index}=#{colours[3 * index : 3 * index + 3].hex()}" for index in met)
 
 

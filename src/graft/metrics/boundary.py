@@ -8,9 +8,8 @@ import cv2
 import numpy as np
 
 from graft.foundation.class_map import IGNORE_INDEX
+from graft.foundation.value_counts import value_counts
 from graft.metrics.confusion import Marginals
-
-MAX_PIXELS_COUNTED = 1 << 24  # at a time: OpenCV answers in float32, which holds no larger whole numbers exactly
 
 
 @dataclass
@@ -80,10 +79,5 @@ def near_outlines(class_ids: np.ndarray, distance_px: int, ignored: np.ndarray) 
 
 
 def _histogram(class_ids: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Counts of each id 0…254 among the chosen pixels (at 255: all others); faster than `numpy.bincount`."""
-    rows, counts = max(1, MAX_PIXELS_COUNTED // class_ids.shape[1]), np.zeros(256, np.int64)
-    for top in range(0, len(class_ids), rows):
-        part = slice(top, top + rows)
-        ids = cv2.bitwise_or(class_ids[part], cv2.bitwise_not(chosen[part]))
-        counts += cv2.calcHist([ids], [0], None, [256], [0, 256]).ravel().astype(np.int64)
-    return counts
+    """Counts of each id 0…254 among the chosen pixels (at 255: all others)."""
+    return value_counts(cv2.bitwise_or(class_ids, cv2.bitwise_not(chosen)))

@@ -6,7 +6,6 @@ from typing import Annotated
 
 from pydantic import Field
 
-from graft.data.augmentations.policy import library
 from graft.data.augmentations.shared_options import Degrees, Probability, fill_options
 from graft.data.augmentations.steps import Steps
 
@@ -31,7 +30,9 @@ def affine(
         shift_fraction: The largest shift, in fractions of the side.
         probability: Probability of moving an image at all.
     """
-    moved = library().Affine(
+    from graft.data.augmentations.warps import Affine
+
+    moved = Affine(
         rotate=(-rotation_degrees, rotation_degrees),
         scale=(1 / max_zoom, max_zoom),
         shear=(-shear_degrees, shear_degrees),

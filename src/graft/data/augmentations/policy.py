@@ -11,6 +11,7 @@ import numpy as np
 
 from graft.foundation.class_map import IGNORE_INDEX, RGB
 from graft.foundation.errors import GraftError
+from graft.foundation.value_counts import value_counts
 
 
 class Policy(Protocol):
@@ -123,10 +124,10 @@ def _refuse_gained(before: np.ndarray, after: np.ndarray) -> None:
 
 
 def values_gained(before: np.ndarray, after: np.ndarray) -> list[int]:
-    """Values of `after` that are neither in `before` nor 255 (both uint8, any shape)."""
-    had = np.bincount(before.ravel(), minlength=256) > 0
+    """Values of `after` that are neither in `before` nor 255 (both uint8 [H, W])."""
+    had = value_counts(before) > 0
     had[IGNORE_INDEX] = True
-    return np.flatnonzero((np.bincount(after.ravel(), minlength=256) > 0) & ~had).tolist()
+    return np.flatnonzero((value_counts(after) > 0) & ~had).tolist()
 
 
 def serialise(policy: Policy) -> dict[str, Any]:

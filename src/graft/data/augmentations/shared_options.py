@@ -31,14 +31,18 @@ def turn(degrees: float, probability: float) -> list[Any]:
     """A turn by at most so many degrees, of a share of the images; corners beyond the image become 255 in the mask."""
     if not (degrees and probability):
         return []
-    return [library().Affine(rotate=(-degrees, degrees), p=probability, **fill_options())]
+    from graft.data.augmentations.warps import Affine
+
+    return [Affine(rotate=(-degrees, degrees), p=probability, **fill_options())]
 
 
 def tilt(amount: float, probability: float) -> list[Any]:
     """Corners moved by about so much of the side, of a share of the images."""
     if not (amount and probability):
         return []
-    return [library().Perspective(scale=(amount / 2, amount), p=probability, **fill_options())]
+    from graft.data.augmentations.warps import Perspective
+
+    return [Perspective(scale=(amount / 2, amount), p=probability, **fill_options())]
 
 
 def fill_options() -> dict[str, Any]:

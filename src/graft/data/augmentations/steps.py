@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 from graft.data.augmentations.policy import Policy, library
@@ -65,7 +66,19 @@ def build(steps: Steps, height: int, width: int, class_shares: Sequence[float] =
         crop.rare_class_pixels,
         tuple(rare) if crop.rare_class_pixels else (),
     )
-    return library().Compose([*steps.moves, window, *steps.looks], mask_interpolation=0)
+    policy = library().Compose([*steps.moves, window, *steps.looks], mask_interpolation=0)
+    window.warps = _put_off(steps.moves)
+    return policy
+
+
+def _put_off(moves: Sequence[Any]) -> list[Any]:
+    """The warps at the end of the moves, told that the crop applies them."""
+    from graft.data.augmentations.warps import Affine, Perspective
+
+    warps = [*takewhile(lambda move: isinstance(move, (Affine, Perspective)), reversed(moves))][::-1]
+    for warp in warps:
+        warp.put_off = True
+    return warps
 
 
 def seeks_rare_classes(policy: Mapping[str, Any]) -> bool:

@@ -6,6 +6,7 @@ Importing this module imports albumentations (4 s): only the functions that buil
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -13,11 +14,14 @@ import numpy as np
 from albumentations import BasicTransform, DualTransform, ImageOnlyTransform
 from pydantic import Field
 
+from graft.data.augmentations.warps import Warp, warped
 from graft.foundation.class_map import IGNORE_INDEX
+from graft.foundation.value_counts import value_counts
 
 # Beyond the image a view shows the mean colour of photographs (ImageNet's): it becomes zero when normalised.
 PADDING_RGB = (124, 116, 104)
 MAX_DRAWS = 10
+Window = tuple[int, int, int, int]  # top and left, which may lie outside the image; height, width
 
 
 class ScaledCrop(DualTransform):
@@ -29,6 +33,9 @@ class ScaledCrop(DualTransform):
     of the labelled pixels is drawn again, 10 times at most; without a mask the first window counts. Where the image
     holds any of `rare_classes`, one of these is drawn, and a window that shows fewer than `rare_class_pixels` of it is
     drawn again too; the tenth time the one that shows most of it counts.
+
+    Attributes:
+        warps: Warps right before it that are put off: it applies them, to the part of the image that the view needs.
     """
 
     class InitSchema(BasicTransform.InitSchema):
@@ -56,16 +63,17 @@ class ScaledCrop(DualTransform):
         self.min_scale, self.max_scale = min_scale, max_scale
         self.max_class_fraction = max_class_fraction
         self.rare_class_pixels, self.rare_classes = rare_class_pixels, rare_classes
+        self.warps: Sequence[Warp] = ()
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
         mask, size = data.get("mask"), params["shape"][:2]
         if mask is None:
             return {"window": self._draw(*size)}
-        sought = self._sought(mask)
+        sought = self._sought(warped(mask, self.warps, *size, is_mask=True)) if self.rare_classes else None
         best, most = (0, 0, *size), -1.0
         for _ in range(MAX_DRAWS):
             window = self._draw(*size)
-            counts = _counts(_visible(mask, window))
+            counts = value_counts(self._visible(mask, window, is_mask=True))[:IGNORE_INDEX]
             varied = counts.max() <= self.max_class_fraction * counts.sum()
             shown = 0.0 if sought is None else counts[sought] * self.height * self.width / (window[2] * window[3])
             if varied and (sought is None or shown >= self.rare_class_pixels):
@@ -74,26 +82,29 @@ class ScaledCrop(DualTransform):
         return {"window": best}
 
     def _sought(self, mask: np.ndarray) -> int | None:
-        if not self.rare_classes:
-            return None
-        counts = _counts(mask)
+        counts = value_counts(mask)
         held = [k for k in self.rare_classes if counts[k]]
         return self.py_random.choice(held) if held else None
 
-    def _draw(self, height: int, width: int) -> tuple[int, int, int, int]:
+    def _draw(self, height: int, width: int) -> Window:
         scale = math.exp(self.py_random.uniform(math.log(self.min_scale), math.log(self.max_scale)))
         window_height, window_width = max(1, round(self.height / scale)), max(1, round(self.width / scale))
         top = self.py_random.randint(*sorted((0, height - window_height)))
         left = self.py_random.randint(*sorted((0, width - window_width)))
         return top, left, window_height, window_width
 
-    def apply(self, img: np.ndarray, window: tuple[int, int, int, int], **params: Any) -> np.ndarray:
+    def apply(self, img: np.ndarray, window: Window, **params: Any) -> np.ndarray:
         larger = window[2] > self.height  # than the crop: the window shrinks
         interpolation = cv2.INTER_AREA if larger else cv2.INTER_LINEAR
-        return self._resized(_cut(img, window, PADDING_RGB), interpolation)
+        return self._resized(_padded(self._visible(img, window), window, PADDING_RGB), interpolation)
 
-    def apply_to_mask(self, mask: np.ndarray, window: tuple[int, int, int, int], **params: Any) -> np.ndarray:
-        return self._resized(_cut(mask, window, IGNORE_INDEX), cv2.INTER_NEAREST_EXACT)
+    def apply_to_mask(self, mask: np.ndarray, window: Window, **params: Any) -> np.ndarray:
+        inside = self._visible(mask, window, is_mask=True)
+        return self._resized(_padded(inside, window, IGNORE_INDEX), cv2.INTER_NEAREST_EXACT)
+
+    def _visible(self, array: np.ndarray, window: Window, *, is_mask: bool = False) -> np.ndarray:
+        rows, columns = _end(window, *array.shape[:2])
+        return warped(array, self.warps, rows, columns, is_mask=is_mask)[max(window[0], 0) :, max(window[1], 0) :]
 
     def _resized(self, window: np.ndarray, interpolation: int) -> np.ndarray:
         same = window.shape[:2] == (self.height, self.width)
@@ -176,20 +187,17 @@ class Haze(ImageOnlyTransform):
         return (img * (1.0 - veil) + (veil * grey + 0.5)).astype(np.uint8)
 
 
-def _visible(array: np.ndarray, window: tuple[int, int, int, int]) -> np.ndarray:
-    top, left, height, width = window
-    return array[max(top, 0) : max(top + height, 0), max(left, 0) : max(left + width, 0)]
+def _end(window: Window, height: int, width: int) -> tuple[int, int]:
+    """The row and the column of the image behind the last that the window shows."""
+    top, left, window_height, window_width = window
+    return min(max(top + window_height, 0), height), min(max(left + window_width, 0), width)
 
 
-def _cut(array: np.ndarray, window: tuple[int, int, int, int], fill: int | tuple[int, int, int]) -> np.ndarray:
+def _padded(inside: np.ndarray, window: Window, fill: int | tuple[int, int, int]) -> np.ndarray:
+    """The part of the image that the window shows, with a frame of `fill` where it reaches beyond."""
     top, left, height, width = window
-    inside = _visible(array, window)
     above, before = max(-top, 0), max(-left, 0)
     below, after = height - above - inside.shape[0], width - before - inside.shape[1]
     if not (above or below or before or after):
         return inside
     return cv2.copyMakeBorder(inside, above, below, before, after, cv2.BORDER_CONSTANT, value=fill)
-
-
-def _counts(mask: np.ndarray) -> np.ndarray:
-    return np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1)[:IGNORE_INDEX]

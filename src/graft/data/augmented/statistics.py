@@ -12,6 +12,7 @@ import numpy as np
 
 from graft.data.images.codec import decode_mask
 from graft.foundation.class_map import IGNORE_INDEX, ClassMap
+from graft.foundation.value_counts import value_counts
 
 # Views of a sample that are counted, so that both storages say the same and `online` with many views stays cheap.
 MOST_VIEWS_COUNTED = 8
@@ -52,12 +53,14 @@ def counts_of(
         view_targets: Those of its views, in order; `MOST_VIEWS_COUNTED` are counted.
         classes: Class map of the data set.
     """
-    channels = range(image.shape[2])
-    colours = np.stack([np.bincount(image[..., channel].ravel(), minlength=256) for channel in channels])
+    colours = np.stack([value_counts(image[..., channel]) for channel in range(image.shape[2])])
     counts = no_counts(classes)
     for total, counted in ((counts.before, [targets]), (counts.after, view_targets[:MOST_VIEWS_COUNTED])):
         for item in counted:
-            total += np.bincount(np.ravel(item), minlength=len(total))
+            if isinstance(item, int):
+                total[item] += 1
+            else:
+                total[:256] += value_counts(item)
     return replace(counts, colours=colours)
 
 
@@ -66,7 +69,7 @@ def class_shares(masks: Iterable[bytes | None], classes: ClassMap) -> tuple[floa
     pixels = np.zeros(256, np.int64)
     for mask in masks:
         if mask is not None:  # who has none is named when its views are made
-            pixels += np.bincount(decode_mask(mask).ravel(), minlength=len(pixels))
+            pixels += value_counts(decode_mask(mask))
     labelled = pixels[: classes.num_classes]
     return tuple((labelled / max(labelled.sum(), 1)).tolist())
 

@@ -15,7 +15,6 @@ VOID = 255
 UNKNOWN = 254  # only inside this module: a pixel whose value is in no class
 MOST_CLASSES = 254
 NUM_UNKNOWN_SHOWN = 5
-EXACT_IN_FLOAT32 = 1 << 24  # OpenCV counts in float32
 
 
 @dataclass(frozen=True)
@@ -78,7 +77,7 @@ class Translation:
             values = values[..., 0]
         is_rgb = values.ndim == 3
         table = _table(self, is_rgb)
-        if values.dtype == np.uint8 and not is_rgb and values.size <= EXACT_IN_FLOAT32:
+        if values.dtype == np.uint8 and not is_rgb:
             ids, counts, strange, rest = _translate_bytes(values, table[:256], self.rest)
         else:
             codes = values.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32) if is_rgb else values
@@ -113,7 +112,9 @@ def _translate_bytes(values: np.ndarray, table: np.ndarray, rest: int | None) ->
     import cv2
     import numpy as np
 
-    met = cv2.calcHist([values], [0], None, [256], [0, 256]).ravel()
+    from graft.foundation.value_counts import value_counts
+
+    met = value_counts(values)
     present = np.flatnonzero(met)
     targets = table[present]
     counts = np.bincount(targets, weights=met[present], minlength=256)

@@ -8,12 +8,14 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 import cv2
+import imagecodecs
 import numpy as np
 from PIL import Image, ImageOps
 
-from graft.data.images.headers import describe_tiff, is_plain_png, is_white_zero
+from graft.data.images.headers import describe_tiff, is_plain_png, is_white_zero, orientation_of
 from graft.foundation.class_map import IGNORE_INDEX
 from graft.foundation.errors import GraftError
+from graft.foundation.value_counts import value_counts
 
 if TYPE_CHECKING:
     from graft.data.shards import Row
@@ -65,6 +67,8 @@ def decode_image(data: bytes, *, where: object = "image", max_pixels: int | None
         GraftError: The image cannot be decoded.
     """
     with open_image(data, where=where, max_pixels=max_pixels) as image:
+        if orientation_of(image, data) == 1 and (decoded := decode_plain_png(image, data)) is not None:
+            return decoded if decoded.ndim == 3 else cv2.cvtColor(decoded, cv2.COLOR_GRAY2RGB)
         return np.array(ImageOps.exif_transpose(convert_to_rgb(image)))
 
 
@@ -98,13 +102,16 @@ def decode_mask(data: bytes, *, where: object = "mask") -> np.ndarray:
 
 
 def decode_plain_png(image: Image.Image, data: bytes) -> np.ndarray | None:
-    """An opened 8-bit grey or RGB PNG by OpenCV, faster than Pillow: uint8 [H, W], or blue, green, red [H, W, 3].
+    """An opened 8-bit grey or RGB PNG as stored, uint8 [H, W] or [H, W, 3], in half the time that Pillow takes.
 
     None where it is no such file, or is damaged and Pillow says how.
     """
     if not is_plain_png(image, data):
         return None
-    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)  # no orientation, and nothing to convert
+    try:
+        return imagecodecs.spng_decode(data)
+    except imagecodecs.SpngError:
+        return None
 
 
 def decode_target(row: Row, task: str) -> np.ndarray:
@@ -169,7 +176,7 @@ def overlay(
 def untinted_class(names: Sequence[str], mask: np.ndarray) -> int:
     """The class that overlays of a mask leave untinted: the one called background, else the one that covers most."""
     called = [id for id, name in enumerate(names) if name.casefold() == BACKGROUND]
-    return called[0] if called else int(np.bincount(mask.ravel(), minlength=256)[: len(names)].argmax())
+    return called[0] if called else int(value_counts(mask)[: len(names)].argmax())
 
 
 def _refuse_unknown(data: bytes, where: object) -> NoReturn:
