@@ -13,6 +13,7 @@ from graft.foundation.content import sha256_of
 from graft.models.saved_model import save_state
 
 NAME, VERSION = "team-weights", "1.2"
+MANIFEST, WEIGHTS = "team_weights/manifest.json", "team_weights/weights.safetensors"
 
 
 def install(folder: Path, files: dict[str, bytes], name: str = NAME, version: str = VERSION) -> None:
@@ -56,4 +57,4 @@ def described_weights(folder: Path, state: dict[str, torch.Tensor], **changes: A
         "metrics": {"mean_iou": 0.5},
     }
     content = json.dumps({key: value for key, value in (manifest | changes).items() if value is not ...})
-    return {"team_weights/manifest.json": content.encode(), "team_weights/weights.safetensors": file.read_bytes()}
+    return {MANIFEST: content.encode(), WEIGHTS: file.read_bytes()}

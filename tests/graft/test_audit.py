@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from mlflow.store.entities import PagedList
 from safetensors.numpy import save_file
 
@@ -43,14 +45,16 @@ from graft.provenance.audit.rebuild import (
     read_from_outside,
     rebuild_model,
 )
+from graft.provenance.audit.record_files import check_sources
 from graft.provenance.audit.server import check_runs, check_versions
 from graft.provenance.dvc_cache import md5_in_workspace, outs_of_lock
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import Chain, Step, chain_of
+from graft.provenance.lineage.walk import Chain, Link, Step, chain_of
 from graft.provenance.records import Record
 from graft.provenance.stages import WEIGHTS
 from graft.provenance.tracking import mlflow_store, runs
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
+from tests.installed_package import MANIFEST, described_weights, install
 from tests.synthetic_lineage import NAME, add, fill, sha
 
 
@@ -125,6 +129,8 @@ def test_code_and_params_are_found_in_the_commit(repository):
     assert differences(objects, commit, record(params={single: {"name": "adam"}})) == []
     assert differences(objects, commit, record(params={single: {"name": "sgd"}})) == [f"params.yaml ({single})"]
     assert differences(objects, commit, record(environment={"lock": "0"})) == ["requirements.lock"]
+    extra = {"requirements/weights.lock": "0"}
+    assert differences(objects, commit, record(environment={"extra_locks": extra})) == list(extra)
     objects.close()
 
 
@@ -285,6 +291,7 @@ def test_what_this_machine_cannot_offer_is_said(tmp_path, monkeypatch):
         "driver": "1.2",
         "num_threads": 10_000,
         "lock": "0" * 64,
+        "extra_locks": {"requirements/weights.lock": "1" * 64},
         "python": "2.7",
         "system": "?",
     }
@@ -293,7 +300,8 @@ def test_what_this_machine_cannot_offer_is_said(tmp_path, monkeypatch):
     assert found.status == MISSING
     for word in (
         "python 2.7",
-        "lock 0000",
+        "requirements.lock 0000",
+        "requirements/weights.lock 1111",
         "device NVIDIA Z",
         "driver 1.2",
         "10000 threads",
@@ -534,3 +542,29 @@ def test_attesting_says_when_the_bundle_is_not_signed(tmp_path, monkeypatch, cap
     assert ("not signed: it shows that nothing was damaged, not who says so" in said) == (not signatures)
     assert ("set GRAFT_SIGNING_KEY" in said) == (not signatures)
     assert Path("attestation.json").read_bytes() == data
+
+
+def test_a_package_of_weights_is_a_source_that_is_checked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    files = described_weights(tmp_path, {"a": torch.ones(2)})
+    install(tmp_path / "site", files)
+    weights = hashlib.sha256(files["team_weights/weights.safetensors"]).hexdigest()
+    source = {"name": "package", "package": "team-weights", "sha256": hashlib.sha256(files[MANIFEST]).hexdigest()}
+
+    def judged(expected: str = weights, **changes: str) -> tuple[str, str]:
+        params = {"pretrain_load": {"source": source | changes}}
+        record = Record.from_content({"stage": "pretrain-load", "params": params})
+        steps = {
+            "load": Step("load", "pretrain-load", {}, {}, (Link("file", {"package": "file"}),)),
+            "file": Step("file", "source", {"package": "file"}, {"name": "package", "sha256": expected}),
+        }
+        (check,) = check_sources(SimpleNamespace(record=lambda key: record), Chain("model", (), steps))
+        return check.status, check.reason
+
+    assert judged() == (VERIFIED, "team-weights 1.2, team_weights/weights.safetensors has the sha256 of the card")
+    assert judged("0" * 64)[0] == BROKEN
+    assert judged(sha256="0" * 64)[0] == BROKEN
+    (tmp_path / "requirements.lock").write_text("team-weights==1.3\n", encoding="utf-8")
+    status, fact = judged()
+    assert (status, "is installed as 1.2, and requirements.lock has ==1.3; rm -f" in fact) == (MISSING, True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from graft.foundation.errors import GraftError
 from graft.params import memory
 from graft.params.examination import check_file
 from graft.params.recipes import ROOT, complete_text, compose
-from graft.params.surroundings import find_root_problems
+from graft.params.surroundings import find_package_problem, find_root_problems
 from graft.params.yaml_tree import write_tree
 from tests.dotted_keys import put
 
@@ -50,6 +51,18 @@ def test_a_root_is_a_folder_of_images_and_nothing_else(project: Path) -> None:
 def test_a_link_to_the_project_itself_is_seen_through(project: Path) -> None:
     Path("link").symlink_to(project / "data")
     assert "which holds the project's own data/interim" in said("link")
+
+
+def test_a_package_of_weights_is_installed_as_its_lock_says(project: Path) -> None:
+    Path("requirements").mkdir()
+    Path("requirements/team.lock").write_text("team-weights==1.2\n", encoding="utf-8")
+    path = written({"pretrain_load.source": {"name": "package", "package": "team-weights"}})
+    with pytest.raises(GraftError) as refused:
+        check_file(path)
+    place = r"params.yaml:\d+: the package team-weights is not installed\..*Remedy: make setup EXTRAS=team\."
+    assert len(re.findall(place, str(refused.value))) == str(refused.value).count("team-weights") == 1
+    for source in ("none", {"name": "package"}, {"name": "package", "package": 3}, ["package"]):
+        assert find_package_problem(source) is None
 
 
 def written(changes: dict[str, object]) -> Path:

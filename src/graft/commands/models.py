@@ -13,6 +13,7 @@ from graft.foundation.errors import GraftError
 from graft.models.architectures import MODELS, build
 from graft.models.architectures.parts.segmentation_models import UNIVERSAL
 from graft.models.architectures.parts.timm_library import timm_names
+from graft.models.weights.known_packages import KNOWN_PACKAGES
 from graft.models.weights.torchvision import published_weights
 
 NUM_CLASSES = 21
@@ -125,6 +126,18 @@ def _rule(model: Any) -> str:
 
 
 def _add_weights(row: ModelRow) -> ModelRow:
+    """Adds the names of weights and their licences: those that packages hold first, for these need no network."""
+    published, variant = _add_published(row), row.variant.removeprefix(UNIVERSAL)
+    # Our own architectures leave the prefix out; in timm itself it tells TensorFlow's padding from its own.
+    names = (variant,) if row.name in ("timm", "encoder") else (variant, f"tf_{variant}")
+    packaged = {name: known.licence for name, known in KNOWN_PACKAGES.items() if known.timm_name in names}
+    if not packaged:
+        return published
+    licences = dict.fromkeys([*packaged.values(), *published.licence.split(", ")])
+    return replace(published, weights=(*packaged, *published.weights), licence=", ".join(licences))
+
+
+def _add_published(row: ModelRow) -> ModelRow:
     name = row.variant.removeprefix(UNIVERSAL)
     if row.name == "timm" or row.variant.startswith(UNIVERSAL):
         tags, licence = _of_timm(name)

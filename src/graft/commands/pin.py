@@ -12,6 +12,7 @@ from graft.foundation.errors import GraftError
 from graft.models.architectures import resolve_model
 from graft.models.weights.download import cache_folder, fetch
 from graft.models.weights.hub import fetch_from_hub, newest_revision
+from graft.models.weights.package import find_weights
 from graft.models.weights.registry import FILE
 from graft.models.weights.timm import published_config
 from graft.models.weights.torchvision import member
@@ -55,6 +56,8 @@ def pins(spec: Mapping[str, Any], task: str, model: str | Mapping[str, Any]) -> 
             return {"sha256": fetch(address, cache_folder() / Path(address).name, None)}
         case "timm":
             return _pins_of_hub(spec.get("weights", ""))
+        case "package":
+            return find_weights(spec.get("package", "")).pins()
         case "registry":
             return _pins_of_version(spec.get("model_uri", ""))
     return {}

@@ -9,6 +9,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 
 LOCK = Path("requirements.lock")
@@ -46,7 +47,7 @@ def find_package(package: str) -> metadata.Distribution:
     pin = find_pin(package)
     try:
         found = metadata.distribution(package)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, ValueError):  # the latter says that the name is empty
         raise GraftError(
             f"the package {package} is not installed",
             rule="weights that come as a package are installed like code: a stage downloads none",
@@ -65,6 +66,17 @@ def find_package(package: str) -> metadata.Distribution:
             remedy=how_to_set_up(pin[0]),
         )
     return found
+
+
+def digest_weights(package: str) -> dict[str, str]:
+    """The sha256 of the files that tell weights, by path in the package; empty where it is not installed as locked."""
+    try:
+        found = find_package(package)
+    except GraftError:
+        return {}
+    files = [file for file in found.files or () if file.name.endswith((".pth", ".safetensors", "manifest.json"))]
+    paths = {str(file): Path(str(found.locate_file(file))) for file in files}
+    return {name: sha256_of(path) for name, path in paths.items() if path.is_file()}
 
 
 def how_to_set_up(lock: Path) -> str:

@@ -26,6 +26,7 @@ from graft.models.weights.torchvision import member
 from graft.params.memory import Finding
 from graft.params.sections import CropSize, Params
 from graft.params.source_rules import find_source_problems, known_num_classes
+from graft.params.surroundings import find_package_problem
 from graft.training import freezing
 from graft.training.assembly import feature_reuse_refusals
 from graft.training.losses import class_weight_refusals, resolve_losses
@@ -89,6 +90,8 @@ def _check_fit(params: Params, model: Model) -> Iterator[Finding]:
             case "bundled":
                 weights = given(params.task, chosen, no_download)
             case "file" if given.options["sha256"] is not None and Path(given.options["path"]).is_file():
+                weights = given(params.task, chosen, no_download)
+            case "package" if find_package_problem(given.as_dict()) is None:
                 weights = given(params.task, chosen, no_download)
             case "timm" if is_published(given.options["weights"]):
                 weights = outline_of(given.options["weights"])

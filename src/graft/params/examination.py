@@ -10,13 +10,14 @@ from pydantic import ValidationError
 
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
+from graft.foundation.packages import digest_weights
 from graft.params.memory import Finding, recall
 from graft.params.needed_splits import find_missing_splits
 from graft.params.params_file import read_complete, rule_problems
 from graft.params.recipes import recipe_of
 from graft.params.registries import resolve_choice, written_choices
 from graft.params.sections import Params
-from graft.params.surroundings import find_absent_device, find_root_problems
+from graft.params.surroundings import find_absent_device, find_package_problem, find_root_problems
 from graft.params.yaml_tree import line_of, plain
 
 
@@ -47,6 +48,8 @@ def check_file(path: Path, *, here: bool = False, memory: Path | None = None) ->
     ]
     absent = find_absent_device(_value(values, "runtime", "device"))
     found += [(("runtime", "device"), absent)] if absent is not None and here else []
+    packaged = find_package_problem(_value(values, "pretrain_load", "source"))
+    found += [(("pretrain_load", "source"), packaged)] if packaged is not None else []
     found += _examine(values, memory, are_sections_fine=not problems)
     if not problems and not any(place[:2] == ("ingest", "source") for place, _ in found):
         found += find_missing_splits(Params.model_validate(values))
@@ -76,9 +79,16 @@ def _examine(values: Mapping[str, Any], memory: Path | None, *, are_sections_fin
         return examine()
     if recipe_of(values) is not None:
         return []
-    weights = _value(values, "pretrain_load", "source", "path")
-    held = sha256_of(Path(weights)) if isinstance(weights, str) and Path(weights).is_file() else None
-    return recall(memory, {"values": values, "weights": held}, examine)
+    return recall(memory, {"values": values, "weights": _digest_weights(values)}, examine)
+
+
+def _digest_weights(values: Any) -> Any:
+    """The digests of the files of weights that the values name and that are here."""
+    source = _value(values, "pretrain_load", "source")
+    path, package = _value(source, "path"), _value(source, "package")
+    if isinstance(package, str):
+        return digest_weights(package)
+    return sha256_of(Path(path)) if isinstance(path, str) and Path(path).is_file() else None
 
 
 def _value(values: Any, *place: str) -> Any:

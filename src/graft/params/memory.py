@@ -9,11 +9,10 @@ from typing import Any
 from graft.foundation.content import content_digest, digest_of, read_json, replace_file, sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.installation import CODE
+from graft.foundation.packages import LOCK
 
 Place = tuple[str | int, ...]
 Finding = tuple[Place, GraftError]
-
-LOCK = Path("requirements.lock")
 
 
 def recall(memory: Path, facts: Mapping[str, Any], examine: Callable[[], Sequence[Finding]]) -> Sequence[Finding]:

@@ -1,4 +1,4 @@
-"""Surroundings that `params.yaml` speaks of: the folder of images, and the device of this machine."""
+"""Surroundings that `params.yaml` speaks of: the folder of images, the device of this machine, a package of weights."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.foundation.errors import GraftError
+from graft.foundation.packages import find_package
 from graft.params.yaml_tree import plain, read_tree
 
 PIPELINE_FILE = Path("dvc.yaml")
@@ -45,6 +46,22 @@ def find_absent_device(device: Any) -> GraftError | None:
 
     try:
         refuse_absent(device)
+    except GraftError as error:
+        return error
+    return None
+
+
+def find_package_problem(source: Any) -> GraftError | None:
+    """The error that names a package of weights that is not installed as a lock file says; None for any other source.
+
+    Args:
+        source: Value of `pretrain_load.source`; options that break a rule are left to the registry.
+    """
+    package = source.get("package") if isinstance(source, dict) and source.get("name") == "package" else None
+    if not isinstance(package, str):
+        return None
+    try:
+        find_package(package)
     except GraftError as error:
         return error
     return None

@@ -12,6 +12,7 @@ from typing import Any
 
 from graft.foundation.content import content_digest, digest_of_listing, json_bytes
 from graft.foundation.errors import GraftError
+from graft.foundation.packages import LOCK
 from graft.provenance.stages import is_within
 
 MAPPINGS = ("params", "inputs", "code", "environment", "outputs", "files", "metrics")
@@ -128,6 +129,12 @@ class Record:
     def lock(self) -> str | None:
         """Digest of the lock file of the environment; None if there was none."""
         return self.environment.get("lock")
+
+    @property
+    def locks(self) -> dict[str, str]:
+        """Digest of each lock file of the environment, by path: of the main one, and of those of extras it used."""
+        found = {LOCK.as_posix(): self.lock, **(self.environment.get("extra_locks") or {})}
+        return {path: digest for path, digest in found.items() if digest is not None}
 
     def expected_fingerprint(self) -> str:
         """The fingerprint that follows from params, inputs, code and environment."""

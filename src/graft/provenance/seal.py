@@ -16,6 +16,7 @@ from graft.foundation.content import digest_of, digest_of_listing, sha256_of
 from graft.foundation.errors import GraftError
 from graft.foundation.git import git_text
 from graft.foundation.machine import nvidia_driver
+from graft.foundation.packages import LOCK, find_pin
 from graft.foundation.workers import num_usable_cores
 from graft.provenance.records import GitState, Record, fingerprint
 from graft.provenance.stages import RECORDS, record_path
@@ -77,14 +78,17 @@ def compute_digests(paths: tuple[str, ...]) -> dict[str, str]:
         return {path: digest_of(Path(path), pool) for path in paths}
 
 
-def describe_environment(runtime: Any | None) -> dict[str, Any]:
+def describe_environment(runtime: Any | None, package: str | None = None) -> dict[str, Any]:
     """Facts the result may depend on besides code and data; no host names, no times.
 
-    A fact that a stage does not use is None: without `runtime` it computes on no device and in no threads of torch.
+    A fact that a stage does not use is None: without `runtime` it computes on no device and in no threads of torch,
+    without a `package` of weights out of an extra it needs that extra's lock as little as any other.
     """
-    lock = Path("requirements.lock")
+    pin = None if package is None else find_pin(package)
+    extra = None if pin is None or pin[0] == LOCK else pin[0]
     facts: dict[str, Any] = {
-        "lock": sha256_of(lock) if lock.is_file() else None,
+        "lock": sha256_of(LOCK) if LOCK.is_file() else None,
+        "extra_locks": None if extra is None else {extra.as_posix(): sha256_of(extra)},
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "device": None,
@@ -151,7 +155,8 @@ class Seal:
 def seal(stage: DeclaredStage, params: dict[str, Any], runtime: Any | None) -> Seal:
     """Hashes all a stage is about to use."""
     inputs, code = compute_digests(stage.inputs), compute_digests(stage.code)
-    return Seal(stage, params, inputs, code, describe_environment(runtime))
+    source = params.get("pretrain_load", {}).get("source", {})
+    return Seal(stage, params, inputs, code, describe_environment(runtime, source.get("package")))
 
 
 def git_state(paths: tuple[str, ...]) -> GitState:

@@ -6,9 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from packaging.utils import canonicalize_name
+
+from graft.foundation.errors import GraftError
+from graft.foundation.packages import find_package
 from graft.models.weights.bundled import FOLDER as BUNDLED
 from graft.models.weights.download import cache_folder
 from graft.models.weights.hub import FILE, cache_path
+from graft.models.weights.known_packages import KNOWN_PACKAGES
 from graft.models.weights.timm import published_config
 from graft.models.weights.torchvision import member
 from graft.selection.candidates import Candidate, PublishedScore
@@ -34,6 +39,8 @@ def absence(candidate: Candidate) -> str | None:
         case "file":
             path = Path(options["path"])
             return _missing(path, path.name, options["sha256"])
+        case "package":
+            return _missing_package(options["package"])
         case "bundled":
             path = BUNDLED / "weights.safetensors"
             return _missing(path, path.name, None)
@@ -44,6 +51,14 @@ def _missing(path: Path, file: str, sha256: str | None) -> str | None:
     if path.is_file():
         return None
     return f"not here: put {file} (sha256 {sha256 or 'unknown'}) at {path}"
+
+
+def _missing_package(package: str) -> str | None:
+    try:
+        find_package(package)
+    except GraftError as error:
+        return f"not here: {error.what} ({error.remedy})"
+    return None
 
 
 def _missing_of_hub(options: Mapping[str, Any]) -> str | None:
@@ -65,6 +80,8 @@ def published_score(candidate: Candidate) -> PublishedScore | None:
         measured = {name: value / 100 for name, value in measured.items()}
     elif candidate.source.name == "bundled" and absence(candidate) is None:
         on, measured = "synthetic streets", candidate.source("", candidate.model, None).metrics
+    elif known := KNOWN_PACKAGES.get(canonicalize_name(candidate.source.options.get("package") or "")):
+        on, measured = "ImageNet", known.metrics
     else:
         return None
     metric = next((name for name in METRICS if name in measured), None)

@@ -11,6 +11,7 @@ from graft.commands.doctor.diagnosis import Diagnosis
 CHECKS: tuple[Callable[[], Iterable[Diagnosis]], ...] = (
     environment.python,
     environment.lock_file,
+    environment.extras,
     environment.device,
     environment.disk,
     services.dvc,

@@ -13,11 +13,12 @@ from typing import Any
 from graft.commands.doctor.diagnosis import Diagnosis, name_first
 from graft.foundation import machine
 from graft.foundation.content import sha256_of
+from graft.foundation.packages import LOCK, how_to_set_up, list_locks, read_lock
 from graft.foundation.workers import num_usable_cores
 from graft.params.sections import Runtime
 
-LOCK = Path("requirements.lock")
 PARAMS = Path("params.yaml")
+ABSENT = "is absent"
 LEAST_FREE_GIB, COMFORTABLE_FREE_GIB = 1.0, 10.0
 
 
@@ -41,23 +42,33 @@ def lock_file() -> Iterable[Diagnosis]:
         yield Diagnosis("environment", "ok", f"is {LOCK} (sha256 {digest}…)")
         return
     fact = f"is not {LOCK} (sha256 {digest}…): {name_first(differing)}"
-    yield Diagnosis("environment", "wrong", fact, "rm -f .venv/installed && make setup")
+    yield Diagnosis("environment", "wrong", fact, how_to_set_up(LOCK))
+
+
+def extras() -> Iterable[Diagnosis]:
+    """Compares each extra of which something is installed with its lock file, and names the others."""
+    for lock in list_locks():
+        if lock == LOCK:
+            continue
+        differing, remedy = compare_packages(lock), how_to_set_up(lock)
+        if not differing:
+            yield Diagnosis("extra", "ok", f"{lock.stem} is {lock} (sha256 {sha256_of(lock)[:16]}…)")
+        elif len(differing) == len([*read_lock(lock)]) and all(line.endswith(ABSENT) for line in differing):
+            yield Diagnosis("extra", "ok", f"{lock.stem} is not installed ({remedy})")
+        else:
+            yield Diagnosis("extra", "wrong", f"{lock.stem} is not {lock}: {name_first(differing)}", remedy)
 
 
 def compare_packages(lock: Path) -> list[str]:
     """Packages that are absent or of another version than a lock file says for this machine, a few words each."""
-    from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
     installed = {canonicalize_name(found.metadata["Name"]): found.version for found in metadata.distributions()}
-    lines = (line.split("\\")[0].strip() for line in lock.read_text(encoding="utf-8").splitlines())
     differing = []
-    for wanted in (Requirement(line) for line in lines if "==" in line and not line.startswith(("#", "--"))):
-        if wanted.marker is not None and not wanted.marker.evaluate():
-            continue
+    for wanted in read_lock(lock):
         version = installed.get(canonicalize_name(wanted.name))
         if version is None:
-            differing.append(f"{wanted.name} is absent")
+            differing.append(f"{wanted.name} {ABSENT}")
         elif not wanted.specifier.contains(version, prereleases=True):
             differing.append(f"{wanted.name} {version} ({wanted.specifier} is locked)")
     return differing

@@ -7,9 +7,10 @@ from pathlib import Path
 
 from graft.commands.doctor.diagnosis import Diagnosis, name_first
 from graft.foundation.git import git_text
+from graft.foundation.packages import EXTRAS, LOCK
 from graft.provenance.repair import LOCK_FILE, is_whole
 
-CODE_AND_PARAMS = ("src", "pipeline", "params.yaml", "dvc.yaml", "requirements.lock")
+CODE_AND_PARAMS = ("src", "pipeline", "params.yaml", "dvc.yaml", LOCK.as_posix(), EXTRAS.as_posix())
 PLACES = ("data", "models", "reports")
 
 

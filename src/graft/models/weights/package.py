@@ -117,8 +117,7 @@ class PackagedWeights:
         found = sha256_of(path)
         if found != expected:
             raise GraftError(
-                f"sha256 is {found}, not {expected} as {who}",
-                where=path,
+                f"{path}: sha256 is {found}, not {expected} as {who}",
                 rule="weights are used only when their digest is the pinned one",
                 remedy=f"{choice}{how_to_reinstall(self.name)}",
             )
@@ -164,7 +163,7 @@ def _described(name: str, distribution: metadata.Distribution) -> PackagedWeight
         )
     manifests = [file for file in files if file.name == FILE]
     weights = [file for file in files if file.suffix == ".safetensors"]
-    if len(manifests) != 1 or len(weights) != 1:
+    if len(manifests) != 1 or len(weights) > 1:
         raise GraftError(
             f"{what} holds no weights that Graft can read ({len(manifests)} × {FILE}, {len(weights)} × safetensors)",
             rule=f"Graft knows {', '.join(KNOWN_PACKAGES)}; {SAFE}",

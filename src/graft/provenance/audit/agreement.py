@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graft.foundation.content import sha256_of
+from graft.foundation.content import digest_of
 from graft.foundation.machine import nvidia_driver
 from graft.foundation.workers import num_usable_cores
-from graft.provenance.audit.commits import LOCK
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, join_first
 from graft.provenance.audit.operations import watch_operations
 from graft.provenance.audit.record_files import file_of
@@ -106,14 +105,17 @@ def _largest_difference(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> f
 
 def compare_machines(records: Mapping[str, Record]) -> Iterator[Check]:
     """Names what each stage had on the machine of the model and this machine does not offer."""
-    lock = sha256_of(Path(LOCK)) if Path(LOCK).is_file() else None
     for stage, record in records.items():
         then = record.environment
         here = {"python": platform.python_version(), "system": f"{platform.system()} {platform.machine()}"}
         other = [
             f"{name} {then[name]} (here {value})" for name, value in here.items() if then.get(name) not in (None, value)
         ]
-        other += [] if then.get("lock") in (None, lock) else [f"the packages of lock {then['lock'][:12]}"]
+        other += [
+            f"the packages of {path} {digest[:12]}"
+            for path, digest in record.locks.items()
+            if not Path(path).is_file() or digest_of(Path(path)) != digest
+        ]
         if then.get("device") not in (None, "cpu", _device()):
             other.append(f"device {then['device']} (here {_device() or 'no GPU'})")
         if then.get("driver") not in (None, nvidia_driver()):

@@ -14,7 +14,7 @@ from graft.provenance.audit.dvc_lock import PIPELINE, check_lock
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
-from graft.provenance.promotion.commit_check import LOCK, PARAMS, WATCHED, compare_params
+from graft.provenance.promotion.commit_check import PARAMS, WATCHED, compare_params
 from graft.provenance.records import Record
 
 if TYPE_CHECKING:
@@ -136,9 +136,8 @@ def differences(objects: Objects, commit: str, record: Record) -> list[str]:
         DamagedObjectError: An object of git is not what its name says.
     """
     root = objects.root_of(commit)
-    found = [path for path, digest in record.code.items() if objects.digest(root, path.rstrip("/")) != digest]
-    lock = record.lock
-    found += [LOCK] if lock is not None and objects.digest(root, LOCK) != lock else []
+    held = {**record.code, **record.locks}
+    found = [path for path, digest in held.items() if objects.digest(root, path.rstrip("/")) != digest]
     params = objects.find(root, PARAMS)
     text = objects.read(params[1], "blob") if params else b""
     return found + [f"{PARAMS} ({key})" for key in compare_params(text, record.params)]

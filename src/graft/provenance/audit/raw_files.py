@@ -13,7 +13,6 @@ from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.foundation.workers import map_in_order
-from graft.provenance.audit.commits import LOCK
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, join_first
 from graft.provenance.audit.record_files import file_of
 from graft.provenance.lineage.index import Index
@@ -95,8 +94,8 @@ def _read_noted(record: Record) -> NotedSamples:
     names = ClassMap.read(class_map).names
     rows = pq.read_table(manifest, columns=["id", "image_sha256", "mask_sha256", "label"]).to_pylist()
     samples = {row["id"]: Sample(row["image_sha256"], row["mask_sha256"], _name(names, row["label"])) for row in rows}
-    code = {**record.code, LOCK: record.lock}
-    other = [path for path, digest in code.items() if digest and not _is_unchanged(Path(path), digest)]
+    code = {**record.code, **record.locks}
+    other = [path for path, digest in code.items() if not _is_unchanged(Path(path), digest)]
     return NotedSamples(
         samples, f"ingest has another {join_first(other)} now, and may write them otherwise" if other else None
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
@@ -131,6 +132,8 @@ def _check_source(index: Index, chain: Chain, step: Step) -> Check:
         return Check(MISSING, what, "the card of the weights, which names their file, is not here")
     loads = [load for load in chain.of_stage("pretrain-load") if any(link.to == step.key for link in load.links)]
     sources = [record.params["pretrain_load"]["source"] for load in loads if (record := index.record(load.key))]
+    if packaged := [source for source in sources if source["name"] == "package"]:
+        return _check_package(what, packaged[0], expected)
     named = [value for source in sources for value in source.values() if isinstance(value, str)]
     bundled = CODE / "models/weights"
     for file in (*map(Path, named), *sorted(bundled.rglob("*.safetensors"))):
@@ -141,6 +144,24 @@ def _check_source(index: Index, chain: Chain, step: Step) -> Check:
             if file in map(Path, named):
                 return Check(BROKEN, what, f"{file} is not the file of the card ({expected[:12]})")
     return Check(MISSING, what, f"the file is not kept here; the card says sha256 {expected[:12]}")
+
+
+def _check_package(what: str, source: Mapping[str, Any], expected: str) -> Check:
+    """Checks an installed package of weights: its version by the lock, its files by their digests and the card."""
+    from graft.models.weights.package import find_weights
+
+    try:
+        found = find_weights(source["package"])
+    except GraftError as error:
+        return Check(MISSING, what, f"{error.what}; {error.remedy}")
+    name = f"{found.name} {found.version}, {found.file}"
+    try:
+        found.verify(source["sha256"])
+    except GraftError as error:
+        return Check(BROKEN, what, f"{name}: {error.what}")
+    if found.content.sha256 != expected:
+        return Check(BROKEN, what, f"{name} is not the file of the card ({expected[:12]})")
+    return Check(VERIFIED, what, f"{name} has the sha256 of the card")
 
 
 def _digest_files(output: str) -> dict[str, str]:

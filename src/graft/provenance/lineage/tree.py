@@ -103,7 +103,13 @@ def _lines(chain: Chain, link: Link, indent: str, last: bool, described: set[str
 
 def _environment(environment: dict[str, Any]) -> str:
     lock = environment.get("lock")
-    facts = [f"lock {lock[:SHORT]}" if lock else "no lock", f"Python {environment['python']}", environment["system"]]
+    extras = [f"{path} {digest[:SHORT]}" for path, digest in (environment.get("extra_locks") or {}).items()]
+    facts = [
+        f"lock {lock[:SHORT]}" if lock else "no lock",
+        *extras,
+        f"Python {environment['python']}",
+        environment["system"],
+    ]
     facts += [environment["device"]] if environment.get("device") else []
     facts += [f"driver {environment['driver']}"] if environment.get("driver") else []
     return ", ".join(facts)

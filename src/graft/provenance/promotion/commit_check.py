@@ -13,12 +13,13 @@ from ruamel.yaml.error import YAMLError
 from graft.foundation.content import digest_of, digest_of_listing
 from graft.foundation.errors import GraftError
 from graft.foundation.git import git_output, git_text
+from graft.foundation.packages import EXTRAS, LOCK
 from graft.foundation.progress import progress
 from graft.provenance.records import Record
 
-PARAMS, LOCK = "params.yaml", "requirements.lock"
+PARAMS = "params.yaml"
 _ABSENT = object()
-WATCHED = ("pipeline", "src", PARAMS, LOCK)
+WATCHED = ("pipeline", "src", PARAMS, LOCK.as_posix(), EXTRAS.as_posix())
 
 
 def find_commits(records: Mapping[str, Record]) -> dict[str, tuple[str | None, list[str]]]:
@@ -79,7 +80,7 @@ def _is_here(part: str, record: Record) -> bool:
     if path == PARAMS:
         here = compare_params(Path(PARAMS).read_bytes() if Path(PARAMS).is_file() else b"", record.params)
         return part.partition(": ")[2] not in here
-    digest = record.lock if path == LOCK else record.code.get(path)
+    digest = record.locks.get(path) or record.code.get(path)
     return Path(path).exists() and digest_of(Path(path)) == digest
 
 
@@ -100,10 +101,8 @@ class History:
     def lacking(self, commit: str, record: Record) -> list[str]:
         """Lists the parts of a record that this commit does not hold with the same content."""
         tree = self._tree(commit)
-        lacking = [path for path, digest in record.code.items() if self._digest(tree, path) != digest]
-        lock = record.lock
-        if lock is not None and self._digest(tree, LOCK) != lock:
-            lacking.append(LOCK)
+        held = {**record.code, **record.locks}
+        lacking = [path for path, digest in held.items() if self._digest(tree, path) != digest]
         text = git_output("cat-file", "blob", tree[PARAMS]) if PARAMS in tree else None
         return lacking + [f"{PARAMS}: {key}" for key in compare_params(text or b"", record.params)]
 

@@ -166,6 +166,7 @@ def tags_of(record: Record) -> dict[str, str]:
     tags |= {f"graft.consumed.{path}": digest for path, digest in inputs.items() if not Path(path).is_absolute()}
     tags |= {f"graft.produced.{path}": digest for path, digest in record.outputs.items()}
     tags |= {mlflow_store.NOTE: _describe(record), "mlflow.source.name": f"graft {record.stage}"}
+    tags |= {f"graft.lock.{path}": digest for path, digest in (record.environment.get("extra_locks") or {}).items()}
     tags |= {"graft.lock": str(record.lock), "mlflow.source.git.commit": str(record.git.commit)}
     return tags | {"graft.commit_holds_code_and_params": str(record.git.holds_code_and_params).lower()}
 
