@@ -153,6 +153,18 @@ def test_the_package_of_the_default_install_says_what_it_is(repository, monkeypa
     assert (source.details["version"], source.details["file"]) == ("0.1.0", KNOWN_PACKAGES[LITE0].file)
 
 
+def test_a_classifier_takes_the_rows_of_the_classes_that_imagenet_knows(repository, monkeypatch) -> None:
+    monkeypatch.chdir(repository)
+    model, source = (
+        build_fresh("classification", {"name": "timm", "variant": "tf_efficientnet_lite0"}, 3, 1),
+        read(LITE0),
+    )
+    match = load_into(model, source, ("Bee", "wasp nest", "ant"))
+    assert (match.reinitialised, match.left_out) == ([], [])
+    assert "head.fc.weight: 2 of 3 classes by name, from 1000" in match.resized
+    assert torch.equal(model.head.fc.weight[[0, 2]], source.state["classifier.weight"][[309, 310]])
+
+
 def test_weights_of_another_width_are_refused(repository, monkeypatch) -> None:
     monkeypatch.chdir(repository)
     model = build_fresh("classification", {"name": "timm", "variant": "tf_efficientnet_lite2"}, 3, 1)

@@ -31,6 +31,7 @@ SPELLINGS: dict[str, tuple[tuple[str, str], ...]] = {
         ("", "backbone."),
     ),
     "torchvision classifier": (("classifier.", "head.classifier."), ("", "backbone.")),
+    "timm classifier": (("classifier.", "head.fc."), ("", "backbone.")),
     "backbone alone": (("", "backbone."),),
     "timm's model as encoder": (("", "backbone.model."),),
     "Graft, backbone below features": (("backbone.", "backbone.features."),),
@@ -147,9 +148,10 @@ def _respell(state: Mapping[str, Tensor], spelling: Sequence[tuple[str, str]]) -
     return mapped
 
 
-def _fit(mapped: Mapping[str, str], state: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> int:
-    """Number of tensors that would fit as they are."""
-    return sum(name in ours and state[theirs].shape == ours[name].shape for name, theirs in mapped.items())
+def _fit(mapped: Mapping[str, str], state: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> tuple[int, int]:
+    """Number of tensors that would fit as they are, then of those that we have in whatever shape: these may adapt."""
+    shared = {name: theirs for name, theirs in mapped.items() if name in ours}
+    return sum(state[theirs].shape == ours[name].shape for name, theirs in shared.items()), len(shared)
 
 
 def _adapt(
