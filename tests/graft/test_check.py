@@ -89,6 +89,17 @@ def test_a_device_that_is_elsewhere_is_a_warning_and_with_here_an_error(project:
         assert f"graft: warning: runtime.device is {device}, which this machine does not have" in done.stderr
 
 
+@pytest.mark.parametrize("here", [True, False])
+def test_a_precision_without_units_is_a_warning(project: Path, monkeypatch: pytest.MonkeyPatch, here: bool) -> None:
+    import torch
+
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", "avx2": True})
+    (remark,) = check_file(written({"runtime.precision": "bf16"}), here=here)
+    assert "runtime.precision is bf16, for which this processor (x86_64) has no units" in str(remark)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "x86_64", "amx_bf16": True})
+    assert check_file(written({"runtime.precision": "bf16"}), here=here) == []
+
+
 def test_make_repro_checks_first(repository: Path) -> None:
     recipe = (repository / "Makefile").read_text().split("\nrepro:", 1)[1].split("\n\n", 1)[0]
     assert recipe.index("graft check --here") < recipe.index("dvc repro")

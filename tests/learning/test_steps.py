@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import functools
+import re
 import time
 from dataclasses import replace
 
@@ -14,7 +16,7 @@ from torch.nn import functional as F
 
 from graft.data.views.view import BatchSource
 from graft.foundation.errors import GraftError
-from graft.inference.runtime import use_runtime
+from graft.inference.runtime import _warn_of_emulation, emulated_precision, use_runtime
 from graft.models.architectures import WithAuxiliary, build_fresh
 from graft.training.checkpoint import Checkpoint
 from graft.training.epoch_cost import EpochMeter
@@ -240,6 +242,53 @@ def test_half_precision_follows_float32(precision):
     assert by_rough.history[-1].train_loss == pytest.approx(by_exact.history[-1].train_loss, rel=0.02)
     assert any(not torch.equal(a, b) for a, b in zip(exact, rough, strict=True))
     assert all(tensor.dtype == torch.float32 for tensor in rough)
+
+
+def test_bf16_gives_the_same_bits_again_and_after_an_interruption(tmp_path):
+    def training(epochs):
+        return training_of(InMemory(8), Plain(), precision="bf16", batch_size=4, epochs=epochs)
+
+    def kill(_):
+        raise KeyboardInterrupt
+
+    undisturbed, _ = trained(training(2))
+    checkpoint = Checkpoint(tmp_path / "run.checkpoint", "run", seconds_between=0)
+    with pytest.raises(KeyboardInterrupt):
+        trained(training(2), checkpoint, kill)
+    resumed = training(2)
+    resumed.trainee.restore(checkpoint.read())
+    again, trainee = trained(resumed, checkpoint)
+    assert trainee.step == 4
+    assert all(torch.equal(a, b) for a, b in zip(undisturbed, again, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("device", "precision", "unit", "said"),
+    [
+        ("cpu", "bf16", "avx2", True),
+        ("cpu", "bf16", "avx512_bf16", False),
+        ("cpu", "bf16", "amx_fp16", True),
+        ("cpu", "fp16", "amx_fp16", False),
+        ("cpu", "bf16", "sve_bf16", False),
+        ("cpu", "float32", "avx2", False),
+        ("cuda", "bf16", "avx2", False),
+    ],
+)
+def test_half_precision_without_units_for_it_is_said(monkeypatch, device, precision, unit, said):
+    has = {"architecture": "x86_64", "cpu_name": "EPYC", unit: True, "amx_bf16": False}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: has)
+    emulated = emulated_precision(device, precision)
+    assert (emulated is not None) == said
+    if said:
+        assert re.search(r"precision is bf16, for which this processor \(EPYC\) has no units.*float32", str(emulated))
+
+
+def test_a_run_in_emulated_precision_is_warned_of_once(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"architecture": "arm64"})
+    monkeypatch.setattr("graft.inference.runtime._warn_of_emulation", functools.cache(_warn_of_emulation.__wrapped__))
+    for _ in range(2):
+        use_runtime(tiny_training.runtime(precision="bf16"))
+    assert capsys.readouterr().err.count("graft: warning: runtime.precision is bf16, for which this processor") == 1
 
 
 def test_fp16_leaves_a_step_out_whose_gradients_are_not_finite_and_halves_the_scale():

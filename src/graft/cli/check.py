@@ -31,6 +31,6 @@ def check(
     if fix:
         for line in insert_missing(file):
             typer.echo(line)
-    for absent in check_file(file, here=here, memory=MEMORY if Path("dvc.yaml").is_file() else None):
-        warn(absent)
+    for remark in check_file(file, here=here, memory=MEMORY if Path("dvc.yaml").is_file() else None):
+        warn(remark)
     typer.echo(f"{file}: everything is in order")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -12,9 +13,17 @@ from typing import TYPE_CHECKING
 import torch
 
 from graft.foundation.errors import GraftError
+from graft.foundation.progress import warn
 
 if TYPE_CHECKING:
     from graft.params.sections import Runtime
+
+
+# What a processor computes half precision with, as torch names it: matrix units or dot products, of x86 and Arm.
+UNITS = {
+    "bf16": ("amx_bf16", "avx512_bf16", "avx10_2", "bf16", "sve_bf16"),
+    "fp16": ("amx_fp16", "avx512_fp16", "avx10_2", "fp16_arith"),
+}
 
 
 def use_runtime(runtime: Runtime) -> torch.device:
@@ -30,6 +39,7 @@ def use_runtime(runtime: Runtime) -> torch.device:
             remedy="set runtime.precision: float32 and runtime.compile: false, or another device",
         )
     refuse_absent(runtime.device)
+    _warn_of_emulation(runtime.device, runtime.precision)
     if runtime.compile:
         _check_compiler(runtime.device)
     torch.set_num_threads(runtime.num_threads)
@@ -55,6 +65,32 @@ def refuse_absent(device: str) -> None:
             rule=f"this machine has {' and '.join(name for name, found in there.items() if found)}",
             remedy="set runtime.device: cpu, or install a torch built for the device",
         )
+
+
+def emulated_precision(device: str, precision: str) -> GraftError | None:
+    """The error that names a precision which this processor computes without units for it; None where it has them.
+
+    Nothing is refused for it: the results are what they are elsewhere, to rounding, and a model that was trained on
+    another machine is evaluated here all the same.
+    """
+    if device != "cpu" or precision == "float32":
+        return None
+    has = torch.cpu.get_capabilities()
+    if any(has.get(unit) for unit in UNITS[precision]):
+        return None
+    return GraftError(
+        f"runtime.precision is {precision}, for which this processor ({has.get('cpu_name', has['architecture'])}) has "
+        "no units",
+        rule="it computes all the same, and a training step takes about ten times as long as in float32",
+        remedy="set runtime.precision: float32, or use a processor with AMX or AVX-512 for it, or a GPU",
+    )
+
+
+@functools.cache
+def _warn_of_emulation(device: str, precision: str) -> None:
+    """Warns once a process."""
+    if (emulated := emulated_precision(device, precision)) is not None:
+        warn(emulated)
 
 
 def _check_compiler(device: str) -> None:

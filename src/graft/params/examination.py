@@ -17,7 +17,12 @@ from graft.params.params_file import read_complete, rule_problems
 from graft.params.recipes import recipe_of
 from graft.params.registries import resolve_choice, written_choices
 from graft.params.sections import Params
-from graft.params.surroundings import find_absent_device, find_package_problem, find_root_problems
+from graft.params.surroundings import (
+    find_absent_device,
+    find_emulated_precision,
+    find_package_problem,
+    find_root_problems,
+)
 from graft.params.yaml_tree import line_of, plain
 
 
@@ -31,7 +36,7 @@ def check_file(path: Path, *, here: bool = False, memory: Path | None = None) ->
             values of a bundled recipe, which the tests judge, are not judged at all.
 
     Returns:
-        What is no mistake but does not work here.
+        What is no mistake but does not work here, or is slow.
 
     Raises:
         GraftError: As `load_params` and `resolve_choices`; everything that is wrong is listed, each with its line.
@@ -46,7 +51,8 @@ def check_file(path: Path, *, here: bool = False, memory: Path | None = None) ->
     found: list[Finding] = [
         (("ingest", "root"), error) for error in find_root_problems(_value(values, "ingest", "root"))
     ]
-    absent = find_absent_device(_value(values, "runtime", "device"))
+    device, precision = (_value(values, "runtime", key) for key in ("device", "precision"))
+    absent, emulated = find_absent_device(device), find_emulated_precision(device, precision)
     found += [(("runtime", "device"), absent)] if absent is not None and here else []
     packaged = find_package_problem(_value(values, "pretrain_load", "source"))
     found += [(("pretrain_load", "source"), packaged)] if packaged is not None else []
@@ -56,7 +62,7 @@ def check_file(path: Path, *, here: bool = False, memory: Path | None = None) ->
     problems += [error.at(f"{path}:{line_of(tree, place)}") for place, error in found]
     if problems:
         raise GraftError.of_all(f"{path} breaks the rules", problems)
-    return [] if absent is None else [absent]
+    return [remark for remark in (absent, emulated) if remark is not None]
 
 
 def _examine(values: Mapping[str, Any], memory: Path | None, *, are_sections_fine: bool) -> Sequence[Finding]:

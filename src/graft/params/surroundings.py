@@ -1,4 +1,4 @@
-"""Surroundings that `params.yaml` speaks of: the folder of images, the device of this machine, a package of weights."""
+"""Surroundings that `params.yaml` speaks of: the folder of images, what this machine has, a package of weights."""
 
 from __future__ import annotations
 
@@ -65,6 +65,15 @@ def find_package_problem(source: Any) -> GraftError | None:
     except GraftError as error:
         return error
     return None
+
+
+def find_emulated_precision(device: Any, precision: Any) -> GraftError | None:
+    """The error that names a precision this processor has no units for; None where it has, or is no precision."""
+    if device != "cpu" or precision not in ("bf16", "fp16"):
+        return None
+    from graft.inference.runtime import emulated_precision
+
+    return emulated_precision(device, precision)
 
 
 def _is_home(root: str) -> bool:
