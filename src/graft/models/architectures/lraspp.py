@@ -19,7 +19,8 @@ def lraspp(num_classes: int, num_channels: int, *, backbone: Backbone = "mobilen
 
     Args:
         backbone: Backbone, whose deepest stage runs dilated at a sixteenth of the image's size; the head adds a path at
-            an eighth. MobileNetV3 is torchvision's; the EfficientNet-Lites are timm's `tf_efficientnet_lite…`.
+            an eighth. MobileNetV3 is torchvision's. The EfficientNet-Lites are timm's `tf_efficientnet_lite…`: ReLU6,
+            and no squeeze-and-excitation.
     """
     from torchvision.models import segmentation
 
