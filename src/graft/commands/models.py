@@ -133,8 +133,9 @@ def _add_weights(row: ModelRow) -> ModelRow:
     packaged = {name: known.licence for name, known in KNOWN_PACKAGES.items() if known.timm_name in names}
     if not packaged:
         return published
-    licences = dict.fromkeys([*packaged.values(), *published.licence.split(", ")])
-    return replace(published, weights=(*packaged, *published.weights), licence=", ".join(licences))
+    licences = [*packaged.values(), *(published.licence.split(", ") if published.weights else [])]
+    distinct = {licence.casefold(): licence for licence in reversed(licences)}
+    return replace(published, weights=(*packaged, *published.weights), licence=", ".join(reversed(distinct.values())))
 
 
 def _add_published(row: ModelRow) -> ModelRow:
