@@ -58,6 +58,7 @@ def test_suggestions_lie_where_the_loss_falls(found):
     smoothed, at = np.array(found.smoothed), found.rates.index(found.at_minimum)
     assert smoothed[at] == smoothed.min()
     assert found.tenth_of_minimum == found.at_minimum / 10
+    assert found.peak_of_one_cycle == found.at_minimum / 3
     assert found.steepest < found.at_minimum
     fastest = found.rates.index(found.steepest)
     assert smoothed[fastest + 1] < smoothed[fastest - 1]
@@ -104,7 +105,7 @@ def project(repository, tmp_path, monkeypatch):
     params = yaml.load((repository / "params.yaml").read_text(encoding="utf-8"))
     params["task"], params["model"] = TASK, tiny_training.MODELS[TASK]
     params["runtime"]["num_threads"] = 1
-    params["fine_tune"]["batch_size"] = 4
+    params["fine_tune"] |= {"batch_size": 4, "schedule": "one_cycle"}
     yaml.dump(params, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -122,9 +123,10 @@ def test_the_command_prints_draws_and_leaves_the_weights_alone(project, photogra
     before = {path: sha256_of(path) for path in project.rglob("*") if path.is_file()}
     result = invoked("--steps", "12", "--highest", "0.1")
     assert result.exit_code == 0, result.output
-    rates = [float(rate) for rate in re.findall(r"(?:fastest at|rate|has) +(\d\.\de-?\d+)", result.output)]
-    assert len(rates) == 3
-    assert rates[2] == 1e-3  # of params.yaml
+    rates = [float(rate) for rate in re.findall(r"(?:fastest at|rate|third|has) +(\d\.\de-?\d+)", result.output)]
+    assert len(rates) == 4
+    assert rates[2] == pytest.approx(rates[1] * 10 / 3, rel=0.1)  # as printed
+    assert rates[3] == 1e-3  # of params.yaml
     assert {path: sha256_of(path) for path in before} == before
     with (project / "reports/find_rate/range_test.csv").open() as file:
         rows = list(csv.DictReader(file))

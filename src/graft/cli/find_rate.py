@@ -21,8 +21,10 @@ def find_rate(
     """Suggest a learning rate: train briefly while it grows, on the data and weights that are here."""
     check_project()
     from graft.commands.find_rate import find_rate, write_range_test
+    from graft.foundation.choices import resolve
     from graft.params.params_file import load_params
     from graft.provenance.rehearsal import begin_here
+    from graft.training.schedules import SCHEDULES
 
     params = load_params()
     found = find_rate(begin_here(params), lowest=lowest, highest=highest, num_steps=steps)
@@ -31,5 +33,7 @@ def find_rate(
     typer.echo(f"{len(found.rates)} steps from {found.rates[0]:.1e} to {found.rates[-1]:.1e}; {end}")
     typer.echo(f"the loss falls fastest at     {found.steepest:.1e}")
     typer.echo(f"a tenth of its minimum's rate {found.tenth_of_minimum:.1e}")
+    if resolve(SCHEDULES, params.fine_tune.schedule, where="fine_tune.schedule").name == "one_cycle":
+        typer.echo(f"peak of one_cycle: a third    {found.peak_of_one_cycle:.1e}")
     typer.echo(f"params.yaml has               {params.fine_tune.learning_rate:.1e}  (fine_tune.learning_rate)")
-    typer.echo(f"both are first guesses for this optimizer, batch size and strategy; see {FOLDER / 'range_test.png'}")
+    typer.echo(f"these are first guesses for this optimizer, batch size and strategy; see {FOLDER / 'range_test.png'}")

@@ -49,6 +49,15 @@ class RangeTest:
         """A tenth of the rate at which the smoothed loss is smallest."""
         return self.at_minimum / 10
 
+    @property
+    def peak_of_one_cycle(self) -> float:
+        """A third of the rate at which the smoothed loss is smallest.
+
+        One cycle peaks near the highest rate that the test bears (Smith & Topin 2018, section 3), which it reaches for
+        a moment only; at the minimum itself the test is about to diverge.
+        """
+        return self.at_minimum / 3
+
 
 def find_rate(start: TrainingStart, *, lowest: float, highest: float, num_steps: int) -> RangeTest:
     """Trains on the views as fine-tune would, the rate rising from `lowest` to `highest` by the same ratio a step.

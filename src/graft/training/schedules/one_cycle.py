@@ -22,7 +22,8 @@ def one_cycle(
     With s = step / num_steps: the rise ends at s = peak_fraction. A short training at a high rate that gets its warm-up
     from the schedule itself (warmup_epochs: 0). Smith & Topin 2018, "Super-Convergence: Very Fast Training of Neural
     Networks Using Large Learning Rates", section 3; shape and defaults (a 25th, 30%, a further ten-thousandth) are
-    those of fast.ai and PyTorch's OneCycleLR. Momentum is not cycled.
+    those of fast.ai and PyTorch's OneCycleLR. The learning rate of `params.yaml` is the peak: with this schedule `graft
+    find-rate` suggests one. Momentum is not cycled.
 
     Args:
         moment: Position of the step.
