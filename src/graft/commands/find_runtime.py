@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import statistics
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 KEYS = ("num_threads", "precision", "channels_last", "compile")
 PRECISIONS = {"cpu": ("float32", "bf16"), "cuda": ("float32", "bf16", "fp16"), "mps": ("float32",)}
 FEWEST_STEPS = 3
+# A candidate that takes so many times as long as the fastest is measured no further.
+HOPELESS = 1.5
 # A candidate must beat the present section by this much; two measurements of one section differ by 2 to 4 %.
 LEAST_GAIN = 1.05
 
@@ -67,7 +70,8 @@ def find_runtime(
 
     Args:
         start: Data, params and the pretrained model; steps are those of the last epoch, when all that is to train does.
-        seconds: Time to spend, without building the models; each candidate takes `FEWEST_STEPS` steps at least.
+        seconds: Time to spend, without building the models; the present section takes `FEWEST_STEPS` steps at least,
+            and each candidate two, the first of which is not counted.
         precisions: Precisions to try; all that the device has by default.
         with_compile: Whether to try torch.compile, which takes a minute or more to start.
 
@@ -114,8 +118,10 @@ def measure(start: TrainingStart, runtimes: Sequence[Runtime], seconds: float) -
             next(each)  # the first step allocates, chooses kernels and compiles
         began = time.perf_counter()
         while len(taken[0]) < FEWEST_STEPS or time.perf_counter() - began < seconds:
-            for times, each in zip(taken, steps, strict=True):
-                times.append(next(each))
+            fastest = min(map(statistics.median, filter(None, taken)), default=math.inf)
+            for number, (times, each) in enumerate(zip(taken, steps, strict=True)):
+                if number == 0 or not times or statistics.median(times) <= HOPELESS * fastest:
+                    times.append(next(each))
     medians = [statistics.median(times) for times in taken]
     return [
         Timing(runtime, median, medians[0] / median, len(times))

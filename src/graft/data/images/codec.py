@@ -109,8 +109,8 @@ def decode_plain_png(image: Image.Image, data: bytes) -> np.ndarray | None:
     if not is_plain_png(image, data):
         return None
     try:
-        return imagecodecs.spng_decode(data)
-    except imagecodecs.SpngError:
+        return imagecodecs.png_decode(data)
+    except imagecodecs.PngError:
         return None
 
 
