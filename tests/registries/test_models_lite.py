@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import pytest
 import torch
 
 from graft.foundation.choices import resolve
+from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, build
 from graft.models.weights import WEIGHTS, Source
 from graft.models.weights.match import Match, load_into, match_tensors
@@ -77,6 +79,21 @@ def test_a_classifier_pools_as_timm_does(name: str) -> None:
         pooled = theirs.forward_head(theirs.forward_features(images), pre_logits=True)
         torch.testing.assert_close(loaded(name)[0].backbone(images), pooled, atol=1e-4, rtol=1e-4)
     assert pooled.shape == (1, 1280)
+
+
+@pytest.mark.parametrize(
+    ("task", "spec"),
+    [
+        ("segmentation", {"name": "fpn", "encoder": f"timm-{LITE}"}),  # the library's own, of the same names and shapes
+        ("segmentation", {"name": "fpn", "encoder": "tu-efficientnet_lite0"}),
+        ("classification", {"name": "timm", "variant": "efficientnet_lite0"}),
+    ],
+)
+def test_a_backbone_of_other_padding_is_refused_though_every_tensor_fits(task: str, spec: dict) -> None:
+    model = build(task, spec, len(NAMES))
+    with pytest.raises(GraftError, match=r"pads its convolutions otherwise.*encoder: tu-tf_efficientnet_lite0"):
+        match_tensors(model, source(), NAMES)
+    assert match_tensors(model, replace(source(), timm_name=None), NAMES)[0].backbone_fraction == 1.0
 
 
 def test_logits_are_those_of_segmentation_models_pytorch() -> None:

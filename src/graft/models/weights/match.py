@@ -14,7 +14,9 @@ from torch import Tensor
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model
+from graft.models.architectures.parts.same_padding import has_same_padding
 from graft.models.architectures.parts.stem import spread
+from graft.models.architectures.parts.timm_library import outline
 from graft.models.architectures.vit import resample_positions
 from graft.models.initialisations import apply
 from graft.models.weights.source import Source
@@ -75,7 +77,8 @@ def load_into(
     image size are resampled to ours.
 
     Raises:
-        GraftError: The source holds values that are not finite, or less than half of the backbone fits.
+        GraftError: The source holds values that are not finite, less than half of the backbone fits, or it pads
+            otherwise than the network of the weights.
     """
     assert source.state is not None
     _refuse_non_finite(source)
@@ -93,7 +96,7 @@ def match_tensors(
         The fate of each tensor, and those to load, by name. Of tensors on the meta device only shapes are compared.
 
     Raises:
-        GraftError: Less than half of the backbone fits.
+        GraftError: Less than half of the backbone fits, or it pads otherwise than the network of the weights.
     """
     assert source.state is not None
     state = {_current_name(name): tensor for name, tensor in source.state.items()}
@@ -114,6 +117,7 @@ def match_tensors(
     match.left_out = sorted(set(state) - {mapped[name] for name in new})
     match.backbone_fraction = _backbone_fraction(model, new)
     _refuse_useless(match, source, state, ours)
+    _refuse_other_padding(model, source)
     return match, new
 
 
@@ -231,4 +235,21 @@ def _refuse_useless(match: Match, source: Source, state: Mapping[str, Tensor], o
         where=source.origin,
         rule=f"at least {LEAST_BACKBONE_FRACTION:.0%} of the backbone's values must be taken over",
         remedy="choose weights of the architecture in `model`, or set pretrain_load.source to {name: none}",
+    )
+
+
+def _refuse_other_padding(model: Model, source: Source) -> None:
+    """Refuses weights whose tensors fit by name and shape, but give other features: some networks exist in two forms.
+
+    With TensorFlow's padding, as in `tf_efficientnet_lite0`, a stride begins one pixel away from where torch's begins.
+    """
+    if source.timm_name is None or has_same_padding(model.backbone) == has_same_padding(outline(source.timm_name)):
+        return
+    name = source.timm_name.partition(".")[0]
+    raise GraftError(
+        f"these weights are of timm's {name}, which pads its convolutions otherwise than the model's backbone",
+        where=source.origin,
+        rule="features are those that were learnt only where the padding is: TensorFlow's (tf_…) or torch's",
+        remedy=f"choose {name} itself in `model`: encoder: tu-{name}, or for classification the model timm with "
+        f"variant: {name}",
     )

@@ -64,6 +64,7 @@ def package(
         std=found.content.std,
         metrics=found.content.metrics,
         details={"package": found.name, "version": found.version, "file": found.file, "fits": fits},
+        timm_name=found.content.timm_name if isinstance(found.content, KnownPackage) else None,
     )
 
 

@@ -47,6 +47,7 @@ class Source:
         std: Standard deviation of each channel, in the same unit.
         metrics: Scores that their makers measured, name to fraction.
         details: Further facts for the card, by key.
+        timm_name: Name of the model of timm that the weights are of; None for those of other programs.
     """
 
     state: Mapping[str, Tensor] | None
@@ -59,6 +60,7 @@ class Source:
     std: tuple[float, ...] = IMAGENET_STD
     metrics: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    timm_name: str | None = None
 
 
 def verify_sha256(path: Path, expected: str | None) -> str:

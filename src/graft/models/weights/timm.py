@@ -8,6 +8,7 @@ from pydantic import Field
 
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError, suggest
+from graft.models.architectures.parts.timm_library import outline
 from graft.models.saved_model import load_state
 from graft.models.weights.file import Sha256
 from graft.models.weights.hub import fetch_from_hub
@@ -58,6 +59,7 @@ def timm(
         sha256=digest,
         mean=tuple(known.mean),
         std=tuple(known.std),
+        timm_name=weights,
     )
 
 
@@ -104,9 +106,5 @@ def is_published(weights: str) -> bool:
 
 def outline_of(weights: str) -> Source:
     """The names and shapes of published weights, on the meta device, from the model that they belong to."""
-    import timm as library
-    import torch
-
-    with torch.device("meta"):
-        state = library.create_model(weights).state_dict()
-    return Source(state, description=f"{weights} of timm", origin=weights, licence="")
+    state = outline(weights).state_dict()
+    return Source(state, description=f"{weights} of timm", origin=weights, licence="", timm_name=weights)

@@ -23,10 +23,10 @@ class SameConv2d(nn.Conv2d):
 
 
 def has_same_padding(network: nn.Module) -> bool:
-    """Returns whether timm pads any convolution of the network by the size of the image."""
+    """Returns whether any convolution of the network pads as TensorFlow does: timm's by the size of the image, ours."""
     from timm.layers import Conv2dSame
 
-    return any(isinstance(module, Conv2dSame) for module in network.modules())
+    return any(isinstance(module, Conv2dSame | SameConv2d) for module in network.modules())
 
 
 def fix_same_padding(network: nn.Module) -> None:

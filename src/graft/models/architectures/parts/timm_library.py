@@ -54,6 +54,15 @@ def input_options(name: str) -> tuple[dict[str, Any], int | None]:
     return {}, settings.input_size[-1]
 
 
+def outline(name: str) -> nn.Module:
+    """A model of timm without values, on the meta device."""
+    import timm
+    import torch
+
+    with torch.device("meta"):
+        return timm.create_model(name)
+
+
 def stride_of(network: nn.Module) -> int:
     """Number of pixels along a side that become one value of a timm model's last features; 32 where it does not say."""
     information = getattr(network, "feature_info", None)
