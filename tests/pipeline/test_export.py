@@ -57,7 +57,7 @@ SETTINGS: dict[str, Any] = {
 }
 MODELS = {
     "segmentation": {"name": "unet", "encoder": "resnet18"},
-    "classification": {"name": "mobilenet_v3", "variant": "small"},
+    "classification": {"name": "plain_cnn", "width": 16},
 }
 
 
