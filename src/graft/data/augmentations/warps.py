@@ -36,8 +36,8 @@ class Warp(Protocol):
     def warp(self, source: np.ndarray, rows: int, columns: int, *, is_mask: bool) -> np.ndarray: ...
 
 
-class Affine(albumentations.Affine):
-    """The library's transform, which can be put off."""
+class Deferrable(albumentations.DualTransform):
+    """A transform that can be put off: it draws all the same, and leaves the image as it is."""
 
     put_off = False
 
@@ -46,6 +46,10 @@ class Affine(albumentations.Affine):
 
     def apply_to_mask(self, mask: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
         return mask if self.put_off else super().apply_to_mask(mask, *args, **params)
+
+
+class Affine(Deferrable, albumentations.Affine):
+    """The library's transform, which can be put off."""
 
     def matrix(self) -> np.ndarray:
         """The map of places in the image to those in the warped one, [3, 3]."""
@@ -58,16 +62,8 @@ class Affine(albumentations.Affine):
         return cv2.warpAffine(source, self.matrix()[:2], (columns, rows), **_options(self, is_mask))
 
 
-class Perspective(albumentations.Perspective):
+class Perspective(Deferrable, albumentations.Perspective):
     """The library's transform, which can be put off."""
-
-    put_off = False
-
-    def apply(self, img: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
-        return img if self.put_off else super().apply(img, *args, **params)
-
-    def apply_to_mask(self, mask: np.ndarray, *args: Any, **params: Any) -> np.ndarray:
-        return mask if self.put_off else super().apply_to_mask(mask, *args, **params)
 
     def matrix(self) -> np.ndarray:
         """The map of places in the image to those in the warped one, stretched to the same size, [3, 3]."""
