@@ -127,6 +127,14 @@ def test_a_view_depends_on_its_seed_alone(name, options, image, mask):
     assert not np.array_equal(apply(first, image, mask, 1)[0], apply(first, image, mask, 2)[0])
 
 
+def test_what_is_as_likely_does_not_come_together():
+    """Left for right and top for bottom, each of every other view: all four ways are as frequent."""
+    quarters = np.arange(4, dtype=np.uint8).repeat(16).reshape(2, 2, 4, 4).transpose(0, 2, 1, 3).reshape(8, 8)
+    both = policy_of("flip", (8, 8), vertical_probability=0.5)
+    corners = [int(apply(both, np.stack([quarters] * 3, -1), None, seed)[0][0, 0, 0]) for seed in range(400)]
+    assert min(np.bincount(corners, minlength=4)) > 60  # of 100 expected; of generators with one seed, two never come
+
+
 @pytest.mark.parametrize("name", sorted(POLICIES))
 def test_a_policy_serves_classification_and_can_be_written_down(name, image):
     policy = policy_of(name)

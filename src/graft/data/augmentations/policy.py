@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ class Policy(Protocol):
 
     def __call__(self, *, image: np.ndarray, **targets: np.ndarray) -> dict[str, Any]: ...
 
-    def set_random_seed(self, seed: int | None) -> None: ...
+    def set_random_state(self, random_generator: np.random.Generator, py_random: random.Random) -> None: ...
 
     def to_dict(self) -> dict[str, Any]: ...
 
@@ -70,7 +71,7 @@ def apply(
     Raises:
         GraftError: The mask gained a value other than 255 that it did not have.
     """
-    policy.set_random_seed(seed & 0xFFFFFFFF)
+    _seed(policy, seed & 0xFFFFFFFF)
     if num_carried(channels):
         return _apply_to_stack(policy, image, mask, _begins_with_colours(channels))
     if mask is None:
@@ -78,6 +79,15 @@ def apply(
     result = policy(image=image, mask=mask)
     _refuse_gained(mask, result["mask"])
     return np.ascontiguousarray(result["image"]), np.ascontiguousarray(result["mask"])
+
+
+def _seed(policy: Policy, seed: int) -> None:
+    """Lets all transforms draw from the same two generators, one after the other.
+
+    `set_random_seed` of albumentations 2.0.8, and the option `seed` of its Compose, give each transform generators of
+    its own that begin with that seed: all draw the same numbers, and what is as likely comes together or not at all.
+    """
+    policy.set_random_state(np.random.default_rng(seed), random.Random(seed))
 
 
 def _apply_to_stack(
