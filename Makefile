@@ -4,8 +4,8 @@ SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))
 PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	"$$p" -c '$(SUPPORTED)' 2>/dev/null && echo $$p && break; done)
 # A process a core, four at most: each holds torch, which is a gigabyte. What a file prepares is prepared once, the
-# miniature that many files look at too (tests/conftest.py keeps them together). Files go out in their order, in which the
-# long end-to-end stories come early: by number of tests they would come last.
+# miniature that many files look at too (tests/end_to_end/conftest.py). Files go out in their order, in which the long
+# end-to-end stories come early: by number of tests they would come last.
 PARALLEL := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 BIN := $(CURDIR)/.venv/bin
 export PATH := $(BIN):$(PATH)

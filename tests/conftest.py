@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import functools
 import os
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from xdist.scheduler import LoadFileScheduling
 
 # Several processes of one thread, or one of two: two of two on two cores run nine times slower than two of one.
 for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -18,27 +14,6 @@ for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 os.environ.update(NO_ALBUMENTATIONS_UPDATE="1", MLFLOW_DISABLE_TELEMETRY="true", DVC_NO_ANALYTICS="1")
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-
-class ByFile(LoadFileScheduling):
-    """Gives every file a process, and the files that share the finished miniature one: it takes minutes to make.
-
-    With pytest 9.2 the marks of pytest-xdist 3.8 (`--dist loadgroup`) group nothing; see findings/.
-    """
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        return "the finished miniature" if _uses_miniature(REPOSITORY / file) else file
-
-
-@functools.cache
-def _uses_miniature(file: Path) -> bool:
-    return re.search(r"^def \w+\([^)]*\bfinished\b", file.read_text("utf-8"), re.MULTILINE) is not None
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
-    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

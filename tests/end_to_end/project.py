@@ -46,6 +46,7 @@ class Project:
 
     def __init__(self, root: Path, **environment: str) -> None:
         self.root = root
+        self.made_in = root
         self.environment = environment
 
     @classmethod

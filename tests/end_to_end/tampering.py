@@ -31,6 +31,12 @@ def copied(project: Project, root: Path) -> Path:
     shutil.copytree(project.root, root, ignore=shutil.ignore_patterns(*LEAVE))
     (root / ".dvc").mkdir()
     shutil.copy2(project.root / ".dvc/config", root / ".dvc/config")
+    move_store(root, project.root)
+    return root
+
+
+def move_store(root: Path, original: Path) -> None:
+    """Points a copied MLflow store to the files beside it."""
     with contextlib.closing(sqlite3.connect(root / "mlflow.db")) as database, database:
         for table, column in (
             ("experiments", "artifact_location"),
@@ -38,9 +44,7 @@ def copied(project: Project, root: Path) -> Path:
             ("logged_models", "artifact_location"),
             ("model_versions", "storage_location"),
         ):
-            where = (str(project.root), str(root))
-            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", where)
-    return root
+            database.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", (str(original), str(root)))
 
 
 def kinds(root: Path) -> dict[str, Callable[[random.Random], contextlib.AbstractContextManager[str]]]:

@@ -7,6 +7,8 @@ import pytest
 from graft.foundation.content import read_json
 from tests.end_to_end.project import STAGES, Project
 
+pytestmark = pytest.mark.slow  # tests/pipeline/test_recipes_run.py takes a classifier through the stages each time
+
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory) -> Project:

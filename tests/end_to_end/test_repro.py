@@ -38,7 +38,7 @@ def test_what_one_stage_wrote_is_what_the_next_read(finished):
 
 
 def test_no_output_names_the_folder_it_was_made_in(finished):
-    marks = [str(finished.root).encode(), finished.root.name.encode()]
+    marks = [str(finished.made_in).encode(), finished.made_in.name.encode()]
     for path in finished.output_digests():
         for file in (finished.root / path).rglob("*"):
             if file.is_file():
