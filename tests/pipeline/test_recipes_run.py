@@ -84,6 +84,8 @@ ROWS: dict[str, tuple[Maker, dict[str, Any]]] = {
     "few-labels": (lambda root: make_pairs(root, ".png", (0, 255)), {"fine_tune.strategy.head_epochs": 1}),
     "heavy-imbalance": (lambda root: make_pairs(root, ".png", (0, 1, 2)), {}),
     "lraspp-real-time": (lambda root: make_pairs(root, ".jpg", (0, 255)), {}),
+    "photographs": (lambda root: make_pairs(root, ".jpg", (0, 255)), {}),
+    "photographs-classification": (make_photographs, {}),
     "plain-cnn": (make_photographs, {}),
     "pretrain-scenes": (make_nothing, FEW_SCENES),
     "scenes-night-rain": (make_nothing, FEW_SCENES),
