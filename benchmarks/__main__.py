@@ -8,8 +8,9 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
-# Name -> whether it runs when none is named; the last two take an hour each and need CamVid for part of it.
+# Name -> whether it runs when none is named; the last two take hours and need data for most of it.
 BENCHMARKS = {
     "startup": True,
     "lineage": True,
@@ -20,9 +21,10 @@ BENCHMARKS = {
     "frozen_features": True,
     "ingest": True,
     "overhead": True,
-    "camvid": False,
+    "quality": False,
     "transfer": False,
 }
+BEFORE = "1de0ebd"  # the last commit before sizes that grow, averages and weights in packages
 
 
 def main() -> int:
@@ -59,19 +61,49 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="number of threads of torch")
     parser.add_argument("--quick", action="store_true", help="do little work, to show that the benchmarks run")
     parser.add_argument("--images", type=int, default=20_000, help="number of images of the benchmark ingest")
-    parser.add_argument("--camvid", type=Path, help="folder of CamVid in the layout of SegNet, for camvid, transfer")
+    parser.add_argument("--camvid", type=Path, help="folder of CamVid in the layout of SegNet, for quality, transfer")
     parser.add_argument(
         "--labels", type=lambda text: text.split(","), help="rows of the benchmark transfer: 10,40 runs only these two"
     )
-    parser.add_argument("--epochs", type=int, default=24, help="number of epochs of the benchmark camvid")
+    add_quality(parser)
     options = parser.parse_args()
+    options.changes = dict(options.changes)
     if options.quick:
-        options.rounds, options.images, options.epochs = min(options.rounds, 2), min(options.images, 1500), 1
-        if options.write:
-            parser.error("what --quick measures is not worth keeping: leave out --write")
+        options.rounds, options.images = min(options.rounds, 2), min(options.images, 1500)
+    if options.write and (options.quick or options.changes):
+        parser.error("what --quick and --changes measure is not worth keeping: leave out --write")
     if unknown := sorted(set(options.names) - set(BENCHMARKS)):
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     return options
+
+
+def add_quality(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of the benchmark quality."""
+    group = parser.add_argument_group("the benchmark quality")
+    group.add_argument("--hymenoptera", type=Path, help="folder of the ants and bees")
+    group.add_argument(
+        "--goals", type=lambda text: text.split(","), help="goals to train for: 1,3 are 1, 3a and 3b; all if left out"
+    )
+    group.add_argument("--before", default=BEFORE, metavar="COMMIT", help="build to compare with (%(default)s)")
+    group.add_argument("--seeds", type=int, help="number of seeds, in the place of each goal's own")
+    group.add_argument(
+        "--changes",
+        nargs="+",
+        default=[],
+        type=read_change,
+        metavar="KEY=VALUE",
+        help="tries values in today's recipes, as in fine_tune.epochs=8",
+    )
+
+
+def read_change(text: str) -> tuple[str, Any]:
+    """The key of a value in params.yaml, and the value, which is YAML."""
+    from ruamel.yaml import YAML
+
+    key, sign, value = text.partition("=")
+    if not sign:
+        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, as in fine_tune.epochs=8")
+    return key, YAML(typ="safe").load(value)
 
 
 if __name__ == "__main__":

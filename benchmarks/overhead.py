@@ -81,7 +81,8 @@ def environment(workspace: Path) -> dict[str, str]:
     """An environment with the commands of this Python, the code of the copy, and the copy's own tracking server."""
     path = os.pathsep.join([sysconfig.get_path("scripts"), os.environ["PATH"]])
     code = os.pathsep.join([str(workspace / "src"), str(workspace)])
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "GRAFT_"))}
+    left_out = ("MLFLOW_", "GRAFT_", "PYTHONDONTWRITEBYTECODE")  # the last, as make: each process would compile torch
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
     return {**inherited, "PATH": path, "PYTHONPATH": code, "DVC_NO_ANALYTICS": "1", "MLFLOW_DISABLE_TELEMETRY": "true"}
 
 

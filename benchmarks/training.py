@@ -15,7 +15,7 @@ from torch import nn
 
 from benchmarks import prepared
 from benchmarks.figures import Figure, Options, interleave, rate, ratio
-from benchmarks.usual_recipe import UsualRecipe
+from benchmarks.usual_recipe import UsualRecipe, untrained_lraspp
 from graft.data.views.batches import batches
 from graft.data.views.view import Views, open_views
 from graft.foundation.choices import resolve
@@ -54,7 +54,7 @@ def run(options: Options) -> list[Figure]:
         making = prepared.make_views(data, Path(folder) / "augmented", SIZE, NUM_VIEWS)
         views = open_views(Path(folder) / "augmented", "segmentation")
         pairs = prepared.write_files(data / "train", Path(folder) / "files")
-        usual = UsualRecipe(pairs, SIZE, num_classes, BATCH_SIZE, LEARNING_RATE)
+        usual = UsualRecipe(pairs, SIZE, untrained_lraspp(), num_classes, BATCH_SIZE, LEARNING_RATE)
         ways = {
             "bare": bare_epoch(views, num_classes),
             "graft": deterministic(graft_epoch(views, num_classes, num_epochs=options.rounds + 1)),
