@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Name -> whether it runs when none is named; the last two take hours and need data for most of it.
+# Name -> whether it runs when none is named; the last ones take hours and need data for most of it.
 BENCHMARKS = {
     "startup": True,
     "lineage": True,
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "ingest": True,
     "overhead": True,
     "quality": False,
+    "effects": False,
     "transfer": False,
 }
 BEFORE = "1de0ebd"  # the last commit before sizes that grow, averages and weights in packages
@@ -78,8 +79,8 @@ def arguments() -> argparse.Namespace:
 
 
 def add_quality(parser: argparse.ArgumentParser) -> None:
-    """Adds the options of the benchmark quality."""
-    group = parser.add_argument_group("the benchmark quality")
+    """Adds the options of the benchmarks quality and effects."""
+    group = parser.add_argument_group("the benchmarks quality and effects")
     group.add_argument("--hymenoptera", type=Path, help="folder of the ants and bees")
     group.add_argument(
         "--goals", type=lambda text: text.split(","), help="goals to train for: 1,3 are 1, 3a and 3b; all if left out"

@@ -24,10 +24,7 @@ CODE = ("src", "pipeline", "dvc.yaml", "requirements.lock")
 
 def run(options: Options) -> list[Figure]:
     """Trains what is not kept of the goals that are named; returns the figures of every goal that is complete."""
-    if changed := git_text("status", "--porcelain", "--", *CODE):
-        raise SystemExit(f"benchmarks: today's build is the last commit, which lacks this; commit first:\n{changed}")
-    named, kept = choose_goals(options.goals), QUICKLY_KEPT if options.quick else KEPT
-    sides = Sides(check_out(options.before, kept), check_out("HEAD", kept), options, may_train=True)
+    named, sides = choose_goals(options.goals), open_sides(options)
     figures: list[Figure] = []
     for name, goal in GOALS.items():
         try:
@@ -40,6 +37,18 @@ def run(options: Options) -> list[Figure]:
             if not named:
                 say(f"goal {name} is left out: {reason}")
     return [replace(figure, at_least=None, at_most=None) for figure in figures] if options.quick else figures
+
+
+def open_sides(options: Options) -> Sides:
+    """Checks both builds out.
+
+    Raises:
+        SystemExit: Code is not committed, so that a worktree of the last commit is not what stands here.
+    """
+    if changed := git_text("status", "--porcelain", "--", *CODE):
+        raise SystemExit(f"benchmarks: today's build is the last commit, which lacks this; commit first:\n{changed}")
+    kept = QUICKLY_KEPT if options.quick else KEPT
+    return Sides(check_out(options.before, kept), check_out("HEAD", kept), options, may_train=True)
 
 
 def choose_goals(wanted: Sequence[str] | None) -> list[str]:

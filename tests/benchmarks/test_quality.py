@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import effects
 from benchmarks.__main__ import BEFORE, read_change
 from benchmarks.quality import choose_goals
-from benchmarks.quality_goals import AS_USUAL, BEST, FORTY, SHORT, TINY, until_mark
+from benchmarks.quality_goals import AS_USUAL, BEST, FORTY, PHOTOGRAPHS, SHORT, TINY, until_mark
 from benchmarks.recipe_runs import (
     Checkout,
     RecipeResult,
@@ -70,6 +71,13 @@ def test_a_mark_that_one_seed_misses_is_not_reached() -> None:
     assert (missed.value, missed.at_least) == (0.5, 0.5)
 
 
+def test_an_effect_that_is_never_as_good_is_told_by_its_whole_time() -> None:
+    plain = [result(0.2, 0.4)]
+    assert [figure.value for figure in effects.compare("better", [result(0.4, 0.6)], plain)] == [0.6, 0.5]
+    _, time = effects.compare("worse", [result(0.3, 0.3, 0.3)], plain)
+    assert (time.value, time.what) == (1.5, "plain score not reached, whole time")
+
+
 def test_goals_are_named_by_number() -> None:
     assert choose_goals(["1", "3"]) == ["1", "3a", "3b"]
     assert choose_goals(None) == []
@@ -84,7 +92,15 @@ def test_a_change_is_a_key_and_yaml() -> None:
         read_change("fine_tune.epochs")
 
 
-@pytest.mark.parametrize(("recipe", "changes"), [(BEST, FORTY), (SHORT, AS_USUAL), (BEST, TINY)])
+@pytest.mark.parametrize(
+    ("recipe", "changes"),
+    [
+        (PHOTOGRAPHS, FORTY),
+        (SHORT, AS_USUAL),
+        (BEST, TINY),
+        *((SHORT, effects.PLAIN | changes) for changes in effects.ALONE.values()),
+    ],
+)
 def test_the_changes_of_a_goal_are_values_of_params(recipe: str, changes: dict) -> None:
     tree = plain(compose(recipe))
     for key, value in changes.items():
