@@ -70,7 +70,7 @@ def test_every_change_of_a_recipe_changes_something() -> None:
 def test_a_complete_file_has_the_comment_of_its_recipe_and_the_comments_of_the_root() -> None:
     text = complete_text("camvid-best")
     assert text.startswith("\n".join(find_recipe("camvid-best").read_text("utf-8").splitlines()[:3]))
-    assert "  views: 15\n" in text
+    assert "  views: 10\n" in text
     assert "  storage: materialised       # materialised | online\n" in text
     assert plain(YAML().load(text)) == plain(compose("camvid-best"))
     assert complete_text(ROOT) == find_recipe(ROOT).read_text("utf-8")
@@ -139,7 +139,7 @@ def test_show_prints_the_changes_or_the_whole() -> None:
     run = CliRunner().invoke
     shown = run(with_commands(), ["recipe", "show", "camvid-best"]).output
     assert "Changes to camvid:\n" in shown
-    assert "  fine_tune.epochs: 16 → 30\n" in shown
+    assert "  fine_tune.epochs: 12 → 20\n" in shown
     assert run(with_commands(), ["recipe", "show", "camvid-best", "--whole"]).output == complete_text("camvid-best")
     assert run(with_commands(), ["recipe", "show", ROOT]).output == complete_text(ROOT)
 
