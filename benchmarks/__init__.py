@@ -1,4 +1,4 @@
-"""Speed and memory of Graft compared with bare code and named peers; both sides of a ratio are measured in one run.
+"""Speed, memory and quality of Graft compared with bare code and named peers; both sides are measured in one run.
 
 `python -m benchmarks` runs all benchmarks but the long ones, `python -m benchmarks NAME…` runs those named, and
 `--write` puts the figures into docs/benchmarks.md. Each benchmark is a file with `run(options) -> list[Figure]`, which

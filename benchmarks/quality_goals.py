@@ -96,8 +96,12 @@ class Sides:
             Skipped: The folder is not named.
         """
         fewer = {"num_train": NUM_TINY} if self.options.quick else {}
-        chosen = {"name": "camvid", **source, **fewer}
-        return {"seed": seed, "ingest.root": folder_of(self.options.camvid, "camvid"), "ingest.source": chosen}
+        return {
+            "seed": seed,
+            "ingest.root": folder_of(self.options.camvid, "camvid"),
+            "ingest.source": {"name": "camvid", **source, **fewer},
+            "evaluate.split": "val",  # its test images are not in this layout
+        }
 
 
 def unseen_drive(sides: Sides) -> Iterator[Figure]:
