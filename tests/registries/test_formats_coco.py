@@ -47,6 +47,20 @@ def test_polygons_and_both_run_lengths_become_index_masks_the_smaller_on_top(tmp
     assert values.tolist() == [[0, 1, 18, 27]]
 
 
+def test_one_file_that_names_no_split_is_divided_by_hash(tmp_path: Path) -> None:
+    make_coco(tmp_path / "raw")
+    (tmp_path / "raw/annotations/instances_val2017.json").unlink()
+    (tmp_path / "raw/annotations/instances_train2017.json").rename(tmp_path / "raw/annotations/instances_default.json")
+    source = {"name": "coco", "held_out_fraction": 0.2}
+    found = run_ingest(tmp_path / "raw", tmp_path / "out", source)
+    assert found.metrics == {"num_images": 12, "num_train": 6, "num_val": 3, "num_test": 3}
+    assert not found.class_map.official_splits
+    kept = run_ingest(tmp_path / "raw", tmp_path / "other", {**source, "test_from": "none"})
+    assert kept.ids("val") == found.ids("val")
+    with pytest.raises(GraftError, match="leave nothing to train on"):
+        run_ingest(tmp_path / "raw", tmp_path / "empty", {"name": "coco", "held_out_fraction": 0.6})
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # of pycocotools with NumPy 2
 def test_regions_are_those_of_the_official_reader(tmp_path: Path) -> None:
     make_coco(tmp_path)

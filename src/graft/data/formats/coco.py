@@ -10,7 +10,7 @@ from graft.data.formats.coco_categories import choose_categories
 from graft.data.formats.coco_files import CocoImages, annotation_files, unlisted
 from graft.data.formats.coco_masks import AnnotatedEntry, CocoReader
 from graft.data.formats.files import Found, find_files
-from graft.data.formats.held_out import HeldOutFraction, TestFrom, add_test
+from graft.data.formats.held_out import HeldOutFraction, TestFrom, add_test, split_one_list
 from graft.data.formats.listing import Entry, Listing, check_task, distinct_colours
 from graft.data.formats.translation import VOID, identity
 from graft.foundation.class_map import ClassMap
@@ -29,7 +29,8 @@ def coco(
     """Photographs with 80 kinds of objects in context, about 118 000 to train on and 5 000 to validate.
 
     The largest of the sources, for everyday objects, and for whatever is annotated in its format: a file for each of
-    train, val and perhaps test, named after its split or in a folder that is (as Roboflow writes them). Instances
+    train, val and perhaps test, named after its split or in a folder that is (as Roboflow writes them); or one file
+    that names no split (as CVAT and labelme export it), out of which val and test are held out. Instances
     become one index mask: crowds first, then from the largest to the smallest, so that where regions overlap the
     smaller is on top; a box without outline is ignored. Files are read item by item, masks are painted by every core;
     memory holds 24 bytes an annotation. The labels of the official test are not public; without a file for test the
@@ -44,7 +45,8 @@ def coco(
             images without any other.
         test_from: Where no file is for test. `val`: the official val is test, held-out training images are val.
             `train`: held-out training images are test, val stays val. `none`: the official splits, no test.
-        held_out_fraction: Share of the training images that is held out.
+        held_out_fraction: Share of the training images that is held out; of a single file, once for val and once for
+            test.
     """
     check_task(task, "segmentation", "coco")
     found = find_files(root)
@@ -52,9 +54,11 @@ def coco(
     read = {split: read_annotations(root / found.paths[file], file) for split, file in files.items()}
     chosen, notes = choose_categories(read, files, categories, background)
     entries, problems, left_aside = _entries(found, read, files, chosen, background)
-    if not problems and "test" not in files:
-        entries = add_test(entries, test_from, held_out_fraction, seed)
-    class_map = _class_map(read["train"], chosen, background, official_splits=test_from == "none" or "test" in files)
+    are_given = "val" in files and (test_from == "none" or "test" in files)
+    if not problems and not are_given:
+        divide = add_test if "val" in files else split_one_list
+        entries = divide(entries, test_from, held_out_fraction, seed)
+    class_map = _class_map(read["train"], chosen, background, official_splits=are_given)
     reader = CocoReader(str(root), VOID if background is None else 0)
     notes = [*notes, *(note for one in read.values() for note in one.notes), *left_aside]
     return Listing(class_map, entries, reader, identity(class_map.num_classes), problems, notes)

@@ -12,17 +12,21 @@ from graft.foundation.errors import GraftError
 
 EXPECTED = (
     "annotations/instances_train2017.json and annotations/instances_val2017.json (…_test2017.json), "
-    "train/_annotations.coco.json and valid/_annotations.coco.json, or train.json and val.json"
+    "train/_annotations.coco.json and valid/_annotations.coco.json, train.json and val.json, or one file alone that "
+    "names no split, as annotations/instances_default.json"
 )
 
 
 def annotation_files(found: Found) -> dict[str, str]:
     """The annotation file of each split: train, val and, where there is one, test.
 
+    A single file that names no split, as labelling tools export it, is the one for train, and there is none for val.
+
     Raises:
         GraftError: There is none for train or val, or there are two for one split.
     """
     files: dict[str, list[str]] = {}
+    unnamed = []
     for id in sorted(found.paths):
         name = posixpath.basename(id).lower()
         if name.endswith(".json") and "keypoints" not in name and "captions" not in name:
@@ -31,6 +35,10 @@ def annotation_files(found: Found) -> dict[str, str]:
             split = split_named(posixpath.basename(posixpath.dirname(id)) if says_nothing else stem)
             if split in ("train", "val", "test"):
                 files.setdefault(split, []).append(id)
+            else:
+                unnamed.append(id)
+    if not files and len(unnamed) == 1:
+        return {"train": unnamed[0]}
     lack = [split for split in ("train", "val") if split not in files]
     if lack:
         raise GraftError(

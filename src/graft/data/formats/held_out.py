@@ -49,6 +49,33 @@ def add_test(entries: Sequence[Entry], test_from: TestFrom, held_out_fraction: f
     ]
 
 
+def split_one_list(entries: Sequence[Entry], test_from: TestFrom, held_out_fraction: float, seed: int) -> list[Entry]:
+    """Splits a data set that says no splits: groups held out are val, and as many others test, unless it is `none`.
+
+    Args:
+        entries: Entries of one list, all of split train.
+        test_from: `none` holds out val only.
+        held_out_fraction: Share of the images that each takes.
+        seed: The split seed.
+
+    Raises:
+        GraftError: Nothing would be left to train on.
+    """
+    sizes = Counter(entry.group for entry in entries)
+    split_of: dict[str, str] = {}
+    for split in ("val",) if test_from == "none" else ("val", "test"):
+        free = Counter({group: number for group, number in sizes.items() if group not in split_of})
+        share = held_out_fraction * sizes.total() / max(free.total(), 1)
+        split_of |= dict.fromkeys(_hold_out(free, share, seed), split)
+    if len(split_of) == len(sizes):
+        raise GraftError(
+            f"{sizes.total()} images in {len(sizes)} groups: held out for val and test, they leave nothing to train on",
+            where="ingest.source.held_out_fraction",
+            remedy="lower it, or add images",
+        )
+    return [replace(entry, split=split_of.get(entry.group, "train")) for entry in entries]
+
+
 def _hold_out(sizes: Counter[str], fraction: float, seed: int) -> set[str]:
     taken, num_taken, num_wanted = set(), 0, fraction * sizes.total()
     for group in sorted(sizes, key=lambda group: content_seed(seed, "held out", group)):
