@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from graft.cli import app
-from graft.cli.registered import check_place, download
+from graft.cli.registered import check_place, download, name_version
 from graft.provenance.stages import EXPORTED
 
 
@@ -23,11 +23,15 @@ def predict(
     confidence: Annotated[
         bool, typer.Option("--confidence", help="Also write how certain the class of each pixel is, as grey PNG.")
     ] = False,
+    log: Annotated[
+        Path | None, typer.Option(help="Also append each new image and its prediction to this folder, for a delivery.")
+    ] = None,
 ) -> None:
     """Predict masks (index PNG and overlay) or labels (CSV) for images of any size."""
     from graft.deployment.prediction_files import predict_files
     from graft.foundation.progress import warn
     from graft.models.address import is_address
+    from graft.params.yaml_tree import dump_tree
     from graft.provenance.audit.exported_folder import refuse_changed
 
     folder, doubt = Path(model), None
@@ -36,6 +40,14 @@ def predict(
         folder = download(model)  # and compared with what was registered
     else:
         doubt = refuse_changed(folder)
-    typer.echo(predict_files(images, folder, out, beside or (), confidence=confidence))
+    version = name_version(model) if log else ""
+    summary = predict_files(images, folder, out, beside or (), confidence=confidence, log=log, version=version)
+    typer.echo(summary)
+    if summary.log:
+        source = dump_tree(summary.log.source(), flow=True).strip()
+        typer.echo(
+            "When a person has corrected predictions and written train into their lines, ingest reads them with\n"
+            f"  source: {source}"
+        )
     if doubt:
         warn(doubt)

@@ -62,3 +62,14 @@ def download(model_uri: str) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="graft-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return model_versions.download_model(model_uri, folder)
+
+
+def name_version(model: str) -> str:
+    """The name of a model that never moves: the address by number, or a folder with the digest of its files."""
+    from graft.foundation.content import digest_of
+    from graft.models.address import is_address
+    from graft.provenance.tracking import model_versions
+
+    if is_address(model):
+        return str(model_versions.find_numbered(model)[0])
+    return f"{model} ({digest_of(Path(model))})"

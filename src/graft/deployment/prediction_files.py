@@ -16,6 +16,7 @@ from graft.data.images.codec import encode_png, overlay, untinted_class
 from graft.data.images.stacks import composite, decode
 from graft.deployment.export.exported_model import ExportedModel, open_exported
 from graft.deployment.image_paths import ImagePaths, find_images, list_images
+from graft.deployment.prediction_log import PredictionLog
 from graft.deployment.serving.source_classes import probabilities, source_values, to_source_values
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
@@ -29,8 +30,22 @@ MAX_IMAGE_PIXELS = 1_000_000_000  # a larger one is refused as a decompression b
 MASKS, OVERLAYS, CONFIDENCE, LABELS, CLASSES = "masks", "overlays", "confidence", "labels.csv", "classes.json"
 BESIDE = ("dir", "stem", "name")
 
-# The file of an image, its place below `out`, and itself, uint8 [H, W, C].
-Decoded = tuple[Path, PurePosixPath, np.ndarray]
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image to predict.
+
+    Attributes:
+        file: Its file.
+        place: Its place below the output.
+        data: Content of the file, or of the stack that it and the files beside it make.
+        image: The same, decoded: uint8 [H, W, C].
+    """
+
+    file: Path
+    place: PurePosixPath
+    data: bytes
+    image: np.ndarray
 
 
 @dataclass
@@ -42,11 +57,12 @@ class Summary:
     skipped: str = ""
     confidence: bool = False
     num_written: int = 0
+    log: PredictionLog | None = None
     problems: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         images = f"{self.num_written} {'image' if self.num_written == 1 else 'images'} predicted"
-        skipped = f"\nSkipped: {self.skipped}" if self.skipped else ""
+        skipped = (f"\nSkipped: {self.skipped}" if self.skipped else "") + (f"\n{self.log}" if self.log else "")
         if self.task != "segmentation":
             return f"{images}: {self.out / LABELS}{skipped}"
         confidence = f", confidence (255 is certain) in {self.out / CONFIDENCE}" if self.confidence else ""
@@ -54,7 +70,14 @@ class Summary:
 
 
 def predict_files(
-    paths: Sequence[str], model_folder: Path, out: Path, beside: Sequence[str] = (), *, confidence: bool = False
+    paths: Sequence[str],
+    model_folder: Path,
+    out: Path,
+    beside: Sequence[str] = (),
+    *,
+    confidence: bool = False,
+    log: Path | None = None,
+    version: str = "",
 ) -> Summary:
     """Predicts every image and writes below `out`.
 
@@ -70,6 +93,8 @@ def predict_files(
             the image, `{stem}` and `{name}` are its name without and with its ending.
         confidence: Whether segmentation also writes `confidence/….png`, the probability of the class of each pixel as
             the model gives it, from 0 to 255.
+        log: Folder of a `PredictionLog` to append to.
+        version: Name of the model in the log; by default that of its folder.
 
     Raises:
         GraftError: Nothing was found, the model cannot be opened, `out` cannot be written; or some of the images
@@ -82,6 +107,8 @@ def predict_files(
     found = list_images(paths, extensions, out)
     summary = Summary(out, model.spec.task, found.skipped_in_words(), confidence)
     try:
+        if log is not None:
+            summary.log = PredictionLog(log, version or str(model_folder), model.class_map)
         out.mkdir(parents=True, exist_ok=True)
         write = _write_masks if model.spec.task == "segmentation" else _write_labels
         write(_decode(found, beside, model, summary), model, summary)
@@ -120,38 +147,45 @@ def _decode(found: ImagePaths, beside: Sequence[str], model: ExportedModel, summ
     """Each image that can be read; the others go to the problems."""
     for file, place in progress(found.places.items(), "Predicting", total=len(found.places), unit="image"):
         try:
-            image = decode(_read(file, beside), model.spec, where=file, max_pixels=MAX_IMAGE_PIXELS)
+            data = _read(file, beside)
+            image = decode(data, model.spec, where=file, max_pixels=MAX_IMAGE_PIXELS)
         except GraftError as error:
             summary.problems.append(f"{file}: {error.what}")
         except OSError as error:
             summary.problems.append(f"{error.filename or file}: {error.strerror}")
         else:
-            yield file, place, image
+            yield Decoded(file, place, data, image)
 
 
 def _write_masks(decoded: Iterable[Decoded], model: ExportedModel, summary: Summary) -> None:
     classes = model.class_map
-    for _, place, image in decoded:
-        ids, certainty = _predict_ids(image, model, summary.confidence)
-        shown = composite(image, model.spec.channels)
+    for one in decoded:
+        ids, certainty = _predict_ids(one.image, model, summary)
+        _log(one, ids, certainty, summary)
+        shown = composite(one.image, model.spec.channels)
         tinted = overlay(shown, ids, classes.colors, untinted=untinted_class(classes.names, ids))
-        pictures = {MASKS: to_source_values(ids, classes), OVERLAYS: tinted, CONFIDENCE: certainty}
+        pictures = {MASKS: to_source_values(ids, classes), OVERLAYS: tinted}
+        if summary.confidence and certainty is not None:
+            pictures[CONFIDENCE] = np.rint(certainty * 255).astype(np.uint8)
         for folder, picture in pictures.items():
-            if picture is not None:
-                target = summary.out / folder / f"{place}.png"
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(encode_png(picture))
+            target = summary.out / folder / f"{one.place}.png"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(encode_png(picture))
         if not summary.num_written:
             write_json(summary.out / MASKS / CLASSES, _classes_of_masks(classes))
         summary.num_written += 1
 
 
-def _predict_ids(image: np.ndarray, model: ExportedModel, confidence: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """Class ids uint8 [H, W], and how certain they are, uint8 [H, W], where that is asked for."""
-    if not confidence:
+def _predict_ids(image: np.ndarray, model: ExportedModel, summary: Summary) -> tuple[np.ndarray, np.ndarray | None]:
+    """Class ids uint8 [H, W], and how certain they are, float32 [H, W], where that is asked for or logged."""
+    if not summary.confidence and summary.log is None:
         return predict_class_ids(model.runner, image, model.spec, model.tiling), None
-    ids, certainty = predict_confidence(model.runner, image, model.spec, model.tiling)
-    return ids, np.rint(certainty * 255).astype(np.uint8)
+    return predict_confidence(model.runner, image, model.spec, model.tiling)
+
+
+def _log(one: Decoded, prediction: np.ndarray, certainty: np.ndarray | None, summary: Summary) -> None:
+    if summary.log is not None and certainty is not None:
+        summary.log.add(one.data, one.file.suffix.lower(), prediction, float(certainty.mean()), one.file.as_posix())
 
 
 def _classes_of_masks(class_map: ClassMap) -> list[dict[str, object]]:
@@ -165,11 +199,9 @@ def _write_labels(decoded: Iterable[Decoded], model: ExportedModel, summary: Sum
     with (summary.out / LABELS).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", "label", *(f"probability_{name}" for name in names)])
-        for path, _, image in decoded:
-            shares = probabilities(predict_logits(model.runner, image, model.spec, model.tiling))
-            writer.writerow([path.as_posix(), _label(model.class_map, shares), *(f"{share:.6f}" for share in shares)])
+        for one in decoded:
+            shares = probabilities(predict_logits(model.runner, one.image, model.spec, model.tiling))
+            _log(one, np.asarray(shares.argmax()), np.asarray(shares.max()), summary)
+            label = names[int(shares.argmax())]
+            writer.writerow([one.file.as_posix(), label, *(f"{share:.6f}" for share in shares)])
             summary.num_written += 1
-
-
-def _label(class_map: ClassMap, shares: np.ndarray) -> str:
-    return class_map.names[int(shares.argmax())]

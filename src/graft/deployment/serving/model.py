@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]  # m
             raise MlflowException(f"{folder}: the config of this model no longer says the digest of its files")
         if registered != digest_of(folder):
             raise MlflowException(f"{folder}: not the files that were registered, whose digest is {registered}")
-        self.predictor = Predictor(folder)
+        log = os.environ.get("GRAFT_PREDICTION_LOG")
+        self.predictor = Predictor(folder, Path(log) if log else None, f"digest {registered}")
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow takes hints for a schema
         """Answers for the images in column `image`: encoded files as base64 text or bytes."""

@@ -14,9 +14,11 @@ import numpy as np
 from graft.data.images.codec import encode_png
 from graft.data.images.stacks import decode
 from graft.deployment.export.exported_model import open_exported
+from graft.deployment.prediction_log import PredictionLog, suffix_of
 from graft.deployment.serving.source_classes import probabilities, to_source_values
 from graft.foundation.errors import GraftError
-from graft.inference.image_to_logits import predict_class_ids, predict_logits
+from graft.foundation.progress import warn
+from graft.inference.image_to_logits import predict_class_ids, predict_confidence, predict_logits
 
 MAX_IMAGES = 64  # of one request, whose images are all in memory at once
 MAX_IMAGE_PIXELS = 100_000_000  # of a stranger's request; a larger one is refused as a decompression bomb
@@ -27,10 +29,13 @@ class Predictor:
 
     Args:
         folder: Folder like `models/exported`.
+        log: Folder of a `PredictionLog` to append to.
+        version: Name of the model in the log.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, log: Path | None = None, version: str = "") -> None:
         self.model = open_exported(folder)
+        self.log = None if log is None else PredictionLog(log, version, self.model.class_map)
 
     def answers(self, images: Iterable[str | bytes]) -> list[dict[str, Any]]:
         """One answer for each image.
@@ -54,27 +59,41 @@ class Predictor:
             try:
                 where = f"image {number}"
                 data = image_bytes(image, where)
-                decoded.append(decode(data, self.model.spec, where=where, max_pixels=MAX_IMAGE_PIXELS))
+                decoded.append((data, decode(data, self.model.spec, where=where, max_pixels=MAX_IMAGE_PIXELS)))
             except GraftError as error:
                 problems.append(f"{error.where}: {error.what}")
         if problems:
             raise GraftError(f"images that cannot be read: {'; '.join(problems)}")
         answer = self._mask if self.model.spec.task == "segmentation" else self._label
-        return [answer(image) for image in decoded]
+        return [answer(data, image) for data, image in decoded]
 
-    def _mask(self, image: np.ndarray) -> dict[str, Any]:
-        ids = predict_class_ids(self.model.runner, image, self.model.spec, self.model.tiling)
+    def _mask(self, data: bytes, image: np.ndarray) -> dict[str, Any]:
+        runner, spec, tiling = self.model.runner, self.model.spec, self.model.tiling
+        if self.log is None:
+            ids = predict_class_ids(runner, image, spec, tiling)
+        else:
+            ids, confidence = predict_confidence(runner, image, spec, tiling)
+            self._keep(data, ids, float(confidence.mean()))
         mask = encode_png(to_source_values(ids, self.model.class_map))
         names = self.model.class_map.names
         counts = np.bincount(ids.ravel(), minlength=len(names))
         shares = {name: count / ids.size for name, count in zip(names, counts.tolist(), strict=True)}
         return {"mask": base64.b64encode(mask).decode(), "class_shares": shares}
 
-    def _label(self, image: np.ndarray) -> dict[str, Any]:
+    def _label(self, data: bytes, image: np.ndarray) -> dict[str, Any]:
         shares = probabilities(predict_logits(self.model.runner, image, self.model.spec, self.model.tiling))
+        self._keep(data, np.asarray(shares.argmax()), float(shares.max()))
         names = self.model.class_map.names
         label = names[int(shares.argmax())]
         return {"label": label, "probabilities": dict(zip(names, shares.tolist(), strict=True))}
+
+    def _keep(self, data: bytes, prediction: np.ndarray, confidence: float) -> None:
+        """Logs a prediction where that is wanted; a full disk costs the log a line, and nobody an answer."""
+        try:
+            if self.log is not None:
+                self.log.add(data, suffix_of(data), prediction, confidence)
+        except OSError as error:
+            warn(f"{error.filename or self.log}: this prediction was not logged ({error.strerror})")
 
 
 def images_of(request: Any) -> list[Any]:

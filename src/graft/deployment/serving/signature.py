@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 EXAMPLE_HEIGHT_PX, EXAMPLE_WIDTH_PX = 48, 64
 # Packages that predicting imports; Graft itself is installed from its checkout, because no index has it.
 REQUIRED = (
+    "filelock",
     "numpy",
     "opencv-python-headless",
     "onnxruntime",
