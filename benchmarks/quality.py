@@ -48,7 +48,8 @@ def open_sides(options: Options) -> Sides:
     if changed := git_text("status", "--porcelain", "--", *CODE):
         raise SystemExit(f"benchmarks: today's build is the last commit, which lacks this; commit first:\n{changed}")
     kept = QUICKLY_KEPT if options.quick else KEPT
-    return Sides(check_out(options.before, kept), check_out("HEAD", kept), options, may_train=True)
+    before, now = check_out(options.before, kept / "before"), check_out("HEAD", kept / "now")
+    return Sides(before, now, options, may_train=True)
 
 
 def choose_goals(wanted: Sequence[str] | None) -> list[str]:

@@ -68,13 +68,16 @@ class Checkout:
 
     Attributes:
         commit: Commit that is checked out.
-        folder: Folder of the worktree.
-        kept: Folder of the results.
+        folder: Folder of the worktree; its results are kept beside it.
     """
 
     commit: str
     folder: Path
-    kept: Path
+
+    @property
+    def kept(self) -> Path:
+        """The folder of the results."""
+        return self.folder.parent
 
     def train(self, run: RecipeRun) -> RecipeResult:
         """Runs a recipe, or reads the result of the run that is kept; one that was interrupted continues.
@@ -129,13 +132,15 @@ class Checkout:
             *sections, field = key.split(".")
             place = tree
             for section in sections:
+                if section not in place:
+                    raise SystemExit(f"benchmarks: {key} is no key of params.yaml: there is no section {section!r}")
                 place = place[section]
             place[field] = value
         return tree
 
 
-def check_out(revision: str, kept: Path) -> Checkout:
-    """Makes a worktree of a revision below `kept`, or finds the one that is there.
+def check_out(revision: str, folder: Path) -> Checkout:
+    """Makes a worktree of a revision, or moves the one that is there; results are kept in the folder that holds it.
 
     Raises:
         SystemExit: git has no such revision, or Python would run other code than that of the worktree.
@@ -143,12 +148,14 @@ def check_out(revision: str, kept: Path) -> Checkout:
     commit = git_text("rev-parse", "--verify", f"{revision}^{{commit}}")
     if commit is None:
         raise SystemExit(f"benchmarks: git has no commit {revision!r} here; fetch it, or name another one")
-    folder = (kept / commit[:12]).resolve()
-    if not folder.is_dir():
+    folder = folder.resolve()
+    if folder.is_dir():
+        git("-C", str(folder), "checkout", "--quiet", "--force", "--detach", commit)
+    else:
         git("worktree", "prune")
         git("worktree", "add", "--detach", str(folder), commit)
     refuse_other_code(folder)
-    return Checkout(commit, folder, kept)
+    return Checkout(commit, folder)
 
 
 def refuse_other_code(folder: Path) -> None:

@@ -115,7 +115,7 @@ def test_the_changes_of_a_goal_are_values_of_params(recipe: str, changes: dict) 
 
 
 def test_a_kept_result_is_read_in_the_place_of_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    checkout, run, ran = Checkout("c0ffee0", tmp_path, tmp_path / "kept"), RecipeRun(BEST, {"seed": 3}), []
+    checkout, run, ran = Checkout("c0ffee0", tmp_path / "kept/now"), RecipeRun(BEST, {"seed": 3}), []
     monkeypatch.setattr(Checkout, "params_of", lambda self, run: {"recipe": run.recipe, **run.changes})
     monkeypatch.setattr("benchmarks.recipe_runs.list_code", lambda folder, until: "code")
     monkeypatch.setattr(Checkout, "_run", lambda self, run, key: ran.append(run) or result(0.5))
@@ -138,5 +138,5 @@ def test_the_code_of_a_run_is_what_its_stages_name(repository: Path) -> None:
 
 def test_a_commit_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no commit 'no-such-build'"):
-        check_out("no-such-build", tmp_path)
+        check_out("no-such-build", tmp_path / "before")
     assert len(BEFORE) == 7
