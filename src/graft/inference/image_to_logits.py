@@ -67,12 +67,18 @@ def predict_logits(runner: Runner, image: np.ndarray, spec: Preparation, tiling:
 
 
 def predict_batch(
-    runner: Runner, images: Sequence[np.ndarray], spec: Preparation, tiling: TilingRule
+    runner: Runner,
+    images: Sequence[np.ndarray],
+    spec: Preparation,
+    tiling: TilingRule,
+    *,
+    after_pass: Callable[[Sequence[int]], None] = lambda indices: None,
 ) -> list[np.ndarray]:
     """Logits of several images, each at its own size; those whose inputs have one size share a forward pass.
 
     Shapes and arguments are those of `predict_logits`. No forward pass sees more than `tiling.max_pixels` pixels, not
-    counting those that pad its sides to a multiple. Results may be views of one array.
+    counting those that pad its sides to a multiple. Results may be views of one array. `after_pass` is told, after each
+    forward pass, which of the images it was of; after the last of its tiles for an image that is tiled.
     """
     max_pixels = tiling.max_pixels
     sizes = [_input_size(image, spec, max_pixels) for image in images]
@@ -81,6 +87,7 @@ def predict_batch(
     for index, (height, width) in enumerate(sizes):
         if _num_pixels((height, width), spec) > max_pixels:
             results[index] = tiles.assemble(_blocks(runner, images[index], spec, tiling), images[index].shape[:2])
+            after_pass([index])
         else:
             together.setdefault((height, width), []).append(index)
     for size, indices in together.items():
@@ -88,6 +95,7 @@ def predict_batch(
         for start in range(0, len(indices), num_at_once):
             chosen = indices[start : start + num_at_once]
             logits = _forward(runner, [_resize(images[index], size) for index in chosen], spec)
+            after_pass(chosen)
             for index, of_one in zip(chosen, logits, strict=True):
                 results[index] = _restore(of_one, images[index].shape[:2])
     return results
@@ -115,7 +123,7 @@ def predict_confidence(
         rows, columns = block.logits.shape[1:]
         place = np.s_[block.top : block.top + rows, block.left : block.left + columns]
         ids[place] = most_likely_classes(block.logits)
-        confidence[place] = 1 / np.exp(block.logits - block.logits.max(axis=0)).sum(axis=0)
+        confidence[place] = confidence_of(block.logits)
     return ids, confidence
 
 
@@ -143,6 +151,11 @@ def most_likely_classes(logits: np.ndarray) -> np.ndarray:
         np.maximum(ids, larger * np.uint8(class_id), out=ids)  # ids only grow, so the later of two maxima wins
         np.maximum(largest, logits[class_id], out=largest)
     return ids
+
+
+def confidence_of(logits: np.ndarray) -> np.ndarray:
+    """Probability of the most likely class by softmax: float32 [K, H, W] to [H, W], or [K] to []."""
+    return np.asarray(1 / np.exp(logits - logits.max(axis=0)).sum(axis=0))
 
 
 def _blocks(runner: Runner, image: np.ndarray, spec: Preparation, tiling: TilingRule) -> Iterator[tiles.Block]:

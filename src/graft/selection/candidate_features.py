@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 from graft.foundation.class_map import RGB
 from graft.foundation.content import content_digest, content_seed, replace_file
 from graft.foundation.progress import progress
+from graft.inference.embedding import pooled, tensors_in
 from graft.inference.image_to_logits import prepare
 from graft.inference.torch_runner import autocast, normalisation
 from graft.models.architectures import Model, build_fresh
@@ -153,21 +153,11 @@ def _compute(loaded: LoadedCandidate, points: Points, name: str, runtime: Runtim
 
 def _at(features: Any, inputs: Tensor, place: Tensor | None) -> list[Tensor]:
     """Each map of a backbone's output at the places, `[P, C]`; for classification its averaged output, `[1, C]`."""
-    found = list(_tensors(features))
     if place is None:
-        last = features["out"] if isinstance(features, Mapping) else found[-1]
-        return [last.flatten(2).mean(2) if last.ndim == 4 else last]
+        return [pooled(features)]
     # Encoders of segmentation-models-pytorch return the image itself first.
-    maps = [layer for layer in found if layer.ndim == 4 and layer.shape != inputs.shape]
+    maps = [layer for layer in tensors_in(features) if layer.ndim == 4 and layer.shape != inputs.shape]
     return [_sample(layer, place, inputs.shape[-2:]) for layer in maps]
-
-
-def _tensors(features: Any) -> Iterator[Tensor]:
-    if isinstance(features, Tensor):
-        yield features
-    else:
-        for part in features.values() if isinstance(features, Mapping) else features:
-            yield from _tensors(part)
 
 
 def _sample(layer: Tensor, place: Tensor, size: Any) -> Tensor:
