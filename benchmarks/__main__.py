@@ -62,9 +62,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2, help="number of threads of torch")
     parser.add_argument("--quick", action="store_true", help="do little work, to show that the benchmarks run")
     parser.add_argument("--images", type=int, default=20_000, help="number of images of the benchmark ingest")
-    parser.add_argument("--camvid", type=Path, help="folder of CamVid in the layout of SegNet, for quality, transfer")
     parser.add_argument(
-        "--labels", type=lambda text: text.split(","), help="rows of the benchmark transfer: 10,40 runs only these two"
+        "--camvid", type=Path, help="folder of CamVid in the layout of SegNet, for those that take hours"
+    )
+    parser.add_argument("--hymenoptera", type=Path, help="folder of the ants and bees, likewise")
+    parser.add_argument(
+        "--labels",
+        type=lambda text: text.split(","),
+        help="rows of the benchmark transfer beside that of 40 labels, which decides: 10,120 leaves out all",
     )
     add_quality(parser)
     options = parser.parse_args()
@@ -81,7 +86,6 @@ def arguments() -> argparse.Namespace:
 def add_quality(parser: argparse.ArgumentParser) -> None:
     """Adds the options of the benchmarks quality and effects."""
     group = parser.add_argument_group("the benchmarks quality and effects")
-    group.add_argument("--hymenoptera", type=Path, help="folder of the ants and bees")
     group.add_argument(
         "--goals", type=lambda text: text.split(","), help="goals to train for: 1,3 are 1, 3a and 3b; all if left out"
     )

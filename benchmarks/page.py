@@ -49,14 +49,24 @@ def as_text(name: str, figures: Sequence[Figure]) -> str:
 def as_markdown(figures: Sequence[Figure]) -> str:
     """The figures as a Markdown table, with a description of the machine below it."""
     rows = [HEADER, ["---", "---:", "---:", "---:", "---"], *(figure.cells() for figure in figures)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + f"\n\n{machine()}."
+    return f"{join_rows(rows)}\n\n{machine()}."
+
+
+def join_rows(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as a Markdown table; the first is the header, the second aligns the columns."""
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
 def write(name: str, figures: Sequence[Figure], page: Path = PAGE) -> None:
-    """Replaces the text between the markers of one benchmark; the rest of the page is written by hand."""
+    """Puts the figures of a benchmark between its markers; the rest of the page is written by hand."""
+    replace(name, as_markdown(figures), page)
+
+
+def replace(name: str, written: str, page: Path) -> None:
+    """Replaces the text between two markers of a page."""
     text = page.read_text(encoding="utf-8")
     begin, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
     if text.count(begin) != 1 or text.count(end) != 1:
         raise SystemExit(f"benchmarks: {page} needs {begin} and {end}, once each")
     before, after = text.split(begin)[0], text.split(end)[1]
-    page.write_text(f"{before}{begin}\n{as_markdown(figures)}\n{end}{after}", encoding="utf-8")
+    page.write_text(f"{before}{begin}\n{written}\n{end}{after}", encoding="utf-8")
