@@ -24,6 +24,7 @@ BENCHMARKS = {
     "quality": False,
     "effects": False,
     "transfer": False,
+    "rankings": False,
 }
 BEFORE = "1de0ebd"  # the last commit before sizes that grow, averages and weights in packages
 

@@ -25,7 +25,8 @@ class Figure:
     Attributes:
         what: Description of the measurement.
         value: Measured number.
-        unit: Unit of the number: `×`, `s`, `ms`, `MB`, `images/s` and so on; for `%` the number is a fraction of one.
+        unit: Unit of the number: `×`, `s`, `ms`, `MB`, `images/s` and so on, empty for none; for `%` the number is a
+            fraction of one.
         spread: Smallest and largest number of the interleaved pairs, if there are pairs.
         at_least: Lower bound it has to keep, if there is one.
         at_most: Upper bound it has to keep, if there is one.
@@ -57,8 +58,8 @@ class Figure:
     def _text(self, number: float) -> str:
         if self.unit == "%":
             return f"{100 * number:.1f} %"
-        digits = 2 if abs(number) < 100 else 0
-        return f"{number:,.{digits}f} {self.unit}"
+        digits = 0 if isinstance(number, int) or abs(number) >= 100 else 2
+        return f"{number:,.{digits}f} {self.unit}".rstrip()
 
 
 def interleave(
