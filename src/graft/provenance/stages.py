@@ -23,6 +23,7 @@ EVALUATION = "reports/evaluation"
 EXPORTED = "models/exported"
 
 CLASS_MAP = f"{INTERIM}/class_map.json"
+TRAIN = f"{INTERIM}/train"
 MANIFEST = f"{INTERIM}/manifest.parquet"
 FINDINGS = f"{VALIDATION}/validation.json"
 PRETRAINED_CARD = f"{PRETRAINED}/card.json"

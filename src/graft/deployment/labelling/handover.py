@@ -1,0 +1,63 @@
+"""Images that are handed to a labelling tool with what a model proposes, and the way back from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.data.images.codec import BACKGROUND
+from graft.deployment.labelling.outlines import Outline
+from graft.foundation.class_map import ClassMap
+
+IMAGES = Path("images")  # below the folder that is handed over
+HELD_OUT_FRACTION = 0.15  # for val, as `mask_folder` holds out; COCO's own 0.05 is for a hundred thousand images
+
+
+@dataclass(frozen=True)
+class DrawnImage:
+    """An image with proposed outlines (segmentation), or a proposed label (classification).
+
+    Attributes:
+        name: Path of its file below `images/`.
+        height: Height in pixels, as a viewer shows it.
+        width: Width in pixels.
+        outlines: Regions, each of one class.
+        label: Name of the proposed class.
+    """
+
+    name: str
+    height: int
+    width: int
+    outlines: Sequence[Outline] = ()
+    label: str | None = None
+
+
+@dataclass(frozen=True)
+class Handover:
+    """The way to a tool and back.
+
+    Attributes:
+        opening: How a person opens the folder in the tool.
+        returning: How the corrected labels come back.
+        source: Value of `ingest.source` that reads what came back.
+    """
+
+    opening: str
+    returning: str
+    source: dict[str, Any]
+
+
+def drawn_classes(classes: ClassMap) -> list[int]:
+    """The ids of the classes that a person draws: of masks all but the one called background, which nobody draws."""
+    is_drawn = [classes.task != "segmentation" or name.casefold() != BACKGROUND for name in classes.names]
+    return [id for id, drawn in enumerate(is_drawn) if drawn]
+
+
+def coco_source(classes: ClassMap) -> dict[str, Any]:
+    """The source that gives masks in COCO's form the classes they had, in the same order."""
+    drawn = drawn_classes(classes)
+    background = next((name for id, name in enumerate(classes.names) if id not in drawn), None)
+    names = [classes.names[id] for id in drawn]
+    return {"name": "coco", "background": background, "categories": names, "held_out_fraction": HELD_OUT_FRACTION}
