@@ -2,7 +2,7 @@
 
 Reads the shards of the split, the class map, both models, the curves, the validation report and the statistics.
 Writes `metrics.json` and the few scores of it that DVC shows, `headline.json`; `per_image.parquet`, `confusion.csv` and
-`classes.csv`, the same as plots, and `report.html`.
+`classes.csv`, the same as plots, and `report.html`; `reference.parquet`, with which `graft drift` compares new images.
 Stops when an image of the split was seen in training, or the split has no labelled pixel.
 """
 
@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.data.shards import read_rows
+from graft.evaluation.reference import Reference
 from graft.evaluation.report.examples import Examples
 from graft.evaluation.report.report_page import ReportContent, write_report
 from graft.evaluation.report.results import compute_metrics, flatten_headlines, write_headline, write_tables
 from graft.evaluation.report.sources import input_files, refuse_seen
 from graft.evaluation.report.tables import PerImageTable
 from graft.evaluation.scores import Contender, Tally, score_rows
-from graft.evaluation.test_time import average_views
+from graft.evaluation.test_time import average_views, is_plain
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, read_json, write_json
 from graft.foundation.progress import progress
+from graft.inference.embedding import FeatureTap, Seer
 from graft.inference.runtime import use_runtime
 from graft.inference.torch_runner import torch_runner
 from graft.models.saved_model import MODEL_NAMES, load_model, model_folder
@@ -48,15 +50,18 @@ def evaluate(
 ) -> dict[str, float]:
     """Scores each image once with both models; returns the headline scores of each, and the gain."""
     classes = ClassMap.read(class_map)
-    num_images = refuse_seen(images, set(read_json(model / "seen.json")["train"]), evaluate.split)
+    digests = refuse_seen(images, set(read_json(model / "seen.json")["train"]), evaluate.split)
     contenders = _contenders(model, runtime, evaluate, predict)
+    reference = Reference(classes, digests, None if is_plain(evaluate.test_time) else _seer(model, runtime, predict))
     tally, examples = Tally(contenders), Examples(classes, report.num_examples)
-    rows = progress(read_rows(images), "Scoring images", total=num_images, unit="image")
+    rows = progress(read_rows(images), "Scoring images", total=len(digests), unit="image")
     with PerImageTable(out / "per_image.parquet") as table:
         for scored in score_rows(rows, contenders, evaluate.batch_size, predict):
             tally.add(scored)
             table.add(scored)
             examples.offer(scored)
+            reference.offer(scored)
+    reference.write(out)
     metrics = compute_metrics(tally, contenders, classes, evaluate, content_seed(seed, "bootstrap"))
     write_json(out / "metrics.json", metrics)
     write_headline(out / "headline.json", metrics, task)
@@ -77,5 +82,11 @@ def _contenders(model: Path, runtime: Runtime, evaluate: Evaluate, predict: Pred
                 network, spec, device=device, precision=runtime.precision, channels_last=runtime.channels_last
             )
             runner = average_views(runner, spec, evaluate.test_time, predict)
-            contenders[run] = Contender.with_counters(runner, spec, evaluate)
+            tap = FeatureTap(network) if run == "fine_tuned" and is_plain(evaluate.test_time) else None
+            contenders[run] = Contender.with_counters(runner, spec, evaluate, tap)
     return contenders
+
+
+def _seer(model: Path, runtime: Runtime, predict: Predict) -> Seer:
+    """The fine-tuned model as it sees an image once."""
+    return Seer(*load_model(model), predict, device=use_runtime(runtime))

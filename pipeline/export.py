@@ -1,15 +1,17 @@
 """Stage 7, export: writes the model as ONNX, proves that it is the same model, and describes it on a card.
 
-Reads the fine-tuned model, its metrics, the shards of the split, the class map and the card of the pretrained weights.
-Writes `model.onnx`, `weights.safetensors`, spec, class map, `predict.json`, `metrics.json`, `parity.json` and
-`model_card.md`.
+Reads the fine-tuned model, its metrics, its reference, the shards of the split, the class map and the card of the
+pretrained weights.
+Writes `model.onnx`, `weights.safetensors`, spec, class map, `predict.json`, `metrics.json`, `parity.json`,
+`model_card.md`, and a copy of `reference.parquet`, which thus goes wherever the model goes.
 Stops when the exported model disagrees with the original.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from graft.deployment.export.exported_model import ONNX_FILE, onnx_runner, session
 from graft.deployment.export.exported_scores import EvaluationSetup
@@ -40,6 +42,7 @@ def export(
     class_map: Path,
     model: Path,
     metrics: Path,
+    reference: Path,
     card: Path,
     out: Path,
     measured: Path | None = None,
@@ -59,8 +62,7 @@ def export(
     scored, rounding = rescoring.of_file(file, before, spec, read_json(metrics), runtime.precision)
     parity |= {"weights_dtype": export.weights_dtype, **rounding}
     refuse_disagreement(parity, export)
-    write_json(out / "parity.json", parity)
-    write_json(out / "metrics.json", scored)
+    _write_evidence(out, parity, scored, reference)
     (out / "model_card.md").write_text(model_card(out, model, read_json(card)), encoding="utf-8")
     if measured is not None:
         image = first_image(images, spec, predict.max_pixels)
@@ -68,3 +70,9 @@ def export(
     differences = {name: parity[name] for name in ("max_logit_difference", "equal_fraction", "score_difference")}
     headlines = {name: scored[name] for name in HEADLINES[task] if scored[name] is not None}
     return {name: float(value) for name, value in (differences | headlines).items()}
+
+
+def _write_evidence(out: Path, parity: dict[str, Any], scored: dict[str, Any], reference: Path) -> None:
+    write_json(out / "parity.json", parity)
+    write_json(out / "metrics.json", scored)
+    shutil.copyfile(reference, out / reference.name)

@@ -12,9 +12,11 @@ import pytest
 from sklearn.metrics import confusion_matrix as slow_confusion_matrix
 
 from graft.data.images.codec import decode_image, decode_mask
+from graft.evaluation.observations import Observations
 from graft.evaluation.test_time import average_views
 from graft.foundation.content import read_json, sha256_of, write_json
 from graft.foundation.errors import GraftError
+from graft.inference.embedding import Seer
 from graft.inference.image_to_logits import predict_class_ids, predict_logits
 from graft.inference.tiles import Tiling
 from graft.inference.torch_runner import torch_runner
@@ -32,6 +34,7 @@ OUTPUTS = (
     "headline.json",
     "metrics.json",
     "per_image.parquet",
+    "reference.parquet",
     "report.html",
 )
 
@@ -107,12 +110,29 @@ def test_outlines_are_those_of_the_predictions_beside_the_masks(evaluated: Path)
     assert [metrics["boundary_iou"][name] for name in NAMES] == pytest.approx(counted.by_class.tolist(), abs=1e-2)
 
 
+def test_the_reference_holds_each_image_as_the_model_sees_it_once(evaluated: Path) -> None:
+    stored = Observations.read(evaluated / "reports/evaluation/reference.parquet")
+    seer = Seer(*load_model(evaluated / "models/fine_tuned"), Tiling(65536, 16))
+    for place, row in enumerate(rows_of("segmentation")):
+        image = decode_image(row.image)
+        sight = seer.see(image)
+        assert stored.digests[place] == row.image_sha256
+        assert stored.properties["luminance"][place] == pytest.approx(image.mean(), abs=12)
+        assert stored.confidence[place] == pytest.approx(float(sight.confidence.mean()), abs=1e-3)
+        assert stored.class_shares[place] == pytest.approx(np.bincount(sight.class_ids.ravel(), minlength=3) / 3072)
+        np.testing.assert_allclose(stored.features[place], sight.features, rtol=5e-3, atol=5e-3)
+
+
 def test_both_models_are_averaged_over_scales_and_flips(evaluated: Path, tmp_path: Path) -> None:
     write_inputs(tmp_path)
     settings = {"scales": [1.0, 1.5], "flip": True}
     headlines = run_evaluate(tmp_path, test_time=settings)
     plain, metrics = (read_json(root / "reports/evaluation/metrics.json") for root in (evaluated, tmp_path))
     assert metrics["test_time"] == settings
+    once, also_once = (
+        Observations.read(root / "reports/evaluation/reference.parquet") for root in (evaluated, tmp_path)
+    )
+    np.testing.assert_allclose(once.features, also_once.features, rtol=5e-3, atol=5e-3)
     pages = [(root / "reports/evaluation/report.html").read_text("utf-8") for root in (evaluated, tmp_path)]
     assert ["averaged over the scales 1.0, 1.5, each also mirrored" in page for page in pages] == [False, True]
     assert headlines["mean_boundary_iou"] == metrics["mean_boundary_iou"]

@@ -124,7 +124,9 @@ def workspace(root: Path, task: str, model: dict[str, Any] | None = None) -> dic
     }
     write_json(root / "card.json", card | {name: [] for name in ("matched", "resized", "reinitialised", "left_out")})
     paths = {"images": root / "interim" / "test", "class_map": root / "class_map.json", "model": root / "model"}
-    return {**paths, "metrics": root / "metrics.json", "card": root / "card.json"}
+    (root / "reference.parquet").write_bytes(b"what the model saw")
+    written = {name: root / f"{name}.json" for name in ("metrics", "card")}
+    return {**paths, **written, "reference": root / "reference.parquet"}
 
 
 def run(
@@ -158,12 +160,14 @@ def test_writes_all_it_promises_and_says_how_equal_it_is(exported: Path) -> None
         "metrics.json",
         "parity.json",
         "model_card.md",
+        "reference.parquet",
     }
     found = read_json(exported / "parity.json")
     assert found["equal_fraction"] == 1
     assert max(found["max_logit_difference"], found["relative_difference_at_odd_sizes"]) < 1e-3
     assert found["images"] == ["0.png", "1.png", "3.png", "4.png"]
-    assert (exported / "metrics.json").read_bytes() == (exported.parent / "metrics.json").read_bytes()
+    for name in ("metrics.json", "reference.parquet"):
+        assert (exported / name).read_bytes() == (exported.parent / name).read_bytes()
 
 
 def test_the_file_takes_any_batch_and_size_and_gives_the_classes_of_its_logits(exported: Path) -> None:

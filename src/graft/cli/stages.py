@@ -91,13 +91,15 @@ def export(
     class_map: ClassMapFile,
     model: Model,
     metrics: Annotated[Path, typer.Option(help="metrics.json of the evaluation.")],
+    reference: Annotated[Path, typer.Option(help="reference.parquet of the evaluation.")],
     card: Annotated[Path, typer.Option(help="card.json of the pretrained weights.")],
     out: Out,
 ) -> None:
     """Write ONNX, prove it equal, write the model card; then publish to MLflow."""
     from graft.provenance.tracking import publish
 
-    inputs = {"images": images, "class_map": class_map, "model": model, "metrics": metrics, "card": card}
+    inputs = {"images": images, "class_map": class_map, "model": model, "metrics": metrics}
+    inputs |= {"reference": reference, "card": card}
     _run("export", inputs, {"out": out}, lambda _: _measurement_file("export"))
     publish.publish_or_warn()
 

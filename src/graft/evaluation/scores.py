@@ -12,13 +12,21 @@ import numpy as np
 from graft.data.images.codec import decode_target
 from graft.data.images.stacks import decode
 from graft.foundation.errors import GraftError
-from graft.inference.image_to_logits import Runner, most_likely_classes, predict_batch, predict_class_ids
+from graft.inference.image_to_logits import (
+    Runner,
+    confidence_of,
+    most_likely_classes,
+    predict_batch,
+    predict_class_ids,
+    predict_confidence,
+)
 from graft.metrics.boundary import BoundaryIou
 from graft.metrics.calibration import Calibration, spread_pixels
 from graft.metrics.confusion import Marginals, confusion_matrix, json_number
 
 if TYPE_CHECKING:
     from graft.data.shards import Row
+    from graft.inference.embedding import FeatureTap
     from graft.models.saved_model import ModelSpec
     from graft.params.sections import Evaluate, Predict
 
@@ -32,18 +40,22 @@ class Contender:
         spec: Spec of the model.
         calibration: Counter of its confidences; None counts none.
         boundary: Counter of its outlines; None counts none.
+        tap: Tap of the features behind its predictions; None takes none.
     """
 
     runner: Runner
     spec: ModelSpec
     calibration: Calibration | None = None
     boundary: BoundaryIou | None = None
+    tap: FeatureTap | None = None
 
     @classmethod
-    def with_counters(cls, runner: Runner, spec: ModelSpec, evaluate: Evaluate) -> Contender:
+    def with_counters(
+        cls, runner: Runner, spec: ModelSpec, evaluate: Evaluate, tap: FeatureTap | None = None
+    ) -> Contender:
         """A contender of which everything is counted that `metrics.json` holds."""
         outlines = BoundaryIou(spec.num_classes, evaluate.boundary_fraction) if spec.task == "segmentation" else None
-        return cls(runner, spec, Calibration(evaluate.calibration_bins), outlines)
+        return cls(runner, spec, Calibration(evaluate.calibration_bins), outlines, tap)
 
     def findings(self) -> dict[str, Any]:
         """The scores from the counters, for `metrics.json`: `calibration_error`, `classwise_calibration_error`, and for
@@ -69,13 +81,15 @@ class Prediction:
         confusion: int64 [K, K] of this image alone.
         score: Mean IoU of this image, or for classification the probability of the true class. NaN if the image has no
             labelled pixel.
-        confidence: Probability of the predicted class, for classification.
+        confidence: Probability of the predicted class; for segmentation the mean over the pixels, where there is a tap.
+        features: Embedding of the image, float32 [D], where there is a tap.
     """
 
     class_ids: np.ndarray
     confusion: np.ndarray
     score: float
     confidence: float | None = None
+    features: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -126,35 +140,66 @@ def _predictions(
     classifies = contender.spec.task == "classification"
     whole = [classifies or image.shape[0] * image.shape[1] <= predict.max_pixels for image in images]
     small = [image for image, fits in zip(images, whole, strict=True) if fits]
-    logits = iter(predict_batch(contender.runner, small, contender.spec, predict) if small else [])
+    logits = _logits(small, contender, predict)
     for image, target, fits in zip(images, targets, whole, strict=True):
         if not fits:
-            class_ids = predict_class_ids(contender.runner, image, contender.spec, predict)
-            yield _predicted_pixels(class_ids, target, contender)
+            yield _predict_large(image, target, contender, predict)
         elif classifies:
-            yield _predicted_image(next(logits), target, contender)
+            yield _predicted_image(*next(logits), target, contender)
         else:
-            of_pixels = next(logits)
+            of_pixels, features = next(logits)
             if contender.calibration:
                 contender.calibration.add(*spread_pixels(of_pixels, target))
-            yield _predicted_pixels(most_likely_classes(of_pixels), target, contender)
+            confidence = None if features is None else float(confidence_of(of_pixels).mean())
+            yield _predicted_pixels(most_likely_classes(of_pixels), target, contender, confidence, features)
 
 
-def _predicted_pixels(class_ids: np.ndarray, mask: np.ndarray, contender: Contender) -> Prediction:
+def _logits(
+    images: Sequence[np.ndarray], contender: Contender, predict: Predict
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Logits of each image, and its features where they are tapped."""
+    features: dict[int, np.ndarray] = {}
+
+    def keep(indices: Sequence[int]) -> None:
+        if contender.tap:
+            features.update(zip(indices, contender.tap.take(), strict=True))
+
+    if images:
+        found = predict_batch(contender.runner, images, contender.spec, predict, after_pass=keep)
+        yield from ((logits, features.get(index)) for index, logits in enumerate(found))
+
+
+def _predict_large(image: np.ndarray, mask: np.ndarray, contender: Contender, predict: Predict) -> Prediction:
+    if contender.tap is None:
+        class_ids = predict_class_ids(contender.runner, image, contender.spec, predict)
+        return _predicted_pixels(class_ids, mask, contender)
+    class_ids, confidence = predict_confidence(contender.runner, image, contender.spec, predict)
+    return _predicted_pixels(class_ids, mask, contender, float(confidence.mean()), contender.tap.take()[0])
+
+
+def _predicted_pixels(
+    class_ids: np.ndarray,
+    mask: np.ndarray,
+    contender: Contender,
+    confidence: float | None = None,
+    features: np.ndarray | None = None,
+) -> Prediction:
     if contender.boundary:
         contender.boundary.add(class_ids, mask)
     confusion = confusion_matrix(class_ids, mask, contender.spec.num_classes)
-    return Prediction(class_ids, confusion, float(Marginals.of(confusion).mean_iou))
+    return Prediction(class_ids, confusion, float(Marginals.of(confusion).mean_iou), confidence, features)
 
 
-def _predicted_image(logits: np.ndarray, label: np.ndarray, contender: Contender) -> Prediction:
+def _predicted_image(
+    logits: np.ndarray, features: np.ndarray | None, label: np.ndarray, contender: Contender
+) -> Prediction:
     if contender.calibration:
         contender.calibration.add(logits[:, None], label[None])
     likelihoods = np.exp(logits.astype(np.float64) - logits.max())
     probabilities = likelihoods / likelihoods.sum()
     class_id = most_likely_classes(logits)
     confusion = confusion_matrix(class_id, label, contender.spec.num_classes, ignore_index=None)
-    return Prediction(class_id, confusion, float(probabilities[label]), float(probabilities[class_id]))
+    return Prediction(class_id, confusion, float(probabilities[label]), float(probabilities[class_id]), features)
 
 
 class Tally:

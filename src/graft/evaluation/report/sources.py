@@ -31,8 +31,8 @@ def input_files(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return rows
 
 
-def refuse_seen(folder: Path, seen: Set[str], split: str) -> int:
-    """Counts the images of a split without decoding any.
+def refuse_seen(folder: Path, seen: Set[str], split: str) -> list[str]:
+    """The sha256 of each image of a split, without decoding any.
 
     Args:
         folder: The shards of the split.
@@ -42,7 +42,8 @@ def refuse_seen(folder: Path, seen: Set[str], split: str) -> int:
     Raises:
         GraftError: A shard is damaged, the split is empty, or one of its images was trained on.
     """
-    num_images, known = 0, []
+    digests: list[str] = []
+    known: list[str] = []
     for file in sorted(folder.glob("*.parquet")):
         try:
             ids = pq.read_table(file, columns=["id", "image_sha256"]).to_pydict()
@@ -50,9 +51,9 @@ def refuse_seen(folder: Path, seen: Set[str], split: str) -> int:
             raise GraftError(
                 f"damaged shard ({error})", where=file, remedy="remove the folder and run dvc repro"
             ) from None
-        num_images += len(ids["id"])
+        digests += ids["image_sha256"]
         known += [name for name, digest in zip(ids["id"], ids["image_sha256"], strict=True) if digest in seen]
-    if not num_images:
+    if not digests:
         raise GraftError(
             f"the {split} split has no images",
             where="evaluate.split",
@@ -66,4 +67,4 @@ def refuse_seen(folder: Path, seen: Set[str], split: str) -> int:
             rule="a model is scored on images it was not trained on",
             remedy="remove the duplicates from one of the splits and run dvc repro",
         )
-    return num_images
+    return digests
