@@ -1,0 +1,1 @@
+"""Drift: new images without labels, compared with those that a model was scored on."""
