@@ -92,7 +92,7 @@ def _of_numbers(name: str, before: np.ndarray, now: np.ndarray) -> MeasuredChang
     fell = gap.now >= gap.before
     below = f"{_of_100(gap.now)} are at most {gap.value:.3g}, and {_of_100(gap.before)} before"
     above = f"{_of_100(1 - gap.now)} are above {gap.value:.3g}, and {_of_100(1 - gap.before)} before"
-    said = f"{fewer if fell else WORDS[name][2]}: {below if fell else above}"
+    said = f"{fewer if fell else WORDS[name][2]}: {below if fell else above}" if gap.now != gap.before else "the same"
     return MeasuredChange(
         name,
         gap.p_value,

@@ -9,8 +9,8 @@ from enum import StrEnum
 from graft.commands.drift.comparison import CLASS_SHARES, CONFIDENCE, FEATURES, MEASURES, MeasuredChange
 from graft.commands.drift.two_samples import num_images_needed, smallest_gap_seen
 
-# Effects from which on an update is due: set by judgement, before any was measured; docs/benchmarks.md shows what other
-# light and weather come to.
+# Effects from which on an update is due, set by judgement before any was measured; `python -m benchmarks drift`
+# measures those of other light and weather.
 UPDATE_EFFECTS = {FEATURES: 0.5, CONFIDENCE: 0.3, CLASS_SHARES: 0.2}
 RULE = (
     f"an update is due where features moved for {100 * UPDATE_EFFECTS[FEATURES]:.0f} of 100 images or more, confidence "
