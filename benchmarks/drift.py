@@ -28,7 +28,7 @@ from graft.evaluation.reference import MOST_IMAGES, REFERENCE_FILE
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
 from graft.foundation.progress import progress
-from graft.inference.embedding import Seer
+from graft.inference.embedding import FeaturePredictor
 from graft.inference.tiles import Tiling
 from graft.models.saved_model import save_state
 from graft.models.weights.bundled import FOLDER
@@ -47,28 +47,28 @@ MOST_ALARMS = 18 / 200
 def run(options: Options) -> list[Figure]:
     """Measures the cost on as many images as `--images` says, at most 10,000; then alarms and effects."""
     torch.set_num_threads(options.threads)
-    seer, classes = build()
-    return [*cost(seer, classes, min(options.images, 10_000), options.rounds), *alarms(seer, options.quick)]
+    predictor, classes = build()
+    return [*cost(predictor, classes, min(options.images, 10_000), options.rounds), *alarms(predictor, options.quick)]
 
 
-def build() -> tuple[Seer, ClassMap]:
+def build() -> tuple[FeaturePredictor, ClassMap]:
     """Builds the model, ready to see images, and its classes."""
     model, spec = load_bundled() if FOLDER.is_dir() else build_untrained()
     classes = ClassMap("segmentation", CLASSES, CLASS_COLOURS, tuple(range(len(CLASSES))), True, True, "scenes")
-    return Seer(model, spec, TILING), classes
+    return FeaturePredictor(model, spec, TILING), classes
 
 
-def cost(seer: Seer, classes: ClassMap, num_images: int, num_rounds: int) -> list[Figure]:
+def cost(predictor: FeaturePredictor, classes: ClassMap, num_images: int, num_rounds: int) -> list[Figure]:
     """Runs drift and plain embedding in turn on the same files; the first images are the reference."""
     with TemporaryDirectory(prefix="graft-bench-") as folder:
         root = Path(folder)
         write_images(root / "new", num_images, -(-num_images // IMAGES_A_SCENE))
         files = sorted(path for path in (root / "new").rglob("*") if path.is_file() and ".mask" not in path.name)
-        write_model(root / "model", seer, classes, files)
+        write_model(root / "model", predictor, classes, files)
 
         def embed() -> None:
             for file in files:
-                seer.see(decode(file.read_bytes(), classes, where=file))
+                predictor.predict(decode(file.read_bytes(), classes, where=file))
 
         def drift() -> None:
             found = find_drift([*map(str, files)], root / "model", root / "out", FALSE_ALARMS)
@@ -83,19 +83,19 @@ def cost(seer: Seer, classes: ClassMap, num_images: int, num_rounds: int) -> lis
     ]
 
 
-def write_model(folder: Path, seer: Seer, classes: ClassMap, files: list[Path]) -> None:
+def write_model(folder: Path, predictor: FeaturePredictor, classes: ClassMap, files: list[Path]) -> None:
     """Writes what of an exported model drift reads, with a reference of the first files."""
     model, spec = load_bundled() if FOLDER.is_dir() else build_untrained()
     save_state(folder / "weights.safetensors", model.state_dict(), spec.as_dict())
     spec.write(folder / "spec.json")
     write_json(folder / PREDICT_FILE, {"max_pixels": TILING.max_pixels, "overlap_px": TILING.overlap_px})
     classes.write(folder / "class_map.json")
-    Observations.of([*observe(files[:MOST_IMAGES], seer, classes, [], [])]).write(folder / REFERENCE_FILE)
+    Observations.of([*observe(files[:MOST_IMAGES], predictor, classes, [], [])]).write(folder / REFERENCE_FILE)
 
 
-def alarms(seer: Seer, quick: bool) -> list[Figure]:
+def alarms(predictor: FeaturePredictor, quick: bool) -> list[Figure]:
     """The share of draws of day against day with an alarm, and the effects that decide on an update, by domain."""
-    day = [*look(seer, "day", 40 if quick else NUM_DAY)]
+    day = [*look(predictor, "day", 40 if quick else NUM_DAY)]
     half, num_draws = len(day) // 2, 4 if quick else NUM_DRAWS
     generator, num_alarms = np.random.default_rng(0), 0
     for draw in progress(range(num_draws), "Drawing day against day", unit="draw"):
@@ -106,7 +106,7 @@ def alarms(seer: Seer, quick: bool) -> list[Figure]:
     what = f"day against day: alarms in {num_draws} draws of {', '.join(map(str, NUM_NEW))} images"
     figures = [Figure(what, num_alarms / num_draws, "%", at_most=MOST_ALARMS)]
     for domain in ("dusk", "rain", "night_rain"):
-        other = Observations.of([*look(seer, domain, 10 if quick else NUM_OTHER)])
+        other = Observations.of([*look(predictor, domain, 10 if quick else NUM_OTHER)])
         found = compare(Observations.of(day), other, CLASSES, "pixels", FALSE_ALARMS, 0)
         figures += [
             Figure(f"{domain} against day: {one.name}, {'moved' if one.moved else 'not moved'}", one.effect, "%")
@@ -116,10 +116,10 @@ def alarms(seer: Seer, quick: bool) -> list[Figure]:
     return figures
 
 
-def look(seer: Seer, domain: str, num_images: int) -> Iterator[Observation]:
+def look(predictor: FeaturePredictor, domain: str, num_images: int) -> Iterator[Observation]:
     """Streets of a domain as the model sees them."""
     for index in progress(range(num_images), f"Looking at {domain}", unit="image"):
         image = render(991, domain, index, width=192, height=144).image
-        sight, digest = seer.see(image), hashlib.sha256(image.tobytes()).hexdigest()
-        confidence = float(sight.confidence.mean())
-        yield Observation.of(digest, image, sight.class_ids, confidence, sight.features, len(CLASSES))
+        prediction, digest = predictor.predict(image), hashlib.sha256(image.tobytes()).hexdigest()
+        confidence = float(prediction.confidence.mean())
+        yield Observation.of(digest, image, prediction.class_ids, confidence, prediction.features, len(CLASSES))

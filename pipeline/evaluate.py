@@ -23,7 +23,7 @@ from graft.evaluation.test_time import average_views, is_plain
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, read_json, write_json
 from graft.foundation.progress import progress
-from graft.inference.embedding import FeatureTap, Seer
+from graft.inference.embedding import FeaturePredictor, FeatureTap
 from graft.inference.runtime import use_runtime
 from graft.inference.torch_runner import torch_runner
 from graft.models.saved_model import MODEL_NAMES, load_model, model_folder
@@ -52,7 +52,9 @@ def evaluate(
     classes = ClassMap.read(class_map)
     digests = refuse_seen(images, set(read_json(model / "seen.json")["train"]), evaluate.split)
     contenders = _contenders(model, runtime, evaluate, predict)
-    reference = Reference(classes, digests, None if is_plain(evaluate.test_time) else _seer(model, runtime, predict))
+    reference = Reference(
+        classes, digests, None if is_plain(evaluate.test_time) else _predictor(model, runtime, predict)
+    )
     tally, examples = Tally(contenders), Examples(classes, report.num_examples)
     rows = progress(read_rows(images), "Scoring images", total=len(digests), unit="image")
     with PerImageTable(out / "per_image.parquet") as table:
@@ -87,6 +89,6 @@ def _contenders(model: Path, runtime: Runtime, evaluate: Evaluate, predict: Pred
     return contenders
 
 
-def _seer(model: Path, runtime: Runtime, predict: Predict) -> Seer:
+def _predictor(model: Path, runtime: Runtime, predict: Predict) -> FeaturePredictor:
     """The fine-tuned model as it sees an image once."""
-    return Seer(*load_model(model), predict, device=use_runtime(runtime))
+    return FeaturePredictor(*load_model(model), predict, device=use_runtime(runtime))

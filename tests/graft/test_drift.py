@@ -15,7 +15,7 @@ from graft.evaluation.observations import Observations
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json, write_json
 from graft.foundation.errors import GraftError
-from graft.inference.embedding import Seer
+from graft.inference.embedding import FeaturePredictor
 from graft.inference.tiles import Tiling
 from graft.models.architectures import build_fresh
 from graft.models.saved_model import ModelSpec, save_state
@@ -47,9 +47,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classes.write(folder / "class_map.json")
     write_json(folder / "predict.json", {"max_pixels": 65536, "overlap_px": 16})
     draw(root / "day", "day", range(NUM_REFERENCE))
-    seer = Seer(network, spec, Tiling(65536, 16))
+    predictor = FeaturePredictor(network, spec, Tiling(65536, 16))
     files = sorted((root / "day").iterdir())
-    seen = list(observe(files, seer, classes, [], []))
+    seen = list(observe(files, predictor, classes, [], []))
     Observations.of(seen).write(folder / "reference.parquet")
     return folder
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from graft.inference.embedding import FeatureTap, Seer, pooled
-from graft.inference.image_to_logits import predict_batch, predict_class_ids
+from graft.inference.embedding import FeaturePredictor, FeatureTap, pooled
+from graft.inference.image_to_logits import predict_batch, predict_logits
 from graft.inference.tiles import Tiling
 from graft.inference.torch_runner import torch_runner
 from graft.models.architectures import Model, build_fresh
@@ -37,20 +37,16 @@ def test_one_pass_gives_prediction_and_features(task: str) -> None:
     (image,) = images((48, 64))
     passes = []
     model.register_forward_hook(lambda *_: passes.append(1))
-    sight = Seer(model, spec, TILING).see(image)
+    prediction = FeaturePredictor(model, spec, TILING).predict(image)
     assert len(passes) == 1
     pixels = torch.from_numpy(image)[None].permute(0, 3, 1, 2).float()
     with torch.inference_mode():
         features = pooled(model.backbone((pixels / 255 - 0.5) / 0.25))[0]
-    np.testing.assert_allclose(sight.features, features, rtol=1e-4, atol=1e-5)
-    np.testing.assert_array_equal(
-        sight.class_ids,
-        predict_class_ids(torch_runner(model, spec), image, spec, TILING)
-        if task == "segmentation"
-        else sight.class_ids,
-    )
-    assert ((sight.confidence >= 1 / 3 - 1e-6) & (sight.confidence <= 1)).all()
-    assert sight.confidence.shape == sight.class_ids.shape
+    np.testing.assert_allclose(prediction.features, features, rtol=1e-4, atol=1e-5)
+    logits = predict_logits(torch_runner(model, spec), image, spec, TILING)
+    np.testing.assert_array_equal(prediction.class_ids, logits.argmax(axis=0))
+    assert ((prediction.confidence >= 1 / 3 - 1e-6) & (prediction.confidence <= 1)).all()
+    assert prediction.confidence.shape == prediction.class_ids.shape
 
 
 def test_features_of_a_batch_belong_to_their_images_and_tiles_are_averaged() -> None:
@@ -62,9 +58,9 @@ def test_features_of_a_batch_belong_to_their_images_and_tiles_are_averaged() -> 
         found[indices] = tap.take()
 
     predict_batch(torch_runner(model, spec), several, spec, TILING, after_pass=keep)
-    seer = Seer(model, spec, TILING)
+    predictor = FeaturePredictor(model, spec, TILING)
     for image, features in zip(several, found, strict=True):
-        np.testing.assert_allclose(features, seer.see(image).features, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(features, predictor.predict(image).features, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(

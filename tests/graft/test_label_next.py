@@ -34,7 +34,7 @@ SIZE = (96, 128)
 
 
 @dataclass(frozen=True)
-class Sight:
+class FeaturePrediction:
     class_ids: np.ndarray
     confidence: np.ndarray
     features: np.ndarray
@@ -44,16 +44,16 @@ def classes(task: str = "segmentation") -> ClassMap:
     return ClassMap(task, ("background", "house", "road"), COLOURS, (0, 1, 2), False, False, "mask_folder")
 
 
-def see(image: np.ndarray) -> Sight:
+def see(image: np.ndarray) -> FeaturePrediction:
     """A model that knows the colours, and is the less sure the brighter the green."""
     ids = np.argmax(image[..., [1, 0, 2]] > 100, axis=-1).astype(np.uint8)
     confidence = 1 - image[..., 1].astype(np.float32) / 255
-    return Sight(ids, confidence, image.reshape(-1, 3).mean(axis=0).astype(np.float32) - 20)
+    return FeaturePrediction(ids, confidence, image.reshape(-1, 3).mean(axis=0).astype(np.float32) - 20)
 
 
-def see_label(image: np.ndarray) -> Sight:
+def see_label(image: np.ndarray) -> FeaturePrediction:
     found = see(image)
-    return Sight(np.array(1 + int((found.class_ids == 2).any())), found.confidence.mean(), found.features)
+    return FeaturePrediction(np.array(1 + int((found.class_ids == 2).any())), found.confidence.mean(), found.features)
 
 
 def draw(number: int) -> np.ndarray:
@@ -166,7 +166,7 @@ def test_what_cannot_be_done_is_said_and_nothing_is_left_behind(photographs: Pat
         label_next(1, [str(photographs / "*.tif")], see, classes(), out)
     calls = []
 
-    def fail_late(image: np.ndarray) -> Sight:
+    def fail_late(image: np.ndarray) -> FeaturePrediction:
         calls.append(1)
         if len(calls) > 6:
             raise KeyboardInterrupt

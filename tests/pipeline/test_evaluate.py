@@ -16,7 +16,7 @@ from graft.evaluation.observations import Observations
 from graft.evaluation.test_time import average_views
 from graft.foundation.content import read_json, sha256_of, write_json
 from graft.foundation.errors import GraftError
-from graft.inference.embedding import Seer
+from graft.inference.embedding import FeaturePredictor
 from graft.inference.image_to_logits import predict_class_ids, predict_logits
 from graft.inference.tiles import Tiling
 from graft.inference.torch_runner import torch_runner
@@ -112,15 +112,17 @@ def test_outlines_are_those_of_the_predictions_beside_the_masks(evaluated: Path)
 
 def test_the_reference_holds_each_image_as_the_model_sees_it_once(evaluated: Path) -> None:
     stored = Observations.read(evaluated / "reports/evaluation/reference.parquet")
-    seer = Seer(*load_model(evaluated / "models/fine_tuned"), Tiling(65536, 16))
+    predictor = FeaturePredictor(*load_model(evaluated / "models/fine_tuned"), Tiling(65536, 16))
     for place, row in enumerate(rows_of("segmentation")):
         image = decode_image(row.image)
-        sight = seer.see(image)
+        prediction = predictor.predict(image)
         assert stored.digests[place] == row.image_sha256
         assert stored.properties["luminance"][place] == pytest.approx(image.mean(), abs=12)
-        assert stored.confidence[place] == pytest.approx(float(sight.confidence.mean()), abs=1e-3)
-        assert stored.class_shares[place] == pytest.approx(np.bincount(sight.class_ids.ravel(), minlength=3) / 3072)
-        np.testing.assert_allclose(stored.features[place], sight.features, rtol=5e-3, atol=5e-3)
+        assert stored.confidence[place] == pytest.approx(float(prediction.confidence.mean()), abs=1e-3)
+        assert stored.class_shares[place] == pytest.approx(
+            np.bincount(prediction.class_ids.ravel(), minlength=3) / 3072
+        )
+        np.testing.assert_allclose(stored.features[place], prediction.features, rtol=5e-3, atol=5e-3)
 
 
 def test_both_models_are_averaged_over_scales_and_flips(evaluated: Path, tmp_path: Path) -> None:

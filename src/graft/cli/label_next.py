@@ -26,7 +26,7 @@ def label_next(
 ) -> None:
     """Choose the images most worth labelling, and hand them to a labelling tool with what the model proposes."""
     from graft.commands.label_next import label_next as choose_and_write
-    from graft.deployment.labelling.model_sight import open_sight
+    from graft.deployment.labelling.feature_model import open_feature_model
     from graft.foundation.progress import warn
     from graft.models.address import is_address
     from graft.params.yaml_tree import dump_tree
@@ -36,7 +36,7 @@ def label_next(
     check_place(model)
     folder = download(model) if is_address(model) else Path(model)
     doubt = None if is_address(model) else refuse_changed(folder)
-    see, classes = open_sight(folder)
+    see, classes = open_feature_model(folder)
     labelled = Path(TRAIN) if Path(TRAIN).is_dir() else None
     known = seen_images(model)
     chosen = choose_and_write(num, images, see, classes, out, tool=format, known=known, labelled=labelled)

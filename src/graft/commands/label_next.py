@@ -18,7 +18,13 @@ from graft.deployment.labelling import TOOLS, Tool
 from graft.deployment.labelling.handover import IMAGES, DrawnImage, Handover, drawn_classes
 from graft.deployment.labelling.outlines import outlines_of
 from graft.deployment.labelling.sheet import SheetImage, write_sheet
-from graft.deployment.labelling.unlabelled import MAX_IMAGE_PIXELS, See, Unlabelled, find_unlabelled, look_at
+from graft.deployment.labelling.unlabelled import (
+    MAX_IMAGE_PIXELS,
+    PredictFeatures,
+    Unlabelled,
+    find_unlabelled,
+    look_at,
+)
 from graft.deployment.labelling.worth import Pick, choose
 from graft.evaluation.report.examples import show
 from graft.foundation.class_map import ClassMap
@@ -70,7 +76,7 @@ class NextLabels:
 def label_next(
     num: int,
     paths: Sequence[str],
-    see: See,
+    see: PredictFeatures,
     classes: ClassMap,
     out: Path,
     *,
@@ -125,7 +131,7 @@ def _tool(name: str | None, task: str) -> Tool:
     return tools[name or next(iter(tools))]
 
 
-def _embed_labelled(labelled: Path | None, see: See) -> LabelledImages:
+def _embed_labelled(labelled: Path | None, see: PredictFeatures) -> LabelledImages:
     """Embeds the images of a split; of more than `MOST_LABELLED`, as many as that, drawn by the hash of their place."""
     if labelled is None:
         return LabelledImages([], np.empty((0, 1), np.float32))
@@ -139,7 +145,7 @@ def _embed_labelled(labelled: Path | None, see: See) -> LabelledImages:
 
 
 def _write_images(
-    folder: Path, chosen: Sequence[tuple[Pick, Path]], see: See, classes: ClassMap, labelled: Sequence[str]
+    folder: Path, chosen: Sequence[tuple[Pick, Path]], see: PredictFeatures, classes: ClassMap, labelled: Sequence[str]
 ) -> tuple[list[DrawnImage], list[SheetImage]]:
     """Copies the images, their rank before their name, so that every tool shows the most worth first.
 

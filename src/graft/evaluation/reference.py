@@ -14,7 +14,7 @@ from graft.data.images.stacks import composite
 from graft.evaluation.observations import Observation, Observations
 from graft.evaluation.scores import ScoredImage
 from graft.foundation.class_map import ClassMap
-from graft.inference.embedding import Seer
+from graft.inference.embedding import FeaturePredictor
 
 MOST_IMAGES = 1000
 REFERENCE_FILE = "reference.parquet"
@@ -26,12 +26,12 @@ class Reference:
     Args:
         classes: Classes of the model.
         digests: sha256 of every image of the split.
-        seer: The model, where predictions come without features, as those averaged over several views do: an exported
-            model sees each image once.
+        predictor: The model, where predictions come without features, as those averaged over several views do: an
+            exported model sees each image once.
     """
 
-    def __init__(self, classes: ClassMap, digests: Sequence[str], seer: Seer | None) -> None:
-        self.classes, self.seer = classes, seer
+    def __init__(self, classes: ClassMap, digests: Sequence[str], predictor: FeaturePredictor | None) -> None:
+        self.classes, self.predictor = classes, predictor
         self.chosen = set(heapq.nsmallest(MOST_IMAGES, set(digests)))
         self.images: list[Observation] = []
 
@@ -41,9 +41,9 @@ class Reference:
             return
         found = scored.predictions["fine_tuned"]
         class_ids, confidence, features = found.class_ids, found.confidence, found.features
-        if self.seer is not None:
-            sight = self.seer.see(scored.image)
-            class_ids, confidence, features = sight.class_ids, float(sight.confidence.mean()), sight.features
+        if self.predictor is not None:
+            once = self.predictor.predict(scored.image)
+            class_ids, confidence, features = once.class_ids, float(once.confidence.mean()), once.features
         assert confidence is not None
         assert features is not None
         picture = composite(scored.image, self.classes.channels)

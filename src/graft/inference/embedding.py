@@ -54,7 +54,7 @@ class FeatureTap:
 
 
 @dataclass(frozen=True)
-class Sight:
+class FeaturePrediction:
     """An image as a model sees it.
 
     Attributes:
@@ -68,7 +68,7 @@ class Sight:
     features: np.ndarray
 
 
-class Seer:
+class FeaturePredictor:
     """A model that predicts an image and embeds it in one forward pass.
 
     Args:
@@ -82,11 +82,11 @@ class Seer:
         self.spec, self.tiling = spec, tiling
         self._tap, self._runner = FeatureTap(model), torch_runner(model, spec, device=device)
 
-    def see(self, image: np.ndarray) -> Sight:
+    def predict(self, image: np.ndarray) -> FeaturePrediction:
         """Predicts and embeds one image, uint8 [H, W, C], in bounded memory."""
         predict = predict_confidence if self.spec.task == "segmentation" else _predict_label
         class_ids, confidence = predict(self._runner, image, self.spec, self.tiling)
-        return Sight(class_ids, confidence, self._tap.take()[0])
+        return FeaturePrediction(class_ids, confidence, self._tap.take()[0])
 
 
 def pooled(features: Any) -> Tensor:

@@ -23,7 +23,7 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, read_json
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
-from graft.inference.embedding import Seer
+from graft.inference.embedding import FeaturePredictor
 from graft.inference.tiles import Tiling
 from graft.models.saved_model import load_model
 
@@ -37,12 +37,12 @@ class Comparable:
     """A model that can be compared with: it carries its reference.
 
     Attributes:
-        seer: The model, ready to see images.
+        predictor: The model, ready to see images.
         classes: Its classes.
         reference: The images it was scored on, as it saw them.
     """
 
-    seer: Seer
+    predictor: FeaturePredictor
     classes: ClassMap
     reference: Observations
 
@@ -100,8 +100,8 @@ def open_comparable(folder: Path) -> Comparable:
             rule=f"a reference has at least {LEAST_REFERENCE} images",
             remedy="give the split of evaluate.split more images, and run dvc repro",
         )
-    seer = Seer(*load_model(folder, weights=WEIGHTS), Tiling(**read_json(folder / PREDICT_FILE)))
-    return Comparable(seer, ClassMap.read(folder / "class_map.json"), reference)
+    predictor = FeaturePredictor(*load_model(folder, weights=WEIGHTS), Tiling(**read_json(folder / PREDICT_FILE)))
+    return Comparable(predictor, ClassMap.read(folder / "class_map.json"), reference)
 
 
 def find_drift(paths: Sequence[str], folder: Path, out: Path, false_alarms: float) -> Drift:
@@ -128,7 +128,7 @@ def find_drift(paths: Sequence[str], folder: Path, out: Path, false_alarms: floa
     found = list_images(paths, EXTENSIONS_READ | (STACK_EXTENSIONS if is_stack else set()), out)
     files: list[Path] = []
     problems: list[str] = []
-    observed = list(observe(list(found.places), model.seer, model.classes, files, problems))
+    observed = list(observe(list(found.places), model.predictor, model.classes, files, problems))
     if not observed:
         raise GraftError.of_all("not one image could be read", problems, remedy="fix these files, or name others")
     return _judge(model, files, Observations.of(observed), false_alarms, found.skipped_in_words(), problems)
@@ -147,13 +147,13 @@ def _judge(
 
 
 def observe(
-    files: Sequence[Path], seer: Seer, classes: ClassMap, seen: list[Path], problems: list[str]
+    files: Sequence[Path], predictor: FeaturePredictor, classes: ClassMap, seen: list[Path], problems: list[str]
 ) -> Iterator[Observation]:
     """Each image that can be read as the model sees it, one in memory at a time.
 
     Args:
         files: Files of the images.
-        seer: The model.
+        predictor: The model.
         classes: Its classes.
         seen: Receives the files of those that are yielded.
         problems: Receives a line for each of the others.
@@ -168,13 +168,13 @@ def observe(
         except OSError as error:
             problems.append(f"{file}: {error.strerror}")
             continue
-        sight = seer.see(image)
+        prediction = predictor.predict(image)
         seen.append(file)
         yield Observation.of(
             hashlib.sha256(data).hexdigest(),
             composite(image, classes.channels),
-            sight.class_ids,
-            float(np.mean(sight.confidence)),
-            sight.features,
+            prediction.class_ids,
+            float(np.mean(prediction.confidence)),
+            prediction.features,
             classes.num_classes,
         )

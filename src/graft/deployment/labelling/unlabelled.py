@@ -18,9 +18,9 @@ from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 
 if TYPE_CHECKING:
-    from graft.inference.embedding import Sight
+    from graft.inference.embedding import FeaturePrediction
 
-See = Callable[[np.ndarray], "Sight"]
+PredictFeatures = Callable[[np.ndarray], "FeaturePrediction"]
 
 MAX_IMAGE_PIXELS = 1_000_000_000  # a larger one is refused as a decompression bomb
 
@@ -99,7 +99,7 @@ class Seen:
     hashes: np.ndarray
 
 
-def look_at(found: Unlabelled, see: See) -> Seen:
+def look_at(found: Unlabelled, see: PredictFeatures) -> Seen:
     """Looks at every image once; one that cannot be read is added to those left out.
 
     Raises:
@@ -107,10 +107,10 @@ def look_at(found: Unlabelled, see: See) -> Seen:
     """
     files, features, uncertainty, hashes = [], [], [], []
     for file, data, image in _readable(found):
-        sight = see(image)
+        prediction = see(image)
         files.append(file)
-        features.append(sight.features)
-        uncertainty.append(1 - float(sight.confidence.mean()))
+        features.append(prediction.features)
+        uncertainty.append(1 - float(prediction.confidence.mean()))
         hashes.append(image_facts(data, str(file), MAX_IMAGE_PIXELS)["phash"])
     if not files:
         raise GraftError.of_all("no image can be read", found.unreadable[:5], remedy="name images that can be opened")

@@ -7,16 +7,16 @@ from pathlib import Path
 import torch
 
 from graft.deployment.export.exported_model import PREDICT_FILE
-from graft.deployment.labelling.unlabelled import See
+from graft.deployment.labelling.unlabelled import PredictFeatures
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
-from graft.inference.embedding import Seer
+from graft.inference.embedding import FeaturePredictor
 from graft.inference.tiles import Tiling
 from graft.models.saved_model import load_model
 
 
-def open_sight(folder: Path) -> tuple[See, ClassMap]:
+def open_feature_model(folder: Path) -> tuple[PredictFeatures, ClassMap]:
     """A function that predicts and embeds an image, on the GPU where there is one, and the classes.
 
     Args:
@@ -37,4 +37,4 @@ def open_sight(folder: Path) -> tuple[See, ClassMap]:
         )
     tiling = Tiling(**read_json(folder / PREDICT_FILE))
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Seer(model, spec, tiling, device=device).see, ClassMap.read(folder / "class_map.json")
+    return FeaturePredictor(model, spec, tiling, device=device).predict, ClassMap.read(folder / "class_map.json")
