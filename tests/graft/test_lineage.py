@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -217,6 +221,39 @@ def test_what_changes_while_the_store_is_read_is_read_the_next_time(store, folde
         assert len(filled) == times
         assert index.fact("store") == filled[-1]
         index.close()
+
+
+@pytest.fixture
+def slow_server():
+    """A server that takes a while to answer, and holds no model."""
+
+    class Slow(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            time.sleep(0.5)
+            with contextlib.suppress(BrokenPipeError):  # whoever asked has gone
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(b"{}")
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Slow) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_a_slow_server_is_waited_for_until_it_was_read_once(slow_server, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", slow_server)
+    monkeypatch.delenv("GRAFT_TRACKING", raising=False)
+    monkeypatch.setattr(filling, "SECONDS_TO_ANSWER", 0.1)
+    filled: list[Index] = []
+    monkeypatch.setattr(filling, "fill_from_server", filled.append)
+    with contextlib.closing(open_index(path=tmp_path / "index.sqlite").database):
+        assert len(filled) == 1
+        assert "does not answer" not in capsys.readouterr().err
+    with contextlib.closing(open_index(path=tmp_path / "index.sqlite").database):
+        assert len(filled) == 1
+        assert "does not answer; what it held was read: 20" in capsys.readouterr().err
 
 
 def test_a_gap_is_shown_and_named(tmp_path):

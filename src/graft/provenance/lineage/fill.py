@@ -14,7 +14,13 @@ from typing import Any
 from graft.foundation.content import read_json, sha256_of
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress, warn
-from graft.provenance.lineage.freshness import BESIDE_RECORD, state_of_store, state_of_workspace
+from graft.provenance.lineage.freshness import (
+    BESIDE_RECORD,
+    SECONDS_OF_THE_FIRST,
+    SECONDS_TO_ANSWER,
+    state_of_store,
+    state_of_workspace,
+)
 from graft.provenance.lineage.index import INDEX, Index
 from graft.provenance.records import Record
 from graft.provenance.stages import RECORDS
@@ -53,7 +59,8 @@ def _read_store(index: Index, uri: str, refresh: bool) -> None:
 
     Its state is noted before it is read: a change during the reading is picked up the next time.
     """
-    state, server = state_of_store(uri), uri.startswith(("http://", "https://"))
+    seconds = SECONDS_TO_ANSWER if index.fact(READ_AT) else SECONDS_OF_THE_FIRST
+    state, server = state_of_store(uri, seconds), uri.startswith(("http://", "https://"))
     if state is None and server and not refresh:
         warn(f"{uri} does not answer; what it held was read: {index.fact(READ_AT) or 'never'}")
         return

@@ -13,7 +13,9 @@ from graft.provenance.stages import MANIFEST, PRETRAINED_CARD, RECORDS, SEEN
 from graft.provenance.tracking.local_store import database_of
 
 BESIDE_RECORD = {"pretrain-load": PRETRAINED_CARD, "ingest": MANIFEST, "fine-tune": SEEN}
-SECONDS_TO_ANSWER = 1.0
+# Where the index holds what the server had, it can do without an answer; where it holds nothing, a server that has just
+# started and imports what it needs for the first question is waited for.
+SECONDS_TO_ANSWER, SECONDS_OF_THE_FIRST = 3.0, 20.0
 REGISTERED = "/api/2.0/mlflow/registered-models/search?max_results=1000"
 
 
@@ -24,13 +26,17 @@ def state_of_workspace() -> str:
     return json.dumps([[file.name, file.stat().st_mtime_ns, file.stat().st_size] for file in files])
 
 
-def state_of_store(uri: str) -> str | None:
+def state_of_store(uri: str, seconds: float = SECONDS_OF_THE_FIRST) -> str | None:
     """A text that changes when a version or alias does; None if there is no store yet, or it does not answer.
 
     For a local database it is made of its file's size and time, for a server of its list of models, in one request.
+
+    Args:
+        uri: Address of the store.
+        seconds: Time that a server has for its answer.
     """
     if uri.startswith(("http://", "https://")):
-        return _digest_of_registered(uri)
+        return _digest_of_registered(uri, seconds)
     file = database_of(uri)
     if file is None:
         return uri
@@ -38,10 +44,10 @@ def state_of_store(uri: str) -> str | None:
     return json.dumps([[uri, path.stat().st_mtime_ns, path.stat().st_size] for path in beside]) if beside else None
 
 
-def _digest_of_registered(uri: str) -> str | None:
+def _digest_of_registered(uri: str, seconds: float) -> str | None:
     request = urllib.request.Request(uri.rstrip("/") + REGISTERED, headers=authorization())
     try:
-        with urllib.request.urlopen(request, timeout=SECONDS_TO_ANSWER) as answer:
+        with urllib.request.urlopen(request, timeout=seconds) as answer:
             return f"{uri} {hashlib.sha256(answer.read()).hexdigest()}"
     except (OSError, ValueError):
         return None
