@@ -108,6 +108,7 @@ def test_where_the_workspace_has_moved_on_the_cache_of_dvc_is_audited(workspace,
     assert f"the list of its files, {kept.parent.name}{kept.name}, was changed" in reasons
 
 
+@pytest.mark.slow
 def test_the_lock_file_is_compared_where_the_workspace_has_moved_on(workspace, finished, monkeypatch) -> None:
     monkeypatch.setenv("GRAFT_TRACKING", "off")
     shutil.copytree(finished.root / ".dvc/cache", workspace / ".dvc/cache")
@@ -173,6 +174,7 @@ def test_what_was_changed_in_the_exported_folder_is_named(workspace, monkeypatch
     assert record.as_posix() in {link.what for link in audit("models/exported") if link.status == BROKEN}
 
 
+@pytest.mark.slow
 def test_a_model_that_the_ledger_knows_is_looked_for_by_the_ledger(workspace) -> None:
     client, name = mlflow_store.client(), f"models:/{NAME}"
     digest = client.get_model_version(NAME, "1").tags[mlflow_store.MODEL_DIGEST]
@@ -317,6 +319,7 @@ def test_what_was_edited_and_never_committed_is_not_rebuilt(workspace) -> None:
     assert "no commit holds all of what this model was made with" in found.reason
 
 
+@pytest.mark.slow
 def test_the_operations_of_a_training_step_repeat_where_it_was_trained(workspace) -> None:
     found = watch_operations(workspace)
     assert found.status == "verified", found.reason
