@@ -14,12 +14,12 @@ import numpy as np
 
 from graft.data.images.codec import decode_image
 from graft.data.shards import num_rows, read_rows
+from graft.deployment.image_paths import MAX_IMAGE_PIXELS
 from graft.deployment.labelling import TOOLS, Tool
 from graft.deployment.labelling.handover import IMAGES, DrawnImage, Handover, drawn_classes
 from graft.deployment.labelling.outlines import outlines_of
 from graft.deployment.labelling.sheet import SheetImage, write_sheet
 from graft.deployment.labelling.unlabelled import (
-    MAX_IMAGE_PIXELS,
     PredictFeatures,
     Unlabelled,
     find_unlabelled,

@@ -15,6 +15,7 @@ from graft.data.formats.files import EXTENSIONS_READ
 from graft.foundation.errors import GraftError
 
 NUM_SKIPPED_SHOWN = 3
+MAX_IMAGE_PIXELS = 1_000_000_000  # a larger one is refused as a decompression bomb
 HIDDEN, NO_IMAGE, OUTPUT = "hidden", "not an image by its ending", "in the output folder"
 
 

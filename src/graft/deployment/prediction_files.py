@@ -15,7 +15,7 @@ from graft.data.formats.stacks import zip_files
 from graft.data.images.codec import encode_png, overlay, untinted_class
 from graft.data.images.stacks import composite, decode
 from graft.deployment.export.exported_model import ExportedModel, open_exported
-from graft.deployment.image_paths import ImagePaths, find_images, list_images
+from graft.deployment.image_paths import MAX_IMAGE_PIXELS, ImagePaths, find_images, list_images
 from graft.deployment.prediction_log import PredictionLog
 from graft.deployment.serving.source_classes import probabilities, source_values, to_source_values
 from graft.foundation.class_map import ClassMap
@@ -26,7 +26,6 @@ from graft.inference.image_to_logits import predict_class_ids, predict_confidenc
 
 __all__ = ["Summary", "find_images", "predict_files"]
 
-MAX_IMAGE_PIXELS = 1_000_000_000  # a larger one is refused as a decompression bomb
 MASKS, OVERLAYS, CONFIDENCE, LABELS, CLASSES = "masks", "overlays", "confidence", "labels.csv", "classes.json"
 BESIDE = ("dir", "stem", "name")
 

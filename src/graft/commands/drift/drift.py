@@ -15,8 +15,7 @@ from graft.commands.drift.verdict import DriftVerdict, judge
 from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS
 from graft.data.images.stacks import composite, decode
 from graft.deployment.export.exported_model import PREDICT_FILE
-from graft.deployment.image_paths import list_images
-from graft.deployment.prediction_files import MAX_IMAGE_PIXELS
+from graft.deployment.image_paths import MAX_IMAGE_PIXELS, list_images
 from graft.evaluation.observations import Observation, Observations
 from graft.evaluation.reference import REFERENCE_FILE
 from graft.foundation.class_map import ClassMap

@@ -12,7 +12,7 @@ import numpy as np
 from graft.data.expectations.near_duplicates import parse_hashes
 from graft.data.facts import image_facts
 from graft.data.images.codec import decode_image
-from graft.deployment.image_paths import list_images
+from graft.deployment.image_paths import MAX_IMAGE_PIXELS, list_images
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from graft.inference.embedding import FeaturePrediction
 
 PredictFeatures = Callable[[np.ndarray], "FeaturePrediction"]
-
-MAX_IMAGE_PIXELS = 1_000_000_000  # a larger one is refused as a decompression bomb
 
 
 @dataclass
