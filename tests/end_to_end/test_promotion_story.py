@@ -42,6 +42,7 @@ def ledger_of(project: Project) -> list[dict]:
     return [json.loads(line) for line in (project.root / "ledger.jsonl").read_text("utf-8").splitlines()]
 
 
+@pytest.mark.slow
 def test_the_first_model_is_promoted_by_absolute_floors(finished, tmp_path):
     project = copy_of(finished, tmp_path)
     project.set(LENIENT | {"promotion.min_score": 0.99, "promotion.class_floors": {"ghost": 0.5}})

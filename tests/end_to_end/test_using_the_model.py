@@ -40,6 +40,7 @@ def test_predict_takes_the_candidate_from_the_registry(finished, photograph, tmp
     assert ours == {path.name: path.read_bytes() for path in local.rglob("*.png")}
 
 
+@pytest.mark.slow
 def test_a_new_model_grows_out_of_a_registered_one(finished, tmp_path):
     project = Project(tmp_path / "grown", MLFLOW_TRACKING_URI=f"sqlite:///{finished.root / 'mlflow.db'}")
     shutil.copytree(finished.root, project.root, symlinks=True)

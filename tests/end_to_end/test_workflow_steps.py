@@ -71,6 +71,7 @@ def story(finished, team) -> dict[str, list[str]]:
     return told
 
 
+@pytest.mark.slow
 def test_a_gpu_job_computes_nothing_that_a_person_computed(finished, story):
     printed = "".join(story["train"])
     assert "the same training step gives the same bits" in printed
@@ -80,6 +81,7 @@ def test_a_gpu_job_computes_nothing_that_a_person_computed(finished, story):
     assert Project(Path(folder)).output_digests() == finished.output_digests()
 
 
+@pytest.mark.slow
 def test_another_machine_verifies_attests_publishes_and_reports(finished, team, story):
     printed = "".join(story["verify"])
     assert "7 records: every digest holds" in printed
@@ -94,6 +96,7 @@ def test_another_machine_verifies_attests_publishes_and_reports(finished, team, 
     assert model in report
 
 
+@pytest.mark.slow
 def test_the_proposed_lock_file_speaks_of_the_code_when_it_is_merged(story):
     assert "there is nothing that could be stale" in story["check"][-1]
     assert story["check after"][-1] == "dvc.lock speaks of this code and these params\n"

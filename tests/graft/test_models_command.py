@@ -47,10 +47,10 @@ def test_a_pattern_also_finds_variants_and_encoders() -> None:
     ("encoder", "weights"),
     [
         ("resnet18", ("IMAGENET1K_V1",)),
-        ("vgg16", ("IMAGENET1K_V1", "IMAGENET1K_FEATURES")),
-        ("densenet121", ("IMAGENET1K_V1",)),
+        pytest.param("vgg16", ("IMAGENET1K_V1", "IMAGENET1K_FEATURES"), marks=pytest.mark.slow),
+        pytest.param("densenet121", ("IMAGENET1K_V1",), marks=pytest.mark.slow),
         ("mobilenet_v2", ("IMAGENET1K_V1", "IMAGENET1K_V2")),
-        ("resnext101_32x16d", ()),
+        pytest.param("resnext101_32x16d", (), marks=pytest.mark.slow),
         ("efficientnet-b0", ()),
     ],
 )
