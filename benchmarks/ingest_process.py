@@ -68,7 +68,9 @@ def graft(images: Path, out: Path) -> tuple[float, float]:
         "masks": "{dir}/{stem}.mask.png",
         "classes": {name: [number] for number, name in enumerate(CLASSES)},
     }
-    section = Ingest(root=str(images), source=source, split_seed=7, batch="first", max_pixels=100_000_000)
+    section = Ingest(
+        root=str(images), source=source, unlabelled=None, split_seed=7, batch="first", max_pixels=100_000_000
+    )
     out.mkdir(parents=True)
     start = time.perf_counter()
     ingest(task="segmentation", ingest=section, root=images, out=out)

@@ -29,7 +29,9 @@ def scenes_source(num_train: int, num_val: int = 1, *, width_px: int, height_px:
 def ingest_source(source: dict[str, Any], root: Path, out: Path, task: str = "segmentation") -> Path:
     """Ingests a source for a task; returns `out`."""
     out.mkdir(parents=True)
-    section = Ingest(root=str(root), source=source, split_seed=SEED, batch="first", max_pixels=MOST_PIXELS)
+    section = Ingest(
+        root=str(root), source=source, unlabelled=None, split_seed=SEED, batch="first", max_pixels=MOST_PIXELS
+    )
     ingest(task=task, ingest=section, root=root, out=out)
     return out
 
@@ -55,8 +57,11 @@ def make_views(
             crop=CropSize(height_px=crop[0], width_px=crop[1]),
             views=num_views,
             storage="materialised",
+            unlabelled="none",
+            unlabelled_views=1,
         ),
         train=data / "train",
+        unlabelled=data / "none",
         class_map=data / "class_map.json",
         validation=data / "validation.json",
         out=out,

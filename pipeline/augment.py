@@ -1,9 +1,11 @@
 """Stage 3, augment: makes the training views once, with their statistics and a preview sheet.
 
-Reads the train shards, the class map and the validation report.
+Reads the train shards, those of unlabelled images if `augment.unlabelled` names them, the class map and the validation
+report.
 Writes the views (with `storage: online`, the rows they are made from), `policy.json`, `statistics.json`,
-`class_counts.npy`, `index.json` and `preview.png`.
-Stops when the data has not passed validation, a mask gains a value it did not have, or the disk is full.
+`class_counts.npy`, `index.json` and `preview.png`; in `unlabelled/` weak views of the unlabelled images.
+Stops when the data has not passed validation, a mask gains a value it did not have, unlabelled images are named and
+there are none, or the disk is full.
 """
 
 from __future__ import annotations
@@ -18,9 +20,9 @@ from graft.data.augmented.statistics import class_shares, no_counts, statistics,
 from graft.data.augmented.view_files import explain_full_disk, make_views, training_rows
 from graft.data.resize import RESIZES
 from graft.data.shards import Row, num_rows, read_rows
-from graft.data.views.view import Recipe, index_of
+from graft.data.views.view import UNLABELLED_VIEWS, Recipe, index_of
 from graft.foundation.choices import resolve
-from graft.foundation.class_map import ClassMap
+from graft.foundation.class_map import UNLABELLED, ClassMap
 from graft.foundation.content import read_json, write_json
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
@@ -36,12 +38,14 @@ def augment(
     preprocess: Preprocess,
     augment: Augment,
     train: Path,
+    unlabelled: Path,
     class_map: Path,
     validation: Path,
     out: Path,
 ) -> dict[str, float]:
     """Makes `augment.views` views of every training row; returns the number of images and views, and the void share."""
     refuse_unless_passed(validation)
+    refuse_unless_there(unlabelled, augment.unlabelled)
     classes, total = ClassMap.read(class_map), num_rows(train)
     recipe = with_class_shares(recipe_of(task, seed, preprocess, augment, classes), train, total, classes)
     shown: list[Row] = []
@@ -58,7 +62,35 @@ def augment(
         write_json(out / "statistics.json", stats)
         write_json(out / "index.json", index_of(recipe, ids, sha256))
         preview(recipe, shown, classes, stats).save(out / "preview.png")
-    return {"num_images": total, "num_views": total * recipe.num_views, "void_fraction": void_fraction(stats)}
+    made_of = {"num_images": total, "num_views": total * recipe.num_views, "void_fraction": void_fraction(stats)}
+    weak = replace(recipe, weak=True, num_views=augment.unlabelled_views, class_shares=())
+    return made_of | make_weak_views(weak, unlabelled, classes, out)
+
+
+def make_weak_views(recipe: Recipe, unlabelled: Path, classes: ClassMap, out: Path) -> dict[str, float]:
+    """Makes the views of the unlabelled images, if there are any; returns the number of images and of views."""
+    total, folder = num_rows(unlabelled), out / UNLABELLED_VIEWS
+    if not total:
+        return {}
+    folder.mkdir()
+    rows = make_views(recipe, training_rows(recipe, unlabelled, folder), total, classes, folder)
+    done = [*progress(rows, "Making views of unlabelled images", total=total, unit="image")]
+    ids, sha256 = [row.id for row in done], [row.image_sha256 for row in done]
+    with explain_full_disk(out):
+        write_json(folder / "policy.json", {"recipe": asdict(recipe), "transforms": serialise(recipe.compose())})
+        write_json(folder / "index.json", index_of(recipe, ids, sha256))
+    return {"num_unlabelled_images": total, "num_unlabelled_views": total * recipe.num_views}
+
+
+def refuse_unless_there(unlabelled: Path, named: str) -> None:
+    """Refuses to go on without the unlabelled images that `augment.unlabelled` names."""
+    if named == UNLABELLED and not num_rows(unlabelled):
+        raise GraftError(
+            f"augment.unlabelled is {named}, and the source has no unlabelled images",
+            where=unlabelled,
+            remedy="give it some (ingest.unlabelled, a folder named unlabelled, num_unlabelled of scenes), or set "
+            "augment.unlabelled: none",
+        )
 
 
 def recipe_of(task: str, seed: int, preprocess: Preprocess, augment: Augment, classes: ClassMap) -> Recipe:

@@ -20,7 +20,7 @@ from graft.evaluation.report.sources import input_files, refuse_seen
 from graft.evaluation.report.tables import PerImageTable
 from graft.evaluation.scores import Contender, Tally, score_rows
 from graft.evaluation.test_time import average_views, is_plain
-from graft.foundation.class_map import ClassMap
+from graft.foundation.class_map import UNLABELLED, ClassMap
 from graft.foundation.content import content_seed, read_json, write_json
 from graft.foundation.progress import progress
 from graft.inference.embedding import FeaturePredictor, FeatureTap
@@ -50,7 +50,8 @@ def evaluate(
 ) -> dict[str, float]:
     """Scores each image once with both models; returns the headline scores of each, and the gain."""
     classes = ClassMap.read(class_map)
-    digests = refuse_seen(images, set(read_json(model / "seen.json")["train"]), evaluate.split)
+    seen = read_json(model / "seen.json")
+    digests = refuse_seen(images, {*seen["train"], *seen.get(UNLABELLED, ())}, evaluate.split)
     contenders = _contenders(model, runtime, evaluate, predict)
     reference = Reference(
         classes, digests, None if is_plain(evaluate.test_time) else _predictor(model, runtime, predict)

@@ -2,7 +2,8 @@
 
 Reads the folder `ingest.root`, in any known format.
 Writes `<split>/<batch>-00000.parquet` (encoded images and targets), `manifest.parquet` (facts about each image) and
-`class_map.json`.
+`class_map.json`. The split `unlabelled` is there even without images, and beside it `none`, which never has any: what
+`augment.unlabelled` may name.
 Stops when a file cannot become a row; it reads all of them first, and lists every problem in one message.
 """
 
@@ -13,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from graft.data.facts import Describer
 from graft.data.formats import FORMATS
+from graft.data.formats.unlabelled_images import add_unlabelled
 from graft.data.shards import MANIFEST_SCHEMA, ShardWriter, TableWriter
 from graft.foundation.choices import resolve
-from graft.foundation.class_map import SPLITS
+from graft.foundation.class_map import SPLITS, UNLABELLED
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress, say
 from graft.foundation.workers import map_in_order
@@ -23,6 +25,8 @@ from graft.foundation.workers import map_in_order
 if TYPE_CHECKING:
     from graft.data.formats.listing import Entry, Listing
     from graft.params.sections import Ingest
+
+NO_SPLIT = "none"  # the folder that stands for no images
 
 
 def ingest(*, task: str, ingest: Ingest, root: Path, out: Path, seed: int | None = None) -> dict[str, float]:
@@ -34,6 +38,7 @@ def ingest(*, task: str, ingest: Ingest, root: Path, out: Path, seed: int | None
     """
     split_seed = ingest.split_seed if seed is None else seed
     listing = resolve(FORMATS, ingest.source, where="ingest.source")(task, split_seed, root)
+    listing = add_unlabelled(listing, root, ingest.unlabelled)
     for note in listing.notes:
         say(f"Left aside: {note}")
     for warning in listing.warnings:
@@ -64,5 +69,7 @@ def _write(listing: Listing, entries: list[Entry], ingest: Ingest, out: Path) ->
             shards.add(row)
             manifest.add(row)
     shards.close()
+    for split in (NO_SPLIT,) if any(entry.split == UNLABELLED for entry in entries) else (NO_SPLIT, UNLABELLED):
+        shards.leave_empty(split)
     manifest.close()
     return problems

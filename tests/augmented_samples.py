@@ -24,8 +24,8 @@ SIZE = (72, 96)
 def write_train(folder: Path, *, task: str = "segmentation", num_samples: int = 6, **changes: Any) -> None:
     """train/, class_map.json and validation.json, as ingest and validate leave them."""
     rows = [row_of(n, task) | changes for n in range(num_samples)]
-    (folder / "train").mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=SHARD_SCHEMA), folder / "train" / "first-00000.parquet")
+    write_rows(folder / "train", rows)
+    write_rows(folder / "none", [])
     names, colors = (
         (CLASSES, CLASS_COLOURS) if task == "segmentation" else (("day", "night"), ((240, 200, 60), (40, 60, 140)))
     )
@@ -33,6 +33,12 @@ def write_train(folder: Path, *, task: str = "segmentation", num_samples: int = 
         folder / "class_map.json"
     )
     write_json(folder / "validation.json", {"passed": True, "expectations": []})
+
+
+def write_rows(folder: Path, rows: list[dict[str, Any]]) -> None:
+    """A shard of a split."""
+    folder.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=SHARD_SCHEMA), folder / "first-00000.parquet")
 
 
 @functools.lru_cache(maxsize=256)
@@ -58,13 +64,15 @@ def run_augment(folder: Path, out: Path, *, task: str = "segmentation", resize: 
     """Runs the stage on what `write_train` wrote; `changes` go to the augment section."""
     out.mkdir(parents=True)
     crop = SimpleNamespace(height_px=64, width_px=80)
-    section = {"policy": {"name": "street"}, "crop": crop, "views": 3, "storage": "materialised"} | changes
+    section = {"policy": {"name": "street"}, "crop": crop, "views": 3, "storage": "materialised"}
+    section |= {"unlabelled": "none", "unlabelled_views": 2} | changes
     return augment(
         task=task,
         seed=7,
         preprocess=SimpleNamespace(resize=resize),
         augment=SimpleNamespace(**section),
         train=folder / "train",
+        unlabelled=folder / section["unlabelled"],
         class_map=folder / "class_map.json",
         validation=folder / "validation.json",
         out=out,

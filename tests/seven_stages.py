@@ -56,6 +56,7 @@ def run_stages(raw: Path, work: Path, params: Params, *, exported: bool = True) 
         split=params.evaluate.split,
     )
     views = {"preprocess": params.preprocess, "augment": params.augment, "train": at["interim"] / "train"}
+    views["unlabelled"] = at["interim"] / params.augment.unlabelled
     augment(**both, **views, class_map=class_map, validation=report, out=at["augmented"])
     start = {"model": params.model, "pretrain_load": params.pretrain_load, "class_map": class_map}
     pretrain_load(**both, **start, out=at["pretrained"])

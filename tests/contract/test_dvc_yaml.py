@@ -95,7 +95,7 @@ def test_every_stage_records(stage):
 
 def test_interpolated_paths_are_params_that_exist():
     text = (REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
-    assert set(re.findall(r"\$\{([^}]+)\}", text)) == {"ingest.root", "evaluate.split"}
+    assert set(re.findall(r"\$\{([^}]+)\}", text)) == {"ingest.root", "augment.unlabelled", "evaluate.split"}
 
 
 def stage_function(stage: str):

@@ -31,6 +31,8 @@ INTENT = {
     "export": {"export"},
     "promotion": set(),
 }
+# Values that paths of dvc.yaml are made of: another one that a stage can find.
+PARTS_OF_PATHS = {"evaluate.split": "val", "augment.unlabelled": "unlabelled"}
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +94,7 @@ def test_every_leaf_makes_stale_what_the_table_of_intent_says(changeable, stale,
     wrong = {}
     for name, value in leaves(YAML(typ="safe").load(text)):
         intended = INTENT.get(name, INTENT[name.split(".")[0]])
-        changeable.set({name: "val" if name == "evaluate.split" else changed(value)})
+        changeable.set({name: PARTS_OF_PATHS.get(name) or changed(value)})
         found = stale_by_params()
         if found != intended:
             wrong[name] = found
@@ -138,3 +140,14 @@ def test_running_python_leaves_nothing_stale_behind(changeable, stale):
     changeable.run("graft", "check")  # writes __pycache__ beside the modules
     assert list((changeable.root / "src/graft").rglob("*.pyc"))
     assert stale() == set()
+
+
+def test_unlabelled_images_leave_a_supervised_model_fresh(changeable, stale):
+    changeable.set({"ingest.source.num_unlabelled": 3})
+    assert stale() == {"ingest"}
+    changeable.run("dvc", "repro", "augment")  # which reads that the images passed validation
+    changed = stale()
+    assert "fine-tune" not in changed
+    assert changed <= {"evaluate"}  # whose report quotes the number of images that were judged
+    changeable.set({"augment.unlabelled": "unlabelled"})
+    assert stale() == {"augment", *changed}

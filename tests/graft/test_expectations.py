@@ -264,6 +264,17 @@ def test_unlabelled_images_need_no_mask() -> None:
     assert all(finding.success for finding in findings_of(rows, class_map(), thresholds()).values())
 
 
+def test_an_unlabelled_image_may_be_like_one_of_train_and_not_like_one_of_test() -> None:
+    rows = clean()
+    first = {split: rows.index[rows["split"] == split][0] for split in ("train", "test")}
+    for split, like, broken in (("unlabelled", "train", set()), ("unlabelled", "test", {"groups_across_splits"})):
+        changed = rows.copy()
+        extra = changed.loc[[first["train"]]].assign(id="extra", split=split, image_sha256="e" * 64)
+        changed = pd.concat([changed, extra.assign(group=rows.at[first[like], "group"])], ignore_index=True)
+        findings = findings_of(changed, class_map(), thresholds())
+        assert {name for name, found in findings.items() if not found.success} & {"groups_across_splits"} == broken
+
+
 def test_groups_across_the_sources_own_splits_only_warn() -> None:
     rows = clean()
     rows.at[5, "group"] = rows.at[3, "group"]

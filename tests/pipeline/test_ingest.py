@@ -31,7 +31,7 @@ def run(
     root: Path, out: Path, source: dict[str, Any] | str, task: str = "segmentation", max_pixels: int = 10**6
 ) -> dict[str, float]:
     out.mkdir(parents=True)
-    section = Ingest(root=str(root), source=source, split_seed=7, batch="first", max_pixels=max_pixels)
+    section = Ingest(root=str(root), source=source, unlabelled=None, split_seed=7, batch="first", max_pixels=max_pixels)
     return ingest(task=task, ingest=section, root=root, out=out)
 
 
@@ -61,7 +61,9 @@ def test_only_the_split_seed_moves_images_between_splits(tmp_path: Path) -> None
     splits = {}
     for name, split_seed, changed in (("a", 7, None), ("b", 8, None), ("c", 7, 8)):
         (tmp_path / name).mkdir()
-        section = Ingest(root="raw", source=PAIRS, split_seed=split_seed, batch="first", max_pixels=10**6)
+        section = Ingest(
+            root="raw", source=PAIRS, unlabelled=None, split_seed=split_seed, batch="first", max_pixels=10**6
+        )
         ingest(task="segmentation", ingest=section, root=tmp_path / "raw", out=tmp_path / name, seed=changed)
         splits[name] = {row["id"]: row["split"] for row in manifest(tmp_path / name)}
     assert splits["a"] != splits["b"] == splits["c"]
@@ -75,8 +77,10 @@ def test_scenes_become_shards_manifest_and_class_map(tmp_path: Path) -> None:
     assert sorted(digests(tmp_path / "out")) == [
         "class_map.json",
         "manifest.parquet",
+        "none/first-00000.parquet",
         "test/first-00000.parquet",
         "train/first-00000.parquet",
+        "unlabelled/first-00000.parquet",
         "val/first-00000.parquet",
     ]
     class_map = ClassMap.read(tmp_path / "out/class_map.json")

@@ -38,7 +38,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ingested(root: Path, out: Path) -> Path:
     source = {"name": "image_folder"}
-    params = Ingest(root=str(root), source=source, split_seed=1, batch="first", max_pixels=10**8)
+    params = Ingest(root=str(root), source=source, unlabelled=None, split_seed=1, batch="first", max_pixels=10**8)
     ingest(task="classification", ingest=params, root=root, out=out)
     return out
 

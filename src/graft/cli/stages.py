@@ -42,12 +42,14 @@ def validate(
 @app.command(rich_help_panel=PANEL)
 def augment(
     train: Split,
+    unlabelled: Annotated[Path, typer.Option(help="Shards of images without masks or labels; may hold none.")],
     class_map: ClassMapFile,
     validation: Annotated[Path, typer.Option(help="validation.json.")],
     out: Out,
 ) -> None:
     """Make the training views, their statistics and a preview."""
-    _run("augment", {"train": train, "class_map": class_map, "validation": validation}, {"out": out})
+    inputs = {"train": train, "unlabelled": unlabelled, "class_map": class_map, "validation": validation}
+    _run("augment", inputs, {"out": out})
 
 
 @app.command("pretrain-load", rich_help_panel=PANEL)

@@ -136,6 +136,11 @@ class ShardWriter:
         self._writer.add(row, num_bytes)
         self._num_bytes += num_bytes
 
+    def leave_empty(self, split: str) -> None:
+        """Writes a shard without rows, so that there is a folder of this name to depend on."""
+        self._begin(split, 0)
+        self.close()
+
     def close(self) -> None:
         if self._writer is not None:
             self._writer.close()

@@ -10,7 +10,8 @@ from graft.foundation.content import read_json, write_json
 from graft.foundation.errors import GraftError
 
 IGNORE_INDEX = 255
-SPLITS = ("train", "val", "test", "unlabelled")
+UNLABELLED = "unlabelled"
+SPLITS = ("train", "val", "test", UNLABELLED)
 TASKS = ("segmentation", "classification")
 RGB = ("red", "green", "blue")
 ADDED_LATER = frozenset({"channels", "max_value", "void_values"})  # class maps of older models lack these

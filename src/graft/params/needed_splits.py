@@ -8,7 +8,9 @@ from pathlib import Path
 from graft.data.formats import FORMATS
 from graft.data.formats.coco_files import annotation_files
 from graft.data.formats.files import find_files
+from graft.data.formats.unlabelled_images import add_unlabelled
 from graft.foundation.choices import Choice, resolve
+from graft.foundation.class_map import SPLITS, UNLABELLED
 from graft.foundation.errors import GraftError
 from graft.params.sections import Params
 
@@ -16,7 +18,7 @@ SLOW_TO_LIST = ("coco",)  # its annotation files are read whole: 450 MB as publi
 
 
 def find_missing_splits(params: Params) -> Iterator[tuple[tuple[str, str], GraftError]]:
-    """Refuses a source without training or validation images, or without the split that is scored.
+    """Refuses a source without training or validation images, the split that is scored, or unlabelled images if named.
 
     Reads names of files and tables, no image. A source that cannot be listed is left to ingest, which says why.
     """
@@ -24,6 +26,9 @@ def find_missing_splits(params: Params) -> Iterator[tuple[tuple[str, str], Graft
     splits, scored = _splits_of(source, params), params.evaluate.split
     if splits is None:
         return
+    if params.augment.unlabelled == UNLABELLED and UNLABELLED not in splits and params.ingest.unlabelled is None:
+        yield ("augment", "unlabelled"), no_unlabelled(source.name)
+    splits.discard(UNLABELLED)
     for split in dict.fromkeys(("train", "val", scored)):
         if split not in splits:
             named = f" (there {'is' if len(splits) == 1 else 'are'} {', '.join(sorted(splits))})" if splits else ""
@@ -41,8 +46,7 @@ def _splits_of(source: Choice, params: Params) -> set[str] | None:
     """The splits that hold images; None where only ingest can tell."""
     options, root = source.options, Path(params.ingest.root)
     if source.name == "scenes":
-        counts = {"train": options["num_train"], "val": options["num_val"], "test": options["num_test"]}
-        return {split for split, count in counts.items() if count}
+        return {split for split in SPLITS if options[f"num_{split}"]}
     if source.name in SLOW_TO_LIST:
         return None if options["test_from"] != "none" or _has_test_file(root) else {"train", "val"}
     parts = [options["source"]] if source.name == "stacks" else [part["source"] for part in options.get("sources", [])]
@@ -53,9 +57,20 @@ def _splits_of(source: Choice, params: Params) -> set[str] | None:
         return {"train", "val"} if has_none else None
     try:
         listing = source(params.task, params.ingest.split_seed, root)
+        listing = add_unlabelled(listing, root, params.ingest.unlabelled)
     except GraftError:
         return None
-    return None if listing.problems else {entry.split for entry in listing.entries} - {"unlabelled"}
+    return None if listing.problems else {entry.split for entry in listing.entries}
+
+
+def no_unlabelled(source: str) -> GraftError:
+    """The error that says that unlabelled images are named and the source has none."""
+    return GraftError(
+        f"augment.unlabelled is {UNLABELLED}, and {source} has no unlabelled images",
+        rule="a folder named unlabelled, lines of a table that say so, num_unlabelled of scenes, num_train with rest: "
+        "unlabelled, or a pattern in ingest.unlabelled make such images",
+        remedy="give the source some, or set augment.unlabelled: none",
+    )
 
 
 def _has_test_file(root: Path) -> bool:

@@ -52,6 +52,7 @@ class Ingest(Section):
 
     root: Annotated[str, Field(min_length=1)]
     source: Spec
+    unlabelled: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)] | None
     split_seed: Count
     batch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
     max_pixels: Positive
@@ -100,6 +101,8 @@ class Augment(Section):
     crop: CropSize
     views: Positive
     storage: Literal["materialised", "online"]
+    unlabelled: Literal["none", "unlabelled"]
+    unlabelled_views: Positive
 
 
 class PretrainLoad(Section):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from graft.foundation.class_map import UNLABELLED
 from graft.foundation.content import read_json
 from graft.foundation.progress import warn
 from graft.models.address import is_address
@@ -14,12 +15,11 @@ from graft.provenance.promotion.record_chain import fetch_output, trace_records
 from graft.provenance.stages import MANIFEST, SEEN
 from graft.provenance.tracking import mlflow_store, model_versions, quick_client
 
-UNLABELLED = "unlabelled"
-
 
 def seen_images(model: str) -> set[str]:
     """The sha256 of each; those of the project at hand, and of a registered model those that the server knows, too.
 
+    Images that a training saw without a label are left out: a label is what they still want.
     Where nothing tells which images a model has seen, that is a warning.
 
     Args:
@@ -44,7 +44,7 @@ def _digests(files: list[Path]) -> set[str]:
     found: set[str] = set()
     for file in files:
         if file.suffix == ".json":
-            found.update(*read_json(file).values())
+            found.update(*(digests for split, digests in read_json(file).items() if split != UNLABELLED))
         else:
             table = pq.read_table(file, columns=["split", "image_sha256"]).to_pylist()
             found.update(row["image_sha256"] for row in table if row["split"] != UNLABELLED)

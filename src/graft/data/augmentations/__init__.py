@@ -20,7 +20,7 @@ from graft.data.augmentations.photometric import photometric
 from graft.data.augmentations.policy import Policy, apply, carry_channels, num_carried, serialise
 from graft.data.augmentations.rand_augment import rand_augment
 from graft.data.augmentations.rotation import rotation
-from graft.data.augmentations.steps import Steps, build, contradictions, seeks_rare_classes
+from graft.data.augmentations.steps import Steps, build, contradictions, seeks_rare_classes, weakened
 from graft.data.augmentations.street import street
 from graft.data.augmentations.weather import weather
 
@@ -51,4 +51,5 @@ __all__ = [
     "num_carried",
     "seeks_rare_classes",
     "serialise",
+    "weakened",
 ]

@@ -81,6 +81,12 @@ def _put_off(moves: Sequence[Any]) -> list[Any]:
     return warps
 
 
+def weakened(steps: Steps) -> Steps:
+    """The part of a policy that moves and crops, without a look at classes and without changes of colour."""
+    crop = steps.crop or Crop()
+    return Steps(steps.moves, Crop(crop.min_scale, crop.max_scale))
+
+
 def seeks_rare_classes(policy: Mapping[str, Any]) -> bool:
     """Whether a policy, `{"name": …}` with every option, has a crop that must know which classes are rare."""
     return bool(policy.get("rare_class_pixels")) or any(map(seeks_rare_classes, policy.get("parts", ())))

@@ -10,14 +10,14 @@ import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
-from graft.data.augmented.statistics import MOST_VIEWS_COUNTED, Counts, class_counts_file, counts_of
+from graft.data.augmented.statistics import MOST_VIEWS_COUNTED, Counts, class_counts_file, counts_of, no_counts
 from graft.data.shards import Row, read_rows
 from graft.data.views.rows import write_rows
-from graft.data.views.view import Recipe
+from graft.data.views.view import Recipe, label_of
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
 from graft.foundation.workers import map_in_order, num_usable_cores
@@ -80,12 +80,14 @@ def _make_row(recipe: Recipe, classes: ClassMap, out: Path, item: tuple[int, Row
         for k in range(num_made):
             view, view_mask = recipe.view(row.id, image, mask, k)
             if len(counted) < MOST_VIEWS_COUNTED:
-                counted.append(row.label if view_mask is None else view_mask)
+                counted.append(label_of(row) if view_mask is None else view_mask)
             if writer is not None:
                 writer.write(view, view_mask)
         if writer is not None and mask is None:
-            writer.write_label(cast(int, row.label))
-    target = cast(int, row.label) if mask is None else mask
+            writer.write_label(label_of(row))
+    if recipe.weak:
+        return RowSummary(row.id, row.image_sha256, no_counts(classes))
+    target = label_of(row) if mask is None else mask
     return RowSummary(row.id, row.image_sha256, counts_of(image, target, counted, classes))
 
 

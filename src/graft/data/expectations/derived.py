@@ -9,7 +9,7 @@ import pandas as pd
 
 from graft.data.expectations.mask_findings import in_words, mask_findings
 from graft.data.expectations.near_duplicates import near_partners, parse_hashes
-from graft.foundation.class_map import ClassMap
+from graft.foundation.class_map import UNLABELLED, ClassMap
 from graft.foundation.errors import GraftError
 
 if TYPE_CHECKING:
@@ -31,16 +31,17 @@ def image_facts(manifest: pd.DataFrame, task: str, validate: Validate) -> pd.Dat
         GraftError: A perceptual hash of the manifest cannot be read.
     """
     rows = manifest.reset_index(drop=True)
+    side = rows["split"].replace(UNLABELLED, "train")  # of the split: what a model learns from, or is judged on
     sha256, group = rows["image_sha256"], rows["group"].replace("", None)
     target = rows["mask_sha256" if task == "segmentation" else "label"]
     facts = {
         "label_problem": _label_problem(rows, task),
         **mask_findings(rows),
-        "copy_in_other_split": "same bytes as " + partner(rows, sha256, rows["split"]),
-        "copy_in_same_split": "same bytes as " + _copy_in_same_split(rows),
-        "group_in_other_split": "group " + group + " also holds " + partner(rows, group, rows["split"]),
+        "copy_in_other_split": "same bytes as " + partner(rows, sha256, side),
+        "copy_in_same_split": "same bytes as " + _copy_in_same_split(rows, side),
+        "group_in_other_split": "group " + group + " also holds " + partner(rows, group, side),
         "copy_with_other_label": "same bytes, another label than " + partner(rows, sha256, target),
-        "near_copy_in_other_split": "resembles " + _near_copies(rows, validate.near_duplicate_bits),
+        "near_copy_in_other_split": "resembles " + _near_copies(rows, side, validate.near_duplicate_bits),
         "shorter_side_px": rows[["width", "height"]].min(axis=1),
         "aspect": rows[["width", "height"]].max(axis=1) / rows[["width", "height"]].min(axis=1),
         "void_fraction": rows["mask_void"] / (rows["mask_width"] * rows["mask_height"]),
@@ -123,25 +124,25 @@ def _nullable(column: pd.Series) -> pd.Series:
 
 def _label_problem(rows: pd.DataFrame, task: str) -> pd.Series:
     missing = rows["mask_sha256" if task == "segmentation" else "label"].isna()
-    needed = rows["split"] != "unlabelled"
+    needed = rows["split"] != UNLABELLED
     what = "no mask" if task == "segmentation" else "no label"
     return pd.Series(np.where(missing & needed, what, None), rows.index)  # type: ignore[call-overload]  # None will do
 
 
-def _copy_in_same_split(rows: pd.DataFrame) -> pd.Series:
-    keys = [rows["split"], rows["image_sha256"]]
-    later = rows.duplicated(["split", "image_sha256"], keep="first")
+def _copy_in_same_split(rows: pd.DataFrame, side: pd.Series) -> pd.Series:
+    keys = [side, rows["image_sha256"]]
+    later = pd.DataFrame({"side": side, "sha256": rows["image_sha256"]}).duplicated(keep="first")
     return rows["id"].groupby(keys).transform("first").where(later, None)
 
 
-def _near_copies(rows: pd.DataFrame, max_bits: int) -> pd.Series:
+def _near_copies(rows: pd.DataFrame, side: pd.Series, max_bits: int) -> pd.Series:
     try:
         hashes = parse_hashes(rows["phash"].tolist())
     except (TypeError, ValueError) as error:
         raise GraftError(
             f"column 'phash' of the manifest: {error}", remedy="remove the manifest and run dvc repro"
         ) from None
-    splits, contents = pd.factorize(rows["split"])[0], pd.factorize(rows["image_sha256"])[0]
+    splits, contents = pd.factorize(side)[0], pd.factorize(rows["image_sha256"])[0]
     partners = near_partners(hashes, splits, contents, max_bits)
     named = (rows["id"] + " (" + rows["split"] + ")").to_numpy(dtype=object)
     return pd.Series(np.where(partners >= 0, named[partners] if len(named) else None, None), rows.index, dtype=object)

@@ -9,15 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import Field
-
+from graft.data.formats.few_labels import NumTrain, Rest, keep_labels
 from graft.data.formats.files import FileReader, Found, find_files
 from graft.data.formats.listing import Entry, Listing, check_task
 from graft.data.formats.translation import Translation
 from graft.foundation.class_map import ClassMap
-from graft.foundation.content import content_seed
 from graft.foundation.errors import GraftError
 
 VOID_VALUE = 11
@@ -28,7 +25,8 @@ def camvid(
     seed: int,
     root: Path,
     *,
-    num_train: Annotated[int, Field(ge=1)] | None = None,
+    num_train: NumTrain | None = None,
+    rest: Rest = "none",
     val_clips: list[str] = [],  # noqa: B006  options are read, never changed
     test_clips: list[str] = [],  # noqa: B006
 ) -> Listing:
@@ -44,6 +42,7 @@ def camvid(
     Args:
         num_train: Keep only so many labelled training images: the first in an order made by hashing (split seed, id),
             so that 40 of them are among the 80 of another run. None keeps all.
+        rest: Whether the training images that `num_train` leaves out are `unlabelled`, or taken at all (`none`).
         val_clips: Drives (what a file name has before its first underscore: 0001TP, 0006R0, 0016E5) to hold out:
             their images of `train.txt` and `val.txt` become val, and all others train. Empty keeps the official lists.
         test_clips: Drives whose images of `train.txt` and `val.txt` become test, so that a model can be promoted where
@@ -67,7 +66,7 @@ def camvid(
                 if entry.id in entries:
                     problems.append(f"{name}: {entry.id} is listed twice (also in {entries[entry.id].split}.txt)")
                 entries[entry.id] = entry
-    kept = _fewer(_hold_out([*entries.values()], val_clips, test_clips), num_train, seed)
+    kept = keep_labels(_hold_out([*entries.values()], val_clips, test_clips), num_train, rest, seed)
     translation = Translation(tuple(((k, k),) for k in range(11)), ((),) * 11, void_grey=((VOID_VALUE, VOID_VALUE),))
     class_map = _class_map(official_splits=not val_clips or "test" in lists)
     return Listing(class_map, kept, FileReader(str(root)), translation, problems)
@@ -126,21 +125,6 @@ def _with_split(entry: Entry, val_clips: Collection[str], test_clips: Collection
     if entry.split == "test" or entry.group in test_clips:
         return replace(entry, split="test")
     return replace(entry, split="val" if entry.group in val_clips else "train") if val_clips else entry
-
-
-def _fewer(entries: list[Entry], num_train: int | None, seed: int) -> list[Entry]:
-    if num_train is None:
-        return entries
-    train = sorted(
-        (entry for entry in entries if entry.split == "train"), key=lambda entry: content_seed(seed, "kept", entry.id)
-    )
-    if num_train > len(train):
-        raise GraftError(
-            f"{num_train} training images are asked for and {len(train)} are listed",
-            where="ingest.source.num_train",
-            remedy="null keeps all of them",
-        )
-    return train[:num_train] + [entry for entry in entries if entry.split != "train"]
 
 
 def _class_map(*, official_splits: bool) -> ClassMap:

@@ -77,10 +77,15 @@ class ClassFolders:
         strangers = {f for f in self.found.folders if self.split_of and "/" not in f and f not in inside}
         beside = f"a folder beside the split folders {', '.join(sorted(self.split_of))} ({BY_NAME})"
         return [
-            *(f"{id}: image without label (it lies in no class folder)" for id in images if self.class_of(id) is None),
+            *self.without_class(images).values(),
             *(f"{f}: label without image (the class folder is empty)" for f in self._of_classes() if f not in filled),
             *(f"{folder}: {beside}" for folder in strangers),
         ]
+
+    def without_class(self, images: list[str]) -> dict[str, str]:
+        """Images that stand in no class, each to the line that says so."""
+        bare = [id for id in images if self.class_of(id) is None]
+        return {id: f"{id}: image without label (it lies in no class folder)" for id in bare}
 
     def _above(self, id: str) -> str:
         """The split folder that holds a file or folder; the root where there are none."""

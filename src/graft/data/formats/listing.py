@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -56,6 +56,7 @@ class Listing:
         problems: Files that cannot become a row, a line each; `ingest` adds those that cannot be read and lists all.
         notes: Files that were left aside, for a person to know of.
         warnings: Doubts about what was read, a sentence each.
+        without_target: Id of each image that has no mask or label where one is expected, to its line of `problems`.
     """
 
     class_map: ClassMap
@@ -65,6 +66,7 @@ class Listing:
     problems: Sequence[str] = field(default=())
     notes: Sequence[str] = field(default=())
     warnings: Sequence[str] = field(default=())
+    without_target: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_task(task: str, needed: str, source: str) -> None:

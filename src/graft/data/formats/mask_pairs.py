@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from graft.data.formats.files import EXTENSIONS_READ, Found
 from graft.data.formats.patterns import ImagePattern, MaskPattern
@@ -13,8 +14,25 @@ from graft.foundation.errors import GraftError
 NUM_SHOWN = 5
 
 
-def pair_by_patterns(found: Found, images: str, masks: str) -> tuple[dict[str, str], list[str], list[str]]:
-    """Image id to mask id, all that is unpaired or must not be read, and what was left aside.
+@dataclass(frozen=True)
+class Pairs:
+    """Images and their masks, as patterns find them.
+
+    Attributes:
+        mask_of: Id of each image to that of its mask.
+        problems: A line for whatever is unpaired or must not be read.
+        notes: A line for whatever was left aside.
+        without_mask: Id of each image that has none, to its line of `problems`.
+    """
+
+    mask_of: dict[str, str]
+    problems: list[str]
+    notes: list[str]
+    without_mask: dict[str, str]
+
+
+def pair_by_patterns(found: Found, images: str, masks: str) -> Pairs:
+    """Pairs of an image and its mask.
 
     Raises:
         GraftError: No file is an image, or each is its own mask.
@@ -26,18 +44,20 @@ def pair_by_patterns(found: Found, images: str, masks: str) -> tuple[dict[str, s
     orphans = _orphans(found, expected, pairs, of_masks)
     aside = _left_aside(found, expected, pattern, of_masks)
     problems = found.problems + found.refusals([*pairs, *pairs.values()]) + shared_files(pairs, "mask", "masks")
-    problems += [
-        f"{id}: image without mask (expected {mask}{found.near(mask)})"
+    bare = {
+        id: f"{id}: image without mask (expected {mask}{found.near(mask)})"
         for id, mask in expected.items()
         if id not in pairs and id not in orphans
-    ]
+    }
+    problems += bare.values()
     image_of = {mask: image for image, mask in aside.items()}
     problems += [
         f"{id}: mask without image" + (f" ({image_of[id]} does not match {images!r})" if id in image_of else "")
         for id in orphans
     ]
     good = {id: mask for id, mask in pairs.items() if id not in found.refused and mask not in found.refused}
-    return good, sorted(problems), _in_words([id for id, mask in aside.items() if mask not in orphans], images)
+    notes = _in_words([id for id, mask in aside.items() if mask not in orphans], images)
+    return Pairs(good, sorted(problems), notes, bare)
 
 
 def shared_files(files: Mapping[str, str], what: str, option: str) -> list[str]:

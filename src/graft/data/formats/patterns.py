@@ -32,8 +32,8 @@ class ImagePattern:
         GraftError: The pattern leads out of the root.
     """
 
-    def __init__(self, pattern: str) -> None:
-        self.text = _below_root(pattern, "ingest.source.images")
+    def __init__(self, pattern: str, *, where: str = "ingest.source.images") -> None:
+        self.text = _below_root(pattern, where)
         stem, ending = posixpath.splitext(self.text)
         before = glob_regex(stem).pattern
         self._regex = re.compile(f"{before}(?i:{glob_regex(ending).pattern})", re.DOTALL)

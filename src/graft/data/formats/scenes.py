@@ -11,7 +11,7 @@ from pydantic import Field
 
 from graft.data.formats.listing import Entry, Listing, distinct_colours
 from graft.data.formats.translation import identity
-from graft.foundation.class_map import SPLITS, ClassMap
+from graft.foundation.class_map import SPLITS, UNLABELLED, ClassMap
 from graft.foundation.errors import GraftError, suggest
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ def scenes(
     num_val: NumNeeded,
     num_test: Num,
     num_unlabelled: Num = 0,
+    unlabelled_domain: str | list[str] | None = None,
     width_px: WidthPx,
     height_px: HeightPx,
 ) -> Listing:
@@ -51,6 +52,7 @@ def scenes(
         num_val: Images to validate on.
         num_test: Images to test on.
         num_unlabelled: Images without a mask or label.
+        unlabelled_domain: Their domain, or several; null is that of the others.
         width_px: Width of every image.
         height_px: Height of every image.
     """
@@ -64,7 +66,10 @@ def scenes(
             remedy='list them, as in domain: "day,night,rain,fog,snow,dusk"',
         )
     counts = dict(zip(SPLITS, (num_train, num_val, num_test, num_unlabelled), strict=True))
-    entries = [_entry(domains, split, i, classify) for split, count in counts.items() for i in range(count)]
+    of_split = dict.fromkeys(SPLITS, domains)
+    if unlabelled_domain is not None:
+        of_split[UNLABELLED] = known_domains(unlabelled_domain, "unlabelled_domain")
+    entries = [_entry(of_split[split], split, i, classify) for split, count in counts.items() for i in range(count)]
     class_map = _class_map(task, domains)
     read = partial(_draw, _Drawing(seed, width_px, height_px, with_mask=not classify))
     return Listing(class_map, entries, read, translation=None if classify else identity(class_map.num_classes))
@@ -79,7 +84,7 @@ def _entry(domains: list[str], split: str, i: int, classify: bool) -> Entry:
         domain=domains[label],
         group=name,
         image=FIRST_INDEX[split] + i,
-        label=label if classify and split != "unlabelled" else None,
+        label=label if classify and split != UNLABELLED else None,
     )
 
 
@@ -95,7 +100,7 @@ def _draw(drawing: _Drawing, entry: Entry) -> tuple[bytes, bytes | None]:
     from graft.scenes import render
 
     scene = render(drawing.seed, entry.domain, int(entry.image), width=drawing.width_px, height=drawing.height_px)
-    with_mask = drawing.with_mask and entry.split != "unlabelled"
+    with_mask = drawing.with_mask and entry.split != UNLABELLED
     return _png(scene.image[..., ::-1]), _png(scene.mask) if with_mask else None
 
 
@@ -106,8 +111,8 @@ def _png(array: np.ndarray) -> bytes:
     return cv2.imencode(".png", array, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
-def known_domains(domain: str | Sequence[str]) -> list[str]:
-    """The domains that the option `domain` names.
+def known_domains(domain: str | Sequence[str], option: str = "domain") -> list[str]:
+    """The domains that an option of this name lists.
 
     Raises:
         GraftError: One does not exist or is listed twice; all such are listed.
@@ -119,7 +124,7 @@ def known_domains(domain: str | Sequence[str]) -> list[str]:
     problems += [f"{name!r} is listed twice" for name in sorted({name for name in names if names.count(name) > 1})]
     if problems or not names:
         raise GraftError.of_all(
-            "ingest.source.domain: domains scenes cannot draw", problems, remedy=f"use some of {', '.join(DOMAINS)}"
+            f"ingest.source.{option}: domains scenes cannot draw", problems, remedy=f"use some of {', '.join(DOMAINS)}"
         )
     return names
 

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graft.data.augmentations import POLICIES, Policy, apply, build, carry_channels, num_carried
+from graft.data.augmentations import POLICIES, Policy, apply, build, carry_channels, num_carried, weakened
 from graft.data.images.codec import decode_target
 from graft.data.images.stacks import decode
 from graft.data.resize import resize_image, resize_mask, rule_of
@@ -28,6 +28,9 @@ from graft.foundation.workers import die_with_parent, num_usable_cores
 
 if TYPE_CHECKING:
     import torch
+
+NO_LABEL = -1
+UNLABELLED_VIEWS = "unlabelled"  # folder of the weak views, within that of the training views
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Recipe:
         channels: The C names of the channels, as in the class map.
         max_value: Value that becomes 255 in stacks, as in the class map.
         class_shares: Share of each class in the labelled training pixels, where the policy seeks rare classes.
+        weak: Whether a view is only moved and cropped, and its sample has no target: in place of a mask it has 0 where
+            the view shows the image and 255 beyond.
     """
 
     task: str
@@ -59,11 +64,12 @@ class Recipe:
     channels: tuple[str, ...] = RGB
     max_value: int | None = None
     class_shares: tuple[float, ...] = ()
+    weak: bool = False
 
     def compose(self) -> Policy:
         """The policy, built once a process."""
         size = (self.height, self.width)
-        return _compose(json.dumps(self.policy), size, tuple(self.class_shares), num_carried(self.channels))
+        return _compose(json.dumps(self.policy), size, tuple(self.class_shares), num_carried(self.channels), self.weak)
 
     def prepared(self, row: Row) -> tuple[np.ndarray, np.ndarray | None]:
         """Decodes a row and applies the resize rule: image uint8 [H, W, C] and mask uint8 [H, W] (None for a label).
@@ -71,10 +77,13 @@ class Recipe:
         Raises:
             GraftError: The row has no mask (or, for classification, no label), or its image cannot be decoded.
         """
-        target = decode_target(row, self.task)
+        target = None if self.weak else decode_target(row, self.task)
         image = decode(row.image, self, where=row.id)
         size = rule_of(self.resize)(*image.shape[:2])
-        return resize_image(image, size), resize_mask(target, size) if self.task == "segmentation" else None
+        image = resize_image(image, size)
+        if self.task != "segmentation":
+            return image, None
+        return image, np.zeros(image.shape[:2], np.uint8) if target is None else resize_mask(target, size)
 
     def view(self, sample_id: str, image: np.ndarray, mask: np.ndarray | None, k: int) -> tuple[np.ndarray, Any]:
         """View k of a prepared sample: image uint8 [height, width, C], mask uint8 [height, width] or None."""
@@ -85,15 +94,23 @@ class Recipe:
 
 
 @functools.lru_cache(maxsize=4)
-def _compose(policy: str, size: tuple[int, int], class_shares: tuple[float, ...], num_carried: int) -> Policy:
+def _compose(
+    policy: str, size: tuple[int, int], class_shares: tuple[float, ...], num_carried: int, weak: bool
+) -> Policy:
     steps = resolve(POLICIES, json.loads(policy), where="augment.policy")()
+    steps = weakened(steps) if weak else steps
     return carry_channels(build(steps, *size, class_shares), num_carried)
 
 
 def view_of(recipe: Recipe, row: Row, k: int) -> tuple[np.ndarray, np.ndarray | int]:
     """View k of a row: image uint8 [height, width, C] with its mask uint8 [height, width], or with its label."""
     image, mask = recipe.view(row.id, *recipe.prepared(row), k)
-    return image, cast(int, row.label) if mask is None else mask
+    return image, label_of(row) if mask is None else mask
+
+
+def label_of(row: Row) -> int:
+    """The label of a row, `NO_LABEL` if it has none."""
+    return NO_LABEL if row.label is None else row.label
 
 
 class BatchSource(ABC):

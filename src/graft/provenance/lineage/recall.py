@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from graft.foundation.class_map import UNLABELLED
 from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress, is_address
 from graft.provenance.lineage.freshness import BESIDE_RECORD
@@ -17,7 +18,7 @@ from graft.provenance.lineage.question import AskedThing, expand, find_thing
 from graft.provenance.lineage.walk import Chain, chain_of
 from graft.provenance.stages import AUGMENTED, EXPORTED, FINE_TUNED, INTERIM, PRETRAINED
 
-ROLES = {"train": "trained on", "val": "best epoch chosen on"}
+ROLES = {"train": "trained on", UNLABELLED: "trained without labels on", "val": "best epoch chosen on"}
 SCORED = "scored on"
 REMEDY = (
     "check out the commit of each version, run dvc pull and graft publish there (which completes its run), "
@@ -51,8 +52,8 @@ class Sighting:
 
     Attributes:
         version: Entry of the index.
-        how: Phrase `trained on` or `best epoch chosen on`, perhaps after `grown from weights: `; `scored on`; or
-            `made with`.
+        how: Phrase `trained on`, `trained without labels on` or `best epoch chosen on`, perhaps after `grown from
+            weights: `; `scored on`; or `made with`.
         num_images: Number of the requested images; 0 if the question was about other bytes.
     """
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from graft.data.expectations.near_duplicates import near_partners, parse_hashes
+from graft.foundation.class_map import UNLABELLED
 from graft.foundation.content import read_json
 from graft.provenance.promotion.record_chain import fetch_output
 from graft.provenance.stages import MANIFEST, SEEN
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from graft.provenance.promotion.record_chain import RecordChain
     from graft.provenance.tracking.mlflow_store import MlflowClient
 
-LEARNED_FROM = ("train", "val")
+LEARNED_FROM = ("train", "val", UNLABELLED)
 NUM_SHOWN = 3
 
 
