@@ -13,7 +13,7 @@ def test_the_data_flow_shows_every_stage_and_what_it_reads():
     figure = "\n".join(data_flow())
     stages = ["ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export"]
     assert all(f"([{stage}])" in figure for stage in stages)
-    assert 'n_data_interim -->|"train<br/>class_map.json"| augment' in figure
+    assert 'n_data_interim -->|"train<br/>{augment.unlabelled}<br/>class_map.json"| augment' in figure
     assert "n_models_pretrained --> fine_tune" in figure
 
 
