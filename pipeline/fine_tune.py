@@ -12,11 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from graft.foundation.choices import resolve
 from graft.foundation.content import write_json
 from graft.training.outcome import headline_scores, write_learning, write_measured, write_models
-from graft.training.start import begin, loss_facts
-from graft.training.strategies import STRATEGIES, supervised
+from graft.training.start import begin, loss_facts, strategy_of
+from graft.training.strategies import supervised
 from graft.training.trainer import Trainer
 from graft.training.validation import Validation
 
@@ -50,7 +49,7 @@ def fine_tune(
     """
     start = begin(task, seed, model, preprocess, runtime, fine_tune, augmented, class_map, pretrained)
     loss = start.loss.to(start.assembly.device())
-    strategy = resolve(STRATEGIES, fine_tune.strategy, where="fine_tune.strategy")
+    strategy = strategy_of(fine_tune.strategy, task)
     validation = Validation(val, start.spec, start.loss, fine_tune.batch_size, predict)
     trainer = Trainer(start.assembly, validation, resume, listen)
     outcomes = {"fine_tuned": trainer.run("fine_tuned", start.model(), strategy(loss), fine_tune.learning_rate)}

@@ -1,4 +1,4 @@
-"""A tiny training of the strategy `supervised` with any of its options, for the tests of what moves when."""
+"""A tiny training by any strategy with any of its options, for the tests of what moves when and what is kept."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from graft.models.architectures import Model, build_fresh
 from graft.models.saved_model import tensor_digest
 from graft.training.average import Average
 from graft.training.averaging import AVERAGINGS
+from graft.training.beginning import Beginning
 from graft.training.checkpoint import Checkpoint
 from graft.training.forward import Forward
 from graft.training.loop import Training, fit
@@ -24,9 +25,10 @@ from graft.training.plan import Plan
 from graft.training.sampling import shuffled
 from graft.training.schedules import SCHEDULES
 from graft.training.state import EpochReport, Trainee, ValidationResult
-from graft.training.strategies import supervised
+from graft.training.strategies import STRATEGIES
 from tests import tiny_training
 
+CLASS_NAMES = ("background", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 NOTHING = ValidationResult(1.0, 0.5, None)
 CROSS_ENTROPY = [{"name": "cross_entropy", "weight": 1.0}]
 
@@ -37,8 +39,13 @@ class KilledError(Exception):
 
 def small_model(task: str = "classification", spec: Any = None) -> Model:
     """The model of a task as a training starts with it."""
-    num_classes = {"classification": 2, "segmentation": 11}[task]
-    return build_fresh(task, spec or tiny_training.MODELS[task], num_classes, 5).to(memory_format=torch.channels_last)
+    spec = spec or tiny_training.MODELS[task]
+    return build_fresh(task, spec, num_classes(task), 5).to(memory_format=torch.channels_last)
+
+
+def num_classes(task: str) -> int:
+    """The number of classes of the tiny training of a task."""
+    return {"classification": 2, "segmentation": 11}[task]
 
 
 def training_of(
@@ -51,21 +58,28 @@ def training_of(
     optimizer: str = "adamw",
     learning_rate: float = 1e-2,
     averaging: Any = "none",
+    strategy: str = "supervised",
+    num_known: int | None = None,
     precision: str = "float32",
     **options: Any,
 ) -> Training:
-    """A training of `model` on the views in `folder`, six samples of them."""
+    """A training of `model` on the views in `folder`, six samples of them.
+
+    Its weights know the first `num_known` classes, by default all.
+    """
     use_runtime(tiny_training.runtime())
-    strategy = supervised(WeightedSum(resolve_losses(CROSS_ENTROPY)), **options)
-    groups = strategy.parameter_groups(model)
+    chosen = STRATEGIES[strategy](WeightedSum(resolve_losses(CROSS_ENTROPY)), **options)
+    names = CLASS_NAMES[: num_classes(task)]
+    chosen.begin(model, Beginning(7, task, names, names[:num_known]))
+    groups = chosen.parameter_groups(model)
     average = None if averaging == "none" else Average(model, resolve(AVERAGINGS, averaging, where="x"))
     trainee = Trainee(model, resolve(OPTIMIZERS, optimizer, where="x")(groups, learning_rate), average, precision)
     views = open_views(folder / "augmented", task)
     schedule, sampling = resolve(SCHEDULES, "poly", where="x"), shuffled(views.class_counts)
     plan = Plan(7, epochs, batch_size, learning_rate, schedule, 0, 1.0, None, sampling)
     forward = Forward(model, normalisation((0.5,) * 3, (0.2,) * 3), precision, True)
-    views, forward = strategy.prepare(model, views, forward)
-    return Training(trainee, plan, views, strategy, forward)
+    views, forward = chosen.prepare(model, views, forward)
+    return Training(trainee, plan, views, chosen, forward)
 
 
 def run(training: Training, checkpoint: Checkpoint | None = None, kill_at: int | None = None) -> list[EpochReport]:

@@ -15,6 +15,7 @@ from tests.augmented_samples import run_augment, write_train
 
 PREDICT = Predict(max_pixels=2_000_000, overlap_px=64)
 MODELS = {"segmentation": {"name": "lraspp"}, "classification": {"name": "mobilenet_v3", "variant": "small"}}
+CARD = {"name": "none", "reinitialised": [], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 SECTION = {
     "strategy": {"name": "supervised", "train": "all"},
     "losses": [{"name": "cross_entropy", "weight": 1.0}],
@@ -50,8 +51,7 @@ def prepare(folder: Path, task: str = "segmentation", *, num_samples: int = 6, *
     save_state(
         folder / "pretrained/weights.safetensors", build_fresh(task, MODELS[task], num_classes, 5).state_dict(), {}
     )
-    card = {"name": "none", "reinitialised": [], "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
-    write_json(folder / "pretrained/card.json", card)
+    write_json(folder / "pretrained/card.json", CARD)
     return folder
 
 
@@ -79,6 +79,7 @@ def run(
     for name in ("model", "curves"):
         (out / name).mkdir(parents=True)
     extra = {name: changes.pop(name) for name in ("resume", "listen", "measured") if name in changes}
+    pretrained = changes.pop("pretrained", folder / "pretrained")
     return fine_tune(
         task=task,
         seed=7,
@@ -90,7 +91,7 @@ def run(
         augmented=folder / "augmented",
         val=folder / "train",
         class_map=folder / "class_map.json",
-        pretrained=folder / "pretrained",
+        pretrained=pretrained,
         out=out / "model",
         curves=out / "curves",
         **extra,

@@ -174,6 +174,28 @@ REFUSED = {
         CLASSIFICATION | {"model": "resnet", "augment.policy": {"name": "light", "rare_class_pixels": 5}},
         r"rare_class_pixels is for segmentation",
     ),
+    "nothing to keep from scratch": (
+        {"fine_tune.strategy": "lwf", "pretrain_load.source": "none"},
+        r"the strategy lwf needs a parent, .* none of the 11 classes \(sky, .*Remedy: set pretrain_load.source",
+    ),
+    "nothing to keep of a backbone": (
+        {"fine_tune.strategy": "ewc", "pretrain_load.part": "backbone"},
+        r"the strategy ewc needs a parent",
+    ),
+    "no new class": ({"fine_tune.strategy": "mib"}, r"mib learns new classes, and the parent knows all of them"),
+    "classes that joined without a background": (
+        {"fine_tune.strategy": "plop", "ingest.source": MASKS | {"classes": {"road": [0], "crack": [1]}}},
+        r"plop needs a background, .* called background. .*it knows road. Remedy: .*background: NAME",
+    ),
+    "features of a compiled model": (
+        {"fine_tune.strategy": "plop", "runtime.compile": True},
+        r"runtime.compile is true, and the strategy plop keeps the features",
+    ),
+    "a background for photographs": (CLASSIFICATION | {"fine_tune.strategy": "mib"}, r"mib is not for classification"),
+    "movement that contradicts itself beside a parent": (
+        {"fine_tune.strategy": {"name": "lwf", "train": "head", "layer_decay": 0.5}},
+        r"layer_decay: 0.5 with train: head",
+    ),
     "weights that a loss cannot take": (
         {"fine_tune.losses": [{"name": "generalised_dice", "weight": 1.0}], "fine_tune.class_weights": "inverse"},
         r"generalised_dice takes no class weights",
@@ -189,6 +211,8 @@ def test_what_cannot_work_together_is_refused_at_its_line(case: str, tmp_path: P
 
 
 FITTING = {
+    "a parent that knows the classes": {"fine_tune.strategy": {"name": "incremental", "unfreeze": "head_first"}},
+    "another domain for plop": {"fine_tune.strategy": "plop"},
     "a source without a test split, looked at by val": {
         "ingest.source": SCENES | {"num_test": 0},
         "evaluate.split": "val",

@@ -7,15 +7,24 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from graft.foundation.content import read_json
+from graft.foundation.content import read_json, write_json
 from graft.models.saved_model import load_state
+from graft.scenes import CLASSES
 from graft.training.strategies import STRATEGIES
 from tests import tiny_training
 
-# name: the stage's settings, and what train loss (against the first epoch's) and val score must have come to
+# name: options, how many classes the parent knows (first of all the background, if it has one), and what train loss
+# (against the first epoch's) and val score must have come to
 ROWS = {
-    "supervised": ({"epochs": 40, "batch_size": 4, "losses": [{"name": "cross_entropy", "weight": 1.0}]}, 0.3, 0.35)
+    "ewc": ({"weight": 0.01}, 11, 0.3, 0.35),
+    "incremental": ({"weight": 0.01}, 11, 0.3, 0.35),
+    "lwf": ({"weight": 0.01}, 11, 0.3, 0.35),
+    "mib": ({"weight": 0.01, "background": "sky"}, 1, 0.3, 0.35),
+    "plop": ({"weight": 1e-5, "logits_weight": 1e-6, "background": "sky"}, 1, 0.3, 0.35),
+    "supervised": ({}, 0, 0.3, 0.35),
 }
+# The others take a share of the same steps: make test-all
+QUICK, SLOW = ("incremental", "supervised"), (pytest.mark.slow,)
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +38,21 @@ def test_every_strategy_has_a_row():
     assert list(ROWS) == list(STRATEGIES)
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW * (name not in QUICK)) for name in STRATEGIES])
 def test_learns_four_streets_by_heart(four, tmp_path, name):
-    settings, share_of_loss, score = ROWS[name]
+    options, num_known, share_of_loss, score = ROWS[name]
+    write_json(tmp_path / "card.json", tiny_training.CARD | {"known_classes": CLASSES[:num_known]})
+    (tmp_path / "weights.safetensors").symlink_to(four / "pretrained/weights.safetensors")
     reports = []
-    tiny_training.run(four, tmp_path, listen=lambda run, report: reports.append(report), **settings)
+    tiny_training.run(
+        four,
+        tmp_path,
+        strategy={"name": name, **options},
+        epochs=40,
+        batch_size=4,
+        pretrained=tmp_path,
+        listen=lambda run, report: reports.append(report),
+    )
     assert reports[-1].step <= 40
     assert reports[-1].train_loss < share_of_loss * reports[0].train_loss
     assert max(report.val_score for report in reports) > score

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,21 +19,20 @@ from graft.models.weights import WEIGHTS
 from graft.models.weights.file import check_digest
 from graft.models.weights.match import match_tensors
 from graft.models.weights.registry import refuse_unpinned
-from graft.models.weights.source import no_download
+from graft.models.weights.source import Source, no_download
 from graft.models.weights.timm import is_published, outline_of, published_config, require_pin
 from graft.models.weights.torchvision import member
 from graft.params.memory import Finding
 from graft.params.sections import CropSize, Params
 from graft.params.source_rules import find_source_problems, known_num_classes
+from graft.params.strategy_rules import find_strategy_problems
 from graft.params.surroundings import find_package_problem
 from graft.training import freezing
-from graft.training.assembly import feature_reuse_refusals
 from graft.training.losses import class_weight_refusals, resolve_losses
-from graft.training.mixing import MIXINGS
 from graft.training.optimizers import OPTIMIZERS
 from graft.training.schedules import SCHEDULES, refuse_too_long
 from graft.training.strategies import STRATEGIES
-from graft.training.strategies.combinations import movement_of, refusals
+from graft.training.strategies.combinations import movement_of
 from graft.training.view_sizes import view_sizes
 
 NOTHING_TO_OPTIMISE = "empty parameter list"  # in torch's own words
@@ -53,11 +51,13 @@ def find_disagreements(params: Params) -> Iterator[Finding]:
     yield from _check_optimizer(params)
     yield from _check_schedule(params)
     model = _build_outline(params)
-    yield from _check_fit(params, model)
+    weights, problem = _weights_here(params)
+    yield from problem
+    yield from _check_fit(params, model, weights)
     yield from _check_crop(params, model)
     yield from _check_sizes(params, model)
     yield from _check_resize(params, model)
-    yield from _check_strategy(params, model)
+    yield from find_strategy_problems(params, model, weights)
     yield from _check_batch_size(params, model)
 
 
@@ -81,26 +81,37 @@ def _check_weights(params: Params) -> Iterator[Finding]:
         yield ("pretrain_load", "source"), error
 
 
-def _check_fit(params: Params, model: Model) -> Iterator[Finding]:
-    """Refuses weights that are here, or whose shapes timm knows, of which too little fits the model's backbone."""
-    chosen, source = resolve_model(params.task, params.model), params.pretrain_load.source
-    given = resolve(WEIGHTS, source, where="pretrain_load.source")
+def _weights_here(params: Params) -> tuple[Source | None, list[Finding]]:
+    """The weights that are here, or whose shapes timm knows (None: they have to be fetched), and what is wrong."""
+    chosen = resolve_model(params.task, params.model)
+    given = resolve(WEIGHTS, params.pretrain_load.source, where="pretrain_load.source")
     try:
         match given.name:
             case "bundled":
-                weights = given(params.task, chosen, no_download)
+                return given(params.task, chosen, no_download), []
             case "file" if given.options["sha256"] is not None and Path(given.options["path"]).is_file():
-                weights = given(params.task, chosen, no_download)
+                return given(params.task, chosen, no_download), []
             case "package" if find_package_problem(given.as_dict()) is None:
-                weights = given(params.task, chosen, no_download)
+                return given(params.task, chosen, no_download), []
             case "timm" if is_published(given.options["weights"]):
-                weights = outline_of(given.options["weights"])
-            case _:
-                return
-        match_tensors(model, weights, weights.class_names or (), params.pretrain_load.part)
+                return outline_of(given.options["weights"]), []
     except GraftError as error:
-        error.what = f"pretrain_load.source: {error.what}"
-        yield ("pretrain_load", "source"), error
+        return None, [_of_source(error)]
+    return None, []
+
+
+def _check_fit(params: Params, model: Model, weights: Source | None) -> Iterator[Finding]:
+    """Refuses weights of which too little fits the model's backbone."""
+    try:
+        if weights is not None:
+            match_tensors(model, weights, weights.class_names or (), params.pretrain_load.part)
+    except GraftError as error:
+        yield _of_source(error)
+
+
+def _of_source(error: GraftError) -> Finding:
+    error.what = f"pretrain_load.source: {error.what}"
+    return ("pretrain_load", "source"), error
 
 
 def _check_losses(params: Params) -> Iterator[Finding]:
@@ -215,17 +226,6 @@ def _nearest_sizes(model: Model, crop: CropSize) -> str:
             smaller = f"{below} or " if below >= model.min_side_px else ""
             words.append(f"augment.crop.{key} to {smaller}{below + multiple}")
     return " and ".join(words)
-
-
-def _check_strategy(params: Params, model: Model) -> Iterator[Finding]:
-    strategy = resolve(STRATEGIES, params.fine_tune.strategy, where="fine_tune.strategy")
-    mixing = resolve(MIXINGS, params.fine_tune.mixing, where="fine_tune.mixing").name
-    refused = refusals(strategy.options, epochs=params.fine_tune.epochs, model=copy.deepcopy(model))
-    if strategy.options["reuse_features"]:
-        refused += feature_reuse_refusals(mixing, params.runtime.compile, params.fine_tune.sizes)
-    for error in refused:
-        error.where = None
-        yield ("fine_tune", "strategy"), error
 
 
 def _check_batch_size(params: Params, model: Model) -> Iterator[Finding]:

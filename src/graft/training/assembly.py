@@ -19,6 +19,7 @@ from graft.models.architectures import Model
 from graft.models.saved_model import ModelSpec
 from graft.training.average import Average
 from graft.training.averaging import AVERAGINGS
+from graft.training.beginning import Beginning
 from graft.training.forward import Forward
 from graft.training.loop import Strategy, Training
 from graft.training.mixing import MIXINGS
@@ -76,6 +77,7 @@ class Assembly:
         runtime: Section `runtime`.
         views: Training samples, as pixels.
         spec: Rules by which an image becomes the model's input.
+        known_classes: Names of the classes that the pretrained weights tell apart already.
     """
 
     seed: int
@@ -83,6 +85,7 @@ class Assembly:
     runtime: Runtime
     views: Views
     spec: ModelSpec
+    known_classes: tuple[str, ...] = ()
 
     def training(self, model: Model, strategy: Strategy, learning_rate: float) -> Training:
         """The training of `model`, which is moved to the device of the runtime.
@@ -93,6 +96,7 @@ class Assembly:
         device = self.device()
         layout = torch.channels_last if self.runtime.channels_last else torch.contiguous_format
         model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch takes both at once
+        strategy.begin(model, Beginning(self.seed, self.spec.task, self.spec.class_names, self.known_classes))
         optimizer = self.optimizer()(strategy.parameter_groups(model), learning_rate)
         trainee = Trainee(model, optimizer, self.average(model), self.runtime.precision)
         plan = replace(self.plan(learning_rate), sizes=view_sizes(self.views.size, self.params.sizes, model))

@@ -50,6 +50,16 @@ class Forward:
         self._momenta = [(norm, norm.momentum) for norm in batch_norms(model)]
         self.num_compiled = 0
 
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the model runs through torch.compile."""
+        return self._compiled is not None
+
+    def of(self, model: Model, precision: str | None = None) -> Forward:
+        """The same forward pass of another model, not compiled; in another precision where one is named."""
+        channels_last = self.layout == torch.channels_last
+        return Forward(model, (self.scale, self.shift), precision or self.precision, channels_last)
+
     def __call__(self, images: Tensor) -> Tensor | WithAuxiliary:
         """Logits [B, K, H, W] or [B, K] of images, uint8 [B, C, H, W]."""
         pixels = self.pixels(images)

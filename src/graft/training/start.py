@@ -13,7 +13,7 @@ import torch
 
 from graft.data.resize import RESIZES
 from graft.data.views.view import open_views
-from graft.foundation.choices import Choice, resolve
+from graft.foundation.choices import Choice, check_task, resolve
 from graft.foundation.class_map import RGB, ClassMap
 from graft.foundation.content import content_seed, read_json
 from graft.foundation.errors import GraftError
@@ -24,6 +24,7 @@ from graft.training.class_weights import class_weights
 from graft.training.loop import Training
 from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.strategies import STRATEGIES
+from graft.training.strategies import TASKS as STRATEGY_TASKS
 
 if TYPE_CHECKING:
     from graft.params.sections import FineTune, Preprocess, Runtime
@@ -39,6 +40,17 @@ def loss_facts(fine_tune: FineTune, loss: WeightedSum) -> dict[str, Any]:
     """The losses and class weights with nothing left to a default, for `summary.json`."""
     weights = None if loss.class_weights is None else loss.class_weights.tolist()
     return {"losses": loss.as_list(), "class_weights": {"kind": fine_tune.class_weights, "weights": weights}}
+
+
+def strategy_of(spec: str | dict[str, Any], task: str) -> Choice:
+    """The strategy of `params.yaml`, `loss -> Strategy`.
+
+    Raises:
+        GraftError: It cannot be used, or is not for this task.
+    """
+    choice = resolve(STRATEGIES, spec, where="fine_tune.strategy")
+    check_task(choice, STRATEGY_TASKS, task, where="fine_tune.strategy")
+    return choice
 
 
 def spec_of(
@@ -158,7 +170,7 @@ class TrainingStart:
         Raises:
             GraftError: An option cannot be used, or the device is not there.
         """
-        strategy = resolve(STRATEGIES, self.assembly.params.strategy, where="fine_tune.strategy")
+        strategy = strategy_of(self.assembly.params.strategy, self.spec.task)
         return self.assembly.training(self.model(), strategy(self.loss.to(self.assembly.device())), learning_rate)
 
     def from_scratch(self) -> Model:
@@ -191,5 +203,6 @@ def begin(
     card, statistics = read_json(pretrained / "card.json"), read_json(augmented / "statistics.json")
     scratch = build_fresh(task, architecture, classes.num_classes, content_seed(seed, "scratch"), len(classes.channels))
     spec = spec_of(task, architecture, preprocess, classes, card, statistics, scratch)
-    assembly = Assembly(seed, fine_tune, runtime, open_views(augmented, task), spec)
+    known = tuple(card.get("known_classes", ()))  # cards written before there were such strategies lack it
+    assembly = Assembly(seed, fine_tune, runtime, open_views(augmented, task), spec, known)
     return TrainingStart(assembly, loss_of(fine_tune, statistics), card, scratch, pretrained)

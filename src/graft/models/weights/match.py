@@ -57,6 +57,7 @@ class Match:
         reinitialised: Names (ours) of tensors that kept their initialisation.
         left_out: Names (theirs) of tensors that have no place in our model.
         backbone_fraction: Share of the values in the backbone that were taken over.
+        known_classes: Names (ours) of the classes whose rows in the class layers were taken over, in order of id.
     """
 
     matched: list[str] = field(default_factory=list)
@@ -64,6 +65,7 @@ class Match:
     reinitialised: list[str] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
     backbone_fraction: float = 0.0
+    known_classes: list[str] = field(default_factory=list)
 
 
 def load_into(
@@ -116,6 +118,7 @@ def match_tensors(
         match.resized.append(f"{name}: {how}") if how else match.matched.append(name)
     match.left_out = sorted(set(state) - {mapped[name] for name in new})
     match.backbone_fraction = _backbone_fraction(model, new)
+    match.known_classes = _known_classes(model, source, class_names, new)
     _refuse_useless(match, source, state, ours)
     _refuse_other_padding(model, source)
     return match, new
@@ -201,6 +204,19 @@ def _adapt_class_rows(
     taken = ours.clone()
     taken[to] = theirs[origin].to(ours.dtype)
     return taken, f"{len(shared)} of {len(our_names)} classes by name, from {len(their_names)}"
+
+
+def _known_classes(model: Model, source: Source, class_names: Sequence[str], new: Mapping[str, Tensor]) -> list[str]:
+    """The classes that the taken rows of the head's class layers tell apart; of a source without names, all."""
+    if not all(f"{layer}.weight" in new for layer in model.class_layers if layer.startswith("head.")):
+        return []
+    return shared_names(class_names, source.class_names or class_names)
+
+
+def shared_names(ours: Sequence[str], theirs: Sequence[str]) -> list[str]:
+    """Those of our class names that are among theirs, capitals and punctuation aside."""
+    known = {_comparable_name(name) for name in theirs}
+    return [name for name in ours if _comparable_name(name) in known]
 
 
 def _comparable_name(name: str) -> str:

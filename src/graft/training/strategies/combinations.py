@@ -18,7 +18,7 @@ OF_AN_UNFREEZING = {"head_epochs": (1, "head_first"), "unfreeze_every_epochs": (
 
 
 def refusals(options: Mapping[str, Any], *, epochs: int | None = None, model: Model | None = None) -> list[GraftError]:
-    """The contradictions in the options of `supervised`, each an error with rule and remedy.
+    """The contradictions in the options of `supervised`, which others share, each an error with rule and remedy.
 
     Args:
         options: All options, defaults included, as `choices.resolve` gives them.
@@ -77,7 +77,7 @@ def _of_no_unfreezing(options: Mapping[str, Any]) -> Iterator[GraftError]:
 
 
 def _of_reuse(options: Mapping[str, Any]) -> Iterator[GraftError]:
-    if options["reuse_features"] and options["train"] == "all":
+    if options.get("reuse_features") and options["train"] == "all":
         yield GraftError(
             "reuse_features with train: all",
             where=WHERE,

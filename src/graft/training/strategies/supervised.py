@@ -82,11 +82,13 @@ class Supervised(Strategy):
             images: uint8 [B, C, H, W], or their features.
             targets: Long [B, H, W] or [B].
         """
-        loss = self.loss(forward(images), targets)
-        if self.pull is None:
-            return {"loss": loss}
-        penalty = self.pull()
-        return {"loss": loss + penalty, "l2_sp": penalty.detach()}
+        return self.in_all(self.loss(forward(images), targets))
+
+    def in_all(self, loss: Tensor, **parts: Tensor) -> dict[str, Tensor]:
+        """The loss with what is added to it, which is reported too, by name."""
+        if self.pull is not None:
+            parts["l2_sp"] = self.pull()
+        return {"loss": sum(parts.values(), loss), **{name: part.detach() for name, part in parts.items()}}
 
     def finish(self, model: Model, views: BatchSource, forward: Forward, plan: Plan) -> None:
         """Measures normalisation statistics on the first view of the training images, if that was asked for."""

@@ -1,0 +1,76 @@
+"""Rules of `fine_tune.strategy` beside the rest of the params: movement, reuse of features, and the parent."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+from graft.data.formats import FORMATS
+from graft.foundation.choices import Choice, resolve
+from graft.foundation.errors import GraftError
+from graft.models.architectures import Model
+from graft.models.weights.match import shared_names
+from graft.models.weights.source import Source
+from graft.params.memory import Finding
+from graft.params.sections import Params
+from graft.params.source_rules import known_classes
+from graft.training.assembly import feature_reuse_refusals
+from graft.training.beginning import Beginning
+from graft.training.mixing import MIXINGS
+from graft.training.strategies import FROM_PARENT, STRATEGIES, refusals
+from graft.training.strategies.parent import grown_background, unknown_parent
+from graft.training.strategies.plop import compiled_features
+
+PLACE = ("fine_tune", "strategy")
+
+
+def find_strategy_problems(params: Params, model: Model, weights: Source | None) -> Iterator[Finding]:
+    """Finds what does not go together with the strategy.
+
+    Args:
+        params: Params in which every choice is known to be fine on its own.
+        model: Outline of the model.
+        weights: The pretrained weights, if they are here; None where only the stage can fetch them.
+    """
+    strategy = resolve(STRATEGIES, params.fine_tune.strategy, where="fine_tune.strategy")
+    mixing = resolve(MIXINGS, params.fine_tune.mixing, where="fine_tune.mixing").name
+    refused = refusals(strategy.options, epochs=params.fine_tune.epochs, model=copy.deepcopy(model))
+    if strategy.options.get("reuse_features"):
+        refused += feature_reuse_refusals(mixing, params.runtime.compile, params.fine_tune.sizes)
+    if strategy.name in FROM_PARENT:
+        refused += _of_parent(params, strategy, weights)
+    for error in refused:
+        error.where = None
+        yield PLACE, error
+
+
+def _of_parent(params: Params, strategy: Choice, weights: Source | None) -> Iterator[GraftError]:
+    """Errors of a strategy that grows a model out of its parent, as far as they are known before it is loaded."""
+    if strategy.name == "plop" and params.runtime.compile:
+        yield compiled_features(strategy.name)
+    names = known_classes(params.task, resolve(FORMATS, params.ingest.source, where="ingest.source"))
+    if names is None:
+        return
+    known = _known(params, names, weights)
+    if known is None:
+        return
+    beginning = Beginning(params.seed, params.task, names, known)
+    if problem := unknown_parent(strategy.name, beginning):
+        yield problem
+    elif strategy.name == "mib" or (strategy.name == "plop" and beginning.new):
+        try:
+            grown_background(strategy.name, strategy.options["background"], beginning)
+        except GraftError as error:
+            yield error
+
+
+def _known(params: Params, names: tuple[str, ...], weights: Source | None) -> tuple[str, ...] | None:
+    """The classes that the pretrained weights know; None where only the stage can say it."""
+    source: Any = params.pretrain_load.source
+    name = source if isinstance(source, str) else source["name"]
+    if name == "none" or params.pretrain_load.part == "backbone":
+        return ()
+    if weights is None or weights.class_names is None:
+        return None
+    return tuple(shared_names(names, weights.class_names))

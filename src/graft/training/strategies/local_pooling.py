@@ -1,0 +1,70 @@
+"""Local pooled outputs: features summed up in strips of ever smaller parts of the image, and their distance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from graft.inference.torch_runner import autocast
+from graft.models.architectures import WithAuxiliary
+from graft.training.features import tensors_of
+from graft.training.forward import Forward, cut
+
+SCALES = (1, 2, 4)
+
+
+class ForwardWithFeatures:
+    """A `Forward` that answers with the pooled features of each stage, too.
+
+    They are the maps that the backbone hands to the head, not those that hold the image itself, or nothing.
+
+    Args:
+        forward: Forward pass, not compiled.
+    """
+
+    def __init__(self, forward: Forward) -> None:
+        self.whole = forward
+
+    def __call__(self, images: Tensor) -> tuple[Tensor | WithAuxiliary, list[Tensor]]:
+        """Logits as `Forward` gives them, and for each stage [B, D], float32."""
+        pixels, model = self.whole.pixels(images), self.whole.model
+        with autocast(pixels.device.type, self.whole.precision):
+            features = model.backbone(pixels)
+            maps = [each for each in tensors_of(features)[0] if each is not pixels and each.ndim == 4 and each.numel()]
+            pooled = [pool_locally(each.float()) for each in maps]  # now: a head may overwrite what it is given
+            output = model.on_features(features, pixels.shape[-2:])
+        return cut(output, images.shape[-2:]), pooled
+
+
+def pool_locally(features: Tensor, scales: Sequence[int] = SCALES) -> Tensor:
+    """Means of the squared features along rows and columns, of the whole image, its quarters and its sixteenths.
+
+    Douillard et al. 2021, "PLOP: Learning without Forgetting for Continual Semantic Segmentation", equations 2 to 4;
+    squared as in its code. At scale s the image is cut into s × s parts of the same whole number of pixels; rows and
+    columns left over at the end are left out, and a scale finer than the features too.
+
+    Args:
+        features: [B, C, H, W].
+        scales: Numbers of parts along a side.
+
+    Returns:
+        [B, D], D = C · Σ_s s² (⌊H / s⌋ + ⌊W / s⌋).
+    """
+    squared = features.square()
+    height, width = features.shape[-2:]
+    strips = []
+    for scale in (each for each in scales if each <= min(height, width)):
+        tall, wide = height // scale, width // scale
+        parts = squared[..., : tall * scale, : wide * scale].unflatten(3, (scale, wide)).unflatten(2, (scale, tall))
+        strips += [parts.mean(axis).flatten(1) for axis in (5, 3)]
+    return torch.cat(strips, dim=1)
+
+
+def local_distance(pooled: Tensor, of_parent: Tensor) -> Tensor:
+    """The mean over images of ||a - b||, the Frobenius norm, for pooled features [B, D] of both; a scalar.
+
+    Equal ones have gradient zero.
+    """
+    return torch.linalg.vector_norm(pooled - of_parent, dim=1).mean()
