@@ -69,31 +69,39 @@ def graft(images: Path, out: Path) -> tuple[float, float]:
         "classes": {name: [number] for number, name in enumerate(CLASSES)},
     }
     section = Ingest(
-        root=str(images), source=source, unlabelled=None, split_seed=7, batch="first", max_pixels=100_000_000
+        root=str(images),
+        source=source,
+        unlabelled=None,
+        split_seed=7,
+        batch="first",
+        max_pixels=100_000_000,
+        deliveries={},
     )
     out.mkdir(parents=True)
     start = time.perf_counter()
-    ingest(task="segmentation", ingest=section, root=images, out=out)
+    (out / "first").mkdir()
+    ingest(task="segmentation", ingest=section, root=images, out=out / "first")
     ingesting = time.perf_counter() - start
     return ingesting + time_validate(out), ingesting
 
 
-def time_validate(interim: Path) -> float:
+def time_validate(ingested: Path) -> float:
     """Runs validate; returns its seconds."""
     import great_expectations  # noqa: F401  takes seven seconds to import, which would count as work
 
     from graft.data.expectations import GateClosed
     from pipeline.validate import validate
 
-    report = interim / "validation"
+    report, interim = ingested / "validation", ingested / "interim"
     report.mkdir()
+    interim.mkdir()
     start = time.perf_counter()
     with contextlib.suppress(GateClosed):  # its findings do not matter here
         validate(
             task="segmentation",
             validate=Validate(**THRESHOLDS),
-            manifest=interim / "manifest.parquet",
-            class_map=interim / "class_map.json",
+            ingested=ingested,
+            interim=interim,
             out=report,
         )
     return time.perf_counter() - start

@@ -30,7 +30,13 @@ def ingest_source(source: dict[str, Any], root: Path, out: Path, task: str = "se
     """Ingests a source for a task; returns `out`."""
     out.mkdir(parents=True)
     section = Ingest(
-        root=str(root), source=source, unlabelled=None, split_seed=SEED, batch="first", max_pixels=MOST_PIXELS
+        root=str(root),
+        source=source,
+        unlabelled=None,
+        split_seed=SEED,
+        batch="first",
+        max_pixels=MOST_PIXELS,
+        deliveries={},
     )
     ingest(task=task, ingest=section, root=root, out=out)
     return out

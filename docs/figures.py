@@ -33,14 +33,16 @@ def page() -> str:
 
 def data_flow() -> Iterator[str]:
     """The stages of dvc.yaml, what each writes, and the parts of it that others read."""
-    stages = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
+    declared = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
+    stages = {name: stage.get("do", stage) for name, stage in declared.items()}
     outputs = [output for stage in stages.values() for output in data_outputs(stage)]
     yield from ["```mermaid", "flowchart TD"]
     yield '  root[("{ingest.root}<br/>your images")] --> ingest'
+    yield '  later[("{item.root}<br/>of each of ingest.deliveries")] --> ingest_delivery'
     for name, stage in stages.items():
         yield f"  {node(name)}([{name}])"
         for output in data_outputs(stage):
-            yield f'  {node(name)} --> {node(output)}[("{output}")]'
+            yield f'  {node(name)} --> {node(output)}[("{shown(output)}")]'
     for name, stage in stages.items():
         for output, parts in parts_read(stage, outputs).items():
             label = f'|"{"<br/>".join(parts)}"|' if all(parts) else ""
@@ -59,9 +61,15 @@ def parts_read(stage: dict[str, Any], outputs: list[str]) -> dict[str, list[str]
     for dependency in stage["deps"]:
         for output in outputs:
             if f"{dependency}/".startswith(f"{output}/"):
-                part = dependency.removeprefix(output).lstrip("/")
-                parts.setdefault(output, []).append(re.sub(r"\$\{([\w.]+)\}", r"{\1}", part))
+                parts.setdefault(output, []).append(shown(dependency.removeprefix(output).lstrip("/")))
+            elif output.startswith(f"{dependency}/"):
+                parts.setdefault(output, []).append("")
     return parts
+
+
+def shown(path: str) -> str:
+    """A path of dvc.yaml as the figure shows it."""
+    return re.sub(r"\$\{([\w.]+)\}", r"{\1}", path)
 
 
 def node(path: str) -> str:

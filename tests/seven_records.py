@@ -13,7 +13,7 @@ from tests.graft.small_export import small_export
 
 READS = {
     "ingest": ("data/raw",),
-    "validate": ("data/interim",),
+    "validate": ("data/deliveries",),
     "augment": ("data/interim", "reports/validation"),
     "pretrain-load": ("data/interim",),
     "fine-tune": ("data/augmented", "models/pretrained"),

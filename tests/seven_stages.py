@@ -28,7 +28,7 @@ SMALL = {
     "report.num_examples": 2,
     "export.parity_images": 2,
 }
-FOLDERS = ("interim", "checked", "augmented", "pretrained", "model", "curves", "scores", "exported")
+FOLDERS = ("ingested/first", "interim", "checked", "augmented", "pretrained", "model", "curves", "scores", "exported")
 
 
 def small_params(source: dict[str, Any] | str, **changes: Any) -> Params:
@@ -45,13 +45,12 @@ def run_stages(raw: Path, work: Path, params: Params, *, exported: bool = True) 
         folder.mkdir(parents=True)
     both = {"task": params.task, "seed": params.seed}
     class_map, report = at["interim"] / "class_map.json", at["checked"] / "validation.json"
-    ingest(task=params.task, ingest=params.ingest, root=raw, out=at["interim"])
-    manifest = at["interim"] / "manifest.parquet"
+    ingest(task=params.task, ingest=params.ingest, root=raw, out=at["ingested/first"])
     validate(
         task=params.task,
         validate=params.validate_,
-        manifest=manifest,
-        class_map=class_map,
+        ingested=work / "ingested",
+        interim=at["interim"],
         out=at["checked"],
         split=params.evaluate.split,
     )

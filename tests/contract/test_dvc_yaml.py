@@ -12,10 +12,13 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from graft.params.sections import Ingest
 from tests.contract.closure import import_closure
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-STAGES = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
+DECLARED = YAML(typ="safe").load(REPOSITORY / "dvc.yaml")["stages"]
+LATER = "ingest-delivery"
+STAGES = {name: entry.get("do", entry) for name, entry in DECLARED.items()}
 
 
 def code_deps(stage: str) -> list[str]:
@@ -36,11 +39,16 @@ def test_a_folder_among_the_deps_holds_nothing_that_the_stage_does_not_run(stage
 
 
 def module_of(stage: str) -> str:
-    return stage.replace("-", "_")
+    return command_of(stage).replace("-", "_")
 
 
-def test_the_stages_are_the_seven_in_their_order():
-    assert list(STAGES) == ["ingest", "validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export"]
+def command_of(stage: str) -> str:
+    return "ingest" if stage == LATER else stage
+
+
+def test_the_stages_are_the_seven_in_their_order_and_ingest_again_for_later_deliveries():
+    later = ["validate", "augment", "pretrain-load", "fine-tune", "evaluate", "export"]
+    assert list(STAGES) == ["ingest", LATER, *later]
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -70,16 +78,24 @@ def test_stages_do_not_run_what_only_commands_may(stage):
 @pytest.mark.parametrize("stage", STAGES)
 def test_params_are_the_sections_of_the_function(stage):
     whole = [name for name in STAGES[stage]["params"] if "." not in name]
-    assert set(whole) == {name for name, is_path in arguments(stage).items() if not is_path}
     single = [name.partition(".")[2] for name in STAGES[stage]["params"] if "." in name]
+    sections = {name for name, is_path in arguments(stage).items() if not is_path}
+    if command_of(stage) == "ingest":  # all of its section that says something of this delivery
+        both = {"split_seed", "max_pixels"}
+        own = {"ingest": {"root", "source", "unlabelled", "batch"}, LATER: {"deliveries.${key}"}}
+        assert set(single) == both | own[stage]
+        assert {*both, *own["ingest"], "deliveries"} == set(Ingest.keys())
+        whole, single = [*whole, "ingest"], []
+    assert set(whole) == sections
     assert set(single) <= set(inspect.signature(stage_function(stage)).parameters)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_paths_of_the_command_are_deps_and_outs_and_arguments(stage):
     words = shlex.split(STAGES[stage]["cmd"])
-    assert words[:2] == ["graft", stage]
+    assert words[:2] == ["graft", command_of(stage)]
     options = dict(zip(words[2::2], words[3::2], strict=True))
+    assert options.pop("--delivery", None) == ("${key}" if stage == LATER else None)
     data_deps = {path for path in STAGES[stage]["deps"] if path not in code_deps(stage)}
     outs = {path for path in STAGES[stage]["outs"] if not path.startswith("reports/records/")}
     assert set(options.values()) == data_deps | outs
@@ -89,13 +105,17 @@ def test_paths_of_the_command_are_deps_and_outs_and_arguments(stage):
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_records(stage):
-    assert f"reports/records/{stage}.json" in STAGES[stage]["outs"]
-    assert not any(f"reports/records/{stage}.json" in other["deps"] for other in STAGES.values())
+    record = f"reports/records/{'ingest-${key}' if stage == LATER else stage}.json"
+    assert record in STAGES[stage]["outs"]
+    assert not any(record in other["deps"] for other in STAGES.values())
 
 
 def test_interpolated_paths_are_params_that_exist():
     text = (REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
-    assert set(re.findall(r"\$\{([^}]+)\}", text)) == {"ingest.root", "augment.unlabelled", "evaluate.split"}
+    assert set(re.findall(r"\$\{([^}]+)\}", text)) == {
+        *("ingest.root", "ingest.batch", "augment.unlabelled", "evaluate.split"),
+        *("ingest.deliveries", "item.root", "key"),
+    }
 
 
 def stage_function(stage: str):

@@ -28,9 +28,8 @@ PAIRS = {
     "masks": "masks/{subdir}/{stem}.png",
     "classes": {"background": [0], "defect": [255]},
 }
-INGEST = ("ingest", "--root", "photographs", "--out", "data/interim")
-VALIDATE = ("validate", "--manifest", "data/interim/manifest.parquet", "--class-map", "data/interim/class_map.json")
-VALIDATE += ("--out", "reports/validation")
+INGEST = ("ingest", "--root", "photographs", "--out", "data/deliveries/first")
+VALIDATE = ("validate", "--ingested", "data/deliveries", "--interim", "data/interim", "--out", "reports/validation")
 AUGMENT = ("augment", "--train", "data/interim/train", "--class-map", "data/interim/class_map.json")
 AUGMENT += ("--validation", "reports/validation/validation.json", "--out", "data/augmented")
 LOAD = ("pretrain-load", "--class-map", "data/interim/class_map.json", "--out", "models/pretrained")
@@ -148,7 +147,7 @@ def test_a_folder_that_is_missing_or_not_declared_is_named(project):
     assert "not found: photographs" in message
     assert "ingest.root in params.yaml" in message
     add_pairs(project, 2)
-    message = refused(project, "ingest", "--root", "photographs/images", "--out", "data/interim")
+    message = refused(project, "ingest", "--root", "photographs/images", "--out", "data/deliveries/first")
     assert "photographs/images: not declared for ingest" in message
 
 
@@ -158,13 +157,13 @@ def test_params_edited_while_a_stage_works_are_refused(project):
     scenes = {"name": "scenes", "domain": "day", "num_train": 30, "num_val": 1, "num_test": 1}
     project.set({"ingest.source": {**scenes, "width_px": 256, "height_px": 192}})
     stage = project.start("graft", *INGEST)
-    while stage.poll() is None and not (project.root / "data/.tmp-ingest-interim").exists():
+    while stage.poll() is None and not (project.root / "data/deliveries/.tmp-ingest-first").exists():
         time.sleep(0.02)
     project.set({"ingest.split_seed": 8})
     output, _ = stage.communicate(timeout=120)
     assert stage.returncode == 2, output
     assert "params.yaml changed while ingest was running" in output
-    assert not [path.name for path in (project.root / "data").iterdir() if path.name != "raw"]
+    assert not [*(project.root / "data/deliveries").iterdir()]
 
 
 def test_two_repros_at_once_harm_nothing(project):
@@ -174,9 +173,9 @@ def test_two_repros_at_once_harm_nothing(project):
     assert 0 in [dvc.returncode for dvc in both], outputs
     assert not any("Traceback" in output for output in outputs)
     project.run("dvc", "repro", "ingest")
-    interim = project.root / "data/interim"
-    assert project.record("ingest")["outputs"] == {"data/interim": digest_of(interim)}
-    assert not list(interim.parent.glob(".tmp-*"))
+    ingested = project.root / "data/deliveries/first"
+    assert project.record("ingest")["outputs"] == {"data/deliveries/first": digest_of(ingested)}
+    assert not list(ingested.parent.glob(".tmp-*"))
 
 
 def test_every_file_that_cannot_become_a_row_is_listed_at_once(project):
@@ -252,7 +251,7 @@ def check_shards(project: Project) -> None:
     assert "first-00000.parquet: columns are missing: group, mask" in message
     shard.write_bytes(whole[: len(whole) // 2])
     assert "first-00000.parquet: the shard is damaged" in refused(project, *AUGMENT)
-    manifest = project.root / "data/interim/manifest.parquet"
+    manifest = project.root / "data/deliveries/first/manifest.parquet"
     manifest.write_bytes(manifest.read_bytes()[:-9])
     assert "manifest.parquet: not a readable parquet file" in refused(project, *VALIDATE)
 

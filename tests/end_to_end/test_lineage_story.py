@@ -34,7 +34,7 @@ from graft.provenance.tracking import mlflow_store
 from tests.end_to_end.tampering import NAME, another, copied
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
-STAGES = ["export", "fine-tune", "augment", "ingest", "raw", "validate", "pretrain-load", "source", "evaluate"]
+STAGES = ["export", "fine-tune", "augment", "validate", "ingest", "raw", "pretrain-load", "source", "evaluate"]
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_without_a_server_the_workspace_is_enough(workspace, monkeypatch) -> Non
 
 def test_where_the_workspace_has_moved_on_the_cache_of_dvc_is_audited(workspace, finished) -> None:
     shutil.copytree(finished.root / ".dvc/cache", workspace / ".dvc/cache")
-    for folder in ("data/interim", "data/augmented", "models", "reports"):
+    for folder in ("data/deliveries", "data/interim", "data/augmented", "models", "reports"):
         shutil.rmtree(folder)
     Path("dvc.lock").unlink()
     links = audit(f"models:/{NAME}/1")
@@ -114,7 +114,7 @@ def test_the_lock_file_is_compared_where_the_workspace_has_moved_on(workspace, f
     shutil.copytree(finished.root / ".dvc/cache", workspace / ".dvc/cache")
     Path("src/graft/foundation/progress.py").write_text("# edited\n")
     Path("data/raw/new.txt").write_text("a delivery")
-    for folder in ("data/interim", "data/augmented"):
+    for folder in ("data/deliveries", "data/interim", "data/augmented"):
         shutil.rmtree(folder)
     lock, pipeline = Path("dvc.lock").read_text(), Path("dvc.yaml").read_text()
 
@@ -125,7 +125,7 @@ def test_the_lock_file_is_compared_where_the_workspace_has_moved_on(workspace, f
     assert told(BROKEN) == []
     size = stages_in(lock)["ingest"]["outs"][0]["size"]
     Path("dvc.lock").write_text(lock.replace(f"size: {size}", f"size: {size + 1}"))
-    assert "dvc.lock, ingest: not what was recorded: size of data/interim" in told(BROKEN)
+    assert "dvc.lock, ingest: not what was recorded: size of data/deliveries/first" in told(BROKEN)
     changed = lock.replace("cmd: graft ingest", "cmd: graft ingesu")
     Path("dvc.lock").write_text(changed)
     assert told(BROKEN) == ["dvc.lock, ingest, cmd: is not the command of dvc.yaml, here and at the recorded commit"]
@@ -331,7 +331,7 @@ def test_what_only_the_remote_of_dvc_holds_is_audited_from_there(workspace, fini
     shutil.copytree(finished.root / ".dvc/cache", workspace / ".dvc/cache")
     for command in (["remote", "add", "-d", "team", str(tmp_path / "remote")], ["push", "--run-cache"]):
         subprocess.run([dvc, *command], check=True, capture_output=True)
-    for folder in (".dvc/cache", "data/interim", "data/augmented", "models", "reports"):
+    for folder in (".dvc/cache", "data/deliveries", "data/interim", "data/augmented", "models", "reports"):
         shutil.rmtree(folder)
     Path("dvc.lock").unlink()
 

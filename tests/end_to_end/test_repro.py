@@ -59,8 +59,8 @@ def test_mlflow_holds_a_run_for_each_stage_and_one_candidate(finished):
     curve = client.get_metric_history(runs["fine-tune"].info.run_id, "fine_tuned/val_score")
     assert [point.step for point in curve] == [1, 2]
     assert runs["fine-tune"].data.params["fine_tune.epochs"] == "2"
-    produced = runs["ingest"].data.tags["graft.produced.data/interim"]
-    assert produced == finished.output_digests()["data/interim"]
+    produced = runs["ingest"].data.tags["graft.produced.data/deliveries/first"]
+    assert produced == finished.output_digests()["data/deliveries/first"]
     artifacts = [file.path for file in client.list_artifacts(runs["evaluate"].info.run_id)]
     assert "report.html" in artifacts
     version = client.get_model_version_by_alias("graft-segmentation", "candidate")

@@ -20,6 +20,8 @@ INTENT = {
     "preprocess": {"augment", "fine-tune"},
     "runtime": {"fine-tune", "evaluate", "export"},
     "ingest": {"ingest"},
+    "ingest.batch": {"ingest", "validate"},
+    "ingest.deliveries": {"validate"},  # an instance of ingest for each
     "validate": {"validate"},
     "augment": {"augment"},
     "pretrain_load": {"pretrain-load"},

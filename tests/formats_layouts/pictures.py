@@ -63,7 +63,9 @@ class Ingested:
 def run_ingest(root: Path, out: Path, source: dict[str, Any] | str, task: str = "segmentation") -> Ingested:
     """The stage, and its outputs read again."""
     out.mkdir(parents=True)
-    section = Ingest(root=str(root), source=source, unlabelled=None, split_seed=7, batch="first", max_pixels=10**6)
+    section = Ingest(
+        root=str(root), source=source, unlabelled=None, split_seed=7, batch="first", max_pixels=10**6, deliveries={}
+    )
     metrics = ingest(task=task, ingest=section, root=root, out=out)
     splits = [folder for folder in out.iterdir() if folder.is_dir()]
     rows = {row.id: row for folder in splits for row in read_rows(folder)}

@@ -276,6 +276,7 @@ def test_what_is_in_order_holds(tmp_path):
         (measured(), 0.0, {"class_floors": {"*": 0.9}}, "IoU of road"),
         (measured(), 0.0, {"class_floors": {"ghost": 0.1}}, "IoU of ghost"),
         (measured(), 0.0, {"domain_floors": {"day": 0.9}}, "mean IoU on day"),
+        (measured(by_delivery={"fog": 0.5}), 0.0, {"delivery_floors": {"fog": 0.6}}, "mean IoU on delivery fog"),
         (measured(), 0.0, {"max_bytes": 999}, "size"),
         (measured(), 0.0, {"max_latency_ms": 9.0}, "latency"),
         (measured(latency_ms=15.1), 0.0, {}, "latency to the champion's"),

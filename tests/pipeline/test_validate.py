@@ -15,6 +15,7 @@ from graft.foundation.errors import GraftError
 from graft.params.sections import Ingest, Validate
 from pipeline.ingest import ingest
 from pipeline.validate import validate
+from tests.pipeline.test_deliveries import BOTH, FIRST, deliver, pictures
 
 DEFAULTS = {
     "min_side_px": 32, "max_aspect": 4.0, "min_luminance": 8.0, "max_luminance": 247.0, "min_class_fraction": 0.0005,
@@ -33,26 +34,31 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
             for index in range(3):
                 pixels = generator.integers(0, 255, (48, 64, 3), dtype=np.uint8)
                 Image.fromarray(pixels).save(root / split / name / f"{index}.png")
-    return ingested(root, tmp_path_factory.mktemp("interim"))
+    return ingest_folder(root, tmp_path_factory.mktemp("interim"))
 
 
-def ingested(root: Path, out: Path) -> Path:
+def ingest_folder(root: Path, out: Path) -> Path:
     source = {"name": "image_folder"}
-    params = Ingest(root=str(root), source=source, unlabelled=None, split_seed=1, batch="first", max_pixels=10**8)
+    params = Ingest(
+        root=str(root), source=source, unlabelled=None, split_seed=1, batch="first", max_pixels=10**8, deliveries={}
+    )
     ingest(task="classification", ingest=params, root=root, out=out)
     return out
 
 
 def run(
-    interim: Path, out: Path, *, data_docs: Path | None = None, task: str = "classification", split="val", **changed
+    ingested: Path, out: Path, *, data_docs: Path | None = None, task: str = "classification", split="val", **changed
 ) -> dict:
     out.mkdir()
+    together = out.with_name(f"{out.name} together")
+    together.mkdir()
     return validate(
         task=task,
         validate=Validate(**DEFAULTS | changed),
-        manifest=interim / "manifest.parquet",
-        class_map=interim / "class_map.json",
+        ingested=ingested.parent,
+        interim=together,
         out=out,
+        batch=ingested.name,
         split=split,
         data_docs=data_docs,
     )
@@ -78,7 +84,7 @@ def test_closed_gate_leaves_the_whole_report(photographs: Path, tmp_path: Path) 
         Image.fromarray(pixels).save(root / split / name / f"{split}.png")
     shutil.copy(root / "train/ants/train.png", root / "val/ants/copy.png")
     (tmp_path / "interim").mkdir()
-    interim = ingested(root, tmp_path / "interim")
+    interim = ingest_folder(root, tmp_path / "interim")
     with pytest.raises(
         GateClosed, match=r"exact_duplicates_across_splits: 2 images: .*train.png.*copy.png[\s\S]*remedy"
     ):
@@ -88,6 +94,22 @@ def test_closed_gate_leaves_the_whole_report(photographs: Path, tmp_path: Path) 
     assert "**Stopped.** 1 critical rule is broken" in (tmp_path / "out/validation.md").read_text(encoding="utf-8")
     allow = [{"expectation": "exact_duplicates_across_splits", "images": "*", "reason": "a test of the gate"}]
     assert run(interim, tmp_path / "allowed", allow=allow)["num_warnings"] == 0
+
+
+def test_deliveries_are_judged_together(tmp_path):
+    first = pictures(tmp_path / "raw", 1, BOTH)
+    twice = pictures(
+        tmp_path / "new", 1, {"val": [[0, 1], [1, 1]], "train": [[0, 1], [1, 1]]}
+    )  # the same noise as the first training image
+    folder = deliver(tmp_path / "in", "first", first, FIRST, "")
+    deliver(folder, "new", twice, FIRST)
+    out = tmp_path / "out"
+    for name in ("report", "interim"):
+        (out / name).mkdir(parents=True)
+    judged = {"task": "segmentation", "validate": Validate(**DEFAULTS), "split": "val", "deliveries": {"new": None}}
+    with pytest.raises(GraftError, match=r"exact_duplicates_across_splits[\s\S]*new/images/val/a\.png"):
+        validate(**judged, ingested=folder, interim=out / "interim", out=out / "report")
+    assert json.loads((out / "report/validation.json").read_text())["deliveries"] == ["first", "new"]
 
 
 def test_missing_and_damaged_manifests_are_refused(photographs: Path, tmp_path: Path) -> None:
@@ -132,7 +154,7 @@ def test_real_photographs_name_the_placeholder(real_data: Path, tmp_path: Path) 
     if not root.is_dir():
         pytest.skip(f"real photographs are not here: {root}")
     (tmp_path / "interim").mkdir()
-    run(ingested(root, tmp_path / "interim"), tmp_path / "out", max_luminance=242.0)
+    run(ingest_folder(root, tmp_path / "interim"), tmp_path / "out", max_luminance=242.0)
     report = json.loads((tmp_path / "out/validation.json").read_text(encoding="utf-8"))
     found = {entry["name"]: entry for entry in report["expectations"]}
     for name in ("odd_modes", "differing_formats", "bright_images"):

@@ -112,7 +112,9 @@ def test_ingest_lists_every_stack_that_cannot_be_read(tmp_path: Path) -> None:
     (raw / "depth/a/05.png").write_bytes((raw / "depth/a/05.png").read_bytes()[:60])
     Image.new("RGB", (32, 32)).save(raw / "depth/a/06.png")
     tifffile.imwrite(raw / "heat/07.tif", np.zeros((3000, 32), np.uint8))
-    section = Ingest(root=str(raw), source=SOURCE, unlabelled=None, split_seed=7, batch="first", max_pixels=4000)
+    section = Ingest(
+        root=str(raw), source=SOURCE, unlabelled=None, split_seed=7, batch="first", max_pixels=4000, deliveries={}
+    )
     with pytest.raises(GraftError) as caught:
         ingest(task="segmentation", ingest=section, root=raw, out=out)
     for line in (
@@ -137,5 +139,7 @@ def test_a_classifier_has_stacks_too(tmp_path: Path) -> None:
     listing = listing_of(raw, source, "classification")
     assert len(listing.entries) == 30
     assert {entry.label for entry in listing.entries} == {0, 1}
-    section = Ingest(root=str(raw), source=source, unlabelled=None, split_seed=7, batch="first", max_pixels=4000)
+    section = Ingest(
+        root=str(raw), source=source, unlabelled=None, split_seed=7, batch="first", max_pixels=4000, deliveries={}
+    )
     assert ingest(task="classification", ingest=section, root=raw, out=tmp_path)["num_images"] == 30

@@ -192,7 +192,11 @@ def test_interval_covers_the_score_and_closes_on_equal_images() -> None:
 def test_summary_has_every_score(task: str) -> None:
     names, domains = list("abcde"), ["day"] * 7 + ["night"] * 5
     images = images_of(6)
-    found = summarise(images, domains, task=task, names=names, num_samples=100, seed=1)
+    deliveries = ["first"] * 4 + ["fog"] * 8
+    found = summarise(images, domains, deliveries, task=task, names=names, num_samples=100, seed=1)
+    assert {name: part["num_images"] for name, part in found["per_delivery"].items()} == {"first": 4, "fog": 8}
+    alone = summarise(images, domains, deliveries[:4] * 3, task=task, names=names, num_samples=100, seed=1)
+    assert alone == {key: value for key, value in found.items() if key != "per_delivery"}
     for score in HEADLINES[task]:
         low, high = found["interval"][score]
         assert low <= found[score] <= high

@@ -14,9 +14,19 @@ from graft.foundation.errors import GraftError
 from graft.foundation.progress import say, seconds_in_loops
 from graft.params.params_file import load_params
 from graft.params.registries import expand_sections
+from graft.params.sections import Params
+from graft.provenance.deliveries import refuse_other_order
 from graft.provenance.records import Record
 from graft.provenance.seal import DeclaredStage, Seal, read_declaration, seal
-from graft.provenance.stages import MEASURED, record_path
+from graft.provenance.stages import (
+    INGESTED,
+    delivery_of,
+    is_ingest,
+    is_within,
+    measured_path,
+    record_path,
+    recorded_stages,
+)
 
 
 def run_stage(
@@ -37,6 +47,8 @@ def run_stage(
     """
     with hold_lock(stage) as waited:
         params = load_params()
+        if stage != "validate" and not is_ingest(stage):
+            refuse_other_order(params.ingest.names)
         declared = read_declaration(stage, params)
         _check_paths(declared, inputs, outputs)
         runtime = params.runtime if "runtime" in declared.params else None
@@ -44,7 +56,7 @@ def run_stage(
         if waited and is_done(sealed):
             say(f"graft {stage}: the run that was under way has finished with the same inputs; its result stands.")
             return
-        sections = {name.rpartition(".")[2]: params.section(name) for name in declared.params}
+        sections = _sections(declared, params)
         started = time.perf_counter()
         with replace_outputs(stage, outputs) as folders:
             arguments = {**sections, **inputs, **folders, **(extras(sealed.fingerprint) if extras else {})}
@@ -59,9 +71,35 @@ def run_stage(
         measure(stage, {"fingerprint": sealed.fingerprint, **seconds})
 
 
+def remove_unlisted() -> None:
+    """Removes what ingest wrote of deliveries that params no longer list.
+
+    DVC leaves the outputs of an item that has left a `foreach` where they are, and digests the folder with them in it,
+    so that a clone would differ. They stay in DVC's cache, and come back from there with the item.
+    """
+    listed = load_params().ingest.names
+    for folder in sorted(Path(INGESTED).iterdir()) if Path(INGESTED).is_dir() else ():
+        if folder.is_dir() and folder.name not in listed and not folder.name.startswith("."):
+            say(f"Removed {folder}: params.yaml lists no delivery of this name.")
+            shutil.rmtree(folder)
+    for stage in recorded_stages():
+        delivery = delivery_of(stage)
+        if delivery is not None and delivery not in listed:
+            record_path(stage).unlink()
+
+
+def _sections(declared: DeclaredStage, params: Params) -> dict[str, Any]:
+    """The arguments that are values of params; an instance of ingest gets the section as if it were the only one."""
+    if is_ingest(declared.stage):
+        delivery = delivery_of(declared.stage)
+        return {"task": params.task, "ingest": params.ingest.of(delivery) if delivery else params.ingest}
+    return {name.rpartition(".")[2]: params.section(name) for name in declared.params}
+
+
 def _check_paths(declared: DeclaredStage, inputs: dict[str, Path], outputs: dict[str, Path]) -> None:
     """Refuses paths that `dvc.yaml` does not declare: the record would name other files than the stage used."""
-    pairs = [(inputs, declared.inputs), (outputs, declared.outputs)]
+    deliveries = {INGESTED for path in declared.inputs if is_within(path, INGESTED)}
+    pairs = [(inputs, {*declared.inputs, *deliveries}), (outputs, declared.outputs)]
     strange = [path for given, known in pairs for path in given.values() if path not in map(Path, known)]
     if strange:
         raise GraftError(
@@ -101,7 +139,7 @@ def hold_lock(stage: str) -> Iterator[bool]:
         say(f"graft {stage}: another run of this stage is under way here; waiting for it …")
         lock.acquire()
         waited = True
-    for file in (record_path(stage), MEASURED / f"{stage}.json"):
+    for file in (record_path(stage), measured_path(stage)):
         remove_abandoned(file)
     try:
         yield waited
@@ -157,7 +195,7 @@ def write_record(sealed: Seal, outputs: dict[str, dict[str, str]], metrics: dict
 
 def measure(stage: str, facts: dict[str, Any]) -> None:
     """Adds measured times, and the fingerprint of what took them, to `reports/measured/<stage>.json`."""
-    path = MEASURED / f"{stage}.json"
+    path = measured_path(stage)
     known = read_json(path) if path.is_file() else {}
     with replace_file(path) as pending:
         write_json(pending, known | facts)

@@ -22,21 +22,38 @@ Split = Annotated[Path, typer.Option(help="Shards of one split.")]
 
 
 @app.command(rich_help_panel=PANEL)
-def ingest(root: Annotated[Path, typer.Option(help="Folder of your images.")], out: Out) -> None:
+def ingest(
+    root: Annotated[Path, typer.Option(help="Folder of your images.")],
+    out: Out,
+    delivery: Annotated[str | None, typer.Option(help="Name of a later delivery; without it, the first.")] = None,
+) -> None:
     """Read images, masks and labels of any known format into shards and a manifest."""
-    _run("ingest", {"root": root}, {"out": out})
+    from graft.foundation.errors import GraftError
+    from graft.provenance.stages import INGEST, instance_of
+
+    if delivery is None:
+        _run(INGEST, {"root": root}, {"out": out})
+        return
+    try:
+        _run(instance_of(delivery), {"root": root}, {"out": out}, lambda _: {"front": f"{delivery}/"})
+    except GraftError as error:  # formats speak of ingest.source, whose ever it is
+        raise error.at(f"delivery {delivery}" + ("" if error.where is None else f", {error.where}")) from None
 
 
 @app.command(rich_help_panel=PANEL)
 def validate(
-    manifest: Annotated[Path, typer.Option(help="manifest.parquet of the interim data.")],
-    class_map: ClassMapFile,
+    ingested: Annotated[Path, typer.Option(help="Folder with what ingest wrote of each delivery.")],
+    interim: Annotated[Path, typer.Option(help="Folder of the data of all deliveries, which this stage writes.")],
     out: Out,
 ) -> None:
-    """Judge the data; stop when an expectation of severity critical fails."""
+    """Put the deliveries together and judge them; stop when an expectation of severity critical fails."""
+    check_project()
+    from graft.cli.stage_run import remove_unlisted
     from graft.provenance.stages import DATA_DOCS
 
-    _run("validate", {"manifest": manifest, "class_map": class_map}, {"out": out}, lambda _: {"data_docs": DATA_DOCS})
+    remove_unlisted()
+    outputs = {"interim": interim, "out": out}
+    _run("validate", {"ingested": ingested}, outputs, lambda _: {"data_docs": DATA_DOCS})
 
 
 @app.command(rich_help_panel=PANEL)
@@ -116,8 +133,9 @@ def _run(
 
     check_project()
     from graft.cli.stage_run import run_stage
+    from graft.provenance.stages import stage_of
 
-    name = stage.replace("-", "_")
+    name = stage_of(stage).name.replace("-", "_")
     run_stage(stage, lambda: getattr(importlib.import_module(f"pipeline.{name}"), name), inputs, outputs, extras)
 
 

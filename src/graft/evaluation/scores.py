@@ -203,12 +203,13 @@ def _predicted_image(
 
 
 class Tally:
-    """Counts of a whole split, kept small: one confusion matrix a model, marginals and domain an image.
+    """Counts of a whole split, kept small: one confusion matrix a model, marginals, domain and delivery an image.
 
     Attributes:
         confusion: int64 [K, K] by contender.
         images: Marginals of each image in order, by contender.
         domains: Domain of each image in order.
+        deliveries: Delivery of each image in order.
     """
 
     def __init__(self, contenders: Mapping[str, Contender]) -> None:
@@ -216,9 +217,11 @@ class Tally:
         self.confusion = {name: np.zeros(size, np.int64) for name, size in sizes.items()}
         self.images: dict[str, list[Marginals]] = {name: [] for name in self.confusion}
         self.domains: list[str] = []
+        self.deliveries: list[str] = []
 
     def add(self, scored: ScoredImage) -> None:
         self.domains.append(scored.row.domain)
+        self.deliveries.append(scored.row.batch)
         for name, prediction in scored.predictions.items():
             self.confusion[name] += prediction.confusion
             self.images[name].append(Marginals.of(prediction.confusion))

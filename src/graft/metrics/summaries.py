@@ -26,13 +26,21 @@ def stack(images: Sequence[Marginals]) -> Marginals:
 
 
 def summarise(
-    images: Marginals, domains: Sequence[str], *, task: str, names: Sequence[str], num_samples: int, seed: int
+    images: Marginals,
+    domains: Sequence[str],
+    deliveries: Sequence[str] = (),
+    *,
+    task: str,
+    names: Sequence[str],
+    num_samples: int,
+    seed: int,
 ) -> dict[str, Any]:
-    """Every score of one model on one split, with intervals, overall, by class and by domain.
+    """Every score of one model on one split, with intervals, overall, by class, by domain and by delivery.
 
     Args:
         images: Marginals of each image, arrays [N, K].
         domains: The domain of each image, N.
+        deliveries: The delivery of each image, N.
         task: `segmentation` or `classification`.
         names: The K classes.
         num_samples: Number of splits drawn for an interval.
@@ -41,19 +49,28 @@ def summarise(
     Returns:
         `HEADLINES[task]` as floats (None where undefined), `CLASS_SCORES[task]` as {class: float or None}, the same of
         `predicted_share` and `true_share` of the pixels (or images), `interval` as {score: [low, high] or None},
-        `per_domain` as {domain: the same headlines, `interval`, `num_images`}.
+        `per_domain` as {domain: the same headlines, `interval`, `num_images`}, and of two deliveries or more likewise
+        `per_delivery`.
     """
-    places = {domain: [i for i, other in enumerate(domains) if other == domain] for domain in sorted(set(domains))}
     whole = total(images)
     by_class = {
         score: {name: json_number(value) for name, value in zip(names, getattr(whole, attribute), strict=True)}
         for score, attribute in (CLASS_SCORES[task] | CLASS_SHARES).items()
     }
-    per_domain = {
-        domain: _headlines(select(images, rows), task, num_samples, seed) | {"num_images": len(rows)}
-        for domain, rows in places.items()
+    groups = {"per_domain": domains} | ({"per_delivery": deliveries} if len(set(deliveries)) > 1 else {})
+    parts = {
+        key: {
+            name: _headlines(select(images, rows), task, num_samples, seed) | {"num_images": len(rows)}
+            for name, rows in places(of_images).items()
+        }
+        for key, of_images in groups.items()
     }
-    return _headlines(images, task, num_samples, seed) | by_class | {"per_domain": per_domain}
+    return _headlines(images, task, num_samples, seed) | by_class | parts
+
+
+def places(groups: Sequence[str]) -> dict[str, list[int]]:
+    """The places of the images of each group (a domain, a delivery), by its name."""
+    return {name: [i for i, other in enumerate(groups) if other == name] for name in sorted(set(groups))}
 
 
 def gain_over(images: Marginals, baseline: Marginals, *, task: str, num_samples: int, seed: int) -> dict[str, Any]:

@@ -9,7 +9,6 @@ from typing import Any
 
 from graft.data.augmentations import POLICIES
 from graft.data.augmentations.steps import contradictions
-from graft.data.formats import FORMATS
 from graft.data.resize import RESIZES
 from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
@@ -122,7 +121,7 @@ def _check_losses(params: Params) -> Iterator[Finding]:
             ("fine_tune", "class_weights"),
             GraftError(problem, remedy="set class_weights: none, or another loss"),
         )
-    num_classes = known_num_classes(params.task, resolve(FORMATS, params.ingest.source, where="ingest.source"))
+    num_classes = known_num_classes(params)
     if params.task == "segmentation" and num_classes is not None:
         yield from _check_number_of_classes(chosen.losses, num_classes)
 

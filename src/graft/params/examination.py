@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 from graft.foundation.packages import digest_weights
+from graft.params.delivery_rules import find_delivery_problems
 from graft.params.memory import Finding, recall
 from graft.params.needed_splits import find_missing_splits
 from graft.params.params_file import read_complete, rule_problems
@@ -21,7 +22,6 @@ from graft.params.surroundings import (
     find_absent_device,
     find_emulated_precision,
     find_package_problem,
-    find_root_problems,
 )
 from graft.params.yaml_tree import line_of, plain
 
@@ -48,16 +48,14 @@ def check_file(path: Path, *, here: bool = False, memory: Path | None = None) ->
         Params.model_validate(values)
     except ValidationError as error:
         problems = rule_problems(path, tree, error)
-    found: list[Finding] = [
-        (("ingest", "root"), error) for error in find_root_problems(_value(values, "ingest", "root"))
-    ]
+    found: list[Finding] = [*find_delivery_problems(tree)]
     device, precision = (_value(values, "runtime", key) for key in ("device", "precision"))
     absent, emulated = find_absent_device(device), find_emulated_precision(device, precision)
     found += [(("runtime", "device"), absent)] if absent is not None and here else []
     packaged = find_package_problem(_value(values, "pretrain_load", "source"))
     found += [(("pretrain_load", "source"), packaged)] if packaged is not None else []
     found += _examine(values, memory, are_sections_fine=not problems)
-    if not problems and not any(place[:2] == ("ingest", "source") for place, _ in found):
+    if not problems and not any(place[:1] == ("ingest",) and place[-1] == "source" for place, _ in found):
         found += find_missing_splits(Params.model_validate(values))
     problems += [error.at(f"{path}:{line_of(tree, place)}") for place, error in found]
     if problems:

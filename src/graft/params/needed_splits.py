@@ -12,7 +12,7 @@ from graft.data.formats.unlabelled_images import add_unlabelled
 from graft.foundation.choices import Choice, resolve
 from graft.foundation.class_map import SPLITS, UNLABELLED
 from graft.foundation.errors import GraftError
-from graft.params.sections import Params
+from graft.params.sections import Ingest, Params
 
 SLOW_TO_LIST = ("coco",)  # its annotation files are read whole: 450 MB as published
 
@@ -22,11 +22,14 @@ def find_missing_splits(params: Params) -> Iterator[tuple[tuple[str, str], Graft
 
     Reads names of files and tables, no image. A source that cannot be listed is left to ingest, which says why.
     """
-    source = resolve(FORMATS, params.ingest.source, where="ingest.source")
-    splits, scored = _splits_of(source, params), params.evaluate.split
-    if splits is None:
+    sections = [params.ingest, *(params.ingest.of(name) for name in params.ingest.deliveries)]
+    source, scored = resolve(FORMATS, params.ingest.source, where="ingest.source"), params.evaluate.split
+    found = [_splits_of(section, params.task) for section in sections]
+    splits = {split for each in found if each is not None for split in each}
+    if None in found:
         return
-    if params.augment.unlabelled == UNLABELLED and UNLABELLED not in splits and params.ingest.unlabelled is None:
+    has_pattern = any(section.unlabelled is not None for section in sections)
+    if params.augment.unlabelled == UNLABELLED and UNLABELLED not in splits and not has_pattern:
         yield ("augment", "unlabelled"), no_unlabelled(source.name)
     splits.discard(UNLABELLED)
     for split in dict.fromkeys(("train", "val", scored)):
@@ -42,9 +45,10 @@ def find_missing_splits(params: Params) -> Iterator[tuple[tuple[str, str], Graft
             )
 
 
-def _splits_of(source: Choice, params: Params) -> set[str] | None:
-    """The splits that hold images; None where only ingest can tell."""
-    options, root = source.options, Path(params.ingest.root)
+def _splits_of(ingest: Ingest, task: str) -> set[str] | None:
+    """The splits that hold images of one delivery; None where only ingest can tell."""
+    source, root = resolve(FORMATS, ingest.source, where="ingest.source"), Path(ingest.root)
+    options = source.options
     if source.name == "scenes":
         return {split for split in SPLITS if options[f"num_{split}"]}
     if source.name in SLOW_TO_LIST:
@@ -56,8 +60,7 @@ def _splits_of(source: Choice, params: Params) -> set[str] | None:
         has_none = options.get("test_fraction") == 0 and not (options.get("splits") or options.get("split_column"))
         return {"train", "val"} if has_none else None
     try:
-        listing = source(params.task, params.ingest.split_seed, root)
-        listing = add_unlabelled(listing, root, params.ingest.unlabelled)
+        listing = add_unlabelled(source(task, ingest.split_seed, root), root, ingest.unlabelled)
     except GraftError:
         return None
     return None if listing.problems else {entry.split for entry in listing.entries}

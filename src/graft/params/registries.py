@@ -29,6 +29,7 @@ REGISTRIES = {
     "fine_tune.schedule": ("graft.training.schedules", "SCHEDULES"),
     "fine_tune.averaging": ("graft.training.averaging", "AVERAGINGS"),
 }
+DELIVERIES = "ingest.deliveries"  # a mapping of further sources, by name
 
 
 def resolve_choices(params: Params, sections: tuple[str, ...]) -> dict[str, Any]:
@@ -39,7 +40,7 @@ def resolve_choices(params: Params, sections: tuple[str, ...]) -> dict[str, Any]
     """
     resolved: dict[str, Any] = {}
     problems: list[GraftError] = []
-    for key in (key for key in REGISTRIES if key.split(".")[0] in sections):
+    for key in (key for key in REGISTRIES if key in sections or key.split(".")[0] in sections):
         try:
             choices = [resolve_choice(key, spec, params.task) for spec in _specs(params, key)]
             resolved[key] = choices if key == "fine_tune.losses" else choices[0]
@@ -55,10 +56,14 @@ def expand_sections(params: Params, sections: tuple[str, ...]) -> dict[str, Any]
     expanded = {name: _as_data(params.section(name)) for name in sections}
     for key, value in resolve_choices(params, sections).items():
         section, _, field = key.partition(".")
-        if field:
-            expanded[section][field] = value
+        if key in expanded:
+            expanded[key] = value
         else:
-            expanded[section] = value
+            expanded[section][field] = value
+    for name in (name for name in sections if name.startswith(DELIVERIES)):
+        deliveries = expanded[name] if name == DELIVERIES else {name.removeprefix(f"{DELIVERIES}."): expanded[name]}
+        for delivery, values in deliveries.items():
+            values["source"] = resolve_choice(f"{DELIVERIES}.{delivery}.source", values["source"], params.task)
     return expanded
 
 
@@ -66,14 +71,14 @@ def resolve_choice(key: str, spec: Any, task: str | None) -> dict[str, Any]:
     """Resolves one choice; returns its name with all its options.
 
     Args:
-        key: Place of the choice in the file, a key of `REGISTRIES`.
+        key: Place of the choice in the file, a key of `REGISTRIES`, or the source of a later delivery.
         spec: Name of the entry, or a mapping of its name and options.
         task: Task of the params file.
 
     Raises:
         GraftError: The entry or an option does not exist, has the wrong type, or is not for this task.
     """
-    module_name, name = REGISTRIES[key]
+    module_name, name = REGISTRIES["ingest.source" if key.startswith(f"{DELIVERIES}.") else key]
     module = importlib.import_module(module_name)
     registry = getattr(module, name)
     if key == "model":
@@ -93,8 +98,13 @@ def written_choices(values: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...]
     """Finds the choices in a file that may break other rules; anything without the form of a choice is left out.
 
     Yields:
-        The place of the choice, its key in `REGISTRIES`, and its name or its mapping.
+        The place of the choice, its key for `resolve_choice`, and its name or its mapping.
     """
+    section = values.get("ingest")
+    deliveries = section.get("deliveries") if isinstance(section, dict) else None
+    for name, delivery in deliveries.items() if isinstance(deliveries, dict) else ():
+        if isinstance(delivery, dict) and isinstance(delivery.get("source"), (str, dict)):
+            yield ("ingest", "deliveries", name, "source"), f"{DELIVERIES}.{name}.source", delivery["source"]
     for key in REGISTRIES:
         if key == "model" and values.get("task") not in TASKS:
             continue
@@ -116,4 +126,6 @@ def _specs(params: Params, key: str) -> list[Any]:
 
 
 def _as_data(value: Any) -> Any:
-    return value.model_dump() if isinstance(value, BaseModel) else value
+    if isinstance(value, dict):
+        return {name: _as_data(inner) for name, inner in value.items()}
+    return value.model_dump(exclude_unset=True) if isinstance(value, BaseModel) else value

@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from graft.foundation.class_map import SPLITS
+
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
@@ -47,15 +49,15 @@ class Runtime(Section):
     deterministic: bool
 
 
-class Ingest(Section):
-    """The images, and how they are read."""
+Patterns = Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)] | None
+
+
+class Delivery(Section):
+    """A folder of images, and how they are read; only a delivery with images without labels says which these are."""
 
     root: Annotated[str, Field(min_length=1)]
     source: Spec
-    unlabelled: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)] | None
-    split_seed: Count
-    batch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-    max_pixels: Positive
+    unlabelled: Patterns = None
 
     @field_validator("root")
     @classmethod
@@ -64,6 +66,40 @@ class Ingest(Section):
         if "'" in root or "\n" in root:
             raise ValueError("an apostrophe in this path ends the quotes around it in dvc.yaml: rename the folder")
         return root
+
+
+class Ingest(Delivery):
+    """The first delivery of images, those that came after it, and what holds for all of them."""
+
+    unlabelled: Patterns
+    split_seed: Count
+    batch: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+    max_pixels: Positive
+    deliveries: dict[Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")], Delivery]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of all deliveries, in the order in which their classes get ids."""
+        return (self.batch, *self.deliveries)
+
+    def of(self, name: str) -> Ingest:
+        """The section as it would stand if a later delivery were the only one."""
+        one = self.deliveries[name]
+        own = {key: getattr(one, key) for key in Delivery.model_fields}
+        return self.model_copy(update={**own, "batch": name, "deliveries": {}})
+
+    @model_validator(mode="after")
+    def deliveries_are_told_apart(self) -> Ingest:
+        """Refuses a name that is taken, and a delivery that is there already."""
+        known = {self.batch: (self.root, self.source)}
+        for name, delivery in self.deliveries.items():
+            if name.lower() in (*SPLITS, self.batch.lower()):
+                taken = "ingest.batch, the first delivery" if name.lower() == self.batch.lower() else "a split"
+                raise ValueError(f"deliveries.{name}: this is the name of {taken}; choose another")
+            if twin := next((other for other, one in known.items() if one == (delivery.root, delivery.source)), None):
+                raise ValueError(f"deliveries.{name}: it has root and source of {twin}, so every image would be twice")
+            known[name] = (delivery.root, delivery.source)
+        return self
 
 
 class Allowance(Section):
@@ -215,6 +251,7 @@ class Promotion(Section):
     bootstrap_samples: Annotated[int, Field(ge=100)]
     class_floors: dict[str, Fraction]
     domain_floors: dict[str, Fraction]
+    delivery_floors: dict[str, Fraction]
     max_bytes: Positive
     max_latency_ms: Rate | None
     max_latency_ratio: Rate | None
@@ -243,5 +280,6 @@ class Params(Section):
         """The value of a key, by the name it has in the file: of a section, or of one value in it, `evaluate.split`."""
         value: Any = self
         for part in name.split("."):
-            value = getattr(value, "validate_" if part == "validate" else part)
+            is_section = isinstance(value, Section)
+            value = getattr(value, "validate_" if part == "validate" else part) if is_section else value[part]
         return value

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from graft.data.formats import FORMATS
@@ -14,7 +14,7 @@ from graft.data.formats.splits import Groups, check_fractions
 from graft.data.formats.voc import NAMES as VOC_NAMES
 from graft.foundation.choices import Choice, resolve
 from graft.foundation.errors import GraftError, suggest
-from graft.params.memory import Finding
+from graft.params.memory import Finding, Place
 from graft.params.sections import Params
 from graft.scenes import CLASSES as SCENE_CLASSES
 
@@ -25,13 +25,39 @@ EVERYWHERE = {"cityscapes": "street", "camvid": "street"}  # sources whose image
 
 def find_source_problems(params: Params) -> Iterator[Finding]:
     """Finds what no file is needed for: values in two classes, unknown domains, unknown floors."""
-    source = resolve(FORMATS, params.ingest.source, where="ingest.source")
-    problems = [error for one in sources_in(source) for error in _refusals(one)]
-    yield from ((SOURCE, error) for error in problems)
+    sources = dict(sources_of(params))
+    problems = [
+        (place, error) for place, source in sources.items() for one in sources_in(source) for error in _refusals(one)
+    ]
+    yield from problems
     if problems:
         return
-    yield from _check_floors(params, "class_floors", known_classes(params.task, source))
-    yield from _check_floors(params, "domain_floors", _known_domains(source))
+    yield from _check_floors(params, "class_floors", all_classes(params))
+    yield from _check_floors(params, "domain_floors", _union(_known_domains(source) for source in sources.values()))
+    yield from _check_floors(params, "delivery_floors", params.ingest.names)
+
+
+def sources_of(params: Params) -> Iterator[tuple[Place, Choice]]:
+    """The source of every delivery, and its place in the file."""
+    yield SOURCE, resolve(FORMATS, params.ingest.source, where="ingest.source")
+    for name, delivery in params.ingest.deliveries.items():
+        place = ("ingest", "deliveries", name, "source")
+        yield place, resolve(FORMATS, delivery.source, where=".".join(place))
+
+
+def all_classes(params: Params) -> tuple[str, ...] | None:
+    """The classes of all deliveries in order of id; None where only files can say it."""
+    return _union(known_classes(params.task, source) for _, source in sources_of(params))
+
+
+def _union(found: Iterable[tuple[str, ...] | None]) -> tuple[str, ...] | None:
+    """All names in order, each once; None where some are not known."""
+    names: dict[str, None] = {}
+    for each in found:
+        if each is None:
+            return None
+        names |= dict.fromkeys(each)
+    return tuple(names)
 
 
 def sources_in(source: Choice) -> Iterator[Choice]:
@@ -73,12 +99,13 @@ def known_classes(task: str, source: Choice) -> tuple[str, ...] | None:
     return None if options.get("classes") is None else tuple(options["classes"])
 
 
-def known_num_classes(task: str, source: Choice) -> int | None:
-    """The number of classes of a source; None where only its files can say it. Arguments as in `known_classes`."""
-    names = known_classes(task, source)
-    if names is None:
-        return NUM_ADE20K_CLASSES if [one.name for one in sources_in(source)] == ["ade20k"] else None
-    return len(names)
+def known_num_classes(params: Params) -> int | None:
+    """The number of classes of all deliveries; None where only files can say it."""
+    names = all_classes(params)
+    if names is not None:
+        return len(names)
+    kinds = {one.name for _, source in sources_of(params) for one in sources_in(source)}
+    return NUM_ADE20K_CLASSES if kinds == {"ade20k"} else None
 
 
 def _refusals(source: Choice) -> Iterator[GraftError]:
@@ -118,6 +145,7 @@ def _check_floors(params: Params, key: str, known: tuple[str, ...] | None) -> It
     """Refuses floors for what no image will show: the gate could never measure them."""
     floors = getattr(params.promotion, key)
     what = key.removesuffix("_floors")
+    place = "ingest" if what == "delivery" else "ingest.source"
     if known is None:
         return
     for name in floors:
@@ -125,7 +153,7 @@ def _check_floors(params: Params, key: str, known: tuple[str, ...] | None) -> It
             yield (
                 ("promotion", key, name),
                 GraftError(
-                    f"promotion.{key}.{name}: ingest.source has no {what} of this name",
+                    f"promotion.{key}.{name}: {place} has no {what} of this name",
                     rule="a floor that cannot be measured fails at every promotion",
                     remedy=suggest(name, known),
                 ),

@@ -13,26 +13,27 @@ from graft.params.yaml_tree import plain, read_tree
 PIPELINE_FILE = Path("dvc.yaml")
 
 
-def find_root_problems(root: Any) -> Iterator[GraftError]:
-    """Finds what is wrong with `ingest.root`: it is not a folder that is there, or holds what the stages write.
+def find_root_problems(root: Any, name: str = "ingest.root") -> Iterator[GraftError]:
+    """Finds what is wrong with a root: it is not a folder that is there, or holds what the stages write.
 
     Args:
         root: Value of `ingest.root`; anything but text is left to the rules of the section.
+        name: Key of the root, where it is that of a later delivery.
     """
     if not isinstance(root, str) or not root:
         return
     if root.startswith("~"):
-        what = f"ingest.root is {root!r}, and nothing but a shell knows what ~ means"
+        what = f"{name} is {root!r}, and nothing but a shell knows what ~ means"
         yield GraftError(what, remedy=f"write the whole path: {Path(root).expanduser()}" if _is_home(root) else None)
     elif not Path(root).is_dir():
         there = "a file" if Path(root).exists() else "nothing"
         rule = f"it is a folder; a path that does not begin with / starts at {Path.cwd()}"
-        yield GraftError(f"ingest.root is {root!r}, and there is {there}", rule=rule, remedy="correct the path")
+        yield GraftError(f"{name} is {root!r}, and there is {there}", rule=rule, remedy="correct the path")
     elif own := [out for out in _outputs() if _overlap(Path(root), out)]:
         yield GraftError(
-            f"ingest.root is {root!r}, which holds the project's own {', '.join(map(str, own))}"
+            f"{name} is {root!r}, which holds the project's own {', '.join(map(str, own))}"
             if any(_is_within(out, Path(root)) for out in own)
-            else f"ingest.root is {root!r}, which lies in {own[0]}, where a stage writes",
+            else f"{name} is {root!r}, which lies in {own[0]}, where a stage writes",
             rule="a stage never reads what it or a later one writes",
             remedy="give your images a folder of their own, as data/raw, and name that",
         )
@@ -85,8 +86,9 @@ def _outputs() -> list[Path]:
     if not PIPELINE_FILE.is_file():
         return []
     stages = plain(read_tree(PIPELINE_FILE)).get("stages", {})
-    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
-    return [Path(out) for out in dict.fromkeys(outs) if isinstance(out, str)]
+    outs = [out for stage in stages.values() for out in stage.get("do", stage).get("outs", [])]
+    above = (out.partition("/${")[0] for out in outs if isinstance(out, str))  # a name of a delivery may be anything
+    return [Path(out) for out in dict.fromkeys(above)]
 
 
 def _overlap(root: Path, out: Path) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.foundation.choices import resolve
+from graft.provenance.deliveries import ingest_section
 from graft.provenance.records import Record
 
 if TYPE_CHECKING:
@@ -19,8 +20,14 @@ def list_raw(root: Path, record: Record) -> Listing:
         GraftError: The source can no longer read the folder.
     """
     from graft.data.formats import FORMATS
+    from graft.data.formats.unlabelled_images import add_unlabelled
 
-    params = record.params
-    source = resolve(FORMATS, params["ingest"]["source"], where="ingest.source of the record")
-    seed = params["ingest"].get("split_seed", params.get("seed"))  # records of older releases have one seed for all
-    return source(params["task"], seed, root)
+    section = ingest_section(record)
+    source = resolve(FORMATS, section["source"], where="ingest.source of the record")
+    listing = source(record.params["task"], split_seed_of(record), root)
+    return add_unlabelled(listing, root, section.get("unlabelled"))
+
+
+def split_seed_of(record: Record) -> int:
+    """The seed that drew the splits; records of older releases have one seed for all."""
+    return int(ingest_section(record).get("split_seed", record.params.get("seed", 0)))

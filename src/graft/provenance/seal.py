@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from graft.foundation.machine import nvidia_driver
 from graft.foundation.packages import LOCK, find_pin
 from graft.foundation.workers import num_usable_cores
 from graft.provenance.records import GitState, Record, fingerprint
-from graft.provenance.stages import RECORDS, record_path
+from graft.provenance.stages import INGESTED, LATER, RECORDS, delivery_of, record_path
 
 CODE_FOLDERS = ("pipeline/", "src/")
 
@@ -48,20 +48,59 @@ class DeclaredStage:
 
 
 def read_declaration(stage: str, params: Any, file: Path = Path("dvc.yaml")) -> DeclaredStage:
-    """Reads one stage of `dvc.yaml`, with `${section.key}` filled in from params."""
+    """Reads one stage of `dvc.yaml`, or an instance of ingest, with `${section.key}` filled in from params.
+
+    A dependency on the folder of all deliveries is one on each that params list: what DVC has left there of one that
+    was taken out is not read.
+    """
     try:
-        entry = YAML(typ="safe").load(file.read_text(encoding="utf-8"))["stages"][stage]
+        stages = YAML(typ="safe").load(file.read_text(encoding="utf-8"))["stages"]
     except FileNotFoundError:
         raise GraftError("file not found", where=file, remedy="run graft in the root of a Graft project") from None
-    paths = [_interpolate(path, params) for path in entry["deps"]]
-    outputs = [_interpolate(path, params) for path in entry["outs"]]
+    entry = declared_entry(stages, stage)
+    paths, outputs, names = (
+        [interpolate(text, stage, params.section) for text in entry[key]] for key in ("deps", "outs", "params")
+    )
+    listed = [f"{INGESTED}/{name}" for name in params.ingest.names]
+    paths = [path for each in paths for path in (listed if each == INGESTED else [each])]
     return DeclaredStage(
         stage,
         inputs=tuple(path for path in paths if not path.startswith(CODE_FOLDERS)),
         code=tuple(path for path in paths if path.startswith(CODE_FOLDERS)),
-        params=tuple(entry["params"]),
+        params=tuple(names),
         outputs=tuple(path for path in outputs if Path(path).parent != RECORDS),
     )
+
+
+def declared_entry(stages: Mapping[str, Any], stage: str) -> Any:
+    """The entry of a stage among those of `dvc.yaml`; of an instance, what `foreach` does for each item.
+
+    Raises:
+        KeyError: There is none.
+    """
+    return stages[stage] if delivery_of(stage) is None else stages[LATER]["do"]
+
+
+def interpolate(text: str, stage: str, value_of: Callable[[str], Any]) -> str:
+    """Fills in `${section.key}`, and in an instance `${key}` and `${item.root}`, as DVC does.
+
+    Args:
+        text: Text out of `dvc.yaml`.
+        stage: Name of the stage, or of an instance.
+        value_of: Function that gives the value of a dotted key of params.
+    """
+    delivery = delivery_of(stage)
+
+    def value(match: re.Match[str]) -> str:
+        name = match[1]
+        if name == "key":
+            return str(delivery)
+        if name == "item.root":
+            item = value_of(f"ingest.deliveries.{delivery}")
+            return str(item["root"] if isinstance(item, Mapping) else item.root)
+        return str(value_of(name))
+
+    return re.sub(r"\$\{([a-z_.]+)\}", value, text)
 
 
 def compute_digests(paths: tuple[str, ...]) -> dict[str, str]:
@@ -164,14 +203,6 @@ def git_state(paths: tuple[str, ...]) -> GitState:
     commit = git_text("rev-parse", "HEAD")
     dirty = git_text("status", "--porcelain", "--", *paths)
     return GitState(commit, commit is not None and dirty == "")
-
-
-def _interpolate(text: str, params: Any) -> str:
-    def value(match: re.Match[str]) -> str:
-        section, field = match[1].split(".")
-        return str(getattr(params.section(section), field))
-
-    return re.sub(r"\$\{([a-z_.]+)\}", value, text)
 
 
 def _device_name(device: str) -> str:

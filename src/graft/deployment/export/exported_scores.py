@@ -75,12 +75,13 @@ class EvaluationSetup:
         """Every score of each runner with its interval, and the other counts, as metrics.json has them."""
         contenders = {name: Contender.with_counters(runner, spec, self.evaluate) for name, runner in runners.items()}
         tally = Tally(contenders)
-        settings = {"num_samples": self.evaluate.bootstrap_samples, "seed": self.seed}
+        settings: dict[str, Any] = {"num_samples": self.evaluate.bootstrap_samples, "seed": self.seed}
         rows = progress(read_rows(self.images), "Scoring the file", total=num_rows(self.images), unit="image")
         for scored in score_rows(rows, contenders, self.evaluate.batch_size, self.predict):
             tally.add(scored)
         found = {}
         for name, counted in tally.images.items():
-            summary = summarise(stack(counted), tally.domains, task=self.task, names=self.names, **settings)
+            groups = (tally.domains, tally.deliveries)
+            summary = summarise(stack(counted), *groups, task=self.task, names=self.names, **settings)
             found[name] = summary | contenders[name].findings()
         return found

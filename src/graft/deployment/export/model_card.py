@@ -159,13 +159,13 @@ def _scores(task: str, classes: ClassMap, metrics: Mapping[str, Any]) -> str:
     ]
     titles = [_title(score) for score in BY_CLASS[task] if score in metrics]
     parts = ["## Scores", _table(head, rows), _table(("class", *titles), by_class)]
-    domains = metrics.get("per_domain", {})
-    if len(domains) > 1:
-        names = list(HEADLINES[task])
+    names = list(HEADLINES[task])
+    for group in ("domain", "delivery"):
+        found = metrics.get(f"per_{group}", {})
         table = [
-            (domain, part["num_images"], *(_percent(part[name]) for name in names)) for domain, part in domains.items()
+            (name, part["num_images"], *(_percent(part[score]) for score in names)) for name, part in found.items()
         ]
-        parts.append(_table(("domain", "images", *map(_title, names)), table))
+        parts += [_table((group, "images", *map(_title, names)), table)] if len(table) > 1 else []
     parts.append("Intervals are bootstrap percentiles over images: other images of the same kind, not another kind.")
     return "\n\n".join(parts)
 

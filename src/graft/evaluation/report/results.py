@@ -39,7 +39,7 @@ def compute_metrics(
     images = {name: stack(of_images) for name, of_images in tally.images.items()}
     draws: dict[str, Any] = {"task": classes.task, "num_samples": evaluate.bootstrap_samples, "seed": seed}
     found = {
-        name: summarise(images[name], tally.domains, names=classes.names, **draws)
+        name: summarise(images[name], tally.domains, tally.deliveries, names=classes.names, **draws)
         | contender.findings()
         | {"num_images": len(tally.domains)}
         for name, contender in contenders.items()

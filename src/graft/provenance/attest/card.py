@@ -11,8 +11,9 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from graft.foundation.errors import GraftError
+from graft.provenance.deliveries import ingest_section
 from graft.provenance.records import Record
-from graft.provenance.stages import CLASS_MAP, EXPORTED_SCORES, FINDINGS, PARITY, PRETRAINED_CARD
+from graft.provenance.stages import CLASS_MAP, EXPORTED_SCORES, FINDINGS, PARITY, PRETRAINED_CARD, is_ingest
 
 MEASURED, DECLARED, MISSING = "measured", "declared", "missing"
 DECLARATION = "model_card.yaml"
@@ -82,15 +83,17 @@ def _model(records: Mapping[str, Record]) -> Iterator[Row]:
 
 
 def _data(records: Mapping[str, Record], read: Mapping[str, Any]) -> Iterator[Row]:
-    classes, ingest = read.get(CLASS_MAP, {}), records.get("ingest", Record.empty("ingest"))
+    classes, ingests = read.get(CLASS_MAP, {}), [record for stage, record in records.items() if is_ingest(stage)]
     yield _declared_row("classes", classes.get("names"), CLASS_MAP)
     yield _declared_row("source of the images", classes.get("source"), CLASS_MAP)
     yield _declared_row("synthetic images", classes.get("synthetic"), CLASS_MAP)
     licence = classes.get("licence")
     yield _declared_row("licence of the images", None if licence == "unknown" else licence, CLASS_MAP)
-    yield _declared_row("delivery", ingest.params.get("ingest", {}).get("batch"), "params.yaml")
+    names = [ingest_section(record).get("batch") for record in ingests]
+    yield _declared_row("delivery", names[0] if len(names) == 1 else names or None, "params.yaml")
     for split in ("train", "val", "test"):
-        yield _measured_row(f"{split} images", ingest.metrics.get(f"num_{split}"), "record of ingest")
+        counts = [record.metrics[f"num_{split}"] for record in ingests if f"num_{split}" in record.metrics]
+        yield _measured_row(f"{split} images", sum(counts) if counts else None, "record of ingest")
     critical = records.get("validate", Record.empty("validate")).metrics.get("num_critical_broken")
     yield _measured_row("critical expectations broken", critical, "record of validate")
 

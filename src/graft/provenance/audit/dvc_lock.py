@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import posixpath
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,11 @@ from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
 from graft.provenance.dvc_cache import DvcStorage, facts_in_workspace, md5_in_workspace, stages_in
-from graft.provenance.promotion.commit_check import PARAMS, compare_params
+from graft.provenance.promotion.commit_check import PARAMS, compare_params, value_at
 from graft.provenance.records import Record
 from graft.provenance.repair import LOCK_FILE
-from graft.provenance.stages import record_path
+from graft.provenance.seal import declared_entry, interpolate
+from graft.provenance.stages import INGESTED, is_ingest, is_within, record_path
 
 PIPELINE = "dvc.yaml"
 KEYS = {"cmd", "deps", "params", "outs"}
@@ -34,7 +34,7 @@ def check_lock(records: Sequence[Record], pipeline_at: Callable[[str | None], st
         return
     here = Path(PIPELINE).read_text(encoding="utf-8") if Path(PIPELINE).is_file() else ""
     locked = stages_in(LOCK_FILE.read_text(encoding="utf-8", errors="replace"))
-    if strange := sorted(set(map(str, locked)) - set(stages_in(here)) - {record.stage for record in records}):
+    if strange := sorted(_strange_names(locked, here, records)):
         yield Check(BROKEN, str(LOCK_FILE), f"names {', '.join(strange)}, which is no stage")
     kept = DvcStorage()
     for record in records:
@@ -49,6 +49,12 @@ def check_lock(records: Sequence[Record], pipeline_at: Callable[[str | None], st
             if not problems:
                 then = pipeline_at(record.git.commit)
                 yield _check_command(record, entry["cmd"], here, then)
+
+
+def _strange_names(locked: Mapping[str, Any], here: str, records: Sequence[Record]) -> set[str]:
+    """The names in the lock file that neither `dvc.yaml` nor a record has; an instance counts as its `foreach`."""
+    known = {*stages_in(here), *(record.stage for record in records)}
+    return {name for name in map(str, locked) if name not in known and name.partition("@")[0] not in known}
 
 
 def _is_of(kept: DvcStorage, record: Record) -> bool:
@@ -71,12 +77,19 @@ def _problems(entry: Mapping[str, Any], record: Record, kept: DvcStorage) -> Ite
     own = record_path(record.stage).as_posix()
     written = {**record.outputs, own: record.sha256}
     for kind, expected in (("deps", {**record.inputs, **record.code}), ("outs", written)):
-        recorded = {posixpath.normpath(path): digest for path, digest in expected.items()}
+        recorded = {posixpath.normpath(path): digest for path, digest in _as_declared(record, expected).items()}
         named = {str(each["path"]): each for each in entry[kind]}
         yield from (f"{kind}: {path}" for path in sorted(set(named) ^ set(recorded)))
         for path in sorted(set(named) & set(recorded)):
             found = _facts(Path(path), recorded[path], named[path], record, kept)
             yield from (f"{key} of {path}" for key in FACTS if found and named[path].get(key) != found.get(key))
+
+
+def _as_declared(record: Record, digests: Mapping[str, str]) -> dict[str, str]:
+    """Digests by the path that `dvc.yaml` declares: of the deliveries that a stage read it names the folder of all."""
+    if is_ingest(record.stage):
+        return dict(digests)
+    return {INGESTED if is_within(path, INGESTED) else path: digest for path, digest in digests.items()}
 
 
 def _params(locked: Any, recorded: Mapping[str, Any]) -> list[str]:
@@ -111,7 +124,7 @@ def _facts(
 def _check_command(record: Record, command: Any, here: str, then: str | None) -> Check:
     """Compares the command with `dvc.yaml`, as it was committed and as it stands here."""
     what = f"{LOCK_FILE}, {record.stage}, cmd"
-    known = [_command(text or "", record.stage, record.params) for text in (then, here)]
+    known = [_command(text or "", record) for text in (then, here)]
     if command in known:
         return Check(VERIFIED, what, f"as {PIPELINE} has it")
     if known[0] is not None and known[0] == known[1]:
@@ -119,11 +132,9 @@ def _check_command(record: Record, command: Any, here: str, then: str | None) ->
     return Check(MISSING, what, f"{PIPELINE} was edited, and what it said is not at the recorded commit")
 
 
-def _command(text: str, stage: str, params: Mapping[str, Any]) -> str | None:
-    entry = stages_in(text).get(stage)
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("cmd"), str):
-        return None
+def _command(text: str, record: Record) -> str | None:
     try:
-        return re.sub(r"\$\{(\w+)\.(\w+)\}", lambda match: str(params[match[1]][match[2]]), entry["cmd"])
+        command = declared_entry(stages_in(text), record.stage)["cmd"]
+        return interpolate(command, record.stage, lambda key: value_at(record.params, key))
     except (KeyError, TypeError):
         return None

@@ -15,11 +15,12 @@ from graft.foundation.progress import progress
 from graft.foundation.workers import map_in_order
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, join_first
 from graft.provenance.audit.record_files import file_of
+from graft.provenance.deliveries import class_map_of, front_of, ingest_section, manifest_of
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
 from graft.provenance.raw_listing import list_raw
 from graft.provenance.records import Record
-from graft.provenance.stages import CLASS_MAP, MANIFEST
+from graft.provenance.stages import is_ingest
 
 if TYPE_CHECKING:
     from graft.data.formats.listing import Entry, Listing, Reader
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 def check_raw(index: Index, chain: Chain) -> Iterator[Check]:
     """Checks every folder of raw files; if its digest is another, each sample is read again."""
-    records = [record for step in chain.of_stage("ingest") if (record := index.record(step.key))]
+    steps = (step for step in chain.steps.values() if is_ingest(step.stage))
+    records = [record for step in steps if (record := index.record(step.key))]
     inputs = {(path, digest): record for record in records for path, digest in record.inputs.items()}
     for (path, digest), record in inputs.items():
         yield from _check_root(index, Path(path), digest, record)
@@ -86,14 +88,18 @@ class NotedSamples:
 
 
 def _read_noted(record: Record) -> NotedSamples:
-    manifest, class_map = file_of(record, MANIFEST), file_of(record, CLASS_MAP)
+    manifest, class_map = (file_of(record, name or "") for name in (manifest_of(record), class_map_of(record)))
     if manifest is None or class_map is None:
         return NotedSamples({}, "the manifest of ingest is neither in the workspace nor in DVC's cache")
     import pyarrow.parquet as pq
 
     names = ClassMap.read(class_map).names
     rows = pq.read_table(manifest, columns=["id", "image_sha256", "mask_sha256", "label"]).to_pylist()
-    samples = {row["id"]: Sample(row["image_sha256"], row["mask_sha256"], _name(names, row["label"])) for row in rows}
+    front = front_of(record)
+    samples = {
+        row["id"].removeprefix(front): Sample(row["image_sha256"], row["mask_sha256"], _name(names, row["label"]))
+        for row in rows
+    }
     code = {**record.code, **record.locks}
     other = [path for path, digest in code.items() if not _is_unchanged(Path(path), digest)]
     return NotedSamples(
@@ -108,13 +114,13 @@ def _is_unchanged(path: Path, digest: str) -> bool:
 def _changed_files(index: Index, now: Listing, noted: NotedSamples, record: Record) -> Iterator[str]:
     """Images, masks and labels that differ from the manifest; those drawn by a program have no file to compare."""
     entries = [entry for entry in now.entries if isinstance(entry.image, str)]
-    read = EntryDigests(now.read, now.translation, record.params["ingest"]["max_pixels"])
+    read = EntryDigests(now.read, now.translation, ingest_section(record)["max_pixels"])
     digests = map_in_order(read, entries, num_items=len(entries))
     shown = progress(digests, "Comparing raw files", total=len(entries), unit="image")
     for entry, (image, mask) in zip(entries, shown, strict=True):
         before = noted.samples.get(entry.id)
         if before is None:
-            if not noted.samples and _has_other_bytes(index, entry.id, image):
+            if not noted.samples and _has_other_bytes(index, front_of(record) + entry.id, image):
                 yield entry.id
         elif before.image != image:
             yield entry.id

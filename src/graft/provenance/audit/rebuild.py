@@ -21,7 +21,7 @@ from graft.provenance.audit.link import MISSING, Check
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
 from graft.provenance.records import Record
-from graft.provenance.stages import STAGES, record_path
+from graft.provenance.stages import STAGES, in_order, is_ingest, record_path
 from graft.provenance.tracking import mlflow_store
 
 NUM_LINES = 12
@@ -64,14 +64,15 @@ def own_records(index: Index, chain: Chain) -> Records:
     found: Records = {}
     for record in filter(None, map(index.record, nearest)):
         found.setdefault(record.stage, record)
-    return {stage: found[stage] for stage in STAGES if stage in found}
+    return {stage: found[stage] for stage in in_order(found)}
 
 
 def read_from_outside(records: Records) -> dict[str, str]:
     """The digests of paths that the pipeline reads from outside the commit: raw files, and a file of weights."""
     source = records["pretrain-load"].params["pretrain_load"]["source"]
     weights = {source["path"]: source["sha256"].lower()} if source["name"] == "file" else {}
-    return {**records["ingest"].inputs, **weights}
+    raw = {path: sha for stage, record in records.items() if is_ingest(stage) for path, sha in record.inputs.items()}
+    return {**raw, **weights}
 
 
 def place_for_checkout(folder: Path, paths: Mapping[str, str]) -> Path:

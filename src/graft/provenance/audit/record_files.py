@@ -43,7 +43,9 @@ def file_of(record: Record, name: str) -> Path | None:
     """A file that a record names, as it was written, from the workspace or DVC's cache; None if it is gone."""
     if Path(name).is_file() and digest_of(Path(name)) == record.files.get(name):
         return Path(name)
-    kept, output = DvcStorage(), next(output for output in record.outputs if name.startswith(f"{output}/"))
+    kept, output = DvcStorage(), next((output for output in record.outputs if name.startswith(f"{output}/")), None)
+    if output is None:
+        return None
     outs = kept.outs_with(record.stage, record.md5)
     file = kept.paths(outs or {}, output).get(name)
     return file if file is not None and digest_of(file) == record.files.get(name) else None

@@ -14,7 +14,7 @@ from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, compar
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step
 from graft.provenance.records import Record
-from graft.provenance.stages import EXPORTED, STAGES
+from graft.provenance.stages import EXPORTED, artifacts_of, record_path
 from graft.provenance.tracking import mlflow_store, model_versions, runs
 from graft.provenance.tracking.pipeline_run import PIPELINE, scores_of
 from graft.provenance.tracking.publish import params_of, tags_of
@@ -152,7 +152,7 @@ def _search(client: Any, tag: str, value: str) -> list[Any]:
 def _digest_of_record(client: Any, run: Any, stage: str) -> str | None:
     """The digest of the record among the artifacts of a run; None if there is none."""
     with tempfile.TemporaryDirectory() as folder:
-        file = runs.fetch_artifact(client, run, f"record/{stage}.json", Path(folder))
+        file = runs.fetch_artifact(client, run, f"record/{record_path(stage).name}", Path(folder))
         return None if file is None else sha256_of(file)
 
 
@@ -165,7 +165,7 @@ def _expected_tags(step: Step, record: Record) -> dict[str, str]:
 def _check_artifacts(client: Any, run: Any, step: Step, record: Record, what: str) -> Iterator[Check]:
     kept = _digest_of_record(client, run, step.stage)
     yield compare(f"{what}, record", step.key, kept, "the chain")
-    names = {Path(name).name: record.files[name] for name in STAGES[step.stage].artifacts if name in record.files}
+    names = {Path(name).name: record.files[name] for name in artifacts_of(step.stage, record.files)}
     with tempfile.TemporaryDirectory() as folder:
         files = {name: runs.fetch_artifact(client, run, name, Path(folder)) for name in names}
         wrong = [name for name, file in files.items() if file is not None and sha256_of(file) != names[name]]

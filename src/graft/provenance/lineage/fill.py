@@ -14,8 +14,8 @@ from typing import Any
 from graft.foundation.content import read_json, sha256_of
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress, warn
+from graft.provenance.deliveries import file_beside
 from graft.provenance.lineage.freshness import (
-    BESIDE_RECORD,
     SECONDS_OF_THE_FIRST,
     SECONDS_TO_ANSWER,
     state_of_store,
@@ -23,7 +23,7 @@ from graft.provenance.lineage.freshness import (
 )
 from graft.provenance.lineage.index import INDEX, Index
 from graft.provenance.records import Record
-from graft.provenance.stages import RECORDS
+from graft.provenance.stages import RECORDS, record_path
 
 READ_AT = "server read at"
 NUM_DOWNLOADS = 8
@@ -78,7 +78,7 @@ def fill_from_workspace(index: Index) -> None:
         except GraftError:  # damaged; graft audit reports it
             continue
         record = Record.read(file)
-        beside = Path(BESIDE_RECORD.get(record.stage, ""))
+        beside = Path(file_beside(record) or "")
         if beside.is_file() and record.files.get(beside.as_posix()) == sha256_of(beside):
             take_beside(index, digest, record.stage, beside)
 
@@ -153,11 +153,20 @@ def _fetch(run: Any, client: Any, folder: Path) -> tuple[bytes, Path | None] | N
 
     stage, into = run.data.tags.get(mlflow_store.STAGE, ""), folder / run.info.run_id
     into.mkdir()
-    record = runs.fetch_artifact(client, run, f"record/{stage}.json", into)
-    if record is None:
+    file = runs.fetch_artifact(client, run, f"record/{record_path(stage).name}", into)
+    if file is None:
         return None
-    beside = Path(BESIDE_RECORD.get(stage, "")).name  # absent if the workspace had lost it
-    return record.read_bytes(), runs.fetch_artifact(client, run, beside, into) if beside else None
+    data = file.read_bytes()
+    beside = _beside(data)  # absent if the workspace had lost it
+    return data, runs.fetch_artifact(client, run, Path(beside).name, into) if beside else None
+
+
+def _beside(data: bytes) -> str | None:
+    """The path of the file beside a record; None if it has none, or is none."""
+    try:
+        return file_beside(Record.from_bytes(data))
+    except GraftError:
+        return None
 
 
 def _take(index: Index, run: Any, data: bytes, beside: Path | None) -> None:
@@ -167,7 +176,7 @@ def _take(index: Index, run: Any, data: bytes, beside: Path | None) -> None:
     if hashlib.sha256(data).hexdigest() != run.data.tags[mlflow_store.RECORD]:
         return
     digest, record = index.add_record(data, run.info.run_id), Record.from_bytes(data)
-    if beside is not None and sha256_of(beside) == record.files.get(BESIDE_RECORD.get(record.stage, "")):
+    if beside is not None and sha256_of(beside) == record.files.get(file_beside(record) or ""):
         take_beside(index, digest, record.stage, beside)
 
 

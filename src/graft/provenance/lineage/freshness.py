@@ -9,10 +9,9 @@ import os
 import urllib.request
 from pathlib import Path
 
-from graft.provenance.stages import MANIFEST, PRETRAINED_CARD, RECORDS, SEEN
+from graft.provenance.stages import INGESTED, MANIFEST, PRETRAINED_CARD, RECORDS, SEEN
 from graft.provenance.tracking.local_store import database_of
 
-BESIDE_RECORD = {"pretrain-load": PRETRAINED_CARD, "ingest": MANIFEST, "fine-tune": SEEN}
 # Where the index holds what the server had, it can do without an answer; where it holds nothing, a server that has just
 # started and imports what it needs for the first question is waited for.
 SECONDS_TO_ANSWER, SECONDS_OF_THE_FIRST = 3.0, 20.0
@@ -21,7 +20,8 @@ REGISTERED = "/api/2.0/mlflow/registered-models/search?max_results=1000"
 
 def state_of_workspace() -> str:
     """A text that changes when a record does, or a file beside one: `dvc pull` may bring either first."""
-    beside = [file for file in map(Path, BESIDE_RECORD.values()) if file.is_file()]
+    beside = [file for file in (Path(PRETRAINED_CARD), Path(SEEN), Path(MANIFEST)) if file.is_file()]
+    beside += sorted(Path(INGESTED).glob("*/manifest.parquet"))
     files = [*sorted(RECORDS.glob("*.json")), *beside]
     return json.dumps([[file.name, file.stat().st_mtime_ns, file.stat().st_size] for file in files])
 

@@ -86,7 +86,7 @@ def _places(chain: Chain) -> dict[str, tuple[int, int]]:
     taken: set[tuple[int, int]] = set()
     places = {}
     for key, step in chain.steps.items():
-        lane = next((number for number, stages in enumerate(LANES) if step.stage in stages), len(LANES))
+        lane = next((number for number, stages in enumerate(LANES) if step.kind in stages), len(LANES))
         while (depth[key], lane) in taken:
             lane += 1
         taken.add((depth[key], lane))
@@ -113,7 +113,7 @@ def _reaches(chain: Chain, start: str, end: str) -> bool:
 
 
 def _box(step: Step, x: int, y: int) -> str:
-    colour = COLOURS.get(step.stage, "#555")
+    colour = COLOURS.get(step.kind, "#555")
     path = next(iter(step.made), "")
     path = path if len(path) <= MOST_LETTERS else f"…{path[1 - MOST_LETTERS :]}"
     lines = [("what", step.what), ("", path), ("mono", next(iter(step.made.values()), step.key)[:SHORT])]

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from graft.provenance.deliveries import file_beside
 from graft.provenance.records import Record
 
 INDEX = Path("build/lineage.sqlite")
@@ -152,7 +153,7 @@ class Index:
             return self.card_of(record) is not None
         if stage == "fine-tune":
             return bool(self.num_seen(record))
-        return stage != "ingest" or self.is_listed(record)
+        return known is None or file_beside(known) is None or self.is_listed(record)
 
     def num_seen(self, record: str) -> dict[str, int]:
         """Counts the images that a training saw, by role."""

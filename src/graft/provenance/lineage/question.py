@@ -107,14 +107,15 @@ def _complete(index: Index, asked: str) -> str:
 
 def _images_of_mask_file(index: Index, file: Path) -> list[int]:
     """The images of a mask that is not stored as it was delivered: found by its path in the workspace's raw files."""
+    from graft.provenance.deliveries import front_of
     from graft.provenance.raw_listing import list_raw
     from graft.provenance.records import Record
-    from graft.provenance.stages import record_path
+    from graft.provenance.stages import is_ingest, record_path, recorded_stages
 
-    if not file.is_file() or not record_path("ingest").is_file():
+    if not file.is_file():
         return []
-    record = Record.read(record_path("ingest"))
-    for root in map(Path, record.inputs):
+    records = [Record.read(record_path(stage)) for stage in recorded_stages() if is_ingest(stage)]
+    for root, record in ((Path(root), each) for each in records for root in each.inputs):
         name = Path(os.path.relpath(file.resolve(), root.resolve())).as_posix()
         if name.startswith("../") or not root.is_dir():
             continue
@@ -122,6 +123,7 @@ def _images_of_mask_file(index: Index, file: Path) -> list[int]:
             entries = list_raw(root, record).entries
         except GraftError:  # it can no longer be read in the same way; graft audit says why
             continue
-        ids = [entry.id for entry in entries if entry.mask == name]
-        return sorted({number for id in ids for number in index.images("id", id)})
+        ids = [front_of(record) + entry.id for entry in entries if entry.mask == name]
+        if numbers := {number for id in ids for number in index.images("id", id)}:
+            return sorted(numbers)
     return []

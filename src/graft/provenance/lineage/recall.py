@@ -12,11 +12,11 @@ from typing import Any
 from graft.foundation.class_map import UNLABELLED
 from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress, is_address
-from graft.provenance.lineage.freshness import BESIDE_RECORD
+from graft.provenance.deliveries import file_beside
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.question import AskedThing, expand, find_thing
-from graft.provenance.lineage.walk import Chain, chain_of
-from graft.provenance.stages import AUGMENTED, EXPORTED, FINE_TUNED, INTERIM, PRETRAINED
+from graft.provenance.lineage.walk import Chain, Step, chain_of
+from graft.provenance.stages import AUGMENTED, EXPORTED, FINE_TUNED, INGESTED, INTERIM, PRETRAINED
 
 ROLES = {"train": "trained on", UNLABELLED: "trained without labels on", "val": "best epoch chosen on"}
 SCORED = "scored on"
@@ -39,9 +39,9 @@ class NeededFacts:
     gaps: tuple[str, ...]
 
 
-MODELS, DATA = (PRETRAINED, FINE_TUNED, EXPORTED), (INTERIM, AUGMENTED)
+MODELS, DATA = (PRETRAINED, FINE_TUNED, EXPORTED), (INGESTED, INTERIM, AUGMENTED)
 OF_IMAGE = NeededFacts(("fine-tune", "pretrain-load"), MODELS)
-OF_NAME = NeededFacts(("fine-tune", "pretrain-load", "ingest"), MODELS + DATA)
+OF_NAME = NeededFacts(("fine-tune", "pretrain-load", "ingest", "validate"), MODELS + DATA)
 OF_BYTES = NeededFacts(("pretrain-load",), ("",))
 OF_ANYTHING = NeededFacts(OF_NAME.stages, OF_BYTES.gaps)
 
@@ -192,10 +192,18 @@ def _lacking_facts(index: Index, chain: Chain, needed: NeededFacts) -> Iterator[
     for step in chain.steps.values():
         if step.stage == "missing" and any(path.startswith(needed.gaps) for path in step.made):
             yield f"the record of {', '.join(step.made)} ({step.key[:12]})"
-        elif step.stage in needed.stages and not _is_beside(index, step.made, BESIDE_RECORD[step.stage]):
-            yield f"{BESIDE_RECORD[step.stage]} of the record {step.key[:12]}"
+        elif (file := _needed_file(index, step, needed)) and not _is_beside(index, step.made, file):
+            yield f"{file} of the record {step.key[:12]}"
         elif is_address(str(step.facts.get("origin"))):  # weights of a model without a record here
             yield f"the record of {step.facts['origin']}"
+
+
+def _needed_file(index: Index, step: Step, needed: NeededFacts) -> str | None:
+    """The path of the file beside the record of a step, if it is one of the facts that are needed."""
+    record = index.record(step.key)
+    if record is None or step.kind not in needed.stages:
+        return None
+    return file_beside(record)
 
 
 def _is_beside(index: Index, made: Mapping[str, str], file: str) -> bool:

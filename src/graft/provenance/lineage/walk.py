@@ -11,9 +11,10 @@ from typing import Any
 from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress, is_address
+from graft.provenance.deliveries import ingest_section
 from graft.provenance.lineage.index import Index
 from graft.provenance.records import Record
-from graft.provenance.stages import EXPORTED, FINE_TUNED, STAGES, is_within
+from graft.provenance.stages import EXPORTED, FINE_TUNED, INGEST, STAGES, is_ingest, is_within
 
 ORDER = ("fine-tune", "augment", "pretrain-load", "ingest", "validate", "evaluate", "export")
 ENDS = {"raw": "raw files", "source": "weights source", "missing": "missing"}
@@ -51,8 +52,13 @@ class Step:
     links: tuple[Link, ...] = ()
 
     @property
+    def kind(self) -> str:
+        """Name of the stage, of ingest whichever delivery it read."""
+        return INGEST if is_ingest(self.stage) else self.stage
+
+    @property
     def what(self) -> str:
-        return STAGES[self.stage].product if self.stage in STAGES else ENDS.get(self.stage, self.stage)
+        return STAGES[self.kind].product if self.kind in STAGES else ENDS.get(self.kind, self.kind)
 
 
 @dataclass(frozen=True)
@@ -160,7 +166,7 @@ def _group_inputs(index: Index, record: Record) -> list[tuple[str, dict[str, str
     """The inputs of a record by the record that made them, in the order a person reads them."""
     grouped: dict[str, dict[str, str]] = {}
     for path, digest in sorted(record.inputs.items()):
-        if record.stage != "ingest":
+        if not is_ingest(record.stage):
             grouped.setdefault(_maker(index, path, digest), {})[path] = digest
     return sorted(grouped.items(), key=lambda pair: (_rank(index, pair[0]), pair[0]))
 
@@ -173,7 +179,7 @@ def _maker(index: Index, path: str, digest: str) -> str:
 
 def _rank(index: Index, record: str) -> int:
     known = index.record(record)
-    stage = known.stage if known else None
+    stage = None if known is None else INGEST if is_ingest(known.stage) else known.stage
     return ORDER.index(stage) if stage in ORDER else len(ORDER)
 
 
@@ -183,9 +189,9 @@ def _link(index: Index, steps: dict[str, Step], paths: dict[str, str], maker: st
 
 def _ends(index: Index, key: str, record: Record, steps: dict[str, Step]) -> Iterable[Link]:
     """The ends of a chain: raw files, and the file of pretrained weights (perhaps of another model of ours)."""
-    if record.stage == "ingest":
+    if is_ingest(record.stage):
         for path, digest in record.inputs.items():
-            facts = {"images": record.metrics.get("num_images"), "delivery": record.params["ingest"]["batch"]}
+            facts = {"images": record.metrics.get("num_images"), "delivery": ingest_section(record)["batch"]}
             steps.setdefault(digest, Step(digest, "raw", {path: digest}, facts))
             yield Link(digest, {path: digest})
     if record.stage == "pretrain-load":

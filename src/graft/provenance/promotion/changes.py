@@ -1,8 +1,8 @@
-"""The change from champion to candidate, overall, by class and by domain, each with an interval."""
+"""The change from champion to candidate, overall, by class, domain and delivery, each with an interval."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from graft.metrics.bootstrap import interval, resample
 from graft.metrics.confusion import Marginals, json_number
-from graft.metrics.summaries import select, total
+from graft.metrics.summaries import places, select, total
 
 if TYPE_CHECKING:
     from graft.params.sections import Params
@@ -21,8 +21,8 @@ class Change:
     """A score of both models.
 
     Attributes:
-        kind: Kind of what was scored: `all`, `class` or `domain`.
-        name: Name of the class or domain.
+        kind: Kind of what was scored: `all`, `class`, `domain` or `delivery`.
+        name: Name of the class, domain or delivery.
         before: Score of the champion; None where it is undefined.
         after: Score of the candidate.
         interval: Lower and upper end of the 95% interval of the difference, over draws of images that are the same for
@@ -50,7 +50,7 @@ def find_changes(
     candidate: Marginals,
     champion: Marginals,
     class_names: Sequence[str],
-    domains: Sequence[str],
+    groups: Mapping[str, Sequence[str]],
     attributes: tuple[str, str],
     params: Params,
 ) -> tuple[Change, ...]:
@@ -60,13 +60,12 @@ def find_changes(
         candidate: Counts of each image for the candidate, arrays [N, K].
         champion: Counts of the same images, in the same order, for the champion.
         class_names: Names of the K classes.
-        domains: Domain of each of the N images.
+        groups: By kind, `domain` or `delivery`, the name of each of the N images.
         attributes: Names of the headline score and of the score of a class, attributes of `Marginals`.
         params: Params, with the number of draws and the seed.
     """
     headline, of_class = attributes
-    everything = list(range(len(domains)))
-    places = {name: [place for place in everything if domains[place] == name] for name in sorted(set(domains))}
+    everything = list(range(len(candidate.truth)))
 
     def compare(rows: Sequence[int], attribute: str) -> Iterator[tuple[float | None, float | None, list[float] | None]]:
         pair = [select(one, rows) for one in (champion, candidate)]
@@ -78,9 +77,13 @@ def find_changes(
 
     (whole,) = compare(everything, headline)
     by_class = zip(class_names, compare(everything, of_class), strict=True)
-    by_domain = [(name, next(compare(rows, headline))) for name, rows in places.items()]
+    by_group = [
+        (kind, name, next(compare(rows, headline)))
+        for kind, of_images in groups.items()
+        for name, rows in places(of_images).items()
+    ]
     return (
         Change("all", "all images", *whole),
         *(Change("class", name, *found) for name, found in by_class),
-        *(Change("domain", name, *found) for name, found in by_domain),
+        *(Change(kind, name, *found) for kind, name, found in by_group),
     )

@@ -18,7 +18,7 @@ from graft.foundation.progress import progress
 from graft.provenance.records import Record
 
 PARAMS = "params.yaml"
-_ABSENT = object()
+ABSENT = object()
 WATCHED = ("pipeline", "src", PARAMS, LOCK.as_posix(), EXTRAS.as_posix())
 
 
@@ -148,21 +148,21 @@ def compare_params(text: bytes, recorded: Mapping[str, Any]) -> list[str]:
     except YAMLError:
         written = None
     written = written if isinstance(written, dict) else {}
-    return [place for key, value in recorded.items() for place in _places(key, _value_at(written, key), value)]
+    return [place for key, value in recorded.items() for place in _places(key, value_at(written, key), value)]
 
 
-def _value_at(written: Mapping[str, Any], key: str) -> Any:
+def value_at(written: Mapping[str, Any], key: str) -> Any:
     """The value of a section, or of one value in it; DVC's lock file holds `evaluate.split` under that very name."""
     if key in written or "." not in key:
-        return written.get(key, _ABSENT)
-    section, _, name = key.partition(".")
+        return written.get(key, ABSENT)
+    section, _, rest = key.partition(".")
     inner = written.get(section)
-    return inner.get(name, _ABSENT) if isinstance(inner, Mapping) else _ABSENT
+    return value_at(inner, rest) if isinstance(inner, Mapping) else ABSENT
 
 
 def _places(key: str, written: Any, recorded: Any) -> list[str]:
     """The keys that disagree, one level into a section."""
-    if written is not _ABSENT and _agrees(written, recorded):
+    if written is not ABSENT and _agrees(written, recorded):
         return []
     if not isinstance(written, Mapping) or not isinstance(recorded, Mapping) or "name" in recorded:
         return [key]

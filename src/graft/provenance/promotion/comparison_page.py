@@ -84,7 +84,9 @@ def write_page(evidence: GateEvidence, regressions: Regressions, title: str, pat
             title=title,
             test_set=evidence.test_set,
             whole=whole,
-            groups=[(kind, [change for change in others if change.kind == kind]) for kind in ("class", "domain")],
+            groups=[
+                (kind, [change for change in others if change.kind == kind]) for kind in ("class", "domain", "delivery")
+            ],
             comparison=comparison,
             headline=WORDS[comparison.headline],
             level=LEVEL_PERCENT,

@@ -17,7 +17,8 @@ from graft.provenance.promotion.frozen_images import FrozenImages, find_images
 from graft.provenance.promotion.frozen_test_set import TEST_SPLIT, FrozenImage, FrozenTestSet
 from graft.provenance.promotion.leakage import Leakage, find_leakage
 from graft.provenance.promotion.record_chain import RecordChain, fetch_output, trace_records
-from graft.provenance.stages import CLASS_MAP, INTERIM, MANIFEST
+from graft.provenance.raw_listing import split_seed_of
+from graft.provenance.stages import CLASS_MAP, INGEST, INTERIM, MANIFEST
 from graft.provenance.tracking import mlflow_store, registry
 
 if TYPE_CHECKING:
@@ -214,21 +215,21 @@ def propose(
     Raises:
         GraftError: The split in this workspace is not the version's.
     """
-    export, ingest = chain.records["export"], chain.records.get("ingest")
+    export, ingest = chain.records["export"], chain.records.get(INGEST)
     expected = {path: export.inputs.get(path) for path in (f"{INTERIM}/{split}", CLASS_MAP)}
-    expected[MANIFEST] = ingest.digest_of(MANIFEST) if ingest else None
+    holders = (record for record in chain.records.values() if MANIFEST in record.files)
+    expected[MANIFEST] = next((record.files[MANIFEST] for record in holders), None)
     for path, digest in expected.items():
         if not Path(path).exists():
             raise GraftError(f"{path} is not here", remedy="git checkout the commit, then dvc pull or dvc checkout")
         if digest_of(Path(path)) != digest:
             raise GraftError(f"{path} is not that of this version", remedy="dvc checkout")
     images = frozen_test_set.list_images(Path(MANIFEST), ClassMap.read(Path(CLASS_MAP)).names, split)
-    params = ingest.params if ingest else {}
     stated = frozen_test_set.freeze_images(
         images,
         before,
         name=name,
-        split_seed=int(params["ingest"].get("split_seed", params.get("seed", 0))),
+        split_seed=split_seed_of(ingest) if ingest else 0,
         interim_md5=md5_in_workspace(Path(INTERIM)) or "",
         class_names=ClassMap.read(Path(CLASS_MAP)).names,
     )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from graft.data.images.codec import decode_mask, encode_png
+from graft.data.deliveries import renumber
 from graft.data.shards import Row, read_columns, read_rows
-from graft.foundation.class_map import IGNORE_INDEX, SPLITS, ClassMap
+from graft.foundation.class_map import SPLITS, ClassMap
 from graft.foundation.errors import GraftError
 from graft.provenance.dvc_cache import DvcStorage
 from graft.provenance.promotion.frozen_test_set import FrozenImage, FrozenTestSet, target_of
@@ -46,10 +44,11 @@ class FrozenImages:
             GraftError: A shard is damaged, or its bytes are not those that their digests say.
         """
         wanted = tuple(class_names or self.class_names)
+        ids = {place: wanted.index(name) for place, name in enumerate(self.class_names) if name in wanted}
         for folder, numbers in self.places:
             for row in read_rows(folder, numbers):
                 _verify(row, folder)
-                translated = row if wanted == self.class_names else _translate(row, self.class_names, wanted)
+                translated = row if wanted == self.class_names else renumber(row, ids)
                 if translated is not None:
                     yield translated
 
@@ -121,13 +120,3 @@ def _verify(row: Row, folder: Path) -> None:
     pairs = ((row.image, row.image_sha256), (row.mask, row.mask_sha256))
     if any(data is not None and hashlib.sha256(data).hexdigest() != digest for data, digest in pairs):
         raise GraftError(f"{row.id} was changed", where=folder, remedy="dvc checkout brings the shards back")
-
-
-def _translate(row: Row, before: Sequence[str], after: Sequence[str]) -> Row | None:
-    """The row in the ids of another order of classes; None where its label is none of them."""
-    ids = {place: after.index(name) for place, name in enumerate(before) if name in after}
-    if row.mask is None:
-        return replace(row, label=ids[row.label]) if row.label in ids else None
-    table = np.full(IGNORE_INDEX + 1, IGNORE_INDEX, np.uint8)
-    table[list(ids)] = list(ids.values())
-    return replace(row, mask=encode_png(table[decode_mask(row.mask, where=row.id)]))

@@ -14,6 +14,7 @@ from graft.models.address import CANDIDATE, CHAMPION
 from graft.provenance.promotion.evidence import GateEvidence
 from graft.provenance.promotion.measurement import Comparison, Measured
 from graft.provenance.promotion.verdict import FAILS
+from graft.provenance.stages import STAGES
 
 if TYPE_CHECKING:
     from graft.params.sections import Params, Promotion
@@ -79,6 +80,7 @@ def _judge_measurements(
     yield _judge_difference(found, champion, has_champion, name, bounds)
     yield from _judge_floors(f"{found.class_score} of", {**own_by_class, **ours.by_class}, bounds.class_floors)
     yield from _judge_floors(f"{name} on", ours.by_domain, bounds.domain_floors)
+    yield from _judge_floors(f"{name} on delivery", ours.by_delivery, bounds.delivery_floors)
     yield _rule(
         "size", f"{ours.num_bytes:,} bytes", f"≤ {bounds.max_bytes:,} bytes", ours.num_bytes <= bounds.max_bytes
     )
@@ -132,8 +134,9 @@ def _judge_parity(folder: Path, params: Params) -> GateRule:
 
 
 def _judge_lineage(chain: RecordChain) -> GateRule:
-    value = "; ".join(chain.problems) or f"{len(chain.records)} of 7 records, linked by digest"
-    return _rule("lineage", value, "7 of 7", chain.is_complete)
+    needed = len(STAGES) + max(len(chain.ingests) - 1, 0)  # one of ingest for each delivery
+    value = "; ".join(chain.problems) or f"{len(chain.records)} of {needed} records, linked by digest"
+    return _rule("lineage", value, f"{needed} of {needed}", chain.is_complete)
 
 
 def _judge_commits(commits: Mapping[str, tuple[str | None, list[str]]]) -> GateRule:

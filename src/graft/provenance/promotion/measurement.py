@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from graft.foundation.progress import progress
 from graft.inference.image_to_logits import prepare
 from graft.metrics.bootstrap import resample
 from graft.metrics.confusion import HEADLINES, Marginals, json_number
-from graft.metrics.summaries import select, stack, total
+from graft.metrics.summaries import places, select, stack, total
 from graft.models.address import CANDIDATE, CHAMPION
 from graft.provenance.promotion.changes import Change, find_changes
 
@@ -43,6 +43,7 @@ class Measured:
         by_domain: Headline score on the images of each domain.
         num_bytes: Size of the ONNX file with its weights.
         latency_ms: Median time of one image on one thread.
+        by_delivery: Headline score on the images of each delivery.
     """
 
     score: float | None
@@ -50,6 +51,7 @@ class Measured:
     by_domain: dict[str, float | None]
     num_bytes: int
     latency_ms: float
+    by_delivery: dict[str, float | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def compare(
     models = {name: _measure(marginals[name], tally, names, params.task, folders[name], times[name]) for name in opened}
     headline, class_score = next(iter(HEADLINES[params.task])), CLASS_SCORE[params.task][0]
     found = Comparison(headline, class_score, len(tally.domains), tuple(names), models, None, None, reason)
-    return _compare_scores(found, marginals, tally.domains, params) if CHAMPION in models else found
+    return _compare_scores(found, marginals, tally, params) if CHAMPION in models else found
 
 
 def _open(
@@ -123,18 +125,17 @@ def _open(
     return opened | {CHAMPION: other}, folders | {CHAMPION: champion}, ""
 
 
-def _compare_scores(
-    found: Comparison, marginals: Mapping[str, Marginals], domains: Sequence[str], params: Params
-) -> Comparison:
+def _compare_scores(found: Comparison, marginals: Mapping[str, Marginals], tally: Tally, params: Params) -> Comparison:
     """Adds what only two models have: the difference of their scores, its bound, and what changed where."""
     both, attribute = (marginals[CANDIDATE], marginals[CHAMPION]), HEADLINES[params.task][found.headline]
     scores = [found.models[name].score for name in (CANDIDATE, CHAMPION)]
     attributes = (attribute, CLASS_SCORE[params.task][1])
+    groups = {"domain": tally.domains} | ({"delivery": tally.deliveries} if len(set(tally.deliveries)) > 1 else {})
     return replace(
         found,
         lower_bound=lower_bound(*both, attribute, params),
         difference=None if None in scores else scores[0] - scores[1],  # type: ignore[operator]
-        changes=find_changes(*both, found.class_names, domains, attributes, params),
+        changes=find_changes(*both, found.class_names, groups, attributes, params),
     )
 
 
@@ -216,11 +217,16 @@ def _measure(
     images: Marginals, tally: Tally, names: Sequence[str], task: str, folder: Path, latency_ms: float
 ) -> Measured:
     whole, attribute = total(images), next(iter(HEADLINES[task].values()))
-    rows = {domain: [i for i, at in enumerate(tally.domains) if at == domain] for domain in sorted(set(tally.domains))}
+
+    def by(groups: Sequence[str]) -> dict[str, float | None]:
+        rows = places(groups)
+        return {name: json_number(getattr(total(select(images, at)), attribute)) for name, at in rows.items()}
+
     return Measured(
         score=json_number(getattr(whole, attribute)),
         by_class=dict(zip(names, map(json_number, getattr(whole, CLASS_SCORE[task][1])), strict=True)),
-        by_domain={name: json_number(getattr(total(select(images, at)), attribute)) for name, at in rows.items()},
+        by_domain=by(tally.domains),
+        by_delivery=by(tally.deliveries),
         num_bytes=sum(file.stat().st_size for file in folder.glob(f"{ONNX_FILE}*")),
         latency_ms=latency_ms,
     )

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 from graft.foundation.content import read_json, sha256_of
 from graft.foundation.errors import GraftError
 from graft.provenance.records import Record
-from graft.provenance.stages import EXPORTED, FINDINGS, STAGES, maker_of
+from graft.provenance.stages import (
+    EXPORTED,
+    FINDINGS,
+    INGEST,
+    INGESTED,
+    STAGES,
+    is_ingest,
+    is_within,
+    maker_of,
+    record_path,
+)
 from graft.provenance.tracking import mlflow_store, runs
 
 if TYPE_CHECKING:
@@ -38,7 +48,12 @@ class RecordChain:
     @property
     def is_complete(self) -> bool:
         """Whether every stage has its record."""
-        return not self.problems and set(self.records) == set(STAGES)
+        return not self.problems and set(STAGES) <= set(self.records)
+
+    @property
+    def ingests(self) -> list[Record]:
+        """The records of ingest, one a delivery."""
+        return [record for stage, record in self.records.items() if is_ingest(stage)]
 
 
 def trace_records(store: MlflowClient, version: ModelVersion, folder: Path) -> RecordChain:
@@ -51,20 +66,37 @@ def trace_records(store: MlflowClient, version: ModelVersion, folder: Path) -> R
     """
     chain = RecordChain()
     wanted = {(EXPORTED, version.tags.get(mlflow_store.MODEL_DIGEST, ""))}
-    for stage in reversed(STAGES):
-        needed = {(path, digest) for path, digest in wanted if maker_of(path) == stage}
-        digest = version.tags.get(mlflow_store.RECORD, "") if stage == "export" else None
-        for run, record in _records(store, stage, needed, digest, folder):
-            if all(record.digest_of(path) == sought for path, sought in needed):
-                chain.records[stage], chain.runs[stage] = record, run
-                wanted |= {(path, sought) for path, sought in record.inputs.items() if maker_of(path)}
-                break
-        else:
-            names = ", ".join(sorted(path for path, _ in needed)) or "anything that a later stage read"
-            chain.problems.append(f"no record of {stage} that wrote {names} as it was read")
+    for stage in [stage for stage in reversed(STAGES) if stage != INGEST]:
+        tags = {mlflow_store.RECORD: version.tags.get(mlflow_store.RECORD, "")} if stage == "export" else {}
+        _trace(store, chain, stage, {mlflow_store.STAGE: stage, **tags}, wanted, folder)
+    deliveries = sorted(pair for pair in wanted if is_within(pair[0], INGESTED))
+    for path, digest in deliveries:
+        _trace(store, chain, INGEST, {f"graft.produced.{path}": digest}, {(path, digest)}, folder)
+    if not deliveries:  # of a release without them: ingest itself wrote what later stages read
+        _trace(store, chain, INGEST, {mlflow_store.STAGE: INGEST}, wanted, folder)
     if "validate" in chain.runs:
         chain.validation = _validation(store, chain, folder)
     return chain
+
+
+def _trace(
+    store: MlflowClient,
+    chain: RecordChain,
+    stage: str,
+    tags: dict[str, str],
+    wanted: set[tuple[str, str]],
+    folder: Path,
+) -> None:
+    """Finds the record that wrote all that is wanted of a stage, and adds what that read to what is wanted."""
+    expected = sorted(path for path, _ in wanted if maker_of(path) == stage)
+    for run, record in _records(store, tags, folder):
+        written = {(path, sought) for path, sought in wanted if is_within(path, *record.outputs)}
+        if (written or not expected) and all(record.digest_of(path) == sought for path, sought in written):
+            chain.records[record.stage], chain.runs[record.stage] = record, run
+            wanted |= {(path, sought) for path, sought in record.inputs.items() if maker_of(path)}
+            return
+    names = ", ".join(expected) or "anything that a later stage read"
+    chain.problems.append(f"no record of {stage} that wrote {names} as it was read")
 
 
 def fetch_output(store: MlflowClient, chain: RecordChain, path: str, folder: Path) -> Path | None:
@@ -73,8 +105,8 @@ def fetch_output(store: MlflowClient, chain: RecordChain, path: str, folder: Pat
     Raises:
         GraftError: The file is not the one in the record.
     """
-    stage = maker_of(path)
-    if stage not in chain.runs:
+    stage = next((stage for stage, record in chain.records.items() if path in record.files), None)
+    if stage is None:
         return None
     into = folder / chain.runs[stage].info.run_id
     into.mkdir(exist_ok=True)
@@ -89,17 +121,13 @@ def fetch_output(store: MlflowClient, chain: RecordChain, path: str, folder: Pat
     return file
 
 
-def _records(
-    store: MlflowClient, stage: str, needed: set[tuple[str, str]], digest: str | None, folder: Path
-) -> Iterator[tuple[Any, Record]]:
-    """Yields the records of a stage on the server, newest first, but none whose bytes do not match their digest."""
-    tags = {mlflow_store.STAGE: stage}
-    tags |= {f"graft.produced.{path}": sought for path, sought in needed if path in STAGES[stage].outputs}
-    tags |= {mlflow_store.RECORD: digest} if digest is not None else {}
+def _records(store: MlflowClient, tags: dict[str, str], folder: Path) -> Iterator[tuple[Any, Record]]:
+    """Yields the records of runs with these tags, newest first, but none whose bytes do not match their digest."""
     for run in runs.search_runs(store, tags):
         at = folder / run.info.run_id
         at.mkdir(exist_ok=True)
-        file = runs.fetch_artifact(store, run, f"record/{stage}.json", at)
+        stage = run.data.tags.get(mlflow_store.STAGE, "")
+        file = runs.fetch_artifact(store, run, f"record/{record_path(stage).name}", at)
         if file is None:
             continue
         data = file.read_bytes()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.foundation.content import read_json, sha256_of
 from graft.provenance.records import Record
-from graft.provenance.stages import EVALUATION, SCORES, STAGES, maker_of
+from graft.provenance.stages import EVALUATION, SCORES, in_order, is_within
 from graft.provenance.tracking import mlflow_store, runs
 
 if TYPE_CHECKING:
@@ -66,19 +66,22 @@ def scores_of(client: MlflowClient, evaluate: Record, run: Any | None) -> dict[s
     shown = SHOWN_BY_CLASS[headline]
     by_class = {f"{shown}/{name}": value for name, value in metrics[shown].items()}
     by_domain = {f"{headline}/{name}": part[headline] for name, part in metrics["per_domain"].items()}
-    found = {**evaluate.metrics, **by_class, **by_domain}
+    deliveries = metrics.get("per_delivery", {})
+    by_delivery = {f"{headline}/delivery/{name}": part[headline] for name, part in deliveries.items()}
+    found = {**evaluate.metrics, **by_class, **by_domain, **by_delivery}
     return {runs.clean_key(name): value for name, value in found.items() if value is not None}
 
 
 def _records_behind(records: Mapping[str, Record]) -> dict[str, Record]:
     """The records of one pipeline: without those of stages that have made other bytes since."""
     behind = {"export": records["export"]}
-    for stage in reversed([stage for stage in STAGES if stage in records]):
-        made = records[stage].produced()
+    for stage in reversed(in_order(records)):
+        made, outputs = records[stage].produced(), records[stage].outputs
         read = {posixpath.normpath(path): sha for other in behind.values() for path, sha in other.inputs.items()}
-        if all(made.get(path) == sha for path, sha in read.items() if maker_of(path) == stage):
+        taken = {path: sha for path, sha in read.items() if is_within(path, *outputs)}
+        if taken and all(made.get(path) == sha for path, sha in taken.items()):
             behind[stage] = records[stage]
-    return {stage: behind[stage] for stage in STAGES if stage in behind}
+    return {stage: behind[stage] for stage in in_order(behind)}
 
 
 def _create(client: MlflowClient, records: Mapping[str, Record], found: Mapping[str, Any]) -> Any:

@@ -18,7 +18,16 @@ from graft.foundation.content import digest_of, read_json, sha256_of
 from graft.foundation.progress import progress, say, warn
 from graft.models.address import CANDIDATE, ModelAddress, registered_name
 from graft.provenance.records import Record
-from graft.provenance.stages import CURVES, EXPORTED, MEASURED, MODEL_CARD, STAGES, record_path
+from graft.provenance.stages import (
+    CURVES,
+    EXPORTED,
+    MODEL_CARD,
+    artifacts_of,
+    measured_path,
+    record_path,
+    recorded_stages,
+    stage_of,
+)
 from graft.provenance.tracking import local_store, mlflow_store, model_versions, registry, runs
 from graft.provenance.tracking.pipeline_run import SECONDS, publish_pipeline
 
@@ -37,7 +46,7 @@ def publish() -> str:
         client = mlflow_store.client()
     with mlflow_store.hold_lock("publish"), mlflow_store.explain_refusals(mlflow_store.PUBLISH_AGAIN):
         mlflow_store.retry(partial(runs.describe_experiment, client))
-        stages = [stage for stage in STAGES if record_path(stage).is_file()]
+        stages = recorded_stages()
         run_ids = {
             stage: mlflow_store.retry(partial(_publish_record, client, stage))
             for stage in progress(stages, "Publishing", unit="stage")
@@ -125,8 +134,8 @@ def _complete(client: MlflowClient, run: Any, record: Record, tags: Mapping[str,
     if stage == "fine-tune" and not any("/" in name for name in run.data.metrics):
         points += _read_curves(record)
     runs.log_curves(client, run_id, points, run.info.start_time)
-    if (MEASURED / path.name).is_file():  # of the same name as the record: each gets a folder
-        client.log_artifact(run_id, str(MEASURED / path.name), "measured")
+    if measured_path(stage).is_file():  # of the same name as the record: each gets a folder
+        client.log_artifact(run_id, str(measured_path(stage)), "measured")
     _log_files(client, run_id, record, path, set())
     runs.end_run(client, run, seconds)
     runs.tag(client, run_id, {mlflow_store.COMPLETE: "true"})
@@ -134,7 +143,7 @@ def _complete(client: MlflowClient, run: Any, record: Record, tags: Mapping[str,
 
 def _measured_seconds(record: Record) -> float | None:
     """The seconds that a stage took here to make this record; None where it was restored, or ran elsewhere."""
-    file = MEASURED / f"{record.stage}.json"
+    file = measured_path(record.stage)
     measured = read_json(file) if file.is_file() else {}
     return measured.get("seconds") if measured.get("fingerprint") == record.fingerprint else None
 
@@ -146,7 +155,7 @@ def _log_files(client: MlflowClient, run_id: str, record: Record, path: Path, he
     """
     if "record" not in held:
         client.log_artifact(run_id, str(path), "record")
-    for name in STAGES[record.stage].artifacts:
+    for name in artifacts_of(record.stage, record.files):
         if posixpath.basename(name) in held or not Path(name).is_file():
             continue
         if sha256_of(Path(name)) == record.files.get(name):
@@ -180,8 +189,8 @@ def _describe(record: Record) -> str:
     """Writes the top of the page of a run in Markdown: the work of the stage, its numbers, the artifact to open."""
     stage, numbers = record.stage, sorted(record.metrics.items())
     said = [f"{name.replace('_', ' ').replace('.', ' ')} **{value:.4g}**" for name, value in numbers]
-    look = f"Look at `{posixpath.basename(STAGES[stage].artifacts[0])}` under *Artifacts*."
-    return "\n\n".join([STAGES[stage].purpose, *([" · ".join(said)] if said else []), look])
+    look = f"Look at `{posixpath.basename(stage_of(stage).artifacts[0])}` under *Artifacts*."
+    return "\n\n".join([stage_of(stage).purpose, *([" · ".join(said)] if said else []), look])
 
 
 def _publish_model(client: MlflowClient, run_id: str) -> str:
