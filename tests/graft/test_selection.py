@@ -434,6 +434,13 @@ def test_what_does_not_fit_into_few_epochs_is_made_to_and_said(strategy, epochs,
     refuse_too_long(resolve(SCHEDULES, checked.schedule, where="x"), epochs, checked.warmup_epochs)
 
 
+def test_candidates_are_no_parents():
+    section = tiny_training.section(strategy={"name": "lwf", "weight": 2.0, "unfreeze": "gradual"}, epochs=9)
+    found, said = verification.shorten(section, 3)
+    assert found.strategy == {"name": "supervised", "unfreeze": "head_first"}
+    assert "strategy: supervised for lwf; unfreeze: head_first, head_epochs: 1 for gradual" in said
+
+
 def test_views_that_would_grow_more_often_than_there_are_epochs_begin_larger():
     section = tiny_training.section(sizes=[0.5, 0.75, 1.0], epochs=9)
     for epochs, sizes in ((3, [0.5, 0.75, 1.0]), (2, [0.75, 1.0]), (1, [1.0])):

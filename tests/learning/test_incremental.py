@@ -172,7 +172,10 @@ def test_every_strategy_with_a_parent_is_killed():
     assert list(KILLED) == list(FROM_PARENT)
 
 
-@pytest.mark.parametrize("name", FROM_PARENT)
+# incremental takes the same steps as mib
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in ("mib", "plop"))) for name in FROM_PARENT]
+)
 def test_a_killed_training_ends_in_the_same_bits(photographs, streets, tmp_path, name):
     task, options, num_known = KILLED[name]
     folder = {"classification": photographs, "segmentation": streets}[task]
@@ -221,8 +224,8 @@ def test_balanced_rows_begin_with_the_answers_of_the_parent(streets):
     assert float(naive) > 1e-3
 
 
-@pytest.mark.parametrize("name", ["incremental", "lwf", "mib", "plop"])
-def test_what_an_unseen_parent_knows_is_never_touched(streets, name):
+@pytest.mark.parametrize("name", ["incremental", "plop"])
+def test_the_parent_stays_what_it_was(streets, name):
     training = training_of(streets, small_model("segmentation"), strategy=name, num_known=9, epochs=1, **SEGMENTATION)
     before = {key: value.clone() for key, value in training.strategy.parent.state_dict().items()}
     run(training)

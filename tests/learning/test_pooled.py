@@ -6,8 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from graft.inference.torch_runner import normalisation
+from graft.models.architectures import build_fresh
+from graft.training.forward import Forward
 from graft.training.strategies.certain_labels import LEAST, median_entropies, normalised_entropy, relabel
-from graft.training.strategies.local_pooling import local_distance, pool_locally
+from graft.training.strategies.local_pooling import ForwardWithFeatures, local_distance, pool_locally
 
 
 def test_pooling_of_a_small_image_by_hand():
@@ -26,6 +29,18 @@ def test_pooling_agrees_with_slices():
                 part = squared[..., i * tall : (i + 1) * tall, j * wide : (j + 1) * wide]
                 strips += [part.mean(3).reshape(2, -1), part.mean(2).reshape(2, -1)]
     np.testing.assert_allclose(np.sort(pool_locally(features).numpy()), np.sort(np.concatenate(strips, 1)), rtol=1e-5)
+
+
+def test_neither_the_image_nor_an_empty_map_is_a_feature():
+    """The encoders of segmentation-models-pytorch hand on the image first; logits stay what they were."""
+    model = build_fresh("segmentation", {"name": "unet", "encoder": "resnet18"}, 3, 1).eval()
+    forward = Forward(model, normalisation((0.5,) * 3, (0.2,) * 3), "float32", True)
+    images = torch.randint(0, 256, (1, 3, 64, 64), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    with torch.no_grad():
+        logits, pooled = ForwardWithFeatures(forward)(images)
+        assert torch.equal(logits, forward(images))
+        maps = model.backbone(forward.pixels(images))[1:]
+    assert [tuple(each.shape) for each in pooled] == [tuple(pool_locally(each).shape) for each in maps]
 
 
 def test_the_distance_of_equal_features_is_zero_and_so_is_its_gradient():

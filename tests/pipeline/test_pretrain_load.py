@@ -52,7 +52,7 @@ def test_from_scratch_the_weights_are_a_function_of_the_seed(tmp_path: Path) -> 
     assert all(torch.equal(state[name], tensor) for name, tensor in expected.items())
     assert card["description"] == "no pretrained weights: training from scratch"
     assert sorted(card["reinitialised"]) == sorted(expected)
-    assert (card["sha256"], card["mean"]) == (None, [0.485, 0.456, 0.406])
+    assert (card["sha256"], card["mean"], card["known_classes"]) == (None, [0.485, 0.456, 0.406], [])
     assert metrics["backbone_fraction"] == 0.0
 
 
@@ -64,6 +64,7 @@ def test_from_a_file_the_card_says_what_became_of_each_tensor(tmp_path: Path, th
     assert (card["name"], card["licence"], card["mean"], card["std"]) == ("file", "CC-BY-4.0", [0.5] * 3, [0.2] * 3)
     assert card["model"] == {"name": "lraspp", "backbone": "mobilenet_v3_large"}
     assert "head.low_classifier.bias: 1 of 3 classes by name, from 2" in card["resized"]
+    assert card["known_classes"] == ["Road"]
     listed = card["matched"] + [line.split(":")[0] for line in card["resized"]] + card["reinitialised"]
     assert sorted(listed) == sorted(state)
     assert metrics == {
@@ -95,6 +96,7 @@ def test_the_card_says_how_each_new_layer_was_filled(tmp_path: Path, theirs: Pat
     source = {"name": "file", "path": str(theirs), "sha256": sha256_of(theirs)}
     _, card, state = run(tmp_path, source, part="backbone", initialisation="xavier_normal")
     assert card["reinitialised"] == sorted(name for name in state if name.startswith("head."))
+    assert card["known_classes"] == []
     assert card["initialisation"]["head.low_classifier.weight"] == "xavier_normal"
     assert card["initialisation"]["head.cbr.1.weight"] == "as its library does"
     assert not state["head.low_classifier.bias"].any()

@@ -19,7 +19,8 @@ from graft.provenance.stages import AUGMENTED, CLASS_MAP, INTERIM
 from graft.selection.candidates import Candidate
 from graft.selection.ranking import RankedCandidate
 from graft.training.schedules import SCHEDULES, refuse_too_long
-from graft.training.strategies import STRATEGIES
+from graft.training.strategies import FROM_PARENT, STRATEGIES
+from graft.training.strategies.shared_options import SHARED
 
 FOLDER = Path("reports/selection/verified")
 RESUME = Path(".resume")
@@ -104,7 +105,8 @@ def _facts(candidate: Candidate, params: Params, brief: FineTune) -> dict[str, A
 def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
     """Adapts the section `fine_tune` to few epochs; returns it with a sentence on how it trains.
 
-    A warm-up is cut, views that would grow too often begin larger, a schedule that is too long becomes `cosine`, and
+    A strategy that keeps what a parent knows becomes `supervised` (candidates are compared by what they become); a
+    warm-up is cut, views that would grow too often begin larger, a schedule that is too long becomes `cosine`, and
     unfreezing that is `gradual` (its length depends on the model) or a `head_first` that is too long becomes one epoch
     of the head.
     """
@@ -115,19 +117,31 @@ def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
         fitting: Any = fine_tune.schedule
     except GraftError:
         fitting = "cosine"
-    strategy, unfreezing = _shorten_strategy(fine_tune.strategy, epochs)
+    alone, without_parent = _without_parent(fine_tune.strategy)
+    strategy, unfreezing = _shorten_strategy(alone, epochs)
     sizes = fine_tune.sizes[-epochs:]
     replaced = {
         f"warmup_epochs: {warmup}": warmup != fine_tune.warmup_epochs,
         f"sizes: {sizes}": sizes != fine_tune.sizes,
         f"schedule: cosine for {schedule.name}": fitting != fine_tune.schedule,
-        unfreezing: strategy != fine_tune.strategy,
+        without_parent: alone != fine_tune.strategy,
+        unfreezing: strategy != alone,
     }
     changes = {"epochs": epochs, "warmup_epochs": warmup, "sizes": sizes, "schedule": fitting, "strategy": strategy}
     brief = fine_tune.model_copy(update=changes | {"early_stopping_epochs": None, "baseline": False})
     said = f"Fine-tuning is for {epochs} epoch{'s' * (epochs != 1)} here, as fine_tune in params.yaml says"
     unfit = [text for text, is_replaced in replaced.items() if is_replaced]
     return brief, f"{said}{' except for what is longer: ' if unfit else ''}{'; '.join(unfit)}."
+
+
+def _without_parent(spec: Any) -> tuple[Any, str]:
+    """The strategy for weights that need not know any class, with the same movement; and in words what was changed."""
+    choice = resolve(STRATEGIES, spec, where="fine_tune.strategy")
+    if choice.name not in FROM_PARENT:
+        return spec, ""
+    given = spec if isinstance(spec, dict) else {}
+    movement = {key: value for key, value in given.items() if key in SHARED}
+    return {"name": "supervised", **movement}, f"strategy: supervised for {choice.name}"
 
 
 def _shorten_strategy(spec: Any, epochs: int) -> tuple[Any, str]:

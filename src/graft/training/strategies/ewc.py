@@ -68,7 +68,7 @@ class Consolidated(FromParent):
 
 
 @moving_as_supervised
-def ewc(loss: WeightedSum, *, weight: Weight = 1.0, num_images: NumImages = 200, **movement: Any) -> Consolidated:
+def ewc(loss: WeightedSum, *, weight: Weight = 100.0, num_images: NumImages = 200, **movement: Any) -> Consolidated:
     """Elastic weight consolidation: each weight is held at its start by as much as it matters to the parent's answers.
 
     For a model that grows out of a registered one on new images alone, where a step may cost no more than a plain one
@@ -77,11 +77,11 @@ def ewc(loss: WeightedSum, *, weight: Weight = 1.0, num_images: NumImages = 200,
     L + weight / 2 · Σ_j F_j (w_j - w0_j)²,
 
     where w0 are the parent's weights and F the diagonal of the Fisher information of a label, with labels drawn from
-    the parent's own answers. Both terms are means over labels, so that weight 1 counts the parent's data as much as the
-    new ones, to second order and on the diagonal. The paper measures F on the old images; those are not here, so it is
-    measured on the new ones: a weight that matters only to what they do not show is not held. It forgets more than
-    `lwf` on most data, and what a batch normalisation measures is not held at all: `normalisation: frozen` does that.
-    With `weight: 0` it is `supervised`, to the bit.
+    the parent's own answers. Both terms are means over labels: weight 1 would count the parent's data as much as the
+    new ones, were the loss quadratic and F nothing but its diagonal. As neither is so, 1 holds little; search by tens
+    from 100 on. The paper measures F on the old images; those are not here, so it is measured on the new ones: a weight
+    that matters only to what they do not show is not held. Nor is what a batch normalisation measures:
+    `normalisation: frozen` does that. With `weight: 0` it is `supervised`, to the bit.
 
     Args:
         loss: Loss to be minimised.

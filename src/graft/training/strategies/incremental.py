@@ -17,7 +17,7 @@ def incremental(
     loss: WeightedSum,
     *,
     weight: Weight = 1.0,
-    temperature: Temperature = 1.0,
+    temperature: Temperature = 2.0,
     background: str | None = None,
     **movement: Any,
 ) -> Distilled:
@@ -33,7 +33,7 @@ def incremental(
     Args:
         loss: Loss to be minimised.
         weight: Factor of the distillation.
-        temperature: Temperature of both softmaxes of the distillation.
+        temperature: Temperature of both softmaxes of the distillation, as in `lwf`; `mib` alone has 1.
         background: Name of the class that stands for all that is no class of its own; the one called background if it
             is not given.
 
