@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from graft.foundation.content import digest_of, listing, sha256_of, write_json
-from graft.provenance.stages import EXPORTED, MEASURED, MODEL_CARD, RECORDS, SCORES, STAGES
+from graft.provenance.stages import (
+    EXPORTED,
+    INGESTED,
+    MEASURED,
+    MODEL_CARD,
+    RECORDS,
+    SCORES,
+    STAGES,
+    delivery_of,
+    in_order,
+    instance_of,
+    is_ingest,
+    is_within,
+    measured_path,
+    record_path,
+    stage_of,
+)
 from tests.graft.small_export import small_export
 
 READS = {
     "ingest": ("data/raw",),
-    "validate": ("data/deliveries",),
     "augment": ("data/interim", "reports/validation"),
     "pretrain-load": ("data/interim",),
     "fine-tune": ("data/augmented", "models/pretrained"),
@@ -31,12 +46,15 @@ PARAMS = {"ingest": {"batch": "first"}, "pretrain_load": {"source": {"name": "no
 HEADLINES = {"mean_iou": 0.5, "pixel_accuracy": 0.75, "baseline_mean_iou": 0.125}
 
 
-def write_pipeline(versions: Mapping[str, int] | None = None, metrics: Mapping[str, Any] | None = None) -> None:
+def write_pipeline(
+    versions: Mapping[str, int] | None = None, metrics: Mapping[str, Any] | None = None, later: Sequence[str] = ()
+) -> None:
     """Writes the records and files of a pipeline into the current folder.
 
     Args:
         versions: By stage, a number that its results differ by; 0 where none is given.
         metrics: Content of metrics.json.
+        later: Names of deliveries after the first.
     """
     versions = dict.fromkeys(STAGES, 0) | dict(versions or {})
     for folder in (RECORDS, MEASURED, Path(SCORES).parent):
@@ -45,16 +63,18 @@ def write_pipeline(versions: Mapping[str, int] | None = None, metrics: Mapping[s
     small_export(Path(EXPORTED), source_values=(versions["export"], 100, 200))
     Path(MODEL_CARD).write_text("# A model\nof three colours\n\n## More\n", encoding="utf-8")
     made = {"data/raw": sha("raw")}
-    for number, stage in enumerate(STAGES):
-        content = record(stage, versions[stage], made)
+    for number, stage in enumerate(in_order([*STAGES, *map(instance_of, later)])):
+        content = record(stage, versions[stage_of(stage).name], made)
         made |= content["outputs"] | content["files"]
-        write_json(RECORDS / f"{stage}.json", content)
-        write_json(MEASURED / f"{stage}.json", {"fingerprint": content["fingerprint"], "seconds": 10.0 + number})
+        write_json(record_path(stage), content)
+        write_json(measured_path(stage), {"fingerprint": content["fingerprint"], "seconds": 10.0 + number})
 
 
 def record(stage: str, version: int, made: Mapping[str, str]) -> dict[str, Any]:
     """The record of a stage that read what is made."""
-    outputs = {path: sha(path, version) for path in STAGES[stage].outputs}
+    outputs = {path: sha(path, version) for path in stage_of(stage).outputs}
+    if is_ingest(stage):
+        outputs = {f"{INGESTED}/{delivery_of(stage) or 'first'}": sha(stage, version)}
     files: dict[str, str] = {}
     if stage == "evaluate":
         files = {SCORES: sha256_of(Path(SCORES))}
@@ -65,7 +85,7 @@ def record(stage: str, version: int, made: Mapping[str, str]) -> dict[str, Any]:
         "stage": stage,
         "fingerprint": sha(stage, "fingerprint", version),
         "params": {"task": "segmentation", "seed": 7, **PARAMS, "fine_tune": {"epochs": version}},
-        "inputs": {path: made[path] for path in READS[stage]},
+        "inputs": _inputs(stage, made),
         "code": {},
         "environment": {"lock": None, "python": "3.11", "system": "Linux"},
         "outputs": outputs,
@@ -73,6 +93,12 @@ def record(stage: str, version: int, made: Mapping[str, str]) -> dict[str, Any]:
         "metrics": HEADLINES if stage in ("evaluate", "export") else {},
         "git": {"commit": "c" * 40, "holds_code_and_params": True},
     }
+
+
+def _inputs(stage: str, made: Mapping[str, str]) -> dict[str, str]:
+    if stage == "validate":
+        return {path: digest for path, digest in made.items() if is_within(path, INGESTED)}
+    return {path: made[path] for path in READS[stage_of(stage).name]}
 
 
 def sha(*parts: object) -> str:

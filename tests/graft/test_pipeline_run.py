@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from graft.foundation.content import sha256_of
+from graft.foundation.content import read_json, sha256_of, write_json
 from graft.models.address import CANDIDATE, ModelAddress
 from graft.provenance.audit.server import check_pipelines
 from graft.provenance.lineage.fill import open_index
 from graft.provenance.lineage.walk import chain_of
-from graft.provenance.stages import EXPORTED, MEASURED, RECORDS, STAGES
+from graft.provenance.promotion.record_chain import trace_records
+from graft.provenance.stages import EXPORTED, MEASURED, RECORDS, STAGES, instance_of
 from graft.provenance.tracking import mlflow_store, publish, registry, runs
 from graft.provenance.tracking.pipeline_run import PARENT, PIPELINE
 from tests.seven_records import write_pipeline
@@ -96,6 +97,23 @@ def test_a_run_that_serves_two_pipelines_stays_with_the_first_and_both_list_it(s
     tuned = store.get_run(second.data.tags["graft.run.fine-tune"])
     assert tuned.data.tags[PARENT] == second.info.run_id
     assert second.data.params["fine_tune.epochs"] == "11"
+
+
+def test_a_pipeline_of_two_deliveries_lists_both_and_is_traced_back_to_both(store, tmp_path):
+    write_pipeline({"export": 30}, later=("fog",))
+    gone = {"stage": instance_of("gone"), "outputs": {"data/deliveries/gone": "0" * 64}}
+    write_json(RECORDS / "ingest-gone.json", read_json(RECORDS / "ingest-fog.json") | gone)
+    publish.publish()
+    (parent,) = parents(store)
+    children = {stage: run for stage, run in stage_runs(store).items() if stage != instance_of("gone")}
+    assert set(children) == {*STAGES, instance_of("fog")}
+    assert parent.data.tags["graft.run.ingest-fog"] == children[instance_of("fog")].info.run_id
+    assert "graft.run.ingest-gone" not in parent.data.tags
+    assert "seconds/ingest-fog" in parent.data.metrics
+    version = registry.find_version(store, ModelAddress(NAME, alias=CANDIDATE))
+    chain = trace_records(store, version, tmp_path)
+    assert (chain.problems, chain.is_complete) == ([], True)
+    assert [record.stage for record in chain.ingests] == ["ingest", instance_of("fog")]
 
 
 def test_of_two_parents_made_at_once_one_stays_and_takes_the_children(store):

@@ -282,7 +282,7 @@ def test_features_are_computed_once_and_kept(workspace, ranked):
 
 
 def test_what_cannot_be_scored_is_refused(workspace, tmp_path):
-    with pytest.raises(GraftError, match=r"no training images yet.*dvc repro ingest"):
+    with pytest.raises(GraftError, match=r"no training images yet.*dvc repro validate"):
         scored(tmp_path, tmp_path / "features", RANDOM)
     with pytest.raises(GraftError, match=r"no candidate can be scored \(1\):\n  - a: not here: put no.pth"):
         scored(workspace, tmp_path / "features", "{name: a, model: lraspp, source: {name: file, path: no.pth}}")

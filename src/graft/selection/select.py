@@ -144,7 +144,7 @@ def _classes(interim: Path) -> ClassMap:
             "there are no training images yet",
             where=interim / "train",
             rule="candidates are scored on your own training data",
-            remedy="run dvc repro ingest (or dvc repro augment, which --verify needs)",
+            remedy="run dvc repro validate (or dvc repro augment, which --verify needs)",
         )
     return ClassMap.read(interim / "class_map.json")
 

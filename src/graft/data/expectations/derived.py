@@ -113,7 +113,7 @@ def _amounts(rows: pd.DataFrame, class_map: ClassMap) -> np.ndarray:
     if any(len(count) != class_map.num_classes for count in counts):
         raise GraftError(
             f"the manifest does not count the pixels of {class_map.num_classes} classes, which the class map has",
-            remedy="both come from ingest: run dvc repro ingest",
+            remedy="both come from ingest: run dvc repro",
         )
     return np.asarray(np.sum([np.zeros(class_map.num_classes, np.int64), *counts], axis=0, dtype=np.int64))
 

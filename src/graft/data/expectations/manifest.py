@@ -22,7 +22,7 @@ def read_manifest(path: Path) -> pd.DataFrame:
         GraftError: The file is missing, is not parquet, or holds columns of another type than the manifest has.
     """
     if not path.is_file():
-        raise GraftError("manifest not found", where=path, remedy="run the stage that writes it: dvc repro ingest")
+        raise GraftError("manifest not found", where=path, remedy="run the stage that writes it: dvc repro")
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()

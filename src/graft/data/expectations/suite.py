@@ -59,5 +59,5 @@ def check_task(task: str, class_map: ClassMap) -> None:
     """
     if class_map.task != task:
         raise GraftError(
-            f"the class map is for {class_map.task}, params.yaml says task: {task}", remedy="run dvc repro ingest"
+            f"the class map is for {class_map.task}, params.yaml says task: {task}", remedy="run dvc repro"
         )

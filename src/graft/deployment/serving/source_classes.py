@@ -78,7 +78,7 @@ def _greys(value: Any) -> Collection[int]:
     if value == REST:
         return ()
     if not begin.strip().isdigit():
-        raise GraftError(f"{value!r} is no value of a mask", where="class_map.json", remedy="run dvc repro ingest")
+        raise GraftError(f"{value!r} is no value of a mask", where="class_map.json", remedy="run dvc repro")
     return range(int(begin), int(end or begin) + 1)
 
 

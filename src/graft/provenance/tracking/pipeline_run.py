@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.foundation.content import read_json, sha256_of
 from graft.provenance.records import Record
-from graft.provenance.stages import EVALUATION, SCORES, in_order, is_within
+from graft.provenance.stages import EVALUATION, SCORES, in_order, is_within, record_path
 from graft.provenance.tracking import mlflow_store, runs
 
 if TYPE_CHECKING:
@@ -94,13 +94,13 @@ def _create(client: MlflowClient, records: Mapping[str, Record], found: Mapping[
 def _complete(client: MlflowClient, parent: Any, records: Mapping[str, Record], found: Mapping[str, Any]) -> None:
     run_id, export, seconds = parent.info.run_id, records["export"], _seconds(found)
     scores = scores_of(client, records["evaluate"], found["evaluate"]) if "evaluate" in records else {}
-    tags = {f"{RUN_OF}{stage}": run.info.run_id for stage, run in found.items()}
+    tags = {f"{RUN_OF}{record_path(stage).stem}": run.info.run_id for stage, run in found.items()}
     tags |= {"mlflow.source.name": "dvc repro", "mlflow.source.git.commit": str(export.git.commit)}
     tags[mlflow_store.NOTE] = _describe(scores, found, seconds)
     runs.tag(client, run_id, tags)
     params = {key: value for record in records.values() for key, value in runs.flatten_params(record.params).items()}
     runs.log_params(client, run_id, params)
-    times = {f"{SECONDS}/{stage}": value for stage, value in seconds.items()}
+    times = {f"{SECONDS}/{record_path(stage).stem}": value for stage, value in seconds.items()}
     times |= {SECONDS: sum(seconds.values())} if seconds else {}
     points = [(name, value, 0) for name, value in (scores | times).items()]
     runs.log_curves(client, run_id, points, parent.info.start_time)
@@ -136,7 +136,7 @@ def _describe(scores: Mapping[str, float], found: Mapping[str, Any], seconds: Ma
         beside = "" if baseline is None else f" (trained from scratch: {baseline:.4g})"
         lines.append(f"{headline.replace('_iou', ' IoU')} **{scores[headline]:.4g}**{beside}")
     links = [
-        f"[{stage}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
+        f"[{record_path(stage).stem}](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id})"
         + (f" {seconds[stage]:.0f} s" if stage in seconds else "")
         for stage, run in found.items()
     ]
