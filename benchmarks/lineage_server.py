@@ -23,7 +23,7 @@ from unittest import mock
 from benchmarks.figures import Figure, Options, median
 from graft.foundation.content import sha256_of, write_json
 from graft.foundation.progress import progress
-from graft.provenance.lineage.fill import BESIDE_RECORD
+from graft.provenance.deliveries import file_beside
 from graft.provenance.lineage.index import INDEX, Index
 from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED
@@ -106,20 +106,19 @@ def make_records(folder: Path, num_images: int, num_versions: int) -> Iterator[t
             inputs = {**inputs, **record.outputs}
             if of != number:
                 continue
-            beside = _beside(folder / f"{number}", stage, number, images)
-            if beside is not None:
-                files = {**record.files, BESIDE_RECORD[stage]: sha256_of(beside)}
+            name = file_beside(record)
+            beside = None if name is None else _beside(folder / f"{number}", stage, name, number, images)
+            if name is not None and beside is not None:
+                files = {**record.files, name: sha256_of(beside)}
                 record = Record.from_content({**record.content, "files": files})
             yield record, beside
     index.close()
 
 
-def _beside(folder: Path, stage: str, number: int, images: list[str]) -> Path | None:
-    """Writes the file beside a record: a manifest, the card of weights, or the images a training saw; else None."""
-    if stage not in BESIDE_RECORD:
-        return None
+def _beside(folder: Path, stage: str, name: str, number: int, images: list[str]) -> Path:
+    """Writes the file beside a record: a manifest, the card of weights, or the images a training saw."""
     folder.mkdir(exist_ok=True)
-    file = folder / Path(BESIDE_RECORD[stage]).name
+    file = folder / Path(name).name
     content: Mapping[str, Any] = {"name": "bundled", "sha256": sha("weights")}
     if stage == "ingest":
         _write_manifest(file, images)

@@ -201,7 +201,8 @@ def show_recipe(folder: Path, recipe: str) -> Path:
 @lru_cache
 def list_code(folder: Path, until: str | None) -> str:
     """Lists the code that the stages up to one depend on, as the dvc.yaml of a worktree says, with git's digests."""
-    stages = read_tree(folder / "dvc.yaml")["stages"]
+    declared = read_tree(folder / "dvc.yaml")["stages"]
+    stages = {name: stage.get("do", stage) for name, stage in declared.items()}
     names = list(stages)
     wanted = names[: names.index(until) + 1] if until else names
     paths = {dep for name in wanted for dep in stages[name]["deps"] if dep.startswith(("src/", "pipeline/"))}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,12 @@ ABSENT = frozenset({"deleted", "not in cache"})  # states that a clone without d
 OF_OWN_IMAGES = {"deleted", "modified"}
 
 
-def list_stale(status: dict[str, list[Any]], own_images: str, absent: frozenset[str] = ABSENT) -> list[str]:
+def list_stale(status: dict[str, list[Any]], own_images: Collection[str], absent: frozenset[str] = ABSENT) -> list[str]:
     """Lists each stage and path that changed since the lock file was written, a line each.
 
     Args:
         status: Output of `dvc status --json`.
-        own_images: Value of `ingest.root`. A clone has this folder without the images, so its difference means nothing.
+        own_images: Roots of the deliveries. A clone has no images, or an empty folder, so the difference means nothing.
         absent: States that do not count as a change.
     """
     lines = []
@@ -32,16 +33,17 @@ def list_stale(status: dict[str, list[Any]], own_images: str, absent: frozenset[
                     f"{stage}: {kind}: {path}: {state}"
                     for path, state in paths.items()
                     if isinstance(state, dict)  # the changed values of params.yaml
-                    or not (state in absent or (path == own_images and state in OF_OWN_IMAGES))
+                    or not (state in absent or (path in own_images and state in OF_OWN_IMAGES))
                 ]
     return lines
 
 
 def main() -> int:
     """Prints every stale stage; returns 1 if there is one."""
-    root = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))["ingest"]["root"]
+    ingest = YAML(typ="safe").load(Path("params.yaml").read_text(encoding="utf-8"))["ingest"]
+    roots = [delivery["root"] for delivery in (ingest, *ingest.get("deliveries", {}).values())]
     complete = "--complete" in sys.argv[1:]  # after a pull only the images may be absent
-    found = list_stale(json.load(sys.stdin), root, frozenset() if complete else ABSENT)
+    found = list_stale(json.load(sys.stdin), roots, frozenset() if complete else ABSENT)
     for line in found:
         print(line)
     if found:

@@ -92,7 +92,8 @@ STATUS = {
     "ingest": [
         {"changed deps": {"data/raw": "modified", "pipeline/ingest.py": "deleted"}},
         {"changed outs": {"data/interim": "not in cache"}},
-    ]
+    ],
+    "ingest-delivery@fog": [{"changed deps": {"../fog": "deleted"}}],
 }
 
 
@@ -110,14 +111,18 @@ STATUS = {
     ],
 )
 def test_absent_is_fine_and_changed_is_stale(tmp_path, status, said):
-    (tmp_path / "params.yaml").write_text("ingest: {root: data/raw}\n", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(
+        "ingest: {root: data/raw, deliveries: {fog: {root: ../fog}}}\n", encoding="utf-8"
+    )
     done = run("staleness.py", tmp_path, json.dumps(status))
     assert done.returncode == (0 if said is None else 1)
     assert said is None or said in done.stdout
 
 
 def test_after_a_pull_absent_is_not_fine(tmp_path):
-    (tmp_path / "params.yaml").write_text("ingest: {root: data/raw}\n", encoding="utf-8")
+    (tmp_path / "params.yaml").write_text(
+        "ingest: {root: data/raw, deliveries: {fog: {root: ../fog}}}\n", encoding="utf-8"
+    )
     done = run("staleness.py", tmp_path, json.dumps(STATUS), "--complete")
     assert done.returncode == 1
     assert "data/interim: not in cache" in done.stdout

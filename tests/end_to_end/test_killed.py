@@ -107,7 +107,11 @@ def arguments(project: Project, stage: str) -> list[str]:
 
     from ruamel.yaml import YAML
 
-    return shlex.split(YAML(typ="safe").load(project.root / "dvc.yaml")["stages"][stage]["cmd"])[2:]
+    from graft.params.params_file import load_params
+    from graft.provenance.seal import interpolate
+
+    command = YAML(typ="safe").load(project.root / "dvc.yaml")["stages"][stage]["cmd"]
+    return shlex.split(interpolate(command, stage, load_params(project.root / "params.yaml").section))[2:]
 
 
 def test_a_lock_file_that_was_cut_off_is_set_aside_and_written_anew(victim):

@@ -17,6 +17,7 @@ from graft.data.images.codec import decode_mask, encode_png
 from graft.data.shards import MANIFEST_SCHEMA, Row, ShardWriter, TableWriter, num_rows, read_rows
 from graft.foundation.class_map import IGNORE_INDEX, ClassMap
 from graft.foundation.errors import GraftError
+from graft.foundation.progress import say
 
 CLASS_MAP, MANIFEST = "class_map.json", "manifest.parquet"
 Ids = Mapping[int, int]  # from a class id of a delivery to that of the whole
@@ -48,6 +49,10 @@ def gather(ingested: Path, names: Sequence[str], out: Path) -> ClassMap:
         whole.write(out / CLASS_MAP)
     masks: dict[str, dict[str, str]] = {}
     for name, own in maps.items():
+        if lacking := [known for known in whole.names if known not in own.names]:
+            say(
+                f"Delivery {name} has no class {', '.join(lacking)}: where its images show one, it is labelled otherwise."
+            )
         ids = {number: whole.names.index(known) for number, known in enumerate(own.names)}
         masks[name] = _gather_shards(ingested / name, name, ids, out)
     if len(names) > 1:

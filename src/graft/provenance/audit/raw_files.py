@@ -31,8 +31,12 @@ def check_raw(index: Index, chain: Chain) -> Iterator[Check]:
     """Checks every folder of raw files; if its digest is another, each sample is read again."""
     steps = (step for step in chain.steps.values() if is_ingest(step.stage))
     records = [record for step in steps if (record := index.record(step.key))]
-    inputs = {(path, digest): record for record in records for path, digest in record.inputs.items()}
-    for (path, digest), record in inputs.items():
+    inputs = {
+        (path, digest, str(ingest_section(record).get("source"))): record  # two deliveries may share a root
+        for record in records
+        for path, digest in record.inputs.items()
+    }
+    for (path, digest, _), record in inputs.items():
         yield from _check_root(index, Path(path), digest, record)
 
 
