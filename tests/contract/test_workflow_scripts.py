@@ -88,6 +88,7 @@ def test_without_an_endpoint_nothing_is_asked_and_without_an_identity_it_is_said
     assert "id-token: write" in done.stderr
 
 
+PARAMS = "ingest: {root: data/raw, deliveries: {fog: {root: ../fog}}}\n"
 STATUS = {
     "ingest": [
         {"changed deps": {"data/raw": "modified", "pipeline/ingest.py": "deleted"}},
@@ -111,18 +112,14 @@ STATUS = {
     ],
 )
 def test_absent_is_fine_and_changed_is_stale(tmp_path, status, said):
-    (tmp_path / "params.yaml").write_text(
-        "ingest: {root: data/raw, deliveries: {fog: {root: ../fog}}}\n", encoding="utf-8"
-    )
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
     done = run("staleness.py", tmp_path, json.dumps(status))
     assert done.returncode == (0 if said is None else 1)
     assert said is None or said in done.stdout
 
 
 def test_after_a_pull_absent_is_not_fine(tmp_path):
-    (tmp_path / "params.yaml").write_text(
-        "ingest: {root: data/raw, deliveries: {fog: {root: ../fog}}}\n", encoding="utf-8"
-    )
+    (tmp_path / "params.yaml").write_text(PARAMS, encoding="utf-8")
     done = run("staleness.py", tmp_path, json.dumps(STATUS), "--complete")
     assert done.returncode == 1
     assert "data/interim: not in cache" in done.stdout

@@ -49,10 +49,8 @@ def gather(ingested: Path, names: Sequence[str], out: Path) -> ClassMap:
         whole.write(out / CLASS_MAP)
     masks: dict[str, dict[str, str]] = {}
     for name, own in maps.items():
-        if lacking := [known for known in whole.names if known not in own.names]:
-            say(
-                f"Delivery {name} has no class {', '.join(lacking)}: where its images show one, it is labelled otherwise."
-            )
+        if unknown := [known for known in whole.names if known not in own.names]:
+            say(f"Delivery {name} has no class {', '.join(unknown)}: its images may show what they do not label so.")
         ids = {number: whole.names.index(known) for number, known in enumerate(own.names)}
         masks[name] = _gather_shards(ingested / name, name, ids, out)
     if len(names) > 1:
