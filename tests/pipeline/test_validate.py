@@ -110,6 +110,7 @@ def test_deliveries_are_judged_together(tmp_path):
     with pytest.raises(GraftError, match=r"exact_duplicates_across_splits[\s\S]*new/images/val/a\.png"):
         validate(**judged, ingested=folder, interim=out / "interim", out=out / "report")
     assert json.loads((out / "report/validation.json").read_text())["deliveries"] == ["first", "new"]
+    assert "Deliveries: first 2, new 2." in (out / "report/validation.md").read_text("utf-8")
 
 
 def test_missing_and_damaged_manifests_are_refused(photographs: Path, tmp_path: Path) -> None:

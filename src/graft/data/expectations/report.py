@@ -93,7 +93,15 @@ def _contents(manifest: pd.DataFrame, class_map: ClassMap) -> str:
     drawn = " The images are synthetic: a program drew them." if class_map.synthetic else ""
     return (
         f"{len(manifest):,} images from `{class_map.source}` ({counts}) for {class_map.task} in {class_map.num_classes}"
-        f" classes: {', '.join(class_map.names)}.{drawn}"
+        f" classes: {', '.join(class_map.names)}.{_deliveries(manifest)}{drawn}"
+    )
+
+
+def _deliveries(manifest: pd.DataFrame) -> str:
+    """A sentence on how many images came with which delivery; nothing where there is one."""
+    counts = manifest["batch"].value_counts(sort=False) if "batch" in manifest else {}
+    return (
+        f" Deliveries: {', '.join(f'{name} {count:,}' for name, count in counts.items())}." if len(counts) > 1 else ""
     )
 
 
