@@ -187,6 +187,18 @@ REFUSED = {
         {"fine_tune.strategy": "plop", "ingest.source": MASKS | {"classes": {"road": [0], "crack": [1]}}},
         r"plop needs a background, .* called background. .*it knows road. Remedy: .*background: NAME",
     ),
+    "a background that is no class": (
+        {"fine_tune.strategy": {"name": "incremental", "background": "void"}},
+        r"no class is called 'void'. Rule: it is one of the classes: sky, building",
+    ),
+    "smoothed labels beside a background that is anything": (
+        {
+            "fine_tune.strategy": "mib",
+            **source(name="registry", model_uri="models:/streets/3", sha256="0" * 64),
+            "fine_tune.losses": [{"name": "cross_entropy", "weight": 1.0, "label_smoothing": 0.1}],
+        },
+        r"the strategy mib with label_smoothing.*leave label_smoothing out",
+    ),
     "features of a compiled model": (
         {"fine_tune.strategy": "plop", "runtime.compile": True},
         r"runtime.compile is true, and the strategy plop keeps the features",

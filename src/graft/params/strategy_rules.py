@@ -6,7 +6,6 @@ import copy
 from collections.abc import Iterator
 from typing import Any
 
-from graft.data.formats import FORMATS
 from graft.foundation.choices import Choice, resolve
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model
@@ -14,12 +13,14 @@ from graft.models.weights.match import shared_names
 from graft.models.weights.source import Source
 from graft.params.memory import Finding
 from graft.params.sections import Params
-from graft.params.source_rules import known_classes
+from graft.params.source_rules import all_classes
 from graft.training.assembly import feature_reuse_refusals
 from graft.training.beginning import Beginning
+from graft.training.losses import resolve_losses
 from graft.training.mixing import MIXINGS
 from graft.training.strategies import FROM_PARENT, STRATEGIES, refusals
-from graft.training.strategies.parent import grown_background, unknown_parent
+from graft.training.strategies.distilled import refuse_smoothing
+from graft.training.strategies.parent import background_of, grown_background, refuse_unknown_parent
 from graft.training.strategies.plop import compiled_features
 
 PLACE = ("fine_tune", "strategy")
@@ -49,20 +50,21 @@ def _of_parent(params: Params, strategy: Choice, weights: Source | None) -> Iter
     """Errors of a strategy that grows a model out of its parent, as far as they are known before it is loaded."""
     if strategy.name == "plop" and params.runtime.compile:
         yield compiled_features(strategy.name)
-    names = known_classes(params.task, resolve(FORMATS, params.ingest.source, where="ingest.source"))
+    names = all_classes(params)
     if names is None:
         return
-    known = _known(params, names, weights)
-    if known is None:
-        return
-    beginning = Beginning(params.seed, params.task, names, known)
-    if problem := unknown_parent(strategy.name, beginning):
-        yield problem
-    elif strategy.name == "mib" or (strategy.name == "plop" and beginning.new):
-        try:
-            grown_background(strategy.name, strategy.options["background"], beginning)
-        except GraftError as error:
-            yield error
+    wanted, known = strategy.options.get("background"), _known(params, names, weights)
+    try:
+        background_of(names, wanted)
+        if known is not None:
+            beginning = Beginning(params.seed, params.task, names, known)
+            refuse_unknown_parent(strategy.name, beginning)
+            if strategy.name == "mib" or (strategy.name == "plop" and beginning.new):
+                grown_background(strategy.name, wanted, beginning)
+        if strategy.name == "mib":
+            refuse_smoothing(strategy.name, resolve_losses(params.fine_tune.losses))
+    except GraftError as error:
+        yield error
 
 
 def _known(params: Params, names: tuple[str, ...], weights: Source | None) -> tuple[str, ...] | None:

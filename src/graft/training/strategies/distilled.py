@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 from pydantic import Field
 from torch import Tensor
 
+from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, WithAuxiliary
 from graft.training.beginning import Beginning
@@ -41,7 +42,7 @@ class Distilled(FromParent):
         super().begin(model, beginning)
         self.background = self.find_background(beginning)
         if self.background is not None:
-            self._refuse_smoothing()
+            refuse_smoothing(self.name, self.loss.terms)
             balance_rows(model, self.background, beginning.new)
 
     def step(
@@ -71,11 +72,17 @@ class Distilled(FromParent):
         )
         return output._replace(logits=logits, auxiliary=auxiliary)
 
-    def _refuse_smoothing(self) -> None:
-        if any(term.options.get(SMOOTHING) for _, term in self.loss.terms):
-            raise GraftError(
-                f"the strategy {self.name} with {SMOOTHING}",
-                where=WHERE,
-                rule="where background may be any class the parent knows, no class is false enough to get a share",
-                remedy=f"leave {SMOOTHING} out of fine_tune.losses",
-            )
+
+def refuse_smoothing(name: str, terms: Iterable[tuple[float, Choice]]) -> None:
+    """Refuses losses that give every class a share of the target, beside a background that is several classes.
+
+    Raises:
+        GraftError: One of them does.
+    """
+    if any(term.options.get(SMOOTHING) for _, term in terms):
+        raise GraftError(
+            f"the strategy {name} with {SMOOTHING}",
+            where=WHERE,
+            rule="where background may be any class the parent knows, no class is false enough to get a share",
+            remedy=f"leave {SMOOTHING} out of fine_tune.losses",
+        )

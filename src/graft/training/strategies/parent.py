@@ -44,8 +44,7 @@ class FromParent(Supervised):
 
     def begin(self, model: Model, beginning: Beginning) -> None:
         """Keeps the parent; refuses weights that know none of the classes."""
-        if problem := unknown_parent(self.name, beginning):
-            raise problem
+        refuse_unknown_parent(self.name, beginning)
         self.beginning, self.parent = beginning, copy.deepcopy(model).eval().requires_grad_(False)
 
     def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
@@ -71,12 +70,16 @@ def channels(logits: Tensor, ids: Sequence[int]) -> Tensor:
     return logits.index_select(1, torch.tensor(ids, device=logits.device))
 
 
-def unknown_parent(name: str, beginning: Beginning) -> GraftError | None:
-    """The error if pretrained weights know none of the classes, so that there is nothing to keep."""
+def refuse_unknown_parent(name: str, beginning: Beginning) -> None:
+    """Refuses pretrained weights that know none of the classes, so that there is nothing to keep.
+
+    Raises:
+        GraftError: They know none.
+    """
     if beginning.known_classes:
-        return None
+        return
     names = beginning.class_names
-    return GraftError(
+    raise GraftError(
         f"the strategy {name} needs a parent, and the pretrained weights know none of the {len(names)} classes "
         f"({shortened(names)})",
         where=WHERE,
