@@ -59,6 +59,7 @@ def make_views(
         seed=SEED,
         preprocess=Preprocess(resize="none"),
         augment=Augment(
+            memory="all",
             policy={"name": policy},
             crop=CropSize(height_px=crop[0], width_px=crop[1]),
             views=num_views,

@@ -10,6 +10,7 @@ there are none, or the disk is full.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from graft.data.augmentations import POLICIES, contradictions, seeks_rare_classe
 from graft.data.augmented.preview import keep_shown, preview
 from graft.data.augmented.statistics import class_shares, no_counts, statistics, void_fraction
 from graft.data.augmented.view_files import explain_full_disk, make_views, training_rows
+from graft.data.memory import MEMORIES, list_by_delivery
 from graft.data.resize import RESIZES
 from graft.data.shards import Row, num_rows, read_rows
 from graft.data.views.view import UNLABELLED_VIEWS, Recipe, index_of
@@ -43,13 +45,15 @@ def augment(
     validation: Path,
     out: Path,
 ) -> dict[str, float]:
-    """Makes `augment.views` views of every training row; returns the number of images and views, and the void share."""
+    """Makes `augment.views` views of each chosen training row; returns how many of what, and the void share."""
     refuse_unless_passed(validation)
     refuse_unless_there(unlabelled, augment.unlabelled)
-    classes, total = ClassMap.read(class_map), num_rows(train)
-    recipe = with_class_shares(recipe_of(task, seed, preprocess, augment, classes), train, total, classes)
-    shown: list[Row] = []
-    rows = keep_shown(training_rows(recipe, train, out), total, shown)
+    classes, shown = ClassMap.read(class_map), list[Row]()
+    numbers = resolve(MEMORIES, augment.memory, where="augment.memory")(train, seed)
+    total = num_rows(train) if numbers is None else len(numbers)
+    recipe = recipe_of(task, seed, preprocess, augment, classes)
+    recipe = with_class_shares(recipe, read_rows(train, numbers), total, classes)
+    rows = keep_shown(training_rows(recipe, train, out, numbers), total, shown)
     ids, sha256, counts = [], [], no_counts(classes)
     made = make_views(recipe, rows, total, classes, out)
     for item in progress(made, "Making training views", total=total, unit="image"):
@@ -61,6 +65,8 @@ def augment(
         write_json(out / "policy.json", {"recipe": asdict(recipe), "transforms": serialise(recipe.compose())})
         write_json(out / "statistics.json", stats)
         write_json(out / "index.json", index_of(recipe, ids, sha256))
+        if numbers is not None:
+            write_json(out / "memory.json", list_by_delivery(train, numbers))
         preview(recipe, shown, classes, stats).save(out / "preview.png")
     made_of = {"num_images": total, "num_views": total * recipe.num_views, "void_fraction": void_fraction(stats)}
     weak = replace(recipe, weak=True, num_views=augment.unlabelled_views, class_shares=())
@@ -104,14 +110,14 @@ def recipe_of(task: str, seed: int, preprocess: Preprocess, augment: Augment, cl
     return Recipe(task, seed, *made, classes.channels, classes.max_value)
 
 
-def with_class_shares(recipe: Recipe, train: Path, total: int, classes: ClassMap) -> Recipe:
+def with_class_shares(recipe: Recipe, rows: Iterable[Row], total: int, classes: ClassMap) -> Recipe:
     """The recipe, with the share of each class in the labelled training pixels if its crops seek rare classes.
 
     A view then depends on these shares too; they stand in `policy.json`, so both storages make the same views.
     """
     if not seeks_rare_classes(recipe.policy):
         return recipe
-    rows = progress(read_rows(train), "Counting rare classes", total=total, unit="image")
+    rows = progress(rows, "Counting rare classes", total=total, unit="image")
     return replace(recipe, class_shares=class_shares((row.mask for row in rows), classes))
 
 

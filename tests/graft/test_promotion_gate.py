@@ -287,6 +287,20 @@ def test_each_measured_rule_fails_alone(tmp_path, candidate, lower, asked, rule)
     assert failing(judge(evidence(tmp_path, found, has_champion=True), params_with(**asked))) == [rule]
 
 
+def test_forgetting_is_judged_delivery_by_delivery(tmp_path):
+    before = measured(by_delivery={"fog": 0.5, "rain": 0.6, "empty": None})
+    after = measured(by_delivery={"fog": 0.44, "rain": 0.9, "empty": None})
+    found = compared(after, before, 0.0)
+    rules = judge(evidence(tmp_path, found, has_champion=True), params_with(max_forgetting=0.05))
+    assert failing(rules) == ["mean IoU forgotten on delivery fog"]
+    values = {rule.rule.split()[-1]: rule.value for rule in rules if "forgotten" in rule.rule}
+    assert values["fog"] == "0.0600 (0.5000 → 0.4400)"
+    assert values["rain"] == "0.0000 (0.6000 → 0.9000)"
+    assert failing(judge(evidence(tmp_path, found, has_champion=True), params_with(max_forgetting=0.07))) == []
+    assert failing(judge(evidence(tmp_path, found, has_champion=True), params_with())) == []
+    assert failing(judge(evidence(tmp_path, compared(after)), params_with(max_forgetting=0.0))) == []
+
+
 @pytest.mark.parametrize(
     ("changes", "rule"),
     [

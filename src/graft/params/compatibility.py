@@ -21,6 +21,7 @@ from graft.models.weights.registry import refuse_unpinned
 from graft.models.weights.source import Source, no_download
 from graft.models.weights.timm import is_published, outline_of, published_config, require_pin
 from graft.models.weights.torchvision import member
+from graft.params.delivery_rules import find_memory_problems
 from graft.params.memory import Finding
 from graft.params.sections import CropSize, Params
 from graft.params.source_rules import find_source_problems, known_num_classes
@@ -44,6 +45,7 @@ def find_disagreements(params: Params) -> Iterator[Finding]:
         params: Params in which every choice is known to be fine on its own.
     """
     yield from find_source_problems(params)
+    yield from find_memory_problems(params)
     yield from _check_weights(params)
     yield from _check_losses(params)
     yield from _check_policy(params)

@@ -18,6 +18,7 @@ REGISTRIES = {
     "model": ("graft.models.architectures", "MODELS"),
     "preprocess.resize": ("graft.data.resize", "RESIZES"),
     "ingest.source": ("graft.data.formats", "FORMATS"),
+    "augment.memory": ("graft.data.memory", "MEMORIES"),
     "augment.policy": ("graft.data.augmentations", "POLICIES"),
     "pretrain_load.source": ("graft.models.weights", "WEIGHTS"),
     "pretrain_load.initialisation": ("graft.models.initialisations", "INITIALISATIONS"),

@@ -131,8 +131,9 @@ class CropSize(Section):
 
 
 class Augment(Section):
-    """The training views, and where they are kept."""
+    """The training views, of which images they are, and where they are kept."""
 
+    memory: Spec
     policy: Spec
     crop: CropSize
     views: Positive
@@ -252,6 +253,7 @@ class Promotion(Section):
     class_floors: dict[str, Fraction]
     domain_floors: dict[str, Fraction]
     delivery_floors: dict[str, Fraction]
+    max_forgetting: Fraction | None
     max_bytes: Positive
     max_latency_ms: Rate | None
     max_latency_ratio: Rate | None

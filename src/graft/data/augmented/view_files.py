@@ -7,7 +7,7 @@ import errno
 import functools
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,16 +35,22 @@ class RowSummary:
     counts: Counts
 
 
-def training_rows(recipe: Recipe, train: Path, out: Path) -> Iterator[Row]:
+def training_rows(recipe: Recipe, train: Path, out: Path, numbers: Set[int] | None = None) -> Iterator[Row]:
     """The rows of the shards in `train`; online, each is copied to `out` as it passes.
+
+    Args:
+        recipe: Recipe of the views.
+        train: Folder of the shards.
+        out: Folder of the views.
+        numbers: Which rows, as `read_rows` counts them; None gives all.
 
     Raises:
         GraftError: The disk has no room for the copy.
     """
     if recipe.storage == "materialised":
-        return read_rows(train)
+        return read_rows(train, numbers)
     need_room(out, sum(shard.stat().st_size for shard in train.rglob("*.parquet")), recipe.storage)
-    return write_rows(out / "rows.arrow", read_rows(train))
+    return write_rows(out / "rows.arrow", read_rows(train, numbers))
 
 
 def make_views(

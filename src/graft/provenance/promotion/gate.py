@@ -81,6 +81,8 @@ def _judge_measurements(
     yield from _judge_floors(f"{found.class_score} of", {**own_by_class, **ours.by_class}, bounds.class_floors)
     yield from _judge_floors(f"{name} on", ours.by_domain, bounds.domain_floors)
     yield from _judge_floors(f"{name} on delivery", ours.by_delivery, bounds.delivery_floors)
+    if bounds.max_forgetting is not None and champion is not None:
+        yield from _judge_forgetting(ours, champion, name, bounds.max_forgetting)
     yield _rule(
         "size", f"{ours.num_bytes:,} bytes", f"≤ {bounds.max_bytes:,} bytes", ours.num_bytes <= bounds.max_bytes
     )
@@ -112,6 +114,16 @@ def _judge_floors(what: str, values: Mapping[str, float | None], floors: Mapping
             yield _rule(f"{what} {name}", _number(value), f"≥ {floor:g}", value is not None and value >= floor)
     for name in floors.keys() - values.keys() - {ALL_OTHERS}:
         yield _rule(f"{what} {name}", "there is none of this name", f"≥ {floors[name]:g}", False)
+
+
+def _judge_forgetting(ours: Measured, champion: Measured, name: str, most: float) -> Iterator[GateRule]:
+    """Judges how far the score on each delivery fell below the champion's; what gained has forgotten nothing."""
+    for delivery, before in champion.by_delivery.items():
+        after = ours.by_delivery[delivery]
+        forgotten = None if before is None or after is None else max(before - after, 0.0)
+        value = f"{_number(forgotten)} ({_number(before)} → {_number(after)})"
+        met = forgotten is None or forgotten <= most  # neither truth nor prediction has a class there
+        yield _rule(f"{name} forgotten on delivery {delivery}", value, f"≤ {most:g}", met)
 
 
 def _judge_latency_ratio(ours: Measured, champion: Measured | None, most: float) -> GateRule:

@@ -1,0 +1,101 @@
+"""The command `graft update`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from graft.cli import app
+from graft.cli.registered import PANEL, open_registry
+
+if TYPE_CHECKING:
+    from graft.commands.update import Parent
+    from graft.provenance.promotion.measurement import Comparison
+
+
+@app.command(rich_help_panel=PANEL)
+def update(
+    folders: Annotated[list[Path], typer.Argument(help="Folder of new images; several are several deliveries.")],
+    name: Annotated[str | None, typer.Option(help="Name of the delivery; by default that of the folder.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Delivery whose source reads the new ones too; by default the last.")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Their source, as YAML: '{name: mask_folder, …}'; in place of --like.")
+    ] = None,
+    memory: Annotated[int, typer.Option(min=0, help="Largest number of earlier images to be reminded of.")] = 100,
+    model: Annotated[str | None, typer.Option(help="Name of the registered model; that of params.yaml.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what params.yaml would be.")] = False,
+) -> None:
+    """Grow the champion by a new delivery: train on it and a memory of those before, and register a candidate."""
+    store, registered = open_registry(model)
+    from graft.commands import update as command
+    from graft.params.examination import check_file
+    from graft.params.params_file import PARAMS_FILE, load_params
+    from graft.params.yaml_tree import read_tree
+    from graft.provenance.tracking.publish import publish
+
+    params = load_params()
+    parent = command.find_parent(store, registered, params)
+    chosen = command.find_source(like, params) if source is None else _read_source(source)
+    new = [command.NewDelivery(name_, str(folder), chosen) for name_, folder in _named(folders, name)]
+    remembered = command.count_remembered(memory, new, params)
+    tree = command.compose_update(read_tree(PARAMS_FILE), new, parent, remembered)
+    for line in command.list_changes(PARAMS_FILE, tree):
+        typer.echo(line)
+    if dry_run:
+        return
+    with command.put_in_place(PARAMS_FILE, tree):
+        check_file(PARAMS_FILE, here=True)
+        command.run_stages()
+    typer.echo(publish())
+    _print_changes(parent, *command.measure_update(parent, load_params()))
+
+
+def _named(folders: list[Path], name: str | None) -> list[tuple[str, Path]]:
+    from graft.commands.update import name_of
+    from graft.foundation.errors import GraftError
+
+    if name is not None and len(folders) > 1:
+        remedy = "run one after the other, or leave the names to the folders"
+        raise GraftError("--name with several folders", remedy=remedy)
+    return [(name or name_of(folder), folder) for folder in folders]
+
+
+def _read_source(text: str) -> dict[str, Any]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    from graft.foundation.errors import GraftError
+
+    try:
+        found = YAML(typ="safe").load(text)
+    except YAMLError as error:
+        raise GraftError(f"--source is not YAML: {str(error).splitlines()[0]}") from None
+    if isinstance(found, str):
+        return {"name": found}
+    if not isinstance(found, dict) or "name" not in found:
+        raise GraftError(f"--source is {text!r}", rule="a source is a name, or {name: …} with its options")
+    return found
+
+
+def _print_changes(parent: Parent, found: Comparison, grown: dict[str, float | None]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from graft.commands.update import table_of
+
+    if found.not_comparable:
+        typer.echo(f"not compared with version {parent.number}: {found.not_comparable}")
+        return
+    score = found.headline.replace("_", " ").replace("iou", "IoU")
+    title = f"{score} (of a class: {found.class_score}) on the {found.num_images} test images of all deliveries"
+    table = Table("", f"champion, version {parent.number}", "update", "change [95%]", title=title, title_justify="left")
+    for row in table_of(found, grown):
+        table.add_row(*row)
+    console = Console(highlight=False, markup=False)
+    console.width = max(console.width, 100)
+    console.print(table)
+    typer.echo(f"the candidate of {parent.name} is this update: git commit -am 'Update', then graft promote")

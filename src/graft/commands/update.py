@@ -1,0 +1,243 @@
+"""An update of the champion by new deliveries: the params of it, its run, and what was gained and forgotten."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.commands.pin import pins
+from graft.data.shards import num_rows
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import replace_file
+from graft.foundation.errors import GraftError
+from graft.models.address import ModelAddress
+from graft.params.yaml_tree import dump_tree, plain, write_text
+from graft.provenance.promotion import history, move
+from graft.provenance.promotion.frozen_images import FrozenImages
+from graft.provenance.promotion.measurement import Comparison, compare, score_classes
+from graft.provenance.stages import CLASS_MAP, EXPORTED, INTERIM, TRAIN
+
+if TYPE_CHECKING:
+    from ruamel.yaml.comments import CommentedMap
+
+    from graft.params.sections import Params
+    from graft.provenance.tracking.mlflow_store import MlflowClient
+
+STRATEGY = "incremental"
+TEST = Path(INTERIM) / "test"
+# Strategies that keep what a parent knows already, and stay as they are.
+KEEPING = ("incremental", "lwf", "ewc", "mib", "plop")
+# Options of `supervised` that no other strategy has.
+ALONE = ("name", "reuse_features")
+
+
+@dataclass(frozen=True)
+class NewDelivery:
+    """A folder of new images.
+
+    Attributes:
+        name: Name of the delivery.
+        root: Folder of its images.
+        source: Source that reads them.
+    """
+
+    name: str
+    root: str
+    source: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The champion that an update grows out of.
+
+    Attributes:
+        name: Name of the registered model.
+        number: Number of the version.
+        digest: Digest of its files, as the ledger has it.
+        source: Source of pretrained weights that pins it.
+    """
+
+    name: str
+    number: int
+    digest: str
+    source: Mapping[str, Any]
+
+
+def find_parent(store: MlflowClient, name: str, params: Params) -> Parent:
+    """Finds the champion of a registered model, and pins it as a source of weights.
+
+    Raises:
+        GraftError: There is no champion, or its files cannot be fetched.
+    """
+    standing = history.champion(move.settle(store, name))
+    if standing is None:
+        raise GraftError(
+            f"{name} has no champion",
+            rule="an update grows out of the model in force",
+            remedy="make repro, commit, graft promote; or add the folder to ingest.deliveries and train on all of it",
+        )
+    source = {"name": "registry", "model_uri": str(ModelAddress(name, standing.version))}
+    pinned = {**source, **pins(source, params.task, params.model)}
+    return Parent(name, standing.version, standing.promoted.model_digest, pinned)
+
+
+def find_source(like: str | None, params: Params) -> dict[str, Any]:
+    """Finds the source of a delivery by its name; None gives that of the last.
+
+    Raises:
+        GraftError: There is no delivery of this name.
+    """
+    known = {params.ingest.batch: params.ingest.source}
+    known |= {name: delivery.source for name, delivery in params.ingest.deliveries.items()}
+    if like is not None and like not in known:
+        raise GraftError(f"there is no delivery {like}", where="--like", rule=f"there are {', '.join(known)}")
+    found = known[like or [*known][-1]]
+    return {"name": found} if isinstance(found, str) else dict(found)
+
+
+def name_of(folder: Path) -> str:
+    """A name for the delivery in a folder: that of the folder, in the letters a name may have."""
+    return re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "delivery"
+
+
+def compose_update(tree: CommentedMap, new: Sequence[NewDelivery], parent: Parent, num_remembered: int) -> CommentedMap:
+    """Writes an update into a params tree: the deliveries, their parent, the memory and the strategy.
+
+    Composed again from its own result, an update is the same.
+
+    Args:
+        tree: Params as `read_tree` read them; changed in place.
+        new: Deliveries to be learnt.
+        parent: Champion that the update grows out of.
+        num_remembered: Number of images of earlier deliveries that get views.
+
+    Raises:
+        GraftError: A name is that of another delivery.
+    """
+    ingest, named = tree["ingest"], plain(tree["ingest"].get("deliveries") or {})
+    for one in new:
+        written = {"root": one.root, "source": dict(one.source)}
+        known = named.setdefault(one.name, written)
+        if {"root": known["root"], "source": known["source"]} != written:
+            raise GraftError(
+                f"there is another delivery called {one.name}, of {known['root']}",
+                where="ingest.deliveries",
+                rule="a delivery keeps its name, its folder and its source",
+                remedy="give the new one a name of its own: --name NAME",
+            )
+    ingest["deliveries"] = named
+    names = [one.name for one in new]
+    tree["augment"]["memory"] = {"name": "balanced", "new": names, "num_images": num_remembered}
+    tree["pretrain_load"]["source"] = dict(parent.source)
+    tree["pretrain_load"]["part"] = "all"
+    tree["fine_tune"]["strategy"] = _keeping(plain(tree["fine_tune"]["strategy"]))
+    tree["fine_tune"]["baseline"] = False  # from scratch, on a part of the data, it would say nothing
+    return tree
+
+
+def _keeping(strategy: str | Mapping[str, Any]) -> dict[str, Any]:
+    """The strategy if it keeps what a parent knows, else the one for updates, which moves as that does."""
+    options = {"name": strategy} if isinstance(strategy, str) else dict(strategy)
+    if options["name"] in KEEPING:
+        return options
+    return {"name": STRATEGY, **{key: value for key, value in options.items() if key not in ALONE}}
+
+
+def count_remembered(most: int, new: Sequence[NewDelivery], params: Params) -> int:
+    """The size of the memory: `most`, or all training images of the deliveries before where these are fewer."""
+    earlier = [name for name in params.ingest.names if name not in {one.name for one in new}]
+    folder = Path(TRAIN)
+    if not folder.is_dir():
+        return most
+    shards = [path for name in earlier for path in folder.glob(f"{name}-[0-9]*.parquet")]
+    return min(most, sum(_num_rows_of(path) for path in shards)) if shards else most
+
+
+def _num_rows_of(shard: Path) -> int:
+    import pyarrow.parquet as pq
+
+    return int(pq.read_metadata(shard).num_rows)
+
+
+def list_changes(path: Path, tree: CommentedMap) -> list[str]:
+    """The lines of a params file that a tree changes, as `diff` shows them."""
+    before, after = path.read_text(encoding="utf-8").splitlines(), dump_tree(tree).splitlines()
+    lines = difflib.unified_diff(before, after, lineterm="", n=0)
+    return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
+
+
+@contextlib.contextmanager
+def put_in_place(path: Path, tree: CommentedMap) -> Iterator[None]:
+    """Replaces the params file in one step; whatever fails meanwhile, the file is as it was before.
+
+    After `kill -9` it holds the whole update, and the same command goes on from there.
+    """
+    before = path.read_bytes()
+    write_text(path, dump_tree(tree))
+    try:
+        yield
+    except BaseException:
+        with replace_file(path) as pending:
+            pending.write_bytes(before)
+        raise
+
+
+def run_stages() -> None:
+    """Runs `dvc repro`, whose output goes where that of this process goes.
+
+    Raises:
+        GraftError: A stage stopped; it has said why.
+    """
+    dvc = Path(sys.executable).with_name("dvc")
+    done = subprocess.run([str(dvc), "repro"])
+    if done.returncode:
+        raise GraftError(
+            f"dvc repro ended with status {done.returncode}; what it said stands above",
+            rule="an update is whole, or params.yaml stays as it was",
+            remedy="mend what it names and repeat this command: stages that have run are not run again",
+        )
+
+
+def measure_update(parent: Parent, params: Params) -> tuple[Comparison, dict[str, float | None]]:
+    """Scores the champion and the exported model on the test images of every delivery.
+
+    Args:
+        parent: Champion, whose files are fetched and compared with the ledger.
+        params: Params, with how to score.
+
+    Returns:
+        The comparison, on the classes that both have, and the score of each class that the champion lacks.
+
+    Raises:
+        GraftError: A model or an image cannot be read.
+    """
+    classes, model = ClassMap.read(Path(CLASS_MAP)), Path(EXPORTED)
+    images = FrozenImages(((TEST, frozenset(range(num_rows(TEST)))),), classes.names)
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+        champion = move.download_verified(parent.name, parent.number, parent.digest, Path(folder))
+        found = compare(model, champion, images, params)
+    grown = [name for name in classes.names if name not in found.class_names]
+    return found, score_classes(model, TEST, params, grown) if grown else {}
+
+
+def table_of(found: Comparison, new_classes: Mapping[str, float | None]) -> list[tuple[str, str, str, str]]:
+    """The rows that say what was gained and forgotten: subject, champion, update and change with its interval."""
+    rows = []
+    for change in found.changes:
+        subject = change.name if change.kind == "all" else f"{change.kind} {change.name}"
+        ends = "" if change.interval is None else f" [{change.interval[0]:+.3f}, {change.interval[1]:+.3f}]"
+        moved = "" if change.difference is None else f"{change.difference:+.4f}{ends}"
+        rows.append((subject, _number(change.before), _number(change.after), moved))
+    return rows + [(f"new class {name}", "", _number(score), "") for name, score in new_classes.items()]
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.4f}"

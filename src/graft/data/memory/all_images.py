@@ -1,0 +1,12 @@
+"""No choice: every training image of every delivery gets views."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def all_images(train: Path, seed: int) -> None:
+    """Every training image of every delivery gets views.
+
+    For a model that learns all deliveries together: the score that an update is compared with.
+    """
