@@ -30,6 +30,7 @@ TITLES = {
     "model": "Models",
     "preprocess.resize": "Resize rules",
     "ingest.source": "Sources",
+    "augment.memory": "Memories of earlier deliveries",
     "augment.policy": "Augmentation policies",
     "pretrain_load.source": "Pretrained weights",
     "pretrain_load.initialisation": "Initialisation of new layers",

@@ -10,7 +10,6 @@ from graft.commands.update import (
     NewDelivery,
     Parent,
     compose_update,
-    find_source,
     list_changes,
     name_of,
     put_in_place,
@@ -38,7 +37,7 @@ def params_file(tmp_path) -> Path:
 
 
 def update_of(path: Path, root: Path, name: str = "november"):
-    return compose_update(read_tree(path), [NewDelivery(name, str(root), NIGHT)], PARENT, 30)
+    return compose_update(read_tree(path), [NewDelivery(name, str(root), {"source": NIGHT})], PARENT, 30)
 
 
 def test_the_update_is_a_file_that_check_accepts_and_that_keeps_its_comments(params_file, tmp_path):
@@ -79,7 +78,7 @@ def test_an_update_of_an_update_is_the_same(params_file, tmp_path):
 def test_a_strategy_that_keeps_what_the_parent_knows_stays(strategy, expected, tmp_path):
     tree = compose(ROOT)
     tree["fine_tune"]["strategy"] = strategy
-    composed = compose_update(tree, [NewDelivery("november", str(tmp_path), NIGHT)], PARENT, 30)
+    composed = compose_update(tree, [NewDelivery("november", str(tmp_path), {"source": NIGHT})], PARENT, 30)
     assert composed["fine_tune"]["strategy"] == expected
 
 
@@ -95,14 +94,6 @@ def test_where_a_stage_stops_the_file_is_as_it_was(params_file, tmp_path, error)
         stop_in(params_file.read_text("utf-8"), error)
     assert params_file.read_bytes() == before
     assert list(tmp_path.iterdir()) == [params_file]
-
-
-def test_the_source_is_that_of_the_last_delivery_or_of_the_one_named(params_file, tmp_path):
-    params = Params.model_validate(plain(update_of(params_file, tmp_path)))
-    assert find_source(None, params) == NIGHT
-    assert find_source("first", params)["domain"] == "night_rain"
-    with pytest.raises(GraftError, match="there is no delivery march"):
-        find_source("march", params)
 
 
 def test_a_folder_gives_a_name_that_a_delivery_may_have(tmp_path):

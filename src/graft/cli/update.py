@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 def update(
     folders: Annotated[list[Path], typer.Argument(help="Folder of new images; several are several deliveries.")],
     name: Annotated[str | None, typer.Option(help="Name of the delivery; by default that of the folder.")] = None,
-    like: Annotated[
-        str | None, typer.Option(help="Delivery whose source reads the new ones too; by default the last.")
-    ] = None,
+    like: Annotated[str | None, typer.Option(help="Delivery that is read the same way; the first if left out.")] = None,
     source: Annotated[
         str | None, typer.Option(help="Their source, as YAML: '{name: mask_folder, …}'; in place of --like.")
     ] = None,
@@ -32,17 +30,21 @@ def update(
     """Grow the champion by a new delivery: train on it and a memory of those before, and register a candidate."""
     store, registered = open_registry(model)
     from graft.commands import update as command
+    from graft.commands.deliver import check_deliveries, count_images, how_to_read, tell_counts
     from graft.params.examination import check_file
     from graft.params.params_file import PARAMS_FILE, load_params
     from graft.params.yaml_tree import read_tree
     from graft.provenance.tracking.publish import publish
 
-    params = load_params()
+    params, tree = load_params(), read_tree(PARAMS_FILE)
     parent = command.find_parent(store, registered, params)
-    chosen = command.find_source(like, params) if source is None else _read_source(source)
-    new = [command.NewDelivery(name_, str(folder), chosen) for name_, folder in _named(folders, name)]
+    reading = how_to_read(tree, like) if source is None else {"source": _read_source(source)}
+    new = [command.NewDelivery(name_, str(folder), reading) for name_, folder in _named(folders, name)]
     remembered = command.count_remembered(memory, new, params)
-    tree = command.compose_update(read_tree(PARAMS_FILE), new, parent, remembered)
+    tree = command.compose_update(tree, new, parent, remembered)
+    planned = check_deliveries(PARAMS_FILE, tree)
+    for one in new:
+        typer.echo(f"{one.name}: {tell_counts(count_images(planned, one.name))} images")
     for line in command.list_changes(PARAMS_FILE, tree):
         typer.echo(line)
     if dry_run:

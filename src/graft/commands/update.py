@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.commands.deliver import put_delivery
 from graft.commands.pin import pins
 from graft.data.shards import num_rows
 from graft.foundation.class_map import ClassMap
@@ -46,12 +47,12 @@ class NewDelivery:
     Attributes:
         name: Name of the delivery.
         root: Folder of its images.
-        source: Source that reads them.
+        reading: Source that reads them, by its key `source`, and what else says how they are read.
     """
 
     name: str
     root: str
-    source: Mapping[str, Any]
+    reading: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -89,20 +90,6 @@ def find_parent(store: MlflowClient, name: str, params: Params) -> Parent:
     return Parent(name, standing.version, standing.promoted.model_digest, pinned)
 
 
-def find_source(like: str | None, params: Params) -> dict[str, Any]:
-    """Finds the source of a delivery by its name; None gives that of the last.
-
-    Raises:
-        GraftError: There is no delivery of this name.
-    """
-    known = {params.ingest.batch: params.ingest.source}
-    known |= {name: delivery.source for name, delivery in params.ingest.deliveries.items()}
-    if like is not None and like not in known:
-        raise GraftError(f"there is no delivery {like}", where="--like", rule=f"there are {', '.join(known)}")
-    found = known[like or [*known][-1]]
-    return {"name": found} if isinstance(found, str) else dict(found)
-
-
 def name_of(folder: Path) -> str:
     """A name for the delivery in a folder: that of the folder, in the letters a name may have."""
     return re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "delivery"
@@ -122,18 +109,17 @@ def compose_update(tree: CommentedMap, new: Sequence[NewDelivery], parent: Paren
     Raises:
         GraftError: A name is that of another delivery.
     """
-    ingest, named = tree["ingest"], plain(tree["ingest"].get("deliveries") or {})
     for one in new:
-        written = {"root": one.root, "source": dict(one.source)}
-        known = named.setdefault(one.name, written)
-        if {"root": known["root"], "source": known["source"]} != written:
+        written, known = {"root": one.root, **one.reading}, tree["ingest"]["deliveries"].get(one.name)
+        if known is None:
+            put_delivery(tree, one.name, one.root, one.reading)
+        elif plain(known) != plain(written):
             raise GraftError(
                 f"there is another delivery called {one.name}, of {known['root']}",
                 where="ingest.deliveries",
                 rule="a delivery keeps its name, its folder and its source",
                 remedy="give the new one a name of its own: --name NAME",
             )
-    ingest["deliveries"] = named
     names = [one.name for one in new]
     tree["augment"]["memory"] = {"name": "balanced", "new": names, "num_images": num_remembered}
     tree["pretrain_load"]["source"] = dict(parent.source)
