@@ -33,12 +33,12 @@ def update(
     from graft.commands.deliver import check_deliveries, count_images, how_to_read, tell_counts
     from graft.params.examination import check_file
     from graft.params.params_file import PARAMS_FILE, load_params
-    from graft.params.yaml_tree import read_tree
+    from graft.params.yaml_tree import on_one_line, read_tree
     from graft.provenance.tracking.publish import publish
 
     params, tree = load_params(), read_tree(PARAMS_FILE)
     parent = command.find_parent(store, registered, params)
-    reading = how_to_read(tree, like) if source is None else {"source": _read_source(source)}
+    reading = how_to_read(tree, like) if source is None else {"source": on_one_line(_read_source(source))}
     new = [command.NewDelivery(name_, str(folder), reading) for name_, folder in _named(folders, name)]
     remembered = command.count_remembered(memory, new, params)
     tree = command.compose_update(tree, new, parent, remembered)

@@ -20,7 +20,7 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress
-from graft.params.yaml_tree import dump_tree, plain, write_text
+from graft.params.yaml_tree import dump_tree, on_one_line, plain, write_text
 from graft.provenance.promotion import history, move
 from graft.provenance.promotion.frozen_images import FrozenImages
 from graft.provenance.promotion.measurement import Comparison, compare, score_classes
@@ -121,10 +121,11 @@ def compose_update(tree: CommentedMap, new: Sequence[NewDelivery], parent: Paren
                 remedy="give the new one a name of its own: --name NAME",
             )
     names = [one.name for one in new]
-    tree["augment"]["memory"] = {"name": "balanced", "new": names, "num_images": num_remembered}
-    tree["pretrain_load"]["source"] = dict(parent.source)
+    memory = {"name": "balanced", "new": names, "num_images": num_remembered}
+    tree["augment"]["memory"] = on_one_line(memory)
+    tree["pretrain_load"]["source"] = on_one_line(parent.source)
     tree["pretrain_load"]["part"] = "all"
-    tree["fine_tune"]["strategy"] = _keeping(plain(tree["fine_tune"]["strategy"]))
+    tree["fine_tune"]["strategy"] = on_one_line(_keeping(plain(tree["fine_tune"]["strategy"])))
     tree["fine_tune"]["baseline"] = False  # from scratch, on a part of the data, it would say nothing
     return tree
 

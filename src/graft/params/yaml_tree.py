@@ -68,6 +68,13 @@ def write_text(path: Path, text: str) -> None:
         pending.write_text(text, encoding="utf-8")
 
 
+def on_one_line(values: Mapping[str, Any]) -> CommentedMap:
+    """A mapping, with all inside it, that is written as `{name: …}`."""
+    found = CommentedMap(values)
+    found.fa.set_flow_style()
+    return found
+
+
 def plain(node: Any) -> Any:
     """The values of a tree without comments, as ordinary dicts, lists and scalars."""
     if isinstance(node, Mapping):
