@@ -1,6 +1,7 @@
 """Stage 5, fine-tune: trains the pretrained model and keeps the epoch that is best on val.
 
-Reads the training views, the val shards, the class map and the pretrained weights.
+Reads the training views, weak views of unlabelled images if there are any, the val shards, the class map and the
+pretrained weights.
 Writes the weights and spec of the model (of the baseline too), `seen.json` with the digests of all images that training
 or validation looked at, and the learning curves.
 Stops when the loss is not finite, or the weights are those of another model.
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graft.foundation.class_map import UNLABELLED
 from graft.foundation.content import write_json
 from graft.training.outcome import headline_scores, write_learning, write_measured, write_models
 from graft.training.start import begin, loss_facts, strategy_of
@@ -58,6 +60,8 @@ def fine_tune(
         outcomes["baseline"] = trainer.run("baseline", start.from_scratch(), everything, rate)
     write_models(out, outcomes, start.spec)
     seen = {"train": start.assembly.views.image_sha256, "val": validation.image_sha256}
+    if (unlabelled := start.assembly.unlabelled) is not None and strategy.options.get("unlabelled_weight"):
+        seen[UNLABELLED] = unlabelled.image_sha256
     write_json(out / "seen.json", {split: sorted(set(digests)) for split, digests in seen.items()})
     settings = {"strategy": strategy.as_dict(), "pretrained": start.card["name"]}
     write_learning(curves, outcomes, task, settings | loss_facts(fine_tune, start.loss))

@@ -60,6 +60,12 @@ def row_of(number: int, task: str) -> dict[str, Any]:
     }
 
 
+def bare_rows(task: str, num_rows: int) -> list[dict[str, Any]]:
+    """Rows of unlabelled streets, others than those that `write_train` writes."""
+    bare = {"split": "unlabelled", "mask": None, "mask_sha256": None, "label": None}
+    return [row_of(number, task) | bare for number in range(50, 50 + num_rows)]
+
+
 def run_augment(folder: Path, out: Path, *, task: str = "segmentation", resize: Any = "none", **changes: Any) -> dict:
     """Runs the stage on what `write_train` wrote; `changes` go to the augment section."""
     out.mkdir(parents=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from graft.data.views.view import open_views
+from graft.data.views.view import UNLABELLED_VIEWS, open_views
 from graft.foundation.choices import resolve
 from graft.inference.runtime import use_runtime
 from graft.inference.torch_runner import normalisation
@@ -70,7 +70,10 @@ def training_of(
     use_runtime(tiny_training.runtime())
     chosen = STRATEGIES[strategy](WeightedSum(resolve_losses(CROSS_ENTROPY)), **options)
     names = CLASS_NAMES[: num_classes(task)]
-    chosen.begin(model, Beginning(7, task, names, names[:num_known]))
+    weak = folder / "augmented" / UNLABELLED_VIEWS
+    facts = {"batch_size": batch_size, "unlabelled": open_views(weak, task) if weak.is_dir() else None}
+    facts["averaging"] = averaging if isinstance(averaging, str) else averaging["name"]
+    chosen.begin(model, Beginning(7, task, names, names[:num_known], **facts))
     groups = chosen.parameter_groups(model)
     average = None if averaging == "none" else Average(model, resolve(AVERAGINGS, averaging, where="x"))
     trainee = Trainee(model, resolve(OPTIMIZERS, optimizer, where="x")(groups, learning_rate), average, precision)
@@ -86,7 +89,7 @@ def run(training: Training, checkpoint: Checkpoint | None = None, kill_at: int |
     """Trains to the end, or until the callback number `kill_at`; goes on from the checkpoint where there is one."""
     checkpoint = checkpoint or Checkpoint(None, "run")
     if (state := checkpoint.read()) is not None:
-        training.trainee.restore(state)
+        training.restore(state)
     calls = iter(range(1000))
 
     def tick(_: int) -> None:

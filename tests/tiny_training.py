@@ -11,7 +11,7 @@ from graft.models.architectures import build_fresh
 from graft.models.saved_model import save_state
 from graft.params.sections import FineTune, Predict, Preprocess, Runtime
 from pipeline.fine_tune import fine_tune
-from tests.augmented_samples import run_augment, write_train
+from tests.augmented_samples import bare_rows, run_augment, write_rows, write_train
 
 PREDICT = Predict(max_pixels=2_000_000, overlap_px=64)
 MODELS = {"segmentation": {"name": "lraspp"}, "classification": {"name": "mobilenet_v3", "variant": "small"}}
@@ -42,9 +42,14 @@ SECTION = {
 }
 
 
-def prepare(folder: Path, task: str = "segmentation", *, num_samples: int = 6, **augment: Any) -> Path:
+def prepare(
+    folder: Path, task: str = "segmentation", *, num_samples: int = 6, num_unlabelled: int = 0, **augment: Any
+) -> Path:
     """Shards (of which val is the same as train), views and weights that know nothing."""
     write_train(folder, task=task, num_samples=num_samples)
+    if num_unlabelled:
+        write_rows(folder / "unlabelled", bare_rows(task, num_unlabelled))
+        augment["unlabelled"] = "unlabelled"
     run_augment(folder, folder / "augmented", task=task, **augment)
     (folder / "pretrained").mkdir()
     num_classes = ClassMap.read(folder / "class_map.json").num_classes

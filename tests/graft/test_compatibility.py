@@ -28,6 +28,7 @@ def file(folder: Path, changes: dict[str, Any]) -> Path:
     return path
 
 
+UNLABELLED = {"augment.unlabelled": "unlabelled", "ingest.source.num_unlabelled": 4}
 CROP_64 = {"augment.crop": {"height_px": 64, "width_px": 64}}
 CROP_250 = {"augment.crop": {"height_px": 250, "width_px": 256}}
 HUB = {"name": "timm", "weights": "resnet18.a1_in1k"}
@@ -116,6 +117,26 @@ REFUSED = {
     "compiling beside reused features": (
         {"fine_tune.strategy": REUSING, "runtime.compile": True},
         r"runtime.compile is true, and this strategy reuses features",
+    ),
+    "a strategy that learns from unlabelled images without any": (
+        {"fine_tune.strategy": {"name": "fix_match"}},
+        r"fix_match learns from unlabelled images, and there are none.*set augment.unlabelled: unlabelled",
+    ),
+    "a mean teacher without a mean": (
+        {"fine_tune.strategy": "mean_teacher"} | UNLABELLED,
+        r"mean_teacher with averaging: none.*set fine_tune.averaging: ema",
+    ),
+    "a teacher whose average is not ready at every step": (
+        {"fine_tune.strategy": "fix_match", "fine_tune.averaging": "swa"} | UNLABELLED,
+        r"fix_match with averaging: swa.*set fine_tune.averaging: ema or none",
+    ),
+    "a strategy for masks with labels": (
+        CLASSIFICATION | {"fine_tune.strategy": "uni_match"} | UNLABELLED,
+        r"uni_match.*segmentation",
+    ),
+    "unlabelled images that the source has not": (
+        {"augment.unlabelled": "unlabelled"},
+        r"augment.unlabelled is unlabelled, and scenes has no unlabelled images.*set augment.unlabelled: none",
     ),
     "an optimizer that timm has not": (
         {"fine_tune.optimizer": {"name": "timm", "algorithm": "lionn"}},

@@ -201,7 +201,7 @@ def test_what_the_project_has_labels_for_and_what_a_model_saw_is_known(
     monkeypatch.chdir(tmp_path)
     for folder in (Path(SEEN).parent, Path(MANIFEST).parent):
         folder.mkdir(parents=True)
-    write_json(Path(SEEN), {"train": ["a"], "val": ["b"]})
+    write_json(Path(SEEN), {"train": ["a"], "val": ["b"], "unlabelled": ["e"]})
     rows = [{"split": "test", "image_sha256": "c"}, {"split": "unlabelled", "image_sha256": "d"}]
     pq.write_table(pa.Table.from_pylist(rows), MANIFEST)
     assert seen_images("models/exported") == {"a", "b", "c"}

@@ -371,7 +371,7 @@ def small(tmp_path, monkeypatch) -> Index:
     index.add_masks([(sha("mask", 21), sha("image", 21))])
     test = index.record(ingest).produced()["data/interim/test"]
     tuned = add(index, "fine-tune", 8, {}, "models/fine_tuned/model.safetensors")
-    index.add_seen(tuned, {"train": [sha("image", 0)], "val": [sha("image", 1)]})
+    index.add_seen(tuned, {"train": [sha("image", 0)], "val": [sha("image", 1)], "unlabelled": [sha("image", 2)]})
     inputs = {"models/fine_tuned": index.record(tuned).outputs["models/fine_tuned"], "data/interim/test": test}
     export = add(index, "export", 8, inputs, "models/exported/model.onnx")
     model = index.record(export).outputs["models/exported"]
@@ -390,6 +390,7 @@ def test_a_version_that_was_scored_on_an_image_is_named_and_did_not_train_on_it(
     assert said_of_8(small, sha("image", 20)) == ["scored on it, did not train on it"]
     assert said_of_8(small, sha("image", 1)) == ["best epoch chosen on it"]
     assert said_of_8(small, sha("image", 0)) == ["trained on it"]
+    assert said_of_8(small, sha("image", 2)) == ["trained without labels on it"]
     assert said_of_8(small, sha("image", 0), sha("image", 20)) == ["scored on it", "trained on it"]
 
 

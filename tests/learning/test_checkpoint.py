@@ -62,7 +62,14 @@ def train(folder, checkpoint, kill_at=None, precision="float32", task="classific
     usual = {"epochs": EPOCHS, "learning_rate": 1e-2, "averaging": {"name": "ema", "decay": 0.9}, "schedule": "poly"}
     params = tiny_training.section(**usual | changes)
     model = build_fresh(task, tiny_training.MODELS[task], num_classes, 1)
-    spec = SimpleNamespace(task=task, num_classes=num_classes, class_names=(), mean=(0.5,) * 3, std=(0.2,) * 3)
+    spec = SimpleNamespace(
+        task=task,
+        num_classes=num_classes,
+        class_names=(),
+        channels=("red", "green", "blue"),
+        mean=(0.5,) * 3,
+        std=(0.2,) * 3,
+    )
     views = open_views(folder / "augmented", task)
     strategy = supervised(WeightedSum(resolve_losses([{"name": "cross_entropy", "weight": 1.0}])))
     assembly = Assembly(7, params, tiny_training.runtime(precision=precision), views, spec)

@@ -10,18 +10,24 @@ import torch
 from graft.foundation.content import read_json, write_json
 from graft.models.saved_model import load_state
 from graft.scenes import CLASSES
-from graft.training.strategies import STRATEGIES
+from graft.training.strategies import STRATEGIES, TASKS
+from graft.training.strategies.semi_supervised import TAUGHT_BY_AVERAGE
 from tests import tiny_training
 
 # name: options, how many classes the parent knows (first of all the background, if it has one), and what train loss
 # (against the first epoch's) and val score must have come to
 ROWS = {
     "ewc": ({"weight": 0.01}, 11, 0.3, 0.35),
+    "fix_match": ({}, 0, 0.3, 0.35),
+    "flex_match": ({}, 0, 0.3, 0.9),
     "incremental": ({"weight": 0.01}, 11, 0.3, 0.35),
     "lwf": ({"weight": 0.01}, 11, 0.3, 0.35),
+    "mean_teacher": ({"unlabelled_weight": 0.1}, 0, 0.3, 0.35),
     "mib": ({"weight": 0.01, "background": "sky"}, 1, 0.3, 0.35),
     "plop": ({"weight": 1e-5, "logits_weight": 1e-6, "background": "sky"}, 1, 0.3, 0.35),
+    "pseudo_labels": ({}, 0, 0.3, 0.35),
     "supervised": ({}, 0, 0.3, 0.35),
+    "uni_match": ({}, 0, 0.3, 0.35),
 }
 # The others take a share of the same steps: make test-all
 QUICK, SLOW = ("incremental", "supervised"), (pytest.mark.slow,)
@@ -29,9 +35,20 @@ QUICK, SLOW = ("incremental", "supervised"), (pytest.mark.slow,)
 
 @pytest.fixture(scope="module")
 def four(tmp_path_factory):
+    return make_four(tmp_path_factory.mktemp("four"), "segmentation")
+
+
+@pytest.fixture(scope="module")
+def four_to_classify(tmp_path_factory):
+    return make_four(tmp_path_factory.mktemp("four to classify"), "classification")
+
+
+def make_four(folder, task):
     plain = {"name": "light", "flip_probability": 0.0, "strength": 0.0}
     whole = SimpleNamespace(height_px=72, width_px=96)
-    return tiny_training.prepare(tmp_path_factory.mktemp("four"), num_samples=4, views=1, policy=plain, crop=whole)
+    return tiny_training.prepare(
+        folder, task, num_samples=4, num_unlabelled=4, views=1, unlabelled_views=1, policy=plain, crop=whole
+    )
 
 
 def test_every_strategy_has_a_row():
@@ -39,7 +56,9 @@ def test_every_strategy_has_a_row():
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW * (name not in QUICK)) for name in STRATEGIES])
-def test_learns_four_streets_by_heart(four, tmp_path, name):
+def test_learns_four_streets_by_heart(four, request, tmp_path, name):
+    task = TASKS[name][0]
+    four = four if task == "segmentation" else request.getfixturevalue("four_to_classify")
     options, num_known, share_of_loss, score = ROWS[name]
     write_json(tmp_path / "card.json", tiny_training.CARD | {"known_classes": CLASSES[:num_known]})
     (tmp_path / "weights.safetensors").symlink_to(four / "pretrained/weights.safetensors")
@@ -47,7 +66,9 @@ def test_learns_four_streets_by_heart(four, tmp_path, name):
     tiny_training.run(
         four,
         tmp_path,
+        task,
         strategy={"name": name, **options},
+        averaging="ema" if name in TAUGHT_BY_AVERAGE else "none",
         epochs=40,
         batch_size=4,
         pretrained=tmp_path,

@@ -251,10 +251,11 @@ def test_what_cannot_be_scored_is_answered(tmp_path: Path, rows: list, message: 
         run_evaluate(tmp_path)
 
 
-def test_an_image_seen_in_training_stops_it(tmp_path: Path) -> None:
+@pytest.mark.parametrize("role", ["train", "unlabelled"])
+def test_an_image_seen_in_training_stops_it(tmp_path: Path, role: str) -> None:
     write_inputs(tmp_path, baseline=False)
     seen = [row.image_sha256 for row in rows_of("segmentation")]
-    write_json(tmp_path / "models/fine_tuned/seen.json", {"train": seen, "val": []})
+    write_json(tmp_path / "models/fine_tuned/seen.json", {"train": [], "val": []} | {role: seen})
     with pytest.raises(GraftError, match=r"6 test images were seen in training: clip/0\.png.*clip/4\.png and 1 more"):
         run_evaluate(tmp_path)
 

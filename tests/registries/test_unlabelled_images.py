@@ -16,7 +16,7 @@ from graft.data.views.view import UNLABELLED_VIEWS, open_views
 from graft.foundation.choices import resolve
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
-from tests.augmented_samples import row_of, run_augment, write_rows, write_train
+from tests.augmented_samples import bare_rows, run_augment, write_rows, write_train
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
 
 PAIRS = {
@@ -62,6 +62,15 @@ def test_a_folder_named_so_needs_no_masks(tmp_path: Path) -> None:
     assert len(listing.entries) == 14
     every = listing_of(tmp_path, PAIRS | {"splits": {}})  # a folder as any other
     assert (unlabelled_ids(every), len(every.entries)) == ([], 13)
+
+
+def test_lines_of_a_table_need_no_target_in_a_folder_named_so(tmp_path: Path) -> None:
+    make_classes(tmp_path, "unlabelled/x.png")
+    lines = [f"{('ants', 'bees')[n % 2]}/{n}.png,{('ants', 'bees')[n % 2]}" for n in range(12)]
+    (tmp_path / "data.csv").write_text("\n".join(["image,label", *lines, "unlabelled/x.png,"]))
+    listing = listing_of(tmp_path, {"name": "csv", "val_fraction": 0.4, "test_fraction": 0.0}, "classification")
+    assert (listing.problems, unlabelled_ids(listing)) == ([], ["unlabelled/x.png"])
+    assert {entry.split for entry in listing.entries} == {"train", "val", "unlabelled"}
 
 
 def test_a_folder_named_so_is_no_class(tmp_path: Path) -> None:
@@ -134,16 +143,11 @@ def test_ingest_writes_the_split_and_the_place_of_none(tmp_path: Path) -> None:
     assert (num_rows(tmp_path / "without/unlabelled"), num_rows(tmp_path / "without/none")) == (0, 0)
 
 
-def unlabelled_rows(task: str, num_rows: int) -> list[dict[str, Any]]:
-    bare = {"split": "unlabelled", "mask": None, "mask_sha256": None, "label": None}
-    return [row_of(number, task) | bare for number in range(50, 50 + num_rows)]
-
-
 @pytest.mark.parametrize("task", ["segmentation", "classification"])
 @pytest.mark.parametrize("storage", ["materialised", "online"])
 def test_weak_views_keep_their_colours_and_say_where_the_image_is(tmp_path: Path, task: str, storage: str) -> None:
     write_train(tmp_path, task=task, num_samples=2)
-    write_rows(tmp_path / "unlabelled", unlabelled_rows(task, 3))
+    write_rows(tmp_path / "unlabelled", bare_rows(task, 3))
     policy = {"name": "street", "strength": 2.0, "min_scale": 0.5, "max_scale": 0.6}
     metrics = run_augment(
         tmp_path, tmp_path / "out", task=task, storage=storage, unlabelled="unlabelled", policy=policy
@@ -168,7 +172,7 @@ def test_weak_views_keep_their_colours_and_say_where_the_image_is(tmp_path: Path
 def test_supervised_views_do_not_change_when_unlabelled_images_come(tmp_path: Path) -> None:
     write_train(tmp_path, num_samples=2)
     run_augment(tmp_path, tmp_path / "without")
-    write_rows(tmp_path / "unlabelled", unlabelled_rows("segmentation", 2))
+    write_rows(tmp_path / "unlabelled", bare_rows("segmentation", 2))
     run_augment(tmp_path, tmp_path / "beside")
     run_augment(tmp_path, tmp_path / "with", unlabelled="unlabelled")
     files = {path.name: path.read_bytes() for path in (tmp_path / "without").iterdir()}

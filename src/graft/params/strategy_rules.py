@@ -15,13 +15,15 @@ from graft.params.memory import Finding
 from graft.params.sections import Params
 from graft.params.source_rules import all_classes
 from graft.training.assembly import feature_reuse_refusals
+from graft.training.averaging import AVERAGINGS
 from graft.training.beginning import Beginning
 from graft.training.losses import resolve_losses
 from graft.training.mixing import MIXINGS
-from graft.training.strategies import FROM_PARENT, STRATEGIES, refusals
+from graft.training.strategies import FROM_PARENT, LEARN_WITHOUT_LABELS, STRATEGIES, refusals
 from graft.training.strategies.distilled import refuse_smoothing
 from graft.training.strategies.parent import background_of, grown_background, refuse_unknown_parent
 from graft.training.strategies.plop import compiled_features
+from graft.training.strategies.semi_supervised import no_unlabelled_views, unfit_teacher
 
 PLACE = ("fine_tune", "strategy")
 
@@ -41,9 +43,20 @@ def find_strategy_problems(params: Params, model: Model, weights: Source | None)
         refused += feature_reuse_refusals(mixing, params.runtime.compile, params.fine_tune.sizes)
     if strategy.name in FROM_PARENT:
         refused += _of_parent(params, strategy, weights)
+    if strategy.name in LEARN_WITHOUT_LABELS and strategy.options["unlabelled_weight"]:
+        refused += _of_unlabelled(params, strategy)
     for error in refused:
         error.where = None
         yield PLACE, error
+
+
+def _of_unlabelled(params: Params, strategy: Choice) -> Iterator[GraftError]:
+    """Errors of a strategy that learns from unlabelled images."""
+    if params.augment.unlabelled == "none":
+        yield no_unlabelled_views(strategy.name)
+    averaging = resolve(AVERAGINGS, params.fine_tune.averaging, where="fine_tune.averaging").name
+    if problem := unfit_teacher(strategy.name, averaging):
+        yield problem
 
 
 def _of_parent(params: Params, strategy: Choice, weights: Source | None) -> Iterator[GraftError]:

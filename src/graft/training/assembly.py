@@ -78,6 +78,7 @@ class Assembly:
         views: Training samples, as pixels.
         spec: Rules by which an image becomes the model's input.
         known_classes: Names of the classes that the pretrained weights tell apart already.
+        unlabelled: Weak views of unlabelled images; None where augment made none.
     """
 
     seed: int
@@ -86,6 +87,7 @@ class Assembly:
     views: Views
     spec: ModelSpec
     known_classes: tuple[str, ...] = ()
+    unlabelled: Views | None = None
 
     def training(self, model: Model, strategy: Strategy, learning_rate: float) -> Training:
         """The training of `model`, which is moved to the device of the runtime.
@@ -96,7 +98,7 @@ class Assembly:
         device = self.device()
         layout = torch.channels_last if self.runtime.channels_last else torch.contiguous_format
         model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch takes both at once
-        strategy.begin(model, Beginning(self.seed, self.spec.task, self.spec.class_names, self.known_classes))
+        strategy.begin(model, self.beginning())
         optimizer = self.optimizer()(strategy.parameter_groups(model), learning_rate)
         trainee = Trainee(model, optimizer, self.average(model), self.runtime.precision)
         plan = replace(self.plan(learning_rate), sizes=view_sizes(self.views.size, self.params.sizes, model))
@@ -105,6 +107,19 @@ class Assembly:
             for refusal in feature_reuse_refusals(self.mixing().name, self.runtime.compile, self.params.sizes):
                 raise refusal
         return Training(trainee, plan, views, strategy, forward, partial(self.settle, trainee))
+
+    def beginning(self) -> Beginning:
+        """The facts of the start that a strategy may need."""
+        return Beginning(
+            seed=self.seed,
+            task=self.spec.task,
+            class_names=self.spec.class_names,
+            known_classes=self.known_classes,
+            channels=self.spec.channels,
+            batch_size=self.params.batch_size,
+            averaging=self.averaging().name,
+            unlabelled=self.unlabelled,
+        )
 
     def device(self) -> torch.device:
         """The device of the runtime; from now on this process computes as the section `runtime` says.

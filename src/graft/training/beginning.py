@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from graft.data.views.view import Views
+from graft.foundation.class_map import RGB
+
 
 @dataclass(frozen=True)
 class Beginning:
@@ -15,12 +18,20 @@ class Beginning:
         class_names: Names of the K classes, in order of id.
         known_classes: Names of those that the pretrained weights tell apart already: their rows of the class layers
             were taken over.
+        channels: Names of the channels of an image, in order.
+        batch_size: Number of images in a batch.
+        averaging: Name of the average of the weights, `none` where there is none.
+        unlabelled: Weak views of unlabelled images, if there are any.
     """
 
     seed: int
     task: str
     class_names: tuple[str, ...]
     known_classes: tuple[str, ...] = ()
+    channels: tuple[str, ...] = RGB
+    batch_size: int = 1
+    averaging: str = "none"
+    unlabelled: Views | None = None
 
     @property
     def known(self) -> list[int]:

@@ -73,11 +73,28 @@ class Strategy(ABC):
         The loop puts the model into training mode afterwards, where frozen parts stay in evaluation mode.
         """
 
+    def begin_batch(self, trainee: Trainee, batch: int) -> None:  # noqa: B027  most need no number
+        """Takes note of the state of training and of the number of the batch, from 0: called before each step."""
+
     @abstractmethod
     def step(
         self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Tensor, targets: Tensor | MixedTargets
     ) -> dict[str, Tensor]:
         """The losses of a batch; `loss` is the one to be minimised."""
+
+    def measures(self) -> dict[str, float]:
+        """Numbers of the epoch that become curves, the same for the same inputs."""
+        return {}
+
+    def end_epoch(self, trainee: Trainee) -> None:  # noqa: B027  most go on
+        """Looks at an epoch that has ended, its report included, and may change the trainee."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything a checkpoint has to keep of the strategy, as tensors, numbers, lists and dicts."""
+        return {}
+
+    def restore(self, state: dict[str, Any]) -> None:  # noqa: B027  most keep nothing
+        """Restores a `state`, bit for bit."""
 
     def model_to_validate(self, model: Model) -> nn.Module:
         """The model to validate after an epoch in place of `model`; its answers are the same to the last bit."""
@@ -117,6 +134,15 @@ class Training:
         if size is None or not isinstance(views, Views) or size == views.size:
             return views
         return ResizedViews(views, size)
+
+    def state(self) -> dict[str, Any]:
+        """Everything `restore` needs, of the trainee and of the strategy."""
+        return {**self.trainee.state(), "strategy": self.strategy.state()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Restores a `state`, bit for bit."""
+        self.trainee.restore(state)
+        self.strategy.restore(state["strategy"])
 
     def compile_facts(self) -> dict[str, float]:
         """The seconds that torch.compile took at the start; empty if no batch was compiled.
@@ -159,7 +185,7 @@ def fit(
                     trainee.look_at_losses()
                 if checkpoint.is_due():
                     trainee.look_at_losses()
-                    checkpoint.write(trainee.state())
+                    checkpoint.write(training.state())
                 meter.count(num_images)
                 tick(num_images)
         trainee.look_at_losses()
@@ -168,11 +194,12 @@ def fit(
         if plan.validates(trainee.epoch):
             training.settle()
             held = validate(training.strategy.model_to_validate(trainee.judged))
-        report = trainee.end_epoch(held, meter.cost())
+        report = trainee.end_epoch(held, meter.cost(), training.strategy.measures())
+        training.strategy.end_epoch(trainee)
         if checkpoint.is_due():
-            checkpoint.write(trainee.state())
+            checkpoint.write(training.state())
         yield report
-    checkpoint.write(trainee.state())
+    checkpoint.write(training.state())
 
 
 def epoch_steps(training: Training) -> Generator[int, None, None]:
@@ -192,6 +219,7 @@ def epoch_steps(training: Training) -> Generator[int, None, None]:
         trainee.set_normalisation(batch)
         images, targets = plan.mix_batch(images, targets, batch)
         started = time.perf_counter()
+        training.strategy.begin_batch(trainee, batch)
         losses = training.strategy.step(training.forward, images, targets)
         trainee.gradients.add(losses["loss"], plan.weight(targets, training.strategy.target_weights))
         training.batch_seconds.append(time.perf_counter() - started)

@@ -53,7 +53,7 @@ COLUMNS = ("run", "epoch", "step", "train_loss", "val_loss", "val_score", "learn
 
 
 def write_curves(folder: Path, runs: Mapping[str, Sequence[EpochReport]], score_name: str) -> None:
-    """Writes `curves.csv`, a row an epoch, and `curves.png`.
+    """Writes `curves.csv`, a row an epoch, and `curves.png`; what strategies measured stands in columns of its own.
 
     Args:
         folder: Folder of the files.
@@ -61,7 +61,8 @@ def write_curves(folder: Path, runs: Mapping[str, Sequence[EpochReport]], score_
         score_name: Name of `val_score`, in words.
     """
     with (folder / "curves.csv").open("w", encoding="utf-8", newline="") as file:
-        rows = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        measured = dict.fromkeys(name for reports in runs.values() for report in reports for name in report.measures)
+        rows = csv.DictWriter(file, [*COLUMNS, *measured], lineterminator="\n")
         rows.writeheader()
         for run, reports in runs.items():
             rows.writerows({"run": run, "epoch": report.epoch, **report.curve()} for report in reports)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from graft.data.resize import RESIZES
-from graft.data.views.view import open_views
+from graft.data.views.view import UNLABELLED_VIEWS, open_views
 from graft.foundation.choices import Choice, check_task, resolve
 from graft.foundation.class_map import RGB, ClassMap
 from graft.foundation.content import content_seed, read_json
@@ -204,5 +204,7 @@ def begin(
     scratch = build_fresh(task, architecture, classes.num_classes, content_seed(seed, "scratch"), len(classes.channels))
     spec = spec_of(task, architecture, preprocess, classes, card, statistics, scratch)
     known = tuple(card.get("known_classes", ()))  # cards written before there were such strategies lack it
-    assembly = Assembly(seed, fine_tune, runtime, open_views(augmented, task), spec, known)
+    views, weak = open_views(augmented, task), augmented / UNLABELLED_VIEWS
+    unlabelled = open_views(weak, task) if weak.is_dir() else None
+    assembly = Assembly(seed, fine_tune, runtime, views, spec, known, unlabelled)
     return TrainingStart(assembly, loss_of(fine_tune, statistics), card, scratch, pretrained)

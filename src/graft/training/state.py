@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -51,6 +51,7 @@ class EpochReport:
         is_best: Whether no epoch before scored as high.
         collapsed_to: Class that nearly all of val is predicted as, or None.
         cost: Time, speed and memory; never written to a declared output.
+        measures: Numbers that the strategy measured, by name.
     """
 
     epoch: int
@@ -62,11 +63,12 @@ class EpochReport:
     is_best: bool
     collapsed_to: int | None
     cost: EpochCost
+    measures: dict[str, float] = field(default_factory=dict)
 
     def curve(self) -> dict[str, float]:
         """The numbers that make curves, the same for the same inputs; val has none where it was not scored."""
         names = ("step", "train_loss", "val_loss", "val_score", "learning_rate")
-        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None} | self.measures
 
 
 def batch_norms(model: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
@@ -176,7 +178,9 @@ class Trainee:
         self._unseen.clear()
         return loss
 
-    def end_epoch(self, held: ValidationResult | None, cost: EpochCost) -> EpochReport:
+    def end_epoch(
+        self, held: ValidationResult | None, cost: EpochCost, measures: dict[str, float] | None = None
+    ) -> EpochReport:
         """Ends an epoch with its validation, if there was one, and keeps its weights if they are the best so far.
 
         Raises:
@@ -202,10 +206,24 @@ class Trainee:
             is_best=is_best,
             collapsed_to=collapsed_to,
             cost=cost,
+            measures=measures or {},
         )
         self.history.append(report)
         self.next_epoch()
         return report
+
+    def return_to_best(self) -> EpochReport | None:
+        """Goes back to the weights of the best epoch, if the last is not it, and forgets the momenta.
+
+        Returns:
+            Report of that epoch; None where the last is the best, or none was validated.
+        """
+        if not self.best or self.history[-1].is_best:
+            return None
+        for model in {self.model, self.judged}:
+            model.load_state_dict(self.best)
+        self.optimizer.state.clear()
+        return self.best_report
 
     def next_epoch(self) -> None:
         """Moves the position to the first batch of the next epoch."""

@@ -64,7 +64,7 @@ class Trainer:
         identity = f"{name} {self.assembly.seed} {self.assembly.params}"
         checkpoint = Checkpoint(self.resume and self.resume / f"{name}.checkpoint", identity)
         if (state := checkpoint.read()) is not None:
-            training.trainee.restore(state)
+            training.restore(state)
             say(f"{name}: going on after epoch {training.trainee.epoch}, step {training.trainee.step}")
         for report in self._reports(name, training, checkpoint):
             self._tell(name, report)

@@ -16,7 +16,7 @@ from graft.data.formats.splits import TestFraction, ValFraction, check_fractions
 from graft.data.formats.table_labels import refuse_strange_labels, warn_of_twins
 from graft.data.formats.table_rows import Column, TableRows
 from graft.data.formats.translation import Translation
-from graft.foundation.class_map import ClassMap
+from graft.foundation.class_map import UNLABELLED, ClassMap
 from graft.foundation.errors import GraftError
 
 Delimiter = Annotated[str, Field(min_length=1, max_length=1)]
@@ -48,8 +48,8 @@ def csv(
     For data whose labels, splits, patients or sites stand in a spreadsheet. A classifier takes the label column, and
     its classes are the labels that occur, in order of number where all are numbers, else of the alphabet;
     segmentation takes the mask column and needs `classes`, as in `mask_folder`. Lines of the split `unlabelled` need
-    neither. A path begins at the root or beside the table, or is the end of the path of one file only, whose ending may
-    be missing.
+    neither, nor do images in a folder of that name. A path begins at the root or beside the table, or is the end of the
+    path of one file only, whose ending may be missing.
 
     Args:
         table: Path of the table below the root; text in UTF-8.
@@ -77,7 +77,7 @@ def csv(
     rows = TableRows(found, table, delimiter, columns, header)
     lines, notes, is_official = rows.read(task), rows.notes, split_column is not None
     if split_column is None:
-        known = find_splits(found, [line["image"] for line in lines], splits)
+        known = find_splits(found, [line["image"] for line in lines if line["split"] != UNLABELLED], splits)
         lines = _split(lines, known, seed, val_fraction, test_fraction)
         notes, is_official = [*notes, *known.notes], known.are_official
     if task == "segmentation":
@@ -97,8 +97,11 @@ def _split(
     lines: list[dict[str, str]], known: GivenSplits, seed: int, val_fraction: float, test_fraction: float
 ) -> list[dict[str, str]]:
     """The lines with their split; those that a list leaves out are left out."""
-    splits = [known.assign(line["image"], line["group"], seed, val_fraction, test_fraction) for line in lines]
-    return [line | {"split": split} for line, split in zip(lines, splits, strict=True) if split is not None]
+    given = [line for line in lines if line["split"] == UNLABELLED]
+    others = [line for line in lines if line["split"] != UNLABELLED]
+    splits = [known.assign(line["image"], line["group"], seed, val_fraction, test_fraction) for line in others]
+    kept = [line | {"split": split} for line, split in zip(others, splits, strict=True) if split is not None]
+    return kept + given
 
 
 def _of_masks(

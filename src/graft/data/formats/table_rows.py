@@ -10,6 +10,8 @@ from functools import cached_property
 
 from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS, Found, by_end, id_of
 from graft.data.formats.split_names import WORDS_FOR_SPLIT, split_named
+from graft.data.formats.unlabelled_images import is_in_unlabelled_folder
+from graft.foundation.class_map import UNLABELLED
 from graft.foundation.errors import GraftError
 
 Column = str | int
@@ -65,7 +67,9 @@ class TableRows:
         line["image"] = self._file(line["image"], problems)
         line["split"] = split_named(line.get("split", "train")) or line.get("split", "")
         line["domain"] = line.get("domain") or "unspecified"
-        if line["split"] == "unlabelled":
+        if "split" not in self.columns and not line["target"] and is_in_unlabelled_folder(line["image"]):
+            line["split"] = UNLABELLED
+        if line["split"] == UNLABELLED:
             line["target"] = ""
         if task == "segmentation" and line["target"]:
             line["target"] = self._file(line["target"], problems)
@@ -144,7 +148,7 @@ class TableRows:
         problems = []
         files = [line["image"], *([line["target"]] if task == "segmentation" and line["target"] else [])]
         problems += [f"{id} is not there" for id in files if id not in self.found.paths] + self.found.refusals(files)
-        if not line["target"] and line["split"] != "unlabelled":
+        if not line["target"] and line["split"] != UNLABELLED:
             problems.append(f"{line['image']} has no {'mask' if task == 'segmentation' else 'label'}")
         if line["split"] not in WORDS_FOR_SPLIT:
             problems.append(f"{line['split']!r} is no split: train, val, test or unlabelled")

@@ -8,7 +8,7 @@ from typing import Any
 
 from graft.deployment.serving import request
 from graft.deployment.serving.predictor import MAX_IMAGES
-from graft.foundation.class_map import RGB, ClassMap
+from graft.foundation.class_map import RGB, UNLABELLED, ClassMap
 from graft.foundation.content import read_json, sha256_of
 from graft.metrics.confusion import HEADLINE, HEADLINES
 
@@ -117,6 +117,7 @@ def _data(classes: ClassMap, seen: Mapping[str, Sequence[str]], metrics: Mapping
         ("Source", f"`{classes.source}`, {'synthetic' if classes.synthetic else 'real'} images"),
         ("Splits", "the source's own lists" if classes.official_splits else "drawn by Graft from seed, group and id"),
         ("Trained on", f"{len(seen['train'])} images"),
+        *([("Seen without labels", f"{len(bare)} images")] if (bare := seen.get(UNLABELLED)) else []),
         ("Best epoch chosen on", f"{len(seen['val'])} val images"),
         (
             "Scored on",

@@ -7,25 +7,39 @@ from collections.abc import Callable
 from graft.training.loop import Strategy
 from graft.training.strategies.combinations import refusals
 from graft.training.strategies.ewc import ewc
+from graft.training.strategies.fix_match import fix_match
+from graft.training.strategies.flex_match import flex_match
 from graft.training.strategies.incremental import incremental
 from graft.training.strategies.lwf import lwf
+from graft.training.strategies.mean_teacher import mean_teacher
 from graft.training.strategies.mib import mib
 from graft.training.strategies.plop import plop
+from graft.training.strategies.pseudo_labels import pseudo_labels
 from graft.training.strategies.supervised import supervised
+from graft.training.strategies.uni_match import uni_match
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "ewc": ewc,
+    "fix_match": fix_match,
+    "flex_match": flex_match,
     "incremental": incremental,
     "lwf": lwf,
+    "mean_teacher": mean_teacher,
     "mib": mib,
     "plop": plop,
+    "pseudo_labels": pseudo_labels,
     "supervised": supervised,
+    "uni_match": uni_match,
 }
-# Which tasks each serves: background is a question of masks.
-TASKS = dict.fromkeys(STRATEGIES, ("segmentation", "classification")) | dict.fromkeys(
-    ("mib", "plop"), ("segmentation",)
+# Which tasks each serves: background is a question of masks, images that are counted one of labels.
+TASKS = (
+    dict.fromkeys(STRATEGIES, ("segmentation", "classification"))
+    | dict.fromkeys(("mib", "plop", "uni_match"), ("segmentation",))
+    | {"flex_match": ("classification",)}
 )
 # Those that keep the answers of a parent: pretrained weights that know classes by name.
 FROM_PARENT = ("ewc", "incremental", "lwf", "mib", "plop")
+# Those that learn from unlabelled images too.
+LEARN_WITHOUT_LABELS = ("fix_match", "flex_match", "mean_teacher", "pseudo_labels", "uni_match")
 
-__all__ = ["FROM_PARENT", "STRATEGIES", "TASKS", "refusals", "supervised"]
+__all__ = ["FROM_PARENT", "LEARN_WITHOUT_LABELS", "STRATEGIES", "TASKS", "refusals", "supervised"]
