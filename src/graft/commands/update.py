@@ -36,6 +36,7 @@ STRATEGY = "incremental"
 TEST = Path(INTERIM) / "test"
 # Strategies that keep what a parent knows already, and stay as they are.
 KEEPING = ("incremental", "lwf", "ewc", "mib", "plop")
+KINDS = ("all", "delivery", "domain", "class")  # of changes, in the order of the table
 # Options of `supervised` that no other strategy has.
 ALONE = ("name", "reuse_features")
 
@@ -218,7 +219,7 @@ def measure_update(parent: Parent, params: Params) -> tuple[Comparison, dict[str
 def table_of(found: Comparison, new_classes: Mapping[str, float | None]) -> list[tuple[str, str, str, str]]:
     """The rows that say what was gained and forgotten: subject, champion, update and change with its interval."""
     rows = []
-    for change in found.changes:
+    for change in sorted(found.changes, key=lambda change: KINDS.index(change.kind)):
         subject = change.name if change.kind == "all" else f"{change.kind} {change.name}"
         ends = "" if change.interval is None else f" [{change.interval[0]:+.3f}, {change.interval[1]:+.3f}]"
         moved = "" if change.difference is None else f"{change.difference:+.4f}{ends}"

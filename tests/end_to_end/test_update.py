@@ -1,0 +1,86 @@
+"""A champion grows by a delivery: refused, killed on the way, finished and promoted, as a person would do it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from graft.foundation.content import read_json
+from tests.end_to_end.project import Project
+from tests.end_to_end.test_promotion_story import LENIENT, NAME, champion, copy_of, ledger_of
+
+pytestmark = pytest.mark.slow
+
+DAY = "{name: scenes, domain: day, num_train: 8, num_val: 4, num_test: 4, width_px: 128, height_px: 96}"
+SECONDS = (3.0, 12.0, 30.0, 60.0)  # of a run that takes a minute or two
+
+
+@pytest.fixture(scope="module")
+def project(finished, tmp_path_factory) -> Project:
+    """A project whose first model is the champion."""
+    made = copy_of(finished, tmp_path_factory.mktemp("updated"))
+    made.set(LENIENT | {"promotion.max_forgetting": 0.9})
+    made.commit("The rules")
+    made.run("graft", "promote")
+    made.commit("The champion")
+    (made.root.parent / "November").mkdir()
+    return made
+
+
+def command(project: Project) -> tuple[str, ...]:
+    return ("graft", "update", str(project.root.parent / "November"), "--memory", "5", "--source", DAY)
+
+
+def params_of(project: Project) -> str:
+    return (project.root / "params.yaml").read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (("nowhere",), "ingest.deliveries.nowhere.root is 'nowhere', and there is nothing"),
+        ((".", "--like", "march"), "there is no delivery 'march'"),
+        ((".", "--source", "{domain: day}"), "a source is a name"),
+        ((".", "..", "--name", "two"), "--name with several folders"),
+    ],
+)
+def test_what_is_no_delivery_changes_nothing(project, changed, message):
+    before = params_of(project)
+    done = project.run("graft", "update", *changed, check=False)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert params_of(project) == before
+
+
+def test_killed_anywhere_it_is_as_before_or_whole_and_goes_on_to_a_promoted_update(project):
+    before, planned = params_of(project), project.run(*command(project), "--dry-run").stdout
+    assert "+  strategy: {name: incremental, train: all}" in planned
+    assert params_of(project) == before
+    for seconds in SECONDS:
+        started = project.start(*command(project), log=project.root.parent / "killed.log")
+        try:
+            started.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(started.pid, signal.SIGKILL)
+            started.wait()
+        assert champion(project) == 1
+        assert params_of(project) == before or "november" in params_of(project)
+        project.run("graft", "check")
+    told = project.run(*command(project)).stdout
+    assert f"models:/{NAME}@candidate is version 2" in told
+    for row in ("all images", "delivery first", "delivery november", "class road"):
+        assert row in told
+    memory = read_json(project.root / "data/augmented/memory.json")
+    assert {name: len(images) for name, images in memory.items()} == {"first": 5, "november": 8}
+    seen = read_json(project.root / "models/fine_tuned/seen.json")["train"]
+    assert sorted(seen) == sorted(digest for images in memory.values() for digest in images.values())
+    assert read_json(project.root / "models/pretrained/card.json")["origin"] == f"models:/{NAME}/1"
+    project.commit("The update")
+    project.run("graft", "promote")
+    assert champion(project) == 2
+    judged = {rule["rule"]: rule["verdict"] for rule in ledger_of(project)[2]["rules"]}
+    assert judged["mean IoU forgotten on delivery first"] == "holds"
+    assert "nothing to do" in project.run("graft", "promote").stdout
