@@ -15,8 +15,8 @@ from graft.models.architectures import Model, build_fresh
 from graft.models.saved_model import tensor_digest
 from graft.training.average import Average
 from graft.training.averaging import AVERAGINGS
-from graft.training.beginning import Beginning
 from graft.training.checkpoint import Checkpoint
+from graft.training.context import TrainingContext
 from graft.training.forward import Forward
 from graft.training.loop import Training, fit
 from graft.training.losses import WeightedSum, resolve_losses
@@ -73,7 +73,7 @@ def training_of(
     weak = folder / "augmented" / UNLABELLED_VIEWS
     facts = {"batch_size": batch_size, "unlabelled": open_views(weak, task) if weak.is_dir() else None}
     facts["averaging"] = averaging if isinstance(averaging, str) else averaging["name"]
-    chosen.begin(model, Beginning(7, task, names, names[:num_known], **facts))
+    chosen.begin(model, TrainingContext(7, task, names, names[:num_known], **facts))
     groups = chosen.parameter_groups(model)
     average = None if averaging == "none" else Average(model, resolve(AVERAGINGS, averaging, where="x"))
     trainee = Trainee(model, resolve(OPTIMIZERS, optimizer, where="x")(groups, learning_rate), average, precision)

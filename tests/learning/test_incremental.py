@@ -11,8 +11,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from graft.foundation.errors import GraftError
-from graft.training.beginning import Beginning
 from graft.training.checkpoint import Checkpoint
+from graft.training.context import TrainingContext
 from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.strategies import FROM_PARENT, STRATEGIES
 from graft.training.strategies.distillation import distillation, fold, fold_where_background
@@ -107,7 +107,7 @@ def test_unbiased_gradients_are_finite_and_reach_all_that_background_may_be():
 def test_weights_that_know_no_class_are_refused(name):
     strategy = STRATEGIES[name](LOSS)
     with pytest.raises(GraftError, match=rf"strategy {name} needs a parent.*none of the 4 classes.*background") as e:
-        strategy.begin(nn.Linear(1, 1), Beginning(7, "segmentation", NAMES))
+        strategy.begin(nn.Linear(1, 1), TrainingContext(7, "segmentation", NAMES))
     assert "Remedy: set pretrain_load.source" in str(e.value)
 
 
@@ -125,13 +125,13 @@ def test_weights_that_know_no_class_are_refused(name):
 )
 def test_what_a_strategy_cannot_tell_apart_is_refused(name, known, message):
     with pytest.raises(GraftError, match=message):
-        STRATEGIES[name](LOSS).begin(nn.Linear(1, 1), Beginning(7, "segmentation", NAMES, known))
+        STRATEGIES[name](LOSS).begin(nn.Linear(1, 1), TrainingContext(7, "segmentation", NAMES, known))
 
 
 def test_smoothed_labels_are_refused_where_background_is_anything():
     smoothed = WeightedSum(resolve_losses([{**CROSS_ENTROPY[0], "label_smoothing": 0.1}]))
     with pytest.raises(GraftError, match="the strategy mib with label_smoothing"):
-        STRATEGIES["mib"](smoothed).begin(nn.Linear(1, 1), Beginning(7, "segmentation", NAMES, NAMES[:2]))
+        STRATEGIES["mib"](smoothed).begin(nn.Linear(1, 1), TrainingContext(7, "segmentation", NAMES, NAMES[:2]))
 
 
 def test_a_background_that_is_no_class_is_refused_with_the_classes():

@@ -16,7 +16,7 @@ from graft.params.sections import Params
 from graft.params.source_rules import all_classes
 from graft.training.assembly import feature_reuse_refusals
 from graft.training.averaging import AVERAGINGS
-from graft.training.beginning import Beginning
+from graft.training.context import TrainingContext
 from graft.training.losses import resolve_losses
 from graft.training.mixing import MIXINGS
 from graft.training.strategies import FROM_PARENT, LEARN_WITHOUT_LABELS, STRATEGIES, refusals
@@ -70,10 +70,10 @@ def _of_parent(params: Params, strategy: Choice, weights: Source | None) -> Iter
     try:
         background_of(names, wanted)
         if known is not None:
-            beginning = Beginning(params.seed, params.task, names, known)
-            refuse_unknown_parent(strategy.name, beginning)
-            if strategy.name == "mib" or (strategy.name == "plop" and beginning.new):
-                grown_background(strategy.name, wanted, beginning)
+            context = TrainingContext(params.seed, params.task, names, known)
+            refuse_unknown_parent(strategy.name, context)
+            if strategy.name == "mib" or (strategy.name == "plop" and context.new):
+                grown_background(strategy.name, wanted, context)
         if strategy.name == "mib":
             refuse_smoothing(strategy.name, resolve_losses(params.fine_tune.losses))
     except GraftError as error:

@@ -19,7 +19,7 @@ from graft.models.architectures import Model
 from graft.models.saved_model import ModelSpec
 from graft.training.average import Average
 from graft.training.averaging import AVERAGINGS
-from graft.training.beginning import Beginning
+from graft.training.context import TrainingContext
 from graft.training.forward import Forward
 from graft.training.loop import Strategy, Training
 from graft.training.mixing import MIXINGS
@@ -98,7 +98,7 @@ class Assembly:
         device = self.device()
         layout = torch.channels_last if self.runtime.channels_last else torch.contiguous_format
         model.to(device, memory_format=layout)  # type: ignore[call-overload]  # torch takes both at once
-        strategy.begin(model, self.beginning())
+        strategy.begin(model, self.context())
         optimizer = self.optimizer()(strategy.parameter_groups(model), learning_rate)
         trainee = Trainee(model, optimizer, self.average(model), self.runtime.precision)
         plan = replace(self.plan(learning_rate), sizes=view_sizes(self.views.size, self.params.sizes, model))
@@ -108,9 +108,9 @@ class Assembly:
                 raise refusal
         return Training(trainee, plan, views, strategy, forward, partial(self.settle, trainee))
 
-    def beginning(self) -> Beginning:
+    def context(self) -> TrainingContext:
         """The facts of the start that a strategy may need."""
-        return Beginning(
+        return TrainingContext(
             seed=self.seed,
             task=self.spec.task,
             class_names=self.spec.class_names,

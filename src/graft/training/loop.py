@@ -23,8 +23,8 @@ from graft.data.views.resized import ResizedViews
 from graft.data.views.view import BatchSource, Views
 from graft.foundation.content import content_seed
 from graft.models.architectures import Model, WithAuxiliary
-from graft.training.beginning import Beginning
 from graft.training.checkpoint import Checkpoint
+from graft.training.context import TrainingContext
 from graft.training.epoch_cost import EpochMeter
 from graft.training.forward import Forward
 from graft.training.mixing.mixed_targets import MixedTargets
@@ -47,7 +47,7 @@ class Strategy(ABC):
 
     target_weights: Tensor | None = None
 
-    def begin(self, model: Model, beginning: Beginning) -> None:  # noqa: B027  most need to know nothing
+    def begin(self, model: Model, context: TrainingContext) -> None:  # noqa: B027  most need to know nothing
         """Looks at the weights that training starts from, and may change them.
 
         Called once before all else, on the device of the training, also where it is resumed: `model` was loaded anew.

@@ -11,7 +11,7 @@ from torch import Tensor
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, WithAuxiliary
-from graft.training.beginning import Beginning
+from graft.training.context import TrainingContext
 from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.strategies.balanced_rows import balance_rows
 from graft.training.strategies.distillation import distillation, fold, fold_where_background
@@ -32,18 +32,18 @@ class Distilled(FromParent):
         others: Arguments of `FromParent`.
     """
 
-    def __init__(self, background: Callable[[Beginning], int | None], temperature: float, *others: Any) -> None:
+    def __init__(self, background: Callable[[TrainingContext], int | None], temperature: float, *others: Any) -> None:
         super().__init__(*others)
         self.find_background, self.temperature = background, temperature
         self.background: int | None = None
 
-    def begin(self, model: Model, beginning: Beginning) -> None:
+    def begin(self, model: Model, context: TrainingContext) -> None:
         """Keeps the parent; new classes begin as shares of the background, where there is one."""
-        super().begin(model, beginning)
-        self.background = self.find_background(beginning)
+        super().begin(model, context)
+        self.background = self.find_background(context)
         if self.background is not None:
             refuse_smoothing(self.name, self.loss.terms)
-            balance_rows(model, self.background, beginning.new)
+            balance_rows(model, self.background, context.new)
 
     def step(
         self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Any, targets: Tensor | MixedTargets
@@ -55,8 +55,8 @@ class Distilled(FromParent):
             return self.in_all(loss)
         answers = logits_of(output)
         if self.background is not None:
-            answers = fold(answers, self.background, self.beginning.new)
-        kept = distillation(channels(answers, self.beginning.known), self.ask_parent(images), self.temperature)
+            answers = fold(answers, self.background, self.context.new)
+        kept = distillation(channels(answers, self.context.known), self.ask_parent(images), self.temperature)
         return self.in_all(loss, distillation=self.weight * kept)
 
     def unbiased(self, output: Tensor | WithAuxiliary, targets: Tensor | MixedTargets) -> Tensor | WithAuxiliary:
@@ -64,7 +64,7 @@ class Distilled(FromParent):
         if self.background is None:
             return output
         assert isinstance(targets, Tensor)  # masks are never mixed from two
-        known = self.beginning.known
+        known = self.context.known
         if isinstance(output, Tensor):
             return fold_where_background(output, targets, self.background, known)
         logits, auxiliary = (

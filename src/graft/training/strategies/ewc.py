@@ -43,13 +43,13 @@ class Consolidated(FromParent):
         if self.weight:
             trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
             answer, device = forward.of(model, "float32"), next(model.parameters()).device
-            seed = self.beginning.seed
+            seed = self.context.seed
             order = np.random.default_rng(content_seed(seed, "fisher")).permutation(views.num_samples)
             batches = views.batches(np.sort(order[: self.num_images]), 0, 1, device)
             total = min(views.num_samples, self.num_images)
             images = (image for image, _ in progress(batches, "Measuring what matters", total=total, unit="image"))
             model.eval()
-            fisher = diagonal_fisher(lambda x: logits_of(answer(x)), trained, images, self.beginning.known, seed)
+            fisher = diagonal_fisher(lambda x: logits_of(answer(x)), trained, images, self.context.known, seed)
             model.train()
             starts = [parameter.detach().clone() for parameter in trained]
             self.held = list(zip(trained, starts, fisher, strict=True))

@@ -30,8 +30,8 @@ class FlexMatch(FixMatch):
     def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
         """Begins with images that were taken for nothing yet."""
         if self.needs_unlabelled:
-            assert self.beginning.unlabelled is not None
-            number, device = self.beginning.unlabelled.num_samples, forward.scale.device
+            assert self.context.unlabelled is not None
+            number, device = self.context.unlabelled.num_samples, forward.scale.device
             self.taken_for = torch.full((number,), NOT_YET, dtype=torch.int64, device=device)
         return super().prepare(model, views, forward)
 

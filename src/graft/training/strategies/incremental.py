@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from graft.training.beginning import Beginning
+from graft.training.context import TrainingContext
 from graft.training.losses import WeightedSum
 from graft.training.strategies.distilled import Distilled, Temperature, Weight
 from graft.training.strategies.parent import background_of
@@ -43,8 +43,8 @@ def incremental(
     return Distilled(partial(_background_of_new, background), temperature, "incremental", loss, weight, movement)
 
 
-def _background_of_new(wanted: str | None, beginning: Beginning) -> int | None:
-    if beginning.task != "segmentation" or not beginning.new:
+def _background_of_new(wanted: str | None, context: TrainingContext) -> int | None:
+    if context.task != "segmentation" or not context.new:
         return None
-    found = background_of(beginning.class_names, wanted)
-    return found if found in beginning.known else None
+    found = background_of(context.class_names, wanted)
+    return found if found in context.known else None

@@ -34,7 +34,7 @@ class MeanTeacher(SemiSupervised):
         """The squared distance of the answers."""
         taught = self.teach(weak.images)
         self.watch.count(taught.argmax(1), weak.inside, weak.inside)
-        learnt = self.learn(change_colours(weak.images, self.beginning.channels)).softmax(1)
+        learnt = self.learn(change_colours(weak.images, self.context.channels)).softmax(1)
         return squared_distance(learnt, taught, weak.inside)
 
     def tighten(self) -> str:

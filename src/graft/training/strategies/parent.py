@@ -12,7 +12,7 @@ from torch import Tensor
 from graft.data.views.view import BatchSource
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, WithAuxiliary
-from graft.training.beginning import Beginning
+from graft.training.context import TrainingContext
 from graft.training.forward import Forward
 from graft.training.losses import WeightedSum
 from graft.training.strategies.shared_options import completed
@@ -35,17 +35,17 @@ class FromParent(Supervised):
         movement: Options of `supervised` on movement; others are at their defaults.
     """
 
-    beginning: Beginning
+    context: TrainingContext
     parent: Model
 
     def __init__(self, name: str, loss: WeightedSum, weight: float, movement: dict[str, Any]) -> None:
         super().__init__(loss, completed(movement))
         self.name, self.weight = name, weight
 
-    def begin(self, model: Model, beginning: Beginning) -> None:
+    def begin(self, model: Model, context: TrainingContext) -> None:
         """Keeps the parent; refuses weights that know none of the classes."""
-        refuse_unknown_parent(self.name, beginning)
-        self.beginning, self.parent = beginning, copy.deepcopy(model).eval().requires_grad_(False)
+        refuse_unknown_parent(self.name, context)
+        self.context, self.parent = context, copy.deepcopy(model).eval().requires_grad_(False)
 
     def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
         """Gives the parent a forward pass of its own."""
@@ -55,7 +55,7 @@ class FromParent(Supervised):
     @torch.no_grad()
     def ask_parent(self, images: Tensor) -> Tensor:
         """The parent's logits [B, P, …] of the classes it knows, in order of id."""
-        return channels(logits_of(self.of_parent(images)), self.beginning.known)
+        return channels(logits_of(self.of_parent(images)), self.context.known)
 
 
 def logits_of(output: Tensor | WithAuxiliary) -> Tensor:
@@ -70,15 +70,15 @@ def channels(logits: Tensor, ids: Sequence[int]) -> Tensor:
     return logits.index_select(1, torch.tensor(ids, device=logits.device))
 
 
-def refuse_unknown_parent(name: str, beginning: Beginning) -> None:
+def refuse_unknown_parent(name: str, context: TrainingContext) -> None:
     """Refuses pretrained weights that know none of the classes, so that there is nothing to keep.
 
     Raises:
         GraftError: They know none.
     """
-    if beginning.known_classes:
+    if context.known_classes:
         return
-    names = beginning.class_names
+    names = context.class_names
     raise GraftError(
         f"the strategy {name} needs a parent, and the pretrained weights know none of the {len(names)} classes "
         f"({shortened(names)})",
@@ -116,32 +116,32 @@ def background_of(class_names: Sequence[str], wanted: str | None) -> int | None:
     return list(class_names).index(wanted)
 
 
-def grown_background(name: str, wanted: str | None, beginning: Beginning) -> int:
+def grown_background(name: str, wanted: str | None, context: TrainingContext) -> int:
     """The id of the background that new classes came out of.
 
     Args:
         name: Name of the strategy.
         wanted: Name of the background; None for the class of that name.
-        beginning: Facts of the training's start.
+        context: Facts of the training's start.
 
     Raises:
         GraftError: No class is new, or none that the parent knows is the background.
     """
-    if not beginning.new:
+    if not context.new:
         raise GraftError(
             f"the strategy {name} learns new classes, and the parent knows all of them",
             where=WHERE,
             rule="only where classes are new does background mean one thing to the parent and another to the labels",
             remedy="set fine_tune.strategy: lwf, or incremental, which chooses between the two",
         )
-    found = background_of(beginning.class_names, wanted)
-    if found is None or found in beginning.new:
+    found = background_of(context.class_names, wanted)
+    if found is None or found in context.new:
         raise GraftError(
             f"the strategy {name} needs a background, and no class that the parent knows is called "
             f"{wanted or BACKGROUND}",
             where=WHERE,
             rule="new classes were background to the parent, and its classes may be background in the new masks; "
-            f"it knows {shortened(beginning.known_classes, 40)}",
+            f"it knows {shortened(context.known_classes, 40)}",
             remedy=f"name the class that is: {{name: {name}, background: NAME}}; where there is none, strategy: lwf",
         )
     return found

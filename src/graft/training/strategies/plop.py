@@ -15,7 +15,7 @@ from graft.data.views.view import BatchSource
 from graft.foundation.class_map import ignored_target
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model
-from graft.training.beginning import Beginning
+from graft.training.context import TrainingContext
 from graft.training.forward import Forward
 from graft.training.losses import WeightedSum
 from graft.training.mixing.mixed_targets import MixedTargets
@@ -43,13 +43,13 @@ class PooledDistillation(FromParent):
         self.logits_weight, self.wanted_background = logits_weight, background
         self.background: int | None = None
 
-    def begin(self, model: Model, beginning: Beginning) -> None:
+    def begin(self, model: Model, context: TrainingContext) -> None:
         """Keeps the parent; new classes begin as shares of the background."""
-        super().begin(model, beginning)
-        if beginning.new:
-            self.background = grown_background(self.name, self.wanted_background, beginning)
-            balance_rows(model, self.background, beginning.new)
-        grown = math.sqrt(len(beginning.class_names) / len(beginning.new)) if beginning.new else 1.0
+        super().begin(model, context)
+        if context.new:
+            self.background = grown_background(self.name, self.wanted_background, context)
+            balance_rows(model, self.background, context.new)
+        grown = math.sqrt(len(context.class_names) / len(context.new)) if context.new else 1.0
         self.weights = (self.weight * grown, self.logits_weight * grown)
 
     def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
@@ -58,7 +58,7 @@ class PooledDistillation(FromParent):
             raise compiled_features(self.name)
         views, _ = super().prepare(model, views, forward)
         device = next(model.parameters()).device
-        self.known = torch.tensor(self.beginning.known, device=device)
+        self.known = torch.tensor(self.context.known, device=device)
         if self.background is not None:
             batches = views.batches(np.arange(views.num_samples), 0, BATCH_SIZE, device)
             self.thresholds = median_entropies(batches, self.ask_parent, self.background)
@@ -72,7 +72,7 @@ class PooledDistillation(FromParent):
             return self.in_all(self.loss(output, targets))
         with torch.no_grad():
             answer, pooled_of_parent = self.parent_with_features(images)
-        old = channels(logits_of(answer), self.beginning.known)
+        old = channels(logits_of(answer), self.context.known)
         loss = self._of_labels(output, targets, old)
         parts, (of_features, of_logits) = {}, (weight / (len(pooled) + 1) for weight in self.weights)
         if of_features:
@@ -93,10 +93,10 @@ class PooledDistillation(FromParent):
     def _logits_distance(self, logits: Tensor, old: Tensor) -> Tensor:
         """The distance of the logits of the classes the parent knows, the new ones added to the background's."""
         if self.background is not None:
-            new = channels(logits, self.beginning.new).sum(1, keepdim=True)
+            new = channels(logits, self.context.new).sum(1, keepdim=True)
             place = torch.tensor([self.background], device=logits.device)
             logits = logits.index_add(1, place, new)
-        return local_distance(pool_locally(channels(logits, self.beginning.known)), pool_locally(old))
+        return local_distance(pool_locally(channels(logits, self.context.known)), pool_locally(old))
 
 
 def compiled_features(name: str) -> GraftError:

@@ -17,7 +17,7 @@ from graft.foundation.content import content_seed
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import warn
 from graft.models.architectures import Model, WithAuxiliary
-from graft.training.beginning import Beginning
+from graft.training.context import TrainingContext
 from graft.training.forward import Forward
 from graft.training.losses import WeightedSum
 from graft.training.losses.pixelwise import true_class_losses
@@ -77,15 +77,15 @@ class SemiSupervised(Supervised):
         """The factor of the loss of unlabelled images at this step."""
         return self.weight
 
-    def begin(self, model: Model, beginning: Beginning) -> None:
+    def begin(self, model: Model, context: TrainingContext) -> None:
         """Refuses to begin without unlabelled images, or with an average that cannot teach."""
-        super().begin(model, beginning)
-        self.beginning = beginning
+        super().begin(model, context)
+        self.context = context
         if not self.needs_unlabelled:
             return
-        if beginning.unlabelled is None:
+        if context.unlabelled is None:
             raise no_unlabelled_views(self.name)
-        if problem := unfit_teacher(self.name, beginning.averaging):
+        if problem := unfit_teacher(self.name, context.averaging):
             raise problem
 
     def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
@@ -93,12 +93,12 @@ class SemiSupervised(Supervised):
         if self.needs_unlabelled:
             assert isinstance(views, Views)
             device, counts = forward.scale.device, views.class_counts.sum(axis=0)
-            batch_size = self.per_labelled * self.beginning.batch_size
-            assert self.beginning.unlabelled is not None
-            self.batches = UnlabelledBatches(self.beginning.unlabelled, self.beginning.seed, batch_size, device)
+            batch_size = self.per_labelled * self.context.batch_size
+            assert self.context.unlabelled is not None
+            self.batches = UnlabelledBatches(self.context.unlabelled, self.context.seed, batch_size, device)
             largest = float(counts.max()) / max(float(counts.sum()), 1.0)
-            self.watch = CollapseWatch(self.beginning.class_names, largest, device)
-            self.student, self.ignored = forward.of(model), ignored_target(len(self.beginning.class_names))
+            self.watch = CollapseWatch(self.context.class_names, largest, device)
+            self.student, self.ignored = forward.of(model), ignored_target(len(self.context.class_names))
         return super().prepare(model, views, forward)
 
     def begin_batch(self, trainee: Trainee, batch: int) -> None:
@@ -145,10 +145,10 @@ class SemiSupervised(Supervised):
 
     def strong_view(self, images: Tensor, targets: Tensor, number: int = 0) -> tuple[Tensor, Tensor]:
         """Strong view number `number` of a batch, with its targets: for masks, boxes are pasted too."""
-        strong = change_colours(images, self.beginning.channels)
+        strong = change_colours(images, self.context.channels)
         if targets.ndim == 1:
             return strong, targets
-        return paste_boxes(strong, targets, content_seed(self.beginning.seed, "paste", self.batch, number))
+        return paste_boxes(strong, targets, content_seed(self.context.seed, "paste", self.batch, number))
 
     def measures(self) -> dict[str, float]:
         """The share of accepted pseudo-labels in this epoch, and those of the classes."""

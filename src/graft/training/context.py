@@ -1,4 +1,4 @@
-"""The beginning of a training, as far as a strategy has to know it beside model and images."""
+"""The context of a training, as far as a strategy has to know it beside model and images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from graft.foundation.class_map import RGB
 
 
 @dataclass(frozen=True)
-class Beginning:
+class TrainingContext:
     """The facts of a training's start.
 
     Attributes:
