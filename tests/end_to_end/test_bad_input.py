@@ -31,7 +31,14 @@ PAIRS = {
 INGEST = ("ingest", "--root", "photographs", "--out", "data/deliveries/first")
 VALIDATE = ("validate", "--ingested", "data/deliveries", "--interim", "data/interim", "--out", "reports/validation")
 AUGMENT = ("augment", "--train", "data/interim/train", "--class-map", "data/interim/class_map.json")
-AUGMENT += ("--validation", "reports/validation/validation.json", "--out", "data/augmented")
+AUGMENT += (
+    "--unlabelled",
+    "data/interim/none",
+    "--validation",
+    "reports/validation/validation.json",
+    "--out",
+    "data/augmented",
+)
 LOAD = ("pretrain-load", "--class-map", "data/interim/class_map.json", "--out", "models/pretrained")
 WRITTEN = ("data", "models", "reports")
 LONG = "a very long name " * 14  # 238 bytes of the 255 a name may have
@@ -313,7 +320,7 @@ def test_a_full_and_a_read_only_disk_are_named(project):
         message = refused(project, *INGEST)
         assert "No space left on device" in message
         assert "free some space" in message
-        assert list((project.root / "data").iterdir()) == []
+        assert list((project.root / "data/deliveries").iterdir()) == []
         subprocess.run(["mount", "-o", "remount,ro", project.root / "data"], check=True)
         message = refused(project, *INGEST)
         assert "Read-only file system" in message

@@ -115,7 +115,8 @@ def test_kept_weights_score_what_the_curves_say(trained, streets):
 def test_val_images_are_tiled_as_predict_says(streets, tmp_path, monkeypatch, max_pixels, num_tiles):
     folder, scene, sizes = tmp_path / "streets", render(3, "day", 0, width=400, height=300), []
     shutil.copytree(streets, folder)
-    shutil.rmtree(folder / "train")
+    for split in ("train", "none"):
+        shutil.rmtree(folder / split)
     write_train(folder, num_samples=1, image=encode_png(scene.image), mask=encode_png(scene.mask))
 
     def recording(*model, **options):

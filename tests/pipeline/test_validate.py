@@ -15,7 +15,7 @@ from graft.foundation.errors import GraftError
 from graft.params.sections import Ingest, Validate
 from pipeline.ingest import ingest
 from pipeline.validate import validate
-from tests.pipeline.test_deliveries import BOTH, FIRST, deliver, pictures
+from tests.pipeline.test_gathering import BOTH, FIRST, deliver, pictures
 
 DEFAULTS = {
     "min_side_px": 32, "max_aspect": 4.0, "min_luminance": 8.0, "max_luminance": 247.0, "min_class_fraction": 0.0005,

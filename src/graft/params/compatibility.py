@@ -21,10 +21,9 @@ from graft.models.weights.registry import refuse_unpinned
 from graft.models.weights.source import Source, no_download
 from graft.models.weights.timm import is_published, outline_of, published_config, require_pin
 from graft.models.weights.torchvision import member
-from graft.params.delivery_rules import find_memory_problems
 from graft.params.memory import Finding
 from graft.params.sections import CropSize, Params
-from graft.params.source_rules import find_source_problems, known_num_classes
+from graft.params.source_rules import find_memory_problems, find_source_problems, known_num_classes
 from graft.params.strategy_rules import find_strategy_problems
 from graft.params.surroundings import find_package_problem
 from graft.training import freezing

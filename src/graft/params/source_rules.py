@@ -1,4 +1,4 @@
-"""Rules of `ingest.source` that no file is needed for: its classes and domains."""
+"""Rules of sources and deliveries that no file is needed for: their classes, domains and names."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from graft.data.formats.class_values import translation_of
 from graft.data.formats.scenes import known_domains
 from graft.data.formats.splits import Groups, check_fractions
 from graft.data.formats.voc import NAMES as VOC_NAMES
+from graft.data.memory import MEMORIES
 from graft.foundation.choices import Choice, resolve
 from graft.foundation.errors import GraftError, suggest
 from graft.params.memory import Finding, Place
@@ -158,3 +159,18 @@ def _check_floors(params: Params, key: str, known: tuple[str, ...] | None) -> It
                     remedy=suggest(name, known),
                 ),
             )
+
+
+def find_memory_problems(params: Params) -> Iterator[Finding]:
+    """Finds names in `augment.memory` that are no deliveries of `ingest`."""
+    memory = resolve(MEMORIES, params.augment.memory, where="augment.memory")
+    known = params.ingest.names
+    if strange := [name for name in memory.options.get("new", ()) if name not in known]:
+        yield (
+            ("augment", "memory"),
+            GraftError(
+                f"augment.memory.new: no delivery is called {', '.join(strange)}",
+                rule=f"it names deliveries whose images are learnt; there are {', '.join(known)}",
+                remedy="add the delivery to ingest.deliveries, or name one that is there",
+            ),
+        )
