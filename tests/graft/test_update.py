@@ -72,6 +72,10 @@ def test_an_update_of_an_update_is_the_same(params_file, tmp_path):
     [
         ("supervised", {"name": "incremental"}),
         ({"name": "supervised", "reuse_features": True, "train": "head"}, {"name": "incremental", "train": "head"}),
+        (
+            {"name": "fix_match", "confidence_threshold": 0.9, "backbone_rate_factor": 0.3},
+            {"name": "incremental", "backbone_rate_factor": 0.3},
+        ),
         ({"name": "lwf", "weight": 2.0}, {"name": "lwf", "weight": 2.0}),
     ],
 )

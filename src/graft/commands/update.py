@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.commands.deliver import put_delivery
 from graft.commands.pin import pins
-from graft.data.shards import num_rows
+from graft.data.shards import num_rows, read_columns
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
@@ -25,6 +25,8 @@ from graft.provenance.promotion import history, move
 from graft.provenance.promotion.frozen_images import FrozenImages
 from graft.provenance.promotion.measurement import Comparison, compare, score_classes
 from graft.provenance.stages import CLASS_MAP, EXPORTED, INTERIM, TRAIN
+from graft.training.strategies import FROM_PARENT
+from graft.training.strategies.shared_options import SHARED
 
 if TYPE_CHECKING:
     from ruamel.yaml.comments import CommentedMap
@@ -34,11 +36,7 @@ if TYPE_CHECKING:
 
 STRATEGY = "incremental"
 TEST = Path(INTERIM) / "test"
-# Strategies that keep what a parent knows already, and stay as they are.
-KEEPING = ("incremental", "lwf", "ewc", "mib", "plop")
 KINDS = ("all", "delivery", "domain", "class")  # of changes, in the order of the table
-# Options of `supervised` that no other strategy has.
-ALONE = ("name", "reuse_features")
 
 
 @dataclass(frozen=True)
@@ -134,25 +132,17 @@ def compose_update(tree: CommentedMap, new: Sequence[NewDelivery], parent: Paren
 def _keeping(strategy: str | Mapping[str, Any]) -> dict[str, Any]:
     """The strategy if it keeps what a parent knows, else the one for updates, which moves as that does."""
     options = {"name": strategy} if isinstance(strategy, str) else dict(strategy)
-    if options["name"] in KEEPING:
+    if options["name"] in FROM_PARENT:
         return options
-    return {"name": STRATEGY, **{key: value for key, value in options.items() if key not in ALONE}}
+    return {"name": STRATEGY, **{key: value for key, value in options.items() if key in SHARED}}
 
 
 def count_remembered(most: int, new: Sequence[NewDelivery], params: Params) -> int:
     """The size of the memory: `most`, or all training images of the deliveries before where these are fewer."""
-    earlier = [name for name in params.ingest.names if name not in {one.name for one in new}]
-    folder = Path(TRAIN)
-    if not folder.is_dir():
+    if not Path(TRAIN).is_dir():
         return most
-    shards = [path for name in earlier for path in folder.glob(f"{name}-[0-9]*.parquet")]
-    return min(most, sum(_num_rows_of(path) for path in shards)) if shards else most
-
-
-def _num_rows_of(shard: Path) -> int:
-    import pyarrow.parquet as pq
-
-    return int(pq.read_metadata(shard).num_rows)
+    earlier = set(params.ingest.names) - {one.name for one in new}
+    return min(most, sum(delivery in earlier for (delivery,) in read_columns(Path(TRAIN), ("batch",))))
 
 
 def list_changes(path: Path, tree: CommentedMap) -> list[str]:

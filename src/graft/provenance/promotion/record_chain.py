@@ -87,7 +87,11 @@ def _trace(
     wanted: set[tuple[str, str]],
     folder: Path,
 ) -> None:
-    """Finds the record that wrote all that is wanted of a stage, and adds what that read to what is wanted."""
+    """Finds the record that wrote all that is wanted of a stage, and adds what that read to what is wanted.
+
+    Only runs with the tags are asked, and with those of whole outputs that are wanted: a record is a download.
+    """
+    tags = tags | {f"graft.produced.{path}": sought for path, sought in wanted if path in STAGES[stage].outputs}
     expected = sorted(path for path, _ in wanted if maker_of(path) == stage)
     for run, record in _records(store, tags, folder):
         written = {(path, sought) for path, sought in wanted if is_within(path, *record.outputs)}
