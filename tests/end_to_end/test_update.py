@@ -78,9 +78,24 @@ def test_killed_anywhere_it_is_as_before_or_whole_and_goes_on_to_a_promoted_upda
     seen = read_json(project.root / "models/fine_tuned/seen.json")["train"]
     assert sorted(seen) == sorted(digest for images in memory.values() for digest in images.values())
     assert read_json(project.root / "models/pretrained/card.json")["origin"] == f"models:/{NAME}/1"
+    frozen = ledger_of(project)[2]
+    assert (frozen["kind"], frozen["test_set"]["version"]) == ("freeze", 2)
+    assert [part["name"] for part in frozen["test_set"]["parts"]] == ["test", "november"]
+    assert frozen["test_set"]["parts"][0]["digest"] == ledger_of(project)[0]["test_set"]["digest"]
+    shown = project.run("graft", "generations").stdout
+    assert "backward transfer: " in shown
+    assert {line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")} == {
+        "1",
+        "2",
+        "forgotten",
+    }
+    page = (project.root / "reports/generations.html").read_text("utf-8")
+    assert f"{NAME}, 2 generations to version 2" in page
+    assert "stays as it is" in project.run(*command(project)).stdout
     project.commit("The update")
     project.run("graft", "promote")
     assert champion(project) == 2
-    judged = {rule["rule"]: rule["verdict"] for rule in ledger_of(project)[2]["rules"]}
+    judged = {rule["rule"]: rule["verdict"] for rule in ledger_of(project)[3]["rules"]}
+    assert judged["mean IoU forgotten on delivery november"] == "holds"
     assert judged["mean IoU forgotten on delivery first"] == "holds"
     assert "nothing to do" in project.run("graft", "promote").stdout

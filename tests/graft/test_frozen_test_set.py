@@ -20,6 +20,7 @@ from graft.provenance.promotion.evidence import Gathering, scored_split
 from graft.provenance.promotion.frozen_test_set import (
     FrozenImage,
     FrozenTestSet,
+    add_parts,
     fetch_list,
     find_in_force,
     freeze_images,
@@ -105,6 +106,28 @@ def test_only_labelled_images_of_the_test_split_are_listed_each_once(tmp_path):
     rows = [("test", "b" * 64, "0" * 16), ("train", "a" * 64, "0" * 16), ("test", "b" * 64, "0" * 16)]
     path = write_manifest(tmp_path / "manifest.parquet", rows)
     assert list_images(path, ("road",)) == [FrozenImage("b" * 64, "m" * 64, "0" * 16)]
+
+
+def test_parts_are_added_and_those_before_stay_as_they_are():
+    more = [FrozenImage("8" * 64, "m" * 64, "0" * 16), FrozenImage("9" * 64, "m" * 64, "0" * 16)]
+    second = add_parts(stated([*IMAGES, more[0]], stated()), stated(), {"november": more[:1]})
+    assert [(part.name, part.num_images) for part in second.parts] == [("test", 3), ("november", 1)]
+    assert second.parts[0].digest == stated().digest
+    third = add_parts(stated([*IMAGES, *more], second), second, {"december": more[1:]})
+    assert third.parts[:2] == second.parts
+    assert (third.version, third.num_images) == (3, 5)
+    freezing = entry(1, "intent", test_set=third.as_dict())
+    assert FrozenTestSet.of(LedgerEntry.of(freezing.canonical, "here").test_set) == third
+    assert "parts" not in stated().as_dict()
+
+
+def test_the_images_of_a_delivery_are_listed_alone(tmp_path):
+    rows = [("test", f"{number}" * 64, "0" * 16) for number in (1, 2)]
+    path = write_manifest(tmp_path / "manifest.parquet", rows)
+    table = pq.read_table(path)
+    batch = table.schema.get_field_index("batch")
+    pq.write_table(table.set_column(batch, "batch", pa.array(["first", "november"])), path)
+    assert [image.image[0] for image in list_images(path, ("road",), "test", ["november"])] == ["2"]
 
 
 def test_the_list_is_found_by_its_digest_and_a_lost_one_is_said(store, tmp_path):

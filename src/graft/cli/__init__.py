@@ -24,7 +24,7 @@ REFUSED, BROKEN, INTERRUPTED = 3, 4, 130
 COMMANDS = (
     *("check", "fix", "recipe", "deliver", "stages", "publish", "summary", "predict", "drift", "label_next"),
     *("models", "select", "pin", "find_rate", "find_runtime", "package_weights"),
-    *("update", "promote", "freeze", "rollback", "champion", "lineage", "audit", "attest", "verify"),
+    *("update", "promote", "freeze", "rollback", "champion", "generations", "lineage", "audit", "attest", "verify"),
     "doctor",
 )
 

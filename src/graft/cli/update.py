@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from graft.cli import app
+from graft.cli import REFUSED, app
+from graft.cli.generations import tell_generations
 from graft.cli.registered import PANEL, open_registry
 
 if TYPE_CHECKING:
-    from graft.commands.update import Parent
+    from graft.commands.update import NewDelivery, Parent
     from graft.provenance.promotion.measurement import Comparison
+    from graft.provenance.tracking.mlflow_store import MlflowClient
 
 
 @app.command(rich_help_panel=PANEL)
@@ -27,7 +30,7 @@ def update(
     model: Annotated[str | None, typer.Option(help="Name of the registered model; that of params.yaml.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what params.yaml would be.")] = False,
 ) -> None:
-    """Grow the champion by a new delivery: train on it and a memory of those before, and register a candidate."""
+    """Grow the champion by a new delivery: train on it and a memory of those before; exit 3 if it forgets too much."""
     store, registered = open_registry(model)
     from graft.commands import update as command
     from graft.commands.deliver import check_deliveries, count_images, how_to_read, tell_counts
@@ -53,7 +56,29 @@ def update(
         check_file(PARAMS_FILE, here=True)
         command.run_stages()
     typer.echo(publish())
-    _print_changes(parent, *command.measure_update(parent, load_params()))
+    _judge(store, parent, new)
+
+
+def _judge(store: MlflowClient, parent: Parent, new: list[NewDelivery]) -> None:
+    """Tells what was gained and forgotten; makes the update the candidate, or exits as refused."""
+    from graft.commands import update as command
+    from graft.foundation.content import digest_of
+    from graft.params.params_file import load_params
+    from graft.provenance.promotion.gate import holds
+    from graft.provenance.promotion.update_verdict import in_words, judge_update, record_verdict
+    from graft.provenance.stages import EXPORTED
+
+    params = load_params()
+    found, grown = command.measure_update(parent, params)
+    _print_changes(parent, found, grown)
+    rules = judge_update(found, params.promotion)
+    number = record_verdict(store, parent.name, digest_of(Path(EXPORTED)), rules)
+    tell_generations(store, parent.name, number)
+    typer.echo(in_words(parent.name, number, rules))
+    if not holds(rules):
+        sys.exit(REFUSED)
+    typer.echo(command.freeze_test_parts(store, parent.name, params, new))
+    typer.echo("git commit -am 'Update', then graft promote")
 
 
 def _named(folders: list[Path], name: str | None) -> list[tuple[str, Path]]:
@@ -100,4 +125,3 @@ def _print_changes(parent: Parent, found: Comparison, grown: dict[str, float | N
     console = Console(highlight=False, markup=False)
     console.width = max(console.width, 100)
     console.print(table)
-    typer.echo(f"the candidate of {parent.name} is this update: git commit -am 'Update', then graft promote")

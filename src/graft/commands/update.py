@@ -21,7 +21,8 @@ from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress
 from graft.params.yaml_tree import dump_tree, on_one_line, plain, write_text
-from graft.provenance.promotion import history, move
+from graft.provenance.promotion import history, ledger, move
+from graft.provenance.promotion.freeze import freeze_parts
 from graft.provenance.promotion.frozen_images import FrozenImages
 from graft.provenance.promotion.measurement import Comparison, compare, score_classes
 from graft.provenance.stages import CLASS_MAP, EXPORTED, INTERIM, TRAIN
@@ -204,6 +205,18 @@ def measure_update(parent: Parent, params: Params) -> tuple[Comparison, dict[str
         found = compare(model, champion, images, params)
     grown = [name for name in classes.names if name not in found.class_names]
     return found, score_classes(model, TEST, params, grown) if grown else {}
+
+
+def freeze_test_parts(store: MlflowClient, name: str, params: Params, new: Sequence[NewDelivery]) -> str:
+    """Adds the test images of the new deliveries to the test set in force; says what became of them."""
+    try:
+        frozen = freeze_parts(store, name, params, [one.name for one in new])
+    except ledger.Unsigned as error:
+        return f"not frozen: the test images of the new deliveries. {error}"
+    if frozen is None or frozen.entry is None:
+        return "the test set stays as it is: the new deliveries bring no other test image"
+    (row,) = frozen.entry.rules
+    return f"frozen: {frozen.test_set}, with those of the new deliveries; {row['rule']}: {row['value']}"
 
 
 def table_of(found: Comparison, new_classes: Mapping[str, float | None]) -> list[tuple[str, str, str, str]]:

@@ -202,15 +202,20 @@ def scored_split(chain: RecordChain) -> str:
 
 
 def propose(
-    chain: RecordChain, split: str, before: FrozenTestSet | None, name: str | None
+    chain: RecordChain,
+    split: str,
+    before: FrozenTestSet | None,
+    name: str | None,
+    images: list[FrozenImage] | None = None,
 ) -> tuple[FrozenTestSet, list[FrozenImage]]:
-    """Proposes the split that a version was scored on as the next test set.
+    """Proposes the split that a version was scored on, or some of its images, as the next test set.
 
     Args:
         chain: Records behind the version.
         split: Name of the split.
         before: Test set in force; None before the first.
         name: Name of the test set; by default that of the one before.
+        images: Images to freeze; by default all that are labelled.
 
     Raises:
         GraftError: The split in this workspace is not the version's.
@@ -224,7 +229,8 @@ def propose(
             raise GraftError(f"{path} is not here", remedy="git checkout the commit, then dvc pull or dvc checkout")
         if digest_of(Path(path)) != digest:
             raise GraftError(f"{path} is not that of this version", remedy="dvc checkout")
-    images = frozen_test_set.list_images(Path(MANIFEST), ClassMap.read(Path(CLASS_MAP)).names, split)
+    if images is None:
+        images = frozen_test_set.list_images(Path(MANIFEST), ClassMap.read(Path(CLASS_MAP)).names, split)
     stated = frozen_test_set.freeze_images(
         images,
         before,

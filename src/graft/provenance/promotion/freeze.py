@@ -1,21 +1,33 @@
-"""The freezing of a test set: the test split of a version becomes the one that every later champion is scored on."""
+"""The freezing of a test set: a version's test split takes its place, or test images of new deliveries join it."""
 
 from __future__ import annotations
 
+import itertools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
 from graft.models.address import CANDIDATE, ModelAddress
 from graft.provenance.promotion import ledger, move
 from graft.provenance.promotion.evidence import Gathering, propose, scored_split
 from graft.provenance.promotion.frozen_images import find_images
-from graft.provenance.promotion.frozen_test_set import FrozenImage, FrozenTestSet, find_in_force, publish_list
+from graft.provenance.promotion.frozen_test_set import (
+    TEST_SPLIT,
+    FrozenImage,
+    FrozenTestSet,
+    add_parts,
+    fetch_list,
+    find_in_force,
+    list_images,
+    publish_list,
+)
 from graft.provenance.promotion.ledger import LedgerEntry
 from graft.provenance.promotion.promote import find_judged
+from graft.provenance.stages import CLASS_MAP, MANIFEST
 from graft.provenance.tracking import mlflow_store, registry
 
 if TYPE_CHECKING:
@@ -71,9 +83,59 @@ def freeze(
         stated, images = propose(chain, scored_split(chain), before, set_name)
         if before and before.digest == stated.digest and set_name in (None, before.name):
             return Frozen(before, None)
-        _refuse_seen(gathering, images)
-        rules = tuple(_score_champion(gathering, stated, images))
-        publish_list(store, images, stated, Path(folder))
+        return _write(gathering, stated, images, reason)
+
+
+def freeze_parts(store: MlflowClient, name: str, params: Params, deliveries: Collection[str]) -> Frozen | None:
+    """Adds the test images of deliveries to the test set in force, and scores the champion on the whole.
+
+    Parts that are there stay as they are. Called again, it adds nothing.
+
+    Args:
+        store: Client of the server.
+        name: Name of the registered model.
+        params: Params, with how models are scored.
+        deliveries: Names of deliveries that the candidate learnt from.
+
+    Returns:
+        The test set in force now; None where there is none yet, which the first promotion freezes.
+
+    Raises:
+        ledger.Unsigned: The ledger is signed, and no key is configured: nothing was changed.
+        GraftError: As `freeze`.
+    """
+    entries = move.settle(store, name)
+    ledger.refuse_unsigned(name, entries)
+    version, before = find_judged(store, name, None), find_in_force(entries)
+    if before is None:
+        return None
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+        gathering = Gathering(store, version, entries, params, Path(folder))
+        chain, known = gathering.trace(version), {part.name for part in before.parts}
+        older = fetch_list(store, before, gathering.place("list"))
+        added = {part: _new_images(part, older) for part in deliveries if part not in known}
+        added = {part: images for part, images in added.items() if images}
+        if not added:
+            return Frozen(before, None)
+        images = sorted({*older, *itertools.chain.from_iterable(added.values())})
+        stated, _ = propose(chain, scored_split(chain), before, None, images)
+        reason = f"the test images of {', '.join(added)} are a part of it now"
+        return _write(gathering, add_parts(stated, before, added), images, reason)
+
+
+def _new_images(delivery: str, older: Sequence[FrozenImage]) -> list[FrozenImage]:
+    """Lists the test images of a delivery that the test set does not hold."""
+    listed = list_images(Path(MANIFEST), ClassMap.read(Path(CLASS_MAP)).names, TEST_SPLIT, [delivery])
+    held = {image.image for image in older}
+    return [image for image in listed if image.image not in held]
+
+
+def _write(gathering: Gathering, stated: FrozenTestSet, images: list[FrozenImage], reason: str) -> Frozen:
+    """Puts a test set in force: the champion is scored on it, its list published, its entry appended."""
+    store, name = gathering.store, gathering.version.name
+    _refuse_seen(gathering, images)
+    rules = tuple(_score_champion(gathering, stated, images))
+    publish_list(store, images, stated, gathering.folder)
     written = ledger.append(store, name, _entry(gathering, stated, rules, reason))
     move.write_copy(move.read_whole(store, name))
     return Frozen(stated, written)

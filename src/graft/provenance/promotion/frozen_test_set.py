@@ -6,8 +6,8 @@ The ledger holds its digest and size, and who froze it; the list itself is a fil
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 TEST_SPLIT = "test"
 LIST_TAG, LIST_FILE = "graft.test_set", "test_set.json"
-COLUMNS = ("split", "image_sha256", "mask_sha256", "label", "phash")
+COLUMNS = ("split", "batch", "image_sha256", "mask_sha256", "label", "phash")
 
 
 class FrozenImage(NamedTuple):
@@ -40,6 +40,21 @@ class FrozenImage(NamedTuple):
 
 
 @dataclass(frozen=True)
+class TestPart:
+    """A named part of a test set: the test images of a delivery.
+
+    Attributes:
+        name: Name of the delivery; of the first part that of the test set which was added to.
+        num_images: Number of images.
+        digest: Content digest of the list of its images.
+    """
+
+    name: str
+    num_images: int
+    digest: str
+
+
+@dataclass(frozen=True)
 class FrozenTestSet:
     """A test set as its entry in the ledger states it.
 
@@ -51,6 +66,7 @@ class FrozenTestSet:
         split_seed: Value of `ingest.split_seed` that drew the split.
         interim_md5: MD5 under which DVC keeps the shards that hold the images.
         class_names: Names of the classes, in order of the ids in the masks.
+        parts: Parts that it was put together from, in the order in which they came; none where it is of one piece.
     """
 
     name: str
@@ -60,19 +76,22 @@ class FrozenTestSet:
     split_seed: int
     interim_md5: str
     class_names: tuple[str, ...]
+    parts: tuple[TestPart, ...] = ()
 
     def __str__(self) -> str:
         return f"test set {self.version} ({self.name}, {self.num_images} images, {self.digest[:12]})"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for the ledger."""
-        return asdict(self) | {"class_names": list(self.class_names)}
+        plain = asdict(self) | {"class_names": list(self.class_names), "parts": [asdict(part) for part in self.parts]}
+        return {key: value for key, value in plain.items() if (key, value) != ("parts", [])}
 
     @classmethod
     def of(cls, stated: Mapping[str, Any]) -> FrozenTestSet:
         """The test set in an entry of the ledger."""
-        known = {field.name: stated[field.name] for field in fields(cls)}
-        return cls(**known | {"class_names": tuple(stated["class_names"])})
+        known = {field.name: stated[field.name] for field in fields(cls) if field.name != "parts"}
+        parts = tuple(TestPart(**part) for part in stated.get("parts", ()))
+        return cls(**known | {"class_names": tuple(stated["class_names"]), "parts": parts})
 
 
 def find_in_force(entries: Sequence[LedgerEntry]) -> FrozenTestSet | None:
@@ -85,13 +104,16 @@ def find_in_force(entries: Sequence[LedgerEntry]) -> FrozenTestSet | None:
     return found
 
 
-def list_images(manifest: Path, class_names: Sequence[str], split: str = TEST_SPLIT) -> list[FrozenImage]:
+def list_images(
+    manifest: Path, class_names: Sequence[str], split: str = TEST_SPLIT, deliveries: Collection[str] | None = None
+) -> list[FrozenImage]:
     """Lists the labelled images of a split, each once, in order of digest.
 
     Args:
         manifest: File `manifest.parquet` of ingest.
         class_names: Names of the classes, in order of the labels in the manifest.
         split: Name of the split.
+        deliveries: Names of the deliveries whose images are listed; None lists those of all.
     """
     import pyarrow.parquet as pq
 
@@ -100,8 +122,10 @@ def list_images(manifest: Path, class_names: Sequence[str], split: str = TEST_SP
     return sorted(
         {
             FrozenImage(image, target_of(mask, label, class_names), phash or "")
-            for where, image, mask, label, phash in rows
-            if where == split and (mask is not None or label is not None)
+            for where, delivery, image, mask, label, phash in rows
+            if where == split
+            and (mask is not None or label is not None)
+            and (deliveries is None or delivery in deliveries)
         }
     )
 
@@ -124,12 +148,29 @@ def freeze_images(
     return FrozenTestSet(
         name=name or (before.name if before else TEST_SPLIT),
         version=before.version + 1 if before else 1,
-        digest=content_digest([list(image) for image in images]),
+        digest=_digest_of(images),
         num_images=len(images),
         split_seed=split_seed,
         interim_md5=interim_md5,
         class_names=tuple(class_names),
     )
+
+
+def add_parts(whole: FrozenTestSet, before: FrozenTestSet, added: Mapping[str, Sequence[FrozenImage]]) -> FrozenTestSet:
+    """States which parts a test set was put together from: those of the one before as they are, then those added.
+
+    Args:
+        whole: Test set with the images of all parts.
+        before: Test set that was added to.
+        added: Images of each new part, by its name.
+    """
+    older = before.parts or (TestPart(before.name, before.num_images, before.digest),)
+    new = (TestPart(name, len(images), _digest_of(images)) for name, images in added.items())
+    return replace(whole, parts=(*older, *new))
+
+
+def _digest_of(images: Sequence[FrozenImage]) -> str:
+    return content_digest([list(image) for image in images])
 
 
 def publish_list(store: MlflowClient, images: Sequence[FrozenImage], stated: FrozenTestSet, folder: Path) -> None:

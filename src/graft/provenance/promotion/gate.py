@@ -74,15 +74,15 @@ def _judge_measurements(
     found: Comparison, own_by_class: Mapping[str, float | None], has_champion: bool, bounds: Promotion
 ) -> Iterator[GateRule]:
     ours, champion = found.models[CANDIDATE], found.models.get(CHAMPION)
-    name = found.headline.replace("_", " ").replace("iou", "IoU")
+    name = _headline_of(found)
     enough = ours.score is not None and ours.score >= bounds.min_score
     yield _rule(name, _number(ours.score), f"≥ {bounds.min_score:g}", enough)
     yield _judge_difference(found, champion, has_champion, name, bounds)
     yield from _judge_floors(f"{found.class_score} of", {**own_by_class, **ours.by_class}, bounds.class_floors)
     yield from _judge_floors(f"{name} on", ours.by_domain, bounds.domain_floors)
     yield from _judge_floors(f"{name} on delivery", ours.by_delivery, bounds.delivery_floors)
-    if bounds.max_forgetting is not None and champion is not None:
-        yield from _judge_forgetting(ours, champion, name, bounds.max_forgetting)
+    if bounds.max_forgetting is not None:
+        yield from judge_forgetting(found, bounds.max_forgetting)
     yield _rule(
         "size", f"{ours.num_bytes:,} bytes", f"≤ {bounds.max_bytes:,} bytes", ours.num_bytes <= bounds.max_bytes
     )
@@ -116,14 +116,19 @@ def _judge_floors(what: str, values: Mapping[str, float | None], floors: Mapping
         yield _rule(f"{what} {name}", "there is none of this name", f"≥ {floors[name]:g}", False)
 
 
-def _judge_forgetting(ours: Measured, champion: Measured, name: str, most: float) -> Iterator[GateRule]:
+def judge_forgetting(found: Comparison, most: float) -> Iterator[GateRule]:
     """Judges how far the score on each delivery fell below the champion's; what gained has forgotten nothing."""
-    for delivery, before in champion.by_delivery.items():
+    ours, champion = found.models[CANDIDATE], found.models.get(CHAMPION)
+    for delivery, before in champion.by_delivery.items() if champion else ():
         after = ours.by_delivery[delivery]
         forgotten = None if before is None or after is None else max(before - after, 0.0)
         value = f"{_number(forgotten)} ({_number(before)} → {_number(after)})"
         met = forgotten is None or forgotten <= most  # neither truth nor prediction has a class there
-        yield _rule(f"{name} forgotten on delivery {delivery}", value, f"≤ {most:g}", met)
+        yield _rule(f"{_headline_of(found)} forgotten on delivery {delivery}", value, f"≤ {most:g}", met)
+
+
+def _headline_of(found: Comparison) -> str:
+    return found.headline.replace("_", " ").replace("iou", "IoU")
 
 
 def _judge_latency_ratio(ours: Measured, champion: Measured | None, most: float) -> GateRule:

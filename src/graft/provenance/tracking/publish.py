@@ -28,7 +28,7 @@ from graft.provenance.stages import (
     recorded_stages,
     stage_of,
 )
-from graft.provenance.tracking import local_store, mlflow_store, model_versions, registry, runs
+from graft.provenance.tracking import local_store, mlflow_store, model_versions, registry, runs, updates
 from graft.provenance.tracking.pipeline_run import SECONDS, publish_pipeline
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def _describe(record: Record) -> str:
 
 
 def _publish_model(client: MlflowClient, run_id: str) -> str:
-    """Registers the exported model unless its digest has a version; points `candidate` at it."""
+    """Registers the exported model unless its digest has a version; points `candidate` at it, if it may be that."""
     record = Record.read(record_path("export"))
     name = registered_name(record.params["task"])
     digest = digest_of(Path(EXPORTED))
@@ -213,6 +213,8 @@ def _publish_model(client: MlflowClient, run_id: str) -> str:
     if local_store.project_root() != Path.cwd():
         apply = f"dvc exp apply {mlflow_store.experiment_of_dvc()} && graft publish"
         return f"{ModelAddress(name, int(version.version))}; {apply} makes it the {CANDIDATE}"
+    if reason := updates.why_not_candidate(version):
+        return f"{ModelAddress(name, int(version.version))} is not the {CANDIDATE}: {reason}"
     registry.point(client, name, CANDIDATE, int(version.version))
     return f"{ModelAddress(name, alias=CANDIDATE)} is version {version.version}"
 

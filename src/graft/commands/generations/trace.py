@@ -1,0 +1,92 @@
+"""The line of parents of a registered model, traced from its records on the server."""
+
+from __future__ import annotations
+
+import tempfile
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft.commands.generations.matrix import Generation, Matrix
+from graft.foundation.content import read_json
+from graft.metrics.confusion import HEADLINE
+from graft.metrics.summaries import CLASS_SCORES
+from graft.models.address import ModelAddress, is_address
+from graft.provenance.promotion.promote import find_judged
+from graft.provenance.promotion.record_chain import RecordChain, fetch_output, trace_records
+from graft.provenance.stages import INGEST, SCORES
+from graft.provenance.tracking import registry
+
+if TYPE_CHECKING:
+    from graft.provenance.tracking.mlflow_store import MlflowClient
+    from graft.provenance.tracking.registry import ModelVersion
+
+
+def trace_generations(store: MlflowClient, name: str, number: int | None, task: str) -> Matrix:
+    """Traces a version back to the first of its line.
+
+    Args:
+        store: Client of the server.
+        name: Name of the registered model.
+        number: Number of the version; by default the one that `candidate` points at.
+        task: Task of the model.
+
+    Raises:
+        GraftError: There is no such version, or the scores of one were changed on the server.
+    """
+    version: ModelVersion | None = find_judged(store, name, number)
+    found: list[Generation] = []
+    notes: list[str] = []
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+        while version is not None:
+            place = Path(folder) / version.version
+            place.mkdir()
+            chain = trace_records(store, version, place)
+            scores = fetch_output(store, chain, SCORES, place)
+            if scores is None:
+                notes.append(f"version {version.version}: its scores are not on the server (dvc pull, graft publish)")
+                break
+            found.append(_generation(int(version.version), read_json(scores), chain, task))
+            parent = parent_of(chain, name)
+            version = None if parent is None else registry.find_version(store, ModelAddress(name, parent))
+            if parent is not None and version is None:
+                notes.append(f"version {parent}, which version {found[-1].version} grew out of, was deleted")
+    found.reverse()
+    return Matrix(HEADLINE[task], found, (*notes, *_caveats(found)))
+
+
+def parent_of(chain: RecordChain, name: str) -> int | None:
+    """The number of the version that a version grew out of; None where it grew out of other weights."""
+    record = chain.records.get("pretrain-load")
+    source = record.params["pretrain_load"]["source"] if record else None
+    uri = source.get("model_uri", "") if isinstance(source, dict) else ""
+    address = ModelAddress.parse(uri) if is_address(uri) else None
+    return address.number if address and address.name == name else None
+
+
+def _generation(version: int, metrics: dict[str, Any], chain: RecordChain, task: str) -> Generation:
+    """Reads a generation from the scores of evaluate, which tell deliveries apart where there are several."""
+    ingest = chain.records.get(INGEST)
+    only = str(ingest.params["ingest"]["batch"]) if ingest else "all"
+    parts = metrics.get("per_delivery") or {only: metrics}
+    return Generation(
+        version,
+        {name: part[HEADLINE[task]] for name, part in parts.items()},
+        {name: part["num_images"] for name, part in parts.items()},
+        tuple(metrics[next(iter(CLASS_SCORES[task]))]),
+    )
+
+
+def _caveats(found: list[Generation]) -> list[str]:
+    """Sentences on what keeps the scores of two generations from being compared as they stand."""
+    said = []
+    for before, after in pairwise(found):
+        if grown := [name for name in after.class_names if name not in before.class_names]:
+            said.append(f"version {after.version} knows {', '.join(grown)} too: its scores are means over more classes")
+        for name, number in before.num_images.items():
+            if after.num_images.get(name, number) != number:
+                said.append(
+                    f"delivery {name} had {number} test images when version {before.version} was scored, and "
+                    f"{after.num_images[name]} for version {after.version}"
+                )
+    return said
