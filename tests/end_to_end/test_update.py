@@ -55,6 +55,22 @@ def test_what_is_no_delivery_changes_nothing(project, changed, message):
     assert params_of(project) == before
 
 
+def test_one_that_forgets_too_much_is_registered_as_refused_and_the_candidate_stays(project):
+    project.set({"promotion.max_forgetting": 0.01, "fine_tune.learning_rate": 0.01})
+    project.commit("A rate at which it forgets")
+    refused = project.run(*command(project), check=False)
+    assert refused.returncode == 3, refused.stderr
+    assert "refused: version 2 is registered with the reason and is not the candidate" in refused.stdout
+    assert "mean IoU forgotten on delivery first" in refused.stdout
+    assert "is not the candidate: refused: mean IoU forgotten" in project.run("graft", "publish").stdout
+    assert int(project.store().get_model_version_by_alias(NAME, "candidate").version) == 1
+    assert len(ledger_of(project)) == 2  # nothing was frozen
+    for given_up in (("git", "checkout", "params.yaml", "dvc.lock"), ("dvc", "checkout")):
+        project.run(*given_up)
+    project.set({"promotion.max_forgetting": 0.9, "fine_tune.learning_rate": 1e-3})
+    project.commit("The rate of before")
+
+
 def test_killed_anywhere_it_is_as_before_or_whole_and_goes_on_to_a_promoted_update(project):
     before, planned = params_of(project), project.run(*command(project), "--dry-run").stdout
     assert "+  strategy: {name: incremental, train: all}" in planned
@@ -70,7 +86,7 @@ def test_killed_anywhere_it_is_as_before_or_whole_and_goes_on_to_a_promoted_upda
         assert params_of(project) == before or "november" in params_of(project)
         project.run("graft", "check")
     told = project.run(*command(project)).stdout
-    assert f"models:/{NAME}@candidate is version 2" in told
+    assert f"models:/{NAME}@candidate is version 3" in told
     for row in ("all images", "delivery first", "delivery november", "class road"):
         assert row in told
     memory = read_json(project.root / "data/augmented/memory.json")
@@ -90,11 +106,11 @@ def test_killed_anywhere_it_is_as_before_or_whole_and_goes_on_to_a_promoted_upda
         "forgotten",
     }
     page = (project.root / "reports/generations.html").read_text("utf-8")
-    assert f"{NAME}, 2 generations to version 2" in page
+    assert f"{NAME}, 2 generations to version 3" in page
     assert "stays as it is" in project.run(*command(project)).stdout
     project.commit("The update")
     project.run("graft", "promote")
-    assert champion(project) == 2
+    assert champion(project) == 3
     judged = {rule["rule"]: rule["verdict"] for rule in ledger_of(project)[3]["rules"]}
     assert judged["mean IoU forgotten on delivery november"] == "holds"
     assert judged["mean IoU forgotten on delivery first"] == "holds"

@@ -13,10 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from graft.data.shards import MANIFEST_SCHEMA
+from graft.foundation.class_map import ClassMap
 from graft.foundation.content import sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.provenance.promotion import ledger
 from graft.provenance.promotion.evidence import Gathering, scored_split
+from graft.provenance.promotion.freeze import list_new
 from graft.provenance.promotion.frozen_test_set import (
     FrozenImage,
     FrozenTestSet,
@@ -31,7 +33,7 @@ from graft.provenance.promotion.leakage import Leakage, find_leakage
 from graft.provenance.promotion.ledger import LedgerEntry
 from graft.provenance.promotion.record_chain import RecordChain
 from graft.provenance.records import Record
-from graft.provenance.stages import MANIFEST, SEEN
+from graft.provenance.stages import CLASS_MAP, MANIFEST, SEEN
 from graft.provenance.tracking import runs
 from tests.graft.test_ledger import entry
 
@@ -121,13 +123,32 @@ def test_parts_are_added_and_those_before_stay_as_they_are():
     assert "parts" not in stated().as_dict()
 
 
-def test_the_images_of_a_delivery_are_listed_alone(tmp_path):
-    rows = [("test", f"{number}" * 64, "0" * 16) for number in (1, 2)]
-    path = write_manifest(tmp_path / "manifest.parquet", rows)
+def write_deliveries(path: Path, deliveries: dict[str, str]) -> None:
+    """A manifest of test images, each a digit that is repeated in its digest, by its delivery."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_manifest(path, [("test", digit * 64, "0" * 16) for digit in deliveries])
     table = pq.read_table(path)
     batch = table.schema.get_field_index("batch")
-    pq.write_table(table.set_column(batch, "batch", pa.array(["first", "november"])), path)
-    assert [image.image[0] for image in list_images(path, ("road",), "test", ["november"])] == ["2"]
+    pq.write_table(table.set_column(batch, "batch", pa.array([*deliveries.values()])), path)
+
+
+def test_the_images_of_a_delivery_are_listed_alone(tmp_path):
+    write_deliveries(tmp_path / "manifest.parquet", {"1": "first", "2": "november"})
+    (image,) = list_images(tmp_path / "manifest.parquet", ("road",), "test", ["november"])
+    assert image.image == "2" * 64
+
+
+def test_a_part_is_what_a_delivery_adds_and_nothing_is_added_to_images_that_changed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_deliveries(Path(MANIFEST), {"1": "first", "2": "first", "3": "first", "4": "november", "5": "november"})
+    ClassMap("segmentation", ("road",), ((0, 0, 0),), (0,), False, True, "mask_folder").write(Path(CLASS_MAP))
+    added = list_new(["november", "december"], IMAGES, stated())
+    assert {name: [image.image[0] for image in images] for name, images in added.items()} == {"november": ["4", "5"]}
+    held = [*IMAGES, *added["november"]]
+    assert list_new(["november"], held, stated(held)) == {}
+    changed = [*IMAGES[:2], IMAGES[2]._replace(target="n" * 64)]
+    with pytest.raises(GraftError, match=r"1 of the 3 images of test set 1 .* are not in .* as they were frozen"):
+        list_new(["november"], changed, stated(changed))
 
 
 def test_the_list_is_found_by_its_digest_and_a_lost_one_is_said(store, tmp_path):

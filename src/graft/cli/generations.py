@@ -30,11 +30,10 @@ def tell_generations(store: MlflowClient, name: str, number: int | None) -> None
     """Prints the matrix of a line of versions, and writes its page, here and with the run of the last."""
     from graft.commands.generations.generations_page import write_page
     from graft.commands.generations.trace import trace_generations
-    from graft.params.params_file import load_params
     from graft.provenance.promotion.promote import find_judged
     from graft.provenance.tracking import mlflow_store
 
-    matrix = trace_generations(store, name, number, load_params().task)
+    matrix = trace_generations(store, name, number)
     if not matrix.generations:
         typer.echo("\n".join(matrix.notes))
         return
@@ -56,9 +55,8 @@ def _print_matrix(matrix: Matrix) -> None:
         return "" if value is None else f"{value:{sign}.4f}"
 
     headline = matrix.headline.replace("_", " ").replace("iou", "IoU")
-    table = Table(
-        "version", *matrix.deliveries, title=f"{headline} on the test images of each delivery", title_justify="left"
-    )
+    typer.echo(f"{headline} on the test images of each delivery")
+    table = Table("version", *matrix.deliveries)
     for one in matrix.generations:
         table.add_row(str(one.version), *(shown(one.scores.get(delivery)) for delivery in matrix.deliveries))
     table.add_section()
@@ -66,8 +64,11 @@ def _print_matrix(matrix: Matrix) -> None:
     console = Console(highlight=False, markup=False)
     console.width = max(console.width, 100)
     console.print(table)
-    for word, value in (("backward transfer", matrix.backward_transfer), ("plasticity", matrix.plasticity)):
+    for word, value, sign in (
+        ("backward transfer", matrix.backward_transfer, "+"),
+        ("plasticity", matrix.plasticity, ""),
+    ):
         if value is not None:
-            typer.echo(f"{word}: {shown(value, '+' if value is matrix.backward_transfer else '')}")
+            typer.echo(f"{word}: {shown(value, sign)}")
     for note in matrix.notes:
         typer.echo(note)

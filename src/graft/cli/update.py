@@ -13,7 +13,7 @@ from graft.cli.generations import tell_generations
 from graft.cli.registered import PANEL, open_registry
 
 if TYPE_CHECKING:
-    from graft.commands.update import NewDelivery, Parent
+    from graft.commands.update import Parent
     from graft.provenance.promotion.measurement import Comparison
     from graft.provenance.tracking.mlflow_store import MlflowClient
 
@@ -56,28 +56,35 @@ def update(
         check_file(PARAMS_FILE, here=True)
         command.run_stages()
     typer.echo(publish())
-    _judge(store, parent, new)
+    _judge(store, parent)
 
 
-def _judge(store: MlflowClient, parent: Parent, new: list[NewDelivery]) -> None:
+def _judge(store: MlflowClient, parent: Parent) -> None:
     """Tells what was gained and forgotten; makes the update the candidate, or exits as refused."""
     from graft.commands import update as command
     from graft.foundation.content import digest_of
+    from graft.foundation.errors import GraftError
+    from graft.foundation.progress import warn
+    from graft.models.address import registered_name
     from graft.params.params_file import load_params
-    from graft.provenance.promotion.gate import holds
-    from graft.provenance.promotion.update_verdict import in_words, judge_update, record_verdict
+    from graft.provenance.promotion.update_verdict import judge_update, record_verdict, tell_verdict
     from graft.provenance.stages import EXPORTED
 
     params = load_params()
+    name = registered_name(params.task)  # that of the parent may be another
     found, grown = command.measure_update(parent, params)
     _print_changes(parent, found, grown)
-    rules = judge_update(found, params.promotion)
-    number = record_verdict(store, parent.name, digest_of(Path(EXPORTED)), rules)
-    tell_generations(store, parent.name, number)
-    typer.echo(in_words(parent.name, number, rules))
-    if not holds(rules):
+    judged = judge_update(found, params.promotion.max_forgetting)
+    number = record_verdict(store, name, digest_of(Path(EXPORTED)), judged, parent.number)
+    if not judged.failing:
+        typer.echo(command.freeze_test_parts(store, name, params, number))
+    try:
+        tell_generations(store, name, number)
+    except GraftError as error:
+        warn(error)
+    typer.echo(tell_verdict(name, number, judged))
+    if judged.failing:
         sys.exit(REFUSED)
-    typer.echo(command.freeze_test_parts(store, parent.name, params, new))
     typer.echo("git commit -am 'Update', then graft promote")
 
 

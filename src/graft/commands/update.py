@@ -21,7 +21,7 @@ from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress
 from graft.params.yaml_tree import dump_tree, on_one_line, plain, write_text
-from graft.provenance.promotion import history, ledger, move
+from graft.provenance.promotion import history, move
 from graft.provenance.promotion.freeze import freeze_parts
 from graft.provenance.promotion.frozen_images import FrozenImages
 from graft.provenance.promotion.measurement import Comparison, compare, score_classes
@@ -207,16 +207,25 @@ def measure_update(parent: Parent, params: Params) -> tuple[Comparison, dict[str
     return found, score_classes(model, TEST, params, grown) if grown else {}
 
 
-def freeze_test_parts(store: MlflowClient, name: str, params: Params, new: Sequence[NewDelivery]) -> str:
-    """Adds the test images of the new deliveries to the test set in force; says what became of them."""
+def freeze_test_parts(store: MlflowClient, name: str, params: Params, number: int) -> str:
+    """Adds the test images of all later deliveries to the test set in force; says what became of them.
+
+    What cannot be frozen now is told and no failure: the update is judged by then, and the gate judges it again.
+    """
     try:
-        frozen = freeze_parts(store, name, params, [one.name for one in new])
-    except ledger.Unsigned as error:
-        return f"not frozen: the test images of the new deliveries. {error}"
-    if frozen is None or frozen.entry is None:
-        return "the test set stays as it is: the new deliveries bring no other test image"
+        frozen = freeze_parts(store, name, params, number, params.ingest.names[1:])
+    except GraftError as error:
+        return f"The test set stays as it is. {error}"
+    if frozen is None:
+        return f"{name} has no test set yet; the first promotion freezes one"
+    if frozen.entry is None:
+        return f"{frozen.test_set} stays as it is: no delivery has further test images"
     (row,) = frozen.entry.rules
-    return f"frozen: {frozen.test_set}, with those of the new deliveries; {row['rule']}: {row['value']}"
+    parts = ", ".join(part.name for part in frozen.test_set.parts)
+    return (
+        f"frozen: {frozen.test_set}, of {parts}; {row['rule']}: {row['value']}\n"
+        "commit ledger.jsonl, and run dvc push so that the team has its images"
+    )
 
 
 def table_of(found: Comparison, new_classes: Mapping[str, float | None]) -> list[tuple[str, str, str, str]]:

@@ -68,7 +68,7 @@ class Matrix:
         Lopez-Paz and Ranzato 2017, "Gradient episodic memory for continual learning", equation 3: below 0 where
         learning on made it forget. None where nothing was learnt before the last generation.
         """
-        changes = [curve[-1][1] - curve[0][1] for curve in self._of_earlier()]
+        changes = [curve[-1][1] - curve[0][1] for curve in self._earlier_curves()]
         return statistics.fmean(changes) if changes else None
 
     @property
@@ -77,7 +77,7 @@ class Matrix:
         learnt = [curve[0][1] for curve in map(self.curve, self.deliveries) if curve and curve[0][0] > 1]
         return statistics.fmean(learnt) if learnt else None
 
-    def _of_earlier(self) -> list[list[tuple[int, float]]]:
+    def _earlier_curves(self) -> list[list[tuple[int, float]]]:
         """The curves of deliveries that were learnt before the last generation, which knows them still."""
         last = len(self.generations)
         curves = [curve for curve in map(self.curve, self.deliveries) if curve]

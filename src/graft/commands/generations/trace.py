@@ -12,6 +12,7 @@ from graft.foundation.content import read_json
 from graft.metrics.confusion import HEADLINE
 from graft.metrics.summaries import CLASS_SCORES
 from graft.models.address import ModelAddress, is_address
+from graft.provenance.deliveries import ingest_section
 from graft.provenance.promotion.promote import find_judged
 from graft.provenance.promotion.record_chain import RecordChain, fetch_output, trace_records
 from graft.provenance.stages import INGEST, SCORES
@@ -22,14 +23,13 @@ if TYPE_CHECKING:
     from graft.provenance.tracking.registry import ModelVersion
 
 
-def trace_generations(store: MlflowClient, name: str, number: int | None, task: str) -> Matrix:
+def trace_generations(store: MlflowClient, name: str, number: int | None) -> Matrix:
     """Traces a version back to the first of its line.
 
     Args:
         store: Client of the server.
         name: Name of the registered model.
         number: Number of the version; by default the one that `candidate` points at.
-        task: Task of the model.
 
     Raises:
         GraftError: There is no such version, or the scores of one were changed on the server.
@@ -37,15 +37,17 @@ def trace_generations(store: MlflowClient, name: str, number: int | None, task: 
     version: ModelVersion | None = find_judged(store, name, number)
     found: list[Generation] = []
     notes: list[str] = []
+    task = "segmentation"
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
         while version is not None:
             place = Path(folder) / version.version
             place.mkdir()
             chain = trace_records(store, version, place)
             scores = fetch_output(store, chain, SCORES, place)
-            if scores is None:
+            if scores is None or "export" not in chain.records:
                 notes.append(f"version {version.version}: its scores are not on the server (dvc pull, graft publish)")
                 break
+            task = str(chain.records["export"].params["task"])
             found.append(_generation(int(version.version), read_json(scores), chain, task))
             parent = parent_of(chain, name)
             version = None if parent is None else registry.find_version(store, ModelAddress(name, parent))
@@ -67,7 +69,7 @@ def parent_of(chain: RecordChain, name: str) -> int | None:
 def _generation(version: int, metrics: dict[str, Any], chain: RecordChain, task: str) -> Generation:
     """Reads a generation from the scores of evaluate, which tell deliveries apart where there are several."""
     ingest = chain.records.get(INGEST)
-    only = str(ingest.params["ingest"]["batch"]) if ingest else "all"
+    only = str(ingest_section(ingest)["batch"]) if ingest else "all"
     parts = metrics.get("per_delivery") or {only: metrics}
     return Generation(
         version,
@@ -83,6 +85,8 @@ def _caveats(found: list[Generation]) -> list[str]:
     for before, after in pairwise(found):
         if grown := [name for name in after.class_names if name not in before.class_names]:
             said.append(f"version {after.version} knows {', '.join(grown)} too: its scores are means over more classes")
+        if lost := [name for name in before.scores if name not in after.scores]:
+            said.append(f"version {after.version} was not scored on {', '.join(lost)}")
         for name, number in before.num_images.items():
             if after.num_images.get(name, number) != number:
                 said.append(

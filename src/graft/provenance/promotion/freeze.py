@@ -86,7 +86,9 @@ def freeze(
         return _write(gathering, stated, images, reason)
 
 
-def freeze_parts(store: MlflowClient, name: str, params: Params, deliveries: Collection[str]) -> Frozen | None:
+def freeze_parts(
+    store: MlflowClient, name: str, params: Params, number: int, deliveries: Collection[str]
+) -> Frozen | None:
     """Adds the test images of deliveries to the test set in force, and scores the champion on the whole.
 
     Parts that are there stay as they are. Called again, it adds nothing.
@@ -95,39 +97,53 @@ def freeze_parts(store: MlflowClient, name: str, params: Params, deliveries: Col
         store: Client of the server.
         name: Name of the registered model.
         params: Params, with how models are scored.
-        deliveries: Names of deliveries that the candidate learnt from.
+        number: Number of the version that knows the deliveries, whose data this workspace holds.
+        deliveries: Names of the deliveries.
 
     Returns:
         The test set in force now; None where there is none yet, which the first promotion freezes.
 
     Raises:
         ledger.Unsigned: The ledger is signed, and no key is configured: nothing was changed.
-        GraftError: As `freeze`.
+        GraftError: As `freeze`, or the images in force have other masks here than when they were frozen.
     """
     entries = move.settle(store, name)
     ledger.refuse_unsigned(name, entries)
-    version, before = find_judged(store, name, None), find_in_force(entries)
+    version, before = find_judged(store, name, number), find_in_force(entries)
     if before is None:
         return None
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
         gathering = Gathering(store, version, entries, params, Path(folder))
-        chain, known = gathering.trace(version), {part.name for part in before.parts}
         older = fetch_list(store, before, gathering.place("list"))
-        added = {part: _new_images(part, older) for part in deliveries if part not in known}
-        added = {part: images for part, images in added.items() if images}
+        added = list_new(deliveries, older, before)
         if not added:
             return Frozen(before, None)
-        images = sorted({*older, *itertools.chain.from_iterable(added.values())})
+        chain, images = gathering.trace(version), sorted({*older, *itertools.chain.from_iterable(added.values())})
         stated, _ = propose(chain, scored_split(chain), before, None, images)
-        reason = f"the test images of {', '.join(added)} are a part of it now"
+        reason = f"the test images of {', '.join(added)} join it"
         return _write(gathering, add_parts(stated, before, added), images, reason)
 
 
-def _new_images(delivery: str, older: Sequence[FrozenImage]) -> list[FrozenImage]:
-    """Lists the test images of a delivery that the test set does not hold."""
-    listed = list_images(Path(MANIFEST), ClassMap.read(Path(CLASS_MAP)).names, TEST_SPLIT, [delivery])
+def list_new(
+    deliveries: Collection[str], older: Sequence[FrozenImage], before: FrozenTestSet
+) -> dict[str, list[FrozenImage]]:
+    """Lists the test images of each delivery that the test set does not hold; none for a delivery that has none.
+
+    Raises:
+        GraftError: An image that the test set holds is not here with the same target.
+    """
+    names = ClassMap.read(Path(CLASS_MAP)).names
+    here = {(image.image, image.target) for image in list_images(Path(MANIFEST), names)}
+    if lacking := sum((image.image, image.target) not in here for image in older):
+        raise GraftError(
+            f"{lacking} of the {len(older)} images of {before} are not in {MANIFEST} as they were frozen",
+            rule="a part is added to images that stay as they are",
+            remedy="restore them, or replace the whole test set: graft freeze --reason WHY",
+        )
     held = {image.image for image in older}
-    return [image for image in listed if image.image not in held]
+    listed = {name: list_images(Path(MANIFEST), names, TEST_SPLIT, [name]) for name in deliveries}
+    new = {name: [image for image in images if image.image not in held] for name, images in listed.items()}
+    return {name: images for name, images in new.items() if images}
 
 
 def _write(gathering: Gathering, stated: FrozenTestSet, images: list[FrozenImage], reason: str) -> Frozen:

@@ -44,7 +44,7 @@ class TestPart:
     """A named part of a test set: the test images of a delivery.
 
     Attributes:
-        name: Name of the delivery; of the first part that of the test set which was added to.
+        name: Name of the delivery; for the first part, the name of the test set that was added to.
         num_images: Number of images.
         digest: Content digest of the list of its images.
     """

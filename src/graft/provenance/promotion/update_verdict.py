@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graft.foundation.errors import GraftError
@@ -10,29 +11,65 @@ from graft.models.address import CANDIDATE, ModelAddress
 from graft.provenance.promotion import move, verdict
 from graft.provenance.promotion.gate import GateRule, judge_forgetting
 from graft.provenance.tracking import model_versions, registry
-from graft.provenance.tracking.updates import HELD, UPDATE_TAG
+from graft.provenance.tracking.updates import REFUSED_UPDATE, UNBOUNDED, UPDATE_TAG, held_within
 
 if TYPE_CHECKING:
-    from graft.params.sections import Promotion
     from graft.provenance.promotion.measurement import Comparison
     from graft.provenance.tracking.mlflow_store import MlflowClient
 
 TOO_MUCH = "it forgets more than promotion.max_forgetting"
 
 
-def judge_update(found: Comparison, bounds: Promotion) -> list[GateRule]:
-    """Judges what an update forgot of each delivery; no rules where nothing bounds it or can be compared."""
-    return [] if bounds.max_forgetting is None else list(judge_forgetting(found, bounds.max_forgetting))
+@dataclass(frozen=True)
+class UpdateVerdict:
+    """The judgement of what an update forgot of each delivery.
+
+    Attributes:
+        bound: Value of `promotion.max_forgetting`; None where nothing is bounded.
+        rules: Rules that were judged.
+    """
+
+    bound: float | None
+    rules: Sequence[GateRule]
+
+    @property
+    def failing(self) -> list[GateRule]:
+        """The rules that fail."""
+        return [rule for rule in self.rules if rule.verdict == verdict.FAILS]
+
+    @property
+    def tag(self) -> str:
+        """The verdict as a tag of the version."""
+        if self.failing:
+            return f"{REFUSED_UPDATE}: " + "; ".join(map(_in_words, self.failing))
+        return UNBOUNDED if self.bound is None else held_within(self.bound)
 
 
-def record_verdict(store: MlflowClient, name: str, model_digest: str, rules: Sequence[GateRule]) -> int:
-    """Writes the verdict on the version that holds a model: the candidate if all rules hold, refused if one does not.
+def judge_update(found: Comparison, bound: float | None) -> UpdateVerdict:
+    """Judges what an update forgot; one that cannot be compared with its champion does not hold.
+
+    Args:
+        found: Comparison of update and champion.
+        bound: Value of `promotion.max_forgetting`.
+    """
+    if bound is None:
+        return UpdateVerdict(None, ())
+    if found.not_comparable:
+        return UpdateVerdict(bound, (GateRule("forgetting", found.not_comparable, f"≤ {bound:g}", verdict.FAILS),))
+    return UpdateVerdict(bound, tuple(judge_forgetting(found, bound)))
+
+
+def record_verdict(store: MlflowClient, name: str, model_digest: str, judged: UpdateVerdict, parent: int) -> int:
+    """Writes the verdict on the version that holds a model; makes it the candidate if it holds.
+
+    A refused one that is the candidate all the same, as after a verdict under a wider bound, gives way to its parent.
 
     Args:
         store: Client of the server.
         name: Name of the registered model.
         model_digest: Digest of the exported model.
-        rules: Rules that were judged.
+        judged: The verdict.
+        parent: Number of the version that it grew out of.
 
     Returns:
         The number of the version.
@@ -44,27 +81,32 @@ def record_verdict(store: MlflowClient, name: str, model_digest: str, rules: Seq
     if version is None:
         raise GraftError(f"{name} has no version with this model", remedy="graft publish, then this command again")
     number = int(version.version)
-    failing = [rule for rule in rules if rule.verdict == verdict.FAILS]
-    if failing:
-        said = f"{verdict.REFUSED} {move.now()} by {move.author()}: {TOO_MUCH}"
-        verdict.write(store, version, verdict.Verdict(tuple(rule.as_dict() for rule in rules), said))
-    told = "; ".join(f"{rule.rule} {rule.value}, asked {rule.bound}" for rule in failing)
-    registry.tag_version(store, name, number, {UPDATE_TAG: f"refused: {told}" if failing else HELD})
-    if not failing:
+    registry.tag_version(store, name, number, {UPDATE_TAG: judged.tag})
+    if not judged.failing:
+        if verdict.Verdict.refusal(version.tags):
+            verdict.clear(store, version)
         registry.point(store, name, CANDIDATE, number)
+        return number
+    said = f"{verdict.REFUSED} {move.now()} by {move.author()}: {TOO_MUCH}"
+    verdict.write(store, version, verdict.Verdict(tuple(rule.as_dict() for rule in judged.rules), said))
+    standing = registry.find_version(store, ModelAddress(name, alias=CANDIDATE))
+    if standing is not None and int(standing.version) == number:
+        registry.point(store, name, CANDIDATE, parent)
     return number
 
 
-def in_words(name: str, number: int, rules: Sequence[GateRule]) -> str:
+def tell_verdict(name: str, number: int, judged: UpdateVerdict) -> str:
     """Says what became of an update."""
-    failing = [f"{rule.rule}: {rule.value}, asked {rule.bound}" for rule in rules if rule.verdict == verdict.FAILS]
-    if not failing:
+    if not judged.failing:
         return f"{ModelAddress(name, alias=CANDIDATE)} is version {number}"
-    return "\n".join(
-        [
-            f"refused: version {number} is registered with the reason and is not the {CANDIDATE}, for {TOO_MUCH}:",
-            *(f"  {line}" for line in failing),
-            "remember more images (--memory), or raise the bound, and run graft update again; git checkout params.yaml "
-            "gives the update up",
-        ]
-    )
+    lines = [
+        f"refused: version {number} is registered with the reason and is not the {CANDIDATE}, for {TOO_MUCH}:",
+        *(f"  {_in_words(rule)}" for rule in judged.failing),
+        "remember more images (--memory), or raise the bound, and run graft update again",
+        "to give the update up: git checkout params.yaml dvc.lock && dvc checkout",
+    ]
+    return "\n".join(lines)
+
+
+def _in_words(rule: GateRule) -> str:
+    return f"{rule.rule}: {rule.value}, asked {rule.bound}"

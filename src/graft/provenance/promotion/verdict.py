@@ -82,6 +82,13 @@ def write(store: MlflowClient, version: ModelVersion, verdict: Verdict, *, overr
     registry.tag_version(store, name, number, tags)
 
 
+def clear(store: MlflowClient, version: ModelVersion) -> None:
+    """Takes a refusal off the page of a version."""
+    name, number = version.name, int(version.version)
+    registry.describe_version(store, name, number, (version.description or "").partition(HEADING)[0].strip())
+    registry.remove_tags(store, name, number, [tag for tag in (RULES_TAG, VERDICT_TAG) if tag in version.tags])
+
+
 def shown_on(description: str) -> str:
     """The part of a description that is about promotion; empty where there is none."""
     _, heading, rest = description.partition(HEADING)

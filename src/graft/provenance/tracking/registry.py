@@ -6,7 +6,7 @@ A refusal of the store is `Unreachable`; something that is absent is None.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -66,6 +66,12 @@ def tag_version(store: MlflowClient, name: str, number: int, tags: Mapping[str, 
     """Sets tags of a version."""
     for key, value in tags.items():
         _ask(partial(store.set_model_version_tag, name, str(number), key, value))
+
+
+def remove_tags(store: MlflowClient, name: str, number: int, keys: Iterable[str]) -> None:
+    """Removes tags of a version."""
+    for key in keys:
+        _ask(partial(store.delete_model_version_tag, name, str(number), key))
 
 
 def describe_version(store: MlflowClient, name: str, number: int, text: str) -> None:

@@ -12,22 +12,29 @@ if TYPE_CHECKING:
     from graft.provenance.tracking.registry import ModelVersion
 
 UPDATE_TAG = "graft.update"
-HELD = "forgot no more than promotion.max_forgetting"
-NOT_JUDGED = (
-    "an update whose forgetting was not judged yet; graft update judges it, and so does graft promote --version"
-)
+REFUSED_UPDATE = "refused"
+UNBOUNDED = "promotion.max_forgetting bounded nothing"
+NOT_JUDGED = "what this update forgot has not been judged yet: graft update FOLDER judges it"
+
+
+def held_within(bound: float) -> str:
+    """The verdict on an update that forgot no more than a bound."""
+    return f"forgot no more than {bound:g}"
 
 
 def why_not_candidate(version: ModelVersion) -> str:
-    """Says why the model of the workspace must not be the candidate; empty where it may.
+    """Says why a version must not be the candidate; empty where it may.
+
+    A verdict holds for the bound that it was judged by: under another one the update is judged again.
 
     Args:
-        version: Version that holds it.
+        version: Version that holds the model of the workspace.
     """
-    if not _is_update() or load_params().promotion.max_forgetting is None:
-        return ""
-    said = version.tags.get(UPDATE_TAG, NOT_JUDGED)
-    return "" if said == HELD else said
+    said = version.tags.get(UPDATE_TAG, "")
+    if said.startswith(REFUSED_UPDATE):
+        return said
+    bound = load_params().promotion.max_forgetting if _is_update() else None
+    return "" if bound is None or said == held_within(bound) else NOT_JUDGED
 
 
 def _is_update() -> bool:
