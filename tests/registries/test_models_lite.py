@@ -131,3 +131,19 @@ def test_the_larger_ones_are_built_alike(number: int) -> None:
         for model in models:
             assert match_tensors(model, Source(state, "", "", ""), NAMES)[0].backbone_fraction == 1.0
         assert models[0].eval()(torch.empty(1, 3, 48, 80)).shape == (1, 3, 48, 80)
+
+
+def test_a_narrow_pyramid_is_a_quarter_of_the_papers_and_keeps_the_backbone() -> None:
+    def sizes(**widths: int) -> tuple[int, int]:
+        model = build("segmentation", {**ON_LITE["fpn-lite0"][1], **widths}, len(NAMES))
+        backbone = sum(p.numel() for p in model.backbone.parameters())
+        return backbone, sum(p.numel() for p in model.parameters()) - backbone
+
+    whole, narrow = sizes(), sizes(pyramid_channels=128, branch_channels=64)
+    assert whole[0] == narrow[0]
+    assert 3 * narrow[1] < whole[1]
+
+
+def test_branches_that_32_groups_do_not_divide_are_refused() -> None:
+    with pytest.raises(GraftError, match=r"branch_channels.*multiple of 32"):
+        build("segmentation", {**ON_LITE["fpn-lite0"][1], "branch_channels": 48}, len(NAMES))
