@@ -79,11 +79,10 @@ def _run(context: Any, source: Any, name: str, table: pd.DataFrame, rules: list[
     for rule, column in rules:
         suite.add_expectation(_expectation(rule, column))
     definition = gx.ValidationDefinition(name=name, data=batch, suite=suite)
+    # Asked for the column of ids, Great Expectations would look every unexpected row up by itself: 60 µs each.
+    by_id = table.set_axis(table["id"].to_numpy()) if "id" in table else table
     verdict = context.validation_definitions.add(definition).run(
-        batch_parameters={"dataframe": table},
-        result_format={"result_format": "SUMMARY", "unexpected_index_column_names": ["id"]}
-        if "id" in table
-        else {"result_format": "SUMMARY"},
+        batch_parameters={"dataframe": by_id}, result_format={"result_format": "SUMMARY"}
     )
     return {result.expectation_config.meta["name"]: result for result in verdict.results}
 
@@ -119,13 +118,11 @@ def _finding(rule: Rule, result: Any, excuses: tuple[Excuse, ...]) -> Finding:
         return Finding(rule, result.success, 0 if result.success else 1, (), ())
     if "unexpected_count" not in detail:
         raise RuntimeError(f"Great Expectations could not judge {rule.name}: {result.exception_info}")
-    named = [_example(rule, row) for row in detail.get("partial_unexpected_index_list") or []]
+    rows = zip(
+        detail.get("partial_unexpected_index_list") or [], detail.get("partial_unexpected_list") or [], strict=True
+    )
+    named = [(str(id), rule.in_words(value)) for id, value in rows]
     return Finding(rule, result.success, detail["unexpected_count"], tuple(named[:5]), excuses)
-
-
-def _example(rule: Rule, row: Mapping[str, Any]) -> tuple[str, str]:
-    values = [value for key, value in row.items() if key != "id"]
-    return str(row["id"]), rule.in_words(values[0] if values else row["id"])
 
 
 def _write_data_docs(context: Any, folder: Path) -> None:
