@@ -39,23 +39,24 @@ def workspace(tmp_path, monkeypatch) -> Path:
     small_export(Path(EXPORTED))
     Path(MODEL_CARD).write_text("# A model\nof three colours\n\n## More\n", encoding="utf-8")
     RECORDS.mkdir(parents=True)
-    outputs = {"ingest": {}, "fine-tune": {}, "export": {EXPORTED: digest_of(Path(EXPORTED))}}
+    made = {"ingest": {"data/deliveries/first": "1" * 64}, "fine-tune": {"models/fine_tuned": "2" * 64}}
+    made["export"] = {EXPORTED: digest_of(Path(EXPORTED))}
     Path(CURVES).parent.mkdir(parents=True)
     with Path(CURVES).open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["run", "epoch", "train_loss"])
         rows.writerows(["fine_tuned", epoch, 1 / epoch] for epoch in range(1, NUM_EPOCHS + 1))
-    for stage in STAGES:
-        write_json(RECORDS / f"{stage}.json", record(stage, outputs[stage]))
+    for before, stage in zip((None, *STAGES), STAGES, strict=False):  # each read what the one before made
+        write_json(RECORDS / f"{stage}.json", record(stage, made[before] if before else {}, made[stage]))
     return root
 
 
-def record(stage: str, outputs: dict[str, str]) -> dict[str, object]:
+def record(stage: str, inputs: dict[str, str], outputs: dict[str, str]) -> dict[str, object]:
     return {
         "stage": stage,
         "fingerprint": "f" * 64,
         "params": {"task": "segmentation", "seed": 7},
-        "inputs": {},
+        "inputs": inputs,
         "outputs": outputs,
         "files": {name: sha256_of(Path(name)) for name in stages.STAGES[stage].artifacts if Path(name).is_file()},
         "environment": {"lock": None},

@@ -100,11 +100,8 @@ def test_killed_anywhere_it_is_as_before_or_whole_and_goes_on_to_a_promoted_upda
     assert frozen["test_set"]["parts"][0]["digest"] == ledger_of(project)[0]["test_set"]["digest"]
     shown = project.run("graft", "generations").stdout
     assert "backward transfer: " in shown
-    assert {line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")} == {
-        "1",
-        "2",
-        "forgotten",
-    }
+    rows = [line.split("│")[1].strip() for line in shown.splitlines() if line.startswith("│")]
+    assert rows == ["1", "3", "forgotten"]
     page = (project.root / "reports/generations.html").read_text("utf-8")
     assert f"{NAME}, 2 generations to version 3" in page
     assert "stays as it is" in project.run(*command(project)).stdout
