@@ -40,5 +40,5 @@ def why_not_candidate(version: ModelVersion) -> str:
 def _is_update() -> bool:
     """Whether it learnt from new deliveries and a memory of those before, and not from all of them."""
     path = record_path("augment")
-    memory = Record.read(path).params["augment"].get("memory") if path.is_file() else None
+    memory = Record.read(path).params.get("augment", {}).get("memory") if path.is_file() else None
     return isinstance(memory, dict) and "new" in memory
