@@ -411,6 +411,12 @@ def test_translation_agrees_with_looking_up_each_pixel(values: list[int]) -> Non
         assert translated.void == sum(100 <= int(value) <= 120 for value in array[0])
 
 
+def test_the_value_254_of_no_class_is_void_where_all_other_values_are_their_ids() -> None:
+    translated = translation_of({"a": [0], "b": [1]}, [255]).apply(np.array([[0, 1, 254, 255]], np.uint8))
+    assert translated.mask.tolist() == [[0, 1, 255, 255]]
+    assert (translated.void, translated.unknown, translated.unknown_values) == (1, 1, ("254",))
+
+
 # image_folder
 
 

@@ -119,7 +119,7 @@ def _translate_bytes(values: np.ndarray, table: np.ndarray, rest: int | None) ->
     targets = table[present]
     counts = np.bincount(targets, weights=met[present], minlength=256)
     num_rest = 0 if rest is None else int(np.count_nonzero(targets == rest))
-    same = bool((targets == present).all())
+    same = bool(((targets == present) & (targets != UNKNOWN)).all())  # 254 itself may be a value of no class
     ids = values if same else cv2.LUT(values, np.where(table == UNKNOWN, np.uint8(VOID), table))
     return ids, counts, present[targets == UNKNOWN], num_rest
 

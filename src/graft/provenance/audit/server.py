@@ -15,8 +15,7 @@ from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, Step
 from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED, artifacts_of, record_path
-from graft.provenance.tracking import mlflow_store, model_versions, runs
-from graft.provenance.tracking.pipeline_run import PIPELINE, scores_of
+from graft.provenance.tracking import mlflow_store, model_versions, pipeline_run, runs
 from graft.provenance.tracking.publish import params_of, tags_of
 from graft.provenance.tracking.registry import find_versions
 
@@ -51,16 +50,27 @@ def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
 
 
 def check_pipelines(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
-    """Checks the scores of the parent run that a pipeline has in MLflow, if it has one."""
-    found = _search(client, PIPELINE, chain.first.key)
+    """Checks params and scores of the parent run that a pipeline has in MLflow, if it has one."""
+    found = _search(client, pipeline_run.PIPELINE, chain.first.key)
     evaluated = next(iter(chain.of_stage("evaluate")), None)
     record = index.record(evaluated.key) if evaluated and found else None
     if record is None:
         return
     run = next(iter(_search(client, mlflow_store.RECORD, record.sha256)), None)
+    params = runs.clean_params(pipeline_run.params_of(pipeline_run.records_behind(_nearest(index, chain))))
     for parent in found:
-        what = f"run {parent.info.run_id[:8]} of the pipeline, scores"
-        yield _compare_values(what, scores_of(client, record, run), parent.data.metrics)
+        what = f"run {parent.info.run_id[:8]} of the pipeline"
+        yield _compare_values(f"{what}, params", params, parent.data.params)
+        yield _compare_values(f"{what}, scores", pipeline_run.scores_of(client, record, run), parent.data.metrics)
+
+
+def _nearest(index: Index, chain: Chain) -> dict[str, Record]:
+    """The records of a chain by stage; of several, as where weights come from another pipeline, the nearest."""
+    found: dict[str, Record] = {}
+    for step in chain.steps.values():
+        if (record := index.record(step.key)) is not None:
+            found.setdefault(record.stage, record)
+    return found
 
 
 def _renamed_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[dict[str, Any]]:

@@ -37,7 +37,7 @@ def publish_pipeline(client: MlflowClient, records: Mapping[str, Record], run_id
         records: Record of each stage of the workspace, export among them.
         run_ids: Id of the run of each.
     """
-    records = _records_behind(records)
+    records = records_behind(records)
     run_ids = {stage: run_ids[stage] for stage in records}
     digest = records["export"].sha256
     found = {stage: client.get_run(run_id) for stage, run_id in run_ids.items()}
@@ -72,7 +72,7 @@ def scores_of(client: MlflowClient, evaluate: Record, run: Any | None) -> dict[s
     return {runs.clean_key(name): value for name, value in found.items() if value is not None}
 
 
-def _records_behind(records: Mapping[str, Record]) -> dict[str, Record]:
+def records_behind(records: Mapping[str, Record]) -> dict[str, Record]:
     """The records of one pipeline: without those of stages that have made other bytes since."""
     behind = {"export": records["export"]}
     for stage in reversed(in_order(records)):
@@ -82,6 +82,11 @@ def _records_behind(records: Mapping[str, Record]) -> dict[str, Record]:
         if taken and all(made.get(path) == sha for path, sha in taken.items()):
             behind[stage] = records[stage]
     return {stage: behind[stage] for stage in in_order(behind)}
+
+
+def params_of(records: Mapping[str, Record]) -> dict[str, str]:
+    """The parameters of all stages of a pipeline by dotted key."""
+    return {key: value for record in records.values() for key, value in runs.flatten_params(record.params).items()}
 
 
 def _create(client: MlflowClient, records: Mapping[str, Record], found: Mapping[str, Any]) -> Any:
@@ -98,8 +103,7 @@ def _complete(client: MlflowClient, parent: Any, records: Mapping[str, Record], 
     tags |= {"mlflow.source.name": "dvc repro", "mlflow.source.git.commit": str(export.git.commit)}
     tags[mlflow_store.NOTE] = _describe(scores, found, seconds)
     runs.tag(client, run_id, tags)
-    params = {key: value for record in records.values() for key, value in runs.flatten_params(record.params).items()}
-    runs.log_params(client, run_id, params)
+    runs.log_params(client, run_id, params_of(records))
     times = {f"{SECONDS}/{record_path(stage).stem}": value for stage, value in seconds.items()}
     times |= {SECONDS: sum(seconds.values())} if seconds else {}
     points = [(name, value, 0) for name, value in (scores | times).items()]
