@@ -190,13 +190,16 @@ def test_audit_compares_params_and_scores_of_the_parent(store):
     (parent,) = parents(store)
     index = open_index(refresh=True)
     chain = chain_of(index, EXPORTED)
-    assert [link.status for link in check_pipelines(index, chain, store)] == ["verified", "verified"]
+    assert [link.status for link in check_pipelines(index, chain, store)] == ["verified"] * 3
     store.log_metric(parent.info.run_id, "iou/red", 0.9)
-    params, scores = check_pipelines(index, chain, store)
+    _, params, scores = check_pipelines(index, chain, store)
     assert (params.status, scores.status, "iou/red" in scores.reason) == ("verified", "broken", True)
     rewrite_param(parent.info.run_id, "seed", "8")
-    params, _ = check_pipelines(index, chain, store)
+    _, params, _ = check_pipelines(index, chain, store)
     assert (params.status, "seed" in params.reason) == ("broken", True)
+    store.set_tag(parent.info.run_id, "graft.run.export", "0" * 32)
+    tags, _, _ = check_pipelines(index, chain, store)
+    assert (tags.status, "graft.run.export" in tags.reason) == ("broken", True)
     index.close()
 
 

@@ -57,11 +57,23 @@ def check_pipelines(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
     if record is None:
         return
     run = next(iter(_search(client, mlflow_store.RECORD, record.sha256)), None)
-    params = runs.clean_params(pipeline_run.params_of(pipeline_run.records_behind(_nearest(index, chain))))
+    behind = pipeline_run.records_behind(_nearest(index, chain))
+    params = runs.clean_params(pipeline_run.params_of(behind))
+    links = {
+        f"{pipeline_run.RUN_OF}{record_path(stage).stem}": [one.info.run_id for one in _runs_with(client, record)]
+        for stage, record in behind.items()
+    }
     for parent in found:
         what = f"run {parent.info.run_id[:8]} of the pipeline"
+        strayed = {tag: ids[0] for tag, ids in links.items() if ids and parent.data.tags.get(tag) not in ids}
+        yield _compare_values(f"{what}, tags", strayed, parent.data.tags)
         yield _compare_values(f"{what}, params", params, parent.data.params)
         yield _compare_values(f"{what}, scores", pipeline_run.scores_of(client, record, run), parent.data.metrics)
+
+
+def _runs_with(client: Any, record: Record) -> list[Any]:
+    """The runs that hold a record."""
+    return list(_search(client, mlflow_store.RECORD, record.sha256))
 
 
 def _nearest(index: Index, chain: Chain) -> dict[str, Record]:
