@@ -50,13 +50,13 @@ def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
 
 
 def check_pipelines(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
-    """Checks params and scores of the parent run that a pipeline has in MLflow, if it has one."""
+    """Checks the links, params and scores of the parent run that a pipeline has in MLflow, if it has one."""
     found = _search(client, pipeline_run.PIPELINE, chain.first.key)
     evaluated = next(iter(chain.of_stage("evaluate")), None)
     record = index.record(evaluated.key) if evaluated and found else None
     if record is None:
         return
-    run = next(iter(_search(client, mlflow_store.RECORD, record.sha256)), None)
+    run = next(iter(_runs_with(client, record)), None)
     behind = pipeline_run.records_behind(_nearest(index, chain))
     params = runs.clean_params(pipeline_run.params_of(behind))
     links = {
