@@ -16,6 +16,8 @@ from graft.data.shards import MANIFEST_SCHEMA
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import sha256_of, write_json
 from graft.foundation.errors import GraftError
+from graft.provenance.audit.ledger_links import check_test_set
+from graft.provenance.audit.link import BROKEN, VERIFIED
 from graft.provenance.promotion import ledger
 from graft.provenance.promotion.evidence import Gathering, scored_split
 from graft.provenance.promotion.freeze import list_new
@@ -26,6 +28,7 @@ from graft.provenance.promotion.frozen_test_set import (
     fetch_list,
     find_in_force,
     freeze_images,
+    list_by_delivery,
     list_images,
     publish_list,
 )
@@ -132,10 +135,55 @@ def write_deliveries(path: Path, deliveries: dict[str, str]) -> None:
     pq.write_table(table.set_column(batch, "batch", pa.array([*deliveries.values()])), path)
 
 
-def test_the_images_of_a_delivery_are_listed_alone(tmp_path):
-    write_deliveries(tmp_path / "manifest.parquet", {"1": "first", "2": "november"})
-    (image,) = list_images(tmp_path / "manifest.parquet", ("road",), "test", ["november"])
-    assert image.image == "2" * 64
+def test_the_images_of_each_delivery_are_listed_alone(tmp_path):
+    write_deliveries(tmp_path / "manifest.parquet", {"1": "first", "3": "november", "2": "november"})
+    listed = list_by_delivery(tmp_path / "manifest.parquet", ("road",))
+    assert {name: [one.image[0] for one in images] for name, images in listed.items()} == {
+        "first": ["1"],
+        "november": ["2", "3"],
+    }
+
+
+def test_an_image_that_two_deliveries_bring_is_of_the_part_of_the_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_deliveries(Path(MANIFEST), {"1": "first", "2": "first", "3": "first", "4": "november", "5": "december"})
+    table = pq.read_table(MANIFEST)
+    both = table.slice(3, 1).set_column(table.schema.get_field_index("batch"), "batch", pa.array(["december"]))
+    pq.write_table(pa.concat_tables([table, both]), MANIFEST)
+    ClassMap("segmentation", ("road",), ((0, 0, 0),), (0,), False, True, "mask_folder").write(Path(CLASS_MAP))
+    added = list_new(["november", "december"], IMAGES, stated())
+    assert {name: [one.image[0] for one in images] for name, images in added.items()} == {
+        "november": ["4"],
+        "december": ["5"],
+    }
+
+
+def test_audit_names_the_part_whose_list_differs(store, tmp_path):
+    *first, eighth, ninth = [FrozenImage(digit * 64, "m" * 64, "0" * 16) for digit in "4589"]
+    more, before = [eighth, ninth], stated(first)
+    whole = add_parts(stated([*first, *more], before), before, {"november": more})
+    frozen = [entry(1, "frozen", kind="freeze", test_set=whole.as_dict())]
+    for images, one in (([*first, *more], whole), (first, whole.parts[0]), (more, whole.parts[1])):
+        publish_list(store, images, one, tmp_path)
+    checks = [*check_test_set(store, frozen)]
+    assert [check.what for check in checks] == [str(whole), *map(str, whole.parts)]
+    assert {check.status for check in checks} == {VERIFIED}
+
+    def write(stated_digest: str, content: str) -> None:
+        (run,) = runs.search_runs(store, {"graft.test_set": stated_digest})
+        (tmp_path / "test_set.json").write_text(content, encoding="utf-8")
+        store.log_artifact(run.info.run_id, str(tmp_path / "test_set.json"))
+
+    changed = [*first, eighth, ninth._replace(target="n" * 64)]
+    write(whole.digest, json.dumps(changed))
+    said = [f"{check.status} {check.what}: {check.reason}" for check in check_test_set(store, frozen)]
+    assert [line.split()[0] for line in said] == [BROKEN, VERIFIED, BROKEN]
+    assert "test part november (2 images" in said[2]
+    assert "1 of its 2 images are not in the list of the whole test set" in said[2]
+    write(whole.digest, json.dumps([*first, *more]))
+    write(whole.parts[0].digest, "no JSON")
+    found = [check.status for check in check_test_set(store, frozen)]
+    assert found == [VERIFIED, BROKEN, VERIFIED]
 
 
 def test_a_part_is_what_a_delivery_adds_and_nothing_is_added_to_images_that_changed(tmp_path, monkeypatch):

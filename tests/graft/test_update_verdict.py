@@ -91,8 +91,15 @@ def test_the_candidate_that_is_refused_gives_way_to_its_parent(store):
 
 def test_an_update_that_cannot_be_compared_with_its_champion_does_not_hold():
     found = Comparison("mean_iou", "IoU", 4, (), {}, None, None, "the champion has other classes: tram")
-    (rule,) = judge_update(found, 0.02).failing
+    judged = judge_update(found, 0.02)
+    (rule,) = judged.failing
     assert rule.value == "the champion has other classes: tram"
+    said = tell_verdict(NAME, 2, judged)
+    assert (
+        "not the candidate, for it cannot be compared with the champion:\n  forgetting: the champion has other" in said
+    )
+    assert "graft deliver, make repro" in said
+    assert "forgets more" not in said
     assert judge_update(found, None).failing == []
 
 

@@ -55,7 +55,7 @@ def update(
     with command.put_in_place(PARAMS_FILE, tree):
         check_file(PARAMS_FILE, here=True)
         command.run_stages()
-    typer.echo(publish())
+    typer.echo(publish(is_judged_next=True))
     _judge(store, parent)
 
 

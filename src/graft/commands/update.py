@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import os
 import re
 import subprocess
 import sys
@@ -26,6 +27,7 @@ from graft.provenance.promotion.freeze import freeze_parts
 from graft.provenance.promotion.frozen_images import FrozenImages
 from graft.provenance.promotion.measurement import Comparison, compare, score_classes
 from graft.provenance.stages import CLASS_MAP, EXPORTED, INTERIM, TRAIN
+from graft.provenance.tracking.updates import UPDATING
 from graft.training.strategies import FROM_PARENT
 from graft.training.strategies.shared_options import SHARED
 
@@ -176,7 +178,7 @@ def run_stages() -> None:
         GraftError: A stage stopped; it has said why.
     """
     dvc = Path(sys.executable).with_name("dvc")
-    done = subprocess.run([str(dvc), "repro"])
+    done = subprocess.run([str(dvc), "repro"], env={**os.environ, UPDATING: "yes"})
     if done.returncode:
         raise GraftError(
             f"dvc repro ended with status {done.returncode}; what it said stands above",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -13,7 +14,7 @@ from graft.foundation.errors import GraftError
 from graft.models.address import CHAMPION, ModelAddress
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
 from graft.provenance.promotion import history, ledger
-from graft.provenance.promotion.frozen_test_set import fetch_list, find_in_force
+from graft.provenance.promotion.frozen_test_set import FrozenTestSet, TestPart, fetch_list, find_in_force, read_lists
 from graft.provenance.promotion.ledger import LedgerEntry
 from graft.provenance.promotion.verdict import OVERRIDE_TAG, TAGS, Verdict, shown_on
 from graft.provenance.tracking.mlflow_store import MODEL_DIGEST
@@ -46,7 +47,7 @@ def check_ledger(client: Any, name: str, copy: Path = ledger.COPY, model: str | 
     elif not problems:
         yield Check(VERIFIED, f"ledger of {name}", f"{len(entries)} entries, each follows the one before")
     yield from _check_copy(entries, name, copy)
-    yield from _check_test_set(client, entries)
+    yield from check_test_set(client, entries)
     yield _check_champion(client, entries, name)
     yield from check_pages(client, entries, name, model)
 
@@ -78,18 +79,30 @@ def _check_copy(entries: list[LedgerEntry], name: str, copy: Path) -> Iterator[C
         yield Check(VERIFIED, what, "as on the server")
 
 
-def _check_test_set(client: Any, entries: Sequence[LedgerEntry]) -> Iterator[Check]:
-    """Checks that the list of the test set in force is on the server as it was frozen."""
+def check_test_set(client: Any, entries: Sequence[LedgerEntry]) -> Iterator[Check]:
+    """Checks that the lists of the test set in force and of its parts are on the server as they were frozen."""
     stated = find_in_force(entries)
     if stated is None:
         return
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-        try:
-            fetch_list(client, stated, Path(folder))
-        except GraftError as error:
-            yield Check(BROKEN, str(stated), error.what)
-        else:
-            yield Check(VERIFIED, str(stated), "the list of its images is as the ledger froze it")
+        yield _check_list(client, stated, None, Path(folder))
+        whole = next(read_lists(client, stated, Path(folder)), None)
+        for part in stated.parts:
+            yield _check_list(client, part, whole, Path(folder))
+
+
+def _check_list(client: Any, stated: FrozenTestSet | TestPart, whole: list[Any] | None, folder: Path) -> Check:
+    """Checks the list of a test set, or of a part, of which each image has to be in the list of the whole too."""
+    try:
+        images = fetch_list(client, stated, folder)
+    except GraftError as error:
+        return Check(BROKEN, str(stated), error.what)
+    held = None if whole is None else {json.dumps(image) for image in whole}
+    lacking = 0 if held is None else sum(json.dumps(image) not in held for image in images)
+    if lacking:
+        said = f"{lacking} of its {len(images)} images are not in the list of the whole test set as they were frozen"
+        return Check(BROKEN, str(stated), said)
+    return Check(VERIFIED, str(stated), "the list of its images is as the ledger froze it")
 
 
 def _check_champion(client: Any, entries: list[LedgerEntry], name: str) -> Check:

@@ -16,13 +16,12 @@ from graft.provenance.promotion import ledger, move
 from graft.provenance.promotion.evidence import Gathering, propose, scored_split
 from graft.provenance.promotion.frozen_images import find_images
 from graft.provenance.promotion.frozen_test_set import (
-    TEST_SPLIT,
     FrozenImage,
     FrozenTestSet,
     add_parts,
     fetch_list,
     find_in_force,
-    list_images,
+    list_by_delivery,
     publish_list,
 )
 from graft.provenance.promotion.ledger import LedgerEntry
@@ -121,37 +120,55 @@ def freeze_parts(
         chain, images = gathering.trace(version), sorted({*older, *itertools.chain.from_iterable(added.values())})
         stated, _ = propose(chain, scored_split(chain), before, None, images)
         reason = f"the test images of {', '.join(added)} join it"
-        return _write(gathering, add_parts(stated, before, added), images, reason)
+        return _write(gathering, add_parts(stated, before, added), images, reason, added.values())
 
 
 def list_new(
     deliveries: Collection[str], older: Sequence[FrozenImage], before: FrozenTestSet
 ) -> dict[str, list[FrozenImage]]:
-    """Lists the test images of each delivery that the test set does not hold; none for a delivery that has none.
+    """Lists the test images that each delivery adds to the test set; an image that several have is that of the first.
 
     Raises:
         GraftError: An image that the test set holds is not here with the same target.
     """
-    names = ClassMap.read(Path(CLASS_MAP)).names
-    here = {(image.image, image.target) for image in list_images(Path(MANIFEST), names)}
+    listed = list_by_delivery(Path(MANIFEST), ClassMap.read(Path(CLASS_MAP)).names)
+    here = {(image.image, image.target) for images in listed.values() for image in images}
     if lacking := sum((image.image, image.target) not in here for image in older):
         raise GraftError(
             f"{lacking} of the {len(older)} images of {before} are not in {MANIFEST} as they were frozen",
             rule="a part is added to images that stay as they are",
             remedy="restore them, or replace the whole test set: graft freeze --reason WHY",
         )
-    held = {image.image for image in older}
-    listed = {name: list_images(Path(MANIFEST), names, TEST_SPLIT, [name]) for name in deliveries}
-    new = {name: [image for image in images if image.image not in held] for name, images in listed.items()}
-    return {name: images for name, images in new.items() if images}
+    held, added = {image.image for image in older}, {}
+    for name in deliveries:
+        if new := [image for image in listed.get(name, ()) if image.image not in held]:
+            added[name] = new
+            held |= {image.image for image in new}
+    return added
 
 
-def _write(gathering: Gathering, stated: FrozenTestSet, images: list[FrozenImage], reason: str) -> Frozen:
-    """Puts a test set in force: the champion is scored on it, its list published, its entry appended."""
+def _write(
+    gathering: Gathering,
+    stated: FrozenTestSet,
+    images: list[FrozenImage],
+    reason: str,
+    added: Collection[Sequence[FrozenImage]] = (),
+) -> Frozen:
+    """Puts a test set in force: the champion is scored on it, its list published, its entry appended.
+
+    Args:
+        gathering: Gathering about the version that the test set is taken from.
+        stated: The test set.
+        images: Its images.
+        reason: Reason to record.
+        added: Images of each part that is new, its last ones; the lists of older parts are on the server.
+    """
     store, name = gathering.store, gathering.version.name
     _refuse_seen(gathering, images)
     rules = tuple(_score_champion(gathering, stated, images))
     publish_list(store, images, stated, gathering.folder)
+    for part, listed in zip(stated.parts[len(stated.parts) - len(added) :], added, strict=True):
+        publish_list(store, listed, part, gathering.folder)
     written = ledger.append(store, name, _entry(gathering, stated, rules, reason))
     move.write_copy(move.read_whole(store, name))
     return Frozen(stated, written)

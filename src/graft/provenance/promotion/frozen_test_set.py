@@ -5,10 +5,11 @@ The ledger holds its digest and size, and who froze it; the list itself is a fil
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,6 +53,9 @@ class TestPart:
     name: str
     num_images: int
     digest: str
+
+    def __str__(self) -> str:
+        return f"test part {self.name} ({self.num_images} images, {self.digest[:12]})"
 
 
 @dataclass(frozen=True)
@@ -104,30 +108,30 @@ def find_in_force(entries: Sequence[LedgerEntry]) -> FrozenTestSet | None:
     return found
 
 
-def list_images(
-    manifest: Path, class_names: Sequence[str], split: str = TEST_SPLIT, deliveries: Collection[str] | None = None
-) -> list[FrozenImage]:
+def list_images(manifest: Path, class_names: Sequence[str], split: str = TEST_SPLIT) -> list[FrozenImage]:
     """Lists the labelled images of a split, each once, in order of digest.
 
     Args:
         manifest: File `manifest.parquet` of ingest.
         class_names: Names of the classes, in order of the labels in the manifest.
         split: Name of the split.
-        deliveries: Names of the deliveries whose images are listed; None lists those of all.
     """
+    return sorted(set(chain.from_iterable(list_by_delivery(manifest, class_names, split).values())))
+
+
+def list_by_delivery(
+    manifest: Path, class_names: Sequence[str], split: str = TEST_SPLIT
+) -> dict[str, list[FrozenImage]]:
+    """Lists the labelled images of a split as `list_images` does, by the delivery that brought them."""
     import pyarrow.parquet as pq
 
     columns = pq.read_table(manifest, columns=list(COLUMNS)).to_pydict()
-    rows = zip(*(columns[name] for name in COLUMNS), strict=True)
-    return sorted(
-        {
-            FrozenImage(image, target_of(mask, label, class_names), phash or "")
-            for where, delivery, image, mask, label, phash in rows
-            if where == split
-            and (mask is not None or label is not None)
-            and (deliveries is None or delivery in deliveries)
-        }
-    )
+    found: dict[str, set[FrozenImage]] = {}
+    for where, delivery, image, mask, label, phash in zip(*(columns[name] for name in COLUMNS), strict=True):
+        if where == split and (mask is not None or label is not None):
+            listed = FrozenImage(image, target_of(mask, label, class_names), phash or "")
+            found.setdefault(delivery, set()).add(listed)
+    return {delivery: sorted(images) for delivery, images in found.items()}
 
 
 def target_of(mask_sha256: str | None, label: int | None, class_names: Sequence[str]) -> str:
@@ -173,8 +177,10 @@ def _digest_of(images: Sequence[FrozenImage]) -> str:
     return content_digest([list(image) for image in images])
 
 
-def publish_list(store: MlflowClient, images: Sequence[FrozenImage], stated: FrozenTestSet, folder: Path) -> None:
-    """Puts the list of a test set on the server, in a run of its own, unless it is there."""
+def publish_list(
+    store: MlflowClient, images: Sequence[FrozenImage], stated: FrozenTestSet | TestPart, folder: Path
+) -> None:
+    """Puts the list of a test set, or of a part, on the server, in a run of its own, unless it is there."""
     with mlflow_store.explain_refusals():
         if runs.find_run(store, {LIST_TAG: stated.digest}):
             return
@@ -188,19 +194,27 @@ def publish_list(store: MlflowClient, images: Sequence[FrozenImage], stated: Fro
         runs.tag(store, run.info.run_id, {LIST_TAG: stated.digest})
 
 
-def fetch_list(store: MlflowClient, stated: FrozenTestSet, folder: Path) -> list[FrozenImage]:
-    """Fetches the list of a test set from the server, and compares it with the digest in the ledger.
+def fetch_list(store: MlflowClient, stated: FrozenTestSet | TestPart, folder: Path) -> list[FrozenImage]:
+    """Fetches the list of a test set, or of a part, from the server, and compares it with the digest in the ledger.
 
     Raises:
         GraftError: It is not there, or was changed.
     """
     what, rule = f"the list of {stated}", "every champion is scored on the images that the ledger froze"
-    for run in runs.search_runs(store, {LIST_TAG: stated.digest}):
-        path = runs.fetch_artifact(store, run, LIST_FILE, folder)
-        listed = [] if path is None else json.loads(path.read_bytes())
+    for listed in read_lists(store, stated, folder):
         if content_digest(listed) == stated.digest:
             return [FrozenImage(*image) for image in listed]
     remedy = "restore the deleted run on the server, or freeze a test set anew: graft freeze --reason WHY"
     raise GraftError(
         f"{what} is not on the server, or was changed", where=mlflow_store.store_uri(), rule=rule, remedy=remedy
     )
+
+
+def read_lists(store: MlflowClient, stated: FrozenTestSet | TestPart, folder: Path) -> Iterator[list[Any]]:
+    """Yields what the server holds as the list of a test set, or of a part, whether it was changed or not."""
+    for run in runs.search_runs(store, {LIST_TAG: stated.digest}):
+        path = runs.fetch_artifact(store, run, LIST_FILE, folder)
+        with contextlib.suppress(ValueError):  # it was changed to what is no JSON
+            listed = None if path is None else json.loads(path.read_bytes())
+            if isinstance(listed, list):
+                yield listed

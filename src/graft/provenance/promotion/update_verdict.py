@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from graft.provenance.tracking.mlflow_store import MlflowClient
 
 TOO_MUCH = "it forgets more than promotion.max_forgetting"
+NOT_COMPARABLE = "it cannot be compared with the champion"
+LEARN_LESS = "remember more images (--memory), or raise the bound, and run graft update again"
+LEARN_ANEW = "train on all deliveries together: graft deliver, make repro"
 
 
 @dataclass(frozen=True)
@@ -27,15 +30,22 @@ class UpdateVerdict:
     Attributes:
         bound: Value of `promotion.max_forgetting`; None where nothing is bounded.
         rules: Rules that were judged.
+        is_comparable: Whether champion and update could be scored on the same images.
     """
 
     bound: float | None
     rules: Sequence[GateRule]
+    is_comparable: bool = True
 
     @property
     def failing(self) -> list[GateRule]:
         """The rules that fail."""
         return [rule for rule in self.rules if rule.verdict == verdict.FAILS]
+
+    @property
+    def reason(self) -> str:
+        """The reason why it does not hold, where it does not."""
+        return TOO_MUCH if self.is_comparable else NOT_COMPARABLE
 
     @property
     def tag(self) -> str:
@@ -55,7 +65,8 @@ def judge_update(found: Comparison, bound: float | None) -> UpdateVerdict:
     if bound is None:
         return UpdateVerdict(None, ())
     if found.not_comparable:
-        return UpdateVerdict(bound, (GateRule("forgetting", found.not_comparable, f"≤ {bound:g}", verdict.FAILS),))
+        rule = GateRule("forgetting", found.not_comparable, f"≤ {bound:g}", verdict.FAILS)
+        return UpdateVerdict(bound, (rule,), is_comparable=False)
     return UpdateVerdict(bound, tuple(judge_forgetting(found, bound)))
 
 
@@ -87,7 +98,7 @@ def record_verdict(store: MlflowClient, name: str, model_digest: str, judged: Up
             verdict.clear(store, version)
         registry.point(store, name, CANDIDATE, number)
         return number
-    said = f"{verdict.REFUSED} {move.now()} by {move.author()}: {TOO_MUCH}"
+    said = f"{verdict.REFUSED} {move.now()} by {move.author()}: {judged.reason}"
     verdict.write(store, version, verdict.Verdict(tuple(rule.as_dict() for rule in judged.rules), said))
     standing = registry.find_version(store, ModelAddress(name, alias=CANDIDATE))
     if standing is not None and int(standing.version) == number:
@@ -100,9 +111,9 @@ def tell_verdict(name: str, number: int, judged: UpdateVerdict) -> str:
     if not judged.failing:
         return f"{ModelAddress(name, alias=CANDIDATE)} is version {number}"
     lines = [
-        f"refused: version {number} is registered with the reason and is not the {CANDIDATE}, for {TOO_MUCH}:",
+        f"refused: version {number} is registered with the reason and is not the {CANDIDATE}, for {judged.reason}:",
         *(f"  {_in_words(rule)}" for rule in judged.failing),
-        "remember more images (--memory), or raise the bound, and run graft update again",
+        LEARN_LESS if judged.is_comparable else LEARN_ANEW,
         "to give the update up: git checkout params.yaml dvc.lock && dvc checkout",
     ]
     return "\n".join(lines)

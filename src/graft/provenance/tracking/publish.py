@@ -35,8 +35,11 @@ if TYPE_CHECKING:
     from graft.provenance.tracking.mlflow_store import MlflowClient
 
 
-def publish() -> str:
+def publish(*, is_judged_next: bool = False) -> str:
     """Completes MLflow from the records of the workspace; returns a line that says what the store holds now.
+
+    Args:
+        is_judged_next: Whether the verdict on an update follows, so that nothing is said of its absence.
 
     Raises:
         mlflow_store.Unreachable: No server answers, or it refuses.
@@ -55,7 +58,7 @@ def publish() -> str:
             records = {stage: Record.read(record_path(stage)) for stage in stages}
             mlflow_store.retry(partial(publish_pipeline, client, records, run_ids))
         version = (
-            mlflow_store.retry(partial(_publish_model, client, run_ids["export"]))
+            mlflow_store.retry(partial(_publish_model, client, run_ids["export"], is_judged_next))
             if "export" in run_ids and Path(EXPORTED).is_dir()
             else "no model exported yet"
         )
@@ -67,7 +70,7 @@ def publish_or_warn() -> None:
     if mlflow_store.is_off():
         return
     try:
-        say(f"graft publish: {publish()}")
+        say(f"graft publish: {publish(is_judged_next=updates.is_judged_next())}")
     except mlflow_store.Unreachable as error:
         warn(error)
 
@@ -193,7 +196,7 @@ def _describe(record: Record) -> str:
     return "\n\n".join([stage_of(stage).purpose, *([" · ".join(said)] if said else []), look])
 
 
-def _publish_model(client: MlflowClient, run_id: str) -> str:
+def _publish_model(client: MlflowClient, run_id: str, is_judged_next: bool) -> str:
     """Registers the exported model unless its digest has a version; points `candidate` at it, if it may be that."""
     record = Record.read(record_path("export"))
     name = registered_name(record.params["task"])
@@ -214,7 +217,8 @@ def _publish_model(client: MlflowClient, run_id: str) -> str:
         apply = f"dvc exp apply {mlflow_store.experiment_of_dvc()} && graft publish"
         return f"{ModelAddress(name, int(version.version))}; {apply} makes it the {CANDIDATE}"
     if reason := updates.why_not_candidate(version):
-        return f"{ModelAddress(name, int(version.version))} is not the {CANDIDATE}: {reason}"
+        address = str(ModelAddress(name, int(version.version)))
+        return address if is_judged_next else f"{address} is not the {CANDIDATE}: {reason}"
     registry.point(client, name, CANDIDATE, int(version.version))
     return f"{ModelAddress(name, alias=CANDIDATE)} is version {version.version}"
 

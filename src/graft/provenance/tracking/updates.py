@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from graft.params.params_file import load_params
@@ -15,6 +16,14 @@ UPDATE_TAG = "graft.update"
 REFUSED_UPDATE = "refused"
 UNBOUNDED = "promotion.max_forgetting bounded nothing"
 NOT_JUDGED = "what this update forgot has not been judged yet: graft update FOLDER judges it"
+
+
+UPDATING = "GRAFT_UPDATING"  # set for the stages of an update
+
+
+def is_judged_next() -> bool:
+    """Whether this is a stage of `graft update`, which gives the verdict itself."""
+    return UPDATING in os.environ
 
 
 def held_within(bound: float) -> str:
