@@ -200,8 +200,12 @@ def test_summary_has_every_score(task: str) -> None:
     for score in HEADLINES[task]:
         low, high = found["interval"][score]
         assert low <= found[score] <= high
-    for score in CLASS_SCORES[task]:
+    for score, attribute in CLASS_SCORES[task].items():
         assert list(found[score]) == names
+        of_fog = getattr(
+            Marginals(*(getattr(images, name)[4:].sum(0) for name in ("hits", "truth", "predicted"))), attribute
+        )
+        assert list(found["per_delivery"]["fog"][score].values()) == pytest.approx(of_fog.tolist())
     assert {name: part["num_images"] for name, part in found["per_domain"].items()} == {"day": 7, "night": 5}
     day = Marginals(images.hits[:7].sum(0), images.truth[:7].sum(0), images.predicted[:7].sum(0))
     assert found["per_domain"]["day"][next(iter(HEADLINES[task]))] == pytest.approx(

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from graft.commands.generations.matrix import Matrix
     from graft.provenance.tracking.mlflow_store import MlflowClient
 
+MOST_FALLS = 5
+
 
 @app.command(rich_help_panel=PANEL)
 def generations(
@@ -37,7 +39,7 @@ def tell_generations(store: MlflowClient, name: str, number: int | None) -> None
     if not matrix.generations:
         typer.echo("\n".join(matrix.notes))
         return
-    _print_matrix(matrix)
+    print_matrix(matrix)
     page = write_page(
         matrix, f"{name}, {len(matrix.generations)} generations to version {matrix.generations[-1].version}"
     )
@@ -47,7 +49,8 @@ def tell_generations(store: MlflowClient, name: str, number: int | None) -> None
     typer.echo(f"as a page: {page}, and with the version in MLflow")
 
 
-def _print_matrix(matrix: Matrix) -> None:
+def print_matrix(matrix: Matrix) -> None:
+    """Prints the matrix, what is said of it, and the notes."""
     from rich.console import Console
     from rich.table import Table
 
@@ -70,5 +73,17 @@ def _print_matrix(matrix: Matrix) -> None:
     ):
         if value is not None:
             typer.echo(f"{word}: {shown(value, sign)}")
+    _print_falls(matrix)
     for note in matrix.notes:
         typer.echo(note)
+
+
+def _print_falls(matrix: Matrix) -> None:
+    """Prints the classes that fell furthest, each on the delivery where it did."""
+    from graft.provenance.tracking.pipeline_run import SHOWN_BY_CLASS
+
+    fallen = [fall for fall in matrix.class_falls() if fall.forgotten > 0][:MOST_FALLS]
+    score = SHOWN_BY_CLASS[matrix.headline].replace("iou", "IoU")
+    for fall in fallen:
+        moved = f"{score} {fall.best:.4f} in version {fall.version}, {fall.last:.4f} now"
+        typer.echo(f"forgotten of class {fall.class_name} on {fall.delivery}: {fall.forgotten:.4f} ({moved})")

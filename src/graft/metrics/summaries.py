@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,13 +50,8 @@ def summarise(
         `HEADLINES[task]` as floats (None where undefined), `CLASS_SCORES[task]` as {class: float or None}, the same of
         `predicted_share` and `true_share` of the pixels (or images), `interval` as {score: [low, high] or None},
         `per_domain` as {domain: the same headlines, `interval`, `num_images`}, and of two deliveries or more likewise
-        `per_delivery`.
+        `per_delivery`, there with `CLASS_SCORES[task]` too.
     """
-    whole = total(images)
-    by_class = {
-        score: {name: json_number(value) for name, value in zip(names, getattr(whole, attribute), strict=True)}
-        for score, attribute in (CLASS_SCORES[task] | CLASS_SHARES).items()
-    }
     groups = {"per_domain": domains} | ({"per_delivery": deliveries} if len(set(deliveries)) > 1 else {})
     parts = {
         key: {
@@ -65,7 +60,13 @@ def summarise(
         }
         for key, of_images in groups.items()
     }
-    return _headlines(images, task, num_samples, seed) | by_class | parts
+    for name, rows in places(deliveries).items() if "per_delivery" in parts else ():
+        parts["per_delivery"][name] |= _by_class(select(images, rows), CLASS_SCORES[task], names)
+    return (
+        _headlines(images, task, num_samples, seed)
+        | _by_class(images, CLASS_SCORES[task] | CLASS_SHARES, names)
+        | parts
+    )
 
 
 def places(groups: Sequence[str]) -> dict[str, list[int]]:
@@ -92,6 +93,15 @@ def total(images: Marginals) -> Marginals:
 def select(images: Marginals, rows: Sequence[int]) -> Marginals:
     """The marginals of some of the images."""
     return Marginals(*(getattr(images, name)[rows] for name in ("hits", "truth", "predicted")))
+
+
+def _by_class(images: Marginals, scores: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:
+    """The scores of each class on these images, each {class: value}."""
+    whole = total(images)
+    return {
+        score: {name: json_number(value) for name, value in zip(names, getattr(whole, attribute), strict=True)}
+        for score, attribute in scores.items()
+    }
 
 
 def _headlines(images: Marginals, task: str, num_samples: int, seed: int) -> dict[str, Any]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 
 from markupsafe import Markup
 
-from graft.commands.generations.matrix import Matrix
+from graft.commands.generations.matrix import ClassFall, Matrix
 from graft.evaluation.report.charts import Axis, Line, line_chart
 from graft.evaluation.report.report_page import WORDS, open_templates
 from graft.foundation.content import replace_file
 from graft.models.saved_model import MODEL_COLOURS
+from graft.provenance.tracking.pipeline_run import SHOWN_BY_CLASS
 
 PAGE = Path("reports/generations.html")
+MOST_CLASSES = 24  # that fit on a screen
 
 
 def write_page(matrix: Matrix, title: str, path: Path = PAGE) -> Path:
@@ -23,11 +26,14 @@ def write_page(matrix: Matrix, title: str, path: Path = PAGE) -> Path:
         title: Models that are compared, in words.
         path: Path of the page.
     """
-    page = open_templates(Path(__file__).parent).get_template("generations.html.j2")
+    page, fallen = open_templates(Path(__file__).parent).get_template("generations.html.j2"), class_rows(matrix)
     text = page.render(
         title=title,
         matrix=matrix,
         headline=WORDS[matrix.headline],
+        class_score=WORDS[SHOWN_BY_CLASS[matrix.headline]],
+        fallen=fallen,
+        compared=[name for name in matrix.deliveries if any(name in falls for falls in fallen.values())],
         chart=draw_curves(matrix) if len(matrix.generations) > 1 else None,
         colours=MODEL_COLOURS,
     )
@@ -35,6 +41,14 @@ def write_page(matrix: Matrix, title: str, path: Path = PAGE) -> Path:
     with replace_file(path) as pending:
         pending.write_text(text, encoding="utf-8")
     return path
+
+
+def class_rows(matrix: Matrix) -> dict[str, dict[str, ClassFall]]:
+    """The falls of each class by delivery, the class that fell furthest first; no more than `MOST_CLASSES`."""
+    rows: dict[str, dict[str, ClassFall]] = {}
+    for fall in matrix.class_falls():
+        rows.setdefault(fall.class_name, {})[fall.delivery] = fall
+    return dict(islice(rows.items(), MOST_CLASSES))
 
 
 def draw_curves(matrix: Matrix) -> Markup:

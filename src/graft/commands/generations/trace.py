@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from graft.commands.generations.matrix import Generation, Matrix
 from graft.foundation.content import read_json
 from graft.metrics.confusion import HEADLINE
-from graft.metrics.summaries import CLASS_SCORES
 from graft.models.address import ModelAddress, is_address
 from graft.provenance.deliveries import ingest_section
 from graft.provenance.promotion.promote import find_judged
 from graft.provenance.promotion.record_chain import RecordChain, fetch_output, trace_records
 from graft.provenance.stages import INGEST, SCORES
 from graft.provenance.tracking import registry
+from graft.provenance.tracking.pipeline_run import SHOWN_BY_CLASS
 
 if TYPE_CHECKING:
     from graft.provenance.tracking.mlflow_store import MlflowClient
@@ -71,11 +71,13 @@ def _generation(version: int, metrics: dict[str, Any], chain: RecordChain, task:
     ingest = chain.records.get(INGEST)
     only = str(ingest_section(ingest)["batch"]) if ingest else "all"
     parts = metrics.get("per_delivery") or {only: metrics}
+    by_class = SHOWN_BY_CLASS[HEADLINE[task]]
     return Generation(
         version,
         {name: part[HEADLINE[task]] for name, part in parts.items()},
         {name: part["num_images"] for name, part in parts.items()},
-        tuple(metrics[next(iter(CLASS_SCORES[task]))]),
+        tuple(metrics[by_class]),
+        {name: part.get(by_class, {}) for name, part in parts.items()},
     )
 
 
