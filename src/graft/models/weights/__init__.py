@@ -9,11 +9,11 @@ from graft.models.weights.file import file
 from graft.models.weights.none import none
 from graft.models.weights.package import package
 from graft.models.weights.registry import registry
-from graft.models.weights.source import Downloader, Source
+from graft.models.weights.source import Source
 from graft.models.weights.timm import timm
 from graft.models.weights.torchvision import torchvision
 
-__all__ = ["WEIGHTS", "Downloader", "Source"]
+__all__ = ["WEIGHTS", "Source"]
 
 WEIGHTS: dict[str, Callable[..., Source]] = {
     "bundled": bundled,

@@ -7,8 +7,9 @@ from pathlib import Path
 from graft.foundation.choices import Choice
 from graft.foundation.content import read_json, sha256_of
 from graft.foundation.errors import GraftError
+from graft.models.pins import Downloader
 from graft.models.saved_model import ModelSpec, load_state
-from graft.models.weights.source import Downloader, Source
+from graft.models.weights.source import Source
 
 FOLDER = Path(__file__).parent / "bundled_lraspp"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
-from graft.models.weights.source import verify_sha256
+from graft.models.pins import verify_sha256
 
 SECONDS_TO_CONNECT = 10
 CHUNK_BYTES = 1 << 20

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError
+from graft.models.pins import Downloader, Sha256, verify_sha256
 from graft.models.saved_model import load_state
-from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD, Downloader, Source, verify_sha256
+from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD, Source
 
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
 PYTORCH_SUFFIXES = (".pth", ".pt")
 WRAPPERS = ("state_dict", "model", "model_state", "model_state_dict")
 

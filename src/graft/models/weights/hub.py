@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from graft.foundation.errors import GraftError
+from graft.models.pins import verify_sha256
 from graft.models.weights.download import SECONDS_TO_CONNECT
-from graft.models.weights.source import verify_sha256
 
 FILE = "model.safetensors"
 

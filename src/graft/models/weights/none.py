@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from graft.foundation.choices import Choice
-from graft.models.weights.source import Downloader, Source
+from graft.models.pins import Downloader
+from graft.models.weights.source import Source
 
 
 def none(task: str, model: Choice, download: Downloader) -> Source:

@@ -16,11 +16,12 @@ from graft.foundation.choices import Choice
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 from graft.foundation.packages import find_package
+from graft.models.pins import Downloader, Sha256
 from graft.models.saved_model import load_state
-from graft.models.weights.file import Sha256, read_checkpoint
+from graft.models.weights.file import read_checkpoint
 from graft.models.weights.known_packages import KNOWN_PACKAGES, KnownPackage
 from graft.models.weights.manifest import FILE, Manifest
-from graft.models.weights.source import Downloader, Source
+from graft.models.weights.source import Source
 
 PackageName = Annotated[str, Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
 PICKLES = (".pth", ".pt", ".bin", ".ckpt", ".pkl", ".pickle")

@@ -12,9 +12,9 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress
+from graft.models.pins import Downloader, Sha256, verify_sha256
 from graft.models.saved_model import ModelSpec, load_state
-from graft.models.weights.file import Sha256
-from graft.models.weights.source import Downloader, Source, verify_sha256
+from graft.models.weights.source import Source
 
 FILE = "weights.safetensors"
 

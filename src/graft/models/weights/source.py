@@ -2,34 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from graft.foundation.content import sha256_of
-from graft.foundation.errors import GraftError
-
-# Given the address of a registered model, `models:/NAME/VERSION`, brings its files here and says where they are.
-Downloader = Callable[[str], Path]
-
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-
-
-def no_download(model_uri: str) -> Path:
-    """Stands in for a download where there is no registry to ask.
-
-    Raises:
-        GraftError: Always.
-    """
-    raise GraftError(
-        "a registered model is fetched by the command, not by the stage alone",
-        where=model_uri,
-        remedy="run graft pretrain-load, or dvc repro",
-    )
 
 
 @dataclass(frozen=True)
@@ -61,20 +41,3 @@ class Source:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
     timm_name: str | None = None
-
-
-def verify_sha256(path: Path, expected: str | None) -> str:
-    """Returns the hex sha256 of a file, which must begin with the expected digits.
-
-    Raises:
-        GraftError: It begins with other digits. Where None is expected, any digest will do.
-    """
-    found = sha256_of(path)
-    if expected is not None and not found.startswith(expected.lower()):
-        raise GraftError(
-            f"sha256 is {found}, not {expected}",
-            where=path,
-            rule="weights are used only when their digest is the pinned one",
-            remedy="fetch the file again, or pin the new digest if you meant to change it",
-        )
-    return found

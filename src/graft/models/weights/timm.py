@@ -9,10 +9,10 @@ from pydantic import Field
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError, suggest
 from graft.models.architectures.parts.timm_library import outline
+from graft.models.pins import Downloader, Sha256
 from graft.models.saved_model import load_state
-from graft.models.weights.file import Sha256
 from graft.models.weights.hub import fetch_from_hub
-from graft.models.weights.source import Downloader, Source
+from graft.models.weights.source import Source
 
 if TYPE_CHECKING:
     from timm.models import PretrainedCfg

@@ -8,9 +8,10 @@ from typing import Any
 
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError, suggest
+from graft.models.pins import Downloader, Sha256
 from graft.models.weights.download import cache_folder, fetch
-from graft.models.weights.file import Sha256, read_checkpoint
-from graft.models.weights.source import Downloader, Source
+from graft.models.weights.file import read_checkpoint
+from graft.models.weights.source import Source
 
 # torchvision's own model rescales ImageNet-normalised images to this inside (`transform_input`), ours does not.
 INCEPTION_WEIGHTS = ("GoogLeNet_Weights", "Inception_V3_Weights")
