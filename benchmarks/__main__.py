@@ -19,6 +19,7 @@ BENCHMARKS = {
     "metrics": True,
     "training": True,
     "frozen_features": True,
+    "distillation": True,
     "ingest": True,
     "overhead": True,
     "drift": False,

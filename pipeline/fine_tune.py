@@ -1,10 +1,10 @@
 """Stage 5, fine-tune: trains the pretrained model and keeps the epoch that is best on val.
 
-Reads the training views, weak views of unlabelled images if there are any, the val shards, the class map and the
-pretrained weights.
+Reads the training views, weak views of unlabelled images if there are any, the val shards, the class map, the
+pretrained weights, and the teachers that the strategy pins.
 Writes the weights and spec of the model (of the baseline too), `seen.json` with the digests of all images that training
 or validation looked at, and the learning curves.
-Stops when the loss is not finite, or the weights are those of another model.
+Stops when the loss is not finite, the weights are those of another model, or a teacher is not the pinned one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from graft.foundation.class_map import UNLABELLED
 from graft.foundation.content import write_json
+from graft.models.pins import Downloader, no_download
 from graft.training.outcome import headline_scores, write_learning, write_measured, write_models
 from graft.training.start import begin, loss_facts, strategy_of
 from graft.training.strategies import supervised
@@ -44,12 +45,14 @@ def fine_tune(
     resume: Path | None = None,
     measured: Path | None = None,
     listen: Callable[[str, EpochReport], None] | None = None,
+    download: Downloader = no_download,
 ) -> dict[str, float]:
     """Trains the model, and the baseline if asked; returns the best val score of each and the epoch that reached it.
 
     Checkpoints go to `resume`, costs to `measured`, the report of each epoch to `listen`; None leaves them out.
+    `download` fetches teachers that are registered models.
     """
-    start = begin(task, seed, model, preprocess, runtime, fine_tune, augmented, class_map, pretrained)
+    start = begin(task, seed, model, preprocess, runtime, fine_tune, augmented, class_map, pretrained, download)
     loss = start.loss.to(start.assembly.device())
     strategy = strategy_of(fine_tune.strategy, task)
     validation = Validation(val, start.spec, start.loss, fine_tune.batch_size, predict)

@@ -48,14 +48,14 @@ def seen(version: int, image: int, num_deliveries: int = 10) -> bool:
     return image % num_deliveries <= version % num_deliveries and image % 7 != version % 7
 
 
-def add(index: Index, stage: str, number: int, inputs: dict[str, str], file: str) -> str:
+def add(index: Index, stage: str, number: int, inputs: dict[str, str], file: str, **params: Any) -> str:
     """A record that made one file of these inputs."""
     output = "/".join(file.split("/")[:2])
     files = {file: sha(stage, number)}
     record: dict[str, Any] = {
         "stage": stage,
         "fingerprint": sha(stage, number, "fingerprint"),
-        "params": {"ingest": {"batch": "delivery0"}, "pretrain_load": {"source": {"name": "file"}}},
+        "params": {"ingest": {"batch": "delivery0"}, "pretrain_load": {"source": {"name": "file"}}} | params,
         "inputs": inputs,
         "code": {},
         "environment": {"lock": sha("lock"), "python": "3.11", "system": "Linux"},

@@ -13,6 +13,7 @@ from graft.inference.runtime import use_runtime
 from graft.inference.torch_runner import normalisation
 from graft.models.architectures import Model, build_fresh
 from graft.models.saved_model import tensor_digest
+from graft.models.teacher import Teacher
 from graft.training.average import Average
 from graft.training.averaging import AVERAGINGS
 from graft.training.checkpoint import Checkpoint
@@ -61,6 +62,7 @@ def training_of(
     strategy: str = "supervised",
     num_known: int | None = None,
     precision: str = "float32",
+    teachers: tuple[Teacher, ...] = (),
     **options: Any,
 ) -> Training:
     """A training of `model` on the views in `folder`, six samples of them.
@@ -71,7 +73,8 @@ def training_of(
     chosen = STRATEGIES[strategy](WeightedSum(resolve_losses(CROSS_ENTROPY)), **options)
     names = CLASS_NAMES[: num_classes(task)]
     weak = folder / "augmented" / UNLABELLED_VIEWS
-    facts = {"batch_size": batch_size, "unlabelled": open_views(weak, task) if weak.is_dir() else None}
+    facts: dict[str, Any] = {"batch_size": batch_size, "teachers": teachers}
+    facts["unlabelled"] = open_views(weak, task) if weak.is_dir() else None
     facts["averaging"] = averaging if isinstance(averaging, str) else averaging["name"]
     chosen.begin(model, TrainingContext(7, task, names, names[:num_known], **facts))
     groups = chosen.parameter_groups(model)

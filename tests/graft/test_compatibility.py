@@ -65,6 +65,7 @@ def multiples(multiple: int, remedy: str) -> str:
 NO_TEST = (
     "there are no test images: {} makes no test split.*evaluate.split: test.*Remedy: {}.*or set evaluate.split: val"
 )
+REGISTERED_TEACHER = {"name": "distil", "teacher": {"model": "models:/streets/3", "sha256": "0" * 64}}
 REFUSED = {
     "no test scenes": ({"ingest.source.num_test": 0}, NO_TEST.format("scenes", "raise ingest.source.num_test")),
     "a test fraction of 0": (
@@ -212,6 +213,32 @@ REFUSED = {
         {"fine_tune.strategy": {"name": "incremental", "background": "void"}},
         r"no class is called 'void'. Rule: it is one of the classes: sky, building",
     ),
+    "a teacher that is not pinned": (
+        {"fine_tune.strategy": {"name": "distil", "teacher": "models:/streets@champion"}},
+        r"models:/streets@champion is not pinned: run graft pin",
+    ),
+    "a teacher that is not there": (
+        {"fine_tune.strategy": {"name": "distil", "teacher": {"model": "nowhere", "sha256": "0" * 64}}},
+        r"nowhere: no model in it: neither weights.safetensors nor model.safetensors",
+    ),
+    "a teacher that the student would replace": (
+        {"fine_tune.strategy": {"name": "distil", "teacher": {"model": "models/fine_tuned", "sha256": "0" * 64}}},
+        r"models/fine_tuned lies in models/fine_tuned, which a stage of this project writes.*Remedy: name the version",
+    ),
+    "reused answers to mixed images": (
+        {"fine_tune.strategy": REGISTERED_TEACHER | {"reuse_answers": True}, "fine_tune.mixing": "classmix"},
+        r"fine_tune.mixing is 'classmix', and this strategy reuses answers.*or reuse no answers",
+    ),
+    "a divergence of places for photographs": (
+        CLASSIFICATION
+        | {"model": "plain_cnn", "pretrain_load.source": "none"}
+        | {"fine_tune.strategy": REGISTERED_TEACHER | {"divergence": "channel_wise"}},
+        r"divergence: channel_wise for classification.*set divergence: kl or decoupled",
+    ),
+    "hints of a compiled model": (
+        {"fine_tune.strategy": REGISTERED_TEACHER | {"feature_weight": 1.0}, "runtime.compile": True},
+        r"the strategy distil with feature_weight keeps the features",
+    ),
     "smoothed labels beside a background that is anything": (
         {
             "fine_tune.strategy": "mib",
@@ -244,6 +271,7 @@ def test_what_cannot_work_together_is_refused_at_its_line(case: str, tmp_path: P
 
 
 FITTING = {
+    "a teacher that only the stage can fetch": {"fine_tune.strategy": REGISTERED_TEACHER},
     "a parent that knows the classes": {"fine_tune.strategy": {"name": "incremental", "unfreeze": "head_first"}},
     "another domain for plop": {"fine_tune.strategy": "plop"},
     "a source without a test split, looked at by val": {

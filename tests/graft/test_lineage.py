@@ -15,6 +15,9 @@ import pytest
 
 from graft.foundation.content import sha256_of, write_json
 from graft.foundation.errors import GraftError
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED
+from graft.provenance.audit.rebuild import own_records
+from graft.provenance.audit.record_files import check_sources
 from graft.provenance.lineage import fill as filling
 from graft.provenance.lineage.fill import fill_from_server, open_index
 from graft.provenance.lineage.freshness import authorization, state_of_store
@@ -23,7 +26,7 @@ from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.question import find_thing
 from graft.provenance.lineage.recall import who_saw
 from graft.provenance.lineage.tree import describe_answer, tree
-from graft.provenance.lineage.walk import chain_of
+from graft.provenance.lineage.walk import chain_of, chain_to
 from graft.provenance.records import Record
 from graft.provenance.stages import RECORDS, SEEN
 from graft.provenance.tracking import mlflow_store, runs
@@ -116,6 +119,46 @@ def test_a_model_grown_from_another_model_inherits_what_that_one_saw(tmp_path):
     ]
     stages = [step.stage for step in chain_of(index, f"models:/{NAME}/2").steps.values()]
     assert stages == ["export", "fine-tune", "pretrain-load", "fine-tune", "augment", "ingest", "raw"]
+
+
+def test_a_student_inherits_what_its_teacher_saw(tmp_path):
+    index = fill(tmp_path / "i.sqlite", 20, 1)
+    teacher = {"model": f"models:/{NAME}/1", "sha256": sha("fine-tune", 1)}
+    strategy = {"name": "distil", "teacher": [teacher]}
+    tuned = add(index, "fine-tune", 2, {}, "models/fine_tuned/model.safetensors", fine_tune={"strategy": strategy})
+    export = add(index, "export", 2, index.record(tuned).outputs, "models/exported/model.onnx")
+    model = index.record(export).outputs["models/exported"]
+    version = {"name": NAME, "number": 2, "record": export, "model": model, "run": "r", "aliases": []}
+    index.replace_versions([*index.versions(), version])
+    image = next(image for image in range(20) if seen(1, image))
+    assert [(found.version["number"], found.how) for found in who_saw(index, sha("image", image)).saw] == [
+        (1, "trained on"),
+        (2, "taught by a model: trained on"),
+    ]
+    chain = chain_of(index, f"models:/{NAME}/2")
+    stages = [step.stage for step in chain.steps.values()]
+    assert stages == ["export", "fine-tune", "fine-tune", "augment", "ingest", "raw"]
+    assert f"teacher {sha('fine-tune', 1)[:12]}" in tree(chain)
+    assert own_records(index, chain)["fine-tune"].files == index.record(tuned).files
+    assert "augment" not in own_records(index, chain)
+
+
+def test_a_teacher_without_a_record_is_an_end_that_audit_looks_at(tmp_path):
+    index, folder = Index(tmp_path / "i.sqlite"), tmp_path / "big"
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"teacher")
+    digest = sha256_of(folder / "model.safetensors")
+    strategy = {"name": "distil", "teacher": [{"model": str(folder), "sha256": digest}]}
+    tuned = add(index, "fine-tune", 2, {}, "models/fine_tuned/model.safetensors", fine_tune={"strategy": strategy})
+    export = add(index, "export", 2, index.record(tuned).outputs, "models/exported/model.onnx")
+    chain = chain_to(index, "", export)
+    assert [link.paths for link in chain.of_stage("fine-tune")[0].links][-1] == {"teacher": digest}
+    assert [check.status for check in check_sources(index, chain)] == [VERIFIED]
+    (folder / "model.safetensors").write_bytes(b"another")
+    assert [check.status for check in check_sources(index, chain)] == [BROKEN]
+    (folder / "model.safetensors").unlink()
+    assert [check.status for check in check_sources(index, chain)] == [MISSING]
+    index.close()
 
 
 def test_any_other_digest_is_followed_to_the_models_made_with_it(tmp_path):

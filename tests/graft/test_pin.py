@@ -46,6 +46,26 @@ def test_pinning_twice_writes_once(tmp_path: Path) -> None:
     assert path.read_bytes() == before
 
 
+def test_teachers_are_pinned_one_or_several(tmp_path: Path) -> None:
+    for file in ("weights.safetensors", "model.safetensors"):  # of both the one that export writes
+        (tmp_path / file).write_bytes(file.encode())
+    digest, path = hashlib.sha256(b"weights.safetensors").hexdigest(), params(tmp_path, "{name: bundled}")
+    wanted = {"model": str(tmp_path), "sha256": digest}
+    for written, pinned in ((str(tmp_path), wanted), (f"[{tmp_path}, {{model: {tmp_path}}}]", [wanted, wanted])):
+        text = TEXT.replace("strategy: {name: supervised", f"strategy: {{name: distil, teacher: {written}")
+        path.write_text(text, encoding="utf-8")
+        assert pin(path) == [f"{path}: fine_tune.strategy.teacher: {pinned}"]
+        assert load_params(path).fine_tune.strategy["teacher"] == pinned
+        assert pin(path) == []
+
+
+def test_a_teacher_that_is_not_there_is_named(tmp_path: Path) -> None:
+    path = params(tmp_path, "{name: bundled}")
+    path.write_text(TEXT.replace("strategy: {name: supervised", "strategy: {name: distil, teacher: nowhere"))
+    with pytest.raises(GraftError, match=r"nowhere: no model in it.*correct fine_tune.strategy.teacher"):
+        pin(path)
+
+
 @pytest.mark.parametrize("source", ["{name: bundled}", "none"])
 def test_what_needs_no_pin_is_left(tmp_path: Path, source: str) -> None:
     assert pin(params(tmp_path, source)) == []

@@ -7,16 +7,18 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from graft.foundation.content import read_json, write_json
-from graft.models.saved_model import load_state
+from graft.foundation.content import read_json, sha256_of, write_json
+from graft.models.architectures import build_fresh
+from graft.models.saved_model import ModelSpec, load_state, save_model
 from graft.scenes import CLASSES
-from graft.training.strategies import STRATEGIES, TASKS
+from graft.training.strategies import FROM_TEACHERS, STRATEGIES, TASKS
 from graft.training.strategies.semi_supervised import TAUGHT_BY_AVERAGE
 from tests import tiny_training
 
 # name: options, how many classes the parent knows (first of all the background, if it has one), and what train loss
 # (against the first epoch's) and val score must have come to
 ROWS = {
+    "distil": ({"weight": 0.01}, 0, 0.3, 0.35),
     "ewc": ({"weight": 0.01}, 11, 0.3, 0.35),
     "fix_match": ({}, 0, 0.3, 0.35),
     "flex_match": ({}, 0, 0.3, 0.9),
@@ -62,6 +64,8 @@ def test_learns_four_streets_by_heart(four, request, tmp_path, name):
     options, num_known, share_of_loss, score = ROWS[name]
     write_json(tmp_path / "card.json", tiny_training.CARD | {"known_classes": CLASSES[:num_known]})
     (tmp_path / "weights.safetensors").symlink_to(four / "pretrained/weights.safetensors")
+    if name in FROM_TEACHERS:
+        options = options | {"teacher": untrained_teacher(tmp_path / "teacher", task)}
     reports = []
     tiny_training.run(
         four,
@@ -77,6 +81,14 @@ def test_learns_four_streets_by_heart(four, request, tmp_path, name):
     assert reports[-1].step <= 40
     assert reports[-1].train_loss < share_of_loss * reports[0].train_loss
     assert max(report.val_score for report in reports) > score
+
+
+def untrained_teacher(folder, task):
+    facts = {"mean": (0.4,) * 3, "std": (0.3,) * 3, "resize": {"name": "none"}, "padding_multiple": 1}
+    spec = ModelSpec(task, tiny_training.MODELS[task], len(CLASSES), CLASSES, synthetic=True, **facts)
+    folder.mkdir()
+    save_model(folder, build_fresh(task, spec.model, spec.num_classes, 3), spec)
+    return {"model": str(folder), "sha256": sha256_of(folder / "model.safetensors")}
 
 
 @pytest.mark.parametrize("losses", [[{"name": "dice", "weight": 1.0}]])

@@ -86,7 +86,7 @@ def fine_tune(
 ) -> None:
     """Train; an interrupted training resumes where it was."""
     inputs = {"augmented": augmented, "val": val, "class_map": class_map, "pretrained": pretrained}
-    _run("fine-tune", inputs, {"out": out, "curves": curves}, _resume_measure_and_listen)
+    _run("fine-tune", inputs, {"out": out, "curves": curves}, _resume_listen_and_download)
 
 
 @app.command(rich_help_panel=PANEL)
@@ -146,8 +146,9 @@ def _measurement_file(stage: str) -> dict[str, Any]:
     return {"measured": MEASURED / f"{stage}.json"}
 
 
-def _resume_measure_and_listen(fingerprint: str) -> dict[str, Any]:
+def _resume_listen_and_download(fingerprint: str) -> dict[str, Any]:
     from graft.provenance.tracking import publish
 
     listen = publish.open_listener("fine-tune", fingerprint)
-    return {"resume": Path(".resume") / fingerprint, "listen": listen, **_measurement_file("fine-tune")}
+    extras = {"resume": Path(".resume") / fingerprint, "listen": listen, "download": download}
+    return extras | _measurement_file("fine-tune")

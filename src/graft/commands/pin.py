@@ -1,4 +1,4 @@
-"""Pinning of the pretrained weights in a params file: version for alias, revision for name, and always the digest."""
+"""Pinning of weights and teachers in a params file: version for alias, revision for name, and always the digest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any, cast
 
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
+from graft.models.address import is_address
 from graft.models.architectures import resolve_model
+from graft.models.pins import weights_file
 from graft.models.weights.download import cache_folder, fetch
 from graft.models.weights.hub import fetch_from_hub, newest_revision
 from graft.models.weights.package import find_weights
@@ -17,12 +19,12 @@ from graft.models.weights.registry import FILE
 from graft.models.weights.timm import published_config
 from graft.models.weights.torchvision import member
 from graft.params.params_file import PARAMS_FILE, load_params
-from graft.params.yaml_tree import read_tree, write_tree
+from graft.params.yaml_tree import on_one_line, read_tree, write_tree
 from graft.provenance.tracking import model_versions
 
 
 def pin(path: Path = PARAMS_FILE) -> list[str]:
-    """Pins `pretrain_load.source` in the params file; returns a line for each value it wrote.
+    """Pins `pretrain_load.source` and teachers in the params file; returns a line for each value it wrote.
 
     Raises:
         GraftError: The params file breaks a rule, or the weights cannot be fetched.
@@ -31,10 +33,37 @@ def pin(path: Path = PARAMS_FILE) -> list[str]:
     written = params.pretrain_load.source
     spec = {"name": written} if isinstance(written, str) else written
     new = {key: value for key, value in pins(spec, params.task, params.model).items() if spec.get(key) != value}
+    said = [f"{path}: pretrain_load.source.{key}: {value}" for key, value in new.items()]
     if new:
         tree["pretrain_load"]["source"].update(new)
+    strategy = params.fine_tune.strategy
+    taught_by = strategy.get("teacher") if isinstance(strategy, dict) else None
+    pinned: Any = None if taught_by is None else pins_of_teachers(taught_by)
+    if pinned != taught_by:
+        lines = [on_one_line(one) for one in pinned] if isinstance(pinned, list) else on_one_line(pinned)
+        tree["fine_tune"]["strategy"]["teacher"] = lines
+        said += [f"{path}: fine_tune.strategy.teacher: {pinned}"]
+    if said:
         write_tree(path, tree)
-    return [f"{path}: pretrain_load.source.{key}: {value}" for key, value in new.items()]
+    return said
+
+
+def pins_of_teachers(written: Any) -> Any:
+    """The teachers of a strategy with their versions and digests, as one or as a list, as they are written.
+
+    Args:
+        written: Value of `fine_tune.strategy.teacher`.
+
+    Raises:
+        GraftError: A teacher is not there.
+    """
+    if isinstance(written, list):
+        return [pins_of_teachers(one) for one in written]
+    name = written.get("model", "") if isinstance(written, dict) else str(written)
+    if not is_address(name):
+        return {"model": name, "sha256": sha256_of(weights_file(Path(name), name))}
+    pinned = _pins_of_version(name)
+    return {"model": pinned["model_uri"], "sha256": pinned["sha256"]}
 
 
 def pins(spec: Mapping[str, Any], task: str, model: str | Mapping[str, Any]) -> dict[str, str]:

@@ -12,6 +12,8 @@ from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")]
+# The weights of a finished model as export names them, and fine-tune; either file carries the spec of the model.
+WEIGHTS_FILES = ("weights.safetensors", "model.safetensors")
 # Given the address of a registered model, `models:/NAME/VERSION`, brings its files here and says where they are.
 Downloader = Callable[[str], Path]
 
@@ -42,5 +44,22 @@ def verify_sha256(path: Path, expected: str | None) -> str:
             where=path,
             rule="weights are used only when their digest is the pinned one",
             remedy="fetch the file again, or pin the new digest if you meant to change it",
+        )
+    return found
+
+
+def weights_file(folder: Path, name: str) -> Path:
+    """The file of a model's weights, in a folder that export or fine-tune wrote.
+
+    Raises:
+        GraftError: There is none.
+    """
+    found = next((folder / file for file in WEIGHTS_FILES if (folder / file).is_file()), None)
+    if found is None:
+        raise GraftError(
+            f"no model in it: neither {' nor '.join(WEIGHTS_FILES)}",
+            where=name,
+            rule="a teacher is a registered model, or a folder that export or fine-tune wrote",
+            remedy="correct fine_tune.strategy.teacher",
         )
     return found

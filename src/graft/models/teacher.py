@@ -13,11 +13,9 @@ from pydantic import AfterValidator
 from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress, is_address
 from graft.models.model import Model
-from graft.models.pins import Downloader, verify_sha256
-from graft.models.saved_model import WEIGHTS_FILE, ModelSpec, load_state, restore_model
+from graft.models.pins import Downloader, verify_sha256, weights_file
+from graft.models.saved_model import ModelSpec, load_state, restore_model
 
-EXPORTED_FILE = "weights.safetensors"
-FILES = (EXPORTED_FILE, WEIGHTS_FILE)  # as export names it, and fine-tune; either carries the spec
 KEYS = {"model", "sha256"}
 
 
@@ -63,23 +61,6 @@ def _parse(address: str) -> ModelAddress:
         return ModelAddress.parse(address)
     except GraftError:
         raise ValueError(f"{address}: a registered model is models:/NAME/VERSION") from None
-
-
-def weights_file(folder: Path, name: str) -> Path:
-    """The file of a model's weights, in a folder that export or fine-tune wrote.
-
-    Raises:
-        GraftError: There is none.
-    """
-    found = next((folder / file for file in FILES if (folder / file).is_file()), None)
-    if found is None:
-        raise GraftError(
-            f"no model in it: neither {' nor '.join(FILES)}",
-            where=name,
-            rule="a teacher is a registered model, or a folder that export or fine-tune wrote",
-            remedy="correct fine_tune.strategy.teacher",
-        )
-    return found
 
 
 def read_spec(pinned: Mapping[str, str], folder: Path) -> ModelSpec:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from graft.foundation.content import sha256_of
 from graft.foundation.errors import GraftError
 from graft.foundation.packages import digest_weights
+from graft.models.pins import WEIGHTS_FILES
 from graft.params.delivery_rules import find_delivery_problems
 from graft.params.memory import Finding, recall
 from graft.params.needed_splits import find_missing_splits
@@ -87,7 +88,18 @@ def _examine(values: Mapping[str, Any], memory: Path | None, *, are_sections_fin
 
 
 def _digest_weights(values: Any) -> Any:
-    """The digests of the files of weights that the values name and that are here."""
+    """The digests of the files of weights, and of teachers, that the values name and that are here."""
+    teachers = _digest_teachers(_value(values, "fine_tune", "strategy", "teacher"))
+    return {"source": _digest_source(values), "teachers": teachers} if teachers else _digest_source(values)
+
+
+def _digest_teachers(written: Any) -> list[str]:
+    names = [_value(one, "model") for one in (written if isinstance(written, list) else [written])]
+    paths = [Path(name, file) for name in names if isinstance(name, str) for file in WEIGHTS_FILES]
+    return [sha256_of(path) for path in paths if path.is_file()]
+
+
+def _digest_source(values: Any) -> Any:
     source = _value(values, "pretrain_load", "source")
     path, package = _value(source, "path"), _value(source, "package")
     if isinstance(package, str):

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from graft.foundation.choices import Choice, resolve
+from graft.foundation.class_map import RGB
 from graft.foundation.errors import GraftError
+from graft.models.address import is_address
 from graft.models.architectures import Model
+from graft.models.teacher import read_spec
 from graft.models.weights.match import shared_names
 from graft.models.weights.source import Source
 from graft.params.memory import Finding
 from graft.params.sections import Params
-from graft.params.source_rules import all_classes
-from graft.training.assembly import feature_reuse_refusals
+from graft.params.source_rules import all_classes, sources_of
+from graft.params.surroundings import refuse_written_by_stage
+from graft.training.assembly import reuse_refusals
 from graft.training.averaging import AVERAGINGS
 from graft.training.context import TrainingContext
 from graft.training.losses import resolve_losses
 from graft.training.mixing import MIXINGS
-from graft.training.strategies import FROM_PARENT, LEARN_WITHOUT_LABELS, STRATEGIES, refusals
+from graft.training.strategies import FROM_PARENT, FROM_TEACHERS, LEARN_WITHOUT_LABELS, STRATEGIES, refusals
 from graft.training.strategies.distilled import refuse_smoothing
 from graft.training.strategies.parent import background_of, grown_background, refuse_unknown_parent
 from graft.training.strategies.plop import compiled_features
 from graft.training.strategies.semi_supervised import no_unlabelled_views, unfit_teacher
+from graft.training.strategies.teachers import shared_classes, unfit_divergence, unfit_teachers
 
 PLACE = ("fine_tune", "strategy")
 
@@ -40,14 +46,39 @@ def find_strategy_problems(params: Params, model: Model, weights: Source | None)
     mixing = resolve(MIXINGS, params.fine_tune.mixing, where="fine_tune.mixing").name
     refused = refusals(strategy.options, epochs=params.fine_tune.epochs, model=copy.deepcopy(model))
     if strategy.options.get("reuse_features"):
-        refused += feature_reuse_refusals(mixing, params.runtime.compile, params.fine_tune.sizes)
+        refused += reuse_refusals("features", mixing, params.runtime.compile, params.fine_tune.sizes)
+    if strategy.options.get("reuse_answers"):
+        refused += reuse_refusals("answers", mixing, params.runtime.compile, params.fine_tune.sizes)
     if strategy.name in FROM_PARENT:
         refused += _of_parent(params, strategy, weights)
     if strategy.name in LEARN_WITHOUT_LABELS and strategy.options["unlabelled_weight"]:
         refused += _of_unlabelled(params, strategy)
+    if strategy.name in FROM_TEACHERS:
+        refused += _of_teachers(params, strategy)
     for error in refused:
         error.where = None
         yield PLACE, error
+
+
+def _of_teachers(params: Params, strategy: Choice) -> Iterator[GraftError]:
+    """Errors of a strategy that learns from finished models, as far as their files are here."""
+    if strategy.options["feature_weight"] and params.runtime.compile:
+        yield compiled_features(f"{strategy.name} with feature_weight")
+    names, kind, specs = all_classes(params), strategy.options["divergence"], {}
+    for pinned in strategy.options["teacher"]:
+        if is_address(pinned["model"]):
+            continue  # only the stage fetches it
+        try:
+            refuse_written_by_stage(Path(pinned["model"]), pinned["model"])
+            specs[pinned["model"]] = read_spec(pinned, Path(pinned["model"]))
+        except GraftError as error:
+            error.what = f"{error.where}: {error.what}" if error.where else error.what
+            yield error
+    are_pictures = all(source.name not in ("stacks", "joined") for _, source in sources_of(params))
+    yield from unfit_teachers(specs, params.task, names, (RGB, None) if are_pictures else None)
+    known = names if names is None or not specs else shared_classes(next(iter(specs.values())), names)
+    if problem := unfit_divergence(kind, params.task, names or (), known or ()):
+        yield problem
 
 
 def _of_unlabelled(params: Params, strategy: Choice) -> Iterator[GraftError]:

@@ -39,6 +39,24 @@ def find_root_problems(root: Any, name: str = "ingest.root") -> Iterator[GraftEr
         )
 
 
+def refuse_written_by_stage(folder: Path, name: str) -> None:
+    """Refuses a folder of a finished model that a stage of this project writes, and so may replace.
+
+    Args:
+        folder: The folder.
+        name: Its name in the params.
+
+    Raises:
+        GraftError: It lies in the output of a stage.
+    """
+    if own := [out for out in _outputs() if _is_within(folder, out)]:
+        raise GraftError(
+            f"{name} lies in {own[0]}, which a stage of this project writes",
+            rule="a teacher stays what it was when its student is trained: audit looks at it again",
+            remedy="name the version that is registered, models:/NAME@candidate, and run graft pin; or copy the folder",
+        )
+
+
 def find_absent_device(device: Any) -> GraftError | None:
     """The error that names a device this machine lacks; None where it is there, or is no device at all."""
     if device not in ("cuda", "mps"):

@@ -140,6 +140,12 @@ class Record:
         """The fingerprint that follows from params, inputs, code and environment."""
         return fingerprint(self.stage, self.params, self.inputs, self.code, self.environment)
 
+    @property
+    def teachers(self) -> list[Mapping[str, str]]:
+        """The finished models that a training learnt from: `model`, the address or folder, and `sha256` of each."""
+        strategy = self.params.get("fine_tune", {}).get("strategy", {})
+        return list(strategy.get("teacher", ())) if self.stage == "fine-tune" and isinstance(strategy, Mapping) else []
+
     def produced(self) -> dict[str, str]:
         """The digest of every output, file and folder in an output, by path: a stage may read a part of one."""
         inside: dict[str, dict[str, str]] = {}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
 from graft.foundation.errors import GraftError
 from graft.params.sections import Params
 from graft.provenance.seal import read_declaration
+from graft.provenance.tracking.model_versions import download_model
 from graft.training.start import TrainingStart, begin
 
 
@@ -21,7 +23,9 @@ def begin_here(params: Params) -> TrainingStart:
     _check(inputs)
     both = params.task, params.seed, params.model
     sections = params.preprocess, params.runtime, params.fine_tune
-    return begin(*both, *sections, inputs["augmented"], inputs["class_map"], inputs["pretrained"])
+    paths = inputs["augmented"], inputs["class_map"], inputs["pretrained"]
+    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+        return begin(*both, *sections, *paths, lambda uri: download_model(uri, Path(tempfile.mkdtemp(dir=folder))))
 
 
 def _check(inputs: Mapping[str, Path]) -> None:

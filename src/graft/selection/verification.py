@@ -19,7 +19,7 @@ from graft.provenance.stages import AUGMENTED, CLASS_MAP, INTERIM
 from graft.selection.candidates import Candidate
 from graft.selection.ranking import RankedCandidate
 from graft.training.schedules import SCHEDULES, refuse_too_long
-from graft.training.strategies import FROM_PARENT, STRATEGIES
+from graft.training.strategies import FROM_PARENT, FROM_TEACHERS, STRATEGIES
 from graft.training.strategies.shared_options import SHARED
 
 FOLDER = Path("reports/selection/verified")
@@ -105,10 +105,10 @@ def _facts(candidate: Candidate, params: Params, brief: FineTune) -> dict[str, A
 def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
     """Adapts the section `fine_tune` to few epochs; returns it with a sentence on how it trains.
 
-    A strategy that keeps what a parent knows becomes `supervised` (candidates are compared by what they become); a
-    warm-up is cut, views that would grow too often begin larger, a schedule that is too long becomes `cosine`, and
-    unfreezing that is `gradual` (its length depends on the model) or a `head_first` that is too long becomes one epoch
-    of the head.
+    A strategy that keeps what a parent knows, or learns from a teacher, becomes `supervised` (candidates are compared
+    by what they become themselves); a warm-up is cut, views that would grow too often begin larger, a schedule that is
+    too long becomes `cosine`, and unfreezing that is `gradual` (its length depends on the model) or a `head_first` that
+    is too long becomes one epoch of the head.
     """
     warmup = min(fine_tune.warmup_epochs, epochs - 1)
     schedule = resolve(SCHEDULES, fine_tune.schedule, where="fine_tune.schedule")
@@ -135,9 +135,9 @@ def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
 
 
 def _without_parent(spec: Any) -> tuple[Any, str]:
-    """The strategy for weights that need not know any class, with the same movement; and in words what was changed."""
+    """The strategy for weights alone, without parent or teacher, moving as it does; and in words what was changed."""
     choice = resolve(STRATEGIES, spec, where="fine_tune.strategy")
-    if choice.name not in FROM_PARENT:
+    if choice.name not in (*FROM_PARENT, *FROM_TEACHERS):
         return spec, ""
     given = spec if isinstance(spec, dict) else {}
     movement = {key: value for key, value in given.items() if key in SHARED}

@@ -17,6 +17,7 @@ from graft.inference.runtime import use_runtime
 from graft.inference.torch_runner import normalisation
 from graft.models.architectures import Model
 from graft.models.saved_model import ModelSpec
+from graft.models.teacher import Teacher
 from graft.training.average import Average
 from graft.training.averaging import AVERAGINGS
 from graft.training.context import TrainingContext
@@ -31,6 +32,7 @@ from graft.training.sampling import TASKS as SAMPLING_TASKS
 from graft.training.schedules import SCHEDULES, refuse_too_long
 from graft.training.state import Trainee
 from graft.training.strategies.re_estimation import re_estimate_on_views
+from graft.training.strategies.reused_answers import AnsweredViews
 from graft.training.view_sizes import view_sizes
 
 if TYPE_CHECKING:
@@ -39,21 +41,22 @@ if TYPE_CHECKING:
 Registry = Mapping[str, Callable[..., Any]]
 
 
-def feature_reuse_refusals(mixing: str, compiled: bool, sizes: Sequence[float]) -> Iterator[GraftError]:
-    """The settings that exclude features which are computed once, each as an error.
+def reuse_refusals(what: str, mixing: str, compiled: bool, sizes: Sequence[float]) -> Iterator[GraftError]:
+    """The settings that exclude features or answers which are computed once, each as an error.
 
     Args:
+        what: Name of the things computed once: `features` of the model or `answers` of its teachers.
         mixing: Name of `fine_tune.mixing`.
         compiled: Value of `runtime.compile`.
         sizes: Value of `fine_tune.sizes`.
     """
     if mixing != "none":
         yield GraftError(
-            f"fine_tune.mixing is {mixing!r}, and this strategy reuses features",
-            rule="features are computed once, from images as they are; mixed images would need new ones",
-            remedy="set fine_tune.mixing: none, or reuse no features",
+            f"fine_tune.mixing is {mixing!r}, and this strategy reuses {what}",
+            rule=f"{what} are computed once, from images as they are; mixed images would need new ones",
+            remedy=f"set fine_tune.mixing: none, or reuse no {what}",
         )
-    if compiled:
+    if compiled and what == "features":
         yield GraftError(
             "runtime.compile is true, and this strategy reuses features",
             rule="what is left of the model is not compiled: it costs little",
@@ -61,9 +64,9 @@ def feature_reuse_refusals(mixing: str, compiled: bool, sizes: Sequence[float]) 
         )
     if min(sizes) < 1:
         yield GraftError(
-            f"fine_tune.sizes is {list(sizes)}, and this strategy reuses features",
-            rule="features are computed once, from views of one size",
-            remedy="set fine_tune.sizes: [1], or reuse no features",
+            f"fine_tune.sizes is {list(sizes)}, and this strategy reuses {what}",
+            rule=f"{what} are computed once, from views of one size",
+            remedy=f"set fine_tune.sizes: [1], or reuse no {what}",
         )
 
 
@@ -79,6 +82,7 @@ class Assembly:
         spec: Rules by which an image becomes the model's input.
         known_classes: Names of the classes that the pretrained weights tell apart already.
         unlabelled: Weak views of unlabelled images; None where augment made none.
+        teachers: Finished models that the strategy learns from.
     """
 
     seed: int
@@ -88,6 +92,7 @@ class Assembly:
     spec: ModelSpec
     known_classes: tuple[str, ...] = ()
     unlabelled: Views | None = None
+    teachers: tuple[Teacher, ...] = ()
 
     def training(self, model: Model, strategy: Strategy, learning_rate: float) -> Training:
         """The training of `model`, which is moved to the device of the runtime.
@@ -104,7 +109,8 @@ class Assembly:
         plan = replace(self.plan(learning_rate), sizes=view_sizes(self.views.size, self.params.sizes, model))
         views, forward = strategy.prepare(model, self.views, self.forward(model, compiled=self.runtime.compile))
         if views is not self.views:
-            for refusal in feature_reuse_refusals(self.mixing().name, self.runtime.compile, self.params.sizes):
+            what = "answers" if isinstance(views, AnsweredViews) else "features"
+            for refusal in reuse_refusals(what, self.mixing().name, self.runtime.compile, self.params.sizes):
                 raise refusal
         return Training(trainee, plan, views, strategy, forward, partial(self.settle, trainee))
 
@@ -119,6 +125,7 @@ class Assembly:
             batch_size=self.params.batch_size,
             averaging=self.averaging().name,
             unlabelled=self.unlabelled,
+            teachers=self.teachers,
         )
 
     def device(self) -> torch.device:

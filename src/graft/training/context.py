@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from graft.data.views.view import Views
 from graft.foundation.class_map import RGB
+from graft.models.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class TrainingContext:
         batch_size: Number of images in a batch.
         averaging: Name of the average of the weights, `none` where there is none.
         unlabelled: Weak views of unlabelled images, if there are any.
+        teachers: Finished models that the strategy learns from.
     """
 
     seed: int
@@ -32,6 +34,7 @@ class TrainingContext:
     batch_size: int = 1
     averaging: str = "none"
     unlabelled: Views | None = None
+    teachers: tuple[Teacher, ...] = ()
 
     @property
     def known(self) -> list[int]:

@@ -89,8 +89,8 @@ def no_room(what: str) -> GraftError:
     return GraftError(
         what,
         where=tempfile.gettempdir(),
-        rule="reuse_features keeps the features of all views on the disk while it trains",
-        remedy="set TMPDIR to a folder with more room, lower augment.views, or leave reuse_features out",
+        rule="the features (or answers of teachers) of all views stay on the disk while the model trains",
+        remedy="set TMPDIR to a folder with more room, lower augment.views, or reuse none of them",
     )
 
 

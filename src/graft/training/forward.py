@@ -55,10 +55,12 @@ class Forward:
         """Whether the model runs through torch.compile."""
         return self._compiled is not None
 
-    def of(self, model: Model, precision: str | None = None) -> Forward:
-        """The same forward pass of another model, not compiled; in another precision where one is named."""
+    def of(
+        self, model: Model, precision: str | None = None, normalisation: tuple[Tensor, Tensor] | None = None
+    ) -> Forward:
+        """The same forward pass of another model, not compiled; in another precision or normalisation if given."""
         channels_last = self.layout == torch.channels_last
-        return Forward(model, (self.scale, self.shift), precision or self.precision, channels_last)
+        return Forward(model, normalisation or (self.scale, self.shift), precision or self.precision, channels_last)
 
     def __call__(self, images: Tensor) -> Tensor | WithAuxiliary:
         """Logits [B, K, H, W] or [B, K] of images, uint8 [B, C, H, W]."""

@@ -18,6 +18,7 @@ from graft.foundation.class_map import RGB, ClassMap
 from graft.foundation.content import content_seed, read_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, build_fresh, resolve_model
+from graft.models.pins import Downloader, no_download
 from graft.models.saved_model import ModelSpec, disagreements, load_state
 from graft.training.assembly import Assembly
 from graft.training.class_weights import class_weights
@@ -25,6 +26,7 @@ from graft.training.loop import Training
 from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.strategies import STRATEGIES
 from graft.training.strategies import TASKS as STRATEGY_TASKS
+from graft.training.strategies.teachers import teachers_of
 
 if TYPE_CHECKING:
     from graft.params.sections import FineTune, Preprocess, Runtime
@@ -193,8 +195,9 @@ def begin(
     augmented: Path,
     class_map: Path,
     pretrained: Path,
+    download: Downloader = no_download,
 ) -> TrainingStart:
-    """Reads all that a training starts from.
+    """Reads all that a training starts from; `download` fetches teachers that are registered models.
 
     Raises:
         GraftError: A file is missing or damaged, or a choice cannot be used.
@@ -206,5 +209,6 @@ def begin(
     known = tuple(card.get("known_classes", ()))  # cards written before there were such strategies lack it
     views, weak = open_views(augmented, task), augmented / UNLABELLED_VIEWS
     unlabelled = open_views(weak, task) if weak.is_dir() else None
-    assembly = Assembly(seed, fine_tune, runtime, views, spec, known, unlabelled)
+    teachers = teachers_of(strategy_of(fine_tune.strategy, task).options, spec, download)
+    assembly = Assembly(seed, fine_tune, runtime, views, spec, known, unlabelled, teachers)
     return TrainingStart(assembly, loss_of(fine_tune, statistics), card, scratch, pretrained)

@@ -15,11 +15,13 @@ from graft.foundation.content import digest_of
 from graft.foundation.errors import GraftError
 from graft.foundation.git import git_failure
 from graft.foundation.progress import say
+from graft.models.address import is_address
+from graft.models.pins import weights_file
 from graft.provenance.audit.agreement import WHAT, Records, compare_machines, compare_rebuild
 from graft.provenance.audit.commits import MOST_COMMITS, DamagedObjectError, Objects, differences, newest_commits
 from graft.provenance.audit.link import MISSING, Check
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import Chain
+from graft.provenance.lineage.walk import TEACHER, Chain
 from graft.provenance.records import Record
 from graft.provenance.stages import STAGES, in_order, is_ingest, record_path
 from graft.provenance.tracking import mlflow_store
@@ -57,10 +59,11 @@ def _rebuild(records: Records) -> Iterator[Check]:
 
 
 def own_records(index: Index, chain: Chain) -> Records:
-    """The record of each stage of this model, in the order they run in; those of a model it grew from are left out."""
+    """The record of each stage of this model, in the order they run in, without those of its parents and teachers."""
     nearest = [chain.first.key]
     for key in nearest:  # grows during the loop: records nearer to the model come first
-        nearest += [link.to for link in chain.steps[key].links if link.to not in nearest]
+        links = [link for link in chain.steps[key].links if TEACHER not in link.paths]
+        nearest += [link.to for link in links if link.to not in nearest]
     found: Records = {}
     for record in filter(None, map(index.record, nearest)):
         found.setdefault(record.stage, record)
@@ -68,9 +71,12 @@ def own_records(index: Index, chain: Chain) -> Records:
 
 
 def read_from_outside(records: Records) -> dict[str, str]:
-    """The digests of paths that the pipeline reads from outside the commit: raw files, and a file of weights."""
+    """The digests of paths that the pipeline reads from outside the commit: raw files, and files of weights."""
     source = records["pretrain-load"].params["pretrain_load"]["source"]
     weights = {source["path"]: source["sha256"].lower()} if source["name"] == "file" else {}
+    for teacher in records["fine-tune"].teachers:
+        if not is_address(teacher["model"]):
+            weights[str(weights_file(Path(teacher["model"]), teacher["model"]))] = teacher["sha256"]
     raw = {path: sha for stage, record in records.items() if is_ingest(stage) for path, sha in record.inputs.items()}
     return {**raw, **weights}
 

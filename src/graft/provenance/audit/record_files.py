@@ -10,10 +10,11 @@ from typing import Any
 from graft.foundation.content import digest_of, digest_of_listing, listing
 from graft.foundation.errors import GraftError
 from graft.foundation.installation import CODE
+from graft.models.pins import weights_file
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, compare, compare_files
 from graft.provenance.dvc_cache import DvcStorage, md5_in_workspace
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import Chain, Step
+from graft.provenance.lineage.walk import TEACHER, Chain, Step
 from graft.provenance.records import Record
 from graft.provenance.repair import LOCK_FILE, is_whole
 from graft.provenance.stages import record_path
@@ -34,9 +35,10 @@ def check_records(index: Index, chain: Chain) -> Iterator[Check]:
 
 
 def check_sources(index: Index, chain: Chain) -> Iterator[Check]:
-    """Checks every source of pretrained weights."""
+    """Checks every source of pretrained weights, and the file of every teacher."""
     for step in chain.of_stage("source"):
-        yield _check_source(index, chain, step)
+        is_teacher = step.facts.get("name") == TEACHER
+        yield _check_teacher(step) if is_teacher else _check_source(index, chain, step)
 
 
 def file_of(record: Record, name: str) -> Path | None:
@@ -146,6 +148,19 @@ def _check_source(index: Index, chain: Chain, step: Step) -> Check:
             if file in map(Path, named):
                 return Check(BROKEN, what, f"{file} is not the file of the card ({expected[:12]})")
     return Check(MISSING, what, f"the file is not kept here; the card says sha256 {expected[:12]}")
+
+
+def _check_teacher(step: Step) -> Check:
+    """Checks the file of a teacher that no record here describes."""
+    name, expected = step.facts["origin"], step.facts["sha256"]
+    what = f"teacher {name}"
+    try:
+        path = weights_file(Path(name), name)
+    except GraftError:
+        return Check(MISSING, what, f"its file is not kept here; the record says sha256 {expected[:12]}")
+    if digest_of(path) != expected:
+        return Check(BROKEN, what, f"{path} is not the file of the record ({expected[:12]})")
+    return Check(VERIFIED, what, f"{path} has the sha256 of the record")
 
 
 def _check_package(what: str, source: Mapping[str, Any], expected: str) -> Check:

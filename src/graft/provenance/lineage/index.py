@@ -17,7 +17,7 @@ from graft.provenance.deliveries import file_beside
 from graft.provenance.records import Record
 
 INDEX = Path("build/lineage.sqlite")
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 SCHEMA = """
 CREATE TABLE facts (key TEXT PRIMARY KEY, value TEXT);
 CREATE TABLE records (digest TEXT PRIMARY KEY, stage TEXT, content TEXT);
@@ -26,6 +26,7 @@ CREATE TABLE consumed (digest TEXT, record TEXT, path TEXT, PRIMARY KEY (digest,
 CREATE INDEX consumed_by ON consumed (record);
 CREATE TABLE runs (record TEXT PRIMARY KEY, run TEXT);
 CREATE TABLE cards (record TEXT PRIMARY KEY, content TEXT, sha256 TEXT);
+CREATE TABLE teachers (sha256 TEXT, record TEXT, PRIMARY KEY (sha256, record)) WITHOUT ROWID;
 CREATE TABLE versions (name TEXT, number INTEGER, content TEXT, record TEXT, model TEXT, PRIMARY KEY (name, number));
 CREATE TABLE aliases (name TEXT, alias TEXT, number INTEGER, PRIMARY KEY (name, alias));
 CREATE TABLE images (number INTEGER PRIMARY KEY, digest TEXT UNIQUE);
@@ -79,6 +80,8 @@ class Index:
         )
         self._add_paths("produced", digest, record.produced().items())
         self._add_paths("consumed", digest, record.inputs.items())
+        taught = [(teacher["sha256"], digest) for teacher in record.teachers]
+        self.database.executemany("INSERT OR IGNORE INTO teachers VALUES (?, ?)", taught)
         if run:
             self.database.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (digest, run))
         return digest
@@ -173,6 +176,10 @@ class Index:
         """The records of pretrained weights that came from a file of this digest."""
         return [row[0] for row in self.database.execute("SELECT record FROM cards WHERE sha256 = ?", (sha256,))]
 
+    def taught_by(self, sha256: str) -> list[str]:
+        """The records of trainings whose teacher was a file of this digest."""
+        return [row[0] for row in self.database.execute("SELECT record FROM teachers WHERE sha256 = ?", (sha256,))]
+
     def versions(self) -> list[dict[str, Any]]:
         """All registered versions, ordered by name and number."""
         rows = self.database.execute("SELECT content FROM versions ORDER BY name, number")
@@ -204,7 +211,7 @@ class Index:
     def digests_like(self, beginning: str) -> set[str]:
         """Every digest that begins with these digits: of images, masks, other bytes, records and models."""
         columns = {"images": "digest", "masks": "digest", "produced": "digest", "consumed": "digest"}
-        columns |= {"records": "digest", "cards": "sha256", "versions": "model"}
+        columns |= {"records": "digest", "cards": "sha256", "teachers": "sha256", "versions": "model"}
         found: set[str] = set()
         for table, column in columns.items():
             statement = f"SELECT DISTINCT {column} FROM {table} WHERE {column} >= ? AND {column} < ?"
@@ -223,8 +230,9 @@ class Index:
         }
 
     def is_known(self, digest: str) -> bool:
-        """Tell whether some record read or wrote these bytes, or weights came from them."""
-        return bool(self.producers(digest) or self.consumers(digest) or self.grown_from(digest))
+        """Tell whether some record read or wrote these bytes, or weights came from them, or a teacher's are these."""
+        used = (self.producers, self.consumers, self.grown_from, self.taught_by)
+        return any(find(digest) for find in used)
 
     def seen_by(self, images: Sequence[int]) -> dict[str, dict[str, int]]:
         """Counts the images among these that each training saw, by record and role; one that saw none is absent."""

@@ -150,7 +150,7 @@ def records_after(index: Index, digest: str) -> set[str]:
     """Finds every record that bytes of this digest went into, through any number of steps."""
     waiting = {record for found in {digest, *_folders_with(index, digest)} for record in index.consumers(found)}
     waiting |= {record for record, _ in index.producers(digest)} if not waiting else set()
-    return _after(index, waiting | set(index.grown_from(digest)))
+    return _after(index, waiting | set(index.grown_from(digest)) | set(index.taught_by(digest)))
 
 
 def _after(index: Index, waiting: set[str]) -> set[str]:
@@ -159,8 +159,8 @@ def _after(index: Index, waiting: set[str]) -> set[str]:
         record = waiting.pop()
         reached.add(record)
         made = [row[0] for row in index.database.execute("SELECT digest FROM produced WHERE record = ?", (record,))]
-        after = {reader for digest in made for reader in (*index.consumers(digest), *index.grown_from(digest))}
-        waiting |= after - reached
+        ways = (index.consumers, index.grown_from, index.taught_by)
+        waiting |= {reader for digest in made for find in ways for reader in find(digest)} - reached
     return reached
 
 
@@ -225,11 +225,12 @@ def _sightings(index: Index, images: list[int]) -> Iterable[Sighting]:
         direct = _exports_of(index, training)
         for version in _versions_of(index, direct):
             yield from (Sighting(version, ROLES.get(role, role), count) for role, count in sorted(roles.items()))
-        grown = _after(index, {card for digest in _weights(index, training) for card in index.grown_from(digest)})
-        for version in _versions_of(index, grown - direct):
-            yield from (
-                Sighting(version, f"grown from weights: {ROLES.get(role, role)}", roles[role]) for role in roles
-            )
+        weights, told = _weights(index, training), direct
+        for how, find in (("grown from weights", index.grown_from), ("taught by a model", index.taught_by)):
+            later = _after(index, {record for digest in weights for record in find(digest)})
+            for version in _versions_of(index, later - told):
+                yield from (Sighting(version, f"{how}: {ROLES.get(role, role)}", roles[role]) for role in roles)
+            told = told | later
     yield from _scored(index, images)
 
 

@@ -17,6 +17,7 @@ from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED, FINE_TUNED, INGEST, STAGES, is_ingest, is_within
 
 ORDER = ("fine-tune", "augment", "pretrain-load", "ingest", "validate", "evaluate", "export")
+TEACHER = "teacher"
 ENDS = {"raw": "raw files", "source": "weights source", "missing": "missing"}
 
 
@@ -188,7 +189,7 @@ def _link(index: Index, steps: dict[str, Step], paths: dict[str, str], maker: st
 
 
 def _ends(index: Index, key: str, record: Record, steps: dict[str, Step]) -> Iterable[Link]:
-    """The ends of a chain: raw files, and the file of pretrained weights (perhaps of another model of ours)."""
+    """The ends of a chain: raw files, and files of weights, pretrained or a teacher's (perhaps of a model of ours)."""
     if is_ingest(record.stage):
         for path, digest in record.inputs.items():
             facts = {"images": record.metrics.get("num_images"), "delivery": ingest_section(record)["batch"]}
@@ -197,13 +198,20 @@ def _ends(index: Index, key: str, record: Record, steps: dict[str, Step]) -> Ite
     if record.stage == "pretrain-load":
         card = index.card_of(key) or {"name": record.params["pretrain_load"]["source"]["name"]}
         source = card.get("sha256") or f"no file: {card['name']}"
-        ours = [maker for maker, path in index.producers(source) if is_within(path, FINE_TUNED, EXPORTED)]
-        if ours:
-            yield _link(index, steps, {"weights": source}, min(ours))
-            return
         facts = {name: card.get(name) for name in ("name", "description", "origin", "licence", "sha256")}
-        steps.setdefault(source, Step(source, "source", {card["name"]: source}, facts))
-        yield Link(source, {card["name"]: source})
+        yield _of_weights(index, steps, "weights", source, facts)
+    for teacher in record.teachers:
+        facts = {"name": TEACHER, "origin": teacher["model"], "sha256": teacher["sha256"]}
+        yield _of_weights(index, steps, TEACHER, teacher["sha256"], facts)
+
+
+def _of_weights(index: Index, steps: dict[str, Step], role: str, digest: str, facts: dict[str, Any]) -> Link:
+    """The link to the record of the model of ours that these weights are of, or to an end that only states facts."""
+    ours = [maker for maker, path in index.producers(digest) if is_within(path, FINE_TUNED, EXPORTED)]
+    if ours:
+        return _link(index, steps, {role: digest}, min(ours))
+    steps.setdefault(digest, Step(digest, "source", {facts["name"]: digest}, facts))
+    return Link(digest, {facts["name"]: digest})
 
 
 def _facts(index: Index, key: str, record: Record) -> dict[str, Any]:

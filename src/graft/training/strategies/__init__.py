@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from graft.training.loop import Strategy
 from graft.training.strategies.combinations import refusals
+from graft.training.strategies.distil import distil
 from graft.training.strategies.ewc import ewc
 from graft.training.strategies.fix_match import fix_match
 from graft.training.strategies.flex_match import flex_match
@@ -19,6 +20,7 @@ from graft.training.strategies.supervised import supervised
 from graft.training.strategies.uni_match import uni_match
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
+    "distil": distil,
     "ewc": ewc,
     "fix_match": fix_match,
     "flex_match": flex_match,
@@ -39,7 +41,9 @@ TASKS = (
 )
 # Those that keep the answers of a parent: pretrained weights that know classes by name.
 FROM_PARENT = ("ewc", "incremental", "lwf", "mib", "plop")
+# Those that learn from finished models.
+FROM_TEACHERS = ("distil",)
 # Those that learn from unlabelled images too.
 LEARN_WITHOUT_LABELS = ("fix_match", "flex_match", "mean_teacher", "pseudo_labels", "uni_match")
 
-__all__ = ["FROM_PARENT", "LEARN_WITHOUT_LABELS", "STRATEGIES", "TASKS", "refusals", "supervised"]
+__all__ = ["FROM_PARENT", "FROM_TEACHERS", "LEARN_WITHOUT_LABELS", "STRATEGIES", "TASKS", "refusals", "supervised"]

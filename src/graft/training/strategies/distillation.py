@@ -27,8 +27,12 @@ def distillation(logits: Tensor, of_parent: Tensor, temperature: float = 1.0) ->
     Returns:
         A scalar: the mean over all pixels (or images), those without a label included.
     """
-    new, old = (F.log_softmax(each / temperature, dim=1) for each in (logits, of_parent))
-    return F.kl_div(new, old, reduction="none", log_target=True).sum(1).mean()
+    return mean_divergence(*(F.log_softmax(each / temperature, dim=1) for each in (logits, of_parent)))
+
+
+def mean_divergence(found: Tensor, wanted: Tensor) -> Tensor:
+    """1/N sum_i sum_c p_ic log(p_ic / q_ic), a scalar, of log-probabilities log q and log p whose axis 1 is c."""
+    return F.kl_div(found, wanted, reduction="none", log_target=True).sum(1).mean()
 
 
 def fold(logits: Tensor, into: int, others: Sequence[int]) -> Tensor:

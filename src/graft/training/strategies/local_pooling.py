@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,26 +17,35 @@ SCALES = (1, 2, 4)
 
 
 class ForwardWithFeatures:
-    """A `Forward` that answers with the pooled features of each stage, too.
-
-    They are the maps that the backbone hands to the head, not those that hold the image itself, or nothing.
+    """A `Forward` that answers with something of the features of each stage, too.
 
     Args:
         forward: Forward pass, not compiled.
+        keep: Function from the maps of the features to what is kept of them, in tensors of its own: a head may
+            overwrite what it is given.
     """
 
-    def __init__(self, forward: Forward) -> None:
-        self.whole = forward
+    def __init__(self, forward: Forward, keep: Callable[[Sequence[Tensor]], list[Tensor]]) -> None:
+        self.whole, self.keep = forward, keep
 
     def __call__(self, images: Tensor) -> tuple[Tensor | WithAuxiliary, list[Tensor]]:
-        """Logits as `Forward` gives them, and for each stage [B, D], float32."""
+        """Logits as `Forward` gives them, and what is kept of the features."""
         pixels, model = self.whole.pixels(images), self.whole.model
         with autocast(pixels.device.type, self.whole.precision):
             features = model.backbone(pixels)
-            maps = [each for each in tensors_of(features)[0] if each is not pixels and each.ndim == 4 and each.numel()]
-            pooled = [pool_locally(each.float()) for each in maps]  # now: a head may overwrite what it is given
+            kept = self.keep(maps_of(features, pixels))
             output = model.on_features(features, pixels.shape[-2:])
-        return cut(output, images.shape[-2:]), pooled
+        return cut(output, images.shape[-2:]), kept
+
+
+def maps_of(features: Any, pixels: Tensor) -> list[Tensor]:
+    """The maps [B, C, H, W] that a backbone hands to the head, but those that hold the image itself, or nothing."""
+    return [each for each in tensors_of(features)[0] if each is not pixels and each.ndim == 4 and each.numel()]
+
+
+def pool_all(maps: Sequence[Tensor]) -> list[Tensor]:
+    """The pooled features [B, D] of each of several maps, float32."""
+    return [pool_locally(each.float()) for each in maps]
 
 
 def pool_locally(features: Tensor, scales: Sequence[int] = SCALES) -> Tensor:

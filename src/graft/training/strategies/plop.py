@@ -21,7 +21,7 @@ from graft.training.losses import WeightedSum
 from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.strategies.balanced_rows import balance_rows
 from graft.training.strategies.certain_labels import median_entropies, relabel
-from graft.training.strategies.local_pooling import ForwardWithFeatures, local_distance, pool_locally
+from graft.training.strategies.local_pooling import ForwardWithFeatures, local_distance, pool_all, pool_locally
 from graft.training.strategies.parent import WHERE, FromParent, channels, grown_background, logits_of
 from graft.training.strategies.shared_options import moving_as_supervised
 
@@ -62,8 +62,8 @@ class PooledDistillation(FromParent):
         if self.background is not None:
             batches = views.batches(np.arange(views.num_samples), 0, BATCH_SIZE, device)
             self.thresholds = median_entropies(batches, self.ask_parent, self.background)
-        self.parent_with_features = ForwardWithFeatures(forward.of(self.parent))
-        return views, ForwardWithFeatures(forward)
+        self.parent_with_features = ForwardWithFeatures(forward.of(self.parent), pool_all)
+        return views, ForwardWithFeatures(forward, pool_all)
 
     def step(self, forward: Callable[[Any], Any], images: Any, targets: Tensor | MixedTargets) -> dict[str, Tensor]:
         """`loss`, and as parts of it `features` and `logits`; the parent is asked only for what has a weight."""
