@@ -363,6 +363,20 @@ def test_a_file_of_weights_is_brought_to_a_rebuild_if_it_is_still_the_same(tmp_p
         bring(read_from_outside(records), checkout)
 
 
+def test_the_file_of_a_teacher_is_brought_to_a_rebuild_unless_it_is_registered(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    weights = Path("big/model.safetensors")
+    weights.parent.mkdir()
+    weights.write_bytes(b"weights")
+    teachers = [{"model": "big", "sha256": sha256_of(weights)}, {"model": "models:/streets/3", "sha256": "0" * 64}]
+    tuned = {"fine_tune": {"strategy": {"name": "distil", "teacher": teachers}}}
+    records = {
+        "pretrain-load": record(params={"pretrain_load": {"source": {"name": "none"}}}),
+        "fine-tune": record(stage="fine-tune", params=tuned),
+    }
+    assert read_from_outside(records) == {str(weights): sha256_of(weights)}
+
+
 MASKS = {
     "name": "mask_folder",
     "images": "images/*.png",

@@ -74,7 +74,7 @@ def read_from_outside(records: Records) -> dict[str, str]:
     """The digests of paths that the pipeline reads from outside the commit: raw files, and files of weights."""
     source = records["pretrain-load"].params["pretrain_load"]["source"]
     weights = {source["path"]: source["sha256"].lower()} if source["name"] == "file" else {}
-    for teacher in records["fine-tune"].teachers:
+    for teacher in (teacher for record in records.values() for teacher in record.teachers):
         if not is_address(teacher["model"]):
             weights[str(weights_file(Path(teacher["model"]), teacher["model"]))] = teacher["sha256"]
     raw = {path: sha for stage, record in records.items() if is_ingest(stage) for path, sha in record.inputs.items()}

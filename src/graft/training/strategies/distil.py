@@ -202,7 +202,7 @@ def distil(
       section 2);
     * `channel_wise`, for masks: the same of the softmax over the places of each class, T² · 1/(B K) Σ_c Σ_i φ_ic
       log(φ_ic / ψ_ic), which says where a class is rather than what a pixel is (Shu et al. 2021, "Channel-wise
-      Knowledge Distillation for Dense Prediction", equations 3 and 4; the paper has T = 4, and weight 3 for logits);
+      Knowledge Distillation for Dense Prediction", section 3.2; the paper has T = 4, and weight 3 for logits);
     * `decoupled`, for labels: T² · (α KL(b) + β KL(r)), b whether the image is of the right class and r which of the
       others it is, if not (Zhao et al. 2022, "Decoupled Knowledge Distillation", equation 7). Where labels are mixed or
       missing, the class that the teacher thinks likeliest counts as the right one.

@@ -65,7 +65,7 @@ class Divergence:
 
         * `kl`: T² · 1/N Σ_i Σ_c p_ic log(p_ic / q_ic), over all pixels or images i;
         * `channel_wise`: T² · 1/(B K) Σ_c Σ_i φ_ic log(φ_ic / ψ_ic), φ and ψ the softmax of a class over the places i
-          of an image (Shu et al. 2021, "Channel-wise Knowledge Distillation for Dense Prediction", equations 3 and 4);
+          of an image (Shu et al. 2021, "Channel-wise Knowledge Distillation for Dense Prediction", section 3.2);
         * `decoupled`: T² · (α KL(b) + β KL(r)), b whether an image is of the right class and r which of the others it
           is, if not (Zhao et al. 2022, "Decoupled Knowledge Distillation", equation 7).
 
