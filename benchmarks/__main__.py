@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-# Name -> whether it runs when none is named; the last ones take hours, and all but `drift` need data for most of it.
+# Name -> whether it runs when none is named; those after `continual` take hours, and need data for most of it.
 BENCHMARKS = {
     "startup": True,
     "lineage": True,
@@ -23,6 +23,7 @@ BENCHMARKS = {
     "ingest": True,
     "overhead": True,
     "drift": False,
+    "continual": False,
     "quality": False,
     "effects": False,
     "transfer": False,

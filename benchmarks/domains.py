@@ -90,8 +90,13 @@ def params_of(domain: str, options: Options, changes: Mapping[str, Any]) -> Para
     of_domain = DOMAINS[domain]
     root = str(getattr(options, of_domain.folder)) if of_domain.folder else "data/raw"
     here = {"ingest.root": root, "runtime.num_threads": options.threads}
+    return change_default_job(of_domain.changes | here | dict(changes))
+
+
+def change_default_job(changes: Mapping[str, Any]) -> Params:
+    """The params of the default job with changes by dotted key."""
     tree = plain(_default_job())
-    for key, value in (of_domain.changes | here | dict(changes)).items():
+    for key, value in changes.items():
         *sections, field = key.split(".")
         node = tree
         for section in sections:

@@ -100,6 +100,17 @@ def test_rest_may_be_ignored() -> None:
     assert isinstance(ignoring, Translation)
 
 
+def test_a_class_that_nothing_becomes_is_told_and_keeps_its_id(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    make_joined(tmp_path / "raw")
+    found = run_ingest(tmp_path / "raw", tmp_path / "out", {**JOINED, "classes": ["boat", *JOINED["classes"]]})
+    assert found.class_map.names == ("boat", "street", "car", "else")
+    masks = [found.mask(id) for id in found.rows if "val" in id]
+    assert {number for mask in masks for number in np.unique(mask)} == {1, 2, 3, 255}
+    assert "no class of any source becomes boat: nothing here is labelled so" in capfd.readouterr().err
+
+
 def changed(number: int, **changes: Any) -> dict[str, Any]:
     sources = [dict(part) for part in JOINED["sources"]]
     sources[number] |= changes
@@ -115,7 +126,6 @@ NO_SUCH_OPTION = {"name": "stacks", "source": {**STREETS, "name": "csv"}, "chann
         (changed(0, classes={"raod": "street", "*": "else"}), "0: raod: the source has no such class; did you mean"),
         (changed(1, classes={"road": "stret", "*": "else"}), "1: road: 'stret' is none of the classes; did you mean"),
         (changed(0, classes={"road": "street"}), "train, motorcycle, bicycle: nowhere to go; map each to a class"),
-        ({**JOINED, "classes": [*JOINED["classes"], "boat"]}, "no class of any source becomes boat"),
         ({**JOINED, "classes": ["car", "car"]}, "car is there twice"),
         (changed(0, root="../x"), "'../x' leads out of the root"),
         (changed(0, root="night"), "raw/night: there is no such folder"),

@@ -116,7 +116,8 @@ def joined(
         sources: For each its `source` as it would stand alone; `root`, its folder below ingest.root; `domain`, if all
             of its images are of one; and `classes`, its class to one of ours or to null, which is ignored (an image is
             left aside). A class that is not named keeps its name if we have it; "*" says where all others go.
-        classes: The classes of the whole, in order.
+        classes: The classes of the whole, in order. One that no class of any source becomes is told: a later delivery
+            that labels only new classes names those before all the same, so that their ids stay.
     """
     twice = sorted({name for name in classes if classes.count(name) > 1})
     if twice:
@@ -128,7 +129,6 @@ def joined(
     ]
     problems = [f"sources[{n}].classes: {problem}" for n, (_, wrong) in enumerate(maps) for problem in wrong]
     unreached = [name for n, name in enumerate(classes) if not any(n in targets for targets, _ in maps)]
-    problems += [f"no class of any source becomes {name}" for name in unreached]
     kinds = [(listing.class_map.channels, listing.class_map.max_value) for listing in listings]
     problems += [f"sources have other channels: {' and '.join(map(str, dict.fromkeys(kinds)))}"] * (len(set(kinds)) > 1)
     if problems:
@@ -142,8 +142,14 @@ def joined(
         _translations(listings, targets, len(classes)),
         _of_each(sources, [listing.problems for listing in listings]) + _collisions(entries),
         _of_each(sources, [listing.notes for listing in listings]) + left_aside,
-        _of_each(sources, [listing.warnings for listing in listings]),
+        _of_each(sources, [listing.warnings for listing in listings]) + _of_unreached(unreached),
     )
+
+
+def _of_unreached(classes: Sequence[str]) -> list[str]:
+    if not classes:
+        return []
+    return [f"no class of any source becomes {', '.join(classes)}: nothing here is labelled so"]
 
 
 def _listing(task: str, seed: int, root: Path, number: int, part: Mapping[str, Any]) -> Listing:

@@ -1,0 +1,321 @@
+"""Learning that goes on: one delivery after the other, by each way to keep what the model knows, three seeds each.
+
+Small drawn streets. A model learns the first delivery, starting from the bundled weights; each way then updates it by
+the next one, and by the one after. Every model is scored on the test images of every delivery. Two bounds stand beside
+the ways: plain fine-tuning, which keeps nothing, with the best of three rates; and joint training on all deliveries.
+Finished stories are kept in `build/continual/`, so that an interrupted experiment continues where it was.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.domains import STREETS, change_default_job, digest_of_params
+from benchmarks.figures import Figure, Options
+from graft.data.shards import read_rows
+from graft.evaluation.scores import Contender, Tally, score_rows
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import content_digest, read_json, sha256_of, write_json
+from graft.foundation.progress import say
+from graft.inference.torch_runner import torch_runner
+from graft.metrics.confusion import Marginals
+from graft.models.saved_model import WEIGHTS_FILE, load_model
+from graft.params.sections import Params
+from pipeline.augment import augment
+from pipeline.fine_tune import fine_tune
+from pipeline.ingest import ingest
+from pipeline.pretrain_load import pretrain_load
+from pipeline.validate import validate
+
+KEPT = Path("build/continual")
+SEEDS = (1, 2, 3)
+SIZE = {"width_px": 128, "height_px": 96}
+COUNTS, OF_QUICK = {"num_train": 60, "num_val": 16, "num_test": 40}, {"num_train": 8, "num_val": 4, "num_test": 4}
+EPOCHS, EPOCHS_OF_QUICK = 12, 2
+OLD, NEW = ("background", "sky", "building", "road", "tree"), ("pavement", "car")
+RATES = (5e-4, 1e-3, 2e-3)  # of plain fine-tuning
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way to learn a delivery after others.
+
+    Attributes:
+        strategy: Strategy of the updates.
+        num_remembered: Number of images of earlier deliveries that are trained on again; None trains on all of them,
+            together, once.
+        rate: Learning rate of the updates.
+    """
+
+    strategy: str
+    num_remembered: int | None = 0
+    rate: float = 1e-3
+
+
+JOINT, DEFAULT = "joint", "incremental"
+BOUNDS = {f"fine-tuning, rate {rate}": Way("supervised", 0, rate) for rate in RATES} | {JOINT: Way("supervised", None)}
+
+
+@dataclass(frozen=True)
+class Story:
+    """Deliveries in their order, the images that judge, and the ways to learn.
+
+    Attributes:
+        deliveries: Source of each delivery.
+        judges: Source of the images that models are scored on, by what they show.
+        ways: Ways beside the bounds.
+        groups: Names of classes whose mean IoU is reported by itself; empty where every judge has a score of its own.
+    """
+
+    deliveries: Mapping[str, Mapping[str, Any]]
+    judges: Mapping[str, Mapping[str, Any]]
+    ways: Mapping[str, Way]
+    groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def drawn(domain: str) -> dict[str, Any]:
+    """The source of streets in a light and weather."""
+    return {"name": "scenes", "domain": domain, **COUNTS, **SIZE}
+
+
+def labelled_as(classes: Sequence[str], hidden: Sequence[str] = ()) -> dict[str, Any]:
+    """The source of streets by day in which all but these classes is background, also those of them that are hidden."""
+    mapping = dict.fromkeys(("*", *hidden), "background")
+    return {"name": "joined", "sources": [{"source": drawn("day"), "classes": mapping}], "classes": [*classes]}
+
+
+LIGHTS = {light: drawn(light) for light in ("day", "night", "rain")}
+STORIES = {
+    "day, night, rain": Story(
+        LIGHTS,
+        LIGHTS,
+        {
+            "lwf": Way("lwf"),
+            "ewc": Way("ewc"),
+            "memory": Way("supervised", 20),
+            DEFAULT: Way(DEFAULT, 20),
+        },
+    ),
+    "two new classes": Story(
+        {"first": labelled_as(OLD), "second": labelled_as(OLD + NEW, hidden=OLD[1:])},
+        {"all-classes": labelled_as(OLD + NEW)},
+        {
+            "lwf": Way("lwf"),
+            "mib": Way("mib"),
+            "plop": Way("plop"),
+            "incremental, no memory": Way(DEFAULT),
+            DEFAULT: Way(DEFAULT, 20),
+        },
+        {"classes known before": OLD[1:], "new classes": NEW},
+    ),
+}
+
+
+def run(options: Options) -> list[Figure]:
+    """Tells every story that is not kept, in each way; returns means and deviations over the seeds."""
+    KEPT.mkdir(parents=True, exist_ok=True)
+    seeds = SEEDS[: 1 if options.quick else options.seeds]
+    figures: list[Figure] = []
+    for name, story in STORIES.items():
+        found = {
+            way: [Telling(name, way, seed, options).result() for seed in seeds] for way in (BOUNDS | dict(story.ways))
+        }
+        figures += compare(name, story, found)
+    return figures
+
+
+@dataclass(frozen=True)
+class Telling:
+    """One story, in one way, with one seed."""
+
+    story_name: str
+    way_name: str
+    seed: int
+    options: Options
+
+    @property
+    def story(self) -> Story:
+        return STORIES[self.story_name]
+
+    @property
+    def way(self) -> Way:
+        return (BOUNDS | dict(self.story.ways))[self.way_name]
+
+    def params(self, learnt: str, rate: float, strategy: str, memory: Any = "all") -> Params:
+        """The params of the training that learns a delivery."""
+        changes = {
+            "seed": self.seed,
+            "ingest.source": dict(self.story.deliveries[learnt]),
+            "augment.memory": memory,
+            "fine_tune.strategy": {"name": strategy},
+            "fine_tune.learning_rate": rate,
+            "fine_tune.epochs": EPOCHS_OF_QUICK if self.options.quick else EPOCHS,
+            "fine_tune.validate_every_epochs": 3,
+            "runtime.num_threads": self.options.threads,
+        }
+        return change_default_job(STREETS | {"preprocess.resize": "none"} | changes)
+
+    def result(self) -> dict[str, Any]:
+        """Confusion matrices of the last model by judge, after each delivery, and the seconds of each training."""
+        plan = [digest_of_params(params) for _, params in self.plan()]
+        judges = {name: dict(source) for name, source in self.story.judges.items()}
+        key = content_digest([plan, judges, self.options.quick])[:12]
+        kept = KEPT / f"{self.story_name}, {self.way_name}, seed {self.seed}, {key}.json"
+        if not kept.is_file():
+            say(kept.stem)
+            with TemporaryDirectory(prefix="graft-continual-") as folder:
+                write_json(kept, self.tell(Path(folder)))
+        return read_json(kept)
+
+    def plan(self) -> Iterator[tuple[list[str], Params]]:
+        """The deliveries known to each training, and its params."""
+        first, *later = names = [*self.story.deliveries]
+        if self.way.num_remembered is None:
+            yield names, self.params(first, 1e-3, "supervised")
+            return
+        yield [first], self.params(first, 1e-3, "supervised")
+        for number, name in enumerate(later, start=1):
+            num_remembered = min(self.way.num_remembered, OF_QUICK["num_train"] if self.options.quick else math.inf)
+            memory = {"name": "balanced", "new": [name], "num_images": num_remembered}
+            yield names[: number + 1], self.params(name, self.way.rate, self.way.strategy, memory)
+
+    def tell(self, folder: Path) -> dict[str, Any]:
+        """Trains one model after the other, each of which grows out of the one before, and scores each."""
+        for number, (name, source) in enumerate((dict(self.story.deliveries) | dict(self.story.judges)).items()):
+            draw(name, source, folder / "ingested", 7 + number, self.options.quick)
+        model, found, seconds = None, [], []
+        for number, (known, params) in enumerate(self.plan()):
+            start = time.perf_counter()
+            model = learn(folder, folder / str(number), known, params, model)
+            seconds.append(time.perf_counter() - start)
+            judges = {name: folder / "ingested" / name for name in self.story.judges}
+            found.append({name: judge(data, model, params) for name, data in judges.items()})
+        return {"scores": found, "seconds": seconds}
+
+
+def draw(name: str, source: Mapping[str, Any], ingested: Path, split_seed: int, quick: bool) -> None:
+    """Ingests a delivery, whose images are those of no other seed."""
+    out = ingested / name
+    out.mkdir(parents=True)
+    chosen = with_counts(source, OF_QUICK) if quick else dict(source)
+    changes = {"ingest.source": chosen, "ingest.split_seed": split_seed, "ingest.batch": name}
+    params = change_default_job(changes)
+    ingest(task=params.task, ingest=params.ingest, root=Path(params.ingest.root), out=out, front=f"{name}/")
+
+
+def with_counts(source: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
+    """The same source, drawing other numbers of images."""
+    if source["name"] == "scenes":
+        return {**source, **counts}
+    parts = [{**part, "source": with_counts(part["source"], counts)} for part in source["sources"]]
+    return {**source, "sources": parts}
+
+
+def learn(data: Path, work: Path, known: Sequence[str], params: Params, parent: Path | None) -> Path:
+    """Trains by the stage functions on the deliveries that are known; returns the folder of the model."""
+    places = {name: work / name for name in ("interim", "validated", "augmented", "pretrained", "model", "curves")}
+    for place in places.values():
+        place.mkdir(parents=True)
+    first, *later = known
+    validate(
+        task=params.task,
+        validate=params.validate_,
+        ingested=data / "ingested",
+        interim=places["interim"],
+        out=places["validated"],
+        batch=first,
+        deliveries=dict.fromkeys(later),
+    )
+    classes = {"class_map": places["interim"] / "class_map.json"}
+    both = {"task": params.task, "seed": params.seed}
+    augment(
+        **both,
+        **classes,
+        preprocess=params.preprocess,
+        augment=params.augment,
+        train=places["interim"] / "train",
+        unlabelled=places["interim"] / params.augment.unlabelled,
+        validation=places["validated"] / "validation.json",
+        out=places["augmented"],
+    )
+    if parent is not None:
+        weights = parent / WEIGHTS_FILE
+        source = {"name": "file", "path": str(weights), "sha256": sha256_of(weights)}
+        params = params.model_copy(update={"pretrain_load": params.pretrain_load.model_copy(update={"source": source})})
+    both["model"] = params.model
+    pretrain_load(**both, **classes, pretrain_load=params.pretrain_load, out=places["pretrained"])
+    fine_tune(
+        **both,
+        **classes,
+        **{name: getattr(params, name) for name in ("preprocess", "runtime", "predict", "fine_tune")},
+        **{name: places[name] for name in ("augmented", "pretrained", "curves")},
+        val=places["interim"] / "val",
+        out=places["model"],
+    )
+    return places["model"]
+
+
+def judge(data: Path, model: Path, params: Params) -> dict[str, float] | None:
+    """The IoU of each class on the test images; None if there are classes that the model does not know yet."""
+    network, spec = load_model(model)
+    if ClassMap.read(data / "class_map.json").names != spec.class_names:
+        return None
+    contenders = {"model": Contender(torch_runner(network, spec, device=params.runtime.device), spec)}
+    tally = Tally(contenders)
+    for scored in score_rows(read_rows(data / "test"), contenders, params.evaluate.batch_size, params.predict):
+        tally.add(scored)
+    return dict(zip(spec.class_names, Marginals.of(tally.confusion["model"]).iou.tolist(), strict=True))
+
+
+def compare(name: str, story: Story, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Figure]:
+    """The final scores of each way beside joint training, what it forgot, and the share of joint training's time."""
+    rates = [way for way in BOUNDS if way != JOINT]
+    best = max(rates, key=lambda way: statistics.fmean(final_scores(story, found[way])[0]))
+    ways = {best: found[best]} | {way: found[way] for way in story.ways} | {JOINT: found[JOINT]}
+    together, _ = final_scores(story, found[JOINT])
+    for way, results in ways.items():
+        whole, parts = final_scores(story, results)
+        yield over_seeds(f"{name}: {way}, mean IoU of all", whole, "%")
+        for part, values in parts.items():
+            yield over_seeds(f"the same, {part}", values, "%")
+        if way == JOINT:
+            return
+        at_least = 0.95 if way == DEFAULT and not story.groups else None
+        shares = [one / other for one, other in zip(whole, together, strict=True)]
+        yield over_seeds("the same, share of joint training", shares, "%", at_least)
+        costs = [a["seconds"][-1] / b["seconds"][-1] for a, b in zip(results, found[JOINT], strict=True)]
+        yield over_seeds("the same, time of the last update, of joint training's", costs, "%")
+
+
+def final_scores(story: Story, results: Sequence[Mapping[str, Any]]) -> tuple[list[float], dict[str, list[float]]]:
+    """Mean IoU of the last model by seed: over all judges, and by judge or group of classes."""
+    last = [result["scores"][-1] for result in results]
+    if story.groups:
+        (only,) = story.judges
+        parts = {
+            group: [statistics.fmean(scores[only][name] for name in names) for scores in last]
+            for group, names in story.groups.items()
+        }
+        return [mean_iou(scores[only]) for scores in last], parts
+    parts = {name: [mean_iou(scores[name]) for scores in last] for name in story.judges}
+    return [statistics.fmean(values) for values in zip(*parts.values(), strict=True)], parts
+
+
+def mean_iou(by_class: Mapping[str, float]) -> float:
+    """The mean over the classes that there are."""
+    return statistics.fmean(value for value in by_class.values() if not math.isnan(value))
+
+
+def over_seeds(what: str, values: Sequence[float], unit: str, at_least: float | None = None) -> Figure:
+    """The mean over the seeds; its spread is one deviation below and above."""
+    mean = statistics.fmean(values)
+    deviation = statistics.stdev(values) if len(values) > 1 else None
+    spread = None if deviation is None else (mean - deviation, mean + deviation)
+    return Figure(what, mean, unit, spread, at_least=at_least)
