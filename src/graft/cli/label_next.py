@@ -23,6 +23,10 @@ def label_next(
     format: Annotated[
         str | None, typer.Option(help="labelme, cvat or coco; for classification csv, labelme or cvat.")
     ] = None,
+    shapes: Annotated[
+        str,
+        typer.Option(help="Form of a proposed mask: polygons, or masks, which cvat and coco take pixel by pixel."),
+    ] = "polygons",
 ) -> None:
     """Choose the images most worth labelling, and hand them to a labelling tool with what the model proposes."""
     from graft.commands.label_next import label_next as choose_and_write
@@ -39,7 +43,9 @@ def label_next(
     see, classes = open_feature_model(folder)
     labelled = Path(TRAIN) if Path(TRAIN).is_dir() else None
     known = seen_images(model)
-    chosen = choose_and_write(num, images, see, classes, out, tool=format, known=known, labelled=labelled)
+    chosen = choose_and_write(
+        num, images, see, classes, out, tool=format, shapes=shapes, known=known, labelled=labelled
+    )
     source = dump_tree(chosen.handover.source, flow=True).strip()
     typer.echo(chosen)
     typer.echo(f"Label them, in {out}: {chosen.handover.opening}")

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
+from graft.data.formats.translation import VOID
 from graft.data.images.codec import decode_image
 from graft.data.shards import num_rows, read_rows
 from graft.deployment.image_paths import MAX_IMAGE_PIXELS
-from graft.deployment.labelling import TOOLS, Tool
-from graft.deployment.labelling.handover import IMAGES, DrawnImage, Handover, drawn_classes
-from graft.deployment.labelling.outlines import outlines_of
+from graft.deployment.labelling import MASKS, POLYGONS, TAKE_MASKS, TOOLS, Tool
+from graft.deployment.labelling.handover import IMAGES, DrawnImage, Handover, drawn_classes, name_of
+from graft.deployment.labelling.outlines import SMALLEST_PX, TOLERANCE_PX, outlines_of, paint
+from graft.deployment.labelling.regions import regions_of
 from graft.deployment.labelling.sheet import SheetImage, write_sheet
 from graft.deployment.labelling.unlabelled import (
     PredictFeatures,
@@ -55,6 +57,8 @@ class NextLabels:
         among: Images they were chosen among.
         num_labelled: Number of labelled images that they were compared with.
         handover: The way to the tool and back.
+        num_moved: Number of pixels that come back as another class where nobody corrects a polygon.
+        num_pixels: Number of pixels of the chosen images.
     """
 
     out: Path
@@ -63,6 +67,8 @@ class NextLabels:
     among: Unlabelled
     num_labelled: int
     handover: Handover
+    num_moved: int = 0
+    num_pixels: int = 0
 
     def __str__(self) -> str:
         compared = f"far from {self.num_labelled} labelled images and" if self.num_labelled else "far"
@@ -70,6 +76,12 @@ class NextLabels:
         lines = [f"{chosen}from each other: {self.out / IMAGES}, shown in {self.out / SHEET}, reasons in {REASONS}"]
         if self.num < self.num_asked:
             lines.append(f"{self.num_asked} were asked for: all others are near duplicates of these, or cannot be read")
+        if self.num_moved:
+            lines.append(
+                f"the polygons give {self.num_moved:,} of {self.num_pixels:,} pixels another class than was predicted: "
+                f"edges are drawn to {TOLERANCE_PX} px, and specks of fewer than {SMALLEST_PX} px left out "
+                f"(--shapes {MASKS} keeps every pixel, for {' and '.join(TAKE_MASKS)})"
+            )
         return "\n".join([*lines, *filter(None, [self.among.left_out()])])
 
 
@@ -81,6 +93,7 @@ def label_next(
     out: Path,
     *,
     tool: str | None = None,
+    shapes: str = POLYGONS,
     known: Collection[str] = (),
     labelled: Path | None = None,
 ) -> NextLabels:
@@ -93,13 +106,30 @@ def label_next(
         classes: Classes of the model.
         out: Folder to write to, which is empty or not there.
         tool: Name of the form of the proposals; by default the first that fits the task.
+        shapes: Form of a proposed mask, `polygons` or `masks`.
         known: Digests, sha256, of the images that are left out.
         labelled: Shards of images that have labels; None measures distances among the chosen only.
 
     Raises:
         GraftError: Fewer images can be chosen than are asked for, the tool does not fit, or `out` holds something.
     """
-    write = _tool(tool, classes.task)
+    write = _tool(tool, classes.task, shapes)
+    found = _find_enough(num, paths, known, out)
+    others = _embed_labelled(labelled, see)
+    seen = look_at(found, see)
+    picks = choose(seen.features, seen.uncertainty, seen.hashes, others.features, num)
+    with _at_once(out) as folder:
+        chosen = [(pick, seen.files[pick.number]) for pick in picks]
+        drawn, shown, num_moved = _write_images(folder, chosen, see, classes, others.names, shapes)
+        handover = write(folder, drawn, classes)
+        _write_reasons(folder / REASONS, shown, [file for _, file in chosen])
+        num_pixels = sum(image.height * image.width for image in drawn)
+        result = NextLabels(out, len(picks), num, found, len(others.names), handover, num_moved, num_pixels)
+        write_sheet(folder / SHEET, shown, classes, str(result).partition(": ")[0])
+    return result
+
+
+def _find_enough(num: int, paths: Sequence[str], known: Collection[str], out: Path) -> Unlabelled:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         remedy = "name a folder that is not there yet: --out FOLDER"
         raise GraftError("it holds something already", where=out, rule="labels are not written over", remedy=remedy)
@@ -108,21 +138,17 @@ def label_next(
         more = f", {found.num_known} are seen or labelled already" if found.num_known else ""
         what = f"{num} images are asked for, and {len(found.files)} can be chosen{more}"
         raise GraftError(what, where="graft label-next", remedy="ask for fewer, or name more images")
-    others = _embed_labelled(labelled, see)
-    seen = look_at(found, see)
-    picks = choose(seen.features, seen.uncertainty, seen.hashes, others.features, num)
-    with _at_once(out) as folder:
-        chosen = [(pick, seen.files[pick.number]) for pick in picks]
-        drawn, shown = _write_images(folder, chosen, see, classes, others.names)
-        handover = write(folder, drawn, classes)
-        _write_reasons(folder / REASONS, shown, [file for _, file in chosen])
-        result = NextLabels(out, len(picks), num, found, len(others.names), handover)
-        write_sheet(folder / SHEET, shown, classes, str(result).partition(": ")[0])
-    return result
+    return found
 
 
-def _tool(name: str | None, task: str) -> Tool:
+def _tool(name: str | None, task: str, shapes: str) -> Tool:
     tools = TOOLS[task]
+    if shapes not in (POLYGONS, MASKS):
+        raise GraftError(f"there is no shape {shapes!r}", where="--shapes", remedy=f"take {POLYGONS} or {MASKS}")
+    if shapes == MASKS and (task != "segmentation" or name not in TAKE_MASKS):
+        known = " or ".join(TAKE_MASKS)
+        what = f"masks pixel by pixel are not for {name or next(iter(tools))}"
+        raise GraftError(what, where="--shapes", remedy=f"--format {known}, with a model of masks")
     if name is not None and name not in tools:
         known = ", ".join(tools)
         raise GraftError(
@@ -145,28 +171,46 @@ def _embed_labelled(labelled: Path | None, see: PredictFeatures) -> LabelledImag
 
 
 def _write_images(
-    folder: Path, chosen: Sequence[tuple[Pick, Path]], see: PredictFeatures, classes: ClassMap, labelled: Sequence[str]
-) -> tuple[list[DrawnImage], list[SheetImage]]:
+    folder: Path,
+    chosen: Sequence[tuple[Pick, Path]],
+    see: PredictFeatures,
+    classes: ClassMap,
+    labelled: Sequence[str],
+    shapes: str,
+) -> tuple[list[DrawnImage], list[SheetImage], int]:
     """Copies the images, their rank before their name, so that every tool shows the most worth first.
 
     Returns:
-        What is proposed for each, and what the sheet shows of it.
+        What is proposed for each, what the sheet shows of it, and the number of pixels that its polygons move.
     """
-    drawn, shown, ids = [], [], drawn_classes(classes)
+    drawn, shown, num_moved = [], [], 0
     (folder / IMAGES).mkdir()
     for rank, (pick, file) in enumerate(progress(chosen, "Drawing", unit="image"), 1):
-        name = f"{rank:0{len(str(len(chosen)))}}-{file.name}"
+        name = f"{rank:0{len(str(len(chosen)))}}-{name_of(file.name)}"
         shutil.copyfile(file, folder / IMAGES / name)
         image = decode_image(file.read_bytes(), where=file, max_pixels=MAX_IMAGE_PIXELS)
         found = see(image).class_ids
-        label = classes.names[int(found)] if found.ndim == 0 else None
-        outlines = outlines_of(found, ids) if found.ndim else []
-        height, width = image.shape[:2]
-        drawn.append(DrawnImage(name, height, width, outlines, label))
+        one, moved = _draw(name, image.shape[:2], found, classes, shapes)
+        drawn.append(one)
+        num_moved += moved
         pictures = show(image, {"proposal": found} if found.ndim else {}, classes.colors)
         nearest = "" if pick.nearest is None else labelled[pick.nearest]
-        shown.append(SheetImage(name, pick, nearest, pictures, label or ""))
-    return drawn, shown
+        shown.append(SheetImage(name, pick, nearest, pictures, one.label or ""))
+    return drawn, shown, num_moved
+
+
+def _draw(
+    name: str, size: tuple[int, int], found: np.ndarray, classes: ClassMap, shapes: str
+) -> tuple[DrawnImage, int]:
+    """Draws what was predicted; counts the pixels that come back as another class, which masks have none of."""
+    if found.ndim == 0:
+        return DrawnImage(name, *size, label=classes.names[int(found)]), 0
+    ids = drawn_classes(classes)
+    if shapes == MASKS:
+        return DrawnImage(name, *size, regions=regions_of(found, ids)), 0
+    outlines = outlines_of(found, ids)
+    background = next((id for id in range(len(classes.names)) if id not in ids), VOID)
+    return DrawnImage(name, *size, outlines), int((paint(outlines, *size, background) != found).sum())
 
 
 def _write_reasons(path: Path, shown: Sequence[SheetImage], files: Sequence[Path]) -> None:

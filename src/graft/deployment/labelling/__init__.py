@@ -15,6 +15,9 @@ from graft.foundation.class_map import ClassMap
 # Writes, into the folder whose `images/` hold these images, what the tool reads.
 Tool = Callable[[Path, Sequence[DrawnImage], ClassMap], Handover]
 
+POLYGONS, MASKS = "polygons", "masks"  # forms of a proposed mask
+TAKE_MASKS = ("cvat", "coco")
+
 # By task; the first is taken where none is asked for.
 TOOLS: dict[str, dict[str, Tool]] = {
     "segmentation": {"labelme": labelme, "cvat": cvat, "coco": coco},

@@ -9,22 +9,25 @@ from typing import Any
 
 from graft.data.images.codec import BACKGROUND
 from graft.deployment.labelling.outlines import Outline
+from graft.deployment.labelling.regions import Region
 from graft.foundation.class_map import ClassMap
 
 IMAGES = Path("images")  # below the folder that is handed over
+REFUSED = frozenset('\\/:*?"<>|')  # by Windows
 HELD_OUT_FRACTION = 0.15  # for val, as `mask_folder` holds out; COCO's own 0.05 is for a hundred thousand images
 
 
 @dataclass(frozen=True)
 class DrawnImage:
-    """An image with proposed outlines (segmentation), or a proposed label (classification).
+    """An image with proposed outlines or regions (segmentation), or a proposed label (classification).
 
     Attributes:
         name: Path of its file below `images/`.
         height: Height in pixels, as a viewer shows it.
         width: Width in pixels.
-        outlines: Regions, each of one class.
+        outlines: Polygons, each of one class.
         label: Name of the proposed class.
+        regions: In place of polygons, all pixels of each class.
     """
 
     name: str
@@ -32,6 +35,7 @@ class DrawnImage:
     width: int
     outlines: Sequence[Outline] = ()
     label: str | None = None
+    regions: Sequence[Region] = ()
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,11 @@ class Handover:
     opening: str
     returning: str
     source: dict[str, Any]
+
+
+def name_of(file_name: str) -> str:
+    """The name of an image's copy: without what XML, or a file system where people label, does not take."""
+    return "".join("_" if one in REFUSED or not one.isprintable() else one for one in file_name)
 
 
 def drawn_classes(classes: ClassMap) -> list[int]:

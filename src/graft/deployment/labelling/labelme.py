@@ -18,13 +18,14 @@ def labelme(folder: Path, images: Sequence[DrawnImage], classes: ClassMap) -> Ha
     """Polygons for segmentation, for classification a flag of the image; `labels.txt` names the classes.
 
     github.com/wkentaro/labelme. Masks come back by its script labelme2coco.py, in a form that the source `coco` reads.
+    That script takes polygons alone, and so masks are not handed over pixel by pixel.
     """
     is_segmentation = classes.task == "segmentation"
     for image in images:
         content = {
             "version": FORMAT_VERSION,
             "flags": {} if is_segmentation else {name: name == image.label for name in classes.names},
-            "shapes": [_shape(classes.names[one.class_id], one.points.round(2).tolist()) for one in image.outlines],
+            "shapes": [_shape(classes.names[one.class_id], one.corners.tolist()) for one in image.outlines],
             "imagePath": Path(image.name).name,
             "imageData": None,
             "imageHeight": image.height,

@@ -9,6 +9,8 @@ import cv2
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from graft.data.formats.coco_masks import region_of
+
 TOLERANCE_PX = 0.7  # between a pixel's edge and a line that is drawn for it
 # A speck of fewer pixels is no region of its own: of a region it encloses it becomes part, elsewhere it is left out.
 SMALLEST_PX = 12
@@ -28,6 +30,27 @@ class Outline:
     class_id: int
     points: np.ndarray
 
+    @property
+    def corners(self) -> np.ndarray:
+        """The points as files state them, to a hundredth of a pixel."""
+        return self.points.round(2)
+
+
+def paint(outlines: Sequence[Outline], height: int, width: int, unpainted: int) -> np.ndarray:
+    """The mask that outlines give when the source `coco` reads them back, the largest painted first, uint8 [H, W].
+
+    Args:
+        outlines: The outlines.
+        height: Height of the image.
+        width: Width of the image.
+        unpainted: Value of pixels that no outline covers.
+    """
+    mask = np.full((height, width), unpainted, np.uint8)
+    layers = [(region_of([one.corners.ravel().tolist()], height, width), one.class_id) for one in outlines]
+    for pixels, class_id in sorted(layers, key=lambda layer: -layer[0].sum()):
+        mask[pixels] = class_id
+    return mask
+
 
 def outlines_of(mask: np.ndarray, class_ids: Sequence[int], tolerance_px: float = TOLERANCE_PX) -> list[Outline]:
     """The regions of these classes, largest first within each class.
@@ -45,7 +68,7 @@ def outlines_of(mask: np.ndarray, class_ids: Sequence[int], tolerance_px: float 
 
 def _regions(region: np.ndarray, tolerance_px: float) -> Iterator[np.ndarray]:
     rings, hierarchy = _trace(region)
-    kept = [cv2.contourArea(ring) >= SMALLEST_PX for ring in rings]
+    kept = [_num_pixels(ring, parent >= 0) >= SMALLEST_PX for ring, (*_, parent) in zip(rings, hierarchy, strict=True)]
     outer = [number for number, (_, _, _, parent) in enumerate(hierarchy) if parent < 0 and kept[number]]
     for number in sorted(outer, key=lambda number: -cv2.contourArea(rings[number])):
         holes = [hole for hole, (_, _, _, parent) in enumerate(hierarchy) if parent == number and kept[hole]]
@@ -65,6 +88,12 @@ def _trace(region: np.ndarray) -> tuple[list[np.ndarray], np.ndarray]:
     rings, hierarchy = cv2.findContours(finer, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     parents = np.empty((0, 4), np.int32) if hierarchy is None else hierarchy[0]
     return [(ring.astype(np.float32) + 0.5) / FINER for ring in rings], parents
+
+
+def _num_pixels(ring: np.ndarray, is_hole: bool) -> float:
+    """The number of pixels within a ring, or of a hole, whose ring runs around it (Pick 1899)."""
+    area, border = cv2.contourArea(ring) * FINER**2, len(ring)
+    return (area + (-border if is_hole else border) / 2 + 1) / FINER**2
 
 
 def _join(rings: Sequence[np.ndarray]) -> np.ndarray:
