@@ -13,6 +13,7 @@ from graft.commands.update import (
     list_changes,
     name_of,
     put_in_place,
+    read_delivery,
     table_of,
 )
 from graft.foundation.errors import GraftError
@@ -65,6 +66,18 @@ def test_an_update_of_an_update_is_the_same(params_file, tmp_path):
     assert any(line.startswith("+") and "december" in line for line in changes)
     with pytest.raises(GraftError, match="another delivery called november"):
         update_of(params_file, tmp_path / "other")
+
+
+def test_a_delivery_is_read_as_its_entry_says_and_a_new_one_like_the_first(params_file, tmp_path):
+    first = plain(read_tree(params_file))["ingest"]["source"]
+    params_file.write_text(dump_tree(update_of(params_file, tmp_path)), encoding="utf-8")
+    tree = read_tree(params_file)
+    assert plain(read_delivery(tree, "november", tmp_path, None, None).reading) == {"source": NIGHT}
+    assert plain(read_delivery(tree, "december", tmp_path, None, None).reading) == {"source": first}
+    assert plain(read_delivery(tree, "december", tmp_path, "november", None).reading) == {"source": NIGHT}
+    assert plain(read_delivery(tree, "november", tmp_path, None, {"name": "scenes"}).reading) == {
+        "source": {"name": "scenes"}
+    }
 
 
 @pytest.mark.parametrize(

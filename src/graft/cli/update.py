@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 def update(
     folders: Annotated[list[Path], typer.Argument(help="Folder of new images; several are several deliveries.")],
     name: Annotated[str | None, typer.Option(help="Name of the delivery; by default that of the folder.")] = None,
-    like: Annotated[str | None, typer.Option(help="Delivery that is read the same way; the first if left out.")] = None,
+    like: Annotated[
+        str | None, typer.Option(help="Delivery that is read the same way; by default as its entry says, or the first.")
+    ] = None,
     source: Annotated[
         str | None, typer.Option(help="Their source, as YAML: '{name: mask_folder, …}'; in place of --like.")
     ] = None,
@@ -33,16 +35,16 @@ def update(
     """Grow the champion by a new delivery: train on it and a memory of those before; exit 3 if it forgets too much."""
     store, registered = open_registry(model)
     from graft.commands import update as command
-    from graft.commands.deliver import check_deliveries, count_images, how_to_read, tell_counts
+    from graft.commands.deliver import check_deliveries, count_images, tell_counts
     from graft.params.examination import check_file
     from graft.params.params_file import PARAMS_FILE, load_params
-    from graft.params.yaml_tree import on_one_line, read_tree
+    from graft.params.yaml_tree import read_tree
     from graft.provenance.tracking.publish import publish
 
     params, tree = load_params(), read_tree(PARAMS_FILE)
     parent = command.find_parent(store, registered, params)
-    reading = how_to_read(tree, like) if source is None else {"source": on_one_line(_read_source(source))}
-    new = [command.NewDelivery(name_, str(folder), reading) for name_, folder in _named(folders, name)]
+    reads = None if source is None else _read_source(source)
+    new = [command.read_delivery(tree, name_, folder, like, reads) for name_, folder in _named(folders, name)]
     remembered = command.count_remembered(memory, new, params)
     tree = command.compose_update(tree, new, parent, remembered)
     planned = check_deliveries(PARAMS_FILE, tree)

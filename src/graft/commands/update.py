@@ -14,18 +14,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.commands.deliver import put_delivery
+from graft.commands.deliver import how_to_read, put_delivery
 from graft.commands.pin import pins
 from graft.data.shards import num_rows, read_columns
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
+from graft.foundation.progress import say
 from graft.models.address import ModelAddress
 from graft.params.yaml_tree import dump_tree, on_one_line, plain, write_text
 from graft.provenance.promotion import history, move
 from graft.provenance.promotion.freeze import freeze_parts
 from graft.provenance.promotion.frozen_images import FrozenImages
 from graft.provenance.promotion.measurement import Comparison, compare, score_classes
+from graft.provenance.repair import set_aside_damaged_lock
 from graft.provenance.stages import CLASS_MAP, EXPORTED, INTERIM, TRAIN
 from graft.provenance.tracking.updates import UPDATING
 from graft.training.strategies import FROM_PARENT
@@ -95,6 +97,27 @@ def find_parent(store: MlflowClient, name: str, params: Params) -> Parent:
 def name_of(folder: Path) -> str:
     """A name for the delivery in a folder: that of the folder, in the letters a name may have."""
     return re.sub(r"[^a-z0-9]+", "-", folder.resolve().name.lower()).strip("-") or "delivery"
+
+
+def read_delivery(
+    tree: CommentedMap, name: str, folder: Path, like: str | None, source: Mapping[str, Any] | None
+) -> NewDelivery:
+    """A delivery that is read by a source, or like another one; by default as its entry says, or else as the first.
+
+    Args:
+        tree: Params as `read_tree` read them.
+        name: Name of the delivery.
+        folder: Folder of its images.
+        like: Name of the delivery that is read the same way.
+        source: Source that reads it.
+
+    Raises:
+        GraftError: There is no delivery to read it like.
+    """
+    if source is not None:
+        return NewDelivery(name, str(folder), {"source": on_one_line(source)})
+    own = name if name in tree["ingest"]["deliveries"] else None
+    return NewDelivery(name, str(folder), how_to_read(tree, like or own))
 
 
 def compose_update(tree: CommentedMap, new: Sequence[NewDelivery], parent: Parent, num_remembered: int) -> CommentedMap:
@@ -172,11 +195,13 @@ def put_in_place(path: Path, tree: CommentedMap) -> Iterator[None]:
 
 
 def run_stages() -> None:
-    """Runs `dvc repro`, whose output goes where that of this process goes.
+    """Runs `dvc repro`, whose output goes where that of this process goes, after what a killed one left is repaired.
 
     Raises:
         GraftError: A stage stopped; it has said why.
     """
+    if said := set_aside_damaged_lock():
+        say(said)
     dvc = Path(sys.executable).with_name("dvc")
     done = subprocess.run([str(dvc), "repro"], env={**os.environ, UPDATING: "yes"})
     if done.returncode:
