@@ -10,7 +10,7 @@ from graft.inference.torch_runner import normalisation
 from graft.models.architectures import build_fresh
 from graft.training.forward import Forward
 from graft.training.strategies.certain_labels import LEAST, median_entropies, normalised_entropy, relabel
-from graft.training.strategies.local_pooling import ForwardWithFeatures, local_distance, pool_locally
+from graft.training.strategies.local_pooling import ForwardWithFeatures, local_distance, pool_all, pool_locally
 
 
 def test_pooling_of_a_small_image_by_hand():
@@ -37,7 +37,7 @@ def test_neither_the_image_nor_an_empty_map_is_a_feature():
     forward = Forward(model, normalisation((0.5,) * 3, (0.2,) * 3), "float32", True)
     images = torch.randint(0, 256, (1, 3, 64, 64), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
     with torch.no_grad():
-        logits, pooled = ForwardWithFeatures(forward)(images)
+        logits, pooled = ForwardWithFeatures(forward, pool_all)(images)
         assert torch.equal(logits, forward(images))
         maps = model.backbone(forward.pixels(images))[1:]
     assert [tuple(each.shape) for each in pooled] == [tuple(pool_locally(each).shape) for each in maps]

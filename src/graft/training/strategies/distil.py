@@ -18,7 +18,7 @@ from graft.training.forward import Forward
 from graft.training.losses import WeightedSum
 from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.state import Trainee
-from graft.training.strategies.divergences import Divergence, Kind
+from graft.training.strategies.divergences import TEMPERATURES, Divergence, Kind
 from graft.training.strategies.hints import Hints, keep_last
 from graft.training.strategies.local_pooling import ForwardWithFeatures
 from graft.training.strategies.parent import channels, logits_of
@@ -183,7 +183,7 @@ def distil(
     teacher: Teachers,
     weight: Weight = 1.0,
     divergence: Kind = "kl",
-    temperature: Temperature = 4.0,
+    temperature: Temperature | None = None,
     right_weight: Weight = 1.0,
     others_weight: Weight = 8.0,
     feature_weight: Weight = 0.0,
@@ -220,7 +220,8 @@ def distil(
             the sha256 of each beside it, and turns an alias into its version.
         weight: Factor of the divergence.
         divergence: Way in which the answers are compared.
-        temperature: Temperature of both softmaxes; larger ones make unlikely classes count.
+        temperature: Temperature of both softmaxes; larger ones make unlikely classes count. `null` is 1 for `kl`, as in
+            Liu et al. 2019 for masks, and 4 for the others, as in their papers; for labels `kl` often has 2 to 4.
         right_weight: α of `decoupled`; the paper has 1.
         others_weight: β of `decoupled`; the paper's code has 8 for CIFAR-100 and 0.5 for ImageNet.
         feature_weight: Factor of the mean of ½ (r - t)², with t the last features of the teacher's backbone and r those
@@ -234,5 +235,6 @@ def distil(
         GraftError: A teacher is of another task, takes other channels or shares fewer than two classes, or options make
             no sense together.
     """
-    compared = Divergence(divergence, temperature, right_weight, others_weight)
+    softness = TEMPERATURES[divergence] if temperature is None else temperature
+    compared = Divergence(divergence, softness, right_weight, others_weight)
     return Taught(loss, compared, weight, feature_weight, unlabelled_weight, per_labelled, reuse_answers, movement)
