@@ -25,7 +25,7 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_digest, read_json, sha256_of, write_json
 from graft.foundation.progress import say
 from graft.inference.torch_runner import torch_runner
-from graft.metrics.confusion import Marginals
+from graft.metrics.confusion import Marginals, json_number
 from graft.models.saved_model import WEIGHTS_FILE, load_model
 from graft.params.sections import Params
 from pipeline.augment import augment
@@ -72,12 +72,14 @@ class Story:
         judges: Source of the images that models are scored on, by what they show.
         ways: Ways beside the bounds.
         groups: Names of classes whose mean IoU is reported by itself; empty where every judge has a score of its own.
+        together: Source of each delivery where joint training has other labels than the updates; else those above.
     """
 
     deliveries: Mapping[str, Mapping[str, Any]]
     judges: Mapping[str, Mapping[str, Any]]
     ways: Mapping[str, Way]
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    together: Mapping[str, Mapping[str, Any]] | None = None
 
 
 def drawn(domain: str) -> dict[str, Any]:
@@ -114,6 +116,7 @@ STORIES = {
             DEFAULT: Way(DEFAULT, 20),
         },
         {"classes known before": OLD[1:], "new classes": NEW},
+        {"first": labelled_as(OLD + NEW), "second": labelled_as(OLD + NEW)},
     ),
 }
 
@@ -148,11 +151,17 @@ class Telling:
     def way(self) -> Way:
         return (BOUNDS | dict(self.story.ways))[self.way_name]
 
+    @property
+    def deliveries(self) -> Mapping[str, Mapping[str, Any]]:
+        """Source of each delivery, as this way sees it."""
+        is_joint = self.way.num_remembered is None
+        return self.story.together if is_joint and self.story.together else self.story.deliveries
+
     def params(self, learnt: str, rate: float, strategy: str, memory: Any = "all") -> Params:
         """The params of the training that learns a delivery."""
         changes = {
             "seed": self.seed,
-            "ingest.source": dict(self.story.deliveries[learnt]),
+            "ingest.source": dict(self.deliveries[learnt]),
             "augment.memory": memory,
             "fine_tune.strategy": {"name": strategy},
             "fine_tune.learning_rate": rate,
@@ -176,7 +185,7 @@ class Telling:
 
     def plan(self) -> Iterator[tuple[list[str], Params]]:
         """The deliveries known to each training, and its params."""
-        first, *later = names = [*self.story.deliveries]
+        first, *later = names = [*self.deliveries]
         if self.way.num_remembered is None:
             yield names, self.params(first, 1e-3, "supervised")
             return
@@ -188,7 +197,7 @@ class Telling:
 
     def tell(self, folder: Path) -> dict[str, Any]:
         """Trains one model after the other, each of which grows out of the one before, and scores each."""
-        for number, (name, source) in enumerate((dict(self.story.deliveries) | dict(self.story.judges)).items()):
+        for number, (name, source) in enumerate((dict(self.deliveries) | dict(self.story.judges)).items()):
             draw(name, source, folder / "ingested", 7 + number, self.options.quick)
         model, found, seconds = None, [], []
         for number, (known, params) in enumerate(self.plan()):
@@ -267,8 +276,8 @@ def learn(data: Path, work: Path, known: Sequence[str], params: Params, parent: 
     return places["model"]
 
 
-def judge(data: Path, model: Path, params: Params) -> dict[str, float] | None:
-    """The IoU of each class on the test images; None if there are classes that the model does not know yet."""
+def judge(data: Path, model: Path, params: Params) -> dict[str, float | None] | None:
+    """The IoU of each class on the test images, None for one that is nowhere; None if the model knows other classes."""
     network, spec = load_model(model)
     if ClassMap.read(data / "class_map.json").names != spec.class_names:
         return None
@@ -276,7 +285,7 @@ def judge(data: Path, model: Path, params: Params) -> dict[str, float] | None:
     tally = Tally(contenders)
     for scored in score_rows(read_rows(data / "test"), contenders, params.evaluate.batch_size, params.predict):
         tally.add(scored)
-    return dict(zip(spec.class_names, Marginals.of(tally.confusion["model"]).iou.tolist(), strict=True))
+    return dict(zip(spec.class_names, map(json_number, Marginals.of(tally.confusion["model"]).iou), strict=True))
 
 
 def compare(name: str, story: Story, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Figure]:
@@ -305,7 +314,7 @@ def final_scores(story: Story, results: Sequence[Mapping[str, Any]]) -> tuple[li
     if story.groups:
         (only,) = story.judges
         parts = {
-            group: [statistics.fmean(scores[only][name] for name in names) for scores in last]
+            group: [mean_iou({name: scores[only][name] for name in names}) for scores in last]
             for group, names in story.groups.items()
         }
         return [mean_iou(scores[only]) for scores in last], parts
@@ -313,9 +322,9 @@ def final_scores(story: Story, results: Sequence[Mapping[str, Any]]) -> tuple[li
     return [statistics.fmean(values) for values in zip(*parts.values(), strict=True)], parts
 
 
-def mean_iou(by_class: Mapping[str, float]) -> float:
+def mean_iou(by_class: Mapping[str, float | None]) -> float:
     """The mean over the classes that there are."""
-    return statistics.fmean(value for value in by_class.values() if not math.isnan(value))
+    return statistics.fmean(value for value in by_class.values() if value is not None)
 
 
 def over_seeds(what: str, values: Sequence[float], unit: str, at_least: float | None = None) -> Figure:
