@@ -40,7 +40,6 @@ from graft.provenance.audit.rebuild import (
     bring,
     commit_of,
     environment_of_rebuild,
-    own_records,
     place_for_checkout,
     read_from_outside,
     rebuild_model,
@@ -49,7 +48,7 @@ from graft.provenance.audit.record_files import check_sources
 from graft.provenance.audit.server import check_runs, check_versions
 from graft.provenance.dvc_cache import md5_in_workspace, outs_of_lock
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import Chain, Link, Step, chain_of
+from graft.provenance.lineage.walk import Chain, Link, Step, chain_of, own_records
 from graft.provenance.records import Record
 from graft.provenance.stages import WEIGHTS
 from graft.provenance.tracking import mlflow_store, runs

@@ -17,7 +17,7 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.provenance.audit.ledger_links import check_test_set
-from graft.provenance.audit.link import BROKEN, VERIFIED
+from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED
 from graft.provenance.promotion import ledger
 from graft.provenance.promotion.evidence import Gathering, scored_split
 from graft.provenance.promotion.freeze import list_new
@@ -184,6 +184,9 @@ def test_audit_names_the_part_whose_list_differs(store, tmp_path):
     write(whole.parts[0].digest, "no JSON")
     found = [check.status for check in check_test_set(store, frozen)]
     assert found == [VERIFIED, BROKEN, VERIFIED]
+    (run,) = runs.search_runs(store, {"graft.test_set": whole.parts[0].digest})
+    store.delete_run(run.info.run_id)
+    assert [check.status for check in check_test_set(store, frozen)] == [VERIFIED, MISSING, VERIFIED]
 
 
 def test_a_part_is_what_a_delivery_adds_and_nothing_is_added_to_images_that_changed(tmp_path, monkeypatch):

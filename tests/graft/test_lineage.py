@@ -16,7 +16,6 @@ import pytest
 from graft.foundation.content import sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED
-from graft.provenance.audit.rebuild import own_records
 from graft.provenance.audit.record_files import check_sources
 from graft.provenance.lineage import fill as filling
 from graft.provenance.lineage.fill import fill_from_server, open_index
@@ -26,7 +25,7 @@ from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.question import find_thing
 from graft.provenance.lineage.recall import who_saw
 from graft.provenance.lineage.tree import describe_answer, tree
-from graft.provenance.lineage.walk import chain_of, chain_to
+from graft.provenance.lineage.walk import chain_of, chain_to, own_records
 from graft.provenance.records import Record
 from graft.provenance.stages import RECORDS, SEEN
 from graft.provenance.tracking import mlflow_store, runs
@@ -141,6 +140,23 @@ def test_a_student_inherits_what_its_teacher_saw(tmp_path):
     assert f"teacher {sha('fine-tune', 1)[:12]}" in tree(chain)
     assert own_records(index, chain)["fine-tune"].files == index.record(tuned).files
     assert "augment" not in own_records(index, chain)
+
+
+def test_the_records_of_a_student_are_its_own_and_not_those_of_a_registered_teacher(tmp_path):
+    index = Index(tmp_path / "i.sqlite")
+    teacher = {"model": f"models:/{NAME}/1", "sha256": sha("export", 1)}
+    for number, strategy in ((1, "supervised"), (2, {"name": "distil", "teacher": [teacher]})):
+        place = "models/fine_tuned/model.safetensors"
+        tuned = index.record(add(index, "fine-tune", number, {}, place, fine_tune={"strategy": strategy})).outputs
+        scores = index.record(add(index, "evaluate", number, tuned, "reports/evaluation/metrics.json")).outputs
+        export = add(index, "export", number, tuned | scores, "models/exported/weights.safetensors")
+    chain = chain_to(index, "", export)
+    assert [step.stage for step in chain.steps.values()] == [
+        *("export", "fine-tune", "export", "fine-tune", "evaluate", "evaluate"),
+    ]
+    assert [step.stage for step in chain.own] == ["export", "fine-tune", "evaluate"]
+    assert own_records(index, chain)["evaluate"].files == {"reports/evaluation/metrics.json": sha("evaluate", 2)}
+    index.close()
 
 
 def test_a_teacher_without_a_record_is_an_end_that_audit_looks_at(tmp_path):

@@ -42,7 +42,8 @@ def attest_model(index: Index, chain: Chain) -> bytes:
     if chain.missing:
         remedy = "dvc pull brings records back, graft lineage --refresh reads the server"
         raise GraftError.of_all("a lineage with gaps is not attested", chain.missing, remedy=remedy)
-    records = {step.key: record for step in chain.steps.values() if (record := index.record(step.key))}
+    its_own_first = dict.fromkeys([*(step.key for step in chain.own), *chain.steps])
+    records = {key: record for key in its_own_first if (record := index.record(key))}
     by_stage = {record.stage: record for record in reversed(records.values())}
     files = {path: text for path in EVIDENCE if (text := _text_of(index, records, path)) is not None}
     if Path(DECLARATION).is_file():

@@ -10,11 +10,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.foundation.content import content_digest
 from graft.foundation.errors import GraftError
 from graft.models.address import CHAMPION, ModelAddress
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check
 from graft.provenance.promotion import history, ledger
-from graft.provenance.promotion.frozen_test_set import FrozenTestSet, TestPart, fetch_list, find_in_force, read_lists
+from graft.provenance.promotion.frozen_test_set import (
+    FrozenTestSet,
+    TestPart,
+    fetch_list,
+    find_in_force,
+    has_list,
+    read_lists,
+)
 from graft.provenance.promotion.ledger import LedgerEntry
 from graft.provenance.promotion.verdict import OVERRIDE_TAG, TAGS, Verdict, shown_on
 from graft.provenance.tracking.mlflow_store import MODEL_DIGEST
@@ -86,17 +94,22 @@ def check_test_set(client: Any, entries: Sequence[LedgerEntry]) -> Iterator[Chec
         return
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
         yield _check_list(client, stated, None, Path(folder))
-        whole = next(read_lists(client, stated, Path(folder)), None)
+        lists = read_lists(client, stated, Path(folder))
+        whole = max(lists, key=lambda images: content_digest(images) == stated.digest, default=None)
         for part in stated.parts:
             yield _check_list(client, part, whole, Path(folder))
 
 
 def _check_list(client: Any, stated: FrozenTestSet | TestPart, whole: list[Any] | None, folder: Path) -> Check:
-    """Checks the list of a test set, or of a part, of which each image has to be in the list of the whole too."""
+    """Checks the list of a test set, or of a part, of which each image has to be in the list of the whole too.
+
+    A part whose list is gone is missing and not broken: the list of the whole holds its images.
+    """
     try:
         images = fetch_list(client, stated, folder)
     except GraftError as error:
-        return Check(BROKEN, str(stated), error.what)
+        is_lost = whole is not None and not has_list(client, stated)
+        return Check(MISSING if is_lost else BROKEN, str(stated), error.what)
     held = None if whole is None else {json.dumps(image) for image in whole}
     lacking = 0 if held is None else sum(json.dumps(image) not in held for image in images)
     if lacking:

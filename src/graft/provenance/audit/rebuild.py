@@ -21,9 +21,9 @@ from graft.provenance.audit.agreement import WHAT, Records, compare_machines, co
 from graft.provenance.audit.commits import MOST_COMMITS, DamagedObjectError, Objects, differences, newest_commits
 from graft.provenance.audit.link import MISSING, Check
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import TEACHER, Chain
+from graft.provenance.lineage.walk import Chain, own_records
 from graft.provenance.records import Record
-from graft.provenance.stages import STAGES, in_order, is_ingest, record_path
+from graft.provenance.stages import STAGES, is_ingest, record_path
 from graft.provenance.tracking import mlflow_store
 
 NUM_LINES = 12
@@ -56,18 +56,6 @@ def _rebuild(records: Records) -> Iterator[Check]:
         _repro(checkout)
         again = {stage: Record.read(checkout / record_path(stage)) for stage in records}
         yield from compare_rebuild(records, again, checkout)
-
-
-def own_records(index: Index, chain: Chain) -> Records:
-    """The record of each stage of this model, in the order they run in, without those of its parents and teachers."""
-    nearest = [chain.first.key]
-    for key in nearest:  # grows during the loop: records nearer to the model come first
-        links = [link for link in chain.steps[key].links if TEACHER not in link.paths]
-        nearest += [link.to for link in links if link.to not in nearest]
-    found: Records = {}
-    for record in filter(None, map(index.record, nearest)):
-        found.setdefault(record.stage, record)
-    return {stage: found[stage] for stage in in_order(found)}
 
 
 def read_from_outside(records: Records) -> dict[str, str]:

@@ -12,7 +12,7 @@ from graft.foundation.errors import GraftError
 from graft.models.address import ModelAddress
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED, Check, compare, compare_files
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import Chain, Step
+from graft.provenance.lineage.walk import Chain, Step, own_records
 from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED, artifacts_of, record_path
 from graft.provenance.tracking import mlflow_store, model_versions, pipeline_run, runs
@@ -52,12 +52,12 @@ def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
 def check_pipelines(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
     """Checks the links, params and scores of the parent run that a pipeline has in MLflow, if it has one."""
     found = _search(client, pipeline_run.PIPELINE, chain.first.key)
-    evaluated = next(iter(chain.of_stage("evaluate")), None)
-    record = index.record(evaluated.key) if evaluated and found else None
-    if record is None:
+    own = own_records(index, chain)
+    record = own.get("evaluate")
+    if record is None or not found:
         return
     run = next(iter(_runs_with(client, record)), None)
-    behind = pipeline_run.records_behind(_nearest(index, chain))
+    behind = pipeline_run.records_behind(own)
     params = runs.clean_params(pipeline_run.params_of(behind))
     links = {
         f"{pipeline_run.RUN_OF}{record_path(stage).stem}": [one.info.run_id for one in _runs_with(client, record)]
@@ -74,15 +74,6 @@ def check_pipelines(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
 def _runs_with(client: Any, record: Record) -> list[Any]:
     """The runs that hold a record."""
     return list(_search(client, mlflow_store.RECORD, record.sha256))
-
-
-def _nearest(index: Index, chain: Chain) -> dict[str, Record]:
-    """The records of a chain by stage; of several, as where weights come from another pipeline, the nearest."""
-    found: dict[str, Record] = {}
-    for step in chain.steps.values():
-        if (record := index.record(step.key)) is not None:
-            found.setdefault(record.stage, record)
-    return found
 
 
 def _renamed_versions(index: Index, chain: Chain, client: Any, names: Iterable[str]) -> Iterator[dict[str, Any]]:

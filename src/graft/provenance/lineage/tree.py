@@ -39,7 +39,7 @@ def summary_of(chain: Chain) -> Iterator[tuple[str, str]]:
         yield f"{name} registered", str(version.get("created", "at an unknown time"))
         if version.get("verdict"):
             yield f"{name} promotion", version["verdict"]
-    for step in chain.of_stage("evaluate"):
+    for step in [step for step in chain.own if step.stage == "evaluate"][:1]:
         metrics, split = step.facts["metrics"], step.facts["params"].get("evaluate", {}).get("split", "test")
         headline = next((name for name in ("mean_iou", "accuracy") if name in metrics), None)
         if headline:

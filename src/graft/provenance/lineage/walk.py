@@ -14,7 +14,7 @@ from graft.models.address import ModelAddress, is_address
 from graft.provenance.deliveries import ingest_section
 from graft.provenance.lineage.index import Index
 from graft.provenance.records import Record
-from graft.provenance.stages import EXPORTED, FINE_TUNED, INGEST, STAGES, is_ingest, is_within
+from graft.provenance.stages import EXPORTED, FINE_TUNED, INGEST, STAGES, in_order, is_ingest, is_within
 
 ORDER = ("fine-tune", "augment", "pretrain-load", "ingest", "validate", "evaluate", "export")
 TEACHER = "teacher"
@@ -85,6 +85,15 @@ class Chain:
         """The gaps of the chain: outputs without a record, a line each."""
         return [f"{', '.join(step.made)} ({key[:12]}): no record" for key, step in self.steps.items() if _is_gap(step)]
 
+    @property
+    def own(self) -> list[Step]:
+        """The steps that made this model, the nearest first: those of a parent come later, those of a teacher never."""
+        nearest = [self.first.key]
+        for key in nearest:  # grows during the loop
+            links = [link for link in self.steps[key].links if TEACHER not in link.paths]
+            nearest += [link.to for link in links if link.to not in nearest]
+        return [self.steps[key] for key in nearest]
+
     def of_stage(self, stage: str) -> list[Step]:
         return [step for step in self.steps.values() if step.stage == stage]
 
@@ -115,6 +124,15 @@ def chain_to(index: Index, digest: str, record: str | None = None) -> Chain:
     _walk(index, record or _maker(index, EXPORTED, digest), {EXPORTED: digest}, steps)
     versions = tuple(version for version in index.versions() if version["model"] == digest)
     return Chain(digest, versions, steps)
+
+
+def own_records(index: Index, chain: Chain) -> dict[str, Record]:
+    """The record of each stage of this model, in the order they run in, without those of its parents and teachers."""
+    found: dict[str, Record] = {}
+    for step in chain.own:
+        if (record := index.record(step.key)) is not None:
+            found.setdefault(record.stage, record)
+    return {stage: found[stage] for stage in in_order(found)}
 
 
 def version_named(index: Index, uri: str) -> dict[str, Any]:

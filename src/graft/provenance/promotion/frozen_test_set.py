@@ -210,6 +210,11 @@ def fetch_list(store: MlflowClient, stated: FrozenTestSet | TestPart, folder: Pa
     )
 
 
+def has_list(store: MlflowClient, stated: FrozenTestSet | TestPart) -> bool:
+    """Tells whether the server has a run for the list of a test set, or of a part."""
+    return next(iter(runs.search_runs(store, {LIST_TAG: stated.digest})), None) is not None
+
+
 def read_lists(store: MlflowClient, stated: FrozenTestSet | TestPart, folder: Path) -> Iterator[list[Any]]:
     """Yields what the server holds as the list of a test set, or of a part, whether it was changed or not."""
     for run in runs.search_runs(store, {LIST_TAG: stated.digest}):
