@@ -127,9 +127,11 @@ def run(options: Options) -> list[Figure]:
     seeds = SEEDS[: 1 if options.quick else options.seeds]
     figures: list[Figure] = []
     for name, story in STORIES.items():
-        found = {
-            way: [Telling(name, way, seed, options).result() for seed in seeds] for way in (BOUNDS | dict(story.ways))
-        }
+        found: dict[str, list[dict[str, Any]]] = {way: [] for way in BOUNDS | dict(story.ways)}
+        for seed in seeds:
+            with TemporaryDirectory(prefix="graft-continual-") as folder:
+                for way, results in found.items():
+                    results.append(Telling(name, way, seed, options).result(Path(folder)))
         figures += compare(name, story, found)
     return figures
 
@@ -171,16 +173,18 @@ class Telling:
         }
         return change_default_job(STREETS | {"preprocess.resize": "none"} | changes)
 
-    def result(self) -> dict[str, Any]:
-        """IoU by class and judge after each delivery, and the processor seconds of each training."""
+    def result(self, folder: Path) -> dict[str, Any]:
+        """IoU by class and judge after each delivery, and the processor seconds of the last training.
+
+        Ways of one story and seed share a folder, and in it the images and what they all learn first.
+        """
         plan = [digest_of_params(params) for _, params in self.plan()]
         judges = {name: dict(source) for name, source in self.story.judges.items()}
         key = content_digest([plan, judges, self.options.quick])[:12]
         kept = KEPT / f"{self.story_name}, {self.way_name}, seed {self.seed}, {key}.json"
         if not kept.is_file():
             say(kept.stem)
-            with TemporaryDirectory(prefix="graft-continual-") as folder:
-                write_json(kept, self.tell(Path(folder)))
+            write_json(kept, self.tell(folder))
         return read_json(kept)
 
     def plan(self) -> Iterator[tuple[list[str], Params]]:
@@ -197,14 +201,17 @@ class Telling:
 
     def tell(self, folder: Path) -> dict[str, Any]:
         """Trains one model after the other, each of which grows out of the one before, and scores each."""
-        for number, (name, source) in enumerate((dict(self.deliveries) | dict(self.story.judges)).items()):
-            draw(name, source, folder / "ingested", 7 + number, self.options.quick)
-        model, found, seconds = None, [], []
-        for number, (known, params) in enumerate(self.plan()):
+        sources = dict(self.deliveries) | dict(self.story.judges)
+        ingested = folder / f"ingested-{content_digest(sources)[:12]}"
+        for number, (name, source) in enumerate(sources.items()):
+            draw(name, source, ingested, 7 + number, self.options.quick)
+        work, model, found, seconds = folder, None, [], 0.0
+        for known, params in self.plan():
+            work /= digest_of_params(params)
             start = processor_seconds()
-            model = learn(folder, folder / str(number), known, params, model)
-            seconds.append(processor_seconds() - start)
-            judges = {name: folder / "ingested" / name for name in self.story.judges}
+            model = learn(ingested, work, known, params, model)
+            seconds = processor_seconds() - start
+            judges = {name: ingested / name for name in self.story.judges}
             found.append({name: judge(data, model, params) for name, data in judges.items()})
         return {"scores": found, "seconds": seconds}
 
@@ -215,8 +222,10 @@ def processor_seconds() -> float:
 
 
 def draw(name: str, source: Mapping[str, Any], ingested: Path, split_seed: int, quick: bool) -> None:
-    """Ingests a delivery, whose images are those of no other seed."""
+    """Ingests a delivery, whose images are those of no other seed, unless it is there."""
     out = ingested / name
+    if out.is_dir():
+        return
     out.mkdir(parents=True)
     chosen = with_counts(source, OF_QUICK) if quick else dict(source)
     changes = {"ingest.source": chosen, "ingest.split_seed": split_seed, "ingest.batch": name}
@@ -232,8 +241,10 @@ def with_counts(source: Mapping[str, Any], counts: Mapping[str, int]) -> dict[st
     return {**source, "sources": parts}
 
 
-def learn(data: Path, work: Path, known: Sequence[str], params: Params, parent: Path | None) -> Path:
-    """Trains by the stage functions on the deliveries that are known; returns the folder of the model."""
+def learn(ingested: Path, work: Path, known: Sequence[str], params: Params, parent: Path | None) -> Path:
+    """Trains by the stage functions on the deliveries that are known, unless the model is there; returns its folder."""
+    if (work / "model" / WEIGHTS_FILE).is_file():
+        return work / "model"
     places = {name: work / name for name in ("interim", "validated", "augmented", "pretrained", "model", "curves")}
     for place in places.values():
         place.mkdir(parents=True)
@@ -241,7 +252,7 @@ def learn(data: Path, work: Path, known: Sequence[str], params: Params, parent: 
     validate(
         task=params.task,
         validate=params.validate_,
-        ingested=data / "ingested",
+        ingested=ingested,
         interim=places["interim"],
         out=places["validated"],
         batch=first,
@@ -304,7 +315,7 @@ def compare(name: str, story: Story, found: Mapping[str, Sequence[Mapping[str, A
         at_least = 0.95 if way == DEFAULT and not story.groups else None
         shares = [one / other for one, other in zip(whole, together, strict=True)]
         yield over_seeds("the same, share of joint training", shares, "%", at_least)
-        costs = [a["seconds"][-1] / b["seconds"][-1] for a, b in zip(results, found[JOINT], strict=True)]
+        costs = [a["seconds"] / b["seconds"] for a, b in zip(results, found[JOINT], strict=True)]
         yield over_seeds("the same, processor time of the last update, of joint training's", costs, "%")
 
 
