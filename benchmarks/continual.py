@@ -207,7 +207,7 @@ class Telling:
             draw(name, source, ingested, 7 + number, self.options.quick)
         work, model, found, seconds = folder, None, [], 0.0
         for known, params in self.plan():
-            work /= digest_of_params(params)
+            work /= content_digest([known, digest_of_params(params)])[:12]
             start = processor_seconds()
             model = learn(ingested, work, known, params, model)
             seconds = processor_seconds() - start
