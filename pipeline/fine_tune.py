@@ -18,7 +18,7 @@ from graft.foundation.content import write_json
 from graft.models.pins import Downloader, no_download
 from graft.training.outcome import headline_scores, write_learning, write_measured, write_models
 from graft.training.start import begin, loss_facts, strategy_of
-from graft.training.strategies import supervised
+from graft.training.strategies import steps_of, supervised
 from graft.training.trainer import Trainer
 from graft.training.validation import Validation
 
@@ -63,7 +63,7 @@ def fine_tune(
         outcomes["baseline"] = trainer.run("baseline", start.from_scratch(), everything, rate)
     write_models(out, outcomes, start.spec)
     seen = {"train": start.assembly.views.image_sha256, "val": validation.image_sha256}
-    if (unlabelled := start.assembly.unlabelled) is not None and strategy.options.get("unlabelled_weight"):
+    if (unlabelled := start.assembly.unlabelled) is not None and steps_of(strategy.options):
         seen[UNLABELLED] = unlabelled.image_sha256
     write_json(out / "seen.json", {split: sorted(set(digests)) for split, digests in seen.items()})
     settings = {"strategy": strategy.as_dict(), "pretrained": start.card["name"]}

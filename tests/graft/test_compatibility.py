@@ -131,6 +131,14 @@ REFUSED = {
         {"fine_tune.strategy": "fix_match", "fine_tune.averaging": "swa"} | UNLABELLED,
         r"fix_match with averaging: swa.*set fine_tune.averaging: ema or none",
     ),
+    "an adaptation without a target": (
+        {"fine_tune.strategy": {"name": "adapt", "unlabelled_weight": 0.0}},
+        r"adapt learns from unlabelled images, and there are none.*set augment.unlabelled: unlabelled",
+    ),
+    "statistics that are mixed and measured anew": (
+        {"fine_tune.strategy": {"name": "adapt", "normalisation": "re_estimated"}} | UNLABELLED,
+        r"statistics: 0.5 with normalisation: re_estimated.*set normalisation: trained",
+    ),
     "a strategy for masks with labels": (
         CLASSIFICATION | {"fine_tune.strategy": "uni_match"} | UNLABELLED,
         r"uni_match.*segmentation",

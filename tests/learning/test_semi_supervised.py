@@ -29,6 +29,9 @@ from tests.tiny_strategy import KilledError, digests, run, small_model, training
 
 EMA = {"name": "ema", "decay": 0.9}
 CPU = torch.device("cpu")
+# The options that leave unlabelled images out
+OFF = {name: {"unlabelled_weight": 0.0} for name in LEARN_WITHOUT_LABELS}
+OFF["adapt"] = {"unlabelled_weight": 0.0, "masked_weight": 0.0, "style": "none", "statistics": 0.0}
 
 
 @pytest.fixture(scope="module")
@@ -241,7 +244,7 @@ def test_collapse_is_answered_and_told(folders, capsys, monkeypatch, name, answe
 
 @pytest.mark.parametrize("name", LEARN_WITHOUT_LABELS)
 def test_without_a_weight_it_is_supervised_to_the_bit(folders, name):
-    without, plain = training(folders, name, unlabelled_weight=0.0), training(folders, "supervised")
+    without, plain = training(folders, name, **OFF[name]), training(folders, "supervised")
     if task_of(name) == "segmentation":
         plain = training_of(
             folders["segmentation"], small_model("segmentation"), task="segmentation", epochs=2, averaging=EMA
@@ -290,7 +293,7 @@ def test_there_must_be_unlabelled_images_and_a_teacher(tmp_path):
             with pytest.raises(GraftError, match=f"{name} learns from unlabelled images, and there are none") as told:
                 training_of(folder, small_model(), strategy=name, averaging=EMA)
             assert "set augment.unlabelled: unlabelled" in str(told.value)
-            training_of(folder, small_model(), strategy=name, averaging=EMA, unlabelled_weight=0.0)
+            training_of(folder, small_model(), strategy=name, averaging=EMA, **OFF[name])
 
 
 def test_a_mean_teacher_needs_a_mean(folders):

@@ -24,7 +24,14 @@ from graft.training.averaging import AVERAGINGS
 from graft.training.context import TrainingContext
 from graft.training.losses import resolve_losses
 from graft.training.mixing import MIXINGS
-from graft.training.strategies import FROM_PARENT, FROM_TEACHERS, LEARN_WITHOUT_LABELS, STRATEGIES, refusals
+from graft.training.strategies import (
+    FROM_PARENT,
+    FROM_TEACHERS,
+    LEARN_WITHOUT_LABELS,
+    STRATEGIES,
+    refusals,
+    steps_of,
+)
 from graft.training.strategies.distilled import refuse_smoothing
 from graft.training.strategies.parent import background_of, grown_background, refuse_unknown_parent
 from graft.training.strategies.plop import compiled_features
@@ -51,7 +58,7 @@ def find_strategy_problems(params: Params, model: Model, weights: Source | None)
         refused += reuse_refusals("answers", mixing, params.runtime.compile, params.fine_tune.sizes)
     if strategy.name in FROM_PARENT:
         refused += _of_parent(params, strategy, weights)
-    if strategy.name in LEARN_WITHOUT_LABELS and strategy.options["unlabelled_weight"]:
+    if strategy.name in LEARN_WITHOUT_LABELS and steps_of(strategy.options):
         refused += _of_unlabelled(params, strategy)
     if strategy.name in FROM_TEACHERS:
         refused += _of_teachers(params, strategy)

@@ -97,7 +97,7 @@ class Strategy(ABC):
         """Restores a `state`, bit for bit."""
 
     def model_to_validate(self, model: Model) -> nn.Module:
-        """The model to validate after an epoch in place of `model`; its answers are the same to the last bit."""
+        """The model to validate after an epoch in place of `model`, with the same answers as after `finish`."""
         return model
 
     def finish(  # noqa: B027  most have nothing left to do

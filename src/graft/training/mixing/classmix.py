@@ -33,13 +33,19 @@ def classmix(
         if generator.random() >= probability or not shift:
             return images, targets
         present = np.roll(class_pixels(targets) > 0, shift, 0)
-        return paste_classes(images, targets, np.stack([_half(row, generator) for row in present]), shift)
+        return paste_classes(images, targets, half_of_classes(present, generator), shift)
 
     return mix
 
 
-def _half(present: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    classes = generator.permutation(np.flatnonzero(present))
+def half_of_classes(present: np.ndarray, generator: np.random.Generator) -> np.ndarray:
+    """Half of the classes that are in each image, drawn at random, or one more: of n classes ceil(n / 2).
+
+    Args:
+        present: bool [B, 255], whether a class is in an image.
+        generator: Source of randomness.
+    """
     chosen = np.zeros_like(present)
-    chosen[classes[: -(-len(classes) // 2)]] = True
+    for row, classes in zip(chosen, map(np.flatnonzero, present), strict=True):
+        row[generator.permutation(classes)[: -(-len(classes) // 2)]] = True
     return chosen

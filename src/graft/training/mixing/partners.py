@@ -35,8 +35,17 @@ def paste_classes(images: Tensor, masks: Tensor, chosen: np.ndarray, shift: int)
         chosen: bool [B, 255], classes of the partner of each image.
         shift: Number of places from `partner_shift`.
     """
-    chosen = np.pad(chosen, ((0, 0), (0, 1)))  # ignored pixels are never chosen
     other_masks = masks.roll(shift, 0)
-    lookup = torch.from_numpy(chosen).to(masks.device)
-    takes = lookup.gather(1, other_masks.flatten(1)).reshape(masks.shape)
+    takes = chosen_pixels(other_masks, chosen)
     return torch.where(takes[:, None], images.roll(shift, 0), images), torch.where(takes, other_masks, masks)
+
+
+def chosen_pixels(masks: Tensor, chosen: np.ndarray) -> Tensor:
+    """Whether a pixel is of one of the chosen classes of its image, bool [B, H, W]; ignored pixels never are.
+
+    Args:
+        masks: long [B, H, W].
+        chosen: bool [B, 255], classes of each image.
+    """
+    lookup = torch.from_numpy(np.pad(chosen, ((0, 0), (0, 1)))).to(masks.device)
+    return lookup.gather(1, masks.flatten(1)).reshape(masks.shape)

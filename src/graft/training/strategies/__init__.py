@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from graft.training.loop import Strategy
+from graft.training.strategies.adapt import adapt, steps_of
 from graft.training.strategies.combinations import refusals
 from graft.training.strategies.distil import distil
 from graft.training.strategies.ewc import ewc
@@ -20,6 +21,7 @@ from graft.training.strategies.supervised import supervised
 from graft.training.strategies.uni_match import uni_match
 
 STRATEGIES: dict[str, Callable[..., Strategy]] = {
+    "adapt": adapt,
     "distil": distil,
     "ewc": ewc,
     "fix_match": fix_match,
@@ -44,6 +46,15 @@ FROM_PARENT = ("ewc", "incremental", "lwf", "mib", "plop")
 # Those that learn from finished models.
 FROM_TEACHERS = ("distil",)
 # Those that learn from unlabelled images too.
-LEARN_WITHOUT_LABELS = ("fix_match", "flex_match", "mean_teacher", "pseudo_labels", "uni_match")
+LEARN_WITHOUT_LABELS = ("adapt", "fix_match", "flex_match", "mean_teacher", "pseudo_labels", "uni_match")
 
-__all__ = ["FROM_PARENT", "FROM_TEACHERS", "LEARN_WITHOUT_LABELS", "STRATEGIES", "TASKS", "refusals", "supervised"]
+__all__ = [
+    "FROM_PARENT",
+    "FROM_TEACHERS",
+    "LEARN_WITHOUT_LABELS",
+    "STRATEGIES",
+    "TASKS",
+    "refusals",
+    "steps_of",
+    "supervised",
+]

@@ -35,6 +35,15 @@ def refusals(options: Mapping[str, Any], *, epochs: int | None = None, model: Mo
                 remedy="set l2_sp_alpha, for example 0.1, or use the weight_decay of the optimizer",
             )
         )
+    if options.get("statistics") and options["normalisation"] == "re_estimated":
+        found.append(
+            GraftError(
+                f"statistics: {options['statistics']} with normalisation: re_estimated",
+                where=WHERE,
+                rule="statistics are mixed with those of training, and measured anew these are gone",
+                remedy="set normalisation: trained, or statistics: 0",
+            )
+        )
     if found:
         return found
     movement = movement_of(options)

@@ -21,7 +21,7 @@ from graft.training.strategies.unlabelled_batches import UnlabelledBatch
 class FixMatch(SemiSupervised):
     """Learns on a strong view what the teacher is sure of on the weak one."""
 
-    def unlabelled_loss(self, weak: UnlabelledBatch) -> Tensor:
+    def unlabelled_loss(self, weak: UnlabelledBatch, *labelled: Any) -> Tensor:
         """The loss of one strong view."""
         strong, targets = self.strong_view(weak.images, self.pseudo_labels(weak))
         return pseudo_label_loss(self.learn(strong), targets)

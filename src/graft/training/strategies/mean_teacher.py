@@ -30,7 +30,7 @@ class MeanTeacher(SemiSupervised):
         """The weight times exp(-5 (1 - t)²)."""
         return self.weight * ramp_up(self.trainee.epoch, self.ramp_up_epochs)
 
-    def unlabelled_loss(self, weak: UnlabelledBatch) -> Tensor:
+    def unlabelled_loss(self, weak: UnlabelledBatch, *labelled: Any) -> Tensor:
         """The squared distance of the answers."""
         taught = self.teach(weak.images)
         self.watch.count(taught.argmax(1), weak.inside, weak.inside)

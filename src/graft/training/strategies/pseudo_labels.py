@@ -35,7 +35,7 @@ class PseudoLabels(SemiSupervised):
         """The weight, risen in equal steps."""
         return self.weight * min(1.0, self.trainee.epoch / max(self.ramp_up_epochs, 1))
 
-    def unlabelled_loss(self, weak: UnlabelledBatch) -> Tensor:
+    def unlabelled_loss(self, weak: UnlabelledBatch, *labelled: Any) -> Tensor:
         """The loss of the weak view."""
         return pseudo_label_loss(self.learn(weak.images), self.pseudo_labels(weak))
 

@@ -33,13 +33,13 @@ class Moments:
         self.sum = self.sum + number * mean
         self.squares = self.squares + number * (variance + mean.square())
 
-    def give(self, norm: nn.modules.batchnorm._BatchNorm) -> None:
-        """Writes mean and unbiased variance into the layer's running statistics."""
+    def give(self, norm: nn.modules.batchnorm._BatchNorm, share: float = 1.0) -> None:
+        """Moves the layer's running statistics to this mean and unbiased variance, or a share of the way."""
         mean = self.sum / self.count
         variance = (self.squares / self.count - mean.square()).clamp_min(0) * (self.count / max(self.count - 1, 1))
         for running, measured in ((norm.running_mean, mean), (norm.running_var, variance)):
             assert running is not None
-            running.copy_(measured)
+            running.copy_((1 - share) * running.double().cpu() + share * measured)
 
 
 def trained_norms(model: nn.Module, trained: nn.Module | None = None) -> list[nn.modules.batchnorm._BatchNorm]:

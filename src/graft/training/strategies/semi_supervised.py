@@ -70,8 +70,14 @@ class SemiSupervised(Supervised):
         self.num_answers = 0
 
     @abstractmethod
-    def unlabelled_loss(self, weak: UnlabelledBatch) -> Tensor:
-        """The loss of a batch of unlabelled images, a scalar."""
+    def unlabelled_loss(self, weak: UnlabelledBatch, images: Any, targets: Tensor | MixedTargets) -> Tensor:
+        """The loss of a batch of unlabelled images, a scalar.
+
+        Args:
+            weak: The unlabelled images.
+            images: The labelled ones of the same step, as they were learnt from.
+            targets: Their targets.
+        """
 
     def factor(self) -> float:
         """The factor of the loss of unlabelled images at this step."""
@@ -109,12 +115,17 @@ class SemiSupervised(Supervised):
         self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Any, targets: Tensor | MixedTargets
     ) -> dict[str, Tensor]:
         """`loss`, and as a part of it `unlabelled`."""
-        loss = self.loss(forward(images), targets)
         if not self.uses_unlabelled:
-            return self.in_all(loss)
+            return self.in_all(self.loss(forward(images), targets))
         height, width = images.shape[-2:]
         weak = self.batches.take(self.batch, (height, width))
-        return self.in_all(loss, unlabelled=self.factor() * self.unlabelled_loss(weak))
+        images = self.labelled_images(images, weak)
+        loss = self.loss(forward(images), targets)
+        return self.in_all(loss, unlabelled=self.factor() * self.unlabelled_loss(weak, images, targets))
+
+    def labelled_images(self, images: Any, weak: UnlabelledBatch) -> Any:
+        """Labelled images as they are learnt from, beside these unlabelled ones."""
+        return images
 
     @torch.no_grad()
     def teach(self, images: Tensor) -> Tensor:
@@ -188,16 +199,18 @@ class SemiSupervised(Supervised):
             self.watch.restore(state["watch"])
 
 
-def pseudo_label_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """1/N sum_i -log p_i[t_i] over what is not ignored, where N counts what is ignored too.
+def pseudo_label_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """1/N sum_i -w_i log p_i[t_i] over what is not ignored, where N counts what is ignored too.
 
     Sohn et al. 2020, "FixMatch", equation 4: fewer accepted pseudo-labels weigh less.
 
     Args:
         logits: [B, K] or [B, K, H, W], float.
         targets: Long [B] or [B, H, W], class ids or what is ignored.
+        weights: Weight of each target, in their shape; ones where there are none.
     """
-    return true_class_losses(logits, targets)[0].sum() / targets.numel()
+    losses = true_class_losses(logits, targets)[0]
+    return (losses if weights is None else losses * weights.reshape(-1)).sum() / targets.numel()
 
 
 @contextmanager

@@ -26,7 +26,7 @@ DROPPED = 0.5
 class UniMatch(SemiSupervised):
     """Learns on two strong views, and on perturbed features of the weak one, what the teacher is sure of."""
 
-    def unlabelled_loss(self, weak: UnlabelledBatch) -> Tensor:
+    def unlabelled_loss(self, weak: UnlabelledBatch, *labelled: Any) -> Tensor:
         """Half the loss of the perturbed features, and a quarter of each strong view's."""
         targets = self.pseudo_labels(weak)
         hook = self.trainee.model.backbone.register_forward_hook(drop_channels)
