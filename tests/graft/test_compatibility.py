@@ -139,6 +139,14 @@ REFUSED = {
         {"fine_tune.strategy": {"name": "adapt", "normalisation": "re_estimated"}} | UNLABELLED,
         r"statistics: 0.5 with normalisation: re_estimated.*set normalisation: trained",
     ),
+    "a ladder that is longer than training": (
+        {"fine_tune.strategy": {"name": "adapt", "ladder": "auto"}, "fine_tune.epochs": 4} | UNLABELLED,
+        r"a ladder of 5 rungs in 4 epochs.*set fine_tune.epochs: 5 or more",
+    ),
+    "a ladder whose rungs are judged too seldom": (
+        {"fine_tune.strategy": {"name": "adapt", "ladder": "auto"}, "fine_tune.validate_every_epochs": 2} | UNLABELLED,
+        r"ladder: auto with validate_every_epochs: 2.*set fine_tune.validate_every_epochs: 1",
+    ),
     "a strategy for masks with labels": (
         CLASSIFICATION | {"fine_tune.strategy": "uni_match"} | UNLABELLED,
         r"uni_match.*segmentation",

@@ -15,7 +15,7 @@ from torch import nn
 from graft.foundation.class_map import RGB
 from graft.foundation.content import read_json
 from graft.training.checkpoint import Checkpoint
-from graft.training.strategies.adapt import lay_classes, share_of_each
+from graft.training.strategies.adaptation import lay_classes, share_of_each
 from graft.training.strategies.semi_supervised import pseudo_label_loss
 from graft.training.strategies.strong_views import hide_patches
 from graft.training.strategies.target_statistics import adapt_statistics, mixed_statistics

@@ -33,6 +33,7 @@ from graft.training.strategies import (
     steps_of,
 )
 from graft.training.strategies.distilled import refuse_smoothing
+from graft.training.strategies.ladder import judged_too_seldom, too_few_epochs
 from graft.training.strategies.parent import background_of, grown_background, refuse_unknown_parent
 from graft.training.strategies.plop import compiled_features
 from graft.training.strategies.semi_supervised import no_unlabelled_views, unfit_teacher
@@ -95,6 +96,10 @@ def _of_unlabelled(params: Params, strategy: Choice) -> Iterator[GraftError]:
     averaging = resolve(AVERAGINGS, params.fine_tune.averaging, where="fine_tune.averaging").name
     if problem := unfit_teacher(strategy.name, averaging):
         yield problem
+    if strategy.options.get("ladder") == "auto":
+        yield from judged_too_seldom(params.fine_tune.validate_every_epochs, params.fine_tune.early_stopping_epochs)
+        if problem := too_few_epochs(1 + len(steps_of(strategy.options)), params.fine_tune.epochs):
+            yield problem
 
 
 def _of_parent(params: Params, strategy: Choice, weights: Source | None) -> Iterator[GraftError]:

@@ -82,6 +82,10 @@ class Strategy(ABC):
     ) -> dict[str, Tensor]:
         """The losses of a batch; `loss` is the one to be minimised."""
 
+    def worth(self, held: ValidationResult) -> float:
+        """The worth of an epoch: that of the best one decides which weights are kept. Called before `measures`."""
+        return held.score
+
     def measures(self) -> dict[str, float]:
         """Numbers of the epoch that become curves, the same for the same inputs."""
         return {}
@@ -190,11 +194,12 @@ def fit(
                 tick(num_images)
         trainee.look_at_losses()
         meter.end_steps()
-        held = None
+        held, worth = None, None
         if plan.validates(trainee.epoch):
             training.settle()
             held = validate(training.strategy.model_to_validate(trainee.judged))
-        report = trainee.end_epoch(held, meter.cost(), training.strategy.measures())
+            worth = training.strategy.worth(held)
+        report = trainee.end_epoch(held, meter.cost(), training.strategy.measures(), worth)
         training.strategy.end_epoch(trainee)
         if checkpoint.is_due():
             checkpoint.write(training.state())

@@ -48,10 +48,11 @@ class EpochReport:
         val_loss: Mean loss of the val images; None where they were not scored.
         val_score: Mean IoU (segmentation) or accuracy (classification) on val, a fraction of one; None likewise.
         learning_rate: Learning rate of the epoch's last step.
-        is_best: Whether no epoch before scored as high.
+        is_best: Whether no epoch before was worth as much.
         collapsed_to: Class that nearly all of val is predicted as, or None.
         cost: Time, speed and memory; never written to a declared output.
         measures: Numbers that the strategy measured, by name.
+        worth: Worth of the epoch to the strategy, the val score to most; None where val was not scored.
     """
 
     epoch: int
@@ -64,6 +65,7 @@ class EpochReport:
     collapsed_to: int | None
     cost: EpochCost
     measures: dict[str, float] = field(default_factory=dict)
+    worth: float | None = None
 
     def curve(self) -> dict[str, float]:
         """The numbers that make curves, the same for the same inputs; val has none where it was not scored."""
@@ -179,17 +181,24 @@ class Trainee:
         return loss
 
     def end_epoch(
-        self, held: ValidationResult | None, cost: EpochCost, measures: dict[str, float] | None = None
+        self,
+        held: ValidationResult | None,
+        cost: EpochCost,
+        measures: dict[str, float] | None = None,
+        worth: float | None = None,
     ) -> EpochReport:
         """Ends an epoch with its validation, if there was one, and keeps its weights if they are the best so far.
+
+        They are where the epoch is worth more than any before; without a `worth`, by the val score.
 
         Raises:
             GraftError: The validation loss is not finite.
         """
         if held is not None and not math.isfinite(held.loss):
             raise self._not_finite("validation loss", held.loss, self.step)
-        scores = [report.val_score for report in self.history if report.val_score is not None]
-        is_best = held is not None and all(held.score > score for score in scores)
+        if held is not None and worth is None:
+            worth = held.score
+        is_best = worth is not None and all(worth > before.worth for before in self.history if before.worth is not None)
         if is_best:
             self.best = {
                 name: tensor.detach().to("cpu", copy=True) for name, tensor in self.judged.state_dict().items()
@@ -207,6 +216,7 @@ class Trainee:
             collapsed_to=collapsed_to,
             cost=cost,
             measures=measures or {},
+            worth=worth,
         )
         self.history.append(report)
         self.next_epoch()
@@ -253,7 +263,10 @@ class Trainee:
             self.average.restore(state["average"])
         self.epoch, self.batch, self.step = state["position"]
         self._losses = list(state["losses"])
-        self.history = [EpochReport(**report | {"cost": EpochCost(**report["cost"])}) for report in state["history"]]
+        self.history = [
+            EpochReport(**{"worth": report["val_score"], **report, "cost": EpochCost(**report["cost"])})
+            for report in state["history"]
+        ]
         self.best = state["best"]
 
     def _not_finite(self, what: str, value: float, step: int) -> GraftError:

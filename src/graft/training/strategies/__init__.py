@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from graft.training.loop import Strategy
-from graft.training.strategies.adapt import adapt, steps_of
+from graft.training.strategies.adapt import adapt
+from graft.training.strategies.adaptation import steps_of
 from graft.training.strategies.combinations import refusals
 from graft.training.strategies.distil import distil
 from graft.training.strategies.ewc import ewc

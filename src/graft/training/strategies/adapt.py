@@ -2,197 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-import numpy as np
-import torch
 from pydantic import Field
-from torch import Tensor, nn
 
-from graft.data.views.view import BatchSource
-from graft.foundation.content import content_seed
-from graft.foundation.progress import warn
-from graft.models.architectures import Model
-from graft.training.forward import Forward
 from graft.training.losses import WeightedSum
-from graft.training.mixing.classmix import half_of_classes
-from graft.training.mixing.mixed_targets import MixedTargets
-from graft.training.mixing.partners import chosen_pixels, class_pixels
-from graft.training.plan import Plan
-from graft.training.strategies.re_estimation import trained_norms
-from graft.training.strategies.semi_supervised import (
-    PerLabelled,
-    SemiSupervised,
-    Threshold,
-    UnlabelledWeight,
-    pseudo_label_loss,
-)
+from graft.training.strategies.adaptation import Adapt
+from graft.training.strategies.semi_supervised import PerLabelled, Threshold, UnlabelledWeight
 from graft.training.strategies.shared_options import moving_as_supervised
-from graft.training.strategies.strong_views import change_colours, hide_patches
-from graft.training.strategies.target_statistics import adapt_statistics, mixed_statistics
-from graft.training.strategies.target_style import Style, recolour
-from graft.training.strategies.unlabelled_batches import UnlabelledBatch
-
-# The steps of adaptation, from cheap to dear, and the option that turns each off, with that value.
-STEPS = {
-    "style": ("style", "none"),
-    "statistics": ("statistics", 0),
-    "self_training": ("unlabelled_weight", 0),
-    "masked": ("masked_weight", 0),
-}
-TAUGHT = frozenset(("self_training", "masked"))
-
-
-def steps_of(options: Mapping[str, Any]) -> tuple[str, ...]:
-    """The steps that the options of a strategy turn on, in order; those that learn without labels have one of them."""
-    return tuple(step for step, (name, off) in STEPS.items() if options.get(name, off) != off)
-
-
-class Adapt(SemiSupervised):
-    """Learns from labelled images of one domain for unlabelled images of another.
-
-    Args:
-        loss: Loss of the labels.
-        options: Options of `adapt` but for those on movement.
-        movement: Options of `supervised` on movement.
-
-    Attributes:
-        steps: Names of the steps that are taken.
-    """
-
-    def __init__(self, loss: WeightedSum, options: dict[str, Any], movement: dict[str, Any]) -> None:
-        weight, threshold = options["unlabelled_weight"], options["confidence_threshold"]
-        super().__init__("adapt", loss, weight, threshold, options["unlabelled_per_labelled"], movement)
-        self.own, self.steps = options, frozenset(steps_of(options))
-        self.options["statistics"] = options["statistics"]  # not every normalisation goes with it
-        self.needs_unlabelled = self.uses_unlabelled = bool(self.steps)
-
-    def factor(self) -> float:
-        """One: each step has a weight of its own."""
-        return 1.0
-
-    def labelled_images(self, images: Tensor, weak: UnlabelledBatch) -> Tensor:
-        """Labelled images in the colours of unlabelled ones, each of another, if that is a step."""
-        if "style" not in self.steps:
-            return images
-        chosen = torch.randperm(len(weak.images))[: len(images)].to(images.device)
-        looks = weak.images[chosen], weak.inside[chosen], self.context.channels
-        return recolour(self.own["style"], images, *looks, self.own["style_beta"])
-
-    def unlabelled_loss(self, weak: UnlabelledBatch, images: Tensor, targets: Tensor | MixedTargets) -> Tensor:
-        """The losses of self-training and of hidden patches, each times its weight, as far as they are steps."""
-        loss = torch.zeros((), device=weak.images.device)
-        if not self.steps & TAUGHT:
-            return loss
-        labels, weights = self.weighed_labels(weak)
-        if "self_training" in self.steps:
-            mixed = weak.images, labels, weights
-            if isinstance(targets, Tensor) and targets.ndim == 3:
-                mixed = lay_classes(*mixed, images, targets, content_seed(self.context.seed, "classes", self.batch))
-            strong = change_colours(mixed[0], self.context.channels)
-            loss = loss + self.weight * pseudo_label_loss(self.learn(strong), *mixed[1:])
-        if "masked" in self.steps:
-            strong = change_colours(weak.images, self.context.channels)
-            hidden = hide_patches(strong, self.own["masked_patch_px"], self.own["masked_share"], self.mean_colour)
-            loss = loss + self.own["masked_weight"] * pseudo_label_loss(self.learn(hidden), labels, weights)
-        return loss
-
-    def weighed_labels(self, weak: UnlabelledBatch) -> tuple[Tensor, Tensor]:
-        """The class that is likeliest to the teacher, and its weight: the share of the image that it is sure of."""
-        confidence, labels = self.teach(weak.images).max(1)
-        sure = (confidence >= self.threshold) & weak.inside
-        self.watch.count(labels, sure, weak.inside)
-        return torch.where(weak.inside, labels, self.ignored), share_of_each(sure, weak.inside)
-
-    def teach(self, images: Tensor) -> Tensor:
-        """The teacher's probabilities; where statistics are mixed, those of the batch are part of what it goes by."""
-        norms = self.norms_of(self.trainee.judged) if "statistics" in self.steps else []
-        with mixed_statistics(norms, self.own["statistics"]):
-            return super().teach(images)
-
-    def parameter_groups(self, model: Model) -> list[dict[str, Any]]:
-        """Notes which normalisation layers have statistics to mix; where there are none, that is no step."""
-        groups = super().parameter_groups(model)
-        trained = trained_norms(model)
-        self.norms = [name for name, module in model.named_modules() if any(module is norm for norm in trained)]
-        if "statistics" in self.steps and not self.norms:
-            self.steps -= {"statistics"}
-            warn("adapt mixes no statistics: nothing of this model that trains has batch normalisation")
-        return groups
-
-    def norms_of(self, model: nn.Module) -> list[Any]:
-        """The normalisation layers whose statistics are mixed, in the model or a copy of it."""
-        return [model.get_submodule(name) for name in self.norms]
-
-    def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
-        """Notes the colour that is none to the network: that of a hidden patch."""
-        colour = -forward.shift / forward.scale
-        self.mean_colour = colour.round().clamp(0, 255).to(torch.uint8)
-        return super().prepare(model, views, forward)
-
-    def model_to_validate(self, model: Model) -> nn.Module:
-        """A copy with mixed statistics, if they are a step: the weights in training keep their own."""
-        if "statistics" not in self.steps:
-            return model
-        adapted = copy.deepcopy(model)
-        self.adapt(adapted)
-        return adapted
-
-    def adapt(self, model: Model) -> None:
-        """Mixes the statistics of a model with those of the unlabelled images."""
-        assert self.context.unlabelled is not None
-        views, size = self.context.unlabelled, self.context.batch_size
-        adapt_statistics(self.norms_of(model), self.student.of(model), views, size, self.own["statistics"])
-
-    def finish(self, model: Model, views: BatchSource, forward: Forward, plan: Plan) -> None:
-        """Mixes the statistics, if they are a step."""
-        super().finish(model, views, forward, plan)
-        if "statistics" in self.steps:
-            self.adapt(model)
-
-    def measures(self) -> dict[str, float]:
-        """Those of pseudo-labels, where there are any."""
-        return super().measures() if self.steps & TAUGHT else {}
-
-
-def share_of_each(sure: Tensor, inside: Tensor) -> Tensor:
-    """The share of what is inside each image that is sure, as the weight of each of its pixels: the shape of `sure`.
-
-    Hoyer et al. 2022, "DAFormer", equation 5. Zero where nothing is inside.
-
-    Args:
-        sure: bool [B] or [B, H, W]; never where it is not inside.
-        inside: bool, the same shape.
-    """
-    counts, totals = (pixels.reshape(len(pixels), -1).sum(1) for pixels in (sure, inside))
-    shares = counts / totals.clamp_min(1)
-    return shares.reshape(-1, *[1] * (sure.ndim - 1)).expand(sure.shape)
-
-
-def lay_classes(
-    images: Tensor, labels: Tensor, weights: Tensor, others: Tensor, masks: Tensor, seed: int
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Half of the classes of a labelled image laid over each unlabelled one: images, labels, and weights.
-
-    What is laid over has the weight one. Olsson et al. 2021, "ClassMix", algorithm 1; across domains as in Tranheden et
-    al. 2021, "DACS", section 3.
-
-    Args:
-        images: uint8 [B, C, H, W].
-        labels: Their pseudo-labels, long [B, H, W].
-        weights: The weights of these, float [B, H, W].
-        others: Labelled images, uint8 [L, C, H, W]; where they are fewer, each is used again.
-        masks: Their masks, long [L, H, W].
-        seed: Seed of the classes.
-    """
-    partners = torch.arange(len(images), device=images.device) % len(others)
-    others, masks = others[partners], masks[partners]
-    takes = chosen_pixels(masks, half_of_classes(class_pixels(masks) > 0, np.random.default_rng(seed)))
-    mixed = torch.where(takes[:, None], others, images).contiguous(memory_format=torch.channels_last)
-    return mixed, torch.where(takes, masks, labels), torch.where(takes, 1.0, weights)
-
+from graft.training.strategies.target_style import Style
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -201,6 +19,8 @@ Share = Annotated[float, Field(ge=0, le=1)]
 def adapt(
     loss: WeightedSum,
     *,
+    ladder: Literal["none", "auto"] = "none",
+    source_share: Annotated[float, Field(gt=0, lt=1)] = 0.3,
     style: Style = "lab",
     style_beta: Annotated[float, Field(ge=0, lt=0.5)] = 0.01,
     statistics: Share = 0.5,
@@ -233,12 +53,22 @@ def adapt(
     * `masked_weight`: the same labels are learnt from unlabelled images of which patches are hidden (Hoyer et al. 2023,
       "MIC: Masked Image Consistency for Context-Enhanced Domain Adaptation", equations 4 to 7).
 
+    `ladder: auto` climbs by itself: no step at first, for `source_share` of the epochs, then one step after another, in
+    equal parts of the rest, each on top of those that were kept. An epoch is worth the mean of the val score
+    and of `target_score`: the agreement of two views of unlabelled images (mean IoU), times 1 - ½ Σ_c |share of class c
+    in the answers - share among the labels|. A step of which no epoch is worth more than all before is dropped, and
+    training goes back to the best weights. So a step has to gain on the target at least what it loses on val. Give it a
+    rate that does not fall to nothing before the last step (`schedule: constant`). The worth chooses the epoch that is
+    kept without a ladder, too.
+
     A step with all of them costs three to four times a plain one. For images of the same kind of thing in another look.
     Where the target has other classes, or other shares of them, self-training teaches errors. Where labelled and
     unlabelled images look alike, take `fix_match` or `uni_match`. With every step off it is `supervised`, to the bit.
 
     Args:
         loss: Loss to be minimised.
+        ladder: `none` takes all steps from the first epoch on; `auto` climbs.
+        source_share: Share of the epochs before the first step of `auto`.
         style: Colours of labelled images: `none` leaves them, `lab`, `fourier`.
         style_beta: Half the width of the window of `fourier`, as a share of the shorter side, β; the paper has 0.01 to
             0.09, and larger ones take over edges too.

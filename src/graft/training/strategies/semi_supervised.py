@@ -22,7 +22,7 @@ from graft.training.forward import Forward
 from graft.training.losses import WeightedSum
 from graft.training.losses.pixelwise import true_class_losses
 from graft.training.mixing.mixed_targets import MixedTargets
-from graft.training.state import Trainee, batch_norms
+from graft.training.state import EpochReport, Trainee, batch_norms
 from graft.training.strategies.collapse import CollapseWatch
 from graft.training.strategies.parent import logits_of
 from graft.training.strategies.shared_options import completed
@@ -169,7 +169,7 @@ class SemiSupervised(Supervised):
         """Answers a collapse: back to the best weights, and on more strictly; in the end without unlabelled images."""
         if not self.uses_unlabelled:
             return
-        found = self.watch.finding(trainee.history)
+        found = self.watch.finding(self.comparable(trainee.history))
         self.watch.end_epoch()
         if found is None:
             return
@@ -179,6 +179,10 @@ class SemiSupervised(Supervised):
         best = trainee.return_to_best()
         back = "" if best is None else f"back to the weights of epoch {best.epoch}, and "
         warn(f"{self.name} has collapsed in epoch {trainee.epoch}: {found}; {back}{answer}")
+
+    def comparable(self, history: list[EpochReport]) -> list[EpochReport]:
+        """The epochs whose val scores the last one's is compared with, itself among them."""
+        return history
 
     def tighten(self) -> str:
         """Makes learning from unlabelled images stricter; returns what was done, in words."""

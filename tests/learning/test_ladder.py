@@ -1,0 +1,165 @@
+"""The ladder of an adaptation: how long its rungs are, which of them stay, and a score without labels."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from graft.data.images.codec import encode_png
+from graft.foundation.content import read_json
+from graft.foundation.errors import GraftError
+from graft.training.checkpoint import Checkpoint
+from graft.training.state import ValidationResult
+from graft.training.strategies.adaptation import Adapt
+from graft.training.strategies.ladder import Ladder, ends_of
+from graft.training.strategies.target_score import target_score
+from pipeline.pretrain_load import pretrain_load
+from tests import tiny_training
+from tests.augmented_samples import SIZE, row_of, run_augment, write_rows, write_train
+from tests.tiny_strategy import KilledError, digests, run, small_model, training_of
+
+STEPS = ("style", "statistics", "self_training")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_training.prepare(tmp_path_factory.mktemp("streets"), num_unlabelled=5)
+
+
+def test_rungs_have_their_shares_of_the_epochs_and_one_at_least():
+    assert ends_of(5, 0.3, 10) == [3, 5, 6, 8, 10]  # 3, 4.75, 6.5, 8.25, 10
+    assert ends_of(3, 0.5, 8) == [4, 6, 8]
+    assert ends_of(4, 0.01, 4) == ends_of(4, 0.99, 4) == [1, 2, 3, 4]
+    assert ends_of(3, 0.9, 10) == [8, 9, 10]
+    assert ends_of(1, 0.3, 5) == [2]
+    with pytest.raises(GraftError, match="a ladder of 4 rungs in 3 epochs"):
+        Ladder(STEPS, 0.3).begin_epoch(0, 3)
+
+
+def test_each_rung_takes_one_step_more_and_none_that_was_dropped():
+    ladder = Ladder(STEPS, 0.5)
+    taken = [sorted(ladder.begin_epoch(epoch, 6)) for epoch in range(6)]
+    assert taken == [[], [], [], ["style"], ["statistics", "style"], ["self_training", "statistics", "style"]]
+    ladder.dropped.append("style")
+    assert ladder.begin_epoch(5, 6) == {"statistics", "self_training"}
+    assert [ladder.begin_of(epoch) for epoch in (1, 3, 4, 5, 6)] == [0, 0, 3, 4, 5]
+    ladder.leave_out("statistics")
+    assert ladder.begin_epoch(5, 6) == {"self_training"}
+
+
+def trainee_of(*worths):
+    bests = [number for number, worth in enumerate(worths) if worth > max(worths[:number], default=0)]
+    history = [SimpleNamespace(epoch=number + 1, worth=worth, measures={}) for number, worth in enumerate(worths)]
+    best = history[bests[-1]]
+    return SimpleNamespace(epoch=len(worths), history=history, best_report=best, return_to_best=lambda: best)
+
+
+def test_a_rung_stays_if_one_of_its_epochs_is_worth_more_than_all_before(capsys):
+    ladder = Ladder(("style", "masked"), 0.34)
+    ladder.begin_epoch(0, 6)
+    assert ladder.ends == [2, 4, 6]
+    for worths in ((0.2,), (0.2, 0.3), (0.2, 0.3, 0.1)):  # the first rung is judged by nothing, and others at their end
+        ladder.judge(trainee_of(*worths))
+    assert capsys.readouterr().err == ""
+    ladder.judge(kept := trainee_of(0.2, 0.3, 0.4, 0.1))
+    assert "ladder, epoch 4: style is worth 0.400, and it was 0.300 without it: it stays" in capsys.readouterr().err
+    ladder.judge(dropped := trainee_of(0.2, 0.3, 0.4, 0.1, 0.35, 0.39))
+    said = "masked is worth 0.390, and it was 0.400 without it: dropped, and back to the weights of epoch 3"
+    assert said in capsys.readouterr().err
+    assert [trainee.history[-1].measures["rung_kept"] for trainee in (kept, dropped)] == [1, 0]
+    assert ladder.dropped == ["masked"]
+
+
+class Answers:
+    """Takes a pixel for class 1 where it is bright; `shift` brightens the half at the left."""
+
+    def __init__(self, shift):
+        self.shift, self.model, self.scale = shift, nn.Identity(), torch.ones(1)
+
+    def __call__(self, images):
+        bright = images[:, 0].float() - 128
+        bright[..., : images.shape[-1] // 2] += self.shift
+        return torch.stack([-bright, bright], 1)
+
+
+def test_the_score_without_labels_by_hand():
+    images = torch.zeros(1, 3, 1, 4, dtype=torch.uint8)
+    images[..., 2:] = 255
+    views = SimpleNamespace(num_samples=1, batches=lambda *_: iter([(images, torch.tensor([[[0, 0, 0, 255]]]))]))
+
+    def score(shift, *shares):
+        measurements = ("infrared", "depth", "height")  # of which no colour changes
+        return target_score(Answers(shift), views, 1, measurements, np.array(shares), 7)
+
+    # 0 0 1, the last pixel lies beyond the image; mirrored the same
+    assert score(0, 2 / 3, 1 / 3) == pytest.approx(1)
+    assert score(0, 1.0, 0.0) == pytest.approx(2 / 3)
+    # 1 1 1, and mirrored 0 0 1: IoU 0 and 1/3; all is taken for what is half of the labels
+    assert score(999, 0.0, 1.0) == pytest.approx(1 / 6)
+    assert score(999, 0.5, 0.5) == pytest.approx(1 / 12)
+
+
+def worth_without_statistics(strategy, held):
+    return len(strategy.steps) - 2.0 * ("statistics" in strategy.steps)
+
+
+def climbing(folder):
+    usual = {"task": "segmentation", "epochs": 5, "averaging": {"name": "ema", "decay": 0.9}, "strategy": "adapt"}
+    return training_of(folder, small_model("segmentation"), ladder="auto", confidence_threshold=0.3, **usual)
+
+
+@pytest.mark.slow
+def test_a_killed_climb_ends_in_the_same_bits(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(Adapt, "worth", worth_without_statistics)
+    undisturbed = climbing(folder)
+    history = run(undisturbed)
+    assert undisturbed.strategy.ladder.dropped == ["statistics"]
+    assert [report.measures["step.statistics"] for report in history] == [0, 0, 1, 0, 0]
+    assert [report.measures.get("rung_kept") for report in history] == [None, 1, 0, 1, 1]
+    assert undisturbed.strategy.steps_of_best == {"style", "self_training", "masked"}
+    path = tmp_path / "run.checkpoint"
+    with pytest.raises(KilledError):
+        run(climbing(folder), Checkpoint(path, "run", seconds_between=0), 7)
+    resumed = climbing(folder)
+    run(resumed, Checkpoint(path, "run", seconds_between=0))
+    assert digests(resumed) == digests(undisturbed)
+    assert resumed.strategy.steps_of_best == undisturbed.strategy.steps_of_best
+
+
+def test_an_epoch_is_worth_the_mean_of_val_and_target(folder):
+    strategy = climbing(folder).strategy
+    strategy.scored["target_score"] = 0.2
+    assert strategy.worth(ValidationResult(1.0, 0.6, None)) == pytest.approx(0.4)
+
+
+def noise(number):
+    pixels = np.random.default_rng(number).integers(0, 256, (*SIZE, 3), np.uint8)
+    bare = {"mask": None, "mask_sha256": None, "split": "unlabelled"}
+    return row_of(number, "segmentation") | bare | {"image": encode_png(pixels)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("step", "options"), [("statistics", {"statistics": 1.0}), ("style", {"style": "fourier"})])
+def test_a_step_that_hurts_is_recognised_and_dropped(tmp_path, capsys, step, options):
+    model = {"name": "lraspp", "backbone": "mobilenet_v3_large"}
+    write_train(tmp_path)
+    write_rows(tmp_path / "unlabelled", [noise(number) for number in range(6)])
+    run_augment(tmp_path, tmp_path / "augmented", unlabelled="unlabelled")
+    (tmp_path / "pretrained").mkdir()
+    source = SimpleNamespace(source={"name": "bundled"}, part="all", initialisation="library")
+    places = {"class_map": tmp_path / "class_map.json", "out": tmp_path / "pretrained"}
+    pretrain_load(task="segmentation", seed=7, model=model, pretrain_load=source, **places)
+    off = {"style": "none", "statistics": 0.0, "unlabelled_weight": 0.0, "masked_weight": 0.0}
+    climb = {"name": "adapt", "ladder": "auto", "source_share": 0.5, "style_beta": 0.4} | off | options
+    reports = []
+    settings = {"strategy": climb, "model": model, "epochs": 4, "schedule": "constant"}
+    tiny_training.run(tmp_path, tmp_path / "out", listen=lambda _, report: reports.append(report), **settings)
+    assert reports[-1].measures["rung_kept"] == 0
+    assert f"{step} is worth" in capsys.readouterr().err
+    best = read_json(tmp_path / "out/curves/summary.json")["runs"]["fine_tuned"]["best"]
+    assert best["epoch"] <= 2
+    assert best["val_score"] == reports[best["epoch"] - 1].val_score
