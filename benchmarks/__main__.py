@@ -16,6 +16,7 @@ BENCHMARKS = {
     "lineage": True,
     "lineage_server": True,
     "export": True,
+    "quantisation": True,
     "metrics": True,
     "training": True,
     "frozen_features": True,

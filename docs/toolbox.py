@@ -43,6 +43,7 @@ TITLES = {
     "fine_tune.schedule": "Schedules",
     "fine_tune.warmup": "Warm-up",
     "fine_tune.averaging": "Averaged weights",
+    "export.targets": "Export targets",
     "graft select --scores": "Scores that rank pretrained models",
 }
 

@@ -1,10 +1,11 @@
 """Stage 7, export: writes the model as ONNX, proves that it is the same model, and describes it on a card.
 
 Reads the fine-tuned model, its metrics, its reference, the shards of the split, the class map and the card of the
-pretrained weights.
-Writes `model.onnx`, `weights.safetensors`, spec, class map, `predict.json`, `metrics.json`, `parity.json`,
-`model_card.md`, and a copy of `reference.parquet`, which thus goes wherever the model goes.
-Stops when the exported model disagrees with the original.
+pretrained weights; for targets in 8 bits, training images to take ranges from, and val to choose layers on.
+Writes `model.onnx` and the files of the other targets, `weights.safetensors`, spec, class map, `predict.json`,
+`metrics.json`, `parity.json`, `model_card.md`, and a copy of `reference.parquet`, which thus goes wherever the model
+goes.
+Stops when an exported file disagrees with the original.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft.deployment.export.exported_model import ONNX_FILE, onnx_runner, session
+from graft.deployment.export.export_source import ExportSource
+from graft.deployment.export.exported_model import ONNX_FILE, TARGET_FILES, runner_of
 from graft.deployment.export.exported_scores import EvaluationSetup
-from graft.deployment.export.latency import first_image, latencies
+from graft.deployment.export.latency import costs, first_image
 from graft.deployment.export.model_card import model_card
 from graft.deployment.export.parity import compare, compare_sizes, refuse_disagreement
+from graft.deployment.export.target_reports import report_targets, write_targets
 from graft.deployment.export.weight_files import write_model
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, read_json, write_json
@@ -39,6 +42,8 @@ def export(
     evaluate: Evaluate,
     export: Export,
     images: Path,
+    train: Path,
+    val: Path,
     class_map: Path,
     model: Path,
     metrics: Path,
@@ -47,14 +52,14 @@ def export(
     out: Path,
     measured: Path | None = None,
 ) -> dict[str, float]:
-    """Writes the model in its new form and compares both; returns the differences, and the scores of the new form.
-
-    The latencies go to the file `measured`; None measures none.
-    """
+    """Writes the model in its new forms, compares them, times them if `measured` is a file; returns how they differ."""
     use_runtime(runtime)
     classes, (original, spec) = ClassMap.read(class_map), load_model(model)
     stored = write_model(out, original, spec, classes, export, predict)
-    same, file = torch_runner(stored, spec), onnx_runner(session(out / ONNX_FILE, runtime.num_threads))
+    seen = frozenset(read_json(model / "seen.json")["train"])
+    facts = (spec, export.opset, out / ONNX_FILE, train, seen, val, predict, runtime.num_threads)
+    made = write_targets(out, source := ExportSource(stored, *facts), export.targets)
+    same, file = torch_runner(stored, spec), runner_of(out / ONNX_FILE, runtime.num_threads)
     parity = compare(same, file, spec, images, classes.num_classes, export.parity_images, predict)
     parity["relative_difference_at_odd_sizes"] = compare_sizes(same, file, spec, original.fixed_size_px)
     rescoring = EvaluationSetup(task, images, classes.names, content_seed(seed, "bootstrap"), evaluate, predict)
@@ -62,14 +67,25 @@ def export(
     scored, rounding = rescoring.of_file(file, before, spec, read_json(metrics), runtime.precision)
     parity |= {"weights_dtype": export.weights_dtype, **rounding}
     refuse_disagreement(parity, export)
+    parity |= report_targets(out, made, same, source, images, export.targets)
     _write_evidence(out, parity, scored, reference)
     (out / "model_card.md").write_text(model_card(out, model, read_json(card)), encoding="utf-8")
+    _measure(measured, source, {name: out / TARGET_FILES[name] for name in made}, images)
+    return _differences(parity) | {name: float(scored[name]) for name in HEADLINES[task] if scored[name] is not None}
+
+
+def _measure(measured: Path | None, source: ExportSource, files: dict[str, Path], images: Path) -> None:
     if measured is not None:
-        image = first_image(images, spec, predict.max_pixels)
-        write_json(measured, latencies(stored, spec, out / ONNX_FILE, image))
-    differences = {name: parity[name] for name in ("max_logit_difference", "equal_fraction", "score_difference")}
-    headlines = {name: scored[name] for name in HEADLINES[task] if scored[name] is not None}
-    return {name: float(value) for name, value in (differences | headlines).items()}
+        image = first_image(images, source.spec, source.predict.max_pixels)
+        write_json(measured, costs(source.model, source.spec, files, image))
+
+
+def _differences(parity: dict[str, Any]) -> dict[str, float]:
+    names = ("max_logit_difference", "equal_fraction", "score_difference")
+    found = {name: float(parity[name]) for name in names}
+    for target, report in parity.get("targets", {}).items():
+        found |= {f"{target}.{name}": float(report[name]) for name in names}
+    return found
 
 
 def _write_evidence(out: Path, parity: dict[str, Any], scored: dict[str, Any], reference: Path) -> None:

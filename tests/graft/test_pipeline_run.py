@@ -83,6 +83,19 @@ def test_the_parent_carries_the_scores_the_duration_and_links_to_its_seven_runs(
     assert [(run.info.run_id, run.data.tags) for run in runs.search_runs(store, {})] == before
 
 
+def test_a_version_names_the_digest_of_each_target_and_what_it_costs(store):
+    report = {"sha256": "5" * 64, "num_bytes": 1234567, "exported_score": 0.5}
+    Path(EXPORTED).mkdir(parents=True)
+    write_json(Path(EXPORTED) / "parity.json", {"targets": {"onnx_int8": report}})
+    write_pipeline({"export": 20})
+    costs = {"onnx_ms": 9.0, "onnx_int8_ms": 3.0, "peak_bytes": {"onnx_int8": 7 * 2**20}}
+    write_json(MEASURED / "export.json", read_json(MEASURED / "export.json") | costs)
+    publish.publish()
+    version = registry.find_version(store, ModelAddress(NAME, alias=CANDIDATE))
+    assert version.tags["graft.target.onnx_int8"] == "5" * 64
+    assert "| onnx_int8 | 1,234,567 | 0.5000 | 3.0 (onnx 9.0) | 7 MiB |" in version.description
+
+
 def test_a_run_that_serves_two_pipelines_stays_with_the_first_and_both_list_it(store):
     write_pipeline({"export": 10})
     publish.publish()

@@ -48,6 +48,15 @@ def test_writes_a_mask_and_an_overlay_of_the_image_s_size_for_every_size(tmp_pat
         assert cv2.imread(str(tmp_path / "out" / "overlays" / f"{number}.png")).shape == (*size, 3)
 
 
+def test_the_target_that_is_named_predicts(tmp_path: Path) -> None:
+    model = small_export(tmp_path / "model")
+    (model / "model.onnx").rename(model / "model_int8.onnx")
+    image = str(save(tmp_path / "a.png", flag(10, 12)))
+    assert predict_files([image], model, tmp_path / "out", target="onnx_int8").num_written == 1
+    with pytest.raises(GraftError, match="not exported as pt2"):
+        predict_files([image], model, tmp_path / "out", target="pt2")
+
+
 def test_keeps_folders_apart_and_never_writes_two_images_to_one_place(tmp_path: Path) -> None:
     for name in ("a/one.png", "b/one.png", "a/one.jpg", "c/Zwei_ü.png", "one.png"):
         save(tmp_path / "in" / name, flag(10, 12))

@@ -46,6 +46,13 @@ def test_answers_bytes_and_base64_alike_with_the_mask_in_source_values(tmp_path:
         assert answer["class_shares"] == pytest.approx({"red": 1 / 3, "green": 1 / 3, "blue": 1 / 3})
 
 
+def test_the_target_that_is_named_answers(tmp_path: Path) -> None:
+    model = small_export(tmp_path, source_values=(10, 20, 30))
+    (model / "model.onnx").rename(model / "model_fp16.onnx")
+    (answer,) = Predictor(model, target="onnx_fp16").answers([PNG])
+    np.testing.assert_array_equal(mask_of(answer), (bands(30, 45) + 1) * 10)
+
+
 def test_answers_with_label_and_probabilities(tmp_path: Path) -> None:
     image = np.zeros((20, 20, 3), np.uint8)
     image[..., 2] = 3

@@ -22,7 +22,7 @@ from graft.deployment.export.weight_files import stored_state
 from graft.deployment.serving import request
 from graft.evaluation.test_time import PLAIN
 from graft.foundation.class_map import ClassMap
-from graft.foundation.content import read_json, write_json
+from graft.foundation.content import read_json, sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import most_likely_classes, predict_batch, predict_logits
 from graft.inference.tiles import Tiling
@@ -48,6 +48,7 @@ EVALUATE = Evaluate(
     test_time={"scales": [1.0], "flip": False},
 )
 SETTINGS: dict[str, Any] = {
+    "targets": ["onnx"],
     "weights_dtype": "float32",
     "opset": 18,
     "parity_images": 4,
@@ -66,15 +67,16 @@ def workspace(root: Path, task: str, model: dict[str, Any] | None = None) -> dic
     root.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(3)
     writer = ShardWriter(root / "interim", "first")
-    for number in range(6):
+    for number in range(12):
         height, width = ((48, 64), (50, 70))[number % 2]
+        split = ("test", "test", "train", "val")[number // 3]
         image = generator.integers(0, 256, (height, width, 3), np.uint8)
         mask = generator.integers(0, 3, (height, width), np.uint8)
         segments = task == "segmentation"
         writer.add(
             {
                 "id": f"{number}.png",
-                "split": "test",
+                "split": split,
                 "batch": "first",
                 "domain": "day",
                 "group": str(number),
@@ -101,7 +103,7 @@ def workspace(root: Path, task: str, model: dict[str, Any] | None = None) -> dic
     spec = ModelSpec(task, choice, 3, NAMES, (0.5,) * 3, (0.25,) * 3, {"name": "none"}, synthetic=True, **sides)
     (root / "model").mkdir(exist_ok=True)
     save_model(root / "model", network.eval(), spec)
-    write_json(root / "model" / "seen.json", {"train": ["a"] * 5, "val": ["b"]})
+    write_json(root / "model" / "seen.json", {"train": ["6", "8", *"abc"], "val": ["b"]})
     values = dict.fromkeys(HEADLINES[task], 0.61) | {score: dict.fromkeys(NAMES, 0.5) for score in CLASS_SCORES[task]}
     values |= {
         "interval": {name: [0.55, 0.66] for name in HEADLINES[task]},
@@ -123,7 +125,9 @@ def workspace(root: Path, task: str, model: dict[str, Any] | None = None) -> dic
         "sha256": None,
     }
     write_json(root / "card.json", card | {name: [] for name in ("matched", "resized", "reinitialised", "left_out")})
-    paths = {"images": root / "interim" / "test", "class_map": root / "class_map.json", "model": root / "model"}
+    interim = root / "interim"
+    paths = {"images": interim / "test", "train": interim / "train", "val": interim / "val"}
+    paths |= {"class_map": root / "class_map.json", "model": root / "model"}
     (root / "reference.parquet").write_bytes(b"what the model saw")
     written = {name: root / f"{name}.json" for name in ("metrics", "card")}
     return {**paths, **written, "reference": root / "reference.parquet"}
@@ -233,8 +237,19 @@ def test_the_card_tells_what_a_careful_person_asks(exported: Path) -> None:
     assert "None" not in card
 
 
-def test_a_classifier_in_half_precision_is_scored_with_the_very_file(tmp_path: Path) -> None:
-    out, result = run(tmp_path, task="classification", weights_dtype="float16", max_score_difference=0.5)
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
+    root = tmp_path_factory.mktemp("classifier")
+    wide = {"max_score_difference": 1.0, "min_equal_fraction": 0.0}
+    targets = ["pt2", {"name": "onnx_int8", "calibration_images": 2, **wide}, {"name": "onnx_fp16", **wide}, "onnx"]
+    changed = {"weights_dtype": "float16", "max_score_difference": 0.5, "targets": targets}
+    return run(root, task="classification", measured=root / "measured.json", **changed)
+
+
+def test_a_classifier_in_half_precision_is_scored_with_the_very_file(
+    classifier: tuple[Path, dict[str, float]],
+) -> None:
+    out, result = classifier
     assert result["equal_fraction"] == 1
     found = read_json(out / "parity.json")
     assert found["max_logit_difference"] < 1e-3  # the file against the rounded weights
@@ -242,7 +257,7 @@ def test_a_classifier_in_half_precision_is_scored_with_the_very_file(tmp_path: P
     metrics = read_json(out / "metrics.json")
     assert metrics["accuracy"] == found["rounding"]["exported_score"] != 0.61
     assert metrics["split"] == "test"
-    before, after = tmp_path / "model" / "model.safetensors", out / "weights.safetensors"
+    before, after = out.parent / "model" / "model.safetensors", out / "weights.safetensors"
     assert after.stat().st_size < 0.6 * before.stat().st_size
     model, _ = load_model(out, weights="weights.safetensors")
     assert next(iter(model.parameters())).dtype == torch.float32
@@ -250,6 +265,57 @@ def test_a_classifier_in_half_precision_is_scored_with_the_very_file(tmp_path: P
     opened = session(out / "model.onnx", 1)
     images = np.random.default_rng(0).integers(0, 256, (5, 64, 80, 3), np.uint8)
     np.testing.assert_array_equal(onnx_class_ids(opened, images), onnx_runner(opened)(images).argmax(1))
+
+
+def test_every_target_is_compared_with_the_model_on_the_whole_split(
+    classifier: tuple[Path, dict[str, float]],
+) -> None:
+    out, result = classifier
+    reports = read_json(out / "parity.json")["targets"]
+    assert set(reports) == {"onnx_fp16", "onnx_int8", "pt2"}
+    for name, report in reports.items():
+        file = out / report["file"]
+        assert (report["sha256"], report["num_bytes"]) == (sha256_of(file), file.stat().st_size)
+        assert report["num_images"] == 6
+        assert result[f"{name}.equal_fraction"] == report["equal_fraction"]
+        answer = open_exported(out, num_threads=1, target=name).runner(np.zeros((1, 64, 64, 3), np.uint8))
+        assert np.isfinite(answer).all()
+    assert reports["pt2"]["max_logit_difference"] < 1e-3
+    assert reports["onnx_fp16"]["max_logit_difference"] < 0.05
+    onnx_bytes = (out / "model.onnx").stat().st_size
+    assert reports["onnx_fp16"]["num_bytes"] < 0.6 * onnx_bytes
+    assert reports["onnx_int8"]["num_bytes"] < 0.4 * onnx_bytes
+
+
+def test_ranges_are_taken_from_images_the_model_was_trained_on_and_these_are_named(
+    classifier: tuple[Path, dict[str, float]],
+) -> None:
+    out, _ = classifier
+    report = read_json(out / "parity.json")["targets"]["onnx_int8"]
+    assert report["calibration_images"] == ["6.png", "8.png"]  # 7 is in train, but the model never saw it
+    assert report["kept_float32"] == []
+    card = (out / "model_card.md").read_text("utf-8")
+    assert "onnx_int8 takes its ranges from 2 training images" in card
+    assert "| pt2 (`model.pt2`) |" in card
+
+
+def test_time_and_memory_of_every_target_stand_outside_the_outputs(
+    classifier: tuple[Path, dict[str, float]],
+) -> None:
+    measured = read_json(classifier[0].parent / "measured.json")
+    names = {"onnx", "onnx_fp16", "onnx_int8", "pt2"}
+    assert {f"{name}_ms" for name in names} < set(measured)
+    assert set(measured["peak_bytes"]) == names
+    if sys.platform == "linux":
+        assert all(0 < peak < 2**31 for peak in measured["peak_bytes"].values())
+
+
+def test_a_target_that_was_not_exported_is_not_opened(exported: Path) -> None:
+    with pytest.raises(GraftError, match="not exported as onnx_int8") as refused:
+        open_exported(exported, target="onnx_int8")
+    assert "choose one of: onnx" in str(refused.value)
+    with pytest.raises(GraftError, match="no target named 'int8'"):
+        open_exported(exported, target="int8")
 
 
 def test_what_evaluate_scored_in_another_precision_is_scored_again(exported: Path) -> None:

@@ -1,13 +1,21 @@
-"""The ONNX file of every architecture computes what torch computes, at sizes other than the one it was traced at."""
+"""The ONNX file of every architecture computes what torch computes, at sizes other than the one it was traced at.
+
+And it can be quantised, or says why not.
+"""
 
 from __future__ import annotations
+
+import re
 
 import numpy as np
 import onnxruntime
 import pytest
 import torch
 
+from graft.deployment.export.exported_model import runner_of
 from graft.deployment.export.onnx_file import write_onnx
+from graft.deployment.export.quantiser import Quantiser
+from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import padding
 from graft.inference.torch_runner import Deployable
 from graft.models.architectures import build_fresh
@@ -29,7 +37,7 @@ PARAMETERS.append(
 
 
 @pytest.mark.parametrize(("task", "choice"), PARAMETERS)
-def test_onnx_equals_torch(tmp_path, task: str, choice: dict) -> None:
+def test_onnx_equals_torch_and_can_be_quantised_or_says_why_not(tmp_path, task: str, choice: dict) -> None:
     model = build_fresh(task, choice, NUM_CLASSES, 3).eval()
     with torch.no_grad():
         for parameter in model.parameters():
@@ -49,3 +57,12 @@ def test_onnx_equals_torch(tmp_path, task: str, choice: dict) -> None:
             expected = deployable(torch.from_numpy(images)).numpy()
         found = session.run(["logits"], {"images": images})[0]
         np.testing.assert_allclose(found, expected, atol=2e-4 * float(np.abs(expected).max()), rtol=0)
+    try:
+        quantiser = Quantiser(tmp_path / "model.onnx", [images], tmp_path, seven_bits=True)
+        quantiser.write(tmp_path / "int8.onnx", quantiser.layers)
+    except GraftError as error:
+        assert re.search(r"cannot be quantised \(.+\)", str(error))  # noqa: PT017
+        return
+    in_8_bits = runner_of(tmp_path / "int8.onnx", 1)(images)
+    assert in_8_bits.shape == expected.shape
+    assert np.isfinite(in_8_bits).all()

@@ -26,6 +26,7 @@ def predict(
     log: Annotated[
         Path | None, typer.Option(help="Also append each new image and its prediction to this folder, for a delivery.")
     ] = None,
+    target: Annotated[str, typer.Option(help="The exported file that predicts, named as in export.targets.")] = "onnx",
 ) -> None:
     """Predict masks (index PNG and overlay) or labels (CSV) for images of any size."""
     from graft.deployment.prediction_files import predict_files
@@ -41,7 +42,9 @@ def predict(
     else:
         doubt = refuse_changed(folder)
     version = name_version(model) if log else ""
-    summary = predict_files(images, folder, out, beside or (), confidence=confidence, log=log, version=version)
+    summary = predict_files(
+        images, folder, out, beside or (), confidence=confidence, log=log, version=version, target=target
+    )
     typer.echo(summary)
     if summary.log:
         source = dump_tree(summary.log.source(), flow=True).strip()

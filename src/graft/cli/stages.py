@@ -107,6 +107,8 @@ def evaluate(
 @app.command(rich_help_panel=PANEL)
 def export(
     images: Split,
+    train: Split,
+    val: Split,
     class_map: ClassMapFile,
     model: Model,
     metrics: Annotated[Path, typer.Option(help="metrics.json of the evaluation.")],
@@ -117,7 +119,7 @@ def export(
     """Write ONNX, prove it equal, write the model card; then publish to MLflow."""
     from graft.provenance.tracking import publish
 
-    inputs = {"images": images, "class_map": class_map, "model": model, "metrics": metrics}
+    inputs = {"images": images, "train": train, "val": val, "class_map": class_map, "model": model, "metrics": metrics}
     inputs |= {"reference": reference, "card": card}
     _run("export", inputs, {"out": out}, lambda _: _measurement_file("export"))
     publish.publish_or_warn()

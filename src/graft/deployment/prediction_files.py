@@ -77,6 +77,7 @@ def predict_files(
     confidence: bool = False,
     log: Path | None = None,
     version: str = "",
+    target: str = "onnx",
 ) -> Summary:
     """Predicts every image and writes below `out`.
 
@@ -94,13 +95,14 @@ def predict_files(
             the model gives it, from 0 to 255.
         log: Folder of a `PredictionLog` to append to.
         version: Name of the model in the log; by default that of its folder.
+        target: Target whose file predicts.
 
     Raises:
         GraftError: Nothing was found, the model cannot be opened, `out` cannot be written; or some of the images
             cannot be read, which is said at the end of the work, all at once.
     """
     list_images(paths, EXTENSIONS_READ | STACK_EXTENSIONS, out)  # a misspelt path is reported before a model is opened
-    model = open_exported(model_folder)
+    model = open_exported(model_folder, target=target)
     _check_beside(beside, model)
     extensions = EXTENSIONS_READ | (set() if model.spec.max_value is None else STACK_EXTENSIONS)
     found = list_images(paths, extensions, out)

@@ -29,7 +29,9 @@ REGISTRIES = {
     "fine_tune.optimizer": ("graft.training.optimizers", "OPTIMIZERS"),
     "fine_tune.schedule": ("graft.training.schedules", "SCHEDULES"),
     "fine_tune.averaging": ("graft.training.averaging", "AVERAGINGS"),
+    "export.targets": ("graft.deployment.export.targets", "TARGETS"),
 }
+LISTS = ("fine_tune.losses", "export.targets")  # of these, a file chooses several
 DELIVERIES = "ingest.deliveries"  # a mapping of further sources, by name
 
 
@@ -44,7 +46,7 @@ def resolve_choices(params: Params, sections: tuple[str, ...]) -> dict[str, Any]
     for key in (key for key in REGISTRIES if key in sections or key.split(".")[0] in sections):
         try:
             choices = [resolve_choice(key, spec, params.task) for spec in _specs(params, key)]
-            resolved[key] = choices if key == "fine_tune.losses" else choices[0]
+            resolved[key] = choices if key in LISTS else choices[0]
         except GraftError as error:
             problems.append(error)
     if problems:
@@ -114,8 +116,9 @@ def written_choices(values: Mapping[str, Any]) -> Iterator[tuple[tuple[Any, ...]
         for part in place:
             value = value.get(part) if isinstance(value, dict) else None
         if isinstance(value, list):
-            yield from (((*place, number), key, spec) for number, spec in enumerate(value) if isinstance(spec, dict))
-        elif isinstance(value, (str, dict)) and key != "fine_tune.losses":
+            kinds = dict if key == "fine_tune.losses" else (str, dict)  # a loss always has a weight beside its name
+            yield from (((*place, number), key, spec) for number, spec in enumerate(value) if isinstance(spec, kinds))
+        elif isinstance(value, (str, dict)) and key not in LISTS:
             yield place, key, value
 
 

@@ -235,12 +235,23 @@ class Report(Section):
 class Export(Section):
     """The exported file, and how far it may differ from the model."""
 
+    targets: Annotated[list[Spec], Field(min_length=1)]
     weights_dtype: Literal["float32", "float16"]
     opset: Annotated[int, Field(ge=17)]
     parity_images: Positive
     max_logit_difference: Rate
     min_equal_fraction: Fraction
     max_score_difference: Rate
+
+    @model_validator(mode="after")
+    def onnx_is_a_target_and_none_is_there_twice(self) -> Export:
+        """Refuses targets without `onnx`, which is served and promoted, and a target that would be written twice."""
+        names = [target if isinstance(target, str) else target.get("name") for target in self.targets]
+        if "onnx" not in names:
+            raise ValueError("targets must hold onnx, the file that is served and promoted, as in [onnx, onnx_int8]")
+        if twice := next((name for name in names if names.count(name) > 1), None):
+            raise ValueError(f"targets holds {twice} twice: each is written to one file")
+        return self
 
 
 class Promotion(Section):

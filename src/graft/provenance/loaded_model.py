@@ -109,21 +109,23 @@ class LoadedModel:
         return ImageAnswer(None, shares[best], self.class_names[best], by_name, self.class_names, self.version)
 
 
-def load(model: str | Path) -> LoadedModel:
+def load(model: str | Path, *, target: str = "onnx") -> LoadedModel:
     """Opens a model: a registered one, whose files are compared with their digest, or a folder that export wrote.
 
     Args:
         model: `models:/NAME@ALIAS` or `models:/NAME/VERSION`, in the store of `MLFLOW_TRACKING_URI`; or a folder.
+        target: Exported file that predicts, by its name in `export.targets`.
 
     Raises:
-        GraftError: There is no such model, its files were changed, or the store does not answer.
+        GraftError: There is no such model or target, its files were changed, or the store does not answer.
     """
     if not is_address(str(model)):
         if doubt := refuse_changed(Path(model)):
             warn(doubt)
-        return LoadedModel(open_exported(Path(model)), None)
+        return LoadedModel(open_exported(Path(model), target=target), None)
     from graft.provenance.tracking import model_versions
 
     address, _ = model_versions.find_numbered(str(model))
     with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-        return LoadedModel(open_exported(model_versions.download_model(str(address), Path(folder))), str(address))
+        files = model_versions.download_model(str(address), Path(folder))
+        return LoadedModel(open_exported(files, target=target), str(address))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +13,18 @@ import numpy as np
 
 from graft.foundation.class_map import RGB, ClassMap
 from graft.foundation.content import read_json
-from graft.foundation.errors import GraftError
+from graft.foundation.errors import GraftError, suggest
 from graft.inference.image_to_logits import MIN_SIDE_PX, Preparation, Runner
 from graft.inference.tiles import Tiling
 
 ONNX_FILE, PREDICT_FILE = "model.onnx", "predict.json"
+# The file of each target of graft.deployment.export.targets, which opening a model does not import.
+TARGET_FILES = {
+    "onnx": ONNX_FILE,
+    "onnx_fp16": "model_fp16.onnx",
+    "onnx_int8": "model_int8.onnx",
+    "pt2": "model.pt2",
+}
 # Values of the fields that specs written by an older version of Graft do not have.
 OLD_SPEC_DEFAULTS = {"min_side_px": MIN_SIDE_PX, "channels": RGB, "max_value": None}
 
@@ -37,23 +46,36 @@ class ExportedModel:
     tiling: Tiling
 
 
-def open_exported(folder: Path, *, num_threads: int | None = None) -> ExportedModel:
+def open_exported(folder: Path, *, num_threads: int | None = None, target: str = "onnx") -> ExportedModel:
     """Opens a model that `graft export` wrote.
 
     Args:
         folder: Folder like `models/exported`.
         num_threads: Number of threads of ONNX Runtime; every core by default.
+        target: Target whose file computes.
 
     Raises:
-        GraftError: A file is missing or damaged.
+        GraftError: A file is missing or damaged, or the model was not exported as this target.
     """
     if not folder.is_dir():
         raise GraftError("no such folder", where=folder, rule="a model is a folder written by graft export")
     spec = SimpleNamespace(**OLD_SPEC_DEFAULTS | read_json(folder / "spec.json"))
-    runner = onnx_runner(session(folder / ONNX_FILE, num_threads))
+    runner = runner_of(_file_of(folder, target), num_threads)
     return ExportedModel(
         runner, spec, ClassMap.read(folder / "class_map.json"), Tiling(**read_json(folder / PREDICT_FILE))
     )
+
+
+def _file_of(folder: Path, target: str) -> Path:
+    if target not in TARGET_FILES:
+        rule = f"the targets are {', '.join(TARGET_FILES)}"
+        raise GraftError(f"no target named {target!r}", rule=rule, remedy=suggest(target, TARGET_FILES))
+    file = folder / TARGET_FILES[target]
+    if target != "onnx" and not file.is_file():
+        there = ", ".join(name for name, other in TARGET_FILES.items() if (folder / other).is_file())
+        remedy = f"add {target} to export.targets and run dvc repro, or choose one of: {there}"
+        raise GraftError(f"this model was not exported as {target}", where=folder, remedy=remedy)
+    return file
 
 
 def session(path: Path, num_threads: int | None = None) -> Any:
@@ -75,6 +97,32 @@ def session(path: Path, num_threads: int | None = None) -> Any:
     except Exception as error:  # its errors have no base class of their own
         reason = str(error).splitlines()[0]
         raise GraftError(f"not a usable ONNX file ({reason})", where=path, remedy="run dvc repro export") from None
+
+
+def runner_of(path: Path, num_threads: int | None = None) -> Runner:
+    """Opens an exported file; returns the function from images to logits.
+
+    Raises:
+        GraftError: The file is missing or damaged.
+    """
+    return partial(_open(path, num_threads), "logits")
+
+
+def classifier_of(path: Path, num_threads: int | None = None) -> Callable[[np.ndarray], np.ndarray]:
+    """Opens an exported file; returns the function from images that need no padding to class ids.
+
+    Raises:
+        GraftError: The file is missing or damaged.
+    """
+    return partial(_open(path, num_threads), "class_ids")
+
+
+def _open(path: Path, num_threads: int | None) -> Callable[[str, np.ndarray], np.ndarray]:
+    if path.suffix == ".pt2":
+        from graft.deployment.export.pt2_file import open_pt2
+
+        return open_pt2(path)
+    return partial(_run, session(path, num_threads))
 
 
 def onnx_runner(opened: Any) -> Runner:

@@ -1,19 +1,22 @@
-"""Time for one image on one thread, in torch and in ONNX Runtime, up to the class ids."""
+"""Time for one image on one thread, in torch and in every exported file, up to the class ids."""
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from graft.data.images.stacks import decode
-from graft.deployment.export.exported_model import onnx_class_ids, session
+from graft.deployment.export.exported_model import classifier_of
 from graft.deployment.export.parity import spread_rows
+from graft.deployment.export.peak_memory import peak_bytes
 from graft.foundation.progress import progress
 from graft.inference.image_to_logits import most_likely_classes, prepare
 from graft.inference.torch_runner import torch_runner
@@ -27,28 +30,35 @@ def first_image(images: Path, spec: ModelSpec, max_pixels: int) -> np.ndarray:
     return prepare(decode(spread_rows(images, 1)[0].image, spec), spec, max_pixels=max_pixels)
 
 
-def latencies(model: nn.Module, spec: ModelSpec, onnx: Path, image: np.ndarray) -> dict[str, float]:
-    """Milliseconds, medians of runs that alternate, so that a busy moment strikes both.
+def costs(model: nn.Module, spec: ModelSpec, files: Mapping[str, Path], image: np.ndarray) -> dict[str, Any]:
+    """The values of `latencies`, and where there are several files, the `peak_bytes` of each, measured in turn."""
+    found: dict[str, Any] = {**latencies(model, spec, files, image)}
+    if len(files) > 1:
+        found["peak_bytes"] = {name: peak_bytes(file, image) for name, file in files.items()}
+    return found
+
+
+def latencies(model: nn.Module, spec: ModelSpec, files: Mapping[str, Path], image: np.ndarray) -> dict[str, float]:
+    """Milliseconds, medians of runs that alternate, so that a busy moment strikes all.
 
     Args:
         model: The original; runs eagerly in float32, channels last, its logits decoded by NumPy.
         spec: Spec of the original.
-        onnx: The exported file.
+        files: The exported file of each target, `onnx` among them.
         image: uint8 [H, W, C] of a size that needs no padding.
 
     Returns:
-        `eager_ms`, `onnx_ms`, `speedup` (how many times faster ONNX Runtime is), `height_px`, `width_px`.
+        `eager_ms`, `onnx_ms` and so on for each target, `speedup` (how many times faster ONNX Runtime is), `height_px`,
+        `width_px`.
     """
     num_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        opened, runner = session(onnx, num_threads=1), torch_runner(model, spec)
-        ways: dict[str, Callable[[], object]] = {
-            "eager_ms": lambda: most_likely_classes(runner(image[None])[0]),
-            "onnx_ms": lambda: onnx_class_ids(opened, image[None]),
-        }
+        runner = torch_runner(model, spec)
+        ways: dict[str, Callable[[], object]] = {"eager_ms": lambda: most_likely_classes(runner(image[None])[0])}
+        ways |= {f"{name}_ms": partial(classifier_of(file, 1), image[None]) for name, file in files.items()}
         seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in progress(range(NUM_WARM_UPS + NUM_RUNS), "Timing torch and ONNX Runtime", unit="run"):
+        for _ in progress(range(NUM_WARM_UPS + NUM_RUNS), "Timing torch and the exported files", unit="run"):
             for name, way in ways.items():
                 start = time.perf_counter()
                 way()

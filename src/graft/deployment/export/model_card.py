@@ -21,6 +21,7 @@ TITLES = {
     "frequency_weighted_iou": "frequency-weighted IoU",
 }
 WEAK = 0.3
+TARGET_HEAD = ("target", "bytes", "logits differ by", "equal predictions", "score", "worst class")
 
 
 def model_card(folder: Path, model: Path, pretrained: Mapping[str, Any]) -> str:
@@ -186,7 +187,36 @@ def _parity(parity: Mapping[str, Any]) -> str:
             f"Weights are stored in half precision: {_title(rounding['score'])} {before} before and {after} after "
             "rounding, on the whole split. The scores above are those of this file."
         )
+    if "targets" in parity:
+        lines.append("Further files of the same model, compared with it on the whole split:")
+        lines.append(_table(TARGET_HEAD, [_target_row(*pair) for pair in parity["targets"].items()]))
+        lines += [_left_in_float(name, report) for name, report in parity["targets"].items() if "num_layers" in report]
     return "\n\n".join(lines)
+
+
+def _target_row(name: str, report: Mapping[str, Any]) -> list[str]:
+    worst, fall = report["worst_class"], report["worst_class_difference"]
+    return [
+        f"{name} (`{report['file']}`)",
+        f"{report['num_bytes']:,}",
+        f"{report['max_logit_difference']:.1e}",
+        f"{report['equal_fraction']:.3%}",
+        f"{_title(report['score'])} {_percent(report['exported_score'], 2)} of {_percent(report['original_score'], 2)}",
+        "—" if worst is None else f"{worst} {-100 * fall:+.2f} points",
+    ]
+
+
+def _left_in_float(name: str, report: Mapping[str, Any]) -> str:
+    kept = report["kept_float32"]
+    ranges = f"{name} takes its ranges from {len(report['calibration_images'])} training images. "
+    if not kept:
+        return f"{ranges}All {report['num_layers']} layers that can be are in 8 bits."
+    named = ", ".join(f"`{layer['layer']}` ({layer['damage']:.1e})" for layer in kept)
+    return (
+        f"{ranges}Of {report['num_layers']} layers {len(kept)} stay in float32, because with all in 8 bits the score "
+        f"on val fell by {report['drop_all_quantised']:.4f}; beside each, the damage it does alone to the logits, as a "
+        f"share of their mean square: {named}."
+    )
 
 
 def _limits(task: str, classes: ClassMap, metrics: Mapping[str, Any]) -> str:

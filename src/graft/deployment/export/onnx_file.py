@@ -42,7 +42,33 @@ class ExportedModule(nn.Module):
 
 
 def write_onnx(path: Path, model: nn.Module, spec: ModelSpec, *, opset: int) -> None:
-    """Writes `model` with input `images` and outputs `logits` and `class_ids`.
+    """Writes `model` with input `images` and outputs `logits` and `class_ids`."""
+    exported, example, free = traceable(model, spec)
+    with silence(), torch.no_grad():
+        program = torch.onnx.export(
+            exported,
+            (example,),
+            dynamo=True,
+            opset_version=opset,
+            input_names=["images"],
+            output_names=["logits", "class_ids"],
+            dynamic_shapes={"images": free},
+        )
+    proto = cast("torch.onnx.ONNXProgram", program).model_proto
+    # The exporter calls two sizes by one name (Swin's masks), and ONNX Runtime then plans one buffer for both;
+    # it infers the shapes between the layers by itself.
+    del proto.graph.value_info[:]
+    write_proto(path, proto)
+
+
+def write_proto(path: Path, proto: onnx.ModelProto) -> None:
+    """Writes a file of ONNX that has the same bytes wherever it is written."""
+    strip(proto)
+    path.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def traceable(model: nn.Module, spec: ModelSpec) -> tuple[ExportedModule, torch.Tensor, dict[int, str]]:
+    """A copy of `model` to trace, images to trace it with, and the axes of these that are free.
 
     Batch, height and width are free; height and width are not in a model whose `fixed_size_px` says so.
     """
@@ -51,22 +77,7 @@ def write_onnx(path: Path, model: nn.Module, spec: ModelSpec, *, opset: int) -> 
     model = _without_inplace(copy.deepcopy(model))
     model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch takes both at once
     exported = ExportedModule(Deployable(model, spec.mean, spec.std), spec.task).eval()
-    with _silence(), torch.no_grad():
-        program = torch.onnx.export(
-            exported,
-            (torch.zeros((*_traced_size(spec, is_fixed), len(spec.mean)), dtype=torch.uint8),),
-            dynamo=True,
-            opset_version=opset,
-            input_names=["images"],
-            output_names=["logits", "class_ids"],
-            dynamic_shapes={"images": free},
-        )
-    proto = cast("torch.onnx.ONNXProgram", program).model_proto
-    strip(proto)
-    # The exporter calls two sizes by one name (Swin's masks), and ONNX Runtime then plans one buffer for both;
-    # it infers the shapes between the layers by itself.
-    del proto.graph.value_info[:]
-    path.write_bytes(proto.SerializeToString(deterministic=True))
+    return exported, torch.zeros((*_traced_size(spec, is_fixed), len(spec.mean)), dtype=torch.uint8), free
 
 
 def _without_inplace(model: nn.Module) -> nn.Module:
@@ -109,8 +120,8 @@ def _graphs(graph: Any) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _silence() -> Iterator[None]:
-    """The exporter reports every step on stdout and warns of torch's own deprecations."""
+def silence() -> Iterator[None]:
+    """Silences the exporter, which reports every step on stdout, and torch's warnings of its own deprecations."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,9 +43,8 @@ class Parity:
         ids = [most_likely_classes(logits) for logits in (original, exported)]
         self.num_decisions += ids[0].size
         self.num_equal += int(np.count_nonzero(ids[0] == ids[1]))
-        ignored = {} if self.task == "segmentation" else {"ignore_index": None}
         for confusion, found in zip(self.confusions, ids, strict=True):
-            confusion += confusion_matrix(found, targets, self.num_classes, **ignored)
+            confusion += _count(found, targets, self.num_classes, self.task)
 
     def as_dict(self) -> dict[str, Any]:
         """Differences and both scores, as `parity.json` holds them."""
@@ -54,6 +53,14 @@ class Parity:
             "max_logit_difference": self.max_logit_difference,
             **score_difference(self.task, *map(scores, self.confusions)),
         }
+
+    def worst_class(self, names: Sequence[str]) -> dict[str, Any]:
+        """The class whose IoU (recall) falls most, and by how much; None where no class has one."""
+        score = "iou" if self.task == "segmentation" else "recall"
+        pairs = zip(names, *(scores(confusion)[score] for confusion in self.confusions), strict=True)
+        falls = {name: before - (after or 0.0) for name, before, after in pairs if before is not None}
+        worst = max(falls, key=lambda name: falls[name], default=None)
+        return {"worst_class": worst, "worst_class_difference": None if worst is None else falls[worst]}
 
 
 def compare(
@@ -67,14 +74,56 @@ def compare(
     Raises:
         GraftError: The split is empty or cannot be read.
     """
-    parity, ids = Parity(num_classes, spec.task), []
-    for row in progress(spread_rows(images, limit), "Comparing the exported model with the original", unit="image"):
+    rows = spread_rows(images, limit)
+    shown = progress(rows, "Comparing the exported model with the original", unit="image")
+    parity = _compare_rows(original, exported, spec, shown, num_classes, predict)
+    return {**parity.as_dict(), "images": [row.id for row in rows]}
+
+
+def compare_split(
+    original: Runner, exported: Runner, spec: Preparation, images: Path, names: Sequence[str], predict: Predict
+) -> dict[str, Any]:
+    """Compares two runners on all images of a split.
+
+    Returns:
+        What `Parity.as_dict` and `Parity.worst_class` give, with `num_images`.
+
+    Raises:
+        GraftError: The split cannot be read.
+    """
+    total = num_rows(images)
+    rows = progress(read_rows(images), "Comparing a target with the original", total=total, unit="image")
+    parity = _compare_rows(original, exported, spec, rows, len(names), predict)
+    return {**parity.as_dict(), **parity.worst_class(names), "num_images": total}
+
+
+def _compare_rows(
+    original: Runner, exported: Runner, spec: Preparation, rows: Iterable[Row], num_classes: int, predict: Predict
+) -> Parity:
+    parity = Parity(num_classes, spec.task)
+    for row in rows:
         image = decode(row.image, spec, where=row.id)
-        targets = decode_target(row, spec.task)
         expected, found = (predict_logits(runner, image, spec, predict) for runner in (original, exported))
-        parity.add(expected, found, targets)
-        ids.append(row.id)
-    return {**parity.as_dict(), "images": ids}
+        parity.add(expected, found, decode_target(row, spec.task))
+    return parity
+
+
+def score_on(runner: Runner, images: Path, spec: Preparation, num_classes: int, predict: Predict) -> float:
+    """The headline score of a runner on all images of a split; 0 where it is undefined.
+
+    Raises:
+        GraftError: The split cannot be read.
+    """
+    confusion = np.zeros((num_classes, num_classes), np.int64)
+    for row in progress(read_rows(images), "Scoring a file", total=num_rows(images), unit="image"):
+        logits = predict_logits(runner, decode(row.image, spec, where=row.id), spec, predict)
+        confusion += _count(most_likely_classes(logits), decode_target(row, spec.task), num_classes, spec.task)
+    return scores(confusion)[HEADLINE[spec.task]] or 0.0
+
+
+def _count(ids: np.ndarray, targets: np.ndarray, num_classes: int, task: str) -> np.ndarray:
+    ignored = {} if task == "segmentation" else {"ignore_index": None}
+    return confusion_matrix(ids, targets, num_classes, **ignored)
 
 
 def compare_sizes(original: Runner, exported: Runner, spec: Preparation, fixed_size_px: int | None = None) -> float:
@@ -116,8 +165,13 @@ def spread_rows(images: Path, limit: int) -> list[Row]:
     total = num_rows(images)
     if not total:
         raise GraftError("the split holds no images", where=images, remedy="choose another evaluate.split")
-    chosen = {index * total // min(limit, total) for index in range(min(limit, total))}
-    return list(read_rows(images, chosen))
+    return list(read_rows(images, spread(total, limit)))
+
+
+def spread(total: int, limit: int) -> set[int]:
+    """At most `limit` of the numbers below `total`, evenly spread, 0 among them."""
+    number = min(limit, total)
+    return {index * total // number for index in range(number)}
 
 
 def refuse_disagreement(parity: dict[str, Any], export: Export) -> None:

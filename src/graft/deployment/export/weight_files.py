@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from graft.deployment.export.exported_model import ONNX_FILE, PREDICT_FILE
-from graft.deployment.export.onnx_file import write_onnx
+from graft.deployment.export.exported_model import PREDICT_FILE
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
 from graft.foundation.errors import GraftError
@@ -27,14 +26,13 @@ if TYPE_CHECKING:
 def write_model(
     out: Path, original: nn.Module, spec: ModelSpec, classes: ClassMap, export: Export, predict: Predict
 ) -> nn.Module:
-    """Writes ONNX, weights, spec, class map and how large images are tiled.
+    """Writes weights, spec, class map and how large images are tiled.
 
     Returns:
         The model with the weights as they are stored, from which all of it is computed.
     """
     state = stored_state(original, export.weights_dtype)
     rounded = restore(original, state)
-    write_onnx(out / ONNX_FILE, rounded, spec, opset=export.opset)
     save_state(out / "weights.safetensors", state, spec.as_dict())
     spec.write(out / "spec.json")
     classes.write(out / "class_map.json")

@@ -50,7 +50,8 @@ class ServedModel(mlflow.pyfunc.PythonModel):  # type: ignore[name-defined]  # m
         if registered != digest_of(folder):
             raise MlflowException(f"{folder}: not the files that were registered, whose digest is {registered}")
         log = os.environ.get("GRAFT_PREDICTION_LOG")
-        self.predictor = Predictor(folder, Path(log) if log else None, f"digest {registered}")
+        target = os.environ.get("GRAFT_SERVED_TARGET", "onnx")
+        self.predictor = Predictor(folder, Path(log) if log else None, f"digest {registered}", target)
 
     def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]  # MLflow takes hints for a schema
         """Answers for the images in column `image`: encoded files as base64 text or bytes."""

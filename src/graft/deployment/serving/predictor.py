@@ -31,10 +31,11 @@ class Predictor:
         folder: Folder like `models/exported`.
         log: Folder of a `PredictionLog` to append to.
         version: Name of the model in the log.
+        target: Target whose file answers.
     """
 
-    def __init__(self, folder: Path, log: Path | None = None, version: str = "") -> None:
-        self.model = open_exported(folder)
+    def __init__(self, folder: Path, log: Path | None = None, version: str = "", target: str = "onnx") -> None:
+        self.model = open_exported(folder, target=target)
         self.log = None if log is None else PredictionLog(log, version, self.model.class_map)
 
     def answers(self, images: Iterable[str | bytes]) -> list[dict[str, Any]]:

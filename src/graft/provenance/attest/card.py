@@ -120,6 +120,9 @@ def _scores(read: Mapping[str, Any]) -> Iterator[Row]:
     domains = {name: part.get("num_images") for name, part in metrics.get("per_domain", {}).items()}
     yield _measured_row("images scored by domain", domains or None, EXPORTED_SCORES)
     yield _measured_row("predictions equal after export", parity.get("equal_fraction"), PARITY)
+    for target, report in parity.get("targets", {}).items():
+        facts = {fact: report[fact] for fact in ("sha256", "num_bytes", "equal_fraction", "exported_score")}
+        yield _measured_row(f"exported as {target}", facts, PARITY)
 
 
 def _origin(records: Mapping[str, Record]) -> Iterator[Row]:

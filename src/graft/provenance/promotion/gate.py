@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.deployment.export.parity import refuse_disagreement
+from graft.deployment.export.target_reports import refuse_targets
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
 from graft.models.address import CANDIDATE, CHAMPION
@@ -145,6 +146,7 @@ def _judge_parity(folder: Path, params: Params) -> GateRule:
     value, bound = f"{parity['equal_fraction']:.4%} equal", f"≥ {params.export.min_equal_fraction:.4%}, within export.*"
     try:
         refuse_disagreement(parity, params.export)
+        refuse_targets(parity.get("targets", {}), params.export.targets)
     except GraftError:
         return _rule(name, value, bound, False)
     return _rule(name, value, bound, True)

@@ -22,6 +22,7 @@ from graft.provenance.stages import (
     CURVES,
     EXPORTED,
     MODEL_CARD,
+    PARITY,
     artifacts_of,
     measured_path,
     record_path,
@@ -206,13 +207,16 @@ def _publish_model(client: MlflowClient, run_id: str, is_judged_next: bool) -> s
     version = model_versions.find_holder(client, name, digest)
     if version is None:
         tags = {mlflow_store.MODEL_DIGEST: digest, mlflow_store.RECORD: sha256_of(record_path("export"))}
+        targets = read_json(Path(PARITY)).get("targets", {}) if Path(PARITY).is_file() else {}
+        tags |= {f"graft.target.{target}": report["sha256"] for target, report in targets.items()}
         tags |= {
             mlflow_store.FINGERPRINT: record.fingerprint,
             "mlflow.source.git.commit": str(record.git.commit),
         }
         version = model_versions.register(client, name, run_id, Path(EXPORTED), tags, record.metrics)
         opening = Path(MODEL_CARD).read_text("utf-8").split("\n## ", 1)[0]
-        model_versions.describe(client, name, version.version, opening.removeprefix("# ").strip())
+        page = opening.removeprefix("# ").strip() + _describe_targets(record, targets)
+        model_versions.describe(client, name, version.version, page)
     if local_store.project_root() != Path.cwd():
         apply = f"dvc exp apply {mlflow_store.experiment_of_dvc()} && graft publish"
         return f"{ModelAddress(name, int(version.version))}; {apply} makes it the {CANDIDATE}"
@@ -221,6 +225,22 @@ def _publish_model(client: MlflowClient, run_id: str, is_judged_next: bool) -> s
         return address if is_judged_next else f"{address} is not the {CANDIDATE}: {reason}"
     registry.point(client, name, CANDIDATE, int(version.version))
     return f"{ModelAddress(name, alias=CANDIDATE)} is version {version.version}"
+
+
+def _describe_targets(record: Record, targets: Mapping[str, Any]) -> str:
+    """The files of a model beside the ONNX file: bytes and score, time and memory where they were measured here."""
+    if not targets:
+        return ""
+    file = measured_path("export")
+    measured = read_json(file) if file.is_file() else {}
+    measured = measured if measured.get("fingerprint") == record.fingerprint else {}
+    lines = ["| target | bytes | score | ms an image, one thread | peak memory |", "| --- | --- | --- | --- | --- |"]
+    for target, report in targets.items():
+        milliseconds, peak = measured.get(f"{target}_ms"), measured.get("peak_bytes", {}).get(target)
+        time = "—" if milliseconds is None else f"{milliseconds:.1f} (onnx {measured['onnx_ms']:.1f})"
+        memory = "—" if peak is None else f"{peak / 2**20:.0f} MiB"
+        lines.append(f"| {target} | {report['num_bytes']:,} | {report['exported_score']:.4f} | {time} | {memory} |")
+    return "\n\n" + "\n".join(lines)
 
 
 def _read_curves(record: Record) -> Iterator[tuple[str, float, int]]:
