@@ -275,7 +275,14 @@ def learn(ingested: Path, work: Path, known: Sequence[str], params: Params, pare
         source = {"name": "file", "path": str(weights), "sha256": sha256_of(weights)}
         params = params.model_copy(update={"pretrain_load": params.pretrain_load.model_copy(update={"source": source})})
     both["model"] = params.model
-    pretrain_load(**both, **classes, pretrain_load=params.pretrain_load, out=places["pretrained"])
+    pretrain_load(
+        **both,
+        **classes,
+        runtime=params.runtime,
+        pretrain_load=params.pretrain_load,
+        images=places["interim"] / params.pretrain_load.images,
+        out=places["pretrained"],
+    )
     fine_tune(
         **both,
         **classes,

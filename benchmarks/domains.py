@@ -153,7 +153,8 @@ def train(params: Params, data: Path) -> float:
         pretrained, out, curves = (Path(name) / part for part in ("pretrained", "model", "curves"))
         for place in (pretrained, out, curves):
             place.mkdir()
-        pretrain_load(**both, pretrain_load=params.pretrain_load, out=pretrained)
+        images = {"runtime": params.runtime, "images": data / params.pretrain_load.images}
+        pretrain_load(**both, **images, pretrain_load=params.pretrain_load, out=pretrained)
         places = {"augmented": data / "augmented", "val": data / "val", "pretrained": pretrained}
         found = fine_tune(**both, **sections, **places, out=out, curves=curves)
     return found[f"fine_tuned.val_{HEADLINE[params.task]}"]

@@ -3,7 +3,7 @@
 Reads the training views, weak views of unlabelled images if there are any, the val shards, the class map, the
 pretrained weights, and the teachers that the strategy pins.
 Writes the weights and spec of the model (of the baseline too), `seen.json` with the digests of all images that training
-or validation looked at, and the learning curves.
+or validation looked at, those that pretrain-load learnt from without labels among them, and the learning curves.
 Stops when the loss is not finite, the weights are those of another model, or a teacher is not the pinned one.
 """
 
@@ -17,7 +17,7 @@ from graft.foundation.class_map import UNLABELLED
 from graft.foundation.content import write_json
 from graft.models.pins import Downloader, no_download
 from graft.training.outcome import headline_scores, write_learning, write_measured, write_models
-from graft.training.start import begin, loss_facts, strategy_of
+from graft.training.start import begin, loss_facts, seen_before, strategy_of
 from graft.training.strategies import steps_of, supervised
 from graft.training.trainer import Trainer
 from graft.training.validation import Validation
@@ -63,8 +63,10 @@ def fine_tune(
         outcomes["baseline"] = trainer.run("baseline", start.from_scratch(), everything, rate)
     write_models(out, outcomes, start.spec)
     seen = {"train": start.assembly.views.image_sha256, "val": validation.image_sha256}
+    bare = seen_before(pretrained)
     if (unlabelled := start.assembly.unlabelled) is not None and steps_of(strategy.options):
-        seen[UNLABELLED] = unlabelled.image_sha256
+        bare += unlabelled.image_sha256
+    seen |= {UNLABELLED: bare} if bare else {}
     write_json(out / "seen.json", {split: sorted(set(digests)) for split, digests in seen.items()})
     settings = {"strategy": strategy.as_dict(), "pretrained": start.card["name"]}
     write_learning(curves, outcomes, task, settings | loss_facts(fine_tune, start.loss))

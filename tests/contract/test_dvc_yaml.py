@@ -114,6 +114,7 @@ def test_interpolated_paths_are_params_that_exist():
     text = (REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"\$\{([^}]+)\}", text)) == {
         *("ingest.root", "ingest.batch", "augment.unlabelled", "evaluate.split"),
+        "pretrain_load.images",
         *("ingest.deliveries", "item.root", "key"),
     }
 

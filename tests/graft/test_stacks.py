@@ -28,7 +28,7 @@ from graft.foundation.content import read_json, write_json
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import predict_logits
 from graft.inference.tiles import Tiling
-from graft.training.start import normalisation_of
+from graft.training.normalisation import normalisation_of
 
 FOUR = (*RGB, "nir")
 GENERATOR = np.random.default_rng(5)

@@ -21,9 +21,9 @@ from graft.training.strategies.collapse import CollapseWatch
 from graft.training.strategies.flex_match import flexible_thresholds
 from graft.training.strategies.mean_teacher import ramp_up, squared_distance
 from graft.training.strategies.semi_supervised import MOST_ANSWERS, pseudo_label_loss, resting_statistics
-from graft.training.strategies.strong_views import change_colours
 from graft.training.strategies.uni_match import drop_channels
 from graft.training.strategies.unlabelled_batches import UnlabelledBatch, UnlabelledBatches
+from graft.training.strong_colours import change_colours
 from tests import tiny_training
 from tests.tiny_strategy import KilledError, digests, run, small_model, training_of
 

@@ -14,6 +14,7 @@ from graft.models.architectures import build, build_fresh
 from graft.models.saved_model import load_state, save_state
 from graft.params.sections import PretrainLoad
 from pipeline.pretrain_load import pretrain_load
+from tests.tiny_training import runtime
 
 NAMES = ("Sky", "Road", "Car")
 
@@ -26,12 +27,14 @@ def run(
     out.mkdir(parents=True)
     colors = ((0, 0, 0),) * 3
     ClassMap(task, NAMES, colors, NAMES, False, True, "scenes").write(folder / "class_map.json")
-    section = PretrainLoad(**{"source": source, "part": "all", "initialisation": "library"} | changes)
+    section = PretrainLoad(**{"source": source, "images": "none", "part": "all", "initialisation": "library"} | changes)
     metrics = pretrain_load(
         task=task,
         seed=7,
         model=model,
+        runtime=runtime(),
         pretrain_load=section,
+        images=folder / "none",
         class_map=folder / "class_map.json",
         out=out,
     )

@@ -63,7 +63,7 @@ def read_file(path: Path, **options: object) -> Source:
 
 
 def test_the_sources_are_these() -> None:
-    assert set(WEIGHTS) == {"bundled", "torchvision", "timm", "package", "registry", "file", "none"}
+    assert set(WEIGHTS) == {"bundled", "torchvision", "timm", "package", "registry", "file", "none", "self_supervised"}
 
 
 def test_none_has_no_state() -> None:

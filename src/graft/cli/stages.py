@@ -70,9 +70,14 @@ def augment(
 
 
 @app.command("pretrain-load", rich_help_panel=PANEL)
-def pretrain_load(class_map: ClassMapFile, out: Out) -> None:
+def pretrain_load(
+    images: Annotated[Path, typer.Option(help="Shards of images to learn from without labels; may hold none.")],
+    class_map: ClassMapFile,
+    out: Out,
+) -> None:
     """Load pretrained weights into the model and list what was taken."""
-    _run("pretrain-load", {"class_map": class_map}, {"out": out}, lambda _: {"download": download})
+    inputs = {"images": images, "class_map": class_map}
+    _run("pretrain-load", inputs, {"out": out}, lambda done: {"download": download, "resume": _resume_folder(done)})
 
 
 @app.command("fine-tune", rich_help_panel=PANEL)
@@ -148,9 +153,13 @@ def _measurement_file(stage: str) -> dict[str, Any]:
     return {"measured": MEASURED / f"{stage}.json"}
 
 
+def _resume_folder(fingerprint: str) -> Path:
+    return Path(".resume") / fingerprint
+
+
 def _resume_listen_and_download(fingerprint: str) -> dict[str, Any]:
     from graft.provenance.tracking import publish
 
     listen = publish.open_listener("fine-tune", fingerprint)
-    extras = {"resume": Path(".resume") / fingerprint, "listen": listen, "download": download}
+    extras = {"resume": _resume_folder(fingerprint), "listen": listen, "download": download}
     return extras | _measurement_file("fine-tune")

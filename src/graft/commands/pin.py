@@ -31,11 +31,17 @@ def pin(path: Path = PARAMS_FILE) -> list[str]:
     """
     params, tree = load_params(path), read_tree(path)
     written = params.pretrain_load.source
-    spec = {"name": written} if isinstance(written, str) else written
+    spec: Mapping[str, Any] = {"name": written} if isinstance(written, str) else written
+    place = "pretrain_load.source"
+    if isinstance(spec.get("start"), dict):  # of self_supervised, which reads no weights itself
+        place, spec = f"{place}.start", spec["start"]
     new = {key: value for key, value in pins(spec, params.task, params.model).items() if spec.get(key) != value}
-    said = [f"{path}: pretrain_load.source.{key}: {value}" for key, value in new.items()]
+    said = [f"{path}: {place}.{key}: {value}" for key, value in new.items()]
     if new:
-        tree["pretrain_load"]["source"].update(new)
+        node = tree
+        for key in place.split("."):
+            node = node[key]
+        node.update(new)
     strategy = params.fine_tune.strategy
     taught_by = strategy.get("teacher") if isinstance(strategy, dict) else None
     pinned: Any = None if taught_by is None else pins_of_teachers(taught_by)

@@ -149,6 +149,7 @@ def compose_update(tree: CommentedMap, new: Sequence[NewDelivery], parent: Paren
     memory = {"name": "balanced", "new": names, "num_images": num_remembered}
     tree["augment"]["memory"] = on_one_line(memory)
     tree["pretrain_load"]["source"] = on_one_line(parent.source)
+    tree["pretrain_load"]["images"] = "none"
     tree["pretrain_load"]["part"] = "all"
     tree["fine_tune"]["strategy"] = on_one_line(_keeping(plain(tree["fine_tune"]["strategy"])))
     tree["fine_tune"]["baseline"] = False  # from scratch, on a part of the data, it would say nothing

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Generator, Iterable, Iterator, Sized
+from collections.abc import Callable, Generator, Iterable, Iterator, Sized
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -23,6 +23,19 @@ def progress(items: Iterable[T], doing: str, *, total: int | None = None, unit: 
             yield from tqdm(items, desc=doing, total=total, unit=unit, file=sys.stderr, dynamic_ncols=True)
         else:
             yield from _with_plain_lines(items, doing, total, unit)
+
+
+def start_ticker(doing: str, total: int) -> Callable[[int], None]:
+    """A progress bar over images that is moved by hand: the returned function takes the number of images just done."""
+    bar = progress(range(total), doing, unit="image")
+    next(bar, None)
+
+    def tick(number: int) -> None:
+        for _ in range(number):
+            if next(bar, None) is None:
+                break
+
+    return tick
 
 
 def _with_plain_lines(items: Iterable[T], doing: str, total: int | None, unit: str) -> Iterator[T]:

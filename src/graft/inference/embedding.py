@@ -93,11 +93,16 @@ def pooled(features: Any) -> Tensor:
     """The deepest of a backbone's features, averaged over the places of a map [B, D, h, w] or tokens [B, N, D]: [B, D].
 
     Args:
-        features: Features as a backbone returned them, the deepest as `out` of a mapping, or last.
+        features: Features as a backbone returned them.
     """
-    deepest = features["out"] if isinstance(features, Mapping) and "out" in features else [*tensors_in(features)][-1]
-    places = {4: (2, 3), 3: (1,)}.get(deepest.ndim)
-    return deepest.mean(places) if places else deepest
+    found = deepest(features)
+    places = {4: (2, 3), 3: (1,)}.get(found.ndim)
+    return found.mean(places) if places else found
+
+
+def deepest(features: Any) -> Tensor:
+    """The deepest of a backbone's features: `out` of a mapping that has it, else the last."""
+    return features["out"] if isinstance(features, Mapping) and "out" in features else [*tensors_in(features)][-1]
 
 
 def tensors_in(features: Any) -> Iterator[Tensor]:

@@ -19,10 +19,12 @@ from graft.models.weights import WEIGHTS
 from graft.models.weights.file import check_digest
 from graft.models.weights.match import match_tensors
 from graft.models.weights.registry import refuse_unpinned
+from graft.models.weights.self_supervised import start_of
 from graft.models.weights.source import Source
 from graft.models.weights.timm import is_published, outline_of, published_config, require_pin
 from graft.models.weights.torchvision import member
 from graft.params.memory import Finding
+from graft.params.pretraining_rules import find_pretraining_problems
 from graft.params.sections import CropSize, Params
 from graft.params.source_rules import find_memory_problems, find_source_problems, known_num_classes
 from graft.params.strategy_rules import find_strategy_problems
@@ -55,6 +57,7 @@ def find_disagreements(params: Params) -> Iterator[Finding]:
     weights, problem = _weights_here(params)
     yield from problem
     yield from _check_fit(params, model, weights)
+    yield from find_pretraining_problems(params, model)
     yield from _check_crop(params, model)
     yield from _check_sizes(params, model)
     yield from _check_resize(params, model)
@@ -64,7 +67,7 @@ def find_disagreements(params: Params) -> Iterator[Finding]:
 
 def _check_weights(params: Params) -> Iterator[Finding]:
     """Refuses weights that nobody publishes or that are not pinned; downloads nothing."""
-    source = resolve(WEIGHTS, params.pretrain_load.source, where="pretrain_load.source")
+    source = start_of(resolve(WEIGHTS, params.pretrain_load.source, where="pretrain_load.source"))
     given = source.options
     try:
         match source.name:
@@ -85,7 +88,7 @@ def _check_weights(params: Params) -> Iterator[Finding]:
 def _weights_here(params: Params) -> tuple[Source | None, list[Finding]]:
     """The weights that are here, or whose shapes timm knows (None: they have to be fetched), and what is wrong."""
     chosen = resolve_model(params.task, params.model)
-    given = resolve(WEIGHTS, params.pretrain_load.source, where="pretrain_load.source")
+    given = start_of(resolve(WEIGHTS, params.pretrain_load.source, where="pretrain_load.source"))
     try:
         match given.name:
             case "bundled":

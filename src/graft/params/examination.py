@@ -53,7 +53,7 @@ def check_file(path: Path, *, here: bool = False, memory: Path | None = None) ->
     device, precision = (_value(values, "runtime", key) for key in ("device", "precision"))
     absent, emulated = find_absent_device(device), find_emulated_precision(device, precision)
     found += [(("runtime", "device"), absent)] if absent is not None and here else []
-    packaged = find_package_problem(_value(values, "pretrain_load", "source"))
+    packaged = find_package_problem(_weights_of(values))
     found += [(("pretrain_load", "source"), packaged)] if packaged is not None else []
     found += _examine(values, memory, are_sections_fine=not problems)
     if not problems and not any(place[:1] == ("ingest",) and place[-1] == "source" for place, _ in found):
@@ -100,11 +100,17 @@ def _digest_teachers(written: Any) -> list[str]:
 
 
 def _digest_source(values: Any) -> Any:
-    source = _value(values, "pretrain_load", "source")
+    source = _weights_of(values)
     path, package = _value(source, "path"), _value(source, "package")
     if isinstance(package, str):
         return digest_weights(package)
     return sha256_of(Path(path)) if isinstance(path, str) and Path(path).is_file() else None
+
+
+def _weights_of(values: Any) -> Any:
+    """The source that weights are read from: what `self_supervised` starts from, any other itself."""
+    source = _value(values, "pretrain_load", "source")
+    return source if (start := _value(source, "start")) is None else start
 
 
 def _value(values: Any, *place: str) -> Any:

@@ -29,8 +29,9 @@ def find_missing_splits(params: Params) -> Iterator[tuple[tuple[str, str], Graft
     if None in found:
         return
     has_pattern = any(section.unlabelled is not None for section in sections)
-    if params.augment.unlabelled == UNLABELLED and UNLABELLED not in splits and not has_pattern:
-        yield ("augment", "unlabelled"), no_unlabelled(source.name)
+    for section, key in (("augment", "unlabelled"), ("pretrain_load", "images")):
+        if getattr(params.section(section), key) == UNLABELLED and UNLABELLED not in splits and not has_pattern:
+            yield (section, key), no_unlabelled(f"{section}.{key}", source.name)
     splits.discard(UNLABELLED)
     for split in dict.fromkeys(("train", "val", scored)):
         if split not in splits:
@@ -66,13 +67,13 @@ def _splits_of(ingest: Ingest, task: str) -> set[str] | None:
     return None if listing.problems else {entry.split for entry in listing.entries}
 
 
-def no_unlabelled(source: str) -> GraftError:
-    """The error that says that unlabelled images are named and the source has none."""
+def no_unlabelled(key: str, source: str) -> GraftError:
+    """The error that says that a key names unlabelled images and the source has none."""
     return GraftError(
-        f"augment.unlabelled is {UNLABELLED}, and {source} has no unlabelled images",
+        f"{key} is {UNLABELLED}, and {source} has no unlabelled images",
         rule="a folder named unlabelled, lines of a table that say so, num_unlabelled of scenes, num_train with rest: "
         "unlabelled, or a pattern in ingest.unlabelled make such images",
-        remedy="give the source some, or set augment.unlabelled: none",
+        remedy=f"give the source some, or set {key}: {'none' if key == 'augment.unlabelled' else 'train'}",
     )
 
 

@@ -143,9 +143,10 @@ class Augment(Section):
 
 
 class PretrainLoad(Section):
-    """The pretrained weights, and what of them is used."""
+    """The pretrained weights, the images that their backbone learns from without labels, and what of them is used."""
 
     source: Spec
+    images: Literal["none", "unlabelled", "train"]
     part: Literal["all", "backbone"]
     initialisation: Spec
 

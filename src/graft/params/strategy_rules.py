@@ -14,6 +14,7 @@ from graft.models.address import is_address
 from graft.models.architectures import Model
 from graft.models.teacher import read_spec
 from graft.models.weights.match import shared_names
+from graft.models.weights.self_supervised import NAME as SELF_SUPERVISED
 from graft.models.weights.source import Source
 from graft.params.memory import Finding
 from graft.params.sections import Params
@@ -127,7 +128,7 @@ def _known(params: Params, names: tuple[str, ...], weights: Source | None) -> tu
     """The classes that the pretrained weights know; None where only the stage can say it."""
     source: Any = params.pretrain_load.source
     name = source if isinstance(source, str) else source["name"]
-    if name == "none" or params.pretrain_load.part == "backbone":
+    if name in ("none", SELF_SUPERVISED) or params.pretrain_load.part == "backbone":
         return ()
     if weights is None or weights.class_names is None:
         return None

@@ -19,7 +19,7 @@ from graft.foundation.machine import nvidia_driver
 from graft.foundation.packages import LOCK, find_pin
 from graft.foundation.workers import num_usable_cores
 from graft.provenance.records import GitState, Record, fingerprint
-from graft.provenance.stages import INGESTED, LATER, RECORDS, delivery_of, record_path
+from graft.provenance.stages import INGESTED, LATER, RECORDS, delivery_of, record_path, weights_source
 
 CODE_FOLDERS = ("pipeline/", "src/")
 
@@ -194,8 +194,8 @@ class Seal:
 def seal(stage: DeclaredStage, params: dict[str, Any], runtime: Any | None) -> Seal:
     """Hashes all a stage is about to use."""
     inputs, code = compute_digests(stage.inputs), compute_digests(stage.code)
-    source = params.get("pretrain_load", {}).get("source", {})
-    return Seal(stage, params, inputs, code, describe_environment(runtime, source.get("package")))
+    package = weights_source(params).get("package")
+    return Seal(stage, params, inputs, code, describe_environment(runtime, package))
 
 
 def git_state(paths: tuple[str, ...]) -> GitState:

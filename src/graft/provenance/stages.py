@@ -8,9 +8,10 @@ that a stage writes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 RECORDS = Path("reports/records")
 MEASURED = Path("reports/measured")  # no output of a stage: what a clock decided is not the same twice
@@ -189,3 +190,13 @@ def maker_of(path: str) -> str | None:
 def is_within(path: str, *folders: str) -> bool:
     """Tell whether a path is one of the folders or lies in one."""
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
+
+
+def weights_source(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The source that weights were read from: what `self_supervised` starts from, any other itself.
+
+    Args:
+        params: Params of a record of pretrain-load; of any other stage there is no such source.
+    """
+    source = params.get("pretrain_load", {}).get("source", {})
+    return source.get("start", source) if isinstance(source, Mapping) else {}

@@ -22,7 +22,7 @@ from graft.models.saved_model import ModelSpec, tensor_digest
 from graft.models.weights.match import load_into
 from graft.selection.candidates import Candidate
 from graft.selection.points import Points
-from graft.training.start import normalisation_of
+from graft.training.normalisation import normalisation_of
 
 if TYPE_CHECKING:
     from graft.models.pins import Downloader

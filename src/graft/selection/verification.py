@@ -167,13 +167,14 @@ def _train(
 ) -> float:
     """Fine-tunes a candidate briefly and returns its best val score."""
     model = candidate.model.as_dict()
-    loading = params.pretrain_load.model_copy(update={"source": candidate.source.as_dict()})
+    loading = params.pretrain_load.model_copy(update={"source": candidate.source.as_dict(), "images": "none"})
     both = {"task": params.task, "seed": params.seed, "model": model, "class_map": workspace.class_map}
     with tempfile.TemporaryDirectory() as name:
         places = {part: Path(name) / part for part in ("pretrained", "model", "curves")}
         for place in places.values():
             place.mkdir()
-        stages.pretrain_load(**both, pretrain_load=loading, out=places["pretrained"], **downloads)
+        without = {"runtime": params.runtime, "images": workspace.class_map.parent / "none"}
+        stages.pretrain_load(**both, **without, pretrain_load=loading, out=places["pretrained"], **downloads)
         found = stages.fine_tune(
             **both,
             preprocess=params.preprocess,

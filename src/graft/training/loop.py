@@ -165,7 +165,7 @@ class Training:
 
 def fit(
     training: Training,
-    validate: Callable[[nn.Module], ValidationResult],
+    validate: Callable[[nn.Module], ValidationResult] | None,
     checkpoint: Checkpoint,
     tick: Callable[[int], None],
 ) -> Iterator[EpochReport]:
@@ -173,7 +173,8 @@ def fit(
 
     Args:
         training: Training with all its parts.
-        validate: Function that scores a model on the val images.
+        validate: Function that scores a model on the val images; None where there is nothing to score it by, and the
+            last weights are what counts.
         checkpoint: Checkpoint from which an interrupted training goes on.
         tick: Called after each step with the number of its images.
 
@@ -195,7 +196,7 @@ def fit(
         trainee.look_at_losses()
         meter.end_steps()
         held, worth = None, None
-        if plan.validates(trainee.epoch):
+        if validate is not None and plan.validates(trainee.epoch):
             training.settle()
             held = validate(training.strategy.model_to_validate(trainee.judged))
             worth = training.strategy.worth(held)

@@ -14,7 +14,7 @@ import torch
 from graft.data.resize import RESIZES
 from graft.data.views.view import UNLABELLED_VIEWS, open_views
 from graft.foundation.choices import Choice, check_task, resolve
-from graft.foundation.class_map import RGB, ClassMap
+from graft.foundation.class_map import UNLABELLED, ClassMap
 from graft.foundation.content import content_seed, read_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, build_fresh, resolve_model
@@ -24,6 +24,7 @@ from graft.training.assembly import Assembly
 from graft.training.class_weights import class_weights
 from graft.training.loop import Training
 from graft.training.losses import WeightedSum, resolve_losses
+from graft.training.normalisation import normalisation_of
 from graft.training.strategies import STRATEGIES
 from graft.training.strategies import TASKS as STRATEGY_TASKS
 from graft.training.strategies.teachers import teachers_of
@@ -82,23 +83,6 @@ def spec_of(
     )
 
 
-def normalisation_of(
-    classes: ClassMap, card: Mapping[str, Any], statistics: Mapping[str, Any]
-) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation of each channel, in 0..1.
-
-    Those the pretrained weights expect where these have as many channels; else theirs for red, green and blue, and
-    for every other channel those of the training images (a channel that never changes gets a deviation of one level).
-    """
-    channels, (mean, std) = classes.channels, (card["mean"], card["std"])
-    if len(mean) == len(channels) and (len(channels) != len(RGB) or channels == RGB):
-        return tuple(mean), tuple(std)
-    known = dict(zip(RGB, zip(mean, std, strict=True), strict=True)) if len(mean) == len(RGB) else {}
-    seen = zip(statistics["mean"], [max(value, 1 / 255) for value in statistics["std"]], strict=True)
-    chosen = [known.get(name, of_training) for name, of_training in zip(channels, seen, strict=True)]
-    return tuple(value for value, _ in chosen), tuple(value for _, value in chosen)
-
-
 def set_log_prior(network: Model, counts: np.ndarray, new: Collection[str]) -> Model:
     """Sets the biases of new class layers so that the network begins by predicting each class as often as it occurs.
 
@@ -132,6 +116,12 @@ def load_weights(network: Model, path: Path) -> Model:
         raise GraftError.of_all(what, problems[:5], remedy="run dvc repro, which loads the weights of this model first")
     network.load_state_dict(state)
     return network
+
+
+def seen_before(pretrained: Path) -> list[str]:
+    """The digests of the images from which the backbone learnt without labels in pretrain-load; mostly none."""
+    path = pretrained / "seen.json"
+    return read_json(path)[UNLABELLED] if path.is_file() else []
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 from torch import Tensor
 
-from graft.foundation.progress import progress, say, warn
+from graft.foundation.progress import say, start_ticker, warn
 from graft.inference.torch_runner import torch_runner
 from graft.models.architectures import Model
 from graft.training.assembly import Assembly
@@ -153,16 +153,3 @@ class Trainer:
             "num_trained_parameters": sum(row["num_parameters"] for row in table),
             "num_frozen_parameters": sum(row["num_parameters"] for row in frozen),
         }
-
-
-def start_ticker(doing: str, total: int) -> Callable[[int], None]:
-    """A progress bar over images that is moved by hand: the returned function takes the number of images just done."""
-    bar = progress(range(total), doing, unit="image")
-    next(bar, None)
-
-    def tick(number: int) -> None:
-        for _ in range(number):
-            if next(bar, None) is None:
-                break
-
-    return tick

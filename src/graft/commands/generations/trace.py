@@ -14,7 +14,7 @@ from graft.models.address import ModelAddress, is_address
 from graft.provenance.deliveries import ingest_section
 from graft.provenance.promotion.promote import find_judged
 from graft.provenance.promotion.record_chain import RecordChain, fetch_output, trace_records
-from graft.provenance.stages import INGEST, SCORES
+from graft.provenance.stages import INGEST, SCORES, weights_source
 from graft.provenance.tracking import registry
 from graft.provenance.tracking.pipeline_run import SHOWN_BY_CLASS
 
@@ -60,8 +60,7 @@ def trace_generations(store: MlflowClient, name: str, number: int | None) -> Mat
 def parent_of(chain: RecordChain, name: str) -> int | None:
     """The number of the version that a version grew out of; None where it grew out of other weights."""
     record = chain.records.get("pretrain-load")
-    source = record.params["pretrain_load"]["source"] if record else None
-    uri = source.get("model_uri", "") if isinstance(source, dict) else ""
+    uri = weights_source(record.params).get("model_uri", "") if record else ""
     address = ModelAddress.parse(uri) if is_address(uri) else None
     return address.number if address and address.name == name else None
 

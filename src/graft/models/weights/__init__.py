@@ -9,6 +9,7 @@ from graft.models.weights.file import file
 from graft.models.weights.none import none
 from graft.models.weights.package import package
 from graft.models.weights.registry import registry
+from graft.models.weights.self_supervised import self_supervised
 from graft.models.weights.source import Source
 from graft.models.weights.timm import timm
 from graft.models.weights.torchvision import torchvision
@@ -23,4 +24,5 @@ WEIGHTS: dict[str, Callable[..., Source]] = {
     "registry": registry,
     "file": file,
     "none": none,
+    "self_supervised": self_supervised,
 }

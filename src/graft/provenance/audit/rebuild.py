@@ -23,7 +23,7 @@ from graft.provenance.audit.link import MISSING, Check
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain, own_records
 from graft.provenance.records import Record
-from graft.provenance.stages import STAGES, is_ingest, record_path
+from graft.provenance.stages import STAGES, is_ingest, record_path, weights_source
 from graft.provenance.tracking import mlflow_store
 
 NUM_LINES = 12
@@ -60,7 +60,7 @@ def _rebuild(records: Records) -> Iterator[Check]:
 
 def read_from_outside(records: Records) -> dict[str, str]:
     """The digests of paths that the pipeline reads from outside the commit: raw files, and files of weights."""
-    source = records["pretrain-load"].params["pretrain_load"]["source"]
+    source = weights_source(records["pretrain-load"].params)
     weights = {source["path"]: source["sha256"].lower()} if source["name"] == "file" else {}
     for teacher in (teacher for record in records.values() for teacher in record.teachers):
         if not is_address(teacher["model"]):

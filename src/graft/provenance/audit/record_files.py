@@ -17,7 +17,7 @@ from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import TEACHER, Chain, Step
 from graft.provenance.records import Record
 from graft.provenance.repair import LOCK_FILE, is_whole
-from graft.provenance.stages import record_path
+from graft.provenance.stages import record_path, weights_source
 
 
 def check_records(index: Index, chain: Chain) -> Iterator[Check]:
@@ -135,7 +135,7 @@ def _check_source(index: Index, chain: Chain, step: Step) -> Check:
     if expected is None:
         return Check(MISSING, what, "the card of the weights, which names their file, is not here")
     loads = [load for load in chain.of_stage("pretrain-load") if any(link.to == step.key for link in load.links)]
-    sources = [record.params["pretrain_load"]["source"] for load in loads if (record := index.record(load.key))]
+    sources = [weights_source(record.params) for load in loads if (record := index.record(load.key))]
     if packaged := [source for source in sources if source["name"] == "package"]:
         return _check_package(what, packaged[0], expected)
     named = [value for source in sources for value in source.values() if isinstance(value, str)]

@@ -28,11 +28,12 @@ from graft.training.strategies.semi_supervised import (
     SemiSupervised,
     pseudo_label_loss,
 )
-from graft.training.strategies.strong_views import change_colours, hide_patches
+from graft.training.strategies.strong_views import hide_patches
 from graft.training.strategies.target_score import target_score
 from graft.training.strategies.target_statistics import adapt_statistics, mixed_statistics
 from graft.training.strategies.target_style import recolour
 from graft.training.strategies.unlabelled_batches import UnlabelledBatch
+from graft.training.strong_colours import change_colours
 
 # The steps of adaptation, from cheap to dear, and the option that turns each off, with that value.
 STEPS = {

@@ -10,8 +10,8 @@ from torch import Tensor
 from graft.training.losses import WeightedSum
 from graft.training.strategies.semi_supervised import PerLabelled, RampUp, SemiSupervised, UnlabelledWeight
 from graft.training.strategies.shared_options import moving_as_supervised
-from graft.training.strategies.strong_views import change_colours
 from graft.training.strategies.unlabelled_batches import UnlabelledBatch
+from graft.training.strong_colours import change_colours
 
 
 class MeanTeacher(SemiSupervised):

@@ -26,9 +26,10 @@ from graft.training.state import EpochReport, Trainee, batch_norms
 from graft.training.strategies.collapse import CollapseWatch
 from graft.training.strategies.parent import logits_of
 from graft.training.strategies.shared_options import completed
-from graft.training.strategies.strong_views import change_colours, paste_boxes
+from graft.training.strategies.strong_views import paste_boxes
 from graft.training.strategies.supervised import Supervised
 from graft.training.strategies.unlabelled_batches import UnlabelledBatch, UnlabelledBatches
+from graft.training.strong_colours import change_colours
 
 WHERE = "fine_tune.strategy"
 TAUGHT_BY_AVERAGE = ("mean_teacher",)

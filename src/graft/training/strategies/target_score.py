@@ -13,7 +13,7 @@ from graft.foundation.content import content_seed
 from graft.metrics.confusion import Marginals, confusion_matrix
 from graft.training.forward import Forward
 from graft.training.strategies.parent import logits_of
-from graft.training.strategies.strong_views import change_colours
+from graft.training.strong_colours import change_colours
 
 # Images that are looked at after each epoch; their first weak views.
 MOST_IMAGES = 64
