@@ -30,7 +30,7 @@ from graft.inference.torch_runner import torch_runner
 from graft.metrics.confusion import HEADLINES
 from graft.metrics.summaries import CLASS_SCORES, CLASS_SHARES
 from graft.models.architectures import build_fresh
-from graft.models.architectures.parts.pooling import MatrixPool
+from graft.models.parts.pooling import MatrixPool
 from graft.models.saved_model import ModelSpec, load_model, save_model
 from graft.params.sections import Evaluate, Export, Predict
 from pipeline.export import export

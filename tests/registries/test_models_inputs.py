@@ -13,7 +13,7 @@ from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import padding
 from graft.models.architectures import MODELS, Model, WithAuxiliary, build, build_fresh
-from graft.models.architectures.parts.pooling import resample_bicubic
+from graft.models.parts.pooling import resample_bicubic
 from graft.models.saved_model import ModelSpec, load_model, save_model, tensor_digest
 from graft.models.weights.match import load_into
 from graft.models.weights.source import Source
@@ -109,7 +109,7 @@ def test_bicubic_resampling_is_that_of_torch(size: tuple[int, int]) -> None:
 def test_windows_attend_as_those_of_torchvision(version: str, size: tuple[int, int]) -> None:
     from torchvision.models import swin_transformer
 
-    from graft.models.architectures.parts.swin_windows import use_exportable_windows
+    from graft.models.parts.swin_windows import use_exportable_windows
 
     block = getattr(swin_transformer, f"SwinTransformerBlock{version}")
     merging = getattr(swin_transformer, f"PatchMerging{version}")

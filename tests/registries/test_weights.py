@@ -20,8 +20,8 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json, sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, build_fresh, resolve_model
-from graft.models.architectures.parts.heads import Layers, dense_layers
-from graft.models.architectures.parts.stem import spread
+from graft.models.parts.heads import Layers, dense_layers
+from graft.models.parts.stem import spread
 from graft.models.pins import no_download
 from graft.models.saved_model import ModelSpec, save_model, save_state
 from graft.models.weights import WEIGHTS, Source

@@ -11,8 +11,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from graft.foundation.choices import Choice, option_rules
 from graft.foundation.errors import GraftError
 from graft.models.architectures import MODELS, build
-from graft.models.architectures.parts.segmentation_models import UNIVERSAL
-from graft.models.architectures.parts.timm_library import timm_names
+from graft.models.parts.segmentation_models import UNIVERSAL
+from graft.models.parts.timm_library import timm_names
 from graft.models.weights.known_packages import KNOWN_PACKAGES
 from graft.models.weights.torchvision import published_weights
 

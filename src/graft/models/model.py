@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from graft.models.architectures.parts.pooling import PooledBatchNorm
-from graft.models.architectures.parts.stages import Stages, stages_of
+from graft.models.parts.pooling import PooledBatchNorm
+from graft.models.parts.stages import Stages, stages_of
 
 BATCH_NORM_MOMENTUM = 0.1
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout, Layers
-from graft.models.architectures.parts.pooling import MatrixPool
-from graft.models.architectures.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
+from graft.models.parts.heads import Dropout, Layers
+from graft.models.parts.pooling import MatrixPool
+from graft.models.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
 
 # It works from 63 px on, but where its features are fewer than three a side torch cannot export it for any size.
 MIN_SIDE_PX = 128

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graft.models.architectures.parts.pooling import PooledBatchNorm
-from graft.models.architectures.parts.torchvision_segmenters import segmenter_on
 from graft.models.model import Model
+from graft.models.parts.pooling import PooledBatchNorm
+from graft.models.parts.torchvision_segmenters import segmenter_on
 
 
 def deeplabv3(

@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from graft.models.architectures.parts.segmentation_models import Encoder, build_on_encoder
 from graft.models.model import Model
+from graft.models.parts.segmentation_models import Encoder, build_on_encoder
 
 
 def fpn(

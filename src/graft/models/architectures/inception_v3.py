@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from pydantic import Field
 from torch import Tensor, nn
 
-from graft.models.architectures.parts.heads import Dropout, Layers
-from graft.models.architectures.parts.pooling import PooledBatchNorm
-from graft.models.architectures.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
 from graft.models.model import Feature
+from graft.models.parts.heads import Dropout, Layers
+from graft.models.parts.pooling import PooledBatchNorm
+from graft.models.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
 
 # Its convolutions without padding leave 75 px a single value a side, which batch normalisation cannot train on with one
 # image; 107 px leave two.

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from graft.models.architectures.parts.stem import set_channels
-from graft.models.architectures.parts.timm_features import TimmFeatures
 from graft.models.model import Model, Segmenter
+from graft.models.parts.stem import set_channels
+from graft.models.parts.timm_features import TimmFeatures
 
 Backbone = Literal["mobilenet_v3_large", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"]
 STRIDE = 16

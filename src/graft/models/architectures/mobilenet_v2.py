@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout, Layers
-from graft.models.architectures.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
+from graft.models.parts.heads import Dropout, Layers
+from graft.models.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
 
 
 @torchvision_classifier

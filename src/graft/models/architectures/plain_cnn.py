@@ -7,8 +7,8 @@ from typing import Annotated, cast
 from pydantic import Field
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout, Layers, new_head
 from graft.models.model import Model
+from graft.models.parts.heads import Dropout, Layers, new_head
 
 
 def plain_cnn(

@@ -8,9 +8,9 @@ from typing import Annotated
 from pydantic import Field
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout
 from graft.models.architectures.plain_cnn import plain_blocks
 from graft.models.model import Model, Segmenter
+from graft.models.parts.heads import Dropout
 
 
 def plain_fcn(

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from graft.models.architectures.parts.heads import Dropout, Layers
-from graft.models.architectures.parts.torchvision_classifiers import (
+from graft.models.parts.heads import Dropout, Layers
+from graft.models.parts.torchvision_classifiers import (
     ClassifierParts,
     layers_before,
     network_of,

@@ -6,8 +6,8 @@ from typing import Literal
 
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout, Layers
-from graft.models.architectures.parts.torchvision_classifiers import (
+from graft.models.parts.heads import Dropout, Layers
+from graft.models.parts.torchvision_classifiers import (
     ClassifierParts,
     layers_before,
     network_of,

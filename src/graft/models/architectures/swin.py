@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Literal
 
 from torch import Tensor, nn
 
-from graft.models.architectures.parts.heads import Dropout, Layers
-from graft.models.architectures.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
+from graft.models.parts.heads import Dropout, Layers
+from graft.models.parts.torchvision_classifiers import ClassifierParts, network_of, torchvision_classifier
 
 if TYPE_CHECKING:
     from torchvision.models import SwinTransformer
@@ -31,7 +31,7 @@ def swin(
             with another initialisation; `mlp` a dense layer of 1024 with ReLU before it.
         dropout: Probability of dropout before the class layer; the original has none.
     """
-    from graft.models.architectures.parts.swin_windows import use_exportable_windows
+    from graft.models.parts.swin_windows import use_exportable_windows
 
     network = network_of(variant, num_classes)
     use_exportable_windows(network)

@@ -9,10 +9,10 @@ from pydantic import AfterValidator
 from torch import nn
 
 from graft.foundation.errors import GraftError
-from graft.models.architectures.parts.heads import Dropout, dense_layers
-from graft.models.architectures.parts.same_padding import fix_same_padding, has_same_padding
-from graft.models.architectures.parts.timm_library import check_variant, input_options, stride_of
 from graft.models.model import Model
+from graft.models.parts.heads import Dropout, dense_layers
+from graft.models.parts.same_padding import fix_same_padding, has_same_padding
+from graft.models.parts.timm_library import check_variant, input_options, stride_of
 
 
 def timm(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from graft.models.architectures.parts.segmentation_models import Encoder, build_on_encoder
 from graft.models.model import Model
+from graft.models.parts.segmentation_models import Encoder, build_on_encoder
 
 
 def unet(num_classes: int, num_channels: int, *, encoder: Encoder = "mobilenet_v2") -> Model:

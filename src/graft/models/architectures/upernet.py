@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from graft.models.architectures.parts.segmentation_models import Channels, Encoder, build_on_encoder
 from graft.models.model import Model
+from graft.models.parts.segmentation_models import Channels, Encoder, build_on_encoder
 
 
 def upernet(

@@ -7,9 +7,9 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from graft.models.architectures.parts.heads import Dropout, Layers
-from graft.models.architectures.parts.pooling import MatrixPool
-from graft.models.architectures.parts.torchvision_classifiers import ClassifierParts, torchvision_classifier
+from graft.models.parts.heads import Dropout, Layers
+from graft.models.parts.pooling import MatrixPool
+from graft.models.parts.torchvision_classifiers import ClassifierParts, torchvision_classifier
 
 CONFIGURATIONS = {"vgg11": "A", "vgg13": "B", "vgg16": "D", "vgg19": "E"}  # columns of the paper's table 1
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Literal
 import torch
 from torch import Tensor, nn
 
-from graft.models.architectures.parts.heads import Dropout, HeadKind, Layers, dense_layers
-from graft.models.architectures.parts.pooling import resample_bicubic
-from graft.models.architectures.parts.stem import set_channels
 from graft.models.model import Model, set_dropout
+from graft.models.parts.heads import Dropout, HeadKind, Layers, dense_layers
+from graft.models.parts.pooling import resample_bicubic
+from graft.models.parts.stem import set_channels
 
 if TYPE_CHECKING:
     from torchvision.models import VisionTransformer

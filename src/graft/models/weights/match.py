@@ -14,11 +14,11 @@ from torch import Tensor
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model
-from graft.models.architectures.parts.same_padding import has_same_padding
-from graft.models.architectures.parts.stem import spread
-from graft.models.architectures.parts.timm_library import outline
 from graft.models.architectures.vit import resample_positions
 from graft.models.initialisations import apply
+from graft.models.parts.same_padding import has_same_padding
+from graft.models.parts.stem import spread
+from graft.models.parts.timm_library import outline
 from graft.models.weights.source import Source
 
 # Prefixes that other programs use for what is `backbone.` and `head.` here. The spelling that fits best is taken.

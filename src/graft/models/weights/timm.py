@@ -8,7 +8,7 @@ from pydantic import Field
 
 from graft.foundation.choices import Choice
 from graft.foundation.errors import GraftError, suggest
-from graft.models.architectures.parts.timm_library import outline
+from graft.models.parts.timm_library import outline
 from graft.models.pins import Downloader, Sha256
 from graft.models.saved_model import load_state
 from graft.models.weights.hub import fetch_from_hub

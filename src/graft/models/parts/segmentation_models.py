@@ -11,10 +11,10 @@ from pydantic import AfterValidator, Field
 from torch import Tensor, nn
 
 from graft.foundation.errors import GraftError, suggest
-from graft.models.architectures.parts.pooling import MatrixPool, PooledBatchNorm
-from graft.models.architectures.parts.same_padding import fix_same_padding
-from graft.models.architectures.parts.timm_library import input_options, stride_of, timm_names
 from graft.models.model import Model
+from graft.models.parts.pooling import MatrixPool, PooledBatchNorm
+from graft.models.parts.same_padding import fix_same_padding
+from graft.models.parts.timm_library import input_options, stride_of, timm_names
 
 if TYPE_CHECKING:
     from segmentation_models_pytorch.base import SegmentationModel

@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from graft.models.architectures.parts.same_padding import fix_same_padding
+from graft.models.parts.same_padding import fix_same_padding
 
 
 class TimmFeatures(nn.Module):

@@ -10,9 +10,9 @@ from typing import Any
 
 from torch import nn
 
-from graft.models.architectures.parts.heads import HeadKind, Layers, new_head
-from graft.models.architectures.parts.stem import set_channels
 from graft.models.model import Model, set_dropout
+from graft.models.parts.heads import HeadKind, Layers, new_head
+from graft.models.parts.stem import set_channels
 
 SHARED_ARGUMENTS = {
     "head": "Layers behind the backbone: `original` is torchvision's, which its checkpoints fit; `linear` one layer on "

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from torch import nn
 
-from graft.models.architectures.parts.heads import Layers
-from graft.models.architectures.parts.stem import set_channels
 from graft.models.model import Feature, Model, Segmenter, set_dropout
+from graft.models.parts.heads import Layers
+from graft.models.parts.stem import set_channels
 
 
 def segmenter_on(

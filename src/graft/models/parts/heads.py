@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from torch import nn
 
-from graft.models.architectures.parts.pooling import MatrixPool
+from graft.models.parts.pooling import MatrixPool
 
 HeadKind = Literal["original", "linear", "mlp"]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
