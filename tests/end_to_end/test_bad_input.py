@@ -110,7 +110,7 @@ def add_pairs(project: Project, number: int) -> None:
 
 
 def write_class_map(project: Project) -> None:
-    (project.root / "data/interim").mkdir(parents=True, exist_ok=True)
+    (project.root / "data/interim/none").mkdir(parents=True, exist_ok=True)
     names = ("background", "defect")
     about: dict[str, Any] = {"official_splits": False, "synthetic": False, "source": "mask_folder"}
     class_map = ClassMap("segmentation", names, distinct_colours(2), source_values=(0, 255), **about)
