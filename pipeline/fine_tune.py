@@ -18,7 +18,7 @@ from graft.foundation.content import write_json
 from graft.models.pins import Downloader, no_download
 from graft.training.outcome import headline_scores, write_learning, write_measured, write_models
 from graft.training.start import begin, loss_facts, seen_before, strategy_of
-from graft.training.strategies import steps_of, supervised
+from graft.training.strategies import supervised
 from graft.training.trainer import Trainer
 from graft.training.validation import Validation
 
@@ -53,22 +53,22 @@ def fine_tune(
     `download` fetches teachers that are registered models.
     """
     start = begin(task, seed, model, preprocess, runtime, fine_tune, augmented, class_map, pretrained, download)
-    loss = start.loss.to(start.assembly.device())
-    strategy = strategy_of(fine_tune.strategy, task)
+    loss, choice = start.loss.to(start.assembly.device()), strategy_of(fine_tune.strategy, task)
+    strategy = choice(loss)
     validation = Validation(val, start.spec, start.loss, fine_tune.batch_size, predict)
     trainer = Trainer(start.assembly, validation, resume, listen)
-    outcomes = {"fine_tuned": trainer.run("fine_tuned", start.model(), strategy(loss), fine_tune.learning_rate)}
+    outcomes = {"fine_tuned": trainer.run("fine_tuned", start.model(), strategy, fine_tune.learning_rate)}
     if fine_tune.baseline:
         everything, rate = supervised(loss, train="all"), fine_tune.baseline_learning_rate
         outcomes["baseline"] = trainer.run("baseline", start.from_scratch(), everything, rate)
     write_models(out, outcomes, start.spec)
     seen = {"train": start.assembly.views.image_sha256, "val": validation.image_sha256}
     bare = seen_before(pretrained)
-    if (unlabelled := start.assembly.unlabelled) is not None and steps_of(strategy.options):
+    if (unlabelled := start.assembly.unlabelled) is not None and strategy.looks_at_unlabelled:
         bare += unlabelled.image_sha256
     seen |= {UNLABELLED: bare} if bare else {}
     write_json(out / "seen.json", {split: sorted(set(digests)) for split, digests in seen.items()})
-    settings = {"strategy": strategy.as_dict(), "pretrained": start.card["name"]}
+    settings = {"strategy": choice.as_dict(), "pretrained": start.card["name"]}
     write_learning(curves, outcomes, task, settings | loss_facts(fine_tune, start.loss))
     if measured is not None:
         write_measured(measured, outcomes)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
 
 from graft.commands.pin import pin
-from graft.foundation.content import sha256_of
+from graft.foundation.content import digest_of, sha256_of
 from graft.foundation.errors import GraftError
 from graft.params.params_file import load_params
 from graft.params.recipes import ROOT, complete_text
+from graft.provenance.tracking import mlflow_store, registry
+from tests.graft.small_export import small_export
 from tests.installed_package import NAME, described_weights, install
+
+if TYPE_CHECKING:
+    from graft.provenance.tracking.mlflow_store import MlflowClient
 
 TEXT = complete_text(ROOT)
 
@@ -57,6 +63,35 @@ def test_teachers_are_pinned_one_or_several(tmp_path: Path) -> None:
         assert pin(path) == [f"{path}: fine_tune.strategy.teacher: {pinned}"]
         assert load_params(path).fine_tune.strategy["teacher"] == pinned
         assert pin(path) == []
+
+
+@pytest.mark.parametrize("written", ["{model: 2024}", "{sha256: ab}", "2024", "[{model: 2024}]", "[[models/big]]"])
+def test_what_names_no_teacher_is_refused(tmp_path: Path, written: str) -> None:
+    path = params(tmp_path, "{name: bundled}")
+    path.write_text(TEXT.replace("strategy: {name: supervised", f"strategy: {{name: distil, teacher: {written}"))
+    message = r"fine_tune.strategy.teacher: .* names no teacher\. Rule: a teacher is \{model: .*Remedy: .*quotes"
+    with pytest.raises(GraftError, match=message):
+        pin(path)
+
+
+@pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
+def test_the_alias_of_a_registered_teacher_becomes_its_version(
+    folder: Path, store: MlflowClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    place = folder / "mlruns/1/models/m-1/artifacts"
+    exported = small_export(place / "artifacts/exported")
+    (exported / "weights.safetensors").write_bytes(b"weights")
+    registry.add_version(store, "streets", str(place), {mlflow_store.MODEL_DIGEST: digest_of(exported)}, "the first")
+    registry.point(store, "streets", "champion", 1)
+    path, digest = params(folder, "{name: bundled}"), hashlib.sha256(b"weights").hexdigest()
+    written = "strategy: {name: distil, teacher: models:/streets@champion"
+    path.write_text(TEXT.replace("strategy: {name: supervised", written), encoding="utf-8")
+    pinned = {"model": "models:/streets/1", "sha256": digest}
+    assert pin(path) == [f"{path}: fine_tune.strategy.teacher: {pinned}"]
+    assert load_params(path).fine_tune.strategy["teacher"] == pinned
+    assert pin(path) == []
 
 
 def test_a_teacher_that_is_not_there_is_named(tmp_path: Path) -> None:

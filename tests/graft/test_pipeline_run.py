@@ -12,6 +12,7 @@ import pytest
 
 from graft.foundation.content import read_json, sha256_of, write_json
 from graft.models.address import CANDIDATE, ModelAddress
+from graft.params.recipes import ROOT, complete_text
 from graft.provenance.audit.server import check_pipelines
 from graft.provenance.lineage.fill import open_index
 from graft.provenance.lineage.walk import chain_of
@@ -19,6 +20,7 @@ from graft.provenance.promotion.record_chain import trace_records
 from graft.provenance.stages import EXPORTED, MEASURED, RECORDS, STAGES, instance_of
 from graft.provenance.tracking import mlflow_store, publish, registry, runs
 from graft.provenance.tracking.pipeline_run import PARENT, PIPELINE
+from graft.provenance.tracking.updates import NOT_JUDGED, UPDATING
 from tests.seven_records import write_pipeline
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and what it imports warn of their own affairs
@@ -94,6 +96,24 @@ def test_a_version_names_the_digest_of_each_target_and_what_it_costs(store):
     version = registry.find_version(store, ModelAddress(NAME, alias=CANDIDATE))
     assert version.tags["graft.target.onnx_int8"] == "5" * 64
     assert "| onnx_int8 | 1,234,567 | 0.5000 | 3.0 (onnx 9.0) | 7 MiB |" in version.description
+
+
+def test_of_an_update_that_is_judged_next_nothing_is_said_but_its_version(store, monkeypatch, capsys):
+    write_pipeline({"export": 40})
+    augment = read_json(RECORDS / "augment.json")
+    memory = {"augment": {"memory": {"name": "balanced", "new": ["november"]}}}
+    write_json(RECORDS / "augment.json", augment | {"params": augment["params"] | memory})
+    text = complete_text(ROOT).replace("max_forgetting: null", "max_forgetting: 0.02")
+    Path("params.yaml").write_text(text, encoding="utf-8")
+    said = publish.publish()
+    assert said.endswith(f" is not the {CANDIDATE}: {NOT_JUDGED}")
+    silent = said.removesuffix(f" is not the {CANDIDATE}: {NOT_JUDGED}")
+    assert re.search(rf"; models:/{NAME}/\d+$", silent)
+    assert publish.publish(is_judged_next=True) == silent
+    monkeypatch.setenv(UPDATING, "1")
+    capsys.readouterr()
+    publish.publish_or_warn()
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"graft publish: {silent}")
 
 
 def test_a_run_that_serves_two_pipelines_stays_with_the_first_and_both_list_it(store):

@@ -12,12 +12,13 @@ from graft.foundation.content import read_json, sha256_of
 from graft.foundation.errors import GraftError
 from graft.models.architectures import build_fresh
 from graft.models.pins import no_download
-from graft.models.saved_model import ModelSpec, load_model, save_model
+from graft.models.saved_model import ModelSpec, load_model, save_model, save_state
 from graft.models.teacher import Teacher, check_teachers, load_teacher
 from graft.scenes import CLASSES
 from graft.training.checkpoint import Checkpoint
+from graft.training.state import batch_norms
 from graft.training.strategies.divergences import Divergence
-from graft.training.strategies.hints import hint_loss
+from graft.training.strategies.hints import align, hint_loss
 from graft.training.strategies.teachers import teachers_of, unfit_divergence
 from tests import tiny_training
 from tests.tiny_strategy import CLASS_NAMES, KilledError, digests, num_classes, run, small_model, training_of
@@ -36,7 +37,9 @@ def photographs(tmp_path_factory):
 @pytest.fixture(scope="module")
 def streets(tmp_path_factory):
     crop = SimpleNamespace(height_px=48, width_px=64)
-    return tiny_training.prepare(tmp_path_factory.mktemp("streets"), num_samples=6, views=1, crop=crop)
+    return tiny_training.prepare(
+        tmp_path_factory.mktemp("streets"), num_samples=6, num_unlabelled=2, views=1, crop=crop
+    )
 
 
 def spec_of(task="segmentation", names=None, **changes):
@@ -55,6 +58,13 @@ def teacher_of(task="segmentation", seed=11, names=None):
 def taught(folder, teachers, task="segmentation", student=None, **options):
     chosen = {"task": task, "epochs": 2, "batch_size": 3, "strategy": "distil", "teacher": []} | options
     return training_of(folder, student or small_model(task, PLAIN[task]), teachers=teachers, **chosen)
+
+
+def normalised(task):
+    """A student whose backbone ends in batch normalisation."""
+    student = small_model(task, PLAIN[task])
+    student.backbone.append(torch.nn.BatchNorm2d(128))
+    return student.train()
 
 
 def some_logits(*shape, seed=0):
@@ -131,9 +141,53 @@ def test_decoupled_agrees_with_numpy_and_has_finite_gradients():
     assert torch.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("kind", ["kl", "channel_wise"])
+def test_what_lies_beyond_an_image_does_not_count(kind):
+    """Of three places, or pixels, the last is beyond the image, where the answers could not differ more."""
+    three = {"kl": [[np.log(3.0), np.log(3.0), -50.0], [0.0, 0.0, 50.0]], "channel_wise": [[np.log(3.0), 0.0, 50.0]]}
+    teacher = torch.tensor(three[kind], dtype=torch.float32).reshape(1, -1, 1, 3)
+    student = torch.zeros_like(teacher)
+    student[0, 0, 0, 2] = 30.0
+    inside, chosen = torch.tensor([[[True, True, False]]]), Divergence(kind, 1.0)
+    by_hand = 0.75 * np.log(0.75 / 0.5) + 0.25 * np.log(0.25 / 0.5)
+    found = chosen(student.requires_grad_(True), chosen.combine([teacher], inside), inside=inside)
+    assert float(found.detach()) == pytest.approx(by_hand, rel=1e-5)
+    (gradient,) = torch.autograd.grad(found, student)
+    assert gradient[..., :2].all()
+    assert not gradient[..., 2].any()
+    nowhere = torch.zeros_like(inside)
+    assert float(chosen(student.detach(), chosen.combine([teacher], nowhere), inside=nowhere)) == 0
+
+
 def test_hint_loss_by_hand():
-    """Constant maps of 3 and 1: half of the square of 2; the coarser one is enlarged."""
-    assert float(hint_loss(torch.full((1, 2, 2, 2), 3.0), torch.ones(1, 2, 4, 4))) == pytest.approx(2.0)
+    """Constant maps of 3 and 1: half of the square of 2; the coarser one is resized."""
+    sizes = (64, 64), (64, 64)
+    assert float(hint_loss(torch.full((1, 2, 2, 2), 3.0), torch.ones(1, 2, 4, 4), *sizes)) == pytest.approx(2.0)
+
+
+def rising(num_px, num_cells):
+    """A map whose two channels say where the middle of each cell lies, downwards and to the right, in pixels."""
+    middles = (torch.arange(num_cells) + 0.5) * num_px / num_cells
+    return torch.stack(torch.meshgrid(middles, middles, indexing="ij")).unsqueeze(0)
+
+
+def test_hints_compare_the_same_places_where_models_pad_a_view_differently(streets):
+    """The teacher sees 12 px in cells of 2, the student 8 in cells of 4, of which the outer halves repeat a middle."""
+    ours, theirs = align(rising(8, 2), rising(12, 6), (8, 8), (12, 12))
+    assert theirs[0, 1, 0].tolist() == [1, 3, 5, 7]
+    assert ours[0, 1, 0].tolist() == [2, 3, 5, 6]
+    assert float(hint_loss(rising(8, 2), rising(12, 6), (8, 8), (12, 12))) == pytest.approx(0.25)
+    assert float(hint_loss(rising(12, 6), rising(8, 2), (12, 12), (8, 8))) == 0
+    teacher = teacher_of()
+    teacher.model.padding_multiple = 32
+    strategy = (training := taught(streets, (teacher,), feature_weight=1.0)).strategy
+    assert [each.padded_size((48, 64)) for each in (strategy.student, strategy.asked[0].whole)] == [(48, 64), (64, 64)]
+    assert torch.isfinite(first_losses(training)["features"])
+
+
+def test_adapters_do_not_decay(streets):
+    groups = taught(streets, (teacher_of(),), feature_weight=1.0).trainee.optimizer.param_groups
+    assert {group["name"]: group["weight_decay"] for group in groups}["hint adapters, not decaying"] == 0
 
 
 @pytest.mark.parametrize("task", ["segmentation", "classification"])
@@ -161,9 +215,10 @@ def test_a_killed_training_ends_in_the_same_bits(photographs, streets, tmp_path,
     folder = {"classification": photographs, "segmentation": streets}[task]
 
     def made():
-        return taught(folder, (teacher_of(task), teacher_of(task, seed=12)), task, **options)
+        return taught(folder, (teacher_of(task), teacher_of(task, seed=12)), task, normalised(task), **options)
 
     undisturbed = made()
+    assert batch_norms(undisturbed.trainee.model)
     run(undisturbed)
     path = tmp_path / "run.checkpoint"
     with pytest.raises(KilledError):
@@ -212,14 +267,15 @@ def test_classes_are_matched_by_name_and_what_the_teacher_lacks_is_left_out(stre
 
 
 def test_unlabelled_images_count_and_move_no_statistics(photographs):
-    training = taught(photographs, (teacher_of("classification"),), "classification")
-    losses = first_losses(training)
-    assert float(losses["unlabelled"]) > 0
-    without = taught(photographs, (teacher_of("classification"),), "classification", unlabelled_weight=0.0)
-    assert "unlabelled" not in first_losses(without)
-    states = [each.trainee.model.state_dict() for each in (training, without)]
-    for name, tensor in states[0].items():
-        assert torch.equal(tensor, states[1][name])
+    moved = []
+    for weight in (1.0, 0.0):
+        student, teachers = normalised("classification"), (teacher_of("classification"),)
+        before = batch_norms(student)[0].running_mean.clone()
+        losses = first_losses(taught(photographs, teachers, "classification", student, unlabelled_weight=weight))
+        assert ("unlabelled" in losses and float(losses["unlabelled"]) > 0) == bool(weight)
+        assert not torch.equal(batch_norms(student)[0].running_mean, before)
+        moved.append(student.state_dict())
+    assert all(torch.equal(tensor, moved[1][name]) for name, tensor in moved[0].items())
 
 
 @pytest.mark.parametrize("kind", ["kl", "channel_wise"])
@@ -315,11 +371,24 @@ def test_a_teacher_of_one_size_refuses_other_views(streets):
         first_losses(taught(streets, (teacher,)))
 
 
-def test_the_stage_learns_from_a_folder(streets, tmp_path):
+def test_a_file_that_is_no_model_of_graft_has_the_remedy_of_a_teacher(tmp_path):
+    path, model = tmp_path / "model.safetensors", build_fresh("segmentation", PLAIN["segmentation"], 11, 3)
+    for spec, message in (({}, "not the spec of a model"), (spec_of(names="ab").as_dict(), "not the weights")):
+        save_state(path, model.state_dict(), spec)
+        with pytest.raises(GraftError, match=message) as error:
+            load_teacher({"model": str(tmp_path), "sha256": sha256_of(path)}, no_download)
+        assert "name a model that export or fine-tune wrote in fine_tune.strategy.teacher" in str(error.value)
+        assert "dvc repro" not in str(error.value)
+
+
+@pytest.mark.parametrize("weights", [{"weight": 1.0}, {"weight": 0.0, "feature_weight": 0.5}])
+def test_the_stage_learns_from_a_folder(streets, tmp_path, weights):
     spec = spec_of(names=CLASSES)
     save_model(tmp_path, build_fresh("segmentation", spec.model, len(CLASSES), 3), spec)
     pinned = {"model": str(tmp_path), "sha256": sha256_of(tmp_path / "model.safetensors")}
-    strategy = {"name": "distil", "teacher": pinned, "divergence": "channel_wise"}
+    strategy = {"name": "distil", "teacher": pinned, "divergence": "channel_wise", **weights}
     tiny_training.run(streets, tmp_path / "student", strategy=strategy, epochs=1, warmup_epochs=0)
     assert load_model(tmp_path / "student/model")[1].model["name"] == "lraspp"
     assert read_json(tmp_path / "student/curves/summary.json")["strategy"]["teacher"] == [pinned]
+    seen = read_json(tmp_path / "student/model/seen.json")
+    assert len(seen.get("unlabelled", ())) == (2 if weights["weight"] else 0)

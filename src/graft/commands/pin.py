@@ -12,6 +12,7 @@ from graft.foundation.errors import GraftError
 from graft.models.address import is_address
 from graft.models.architectures import resolve_model
 from graft.models.pins import weights_file
+from graft.models.teacher import SHAPE, named_by
 from graft.models.weights.download import cache_folder, fetch
 from graft.models.weights.hub import fetch_from_hub, newest_revision
 from graft.models.weights.package import find_weights
@@ -61,11 +62,16 @@ def pins_of_teachers(written: Any) -> Any:
         written: Value of `fine_tune.strategy.teacher`.
 
     Raises:
-        GraftError: A teacher is not there.
+        GraftError: A teacher is not there, or something that names none.
     """
-    if isinstance(written, list):
-        return [pins_of_teachers(one) for one in written]
-    name = written.get("model", "") if isinstance(written, dict) else str(written)
+    return [_pins_of_teacher(one) for one in written] if isinstance(written, list) else _pins_of_teacher(written)
+
+
+def _pins_of_teacher(written: Any) -> dict[str, str]:
+    name = named_by(written)
+    if name is None:
+        what, remedy = f"{written!r} names no teacher", "correct it; a name of digits is written in quotes"
+        raise GraftError(what, where="fine_tune.strategy.teacher", rule=SHAPE, remedy=remedy)
     if not is_address(name):
         return {"model": name, "sha256": sha256_of(weights_file(Path(name), name))}
     pinned = _pins_of_version(name)

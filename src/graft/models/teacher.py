@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ from graft.models.pins import Downloader, verify_sha256, weights_file
 from graft.models.saved_model import ModelSpec, load_state, restore_model
 
 KEYS = {"model", "sha256"}
+SHAPE = "a teacher is {model: models:/NAME/VERSION or a folder, sha256: its digest}"
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,18 @@ def check_teachers(written: Any) -> list[dict[str, str]]:
 Teachers = Annotated[str | dict[str, Any] | list[Any], AfterValidator(check_teachers)]
 
 
-def _check_teacher(written: Any) -> dict[str, str]:
+def named_by(written: Any) -> str | None:
+    """The address or folder that a teacher names, pinned or not; None where it is not written as `SHAPE` says."""
     spec = {"model": written} if isinstance(written, str) else written
-    name = spec.get("model") if isinstance(spec, dict) else None
-    if not isinstance(name, str) or not name or not set(spec) <= KEYS:
-        raise ValueError(f"{written!r}: a teacher is {{model: models:/NAME/VERSION or a folder, sha256: its digest}}")
+    name = spec.get("model") if isinstance(spec, dict) and set(spec) <= KEYS else None
+    return name if isinstance(name, str) and name else None
+
+
+def _check_teacher(written: Any) -> dict[str, str]:
+    name = named_by(written)
+    if name is None:
+        raise ValueError(f"{written!r}: {SHAPE}")
+    spec = {"model": written} if isinstance(written, str) else written
     is_pinned = re.fullmatch(r"[0-9a-fA-F]{64}", str(spec.get("sha256")))
     if not is_pinned or (is_address(name) and _parse(name).number is None):
         raise ValueError(f"{name} is not pinned: run graft pin, which writes version and sha256 of every teacher")
@@ -84,12 +93,24 @@ def load_teacher(pinned: Mapping[str, str], download: Downloader) -> Teacher:
     """
     name = pinned["model"]
     state, spec = _read(pinned, download(name) if is_address(name) else Path(name))
-    model = restore_model(state, spec, where=name)
+    with _remedied():
+        model = restore_model(state, spec, where=name)
     return Teacher(name, model.requires_grad_(False), spec)
 
 
 def _read(pinned: Mapping[str, str], folder: Path) -> tuple[dict[str, Any], ModelSpec]:
     path = weights_file(folder, pinned["model"])
     verify_sha256(path, pinned["sha256"])
-    state, metadata = load_state(path)
-    return state, ModelSpec.of(metadata, where=path)
+    with _remedied():
+        state, metadata = load_state(path)
+        return state, ModelSpec.of(metadata, where=path)
+
+
+@contextmanager
+def _remedied() -> Iterator[None]:
+    """Gives the errors of a model's file the remedy of a teacher, which no stage here makes anew."""
+    try:
+        yield
+    except GraftError as error:
+        error.remedy = "name a model that export or fine-tune wrote in fine_tune.strategy.teacher, and run graft pin"
+        raise

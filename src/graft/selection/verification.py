@@ -135,7 +135,10 @@ def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
 
 
 def _without_parent(spec: Any) -> tuple[Any, str]:
-    """The strategy for weights alone, without parent or teacher, moving as it does; and in words what was changed."""
+    """Replaces a strategy that needs a parent or teacher by `supervised` with the same movement.
+
+    Returns it, and in words what changed.
+    """
     choice = resolve(STRATEGIES, spec, where="fine_tune.strategy")
     if choice.name not in (*FROM_PARENT, *FROM_TEACHERS):
         return spec, ""

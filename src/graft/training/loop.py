@@ -43,9 +43,11 @@ class Strategy(ABC):
     Attributes:
         target_weights: Weight of a target by its class in the mean that `loss` is, [K]; None where all weigh the same,
             or the loss is no mean over targets.
+        looks_at_unlabelled: Whether it looks at unlabelled images, where there are any.
     """
 
     target_weights: Tensor | None = None
+    looks_at_unlabelled: bool = False
 
     def begin(self, model: Model, context: TrainingContext) -> None:  # noqa: B027  most need to know nothing
         """Looks at the weights that training starts from, and may change them.

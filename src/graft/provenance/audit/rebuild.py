@@ -134,7 +134,7 @@ def bring(paths: Mapping[str, str], checkout: Path) -> None:
                 "not what the model was made from",
                 where=path,
                 rule=f"its digest is {digest}",
-                remedy="bring it back to where ingest.root or pretrain_load.source.path says",
+                remedy="bring it back to where ingest.root, pretrain_load.source or fine_tune.strategy.teacher says",
             )
         if Path(path).is_file():
             there.parent.mkdir(parents=True, exist_ok=True)

@@ -70,7 +70,7 @@ class Adapt(SemiSupervised):
         climbs = options["ladder"] == "auto" and self.steps
         self.ladder = Ladder(steps_of(options), options["source_share"]) if climbs else None
         self.options["statistics"] = options["statistics"]  # not every normalisation goes with it
-        self.needs_unlabelled = self.uses_unlabelled = bool(self.steps)
+        self.looks_at_unlabelled = self.uses_unlabelled = bool(self.steps)
 
     def factor(self) -> float:
         """One: each step has a weight of its own."""
@@ -141,7 +141,7 @@ class Adapt(SemiSupervised):
     def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
         """Notes the colour that is none to the network: that of a hidden patch."""
         colour = -forward.shift / forward.scale
-        if self.needs_unlabelled:
+        if self.looks_at_unlabelled:
             assert isinstance(views, Views)
             self.shares = views.class_counts.sum(0) / max(views.class_counts.sum(), 1)
         self.mean_colour = colour.round().clamp(0, 255).to(torch.uint8)
@@ -155,7 +155,7 @@ class Adapt(SemiSupervised):
         if "statistics" in self.steps:
             model = copy.deepcopy(model)
             self.adapt(model)
-        if self.context.unlabelled is not None and self.needs_unlabelled:
+        if self.context.unlabelled is not None and self.looks_at_unlabelled:
             size, seed = self.context.batch_size, self.context.seed
             images = self.context.unlabelled, size, self.context.channels
             self.scored["target_score"] = target_score(self.student.of(model), *images, self.shares, seed)

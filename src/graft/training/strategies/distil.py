@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from graft.data.views.view import BatchSource
@@ -18,21 +17,18 @@ from graft.training.forward import Forward
 from graft.training.losses import WeightedSum
 from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.state import Trainee
+from graft.training.strategies.distilled import Temperature, Weight
 from graft.training.strategies.divergences import TEMPERATURES, Divergence, Kind
 from graft.training.strategies.hints import Hints, keep_last
 from graft.training.strategies.local_pooling import ForwardWithFeatures
 from graft.training.strategies.parent import channels, logits_of
 from graft.training.strategies.plop import compiled_features
 from graft.training.strategies.reused_answers import Answered, AnsweredViews
-from graft.training.strategies.semi_supervised import resting_statistics
+from graft.training.strategies.semi_supervised import PerLabelled, UnlabelledWeight, resting_statistics
 from graft.training.strategies.shared_options import completed, moving_as_supervised
 from graft.training.strategies.supervised import Supervised
 from graft.training.strategies.teachers import refuse_other_size, shared_classes, unfit_divergence
 from graft.training.strategies.unlabelled_batches import UnlabelledBatches
-
-Weight = Annotated[float, Field(ge=0)]
-Temperature = Annotated[float, Field(gt=0)]
-PerLabelled = Annotated[int, Field(ge=1)]
 
 
 class Taught(Supervised):
@@ -69,6 +65,7 @@ class Taught(Supervised):
         self.unlabelled_weight, self.per_labelled = unlabelled_weight, per_labelled
         self.reuse_answers = reuse_answers
         self.is_taught = weight > 0 or feature_weight > 0
+        self.looks_at_unlabelled = weight > 0 and unlabelled_weight > 0
 
     def begin(self, model: Model, context: TrainingContext) -> None:
         """Meets the teachers; refuses a divergence that they cannot be asked for."""
@@ -94,12 +91,12 @@ class Taught(Supervised):
         if not self.is_taught:
             return super().prepare(model, views, forward)
         device = forward.scale.device
+        self.student = forward.of(model)
         keep = keep_nothing if self.hints is None else keep_last
         self.asked = [ForwardWithFeatures(self._pass_of(each, forward), keep) for each in self.context.teachers]
-        if self.context.unlabelled is not None and self.weight * self.unlabelled_weight:
+        if self.context.unlabelled is not None and self.looks_at_unlabelled:
             batch_size = self.per_labelled * self.context.batch_size
             self.batches = UnlabelledBatches(self.context.unlabelled, self.context.seed, batch_size, device)
-            self.student = forward.of(model)
         views = AnsweredViews(views, self.ask) if self.reuse_answers else views
         if self.hints is None:
             return super().prepare(model, views, forward)
@@ -124,13 +121,13 @@ class Taught(Supervised):
             right = targets if isinstance(targets, Tensor) else None
             parts["distillation"] = self.weight * self.divergence(self._of_known(output), answers, right)
         if self.hints is not None:
-            parts["features"] = self.feature_weight * self.hints(features[0], of_teachers)
+            parts["features"] = self.feature_weight * self._of_features(features[0], of_teachers, images.shape[-2:])
         if self.batches is not None:
             parts["unlabelled"] = self.weight * self.unlabelled_weight * self._on_unlabelled(images.shape[-2:])
         return self.in_all(loss, **parts)
 
     @torch.no_grad()
-    def ask(self, images: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def ask(self, images: Tensor, inside: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
         """The teachers' common answer, as the divergence compares it, and the features of each that are kept."""
         logits, features = [], []
         for teacher, forward in zip(self.context.teachers, self.asked, strict=True):
@@ -138,7 +135,7 @@ class Taught(Supervised):
             output, kept = forward(images)
             logits.append(channels(logits_of(output), self._ids_of(teacher)))
             features += kept
-        return self.divergence.combine(logits), features
+        return self.divergence.combine(logits, inside), features
 
     def state(self) -> dict[str, Any]:
         """The values of the adapters; the optimizer has their moments."""
@@ -162,13 +159,21 @@ class Taught(Supervised):
         scale, shift = (each.to(device) for each in normalisation(teacher.spec.mean, teacher.spec.std))
         return forward.of(teacher.model, normalisation=(scale, shift))
 
+    def _of_features(self, features: Tensor, of_teachers: list[Tensor], size: torch.Size) -> Tensor:
+        """The loss of the features of views of this size, which each model pads as it has to."""
+        assert self.hints is not None
+        passes = (self.student, *(each.whole for each in self.asked))
+        seen, *by_teachers = (one.padded_size(size) for one in passes)
+        return self.hints(features, of_teachers, seen, by_teachers)
+
     def _on_unlabelled(self, size: tuple[int, int]) -> Tensor:
         """The divergence on a batch of unlabelled images, which move no running statistics."""
         assert self.batches is not None
-        images = self.batches.take(self.batch, size).images
+        weak = self.batches.take(self.batch, size)
         with resting_statistics(self.student.model):
-            output = self.student(images)
-        return self.divergence(self._of_known(output), self.ask(images)[0])
+            output = self.student(weak.images)
+        answers, _ = self.ask(weak.images, weak.inside)
+        return self.divergence(self._of_known(output), answers, inside=weak.inside)
 
 
 def keep_nothing(maps: Sequence[Tensor]) -> list[Tensor]:
@@ -187,8 +192,8 @@ def distil(
     right_weight: Weight = 1.0,
     others_weight: Weight = 8.0,
     feature_weight: Weight = 0.0,
-    unlabelled_weight: Weight = 1.0,
-    per_labelled: PerLabelled = 1,
+    unlabelled_weight: UnlabelledWeight = 1.0,
+    unlabelled_per_labelled: PerLabelled = 1,
     reuse_answers: bool = False,
     **movement: Any,
 ) -> Taught:
@@ -227,7 +232,7 @@ def distil(
         feature_weight: Factor of the mean of ½ (r - t)², with t the last features of the teacher's backbone and r those
             of the student's behind a learned 1×1 convolution (Romero et al. 2015, "FitNets", equation 3).
         unlabelled_weight: Factor, beside `weight`, of the divergence on unlabelled images, where there are any.
-        per_labelled: Number of unlabelled images beside each labelled one.
+        unlabelled_per_labelled: Number of unlabelled images beside each labelled one.
         reuse_answers: Whether the answers to labelled images are computed once for each view and kept in a temporary
             file of 4 bytes for each class and pixel. It pays when there are more epochs than views.
 
@@ -237,4 +242,5 @@ def distil(
     """
     softness = TEMPERATURES[divergence] if temperature is None else temperature
     compared = Divergence(divergence, softness, right_weight, others_weight)
-    return Taught(loss, compared, weight, feature_weight, unlabelled_weight, per_labelled, reuse_answers, movement)
+    unlabelled = (unlabelled_weight, unlabelled_per_labelled)
+    return Taught(loss, compared, weight, feature_weight, *unlabelled, reuse_answers, movement)

@@ -30,9 +30,16 @@ def distillation(logits: Tensor, of_parent: Tensor, temperature: float = 1.0) ->
     return mean_divergence(*(F.log_softmax(each / temperature, dim=1) for each in (logits, of_parent)))
 
 
-def mean_divergence(found: Tensor, wanted: Tensor) -> Tensor:
-    """1/N sum_i sum_c p_ic log(p_ic / q_ic), a scalar, of log-probabilities log q and log p whose axis 1 is c."""
-    return F.kl_div(found, wanted, reduction="none", log_target=True).sum(1).mean()
+def mean_divergence(found: Tensor, wanted: Tensor, inside: Tensor | None = None) -> Tensor:
+    """1/N sum_i sum_c p_ic log(p_ic / q_ic), a scalar, of log-probabilities log q and log p whose axis 1 is c.
+
+    Args:
+        found: log q, [B, C, …].
+        wanted: log p, the same shape.
+        inside: bool [B, …], the N of the i that count, zero where there are none; all count where it is None.
+    """
+    divergences = F.kl_div(found, wanted, reduction="none", log_target=True).sum(1)
+    return divergences.mean() if inside is None else (divergences * inside).sum() / inside.sum().clamp_min(1)
 
 
 def fold(logits: Tensor, into: int, others: Sequence[int]) -> Tensor:

@@ -44,27 +44,34 @@ class Divergence:
     right_weight: float = 1.0
     others_weight: float = 8.0
 
-    def soften(self, logits: Tensor) -> Tensor:
+    def soften(self, logits: Tensor, inside: Tensor | None = None) -> Tensor:
         """The log-probabilities that are compared: over the classes, for `channel_wise` over the places of each class.
 
         Args:
             logits: [B, K] or [B, K, H, W], float.
+            inside: bool [B] or [B, H, W], whether a place is in the image; one beyond it has no share in
+                `channel_wise`. None where all are.
 
         Returns:
             [B, K], [B, K, H, W], or for `channel_wise` [B, HW, K], whose axis 1 sums up to one.
         """
         if self.kind == "channel_wise":
             logits = logits.flatten(2).transpose(1, 2)
-        return F.log_softmax(logits / self.temperature, dim=1)
+        logits = logits / self.temperature
+        if self.kind == "channel_wise" and inside is not None:
+            logits = logits.masked_fill(~inside.flatten(1).unsqueeze(2), FAR_BELOW)
+        return F.log_softmax(logits, dim=1)
 
-    def combine(self, teachers: Sequence[Tensor]) -> Tensor:
+    def combine(self, teachers: Sequence[Tensor], inside: Tensor | None = None) -> Tensor:
         """The log of the teachers' mean probabilities, out of what `soften` made of the logits of each."""
-        softened = [self.soften(logits) for logits in teachers]
+        softened = [self.soften(logits, inside) for logits in teachers]
         if len(softened) == 1:
             return softened[0]
         return torch.stack(softened).logsumexp(0) - math.log(len(softened))
 
-    def __call__(self, logits: Tensor, answers: Tensor, targets: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, logits: Tensor, answers: Tensor, targets: Tensor | None = None, inside: Tensor | None = None
+    ) -> Tensor:
         """The divergence of logits from the teachers' answers, a scalar.
 
         * `kl`: T² · 1/N Σ_i Σ_c p_ic log(p_ic / q_ic), over all pixels or images i;
@@ -77,9 +84,12 @@ class Divergence:
             logits: [B, K] or [B, K, H, W], float.
             answers: Result of `combine` for the teachers' logits.
             targets: Long [B], the right classes; None for what the teachers think likeliest. Only `decoupled` asks.
+            inside: As `combine` was given it; what is beyond the images does not count.
         """
-        softened = self.soften(logits)
-        if self.kind != "decoupled":
+        softened = self.soften(logits, inside)
+        if self.kind == "kl":
+            return self.temperature**2 * mean_divergence(softened, answers, inside)
+        if self.kind == "channel_wise":
             return self.temperature**2 * mean_divergence(softened, answers)
         right = answers.argmax(1) if targets is None else targets
         ours, theirs = (split_right(each, right) for each in (softened, answers))

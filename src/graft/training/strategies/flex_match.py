@@ -29,7 +29,7 @@ class FlexMatch(FixMatch):
 
     def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
         """Begins with images that were taken for nothing yet."""
-        if self.needs_unlabelled:
+        if self.looks_at_unlabelled:
             assert self.context.unlabelled is not None
             number, device = self.context.unlabelled.num_samples, forward.scale.device
             self.taken_for = torch.full((number,), NOT_YET, dtype=torch.int64, device=device)
@@ -48,12 +48,12 @@ class FlexMatch(FixMatch):
 
     def state(self) -> dict[str, Any]:
         """Everything `restore` needs."""
-        return super().state() | ({"taken_for": self.taken_for} if self.needs_unlabelled else {})
+        return super().state() | ({"taken_for": self.taken_for} if self.looks_at_unlabelled else {})
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restores a `state`."""
         super().restore(state)
-        if self.needs_unlabelled:
+        if self.looks_at_unlabelled:
             self.taken_for.copy_(state["taken_for"])
 
 

@@ -15,23 +15,38 @@ from graft.models.architectures import Model
 from graft.training.strategies.local_pooling import maps_of
 from graft.training.strategies.parent import WHERE
 
+Size = tuple[int, ...]
+
 
 def keep_last(maps: Sequence[Tensor]) -> list[Tensor]:
     """The last map [B, C, H, W] that a backbone hands to the head, float32, in memory of its own."""
     return [maps[-1].float().clone()]
 
 
-def hint_loss(adapted: Tensor, of_teacher: Tensor) -> Tensor:
-    """The mean of ½ (r - t)² over all values, where r is enlarged to the height and width of t; a scalar.
+def hint_loss(adapted: Tensor, of_teacher: Tensor, seen: Size, seen_by_teacher: Size) -> Tensor:
+    """The mean of ½ (r - t)² over all values, where r is resized to the places of t; a scalar.
 
-    Romero et al. 2015, "FitNets: Hints for Thin Deep Nets", equation 3, as a mean instead of a sum.
+    Romero et al. 2015, "FitNets: Hints for Thin Deep Nets", equation 3, as a mean instead of a sum. Where one of the
+    models pads the view further than the other, only what both see counts.
 
     Args:
         adapted: The student's features behind its adapter, [B, C, H, W].
         of_teacher: The teacher's, [B, C, H', W'].
+        seen: Height and width, in pixels, of the view as the student pads it.
+        seen_by_teacher: As the teacher pads it.
     """
-    sized = F.interpolate(adapted, size=of_teacher.shape[-2:], mode="bilinear", align_corners=False)
-    return 0.5 * F.mse_loss(sized, of_teacher)
+    return 0.5 * F.mse_loss(*align(adapted, of_teacher, seen, seen_by_teacher))
+
+
+def align(ours: Tensor, theirs: Tensor, seen: Size, seen_by_teacher: Size) -> tuple[Tensor, Tensor]:
+    """Both maps over what both models see, ours resized to the places of theirs; arguments as for `hint_loss`."""
+    if seen == seen_by_teacher:
+        return F.interpolate(ours, size=theirs.shape[-2:], mode="bilinear", align_corners=False), theirs
+    sides = zip(ours.shape[-2:], seen, theirs.shape[-2:], seen_by_teacher, strict=True)
+    factors = tuple(their_cells * px / (cells * their_px) for cells, px, their_cells, their_px in sides)
+    sized = F.interpolate(ours, scale_factor=factors, mode="bilinear", align_corners=False)
+    height, width = map(min, sized.shape[-2:], theirs.shape[-2:])
+    return sized[..., :height, :width], theirs[..., :height, :width]
 
 
 class Hints(nn.Module):
@@ -55,15 +70,20 @@ class Hints(nn.Module):
             self.adapters = nn.ModuleList(nn.Conv2d(ours, each, kernel_size=1) for each in theirs)
         self.to(next(student.parameters()).device)
 
-    def forward(self, features: Tensor, of_teachers: Sequence[Tensor]) -> Tensor:
-        """The mean over the teachers of their hint losses, a scalar."""
-        losses = [hint_loss(adapt(features), each) for adapt, each in zip(self.adapters, of_teachers, strict=True)]
-        return torch.stack(losses).mean()
+    def forward(
+        self, features: Tensor, of_teachers: Sequence[Tensor], seen: Size, by_teachers: Sequence[Size]
+    ) -> Tensor:
+        """The mean over the teachers of their hint losses, a scalar; the sizes are as for `hint_loss`."""
+        pairs = zip(self.adapters, of_teachers, by_teachers, strict=True)
+        return torch.stack([hint_loss(adapt(features), each, seen, size) for adapt, each, size in pairs]).mean()
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """The adapters' parameters as a group for an optimizer."""
-        name = {"name": "hint adapters, decaying", "params": [*self.parameters()]}
-        return [name | {"rate_factor": 1.0, "trains_from_epoch": 1}]
+        """The adapters' parameters as a group for an optimizer.
+
+        They do not decay: they are no part of the model, and have to reach the scale of the teachers' features.
+        """
+        group = {"name": "hint adapters, not decaying", "params": [*self.parameters()], "weight_decay": 0.0}
+        return [group | {"rate_factor": 1.0, "trains_from_epoch": 1}]
 
 
 def num_features(model: Model, num_channels: int) -> int:

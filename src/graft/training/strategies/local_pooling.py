@@ -17,7 +17,7 @@ SCALES = (1, 2, 4)
 
 
 class ForwardWithFeatures:
-    """A `Forward` that answers with something of the features of each stage, too.
+    """A `Forward` that also returns what `keep` takes from the features.
 
     Args:
         forward: Forward pass, not compiled.

@@ -67,7 +67,7 @@ class SemiSupervised(Supervised):
     ) -> None:
         super().__init__(loss, completed(movement))
         self.name, self.weight, self.threshold, self.per_labelled = name, weight, threshold, per_labelled
-        self.needs_unlabelled = self.uses_unlabelled = weight > 0
+        self.looks_at_unlabelled = self.uses_unlabelled = weight > 0
         self.num_answers = 0
 
     @abstractmethod
@@ -88,7 +88,7 @@ class SemiSupervised(Supervised):
         """Refuses to begin without unlabelled images, or with an average that cannot teach."""
         super().begin(model, context)
         self.context = context
-        if not self.needs_unlabelled:
+        if not self.looks_at_unlabelled:
             return
         if context.unlabelled is None:
             raise no_unlabelled_views(self.name)
@@ -97,7 +97,7 @@ class SemiSupervised(Supervised):
 
     def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
         """Gives the unlabelled images an order and a forward pass of their own."""
-        if self.needs_unlabelled:
+        if self.looks_at_unlabelled:
             assert isinstance(views, Views)
             device, counts = forward.scale.device, views.class_counts.sum(axis=0)
             batch_size = self.per_labelled * self.context.batch_size
@@ -194,13 +194,13 @@ class SemiSupervised(Supervised):
         """Everything `restore` needs; the teacher is part of the trainee."""
         known = {"threshold": self.threshold, "weight": self.weight, "num_answers": self.num_answers}
         known["uses_unlabelled"] = self.uses_unlabelled
-        return known | ({"watch": self.watch.state()} if self.needs_unlabelled else {})
+        return known | ({"watch": self.watch.state()} if self.looks_at_unlabelled else {})
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restores a `state`."""
         self.threshold, self.weight, self.num_answers = state["threshold"], state["weight"], state["num_answers"]
         self.uses_unlabelled = state["uses_unlabelled"]
-        if self.needs_unlabelled:
+        if self.looks_at_unlabelled:
             self.watch.restore(state["watch"])
 
 

@@ -62,7 +62,7 @@ def unfit_teachers(
             rule = "teacher and student look at the same views"
         elif class_names is not None and len(shared_classes(spec, class_names)) < FEWEST_CLASSES:
             what = f"it lacks {_missing(spec, class_names)}, and knows {shortened(spec.class_names, 40)}"
-            rule = f"classes are matched by name, and at least {FEWEST_CLASSES} of them the teacher knows"
+            rule = f"classes are matched by name, and the teacher must know at least {FEWEST_CLASSES} of them"
         else:
             continue
         yield GraftError(f"{name} cannot teach: {what}", where=WHERE, rule=rule, remedy="choose another teacher")
