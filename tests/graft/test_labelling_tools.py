@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree as Xml
@@ -14,7 +15,7 @@ from pycocotools.coco import COCO
 from graft.commands.label_next import NextLabels, label_next
 from graft.data.images.codec import encode_png
 from graft.deployment.labelling.handover import name_of
-from graft.deployment.labelling.outlines import outlines_of
+from graft.deployment.labelling.outlines import Outline, outlines_of, paint
 from graft.deployment.labelling.regions import encode_runs, regions_of
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
@@ -136,6 +137,22 @@ def test_a_speck_is_left_out_by_its_pixels() -> None:
     found = outlines_of(mask, (1,))
     assert [one.points.min(axis=0).round().tolist() for one in found] == [[20, 5], [2, 2]]
     assert len(found[0].points) > len(found[1].points)
+
+
+def test_outlines_are_painted_the_largest_first_in_the_memory_of_one() -> None:
+    squares = [(4, 4, 6), (2, 2, 12), (30, 30, 6)]  # left, top and side; the first lies in the second
+    corners = [np.array([(x, y), (x + s, y), (x + s, y + s), (x, y + s)], float) for x, y, s in squares]
+    drawn = [Outline(number, points) for number, points in enumerate(corners, 1)]
+    expected = np.full((1500, 2000), 9, np.uint8)
+    for number in (2, 1, 3):
+        x, y, s = squares[number - 1]
+        expected[y : y + s, x : x + s] = number
+    tracemalloc.start()
+    painted = paint(drawn * 20, 1500, 2000, 9)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(painted, expected)
+    assert peak < 6 * expected.size  # 60 outlines
 
 
 def test_labelme_finds_what_it_needs_beside_each_image(choose) -> None:

@@ -101,7 +101,12 @@ def box_of(bbox: Any, height: int, width: int) -> np.ndarray:
 
 
 def region_of(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """The pixels of a segmentation, bool [height, width].
+    """The pixels of a segmentation, bool [height, width]; takes and raises what `encode_segmentation` does."""
+    return decode_region(encode_segmentation(segmentation, height, width))
+
+
+def encode_segmentation(segmentation: Any, height: int, width: int) -> dict[str, Any]:
+    """The pixels of a segmentation as compressed run lengths, {counts, size}: of an outline a few hundred bytes.
 
     Args:
         segmentation: Polygons [[x, y, x, y, …], …] in pixels, or {counts, size} with counts run lengths down the
@@ -119,15 +124,20 @@ def region_of(segmentation: Any, height: int, width: int) -> np.ndarray:
     if isinstance(segmentation, list):
         polygons = [one for one in segmentation if not isinstance(one, list) or len(one) >= 6] or segmentation
         _check_polygons(polygons, height, width)
-        encoded = coco.merge(coco.frPyObjects(polygons, height, width))
-    else:
-        if list(segmentation["size"]) != [height, width]:
-            raise ValueError(f"its size {segmentation['size']} is not [{height}, {width}]")
-        counts = segmentation["counts"]
-        lengths = np.array(counts) if isinstance(counts, list) else run_lengths(counts)
-        if (lengths < 0).any() or lengths.sum() != height * width:  # what is not covered would be as memory was left
-            raise ValueError(f"its run lengths are not of {height} x {width} pixels")
-        encoded = coco.frPyObjects(segmentation, height, width) if isinstance(counts, list) else segmentation
+        return coco.merge(coco.frPyObjects(polygons, height, width))
+    if list(segmentation["size"]) != [height, width]:
+        raise ValueError(f"its size {segmentation['size']} is not [{height}, {width}]")
+    counts = segmentation["counts"]
+    lengths = np.array(counts) if isinstance(counts, list) else run_lengths(counts)
+    if (lengths < 0).any() or lengths.sum() != height * width:  # what is not covered would be as memory was left
+        raise ValueError(f"its run lengths are not of {height} x {width} pixels")
+    return coco.frPyObjects(segmentation, height, width) if isinstance(counts, list) else segmentation
+
+
+def decode_region(encoded: dict[str, Any]) -> np.ndarray:
+    """The pixels that run lengths encode, bool [height, width]."""
+    from pycocotools import mask as coco
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # pycocotools 2.0.11 gives NumPy 2 an array the old way
         return coco.decode(encoded).astype(bool)

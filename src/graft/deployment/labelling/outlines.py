@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from pycocotools import mask as coco
 from scipy.spatial.distance import cdist
 
-from graft.data.formats.coco_masks import region_of
+from graft.data.formats.coco_masks import decode_region, encode_segmentation
 
 TOLERANCE_PX = 0.7  # between a pixel's edge and a line that is drawn for it
 # A speck of fewer pixels is no region of its own: of a region it encloses it becomes part, elsewhere it is left out.
@@ -46,9 +47,10 @@ def paint(outlines: Sequence[Outline], height: int, width: int, unpainted: int) 
         unpainted: Value of pixels that no outline covers.
     """
     mask = np.full((height, width), unpainted, np.uint8)
-    layers = [(region_of([one.corners.ravel().tolist()], height, width), one.class_id) for one in outlines]
-    for pixels, class_id in sorted(layers, key=lambda layer: -layer[0].sum()):
-        mask[pixels] = class_id
+    # As run lengths: the pixels of 300 outlines in an image of 24 megapixels would take 7 GB.
+    layers = [(encode_segmentation([one.corners.ravel().tolist()], height, width), one.class_id) for one in outlines]
+    for encoded, class_id in sorted(layers, key=lambda layer: -int(coco.area(layer[0]))):
+        mask[decode_region(encoded)] = class_id
     return mask
 
 
