@@ -68,6 +68,19 @@ def test_an_update_of_an_update_is_the_same(params_file, tmp_path):
         update_of(params_file, tmp_path / "other")
 
 
+def test_an_entry_may_be_spelt_as_a_person_would(params_file, tmp_path):
+    params_file.write_text(dump_tree(update_of(params_file, tmp_path)), encoding="utf-8")
+    tree = read_tree(params_file)
+    tree["ingest"]["deliveries"]["november"] |= {"root": f"{tmp_path}/", "unlabelled": None}
+    params_file.write_text(dump_tree(tree), encoding="utf-8")
+    reading = read_delivery(read_tree(params_file), "november", tmp_path, None, None)
+    updated = compose_update(read_tree(params_file), [reading], PARENT, 30)
+    assert list_changes(params_file, updated) == []
+    tree["ingest"]["deliveries"]["november"]["unlabelled"] = "*.raw.png"
+    with pytest.raises(GraftError, match=f"another delivery called november, of {tmp_path}/"):
+        compose_update(tree, [reading], PARENT, 30)
+
+
 def test_a_delivery_is_read_as_its_entry_says_and_a_new_one_like_the_first(params_file, tmp_path):
     first = plain(read_tree(params_file))["ingest"]["source"]
     params_file.write_text(dump_tree(update_of(params_file, tmp_path)), encoding="utf-8")

@@ -138,7 +138,7 @@ def compose_update(tree: CommentedMap, new: Sequence[NewDelivery], parent: Paren
         written, known = {"root": one.root, **one.reading}, tree["ingest"]["deliveries"].get(one.name)
         if known is None:
             put_delivery(tree, one.name, one.root, one.reading)
-        elif plain(known) != plain(written):
+        elif _in_substance(known) != _in_substance(written):
             raise GraftError(
                 f"there is another delivery called {one.name}, of {known['root']}",
                 where="ingest.deliveries",
@@ -154,6 +154,12 @@ def compose_update(tree: CommentedMap, new: Sequence[NewDelivery], parent: Paren
     tree["fine_tune"]["strategy"] = on_one_line(_keeping(plain(tree["fine_tune"]["strategy"])))
     tree["fine_tune"]["baseline"] = False  # from scratch, on a part of the data, it would say nothing
     return tree
+
+
+def _in_substance(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a delivery's entry, however it is spelt: `data/nov/` is `data/nov`, and null says nothing."""
+    said = {key: value for key, value in plain(entry).items() if value is not None}
+    return said | {"root": Path(said["root"])}
 
 
 def _keeping(strategy: str | Mapping[str, Any]) -> dict[str, Any]:
