@@ -23,6 +23,7 @@ from tests.augmented_samples import SIZE, row_of, run_augment, write_rows, write
 from tests.tiny_strategy import KilledError, digests, run, small_model, training_of
 
 STEPS = ("style", "statistics", "self_training")
+PLACES = {"images": "none", "class_map": "class_map.json", "out": "pretrained"}  # of pretrain-load
 
 
 @pytest.fixture(scope="module")
@@ -150,9 +151,10 @@ def test_a_step_that_hurts_is_recognised_and_dropped(tmp_path, capsys, step, opt
     write_rows(tmp_path / "unlabelled", [noise(number) for number in range(6)])
     run_augment(tmp_path, tmp_path / "augmented", unlabelled="unlabelled")
     (tmp_path / "pretrained").mkdir()
-    source = SimpleNamespace(source={"name": "bundled"}, part="all", initialisation="library")
-    places = {"class_map": tmp_path / "class_map.json", "out": tmp_path / "pretrained"}
-    pretrain_load(task="segmentation", seed=7, model=model, pretrain_load=source, **places)
+    source = SimpleNamespace(source={"name": "bundled"}, images="none", part="all", initialisation="library")
+    places = {name: tmp_path / path for name, path in PLACES.items()}
+    facts = {"task": "segmentation", "seed": 7, "model": model, "runtime": tiny_training.runtime()}
+    pretrain_load(pretrain_load=source, **facts, **places)
     off = {"style": "none", "statistics": 0.0, "unlabelled_weight": 0.0, "masked_weight": 0.0}
     climb = {"name": "adapt", "ladder": "auto", "source_share": 0.5, "style_beta": 0.4} | off | options
     reports = []
