@@ -16,10 +16,12 @@ from graft.foundation.class_map import RGB
 from graft.foundation.content import read_json
 from graft.training.checkpoint import Checkpoint
 from graft.training.strategies.adaptation import lay_classes, share_of_each
-from graft.training.strategies.semi_supervised import pseudo_label_loss
+from graft.training.strategies.collapse import CollapseWatch
+from graft.training.strategies.semi_supervised import MOST_ANSWERS, pseudo_label_loss
 from graft.training.strategies.strong_views import hide_patches
 from graft.training.strategies.target_statistics import adapt_statistics, mixed_statistics
 from graft.training.strategies.target_style import from_lab, like_in_fourier, like_in_lab, recolour, to_lab
+from graft.training.strategies.unlabelled_batches import UnlabelledBatches
 from tests import tiny_training
 from tests.tiny_strategy import KilledError, digests, run, small_model, training_of
 
@@ -201,6 +203,32 @@ def test_patches_are_hidden_whole():
     corners = hidden[:, 0, ::4, ::4]
     assert torch.equal(hidden[:, 0], corners.repeat_interleave(4, 1).repeat_interleave(4, 2)[:, :10, :12])
     assert 0.6 < (corners == 1).float().mean() < 0.8
+
+
+def test_unlabelled_batches_are_read_only_where_a_step_uses_them(folders, monkeypatch):
+    read, take = [], UnlabelledBatches.take
+    monkeypatch.setattr(UnlabelledBatches, "take", lambda *of: read.append(of[1]) or take(*of))
+    tiny = training_of(folders["classification"], small_model(), strategy="adapt", ladder="auto")
+    strategy, images = tiny.strategy, torch.zeros(3, 3, *SIZE, dtype=torch.uint8)
+    strategy.ladder.dropped.append("style")
+    for epoch, steps in enumerate([set(), set(), {"statistics"}, {"statistics", "self_training"}]):
+        strategy.begin_epoch(tiny.trainee.model, epoch, 5)
+        assert strategy.steps == steps
+        strategy.begin_batch(tiny.trainee, epoch)
+        strategy.step(lambda images: torch.zeros(len(images), 2), images, torch.tensor([0, 1, 0]))
+    assert read == [3]
+
+
+def test_without_a_ladder_too_the_other_steps_go_on_after_the_last_answer_to_a_collapse(folders, monkeypatch, capsys):
+    monkeypatch.setattr(CollapseWatch, "finding", lambda *_: "all is sky")
+    collapsed, restored = (training_of(folders["classification"], small_model(), strategy="adapt") for _ in range(2))
+    collapsed.strategy.num_answers = MOST_ANSWERS
+    run(collapsed)
+    assert capsys.readouterr().err.count("has collapsed") == 1
+    restored.strategy.restore(collapsed.strategy.state())
+    for one in (collapsed, restored):
+        assert one.strategy.steps == {"style", "statistics"}
+        assert "accepted_share" not in one.strategy.measures()
 
 
 @pytest.mark.parametrize("task", [pytest.param("segmentation", marks=pytest.mark.slow), "classification"])

@@ -15,7 +15,9 @@ from graft.foundation.errors import GraftError
 from graft.training.checkpoint import Checkpoint
 from graft.training.state import ValidationResult
 from graft.training.strategies.adaptation import Adapt
+from graft.training.strategies.collapse import CollapseWatch
 from graft.training.strategies.ladder import Ladder, ends_of
+from graft.training.strategies.semi_supervised import MOST_ANSWERS
 from graft.training.strategies.target_score import target_score
 from pipeline.pretrain_load import pretrain_load
 from tests import tiny_training
@@ -54,7 +56,10 @@ def test_each_rung_takes_one_step_more_and_none_that_was_dropped():
 
 def trainee_of(*worths):
     bests = [number for number, worth in enumerate(worths) if worth > max(worths[:number], default=0)]
-    history = [SimpleNamespace(epoch=number + 1, worth=worth, measures={}) for number, worth in enumerate(worths)]
+    history = [
+        SimpleNamespace(epoch=number + 1, worth=worth, is_best=number in bests, measures={})
+        for number, worth in enumerate(worths)
+    ]
     best = history[bests[-1]]
     return SimpleNamespace(epoch=len(worths), history=history, best_report=best, return_to_best=lambda: best)
 
@@ -111,6 +116,41 @@ def worth_without_statistics(strategy, held):
 def climbing(folder):
     usual = {"task": "segmentation", "epochs": 5, "averaging": {"name": "ema", "decay": 0.9}, "strategy": "adapt"}
     return training_of(folder, small_model("segmentation"), ladder="auto", confidence_threshold=0.3, **usual)
+
+
+def test_after_the_last_answer_to_a_collapse_no_rung_learns_from_pseudo_labels_and_none_is_judged(
+    folder, monkeypatch, capsys
+):
+    training = climbing(folder)
+    strategy, model = training.strategy, training.trainee.model
+    strategy.begin_epoch(model, 3, 5)
+    assert strategy.steps == {"style", "statistics", "self_training"}
+    strategy.num_answers = MOST_ANSWERS
+    monkeypatch.setattr(CollapseWatch, "finding", lambda *_: "all is sky")
+    capsys.readouterr()
+    strategy.end_epoch(trainee := trainee_of(0.1, 0.2, 0.3, 0.2))
+    (told,) = capsys.readouterr().err.splitlines()
+    assert told.endswith("all is sky; back to the weights of epoch 3, and training goes on without pseudo-labels")
+    restored = climbing(folder).strategy
+    restored.restore(strategy.state())
+    for one in (strategy, restored):
+        assert one.steps == {"style", "statistics"}
+        one.begin_epoch(model, 4, 5)
+        assert one.steps == {"style", "statistics"}
+        one.end_epoch(trainee := trainee_of(0.1, 0.2, 0.3, 0.2, 0.1))
+    assert "rung_kept" not in trainee.history[-1].measures
+    assert capsys.readouterr().err == ""
+
+
+def test_where_a_rung_is_dropped_the_watch_begins_anew(folder, monkeypatch):
+    training = climbing(folder)
+    strategy, model = training.strategy, training.trainee.model
+    monkeypatch.setattr(CollapseWatch, "finding", lambda *_: None)
+    for worths, remembered in (((0.1, 0.2, 0.3, 0.4), 0.9), ((0.1, 0.2, 0.3, 0.2), 0.0)):
+        strategy.begin_epoch(model, 3, 5)
+        strategy.watch.highest_share = 0.9
+        strategy.end_epoch(trainee_of(*worths))
+        assert strategy.watch.highest_share == remembered
 
 
 @pytest.mark.slow

@@ -43,6 +43,7 @@ STEPS = {
     "masked": ("masked_weight", 0),
 }
 TAUGHT = frozenset(("self_training", "masked"))
+READING = TAUGHT | {"style"}  # those that look at unlabelled images in each training step
 
 
 def steps_of(options: Mapping[str, Any]) -> tuple[str, ...]:
@@ -75,6 +76,10 @@ class Adapt(SemiSupervised):
     def factor(self) -> float:
         """One: each step has a weight of its own."""
         return 1.0
+
+    def reads_unlabelled(self) -> bool:
+        """Whether one of the steps that are taken looks at unlabelled images now."""
+        return bool(self.steps & READING)
 
     def labelled_images(self, images: Tensor, weak: UnlabelledBatch) -> Tensor:
         """Labelled images in the colours of unlabelled ones, each of another, if that is a step."""
@@ -190,8 +195,15 @@ class Adapt(SemiSupervised):
             self.steps_of_best = self.steps
         if self.steps & TAUGHT:
             super().end_epoch(trainee)
+        if self.ladder is not None and self.ladder.judge(trainee):
+            self.watch.begin_anew()
+
+    def give_up(self) -> str:
+        """Leaves out the steps that learn from pseudo-labels, on the ladder too; the others go on."""
+        self.steps -= TAUGHT
         if self.ladder is not None:
-            self.ladder.judge(trainee)
+            self.ladder.drop(TAUGHT)
+        return "training goes on without pseudo-labels"
 
     def comparable(self, history: list[EpochReport]) -> list[EpochReport]:
         """With a ladder, those of the same rung: others may have other statistics."""
@@ -199,13 +211,13 @@ class Adapt(SemiSupervised):
 
     def state(self) -> dict[str, Any]:
         """Everything `restore` needs."""
-        known = super().state() | {"steps_of_best": sorted(self.steps_of_best)}
+        known = super().state() | {"steps": sorted(self.steps), "steps_of_best": sorted(self.steps_of_best)}
         return known | ({} if self.ladder is None else {"dropped": list(self.ladder.dropped)})
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restores a `state`."""
         super().restore(state)
-        self.steps_of_best = frozenset(state["steps_of_best"])
+        self.steps, self.steps_of_best = frozenset(state["steps"]), frozenset(state["steps_of_best"])
         if self.ladder is not None:
             self.ladder.dropped = list(state["dropped"])
 

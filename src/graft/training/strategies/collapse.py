@@ -90,6 +90,10 @@ class CollapseWatch:
         self.accepted.zero_()
         self.asked.zero_()
 
+    def begin_anew(self) -> None:
+        """Forgets the epochs before: they say nothing of the weights and steps that training goes on with."""
+        self.highest_share = 0.0
+
     def state(self) -> dict[str, Any]:
         """Everything `restore` needs."""
         return {"accepted": self.accepted, "asked": self.asked, "highest_share": self.highest_share}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import say
@@ -52,14 +52,23 @@ class Ladder:
         """Takes a step off the ladder."""
         self.rungs = tuple(rung for rung in self.rungs if rung != step)
 
-    def judge(self, trainee: Trainee) -> None:
+    def drop(self, steps: Iterable[str]) -> None:
+        """Drops steps without a judgement, those of rungs that are yet to come too; the rungs keep their epochs."""
+        self.dropped += [rung for rung in self.rungs if rung in steps and rung not in self.dropped]
+
+    def judge(self, trainee: Trainee) -> bool:
         """Says at the end of a rung whether it is kept; if not, goes back to the best weights, which are older.
 
-        It stays where its last epoch was not validated.
+        It stays where its last epoch was not validated. One that was dropped before its end has taken no step.
+
+        Returns:
+            Whether the rung was dropped now.
         """
         if trainee.epoch not in self.ends[1:] or trainee.history[-1].worth is None:
-            return
+            return False
         begin, rung = self.begin_of(trainee.epoch), self.rungs[self.ends.index(trainee.epoch)]
+        if rung in self.dropped:
+            return False
         kept = trainee.best_report.epoch > begin
         trainee.history[-1].measures["rung_kept"] = float(kept)
         found, before = (
@@ -69,11 +78,12 @@ class Ladder:
         told = f"ladder, epoch {trainee.epoch}: {rung} is worth {found:.3f}, and it was {before:.3f} without it"
         if kept:
             say(f"{told}: it stays")
-            return
+            return False
         self.dropped.append(rung)
         best = trainee.return_to_best()
         assert best is not None
         say(f"{told}: dropped, and back to the weights of epoch {best.epoch}")
+        return True
 
 
 def ends_of(num_rungs: int, source_share: float, epochs: int) -> list[int]:

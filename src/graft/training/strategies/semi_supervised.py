@@ -116,13 +116,17 @@ class SemiSupervised(Supervised):
         self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Any, targets: Tensor | MixedTargets
     ) -> dict[str, Tensor]:
         """`loss`, and as a part of it `unlabelled`."""
-        if not self.uses_unlabelled:
+        if not self.reads_unlabelled():
             return self.in_all(self.loss(forward(images), targets))
         height, width = images.shape[-2:]
         weak = self.batches.take(self.batch, (height, width))
         images = self.labelled_images(images, weak)
         loss = self.loss(forward(images), targets)
         return self.in_all(loss, unlabelled=self.factor() * self.unlabelled_loss(weak, images, targets))
+
+    def reads_unlabelled(self) -> bool:
+        """Whether this step has a use for unlabelled images."""
+        return self.uses_unlabelled
 
     def labelled_images(self, images: Any, weak: UnlabelledBatch) -> Any:
         """Labelled images as they are learnt from, beside these unlabelled ones."""
@@ -167,7 +171,7 @@ class SemiSupervised(Supervised):
         return self.watch.measures() if self.uses_unlabelled else {}
 
     def end_epoch(self, trainee: Trainee) -> None:
-        """Answers a collapse: back to the best weights, and on more strictly; in the end without unlabelled images."""
+        """Answers a collapse: back to the best weights, and on more strictly; in the end without pseudo-labels."""
         if not self.uses_unlabelled:
             return
         found = self.watch.finding(self.comparable(trainee.history))
@@ -175,8 +179,7 @@ class SemiSupervised(Supervised):
         if found is None:
             return
         self.num_answers += 1
-        self.uses_unlabelled = self.num_answers <= MOST_ANSWERS
-        answer = self.tighten() if self.uses_unlabelled else "training goes on without unlabelled images"
+        answer = self.tighten() if self.num_answers <= MOST_ANSWERS else self.give_up()
         best = trainee.return_to_best()
         back = "" if best is None else f"back to the weights of epoch {best.epoch}, and "
         warn(f"{self.name} has collapsed in epoch {trainee.epoch}: {found}; {back}{answer}")
@@ -189,6 +192,11 @@ class SemiSupervised(Supervised):
         """Makes learning from unlabelled images stricter; returns what was done, in words."""
         self.threshold = (1 + self.threshold) / 2
         return f"the confidence threshold is {self.threshold:.4g} now"
+
+    def give_up(self) -> str:
+        """Ends learning from pseudo-labels; returns what was done, in words."""
+        self.uses_unlabelled = False
+        return "training goes on without unlabelled images"
 
     def state(self) -> dict[str, Any]:
         """Everything `restore` needs; the teacher is part of the trainee."""
