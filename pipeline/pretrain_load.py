@@ -24,7 +24,6 @@ from graft.models.weights import WEIGHTS
 from graft.models.weights.card import card_of
 from graft.models.weights.match import Match, initialise_rest, load_into
 from graft.models.weights.self_supervised import images_problem
-from graft.training.self_supervision.continuation import Learning, continue_pretraining
 
 if TYPE_CHECKING:
     from graft.params.sections import PretrainLoad, Runtime
@@ -66,9 +65,11 @@ def pretrain_load(
     filled = initialise_rest(network, match, initialisation, content_seed(seed, "initialisation"))
     learnt = {}
     if pretrain_load.images != "none":
+        from graft.training.self_supervision.continuation import Learning, continue_pretraining
+
         learning = Learning.of(source_choice.options)
         experience = continue_pretraining(network, learning, images, classes, source, runtime, seed, resume)
-        learnt = {"self_supervised": {**source_choice.options, **experience.facts()}}
+        learnt = experience.facts(source_choice.options)
         experience.write(out)
         match.known_classes = []  # a head that came along was not trained on these features
     card = card_of(source_choice.name, source, match, chosen, classes, filled) | learnt

@@ -48,7 +48,7 @@ from graft.provenance.audit.record_files import check_sources
 from graft.provenance.audit.server import check_runs, check_versions
 from graft.provenance.dvc_cache import md5_in_workspace, outs_of_lock
 from graft.provenance.lineage.index import Index
-from graft.provenance.lineage.walk import Chain, Link, Step, chain_of, own_records
+from graft.provenance.lineage.walk import Chain, Link, Step, chain_of, chain_to, own_records
 from graft.provenance.records import Record
 from graft.provenance.stages import WEIGHTS
 from graft.provenance.tracking import mlflow_store, runs
@@ -555,6 +555,18 @@ def test_attesting_says_when_the_bundle_is_not_signed(tmp_path, monkeypatch, cap
     assert ("not signed: it shows that nothing was damaged, not who says so" in said) == (not signatures)
     assert ("set GRAFT_SIGNING_KEY" in said) == (not signatures)
     assert Path("attestation.json").read_bytes() == data
+
+
+def test_learning_without_labels_from_no_weights_is_a_source_without_a_file(tmp_path):
+    index = Index(tmp_path / "lineage.sqlite")
+    params = {"pretrain_load": {"source": {"name": "self_supervised", "start": {"name": "none"}}}}
+    loaded = add(index, "pretrain-load", 1, {}, "models/pretrained/weights.safetensors", **params)
+    index.add_card(loaded, {"name": "self_supervised", "sha256": None})
+    tuned = add(index, "fine-tune", 1, index.record(loaded).outputs, "models/fine_tuned/model.safetensors")
+    export = add(index, "export", 1, index.record(tuned).outputs, "models/exported/model.onnx")
+    (check,) = check_sources(index, chain_to(index, "", export))
+    assert check == Check(VERIFIED, "weights source none", "no file: the weights are a function of the seed")
+    index.close()
 
 
 def test_a_package_of_weights_is_a_source_that_is_checked(tmp_path, monkeypatch):

@@ -180,6 +180,11 @@ REFUSED = {
         source(**WITHOUT_LABELS | {"start": {"name": "file", "path": "gone.pth"}}) | {"pretrain_load.images": "train"},
         "gone.pth: weights file not found",
     ),
+    "a start that is not pinned": (
+        source(**WITHOUT_LABELS | {"start": {"name": "file", "path": str(BUNDLED)}})
+        | {"pretrain_load.images": "train"},
+        rf"not pinned.*add to pretrain_load.source.start: sha256: {sha256_of(BUNDLED)}",
+    ),
     "a parent that learnt without labels": (
         source(**WITHOUT_LABELS) | {"pretrain_load.images": "train", "fine_tune.strategy": "lwf"},
         r"lwf.*pretrain_load.source",

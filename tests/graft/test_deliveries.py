@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from graft.cli.stage_run import remove_unlisted
+from graft.cli.stage_run import remove_unlisted, runtime_of
 from graft.foundation.content import digest_of_listing, write_json
 from graft.foundation.errors import GraftError
 from graft.params.params_file import load_params
@@ -52,6 +52,18 @@ def record(stage: str, inputs: dict[str, str], files: dict[str, str], **more: An
     content: dict[str, Any] = {"stage": stage, "inputs": inputs, "files": files, "fingerprint": sha(stage)}
     content |= {"params": {}, "code": {}, "environment": {}, "metrics": {}, "git": {}}
     return Record.from_content(content | {"outputs": {f: digest_of_listing(i) for f, i in inside.items()}} | more)
+
+
+def test_pretrain_load_uses_the_runtime_only_where_it_learns(project):
+    params = load_params()
+    for stage, images, expected in [
+        ("pretrain-load", "none", None),
+        ("pretrain-load", "train", params.runtime),
+        ("fine-tune", "none", params.runtime),
+        ("validate", "none", None),
+    ]:
+        chosen = params.model_copy(update={"pretrain_load": params.pretrain_load.model_copy(update={"images": images})})
+        assert runtime_of(read_declaration(stage, chosen, REPOSITORY / "dvc.yaml"), chosen) == expected
 
 
 def test_an_instance_reads_its_own_root_and_validate_what_params_list(project):

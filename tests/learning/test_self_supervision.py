@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import functools
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,12 +14,14 @@ import torch
 from torch import nn
 
 from graft.foundation.choices import option_rules
+from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, read_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import build_fresh
 from graft.models.saved_model import load_state
 from graft.models.weights.self_supervised import self_supervised
 from graft.training.checkpoint import Checkpoint
+from graft.training.normalisation import normalisation_of
 from graft.training.self_supervision import METHODS, continuation
 from graft.training.self_supervision.continuation import channel_statistics, refuse_crop
 from graft.training.self_supervision.image_file import ImageFile
@@ -44,6 +47,14 @@ def data(tmp_path_factory) -> Path:
     write_train(folder, num_samples=2)
     write_rows(folder / "unlabelled", bare_rows("segmentation", 5))
     return folder
+
+
+@pytest.fixture(scope="module")
+def whole(data, tmp_path_factory) -> dict[str, bytes]:
+    """The files of a run that nothing interrupted."""
+    out = tmp_path_factory.mktemp("whole") / "out"
+    run(data, out)
+    return content(out)
 
 
 def run(data: Path, out: Path, images: str = "unlabelled", resume: Path | None = None, **changes) -> dict:
@@ -181,8 +192,7 @@ def test_labels_are_not_looked_at(data, tmp_path):
     assert content(tmp_path / "with") == content(tmp_path / "without")
 
 
-def test_a_killed_training_goes_on_to_the_same_bytes(data, tmp_path, monkeypatch):
-    run(data, tmp_path / "whole")
+def test_a_killed_training_goes_on_to_the_same_bytes(data, whole, tmp_path, monkeypatch):
     monkeypatch.setattr(continuation, "Checkpoint", functools.partial(Checkpoint, seconds_between=0))
     step, taken = PlaceMatching.step, []
 
@@ -197,7 +207,46 @@ def test_a_killed_training_goes_on_to_the_same_bytes(data, tmp_path, monkeypatch
         run(data, tmp_path / "killed", resume=tmp_path / "resume")
     run(data, tmp_path / "resumed", resume=tmp_path / "resume")
     assert len(taken) == 5
-    assert content(tmp_path / "resumed") == content(tmp_path / "whole")
+    assert content(tmp_path / "resumed") == whole
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_a_training_killed_after_the_last_step_of_an_epoch_goes_on_to_the_same_bytes(
+    data, whole, tmp_path, monkeypatch, epoch
+):
+    monkeypatch.setattr(continuation, "Checkpoint", functools.partial(Checkpoint, seconds_between=0))
+    with monkeypatch.context() as patches:
+        measures, ends = PlaceMatching.measures, []
+
+        def killed(self):
+            ends.append(None)
+            if len(ends) == epoch:
+                raise KilledError
+            return measures(self)
+
+        patches.setattr(PlaceMatching, "measures", killed)
+        with pytest.raises(KilledError):
+            run(data, tmp_path / "killed", resume=tmp_path / "resume")
+    run(data, tmp_path / "resumed", resume=tmp_path / "resume")
+    assert content(tmp_path / "resumed") == whole
+
+
+def test_fine_tune_normalises_as_was_learnt(data, tmp_path):
+    classes = replace(ClassMap.read(data / "class_map.json"), channels=("nir", "red", "green"))
+    classes.write(tmp_path / "class_map.json")
+    write_rows(tmp_path / "unlabelled", bare_rows("segmentation", 3))
+    card = run(tmp_path, tmp_path / "out")
+    assert card["channels"] == ["nir", "red", "green"]
+    assert (card["mean"][1:], card["std"][1:]) == ([0.485, 0.456], [0.229, 0.224])
+    of_training = {"mean": [0.9] * 3, "std": [0.1] * 3}
+    assert normalisation_of(classes, card, of_training) == (tuple(card["mean"]), tuple(card["std"]))
+    _, metadata = load_state(tmp_path / "out/weights.safetensors")
+    assert (metadata["mean"], metadata["std"]) == (card["mean"], card["std"])
+
+
+def test_no_channel_is_measured_where_the_weights_say_how_to_normalise_it(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(continuation, "channel_statistics", None)
+    assert run(data, tmp_path / "out")["mean"] == [0.485, 0.456, 0.406]
 
 
 def test_a_collapse_is_told_once(data, tmp_path, monkeypatch, capsys):

@@ -625,9 +625,12 @@ def test_a_file_that_is_not_pinned_is_answered_with_its_digest(tmp_path):
     path = tmp_path / "ours.safetensors"
     path.write_bytes(b"whatever it is")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    choice = resolve(WEIGHTS, {"name": "file", "path": str(path)}, where="pretrain_load.source")
-    with pytest.raises(GraftError, match=f"not pinned.*add to pretrain_load.source: sha256: {digest}"):
-        choice("segmentation", None, no_download)
+    unpinned = {"name": "file", "path": str(path)}
+    places = {"source": unpinned, "source.start": {"name": "self_supervised", "start": unpinned}}
+    for place, spec in places.items():
+        choice = resolve(WEIGHTS, spec, where="pretrain_load.source")
+        with pytest.raises(GraftError, match=f"not pinned.*add to pretrain_load.{place}: sha256: {digest}"):
+            choice("segmentation", None, no_download)
 
 
 def test_the_digest_in_the_record_beside_the_bundled_weights_is_the_files():

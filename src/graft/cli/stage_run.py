@@ -14,7 +14,7 @@ from graft.foundation.errors import GraftError
 from graft.foundation.progress import say, seconds_in_loops
 from graft.params.params_file import load_params
 from graft.params.registries import expand_sections
-from graft.params.sections import Params
+from graft.params.sections import Params, Runtime
 from graft.provenance.deliveries import refuse_other_order
 from graft.provenance.records import Record
 from graft.provenance.seal import DeclaredStage, Seal, read_declaration, seal
@@ -51,8 +51,7 @@ def run_stage(
             refuse_other_order(params.ingest.names)
         declared = read_declaration(stage, params)
         _check_paths(declared, inputs, outputs)
-        runtime = params.runtime if "runtime" in declared.params else None
-        sealed = seal(declared, expand_sections(params, declared.params), runtime)
+        sealed = seal(declared, expand_sections(params, declared.params), runtime_of(declared, params))
         if waited and is_done(sealed):
             say(f"graft {stage}: the run that was under way has finished with the same inputs; its result stands.")
             return
@@ -69,6 +68,12 @@ def run_stage(
             shutil.rmtree(arguments["resume"], ignore_errors=True)
         seconds = {"seconds": time.perf_counter() - started, "loop_seconds": seconds_in_loops()}
         measure(stage, {"fingerprint": sealed.fingerprint, **seconds})
+
+
+def runtime_of(declared: DeclaredStage, params: Params) -> Runtime | None:
+    """The section `runtime` if the stage computes by it: pretrain-load does only where it learns from images."""
+    only_loads = declared.stage == "pretrain-load" and params.pretrain_load.images == "none"
+    return params.runtime if "runtime" in declared.params and not only_loads else None
 
 
 def remove_unlisted() -> None:

@@ -19,7 +19,7 @@ from graft.models.weights import WEIGHTS
 from graft.models.weights.file import check_digest
 from graft.models.weights.match import match_tensors
 from graft.models.weights.registry import refuse_unpinned
-from graft.models.weights.self_supervised import start_of
+from graft.models.weights.self_supervised import at_start, start_of
 from graft.models.weights.source import Source
 from graft.models.weights.timm import is_published, outline_of, published_config, require_pin
 from graft.models.weights.torchvision import member
@@ -67,7 +67,8 @@ def find_disagreements(params: Params) -> Iterator[Finding]:
 
 def _check_weights(params: Params) -> Iterator[Finding]:
     """Refuses weights that nobody publishes or that are not pinned; downloads nothing."""
-    source = start_of(resolve(WEIGHTS, params.pretrain_load.source, where="pretrain_load.source"))
+    chosen = resolve(WEIGHTS, params.pretrain_load.source, where="pretrain_load.source")
+    source = start_of(chosen)
     given = source.options
     try:
         match source.name:
@@ -81,26 +82,28 @@ def _check_weights(params: Params) -> Iterator[Finding]:
             case "registry":
                 refuse_unpinned(given["model_uri"], given["sha256"])
     except GraftError as error:
+        error = error if source is chosen else at_start(error)
         error.what = f"{error.where}: {error.what}"
         yield ("pretrain_load", "source"), error
 
 
 def _weights_here(params: Params) -> tuple[Source | None, list[Finding]]:
     """The weights that are here, or whose shapes timm knows (None: they have to be fetched), and what is wrong."""
-    chosen = resolve_model(params.task, params.model)
-    given = start_of(resolve(WEIGHTS, params.pretrain_load.source, where="pretrain_load.source"))
+    model = resolve_model(params.task, params.model)
+    chosen = resolve(WEIGHTS, params.pretrain_load.source, where="pretrain_load.source")
+    given = start_of(chosen)
     try:
         match given.name:
             case "bundled":
-                return given(params.task, chosen, no_download), []
+                return given(params.task, model, no_download), []
             case "file" if given.options["sha256"] is not None and Path(given.options["path"]).is_file():
-                return given(params.task, chosen, no_download), []
+                return given(params.task, model, no_download), []
             case "package" if find_package_problem(given.as_dict()) is None:
-                return given(params.task, chosen, no_download), []
+                return given(params.task, model, no_download), []
             case "timm" if is_published(given.options["weights"]):
                 return outline_of(given.options["weights"]), []
     except GraftError as error:
-        return None, [_of_source(error)]
+        return None, [_of_source(error if given is chosen else at_start(error))]
     return None, []
 
 

@@ -13,6 +13,7 @@ from graft.models.pins import Downloader
 from graft.models.weights.source import Source
 
 NAME = "self_supervised"
+WHERE, START = "pretrain_load.source", "pretrain_load.source.start"
 
 
 def _check_start(start: str | dict[str, Any]) -> dict[str, Any]:
@@ -63,13 +64,26 @@ def self_supervised(
     Raises:
         GraftError: As the source to start from.
     """
-    found: Source = _resolve_start(start)(task, model, download)
+    choice = _resolve_start(start)
+    try:
+        found: Source = choice(task, model, download)
+    except GraftError as error:
+        raise at_start(error) from None
     return replace(found, description=f"{found.description}; the backbone then learnt from images without labels")
 
 
 def start_of(source: Choice) -> Choice:
     """The source that weights are read from: that which `self_supervised` starts from, any other itself."""
     return _resolve_start(source.options["start"]) if source.name == NAME else source
+
+
+def at_start(error: GraftError) -> GraftError:
+    """An error of a source of weights, its place and remedy under the key of the start; no source knows it is one."""
+    if isinstance(error.where, str):
+        error.where = error.where.replace(WHERE, START)
+    if error.remedy is not None:
+        error.remedy = error.remedy.replace(WHERE, START)
+    return error
 
 
 def images_problem(name: str, images: str) -> GraftError | None:
@@ -95,4 +109,4 @@ def images_problem(name: str, images: str) -> GraftError | None:
 def _resolve_start(start: str | dict[str, Any]) -> Choice:
     from graft.models.weights import WEIGHTS
 
-    return resolve(WEIGHTS, start, where="pretrain_load.source.start")
+    return resolve(WEIGHTS, start, where=START)

@@ -14,7 +14,7 @@ from graft.models.address import ModelAddress, is_address
 from graft.provenance.deliveries import ingest_section
 from graft.provenance.lineage.index import Index
 from graft.provenance.records import Record
-from graft.provenance.stages import EXPORTED, FINE_TUNED, INGEST, STAGES, in_order, is_ingest, is_within
+from graft.provenance.stages import EXPORTED, FINE_TUNED, INGEST, STAGES, in_order, is_ingest, is_within, weights_source
 
 ORDER = ("fine-tune", "augment", "pretrain-load", "ingest", "validate", "evaluate", "export")
 TEACHER = "teacher"
@@ -214,7 +214,7 @@ def _ends(index: Index, key: str, record: Record, steps: dict[str, Step]) -> Ite
             steps.setdefault(digest, Step(digest, "raw", {path: digest}, facts))
             yield Link(digest, {path: digest})
     if record.stage == "pretrain-load":
-        card = index.card_of(key) or {"name": record.params["pretrain_load"]["source"]["name"]}
+        card = (index.card_of(key) or {}) | {"name": weights_source(record.params)["name"]}
         source = card.get("sha256") or f"no file: {card['name']}"
         facts = {name: card.get(name) for name in ("name", "description", "origin", "licence", "sha256")}
         yield _of_weights(index, steps, "weights", source, facts)

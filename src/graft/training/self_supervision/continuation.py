@@ -23,11 +23,12 @@ from graft.inference.image_to_logits import padding
 from graft.inference.runtime import use_runtime
 from graft.inference.torch_runner import normalisation
 from graft.models.model import Model
+from graft.models.weights.self_supervised import NAME, WHERE
 from graft.models.weights.source import Source
 from graft.training.checkpoint import Checkpoint
 from graft.training.forward import Forward
 from graft.training.loop import Training, fit
-from graft.training.normalisation import normalisation_of
+from graft.training.normalisation import are_all_known, normalisation_of
 from graft.training.optimizers.adamw import adamw
 from graft.training.plan import Plan
 from graft.training.sampling.shuffled import shuffled
@@ -41,7 +42,6 @@ from graft.training.state import EpochReport, Trainee
 if TYPE_CHECKING:
     from graft.params.sections import Runtime
 
-WHERE = "pretrain_load.source"
 COLLAPSED = 0.1  # deviation of the features; healthy ones have about one
 MOST_MEASURED = 500  # images whose channels are measured where the weights expect none of them
 
@@ -79,15 +79,22 @@ class Experience:
     Attributes:
         history: Report of each epoch.
         image_sha256: Digests of the images that were seen.
+        normalisation: Names of the channels that were seen, and the `mean` and `std` that each was normalised by.
     """
 
     history: Sequence[EpochReport]
     image_sha256: list[str]
+    normalisation: Mapping[str, Sequence[Any]]
 
-    def facts(self) -> dict[str, float]:
-        """The numbers for the card of the weights."""
+    def facts(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """The facts for the card of the weights, which fine-tune is to normalise as it was learnt.
+
+        Args:
+            options: Options of the source.
+        """
         last = self.history[-1]
-        return {"num_images": len(self.image_sha256), "loss": last.train_loss, **last.measures}
+        numbers = {"num_images": len(self.image_sha256), "loss": last.train_loss, **last.measures}
+        return {NAME: {**options, **numbers}, **self.normalisation}
 
     def write(self, out: Path) -> None:
         """Writes the curves, a row an epoch, and the digests of the images."""
@@ -116,7 +123,8 @@ def continue_pretraining(
         learning: How it learns.
         images: Folder of the shards of the images.
         classes: Class map, for the channels of the images.
-        source: The weights that were loaded, for the normalisation that they expect.
+        source: The weights that were loaded, for the normalisation that they expect; any channel that they say nothing
+            of is normalised by its mean and deviation in these images.
         runtime: Section `runtime`; `compile` is not used.
         seed: Seed of the whole pipeline.
         resume: Folder of the checkpoint; None keeps none.
@@ -130,7 +138,8 @@ def continue_pretraining(
     ids, image_sha256 = (list(column) for column in zip(*read_columns(images, ("id", "image_sha256")), strict=True))
     decoded = ImageFile(decode_small(images, classes, learning.crop_px))
     expected = {"mean": source.mean, "std": source.std}
-    form = normalisation_of(classes, expected, channel_statistics(decoded))
+    statistics = {} if are_all_known(classes, expected) else channel_statistics(decoded)
+    form = normalisation_of(classes, expected, statistics)
     pairs = PairSource(decoded, ids, seed, learning.epochs, learning.crop_px)
     training = assemble(network, learning, pairs, classes.channels, form, runtime, seed)
     checkpoint = Checkpoint(resume and resume / "self_supervised.checkpoint", f"self_supervised {seed} {learning}")
@@ -139,7 +148,8 @@ def continue_pretraining(
         say(f"learning without labels: going on after epoch {training.trainee.epoch}, step {training.trainee.step}")
     run(training, checkpoint)
     network.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch takes both at once
-    return Experience(training.trainee.history, image_sha256)
+    normalised = dict(zip(("mean", "std"), form, strict=True)) | {"channels": classes.channels}
+    return Experience(training.trainee.history, image_sha256, normalised)
 
 
 def decode_small(images: Path, classes: ClassMap, crop_px: int) -> Iterator[np.ndarray]:
@@ -153,11 +163,13 @@ def decode_small(images: Path, classes: ClassMap, crop_px: int) -> Iterator[np.n
 
 def channel_statistics(images: ImageFile) -> dict[str, list[float]]:
     """Mean and deviation of each channel in 0..1, over the first images."""
-    shares = [images[number] / 255 for number in range(min(len(images), MOST_MEASURED))]
-    means = np.array([image.mean((0, 1)) for image in shares])
-    squares = np.array([np.square(image).mean((0, 1)) for image in shares]).mean(0)
-    mean = means.mean(0)
-    return {"mean": mean.tolist(), "std": np.sqrt(np.maximum(squares - mean**2, 0)).tolist()}
+    means, squares = [], []
+    for number in range(min(len(images), MOST_MEASURED)):
+        shares = images[number] / 255
+        means.append(shares.mean((0, 1)))
+        squares.append(np.square(shares).mean((0, 1)))
+    mean, square = np.mean(means, axis=0), np.mean(squares, axis=0)
+    return {"mean": mean.tolist(), "std": np.sqrt(np.maximum(square - mean**2, 0)).tolist()}
 
 
 def assemble(

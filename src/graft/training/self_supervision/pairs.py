@@ -111,6 +111,8 @@ class PairSource(BatchSource):
     ) -> Iterator[tuple[ViewPairs, Tensor]]:
         """Pairs of the images `order`, in that order, and targets that say nothing; a batch is read ahead."""
         parts = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        if not parts:  # a checkpoint on the last step of an epoch leaves none
+            return
         with ThreadPoolExecutor(1, thread_name_prefix="graft-pairs") as reader:
             ahead = reader.submit(self.read, parts[0], view)
             for number, part in enumerate(parts):

@@ -18,8 +18,10 @@ class VICReg(nn.Module):
 
     25 · mean (a - b)² + 25 · (v(a) + v(b)) + c(a) + c(b) for the features a and b of two views, with
     v(z) = mean_d max(0, 1 - sqrt(var z_d + 1e-4)) and c(z) = sum of cov(z)_de² over d ≠ e, divided by D (equations 1
-    to 4). The variance keeps features apart without a second network, without pairs that must differ, and without large
-    batches.
+    to 4). The mean of (a - b)² is over D as well, as in the code that the authors published (main_vicreg.py of
+    https://github.com/facebookresearch/vicreg): their equation 5 sums over D. That code also halves v, which is whole
+    here, as in equation 6. The variance keeps features apart without a second network, without pairs that must differ,
+    and without large batches.
 
     Args:
         num_features: Unused: there is nothing to learn.
