@@ -52,7 +52,9 @@ def test_the_target_that_is_named_predicts(tmp_path: Path) -> None:
     model = small_export(tmp_path / "model")
     (model / "model.onnx").rename(model / "model_int8.onnx")
     image = str(save(tmp_path / "a.png", flag(10, 12)))
-    assert predict_files([image], model, tmp_path / "out", target="onnx_int8").num_written == 1
+    named = {"version": "models:/streets/3", "target": "onnx_int8"}
+    assert predict_files([image], model, tmp_path / "out", log=tmp_path / "log", **named).num_written == 1
+    assert ",models:/streets/3 (onnx_int8)," in (tmp_path / "log/predictions.csv").read_text(encoding="utf-8")
     with pytest.raises(GraftError, match="not exported as pt2"):
         predict_files([image], model, tmp_path / "out", target="pt2")
 

@@ -16,7 +16,7 @@ from graft.data.images.codec import encode_png, overlay, untinted_class
 from graft.data.images.stacks import composite, decode
 from graft.deployment.export.exported_model import ExportedModel, open_exported
 from graft.deployment.image_paths import MAX_IMAGE_PIXELS, ImagePaths, find_images, list_images
-from graft.deployment.prediction_log import PredictionLog
+from graft.deployment.prediction_log import PredictionLog, name_predictor
 from graft.deployment.serving.source_classes import probabilities, source_values, to_source_values
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
@@ -109,7 +109,7 @@ def predict_files(
     summary = Summary(out, model.spec.task, found.skipped_in_words(), confidence)
     try:
         if log is not None:
-            summary.log = PredictionLog(log, version or str(model_folder), model.class_map)
+            summary.log = PredictionLog(log, name_predictor(version or str(model_folder), target), model.class_map)
         out.mkdir(parents=True, exist_ok=True)
         write = _write_masks if model.spec.task == "segmentation" else _write_labels
         write(_decode(found, beside, model, summary), model, summary)

@@ -161,6 +161,11 @@ class PredictionLog:
             )
 
 
+def name_predictor(version: str, target: str) -> str:
+    """The name of a version in a log: with the target that predicts, where it is not the file that was promoted."""
+    return version if target == "onnx" else f"{version} ({target})"
+
+
 def suffix_of(data: bytes) -> str:
     """The ending for a file with this content; that of PNG where nothing better is known, which no reader goes by."""
     return next((suffix for beginning, suffix in BEGINNINGS.items() if data.startswith(beginning)), ".png")

@@ -14,7 +14,7 @@ import numpy as np
 from graft.data.images.codec import encode_png
 from graft.data.images.stacks import decode
 from graft.deployment.export.exported_model import open_exported
-from graft.deployment.prediction_log import PredictionLog, suffix_of
+from graft.deployment.prediction_log import PredictionLog, name_predictor, suffix_of
 from graft.deployment.serving.source_classes import probabilities, to_source_values
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import warn
@@ -36,7 +36,7 @@ class Predictor:
 
     def __init__(self, folder: Path, log: Path | None = None, version: str = "", target: str = "onnx") -> None:
         self.model = open_exported(folder, target=target)
-        self.log = None if log is None else PredictionLog(log, version, self.model.class_map)
+        self.log = None if log is None else PredictionLog(log, name_predictor(version, target), self.model.class_map)
 
     def answers(self, images: Iterable[str | bytes]) -> list[dict[str, Any]]:
         """One answer for each image.
