@@ -1,7 +1,7 @@
 """Stage 7, export: writes the model as ONNX, proves that it is the same model, and describes it on a card.
 
 Reads the fine-tuned model, its metrics, its reference, the shards of the split, the class map and the card of the
-pretrained weights; for targets in 8 bits, training images to take ranges from, and val to choose layers on.
+pretrained weights; for targets in 8 bits, training images to take ranges from, and val to choose layers by.
 Writes `model.onnx` and the files of the other targets, `weights.safetensors`, spec, class map, `predict.json`,
 `metrics.json`, `parity.json`, `model_card.md`, and a copy of `reference.parquet`, which thus goes wherever the model
 goes.
@@ -42,8 +42,8 @@ def export(
     evaluate: Evaluate,
     export: Export,
     images: Path,
-    train: Path,
-    val: Path,
+    calibration: Path,
+    scan: Path,
     class_map: Path,
     model: Path,
     metrics: Path,
@@ -57,8 +57,8 @@ def export(
     classes, (original, spec) = ClassMap.read(class_map), load_model(model)
     stored = write_model(out, original, spec, classes, export, predict)
     seen = frozenset(read_json(model / "seen.json")["train"])
-    facts = (spec, export.opset, out / ONNX_FILE, train, seen, val, predict, runtime.num_threads)
-    made = write_targets(out, source := ExportSource(stored, *facts), export.targets)
+    facts = (spec, export.opset, out / ONNX_FILE, calibration, seen, scan, predict, runtime.num_threads)
+    made = write_targets(out, source := ExportSource(stored, *facts), export)
     same, file = torch_runner(stored, spec), runner_of(out / ONNX_FILE, runtime.num_threads)
     parity = compare(same, file, spec, images, classes.num_classes, export.parity_images, predict)
     parity["relative_difference_at_odd_sizes"] = compare_sizes(same, file, spec, original.fixed_size_px)

@@ -88,7 +88,7 @@ def run_stages(raw: Path, work: Path, params: Params, *, exported: bool = True) 
     )
     metrics, card = at["scores"] / "metrics.json", at["pretrained"] / "card.json"
     if exported:
-        judged |= {"train": at["interim"] / "train", "val": at["interim"] / "val"}
+        judged |= {key: at["interim"] / getattr(params.export, key) for key in ("calibration", "scan")}
         judged |= {"metrics": metrics, "reference": at["scores"] / "reference.parquet"}
         export(**both, **judged, export=params.export, card=card, out=at["exported"])
     return read_json(metrics)

@@ -114,7 +114,7 @@ def test_interpolated_paths_are_params_that_exist():
     text = (REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"\$\{([^}]+)\}", text)) == {
         *("ingest.root", "ingest.batch", "augment.unlabelled", "evaluate.split"),
-        "pretrain_load.images",
+        *("pretrain_load.images", "export.calibration", "export.scan"),
         *("ingest.deliveries", "item.root", "key"),
     }
 

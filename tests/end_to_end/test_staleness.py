@@ -35,6 +35,7 @@ INTENT = {
 }
 # Values that paths of dvc.yaml are made of: another one that a stage can find.
 PARTS_OF_PATHS = {"evaluate.split": "val", "augment.unlabelled": "unlabelled", "pretrain_load.images": "unlabelled"}
+PARTS_OF_PATHS |= {"export.calibration": "train", "export.scan": "val"}
 
 
 @pytest.fixture(scope="module")

@@ -189,6 +189,14 @@ REFUSED = {
         source(**WITHOUT_LABELS) | {"pretrain_load.images": "train", "fine_tune.strategy": "lwf"},
         r"lwf.*pretrain_load.source",
     ),
+    "8 bits, and no images named to take ranges from": (
+        {"export.targets": ["onnx", "onnx_int8"], "export.scan": "val"},
+        r"export.calibration is none, and onnx_int8 is among the targets.*set export.calibration: train",
+    ),
+    "images that no target reads": (
+        {"export.targets": ["onnx", "pt2"], "export.scan": "val"},
+        r"export.scan is val, and no target reads images.*set export.scan: none",
+    ),
     "an optimizer that timm has not": (
         {"fine_tune.optimizer": {"name": "timm", "algorithm": "lionn"}},
         r"timm has no optimizer 'lionn'.*did you mean 'lion'",
@@ -343,6 +351,11 @@ FITTING = {
     | source(**HUB, revision="0" * 40, sha256="0" * 64),
     "weights that torchvision has for this model": source(name="torchvision", weights="IMAGENET1K_V2"),
     "weights in a pinned file that is elsewhere": source(name="file", path="gone.pth", sha256="0" * 64),
+    "8 bits, and their images": {
+        "export.targets": ["onnx", "onnx_int8"],
+        "export.calibration": "train",
+        "export.scan": "val",
+    },
     "one foreground of two classes": BINARY | {"ingest.source": HALVES},
     "one foreground of classes that only the table knows": BINARY | {"ingest.source": "csv"},
     "one foreground of a category and the rest": BINARY | {"ingest.source": {"name": "coco", "categories": ["cat"]}},

@@ -323,15 +323,20 @@ def test_parity_and_the_frozen_split_are_asked_for(tmp_path):
     assert failing(rules) == asked
 
 
-def test_a_target_beyond_its_limits_is_no_export_that_equals_the_original(tmp_path):
+def test_a_target_is_judged_by_its_own_limits_in_a_row_that_says_them(tmp_path):
     report = {"score": "mean_iou", "original_score": 0.6, "exported_score": 0.59, "equal_fraction": 0.99}
+    report |= {"max_logit_difference": 0.1}
     parity = PARITY | {"relative_difference_at_odd_sizes": 0.0, "targets": {"onnx_int8": report}}
     write_json(tmp_path / "parity.json", parity)
     params = params_with()
     for loss, failed in ((0.003, True), (0.02, False)):
         targets = ["onnx", {"name": "onnx_int8", "max_score_difference": loss}]
         changed = params.model_copy(update={"export": params.export.model_copy(update={"targets": targets})})
-        assert ("export equals the original" in failing(judge(evidence(tmp_path, None), changed))) is failed
+        rules = judge(evidence(tmp_path, None), changed)
+        (row,) = [rule for rule in rules if rule.rule == "onnx_int8 equals the original"]
+        assert (row.value, row.bound) == ("-0.0100 mean IoU, 99.0000% equal", f"≥ -{loss:g}, ≥ 95.0000%")
+        assert (row.rule in failing(rules)) is failed
+        assert "export equals the original" not in failing(rules)
 
 
 def test_the_digest_of_what_lies_in_an_output_follows_from_the_listing(tmp_path):

@@ -49,6 +49,8 @@ EVALUATE = Evaluate(
 )
 SETTINGS: dict[str, Any] = {
     "targets": ["onnx"],
+    "calibration": "none",
+    "scan": "none",
     "weights_dtype": "float32",
     "opset": 18,
     "parity_images": 4,
@@ -126,7 +128,7 @@ def workspace(root: Path, task: str, model: dict[str, Any] | None = None) -> dic
     }
     write_json(root / "card.json", card | {name: [] for name in ("matched", "resized", "reinitialised", "left_out")})
     interim = root / "interim"
-    paths = {"images": interim / "test", "train": interim / "train", "val": interim / "val"}
+    paths = {"images": interim / "test", "calibration": interim / "train", "scan": interim / "val"}
     paths |= {"class_map": root / "class_map.json", "model": root / "model"}
     (root / "reference.parquet").write_bytes(b"what the model saw")
     written = {name: root / f"{name}.json" for name in ("metrics", "card")}
@@ -243,6 +245,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str
     wide = {"max_score_difference": 1.0, "min_equal_fraction": 0.0}
     targets = ["pt2", {"name": "onnx_int8", "calibration_images": 2, **wide}, {"name": "onnx_fp16", **wide}, "onnx"]
     changed = {"weights_dtype": "float16", "max_score_difference": 0.5, "targets": targets}
+    changed |= {"calibration": "train", "scan": "val"}
     return run(root, task="classification", measured=root / "measured.json", **changed)
 
 

@@ -5,8 +5,6 @@ And it can be quantised, or says why not.
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 import onnxruntime
 import pytest
@@ -24,6 +22,7 @@ from tests.registries.test_models import NUM_CLASSES, SPECS
 
 # Tracing takes some seconds (the larger networks half a minute), so one of each kind is tried in every run; LR-ASPP,
 # VGG and MobileNetV3 are in tests/pipeline/test_export.py.
+NOT_QUANTISED: tuple[str, ...] = ()  # architectures that onnx_int8 may refuse; none does
 LIGHT = ("segmentation-plain_fcn", "classification-timm")
 PARAMETERS = [
     pytest.param(task, spec, marks=() if name in LIGHT else pytest.mark.slow, id=name)
@@ -61,8 +60,9 @@ def test_onnx_equals_torch_and_can_be_quantised_or_says_why_not(tmp_path, task: 
         quantiser = Quantiser(tmp_path / "model.onnx", [images], tmp_path, seven_bits=True)
         quantiser.write(tmp_path / "int8.onnx", quantiser.layers)
     except GraftError as error:
-        assert re.search(r"cannot be quantised \(.+\)", str(error))  # noqa: PT017
+        assert choice["name"] in NOT_QUANTISED, error  # noqa: PT017
         return
+    assert choice["name"] not in NOT_QUANTISED
     in_8_bits = runner_of(tmp_path / "int8.onnx", 1)(images)
     assert in_8_bits.shape == expected.shape
     assert np.isfinite(in_8_bits).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -12,15 +13,19 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from pydantic import ValidationError
 
+import graft.deployment.export.quantiser as quantiser_module
 from graft.deployment.export.exported_model import TARGET_FILES, runner_of
+from graft.deployment.export.peak_memory import peak_bytes
 from graft.deployment.export.quantiser import Quantiser
 from graft.deployment.export.sensitivity import damage_by_layer, write_within
 from graft.deployment.export.target_reports import refuse_targets
-from graft.deployment.export.targets import TARGETS, resolve_targets
+from graft.deployment.export.targets import IMAGES, TARGETS, image_problems, resolve_targets
 from graft.foundation.errors import GraftError
 from graft.params.sections import Export
 
 SETTINGS = {
+    "calibration": "none",
+    "scan": "none",
     "weights_dtype": "float32",
     "opset": 18,
     "parity_images": 4,
@@ -166,8 +171,56 @@ def test_a_network_that_only_float32_keeps_is_refused(tmp_path):
         write_within(scan, tmp_path / "file", lambda: LOSSES, scan.drop, 0.0005)
 
 
+REPORT = {"score": "mean_iou", "original_score": 0.7, "exported_score": 0.7, "equal_fraction": 1.0}
+REPORT |= {"max_logit_difference": 0.1}
+
+
+def test_logits_that_are_not_finite_are_beyond_any_limit():
+    wide = {"name": "onnx_fp16", "max_score_difference": 1.0, "min_equal_fraction": 0.0}
+    with pytest.raises(GraftError, match="onnx_fp16: its logits are not all finite") as refused:
+        refuse_targets({"onnx_fp16": REPORT | {"max_logit_difference": float("inf")}}, ["onnx", wide])
+    assert "take the target out of export.targets" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("targets", "named", "wrong"),
+    [
+        (["onnx", "pt2"], ("none", "none"), []),
+        (["onnx", "onnx_int8"], ("train", "val"), []),
+        (["onnx", "onnx_int8"], ("none", "val"), ["set export.calibration: train"]),
+        (["onnx", "onnx_int8"], ("none", "none"), ["set export.calibration: train", "set export.scan: val"]),
+        (["onnx"], ("train", "none"), ["set export.calibration: none"]),
+    ],
+)
+def test_images_are_named_where_a_target_reads_them_and_nowhere_else(targets, named, wrong):
+    section = Export(**SETTINGS | {"targets": targets} | dict(zip(IMAGES, named, strict=True)))
+    assert [problem.remedy for problem in image_problems(section).values()] == wrong
+
+
+def test_an_error_of_onnx_runtime_without_a_text_is_named_by_its_kind(tmp_path, monkeypatch):
+    def fail(*_: object, **__: object) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(quantiser_module, "quant_pre_process", fail)
+    with pytest.raises(GraftError, match=r"cannot be quantised \(NotImplementedError\)"):
+        quantiser_of(network(tmp_path / "model.onnx", (1, 2, 4)))
+
+
+def test_pt2_without_torch_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "graft.deployment.export.pt2_file", raising=False)
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(GraftError, match="torch is not installed here") as refused:
+        runner_of(tmp_path / "model.pt2")
+    assert "choose another target" in str(refused.value)
+
+
+def test_a_file_that_cannot_be_run_has_no_peak(tmp_path):
+    (tmp_path / "model.onnx").write_bytes(b"damaged")
+    assert peak_bytes(tmp_path / "model.onnx", np.zeros((8, 8, 3), np.uint8)) is None
+
+
 def test_limits_are_those_of_the_target_and_all_that_is_wrong_is_said():
-    report = {"score": "mean_iou", "original_score": 0.7, "exported_score": 0.69, "equal_fraction": 0.94}
+    report = REPORT | {"exported_score": 0.69, "equal_fraction": 0.94}
     reports = {"onnx_int8": report, "pt2": report | {"exported_score": 0.71, "equal_fraction": 1.0}}
     refuse_targets(reports, ["onnx"])
     targets = ["onnx", "onnx_int8", "pt2"]

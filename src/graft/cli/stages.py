@@ -112,8 +112,8 @@ def evaluate(
 @app.command(rich_help_panel=PANEL)
 def export(
     images: Split,
-    train: Split,
-    val: Split,
+    calibration: Annotated[Path, typer.Option(help="Shards that 8 bits take ranges from; may hold no images.")],
+    scan: Annotated[Path, typer.Option(help="Shards that layers in 8 bits are chosen by; may hold no images.")],
     class_map: ClassMapFile,
     model: Model,
     metrics: Annotated[Path, typer.Option(help="metrics.json of the evaluation.")],
@@ -124,8 +124,8 @@ def export(
     """Write ONNX, prove it equal, write the model card; then publish to MLflow."""
     from graft.provenance.tracking import publish
 
-    inputs = {"images": images, "train": train, "val": val, "class_map": class_map, "model": model, "metrics": metrics}
-    inputs |= {"reference": reference, "card": card}
+    inputs = {"images": images, "calibration": calibration, "scan": scan, "class_map": class_map, "model": model}
+    inputs |= {"metrics": metrics, "reference": reference, "card": card}
     _run("export", inputs, {"out": out}, lambda _: _measurement_file("export"))
     publish.publish_or_warn()
 

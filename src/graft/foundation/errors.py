@@ -40,6 +40,11 @@ class GraftError(Exception):
         return cls(f"{what} ({len(problems)}):\n{lines}", remedy=remedy)
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error of a library says; its kind where it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def suggest(name: str, known: Iterable[str], *, otherwise: str | None = None) -> str:
     """A remedy for a misspelt name: the known name it resembles, or else `otherwise` (by default all known names)."""
     names = list(known)

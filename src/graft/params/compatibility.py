@@ -10,6 +10,7 @@ from typing import Any
 from graft.data.augmentations import POLICIES
 from graft.data.augmentations.steps import contradictions
 from graft.data.resize import RESIZES
+from graft.deployment.export.targets import image_problems
 from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import padding
@@ -63,6 +64,7 @@ def find_disagreements(params: Params) -> Iterator[Finding]:
     yield from _check_resize(params, model)
     yield from find_strategy_problems(params, model, weights)
     yield from _check_batch_size(params, model)
+    yield from ((("export", key), problem) for key, problem in image_problems(params.export).items())
 
 
 def _check_weights(params: Params) -> Iterator[Finding]:

@@ -84,8 +84,7 @@ class Ingest(Delivery):
 
     def of(self, name: str) -> Ingest:
         """The section as it would stand if a later delivery were the only one."""
-        one = self.deliveries[name]
-        own = {key: getattr(one, key) for key in Delivery.model_fields}
+        own = {key: getattr(self.deliveries[name], key) for key in Delivery.model_fields}
         return self.model_copy(update={**own, "batch": name, "deliveries": {}})
 
     @model_validator(mode="after")
@@ -237,6 +236,8 @@ class Export(Section):
     """The exported file, and how far it may differ from the model."""
 
     targets: Annotated[list[Spec], Field(min_length=1)]
+    calibration: Literal["none", "train"]
+    scan: Literal["none", "val"]
     weights_dtype: Literal["float32", "float16"]
     opset: Annotated[int, Field(ge=17)]
     parity_images: Positive

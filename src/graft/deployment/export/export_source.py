@@ -30,9 +30,9 @@ class ExportSource:
         spec: Its spec.
         opset: Opset of ONNX files.
         onnx: Its float32 ONNX file, which is written before any other.
-        train: Shards of the training images.
+        train: Shards of the training images; may hold none where no target reads them.
         seen: sha256 of the training images that the model was trained on.
-        val: Shards of the images that a loss of score is measured on.
+        val: Shards of the images that a loss of score is measured on; likewise.
         predict: Rule by which large images are tiled.
         num_threads: Number of threads of ONNX Runtime.
     """

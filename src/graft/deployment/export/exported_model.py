@@ -13,7 +13,7 @@ import numpy as np
 
 from graft.foundation.class_map import RGB, ClassMap
 from graft.foundation.content import read_json
-from graft.foundation.errors import GraftError, suggest
+from graft.foundation.errors import GraftError, first_line, suggest
 from graft.inference.image_to_logits import MIN_SIDE_PX, Preparation, Runner
 from graft.inference.tiles import Tiling
 
@@ -95,8 +95,8 @@ def session(path: Path, num_threads: int | None = None) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors have no base class of their own
-        reason = str(error).splitlines()[0]
-        raise GraftError(f"not a usable ONNX file ({reason})", where=path, remedy="run dvc repro export") from None
+        what = f"not a usable ONNX file ({first_line(error)})"
+        raise GraftError(what, where=path, remedy="run dvc repro export") from None
 
 
 def runner_of(path: Path, num_threads: int | None = None) -> Runner:
@@ -119,8 +119,15 @@ def classifier_of(path: Path, num_threads: int | None = None) -> Callable[[np.nd
 
 def _open(path: Path, num_threads: int | None) -> Callable[[str, np.ndarray], np.ndarray]:
     if path.suffix == ".pt2":
-        from graft.deployment.export.pt2_file import open_pt2
-
+        try:
+            from graft.deployment.export.pt2_file import open_pt2
+        except ModuleNotFoundError as error:
+            raise GraftError(
+                f"{error.name} is not installed here",
+                where=path,
+                rule="the target pt2 runs in torch, all others in ONNX Runtime",
+                remedy="choose another target (--target, GRAFT_SERVED_TARGET), or install torch",
+            ) from None
         return open_pt2(path)
     return partial(_run, session(path, num_threads))
 

@@ -76,36 +76,49 @@ def compare(
     """
     rows = spread_rows(images, limit)
     shown = progress(rows, "Comparing the exported model with the original", unit="image")
-    parity = _compare_rows(original, exported, spec, shown, num_classes, predict)
-    return {**parity.as_dict(), "images": [row.id for row in rows]}
+    found = _compare_rows(original, {"onnx": exported}, spec, shown, num_classes, predict)
+    return {**found["onnx"].as_dict(), "images": [row.id for row in rows]}
 
 
 def compare_split(
-    original: Runner, exported: Runner, spec: Preparation, images: Path, names: Sequence[str], predict: Predict
-) -> dict[str, Any]:
-    """Compares two runners on all images of a split.
+    original: Runner,
+    exported: Mapping[str, Runner],
+    spec: Preparation,
+    images: Path,
+    names: Sequence[str],
+    predict: Predict,
+) -> dict[str, dict[str, Any]]:
+    """Compares each of several runners with the original on all images of a split.
 
     Returns:
-        What `Parity.as_dict` and `Parity.worst_class` give, with `num_images`.
+        What `Parity.as_dict` and `Parity.worst_class` give, with `num_images`, by name.
 
     Raises:
         GraftError: The split cannot be read.
     """
     total = num_rows(images)
-    rows = progress(read_rows(images), "Comparing a target with the original", total=total, unit="image")
-    parity = _compare_rows(original, exported, spec, rows, len(names), predict)
-    return {**parity.as_dict(), **parity.worst_class(names), "num_images": total}
+    rows = progress(read_rows(images), "Comparing the targets with the original", total=total, unit="image")
+    found = _compare_rows(original, exported, spec, rows, len(names), predict)
+    return {
+        name: {**parity.as_dict(), **parity.worst_class(names), "num_images": total} for name, parity in found.items()
+    }
 
 
 def _compare_rows(
-    original: Runner, exported: Runner, spec: Preparation, rows: Iterable[Row], num_classes: int, predict: Predict
-) -> Parity:
-    parity = Parity(num_classes, spec.task)
+    original: Runner,
+    exported: Mapping[str, Runner],
+    spec: Preparation,
+    rows: Iterable[Row],
+    num_classes: int,
+    predict: Predict,
+) -> dict[str, Parity]:
+    found = {name: Parity(num_classes, spec.task) for name in exported}
     for row in rows:
-        image = decode(row.image, spec, where=row.id)
-        expected, found = (predict_logits(runner, image, spec, predict) for runner in (original, exported))
-        parity.add(expected, found, decode_target(row, spec.task))
-    return parity
+        image, target = decode(row.image, spec, where=row.id), decode_target(row, spec.task)
+        expected = predict_logits(original, image, spec, predict)
+        for name, runner in exported.items():
+            found[name].add(expected, predict_logits(runner, image, spec, predict), target)
+    return found
 
 
 def score_on(runner: Runner, images: Path, spec: Preparation, num_classes: int, predict: Predict) -> float:

@@ -15,8 +15,8 @@ STATUS = Path("/proc/self/status")
 def peak_bytes(file: Path, image: np.ndarray) -> int | None:
     """Memory that opening a file and predicting one image adds to a process, at its peak; None where it is not known.
 
-    What the runtime itself takes is left out. Only Linux says the peak of a process: `ru_maxrss` of a child is no less
-    than what its parent held when it was started.
+    Its runtime, imported before, is left out. Only Linux says the peak of a process: `ru_maxrss` of a child is no less
+    than what its parent held when it was started. A process that fails, as where memory is short, measures nothing.
 
     Args:
         file: Exported file.
@@ -25,15 +25,15 @@ def peak_bytes(file: Path, image: np.ndarray) -> int | None:
     if not STATUS.is_file():
         return None
     command = [sys.executable, "-m", __name__, str(file), *map(str, image.shape)]
-    answer = subprocess.run(command, check=True, capture_output=True, text=True)
-    return int(answer.stdout)
+    answer = subprocess.run(command, check=False, capture_output=True, text=True)
+    return int(answer.stdout) if answer.returncode == 0 else None
 
 
 def _measure(file: Path, shape: tuple[int, ...]) -> int:
-    import onnxruntime  # noqa: F401  # a runtime in memory before the first look
-
-    if file.suffix == ".pt2":
-        import torch  # noqa: F401
+    if file.suffix == ".pt2":  # a runtime is in memory before the first look
+        import graft.deployment.export.pt2_file  # noqa: F401
+    else:
+        import onnxruntime  # noqa: F401
 
     from graft.deployment.export.exported_model import classifier_of
 

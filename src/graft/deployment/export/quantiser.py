@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +11,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from graft.deployment.export.onnx_file import write_proto
-from graft.foundation.errors import GraftError
+from graft.foundation.errors import GraftError, first_line
 
 WITH_WEIGHTS = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 # Those that lie between them: in 8 bits, they spare the way to float32 and back. The last step, logits to the size of
@@ -54,7 +53,7 @@ class Quantiser:
         try:
             quant_pre_process(file, self._prepared, skip_symbolic_shape=True)
         except Exception as error:  # its errors have no base class of their own
-            raise _not_quantised(error) from None
+            raise _not_quantised(first_line(error)) from None
         proto = onnx.load(self._prepared)
         for number, node in enumerate(proto.graph.node):
             node.name = node.name or f"{node.op_type}_{number}"
@@ -90,13 +89,13 @@ class Quantiser:
                 calibration_cache_path=self._folder / "ranges.json",  # the images are run once
             )
         except Exception as error:
-            raise _not_quantised(error) from None
+            raise _not_quantised(first_line(error)) from None
         write_proto(path, onnx.load(path))
 
 
-def _not_quantised(reason: Any) -> GraftError:
+def _not_quantised(reason: str) -> GraftError:
     return GraftError(
-        f"this network cannot be quantised ({str(reason).splitlines()[0]})",
+        f"this network cannot be quantised ({reason})",
         where="export.targets",
         rule="onnx_int8 computes convolutions and matrix products in 8 bits",
         remedy="take onnx_int8 out of export.targets",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.deployment.export.parity import refuse_disagreement
-from graft.deployment.export.target_reports import refuse_targets
+from graft.deployment.export.target_reports import exceeded, judged_targets
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
 from graft.models.address import CANDIDATE, CHAMPION
@@ -50,7 +50,7 @@ def judge(evidence: GateEvidence, params: Params) -> list[GateRule]:
         )
     rules.append(_rule("validation", evidence.chain.validation, "passed", evidence.chain.validation == "passed"))
     rules += [
-        _judge_parity(evidence.candidate, params),
+        *_judge_parity(evidence.candidate, params),
         _judge_lineage(evidence.chain),
         _judge_commits(evidence.commits),
     ]
@@ -129,7 +129,11 @@ def judge_forgetting(found: Comparison, most: float) -> Iterator[GateRule]:
 
 
 def _headline_of(found: Comparison) -> str:
-    return found.headline.replace("_", " ").replace("iou", "IoU")
+    return _words(found.headline)
+
+
+def _words(score: str) -> str:
+    return score.replace("_", " ").replace("iou", "IoU")
 
 
 def _judge_latency_ratio(ours: Measured, champion: Measured | None, most: float) -> GateRule:
@@ -141,15 +145,21 @@ def _judge_latency_ratio(ours: Measured, champion: Measured | None, most: float)
     return _rule(rule, value, bound, ratio <= most)
 
 
-def _judge_parity(folder: Path, params: Params) -> GateRule:
+def _judge_parity(folder: Path, params: Params) -> Iterator[GateRule]:
+    """Judges the file that is served, then each further target by its own limits."""
     parity, name = read_json(folder / "parity.json"), "export equals the original"
     value, bound = f"{parity['equal_fraction']:.4%} equal", f"≥ {params.export.min_equal_fraction:.4%}, within export.*"
     try:
         refuse_disagreement(parity, params.export)
-        refuse_targets(parity.get("targets", {}), params.export.targets)
+        is_equal = True
     except GraftError:
-        return _rule(name, value, bound, False)
-    return _rule(name, value, bound, True)
+        is_equal = False
+    yield _rule(name, value, bound, is_equal)
+    for target, report, limits in judged_targets(parity.get("targets", {}), params.export.targets):
+        fall = report["original_score"] - report["exported_score"]
+        value = f"{_number(-fall, '+')} {_words(report['score'])}, {report['equal_fraction']:.4%} equal"
+        bound = f"≥ {-limits['max_score_difference']:g}, ≥ {limits['min_equal_fraction']:.4%}"
+        yield _rule(f"{target} equals the original", value, bound, not exceeded(report, limits))
 
 
 def _judge_lineage(chain: RecordChain) -> GateRule:

@@ -27,12 +27,13 @@ def onnx_int8(
     Static quantisation by ONNX Runtime (Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient
     Integer-Arithmetic-Only Inference", https://arxiv.org/abs/1712.05877): a value is scale · (q - zero point). A weight
     has a scale for each output channel and zero point 0, an activation one scale and one zero point, from the range
-    that it takes on images that the model was trained on. The parity report names these.
+    that it takes on images that the model was trained on: set `export.calibration: train`. The parity report names
+    these.
 
-    If the score on val then falls by more than `max_score_difference`, each layer is quantised alone and the damage to
-    the logits measured (the sensitivity analysis of Wu et al. 2020, https://arxiv.org/abs/2004.09602, section 4), and
-    the fewest of the worst stay in float32 with which the drop is small enough; the report names these too. A network
-    that cannot reach it is refused.
+    If the score on val (`export.scan: val`) then falls by more than `max_score_difference`, each layer is quantised
+    alone and the damage to the logits measured (the sensitivity analysis of Wu et al. 2020,
+    https://arxiv.org/abs/2004.09602, section 4), and the fewest of the worst stay in float32 with which the drop is
+    small enough; the report names these too. A network that cannot reach it is refused.
 
     Take it for processors with instructions for 8 bits (VNNI, AMX, Arm's dot product). On others, and for networks of
     depthwise convolutions with hard-swish, it may be slower than float32: look at the measured latency.
