@@ -445,6 +445,20 @@ def said_of_8(index: Index, *asked: str) -> list[str]:
     return [line.split(": ", 1)[1] for line in lines if line.startswith(f"  models:/{NAME}/8 ")]
 
 
+@pytest.mark.parametrize(("scored", "said"), [("test", ["scored on"]), ("val", [])])
+def test_an_export_that_reads_a_split_to_quantise_was_not_scored_on_it(scored, said, tmp_path):
+    index = Index(tmp_path / "i.sqlite")
+    ingest = add(index, "ingest", 9, {}, "data/interim/test/a.parquet")
+    index.add_splits(ingest, {"test": [sha("image", 20)]})
+    index.add_samples(ingest, [("20.jpg", "delivery0", sha("image", 20))])
+    inputs = {"data/interim/test": index.record(ingest).produced()["data/interim/test"]}
+    export = add(index, "export", 8, inputs, "models/exported/model.onnx", evaluate={"split": scored})
+    model = index.record(export).outputs["models/exported"]
+    index.replace_versions([{"name": NAME, "number": 8, "record": export, "model": model, "run": "r", "aliases": []}])
+    assert [saw.how for saw in who_saw(index, sha("image", 20)).saw] == said
+    index.close()
+
+
 def test_a_version_that_was_scored_on_an_image_is_named_and_did_not_train_on_it(small):
     assert said_of_8(small, sha("image", 20)) == ["scored on it, did not train on it"]
     assert said_of_8(small, sha("image", 1)) == ["best epoch chosen on it"]

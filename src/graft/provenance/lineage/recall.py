@@ -240,8 +240,16 @@ def _scored(index: Index, images: list[int]) -> Iterator[Sighting]:
         record = index.record(ingest)
         for split, count in splits.items():
             digest = record.digest_of(f"{INTERIM}/{split}") if record else None
-            readers = {reader for reader in index.consumers(digest or "") if _is_export(index, reader)}
+            readers = {reader for reader in index.consumers(digest or "") if _scores(index, reader, split)}
             yield from (Sighting(version, SCORED, count) for version in _versions_of(index, readers))
+
+
+def _scores(index: Index, reader: str, split: str) -> bool:
+    """Whether a record is of an export that compared its files on a split; to quantise, it may read others too."""
+    record = index.record(reader)
+    if record is None or record.stage != "export":
+        return False
+    return record.params.get("evaluate", {}).get("split", split) == split
 
 
 def _is_export(index: Index, reader: str) -> bool:
