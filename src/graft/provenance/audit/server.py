@@ -51,10 +51,9 @@ def check_runs(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
 
 def check_pipelines(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
     """Checks the links, params and scores of the parent run that a pipeline has in MLflow, if it has one."""
-    found = _search(client, pipeline_run.PIPELINE, chain.first.key)
     own = own_records(index, chain)
     record = own.get("evaluate")
-    if record is None or not found:
+    if record is None or not (found := _find_pipelines(client, own["export"])):
         return
     run = next(iter(_runs_with(client, record)), None)
     behind = pipeline_run.records_behind(own)
@@ -62,13 +61,21 @@ def check_pipelines(index: Index, chain: Chain, client: Any) -> Iterator[Check]:
     links = {
         f"{pipeline_run.RUN_OF}{record_path(stage).stem}": [one.info.run_id for one in _runs_with(client, record)]
         for stage, record in behind.items()
-    }
+    } | {pipeline_run.PIPELINE: [chain.first.key]}
     for parent in found:
         what = f"run {parent.info.run_id[:8]} of the pipeline"
         strayed = {tag: ids[0] for tag, ids in links.items() if ids and parent.data.tags.get(tag) not in ids}
         yield _compare_values(f"{what}, tags", strayed, parent.data.tags)
         yield _compare_values(f"{what}, params", params, parent.data.params)
         yield _compare_values(f"{what}, scores", pipeline_run.scores_of(client, record, run), parent.data.metrics)
+
+
+def _find_pipelines(client: Any, export: Record) -> list[Any]:
+    """The parent runs of a pipeline, by the record of its export; if that tag was changed, by the run of its export."""
+    found = _search(client, pipeline_run.PIPELINE, export.sha256)
+    for run in _runs_with(client, export):
+        found += _search(client, f"{pipeline_run.RUN_OF}{export.stage}", run.info.run_id)
+    return [*{run.info.run_id: run for run in found}.values()]
 
 
 def _runs_with(client: Any, record: Record) -> list[Any]:
