@@ -179,8 +179,7 @@ class Telling:
         Ways of one story and seed share a folder, and in it the images and what they all learn first.
         """
         plan = [digest_of_params(params) for _, params in self.plan()]
-        judges = {name: dict(source) for name, source in self.story.judges.items()}
-        key = content_digest([plan, judges, self.options.quick])[:12]
+        key = content_digest([plan, dict(self.deliveries), dict(self.story.judges), self.options.quick])[:12]
         kept = KEPT / f"{self.story_name}, {self.way_name}, seed {self.seed}, {key}.json"
         if not kept.is_file():
             say(kept.stem)

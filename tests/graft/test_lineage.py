@@ -101,16 +101,21 @@ def test_the_page_loads_nothing_and_holds_every_step(large):
     index.close()
 
 
+def register_second(index: Index, tuned: str) -> None:
+    """Exports a training, and registers it as version 2."""
+    export = add(index, "export", 2, index.record(tuned).outputs, "models/exported/model.onnx")
+    model = index.record(export).outputs["models/exported"]
+    version = {"name": NAME, "number": 2, "record": export, "model": model, "run": "r", "aliases": []}
+    index.replace_versions([*index.versions(), version])
+
+
 def test_a_model_grown_from_another_model_inherits_what_that_one_saw(tmp_path):
     index = fill(tmp_path / "i.sqlite", 20, 1)
     grown = add(index, "pretrain-load", 2, {}, "models/pretrained/weights.safetensors")
     index.add_card(grown, {"name": "file", "sha256": sha("fine-tune", 1)})
     pretrained = index.record(grown).outputs
     tuned = add(index, "fine-tune", 2, pretrained, "models/fine_tuned/model.safetensors")
-    export = add(index, "export", 2, index.record(tuned).outputs, "models/exported/model.onnx")
-    model = index.record(export).outputs["models/exported"]
-    version = {"name": NAME, "number": 2, "record": export, "model": model, "run": "r", "aliases": []}
-    index.replace_versions([*index.versions(), version])
+    register_second(index, tuned)
     image = next(image for image in range(20) if seen(1, image))
     assert [(found.version["number"], found.how) for found in who_saw(index, sha("image", image)).saw] == [
         (1, "trained on"),
@@ -125,10 +130,7 @@ def test_a_student_inherits_what_its_teacher_saw(tmp_path):
     teacher = {"model": f"models:/{NAME}/1", "sha256": sha("fine-tune", 1)}
     strategy = {"name": "distil", "teacher": [teacher]}
     tuned = add(index, "fine-tune", 2, {}, "models/fine_tuned/model.safetensors", fine_tune={"strategy": strategy})
-    export = add(index, "export", 2, index.record(tuned).outputs, "models/exported/model.onnx")
-    model = index.record(export).outputs["models/exported"]
-    version = {"name": NAME, "number": 2, "record": export, "model": model, "run": "r", "aliases": []}
-    index.replace_versions([*index.versions(), version])
+    register_second(index, tuned)
     image = next(image for image in range(20) if seen(1, image))
     assert [(found.version["number"], found.how) for found in who_saw(index, sha("image", image)).saw] == [
         (1, "trained on"),
