@@ -27,7 +27,7 @@ repro: setup
 test: setup
 	.venv/bin/pytest -q $(PARALLEL)
 
-test-all: setup extra-weights
+test-all: setup extra-weights extra-geo
 	.venv/bin/pytest -q $(PARALLEL) -m ""
 
 lint: setup
