@@ -258,8 +258,9 @@ def curve_of(result: RecipeResult, training: str = "fine_tuned") -> Curve:
 
 
 def told(results: Sequence[RecipeResult]) -> str:
-    """The recipe of results and the commits that ran it."""
-    return f"{results[0].recipe} of {commits(results)}"
+    """The recipe of results, the commits that ran it, and the precision if it was not float32."""
+    precision = results[0].params["runtime"]["precision"]
+    return f"{results[0].recipe} of {commits(results)}" + (f" in {precision}" if precision != "float32" else "")
 
 
 def commits(results: Sequence[RecipeResult]) -> str:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from graft.data.views.view import BatchSource
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
-from graft.inference.torch_runner import autocast
 from graft.models.architectures import Model, WithAuxiliary
 from graft.models.model import Feature
 from graft.training.forward import Forward, cut
+from graft.training.mixed_precision import training_autocast
 
 FLOAT_BYTES = 4
 
@@ -131,7 +131,7 @@ class FeatureForward:
     def __call__(self, features: Features) -> Tensor | WithAuxiliary:
         """Logits as `Forward` gives them."""
         padded = self.whole.padded_size(features.size)
-        with autocast(features.tensors[0].device.type, self.whole.precision):
+        with training_autocast(features.tensors[0].device.type, self.whole.precision):
             output = self.rest(self.model, rebuild(self.structure, iter(features.tensors)), padded)
         return cut(output, features.size)
 
@@ -139,7 +139,7 @@ class FeatureForward:
     def features(self, images: Tensor) -> list[Tensor]:
         """The output of the frozen layers for images, uint8 [B, C, H, W]."""
         self.model.eval()
-        with autocast(images.device.type, self.whole.precision):
+        with training_autocast(images.device.type, self.whole.precision):
             tensors, self.structure = tensors_of(self.frozen(self.model, self.whole.pixels(images)))
         return tensors
 

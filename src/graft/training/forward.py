@@ -11,8 +11,8 @@ from torch import Tensor
 
 from graft.foundation.progress import say
 from graft.inference.image_to_logits import padding
-from graft.inference.torch_runner import autocast
 from graft.models.model import Model, WithAuxiliary
+from graft.training.mixed_precision import training_autocast
 from graft.training.state import batch_norms
 
 
@@ -65,7 +65,7 @@ class Forward:
     def __call__(self, images: Tensor) -> Tensor | WithAuxiliary:
         """Logits [B, K, H, W] or [B, K] of images, uint8 [B, C, H, W]."""
         pixels = self.pixels(images)
-        with autocast(pixels.device.type, self.precision):
+        with training_autocast(pixels.device.type, self.precision):
             output = self._output(pixels)
         return cut(output, images.shape[-2:])
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graft.inference.torch_runner import autocast
 from graft.models.architectures import WithAuxiliary
 from graft.training.features import tensors_of
 from graft.training.forward import Forward, cut
+from graft.training.mixed_precision import training_autocast
 
 SCALES = (1, 2, 4)
 
@@ -31,7 +31,7 @@ class ForwardWithFeatures:
     def __call__(self, images: Tensor) -> tuple[Tensor | WithAuxiliary, list[Tensor]]:
         """Logits as `Forward` gives them, and what is kept of the features."""
         pixels, model = self.whole.pixels(images), self.whole.model
-        with autocast(pixels.device.type, self.whole.precision):
+        with training_autocast(pixels.device.type, self.whole.precision):
             features = model.backbone(pixels)
             kept = self.keep(maps_of(features, pixels))
             output = model.on_features(features, pixels.shape[-2:])
