@@ -19,6 +19,7 @@ BENCHMARKS = {
     "quantisation": True,
     "metrics": True,
     "training": True,
+    "mixed_precision": True,
     "frozen_features": True,
     "distillation": True,
     "ingest": True,
