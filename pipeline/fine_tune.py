@@ -2,8 +2,9 @@
 
 Reads the training views, weak views of unlabelled images if there are any, the val shards, the class map, the
 pretrained weights, and the teachers that the strategy pins.
-Writes the weights and spec of the model (of the baseline too), `seen.json` with the digests of all images that training
-or validation looked at, those that pretrain-load learnt from without labels among them, and the learning curves.
+Writes the weights and spec of the model (of the baseline too), `strategy.json` with its strategy and teachers,
+`seen.json` with the digests of all images that training or validation looked at, those that pretrain-load learnt from
+without labels among them, and the learning curves.
 Stops when the loss is not finite, the weights are those of another model, or a teacher is not the pinned one.
 """
 
@@ -68,6 +69,7 @@ def fine_tune(
         bare += unlabelled.image_sha256
     seen |= {UNLABELLED: bare} if bare else {}
     write_json(out / "seen.json", {split: sorted(set(digests)) for split, digests in seen.items()})
+    write_json(out / "strategy.json", choice.as_dict())
     settings = {"strategy": choice.as_dict(), "pretrained": start.card["name"]}
     write_learning(curves, outcomes, task, settings | loss_facts(fine_tune, start.loss))
     if measured is not None:

@@ -47,6 +47,7 @@ EVALUATE = Evaluate(
     boundary_fraction=0.02,
     test_time={"scales": [1.0], "flip": False},
 )
+TEACHER = {"model": "models:/streets/3", "sha256": "0123"}
 SETTINGS: dict[str, Any] = {
     "targets": ["onnx"],
     "calibration": "none",
@@ -106,6 +107,7 @@ def workspace(root: Path, task: str, model: dict[str, Any] | None = None) -> dic
     (root / "model").mkdir(exist_ok=True)
     save_model(root / "model", network.eval(), spec)
     write_json(root / "model" / "seen.json", {"train": ["6", "8", *"abc"], "val": ["b"]})
+    write_json(root / "model" / "strategy.json", {"name": "distil", "teacher": [TEACHER]})
     values = dict.fromkeys(HEADLINES[task], 0.61) | {score: dict.fromkeys(NAMES, 0.5) for score in CLASS_SCORES[task]}
     values |= {
         "interval": {name: [0.55, 0.66] for name in HEADLINES[task]},
@@ -236,6 +238,8 @@ def test_the_card_tells_what_a_careful_person_asks(exported: Path) -> None:
         "6 test images",
     ):
         assert wanted in card, wanted
+    assert "| Taught by | `models:/streets/3`, sha256 `0123` |" in card
+    assert "| Teacher | that of `models:/streets/3`: see its card |" in card
     assert "None" not in card
 
 

@@ -51,7 +51,14 @@ def digests(folder):
 
 def test_writes_what_it_declares(trained):
     out, metrics, heard = trained
-    names = ["baseline/model.safetensors", "baseline/spec.json", "model.safetensors", "seen.json", "spec.json"]
+    names = [
+        "baseline/model.safetensors",
+        "baseline/spec.json",
+        "model.safetensors",
+        "seen.json",
+        "spec.json",
+        "strategy.json",
+    ]
     assert list(digests(out / "model")) == names
     assert list(digests(out / "curves")) == ["curves.csv", "curves.png", "parameter_groups.csv", "summary.json"]
     assert [(run, report.epoch) for run, report in heard] == [

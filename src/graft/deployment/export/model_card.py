@@ -29,21 +29,22 @@ def model_card(folder: Path, model: Path, pretrained: Mapping[str, Any]) -> str:
 
     Args:
         folder: The exported files, all but the card itself.
-        model: The fine-tuned model, for the number of images it was trained on.
+        model: The fine-tuned model, for its strategy and the number of images it was trained on.
         pretrained: The card of the weights it grew from.
     """
     spec, metrics, parity = (read_json(folder / f"{name}.json") for name in ("spec", "metrics", "parity"))
     classes, seen = ClassMap.read(folder / "class_map.json"), read_json(model / "seen.json")
+    strategy = read_json(model / "strategy.json")
     sections = [
         _head(spec, classes, metrics),
         _use(spec, classes),
         _serving(spec["task"]),
         _data(classes, seen, metrics),
-        _training(spec, pretrained),
+        _training(spec, strategy, pretrained),
         _scores(spec["task"], classes, metrics),
         _parity(parity),
         _limits(spec["task"], classes, metrics),
-        _licences(classes, pretrained),
+        _licences(classes, strategy, pretrained),
         _digests(folder),
     ]
     return "\n\n".join(sections) + "\n"
@@ -129,10 +130,12 @@ def _data(classes: ClassMap, seen: Mapping[str, Sequence[str]], metrics: Mapping
     return "## Data\n\n" + _table(("", ""), rows)
 
 
-def _training(spec: Mapping[str, Any], card: Mapping[str, Any]) -> str:
+def _training(spec: Mapping[str, Any], strategy: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     counts = {name: len(card[name]) for name in ("matched", "resized", "reinitialised", "left_out")}
     rows = [
         ("Architecture", f"`{_choice(spec['model'])}`"),
+        ("Strategy", f"`{strategy['name']}`"),
+        *(("Taught by", f"`{one['model']}`, sha256 `{one['sha256']}`") for one in strategy.get("teacher", ())),
         ("Grown from", f"`{card['name']}`: {card['description']}"),
         ("Origin", card["origin"] or "none"),
         ("sha256 of those weights", f"`{card['sha256']}`" if card["sha256"] else "no file"),
@@ -240,8 +243,9 @@ def _limits(task: str, classes: ClassMap, metrics: Mapping[str, Any]) -> str:
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 
 
-def _licences(classes: ClassMap, card: Mapping[str, Any]) -> str:
+def _licences(classes: ClassMap, strategy: Mapping[str, Any], card: Mapping[str, Any]) -> str:
     rows = [("Data", classes.licence), ("Pretrained weights", card["licence"] or "none"), ("Graft", "Apache-2.0")]
+    rows += [("Teacher", f"that of `{one['model']}`: see its card") for one in strategy.get("teacher", ())]
     return "## Licences\n\n" + _table(("", ""), rows)
 
 
