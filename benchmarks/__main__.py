@@ -31,6 +31,7 @@ BENCHMARKS = {
     "transfer": False,
     "rankings": False,
 }
+PRECISION = "runtime.precision"  # find-runtime writes it, and the figures name it
 BEFORE = "1de0ebd"  # the last commit before sizes that grow, averages and weights in packages
 
 
@@ -82,8 +83,11 @@ def arguments() -> argparse.Namespace:
     options.changes = dict(options.changes)
     if options.quick:
         options.rounds, options.images = min(options.rounds, 2), min(options.images, 1500)
-    if options.write and (options.quick or options.changes):
-        parser.error("what --quick and --changes measure is not worth keeping: leave out --write")
+    tries = options.quick or any(key != PRECISION for key in options.changes)
+    if options.write and tries:
+        parser.error(
+            f"what --quick and --changes of other keys than {PRECISION} measure is not kept: leave out --write"
+        )
     if unknown := sorted(set(options.names) - set(BENCHMARKS)):
         parser.error(f"no benchmark is called {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
     return options
