@@ -9,11 +9,13 @@ Stops when a file cannot become a row; it reads all of them first, and lists eve
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.data.facts import Describer
 from graft.data.formats import FORMATS
+from graft.data.formats.listing import read_within
 from graft.data.formats.unlabelled_images import add_unlabelled
 from graft.data.shards import MANIFEST_SCHEMA, ShardWriter, TableWriter
 from graft.foundation.choices import resolve
@@ -47,38 +49,61 @@ def ingest(
     for warning in listing.warnings:
         say(f"Warning: {warning}")
     entries = sorted(listing.entries, key=lambda entry: (SPLITS.index(entry.split), entry.id))
-    problems = list(listing.problems) + _write(listing, entries, ingest, out, front)
+    found, num_written = _write(listing, entries, ingest, out, front)
+    problems = [*listing.problems, *found]
     if problems:
         raise GraftError.of_all(
             f"{root}: files that cannot be used",
-            problems,
+            list(dict.fromkeys(problems)),
             remedy="fix them, or remove what does not belong here, then run dvc repro",
         )
     listing.class_map.write(out / "class_map.json")
-    counts = {split: sum(entry.split == split for entry in entries) for split in SPLITS}
-    return {"num_images": float(len(entries)), **{f"num_{split}": float(n) for split, n in counts.items() if n}}
+    if num_left_out := len(entries) - num_written.total():
+        _refuse_nothing(root, num_written)
+        say(f"Left aside: {num_left_out} of {len(entries)} tiles, of which no pixel has data")
+    counts = {f"num_{split}": float(num_written[split]) for split in SPLITS if num_written[split]}
+    return {"num_images": float(num_written.total()), **counts}
 
 
-def _write(listing: Listing, entries: list[Entry], ingest: Ingest, out: Path, front: str) -> list[str]:
-    """Writes shards and manifest until the first problem, reads on to the end, and returns all the problems."""
-    describe = Describer(listing.read, listing.translation, ingest.batch, ingest.max_pixels, listing.class_map)
+def _refuse_nothing(root: Path, num_written: Counter[str]) -> None:
+    """Refuses images whose tiles were all left out."""
+    if not num_written:
+        raise GraftError(
+            "no pixel of any tile has data",
+            where=root,
+            remedy="look at the nodata values of images and masks (gdalinfo)",
+        )
+
+
+def _write(
+    listing: Listing, entries: list[Entry], ingest: Ingest, out: Path, front: str
+) -> tuple[list[str], Counter[str]]:
+    """Writes shards and manifest until the first problem and reads on to the end.
+
+    Returns all the problems, and how many rows of each split there are.
+    """
+    read = read_within(listing.read, ingest.max_pixels)
+    describe = Describer(read, listing.translation, ingest.batch, ingest.max_pixels, listing.class_map)
     shards, manifest = ShardWriter(out, ingest.batch), TableWriter(out / "manifest.parquet", MANIFEST_SCHEMA)
     problems: list[str] = []
+    num_written: Counter[str] = Counter()
     described: Any = map_in_order(describe, entries, num_items=len(entries))
     for row in progress(described, "Reading images", total=len(entries), unit="image"):
         if isinstance(row, list):
             problems += row
-        elif not problems:
+        elif row is not None and not problems:
             row |= _names_behind(front, row)
             shards.add(row)
             manifest.add(row)
+            num_written[row["split"]] += 1
     shards.close()
-    for split in (NO_SPLIT,) if any(entry.split == UNLABELLED for entry in entries) else (NO_SPLIT, UNLABELLED):
+    for split in (NO_SPLIT,) if num_written[UNLABELLED] else (NO_SPLIT, UNLABELLED):
         shards.leave_empty(split)
     manifest.close()
-    return problems
+    return problems, num_written
 
 
 def _names_behind(front: str, row: dict[str, Any]) -> dict[str, str]:
     """Id and group behind the name of a delivery; a group that the source knows, as a patient, spans deliveries."""
-    return {"id": front + row["id"], "group": front + row["group"] if row["group"] == row["id"] else row["group"]}
+    is_own = row["group"] == row["image_id"]
+    return {"id": front + row["id"], "group": front + row["group"] if is_own else row["group"]}

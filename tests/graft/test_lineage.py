@@ -11,7 +11,9 @@ import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from graft.foundation.content import sha256_of, write_json
 from graft.foundation.errors import GraftError
@@ -528,6 +530,35 @@ def test_a_mask_file_is_found_by_its_path_in_the_raw_folder(tmp_path, monkeypatc
     thing = find_thing(index, "data/raw/masks/1.png")
     assert (thing.kind, thing.images) == ("mask", tuple(index.images("id", "images/1.png")))
     assert find_thing(index, "data/raw/masks/0.png") is None
+    index.close()
+
+
+def test_an_image_that_was_cut_into_tiles_is_found_by_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRAFT_TRACKING", "off")
+    for number in range(12):
+        for folder in ("maps", "masks"):
+            place = Path(f"data/raw/{folder}/{number}.tif")
+            place.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(place, np.full((40, 40), number % 2, np.uint8), photometric="minisblack")
+    pairs = {
+        "name": "mask_folder",
+        "images": "maps/*.tif",
+        "masks": "masks/{stem}.tif",
+        "classes": {"a": [0], "b": [1]},
+    }
+    source = {"name": "tiles", "size_px": 32, "source": pairs | {"val_fraction": 0.3, "test_fraction": 0.3}}
+    content = {"task": "segmentation", "ingest": {"source": source, "batch": "first", "split_seed": 7}}
+    RECORDS.mkdir(parents=True)
+    write_json(RECORDS / "ingest.json", {"stage": "ingest", "params": content, "inputs": {"data/raw": "0" * 64}})
+    index = Index(tmp_path / "i.sqlite")
+    ids = [f"maps/{number}.tif/r000{row}-c000{column}" for number in (1, 2) for row in (0, 1) for column in (0, 1)]
+    index.add_samples("r", [(id, "first", sha("tile", number)) for number, id in enumerate(ids)])
+    for asked, kind in (("data/raw/maps/1.tif", "image"), ("data/raw/masks/1.tif", "mask")):
+        thing = find_thing(index, asked)
+        assert thing.kind == kind
+        assert thing.images == tuple(sorted(number for id in ids[:4] for number in index.images("id", id)))
+    assert find_thing(index, "data/raw/maps/3.tif") is None
     index.close()
 
 

@@ -93,6 +93,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
         {"name": "stacks", "source": PAIRS, "channels": ["grey"], "max_value": 255},
         "segmentation",
     ),
+    "tiles": (make_pairs, {"name": "tiles", "source": PAIRS}, "segmentation"),
 }
 # What has one task only, and reads a folder.
 OF_ONE_TASK = ["camvid", "mask_folder", "image_folder", "cityscapes", "voc", "ade20k", "coco"]

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from graft.data.formats.listing import Entry, Reader
+from graft.data.formats.listing import Entry, LeftOut, Reader
 from graft.data.formats.translation import Translated, Translation, Translations
 from graft.data.images.codec import convert_to_rgb, decode_plain_png, encode_png, open_image
 from graft.data.images.further_bands import further_band_is_picture
@@ -35,7 +35,8 @@ REDUCED_GREY = (
 class Describer:
     """Reads an entry and describes it; picklable, so that every core can do it.
 
-    Calling it gives a dict with the columns of the shards and of the manifest, or a list of problems.
+    Calling it gives a dict with the columns of the shards and of the manifest, or a list of problems; None for an entry
+    that holds nothing to learn from.
     """
 
     read: Reader
@@ -44,9 +45,11 @@ class Describer:
     max_pixels: int
     kind: ImageKind
 
-    def __call__(self, entry: Entry) -> dict[str, Any] | list[str]:
+    def __call__(self, entry: Entry) -> dict[str, Any] | list[str] | None:
         try:
             image, mask = self.read(entry)
+        except LeftOut:
+            return None
         except OSError as error:
             return [f"{error.filename or entry.id}: cannot be read ({error.strerror or error})"]
         except GraftError as error:
@@ -58,6 +61,7 @@ class Describer:
             "image_sha256": hashlib.sha256(image).hexdigest(),
             "num_bytes": len(image),
             "source": getattr(entry, "source", 0),
+            "image_id": entry.image_id,  # no column; it tells a group that is the image itself
         }
         problems: list[str] = []
         for describe in (lambda: self._image_facts(image, entry), lambda: self._mask_facts(mask, entry)):

@@ -13,6 +13,7 @@ from graft.foundation.choices import Choice, resolve
 from graft.foundation.class_map import SPLITS, UNLABELLED
 from graft.foundation.errors import GraftError
 from graft.params.sections import Ingest, Params
+from graft.params.source_parts import sources_in
 
 SLOW_TO_LIST = ("coco",)  # its annotation files are read whole: 450 MB as published
 
@@ -54,8 +55,7 @@ def _splits_of(ingest: Ingest, task: str) -> set[str] | None:
         return {split for split in SPLITS if options[f"num_{split}"]}
     if source.name in SLOW_TO_LIST:
         return None if options["test_from"] != "none" or _has_test_file(root) else {"train", "val"}
-    parts = [options["source"]] if source.name == "stacks" else [part["source"] for part in options.get("sources", [])]
-    if any(resolve(FORMATS, part, where="ingest.source").name in SLOW_TO_LIST for part in parts):
+    if any(one.name in SLOW_TO_LIST for one in sources_in(source)):
         return None
     if not root.is_dir():
         has_none = options.get("test_fraction") == 0 and not (options.get("splits") or options.get("split_column"))

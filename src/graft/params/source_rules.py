@@ -17,6 +17,7 @@ from graft.foundation.choices import Choice, resolve
 from graft.foundation.errors import GraftError, suggest
 from graft.params.memory import Finding, Place
 from graft.params.sections import Params
+from graft.params.source_parts import sources_in
 from graft.scenes import CLASSES as SCENE_CLASSES
 
 SOURCE = ("ingest", "source")
@@ -61,19 +62,6 @@ def _union(found: Iterable[tuple[str, ...] | None]) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def sources_in(source: Choice) -> Iterator[Choice]:
-    """The source that reads files, or each of those that are joined, without what stacks them."""
-    options = source.options
-    if source.name == "stacks":
-        yield from sources_in(resolve(FORMATS, options["source"], where="ingest.source.source"))
-    elif source.name == "joined":
-        for number, part in enumerate(options["sources"]):
-            inner = resolve(FORMATS, part["source"], where=f"ingest.source.sources[{number}].source")
-            yield from sources_in(inner)
-    else:
-        yield source
-
-
 def known_classes(task: str, source: Choice) -> tuple[str, ...] | None:
     """The classes of a source in order of id; None where only its files can say it.
 
@@ -83,7 +71,7 @@ def known_classes(task: str, source: Choice) -> tuple[str, ...] | None:
     """
     options = source.options
     match source.name:
-        case "stacks":
+        case "stacks" | "tiles":
             return known_classes(task, resolve(FORMATS, options["source"], where="ingest.source.source"))
         case "coco" if options["categories"] is not None:
             return (*([options["background"]] if options["background"] else []), *options["categories"])

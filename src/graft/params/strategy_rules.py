@@ -18,6 +18,7 @@ from graft.models.weights.self_supervised import NAME as SELF_SUPERVISED
 from graft.models.weights.source import Source
 from graft.params.memory import Finding
 from graft.params.sections import Params
+from graft.params.source_parts import may_hold_stacks
 from graft.params.source_rules import all_classes, sources_of
 from graft.params.surroundings import refuse_written_by_stage
 from graft.training.assembly import reuse_refusals
@@ -83,7 +84,7 @@ def _of_teachers(params: Params, strategy: Choice) -> Iterator[GraftError]:
         except GraftError as error:
             error.what = f"{error.where}: {error.what}" if error.where else error.what
             yield error
-    are_pictures = all(source.name not in ("stacks", "joined") for _, source in sources_of(params))
+    are_pictures = not any(may_hold_stacks(source) for _, source in sources_of(params))
     yield from unfit_teachers(specs, params.task, names, (RGB, None) if are_pictures else None)
     known = names if names is None or not specs else shared_classes(next(iter(specs.values())), names)
     if problem := unfit_divergence(kind, params.task, names or (), known or ()):

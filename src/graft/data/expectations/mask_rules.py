@@ -8,7 +8,7 @@ from graft.data.expectations.rules import Rule, absent
 from graft.foundation.class_map import ClassMap
 
 # Sources whose option `classes` says what a mask value means.
-OWN_CLASSES = ("mask_folder", "csv", "stacks")
+OWN_CLASSES = ("mask_folder", "csv", "stacks", "tiles")
 
 
 def mask_rules(class_map: ClassMap) -> list[Rule]:

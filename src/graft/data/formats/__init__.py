@@ -15,6 +15,7 @@ from graft.data.formats.listing import Listing
 from graft.data.formats.mask_folder import mask_folder
 from graft.data.formats.scenes import scenes
 from graft.data.formats.stacks import stacks
+from graft.data.formats.tiles import tiles
 from graft.data.formats.voc import voc
 
 FORMATS: dict[str, Callable[..., Listing]] = {
@@ -28,5 +29,6 @@ FORMATS: dict[str, Callable[..., Listing]] = {
     "mask_folder": mask_folder,
     "scenes": scenes,
     "stacks": stacks,
+    "tiles": tiles,
     "voc": voc,
 }

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic refuses typing's before Pyth
 
 from graft.data.formats.class_mapping import map_classes, remap
 from graft.data.formats.files import id_of
-from graft.data.formats.listing import Entry, Listing, Reader, distinct_colours
+from graft.data.formats.listing import Entry, Listing, Reader, distinct_colours, read_within
 from graft.data.formats.translation import Translation, Translations
 from graft.foundation.choices import resolve
 from graft.foundation.class_map import ClassMap
@@ -80,8 +80,15 @@ class JoinedEntry(Entry):
 
     @property
     def beside(self) -> tuple[str, ...]:
-        front = self.id.removesuffix(self.own.id)
-        return tuple(front + path for path in self.own.beside)
+        return tuple(self._front + path for path in self.own.beside)
+
+    @property
+    def image_id(self) -> str:
+        return self._front + self.own.image_id
+
+    @property
+    def _front(self) -> str:
+        return self.id.removesuffix(self.own.id)
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,10 @@ class JoinedReader:
     def __call__(self, entry: Entry) -> tuple[bytes, bytes | None]:
         assert isinstance(entry, JoinedEntry)
         return self.of_source[entry.source](entry.own)
+
+    def within(self, max_pixels: int) -> JoinedReader:
+        """The same reader, whose sources decode at most so many pixels at once."""
+        return JoinedReader(tuple(read_within(read, max_pixels) for read in self.of_source))
 
 
 def joined(

@@ -39,8 +39,23 @@ class Entry:
         """Names of the files that follow the image as further channels."""
         return ()
 
+    @property
+    def image_id(self) -> str:
+        """Id of the image that the entry is, or is a part of."""
+        return self.id
+
 
 Reader = Callable[[Entry], tuple[bytes, bytes | None]]
+
+
+class LeftOut(GraftError):  # noqa: N818  nothing is wrong
+    """Raised by a reader about an entry that holds nothing to learn from, as a tile beyond the edge of a map."""
+
+
+def read_within(read: Reader, max_pixels: int) -> Reader:
+    """The reader with a limit on what it decodes at once, where it decodes at all."""
+    within = getattr(read, "within", None)
+    return read if within is None else within(max_pixels)
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,8 @@ class Listing:
         notes: Files that were left aside, for a person to know of.
         warnings: Doubts about what was read, a sentence each.
         without_target: Id of each image that has no mask or label where one is expected, to its line of `problems`.
+        cut: Function that cuts further images as those of the source were cut, and returns the problems of those that
+            cannot be; None where entries are whole images.
     """
 
     class_map: ClassMap
@@ -67,6 +84,7 @@ class Listing:
     notes: Sequence[str] = field(default=())
     warnings: Sequence[str] = field(default=())
     without_target: Mapping[str, str] = field(default_factory=dict)
+    cut: Callable[[Sequence[Entry]], tuple[list[Entry], list[str]]] | None = None
 
 
 def check_task(task: str, needed: str, source: str) -> None:

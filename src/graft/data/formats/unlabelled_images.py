@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from graft.data.formats.files import EXTENSIONS_READ, FileReader, Found, find_files
-from graft.data.formats.listing import Entry, Listing, Reader
+from graft.data.formats.listing import Entry, Listing, Reader, read_within
 from graft.data.formats.patterns import ImagePattern
 from graft.data.formats.split_names import split_named
 from graft.foundation.class_map import UNLABELLED
@@ -32,6 +32,10 @@ class ReaderOfBoth:
     def __call__(self, entry: Entry) -> tuple[bytes, bytes | None]:
         return FileReader(self.root)(entry) if isinstance(entry, UnlabelledEntry) else self.source(entry)
 
+    def within(self, max_pixels: int) -> ReaderOfBoth:
+        """The same reader, whose source decodes at most so many pixels at once."""
+        return ReaderOfBoth(read_within(self.source, max_pixels), self.root)
+
 
 def add_unlabelled(listing: Listing, root: Path, patterns: str | Sequence[str] | None) -> Listing:
     """The listing, and as the split `unlabelled` the images that match and that the source leaves without a target.
@@ -49,7 +53,7 @@ def add_unlabelled(listing: Listing, root: Path, patterns: str | Sequence[str] |
     if patterns is None:
         return listing
     found = find_files(root)
-    taken = {entry.id for entry in listing.entries}
+    taken = {entry.image_id for entry in listing.entries}
     masks = {entry.mask for entry in listing.entries}
     images = [id for id in found.paths if is_picture(id) and id not in taken and found.paths[id] not in masks]
     matched: set[str] = set()
@@ -66,7 +70,10 @@ def add_unlabelled(listing: Listing, root: Path, patterns: str | Sequence[str] |
         matched |= here
     forgiven = {line for id, line in listing.without_target.items() if id in matched}
     problems = [line for line in listing.problems if line not in forgiven] + found.refusals(sorted(matched))
-    added = [UnlabelledEntry(*_of_file(found, id)) for id in sorted(matched - found.refused.keys())]
+    added: list[Entry] = [UnlabelledEntry(*_of_file(found, id)) for id in sorted(matched - found.refused.keys())]
+    if listing.cut is not None:
+        added, uncut = listing.cut(added)
+        problems += uncut
     read = ReaderOfBoth(listing.read, str(root))
     return replace(listing, entries=[*listing.entries, *added], read=read, problems=problems)
 

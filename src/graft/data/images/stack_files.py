@@ -182,14 +182,20 @@ def _check_unfolding(page: Any, data: bytes, reading: Reading) -> None:
     for number, (offset, count) in enumerate(zip(page.dataoffsets, page.databytecounts, strict=True)):
         segment = data[offset : offset + count]
         if segment and page.compression in PICTURE_CODECS:
-            _check_picture_segment(page, segment, reading)
+            check_picture_segment(page, segment, reading.where)
         elif segment:
             _check_byte_segment(page, segment, number)
 
 
-def _check_picture_segment(page: Any, segment: bytes, reading: Reading) -> None:
-    """Compares the header of a strip that is a picture with the size of a strip."""
-    with open_image(segment, where=reading.where) as picture:
+def check_picture_segment(page: Any, segment: bytes, where: object) -> None:
+    """Compares the header of a strip or tile that is a picture with the size that it is to have; others pass.
+
+    Raises:
+        GraftError: It would unfold to more than there is room for.
+    """
+    if page.compression not in PICTURE_CODECS:
+        return
+    with open_image(segment, where=where) as picture:
         num_samples = math.prod(picture.size) * len(picture.getbands())
     if num_samples > math.prod(page.chunks):
         raise GraftError(TOO_MUCH)

@@ -118,7 +118,10 @@ def _is_unchanged(path: Path, digest: str) -> bool:
 def _changed_files(index: Index, now: Listing, noted: NotedSamples, record: Record) -> Iterator[str]:
     """Images, masks and labels that differ from the manifest; those drawn by a program have no file to compare."""
     entries = [entry for entry in now.entries if isinstance(entry.image, str)]
-    read = EntryDigests(now.read, now.translation, ingest_section(record)["max_pixels"])
+    from graft.data.formats.listing import read_within
+
+    max_pixels = ingest_section(record)["max_pixels"]
+    read = EntryDigests(read_within(now.read, max_pixels), now.translation, max_pixels)
     digests = map_in_order(read, entries, num_items=len(entries))
     shown = progress(digests, "Comparing raw files", total=len(entries), unit="image")
     for entry, (image, mask) in zip(entries, shown, strict=True):

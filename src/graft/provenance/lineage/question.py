@@ -59,8 +59,10 @@ def find_thing(index: Index, asked: str) -> AskedThing | None:
     if by_digest or index.images("id", asked):
         images = sorted({*by_digest, *index.images("id", asked)})
         return AskedThing(asked, "image", tuple(images), by_digest=bool(by_digest))
-    if of_mask := by_mask or _images_of_mask_file(index, file):
-        return AskedThing(asked, "mask", tuple(of_mask))
+    if by_mask:
+        return AskedThing(asked, "mask", tuple(by_mask))
+    if (of_file := _find_raw_file(index, asked, file)) is not None:
+        return of_file
     if of_delivery := index.images("delivery", asked):
         return AskedThing(asked, "delivery", tuple(of_delivery))
     return _find_other(index, asked, digest)
@@ -105,15 +107,15 @@ def _complete(index: Index, asked: str) -> str:
     return next(iter(found), asked)
 
 
-def _images_of_mask_file(index: Index, file: Path) -> list[int]:
-    """The images of a mask that is not stored as it was delivered: found by its path in the workspace's raw files."""
+def _find_raw_file(index: Index, asked: str, file: Path) -> AskedThing | None:
+    """A file that is not stored as it was delivered, a mask or an image that was cut into tiles, found by its path."""
     from graft.provenance.deliveries import front_of
     from graft.provenance.raw_listing import list_raw
     from graft.provenance.records import Record
     from graft.provenance.stages import is_ingest, record_path, recorded_stages
 
     if not file.is_file():
-        return []
+        return None
     records = [Record.read(record_path(stage)) for stage in recorded_stages() if is_ingest(stage)]
     for root, record in ((Path(root), each) for each in records for root in each.inputs):
         name = Path(os.path.relpath(file.resolve(), root.resolve())).as_posix()
@@ -123,7 +125,8 @@ def _images_of_mask_file(index: Index, file: Path) -> list[int]:
             entries = list_raw(root, record).entries
         except GraftError:  # it can no longer be read in the same way; graft audit says why
             continue
-        ids = [front_of(record) + entry.id for entry in entries if entry.mask == name]
-        if numbers := {number for id in ids for number in index.images("id", id)}:
-            return sorted(numbers)
-    return []
+        tiles = [entry.id for entry in entries if entry.image == name and entry.image_id != entry.id]
+        for kind, ids in (("image", tiles), ("mask", [entry.id for entry in entries if entry.mask == name])):
+            if numbers := {number for id in ids for number in index.images("id", front_of(record) + id)}:
+                return AskedThing(asked, kind, tuple(sorted(numbers)))
+    return None
