@@ -17,6 +17,7 @@ BENCHMARKS = {
     "lineage_server": True,
     "export": True,
     "quantisation": True,
+    "large_images": True,
     "metrics": True,
     "training": True,
     "mixed_precision": True,

@@ -13,9 +13,11 @@ import numpy as np
 from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS
 from graft.data.formats.stacks import zip_files
 from graft.data.images.codec import encode_png, overlay, untinted_class
+from graft.data.images.large_images import LargeImage
 from graft.data.images.stacks import composite, decode
 from graft.deployment.export.exported_model import ExportedModel, open_exported
 from graft.deployment.image_paths import MAX_IMAGE_PIXELS, ImagePaths, find_images, list_images
+from graft.deployment.large_predictions import Targets, open_large, predict_large
 from graft.deployment.prediction_log import PredictionLog, name_predictor
 from graft.deployment.serving.source_classes import probabilities, source_values, to_source_values
 from graft.foundation.class_map import ClassMap
@@ -45,6 +47,15 @@ class Decoded:
     place: PurePosixPath
     data: bytes
     image: np.ndarray
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An image that is predicted by windows: its file, its place below the output, and the image itself, opened."""
+
+    file: Path
+    place: PurePosixPath
+    image: LargeImage
 
 
 @dataclass
@@ -144,10 +155,16 @@ def _read(file: Path, beside: Sequence[str]) -> bytes:
     return zip_files([(path.name, path.read_bytes()) for path in paths])
 
 
-def _decode(found: ImagePaths, beside: Sequence[str], model: ExportedModel, summary: Summary) -> Iterator[Decoded]:
+def _decode(
+    found: ImagePaths, beside: Sequence[str], model: ExportedModel, summary: Summary
+) -> Iterator[Decoded | Opened]:
     """Each image that can be read; the others go to the problems."""
     for file, place in progress(found.places.items(), "Predicting", total=len(found.places), unit="image"):
         try:
+            may_be_large = summary.task == "segmentation" and not beside
+            if may_be_large and (large := open_large(file, model, is_logged=summary.log is not None)):
+                yield Opened(file, place, large)
+                continue
             data = _read(file, beside)
             image = decode(data, model.spec, where=file, max_pixels=MAX_IMAGE_PIXELS)
         except GraftError as error:
@@ -158,23 +175,37 @@ def _decode(found: ImagePaths, beside: Sequence[str], model: ExportedModel, summ
             yield Decoded(file, place, data, image)
 
 
-def _write_masks(decoded: Iterable[Decoded], model: ExportedModel, summary: Summary) -> None:
-    classes = model.class_map
+def _write_masks(decoded: Iterable[Decoded | Opened], model: ExportedModel, summary: Summary) -> None:
     for one in decoded:
-        ids, certainty = _predict_ids(one.image, model, summary)
-        _log(one, ids, certainty, summary)
-        shown = composite(one.image, model.spec.channels)
-        tinted = overlay(shown, ids, classes.colors, untinted=untinted_class(classes.names, ids))
-        pictures = {MASKS: to_source_values(ids, classes), OVERLAYS: tinted}
-        if summary.confidence and certainty is not None:
-            pictures[CONFIDENCE] = np.rint(certainty * 255).astype(np.uint8)
-        for folder, picture in pictures.items():
-            target = summary.out / folder / f"{one.place}.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(encode_png(picture))
+        try:
+            _write_mask(one, model, summary) if isinstance(one, Decoded) else _write_large(one, model, summary)
+        except GraftError as error:
+            summary.problems.append(f"{one.file}: {error.what}")
+            continue
         if not summary.num_written:
-            write_json(summary.out / MASKS / CLASSES, _classes_of_masks(classes))
+            write_json(summary.out / MASKS / CLASSES, _classes_of_masks(model.class_map))
         summary.num_written += 1
+
+
+def _write_large(one: Opened, model: ExportedModel, summary: Summary) -> None:
+    masks, overlays, confidence = (f"{summary.out / name / one.place}" for name in (MASKS, OVERLAYS, CONFIDENCE))
+    certain = Path(f"{confidence}.tif") if summary.confidence else None
+    predict_large(one.file, one.image, model, Targets(Path(f"{masks}.tif"), Path(f"{overlays}.png"), certain))
+
+
+def _write_mask(one: Decoded, model: ExportedModel, summary: Summary) -> None:
+    classes = model.class_map
+    ids, certainty = _predict_ids(one.image, model, summary)
+    _log(one, ids, certainty, summary)
+    shown = composite(one.image, model.spec.channels)
+    tinted = overlay(shown, ids, classes.colors, untinted=untinted_class(classes.names, ids))
+    pictures = {MASKS: to_source_values(ids, classes), OVERLAYS: tinted}
+    if summary.confidence and certainty is not None:
+        pictures[CONFIDENCE] = np.rint(certainty * 255).astype(np.uint8)
+    for folder, picture in pictures.items():
+        target = summary.out / folder / f"{one.place}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(encode_png(picture))
 
 
 def _predict_ids(image: np.ndarray, model: ExportedModel, summary: Summary) -> tuple[np.ndarray, np.ndarray | None]:
@@ -195,12 +226,13 @@ def _classes_of_masks(class_map: ClassMap) -> list[dict[str, object]]:
     return [{"class": name, "value": value, "colour": colour} for name, value, colour in columns]
 
 
-def _write_labels(decoded: Iterable[Decoded], model: ExportedModel, summary: Summary) -> None:
+def _write_labels(decoded: Iterable[Decoded | Opened], model: ExportedModel, summary: Summary) -> None:
     names = model.class_map.names
     with (summary.out / LABELS).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["image", "label", *(f"probability_{name}" for name in names)])
         for one in decoded:
+            assert isinstance(one, Decoded)
             shares = probabilities(predict_logits(model.runner, one.image, model.spec, model.tiling))
             _log(one, np.asarray(shares.argmax()), np.asarray(shares.max()), summary)
             label = names[int(shares.argmax())]

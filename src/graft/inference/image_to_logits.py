@@ -18,7 +18,7 @@ import numpy as np
 
 from graft.data.resize import resize_image, rule_of
 from graft.inference import tiles
-from graft.inference.tiles import TilingRule
+from graft.inference.tiles import Indexed, TilingRule
 
 # Takes uint8 [B, H, W, C], gives float32 logits [B, K, H, W] (segmentation) or [B, K] (classification).
 Runner = Callable[[np.ndarray], np.ndarray]
@@ -27,6 +27,7 @@ Runner = Callable[[np.ndarray], np.ndarray]
 MIN_SIDE_PX = 32
 # Logits are resized back this many output rows at a time, which bounds the memory of a very large image.
 ROWS_AT_A_TIME = 256
+PIXELS_AT_A_TIME = 131_072  # half a megabyte a class
 
 
 class Preparation(Protocol):
@@ -101,6 +102,26 @@ def predict_batch(
     return results
 
 
+def is_tiled(size: tuple[int, int], spec: Preparation, tiling: TilingRule) -> bool:
+    """Whether an image of `size` (H, W) is cut into tiles, and not resized before."""
+    return rule_of(spec.resize)(*size) == size and _num_pixels(size, spec) > tiling.max_pixels
+
+
+def predict_blocks(runner: Runner, image: Indexed, spec: Preparation, tiling: TilingRule) -> Iterator[tiles.Block]:
+    """Yields the logits of an image at its own size, block by block, each pixel exactly once.
+
+    Args:
+        runner: The model.
+        image: uint8 [H, W, C]; where `is_tiled`, one tile of it is in memory at a time, else all of it.
+        spec: Form in which the model wants its input.
+        tiling: The largest input of one forward pass.
+    """
+    height, width = image.shape[:2]
+    if is_tiled((height, width), spec, tiling):
+        return _cross_fade(runner, image, spec, tiling)
+    return _blocks(runner, image[:height, :width], spec, tiling)
+
+
 def predict_class_ids(runner: Runner, image: np.ndarray, spec: Preparation, tiling: TilingRule) -> np.ndarray:
     """The most likely class of each pixel, uint8 [H, W], without ever holding the logits of a whole large image.
 
@@ -140,10 +161,19 @@ def padding(side: int, multiple: int, min_side_px: int) -> int:
 def most_likely_classes(logits: np.ndarray) -> np.ndarray:
     """Class of the largest logit, the first of equals: float32 [K, H, W] to uint8 [H, W], or [K] to int64 [].
 
-    A running maximum over contiguous planes: ten times faster than `numpy.argmax` over the first axis.
+    A running maximum over contiguous planes: ten times faster than `numpy.argmax` over the first axis. It takes as many
+    rows at a time as fit into a cache, which halves the time of a large tile.
     """
     if logits.ndim == 1:
         return np.asarray(logits.argmax())
+    _, height, width = logits.shape
+    ids, num_rows = np.empty((height, width), np.uint8), max(1, PIXELS_AT_A_TIME // width)
+    for top in range(0, height, num_rows):
+        ids[top : top + num_rows] = _running_maximum(logits[:, top : top + num_rows])
+    return ids
+
+
+def _running_maximum(logits: np.ndarray) -> np.ndarray:
     largest = logits[0].copy()
     ids = np.zeros(largest.shape, np.uint8)
     for class_id in range(1, len(logits)):
@@ -165,13 +195,7 @@ def _blocks(runner: Runner, image: np.ndarray, spec: Preparation, tiling: Tiling
     if _num_pixels(size, spec) <= tiling.max_pixels:
         whole = _forward(runner, [resized], spec)[0]
     else:
-        blocks = tiles.cross_fade(
-            lambda tile: _forward(runner, [tile], spec)[0],
-            resized,
-            tiling,
-            multiple=spec.padding_multiple,
-            min_side_px=spec.min_side_px,
-        )
+        blocks = _cross_fade(runner, resized, spec, tiling)
         if size == image.shape[:2]:
             yield from blocks
             return
@@ -179,6 +203,16 @@ def _blocks(runner: Runner, image: np.ndarray, spec: Preparation, tiling: Tiling
     for top in range(0, image.shape[0], ROWS_AT_A_TIME):
         rows = _restore_rows(whole, image.shape[:2], top, min(top + ROWS_AT_A_TIME, image.shape[0]))
         yield tiles.Block(top, 0, rows)
+
+
+def _cross_fade(runner: Runner, image: Indexed, spec: Preparation, tiling: TilingRule) -> Iterator[tiles.Block]:
+    return tiles.cross_fade(
+        lambda tile: _forward(runner, [tile], spec)[0],
+        image,
+        tiling,
+        multiple=spec.padding_multiple,
+        min_side_px=spec.min_side_px,
+    )
 
 
 def _forward(runner: Runner, images: list[np.ndarray], spec: Preparation) -> np.ndarray:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from tempfile import SpooledTemporaryFile
+from typing import Protocol, Self
 
 import numpy as np
+
+MOST_STRIP_BYTES = 16_000_000
 
 
 class TilingRule(Protocol):
@@ -18,6 +21,15 @@ class TilingRule(Protocol):
 
     @property
     def overlap_px(self) -> int: ...
+
+
+class Indexed(Protocol):
+    """An image that need not be in memory: indexed by two slices as an array is, it gives uint8 [h, w, C]."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+    def __getitem__(self, place: tuple[slice, slice], /) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -54,17 +66,24 @@ def assemble(blocks: Iterable[Block], size: tuple[int, int]) -> np.ndarray:
 
 
 def cross_fade(
-    run: Callable[[np.ndarray], np.ndarray], image: np.ndarray, tiling: TilingRule, *, multiple: int, min_side_px: int
+    run: Callable[[np.ndarray], np.ndarray],
+    image: Indexed,
+    tiling: TilingRule,
+    *,
+    multiple: int,
+    min_side_px: int,
 ) -> Iterator[Block]:
     """Yields the logits of an image in blocks that do not overlap and together cover it.
 
     Tiles run row by row, from left to right. In the strip that two neighbours share, the result is the weighted mean of
     both; the weighted logits of such a strip are kept until the tile to the right, or the row of tiles below, has added
-    its own. Memory therefore holds one tile and one strip across the image, however large the image is.
+    its own. Memory therefore holds one tile, however large the image is: the strips below a row of tiles go into a file
+    where they are large.
 
     Args:
-        run: Function from a tile [h, w, C] to its logits [K, h, w]; it pads sides shorter than `min_side_px`.
-        image: uint8 [H, W, C].
+        run: Function from a tile [h, w, C] to its logits [K, h, w], which are then changed in place; it pads sides
+            shorter than `min_side_px`.
+        image: uint8 [H, W, C], of which one tile is asked for at a time.
         tiling: Largest number of pixels of a padded tile, and smallest overlap of neighbours, which is at most half a
             tile.
         multiple: Number that divides the sides of a tile, unless the image itself is smaller than the tile.
@@ -77,20 +96,60 @@ def cross_fade(
     tile_height, tile_width = (min(pair) for pair in sides)
     down = tile_weights(height, tile_height, overlap_px)
     across = tile_weights(width, tile_width, overlap_px)
-    carried_down: np.ndarray = np.zeros((1, 0, width), np.float32)
-    for (top, fade_down), next_top in zip(down, [*(start for start, _ in down[1:]), height], strict=True):
-        carried_right, below = np.zeros((1, 1, 0), np.float32), np.empty(0)
-        for (left, fade_across), next_left in zip(across, [*(start for start, _ in across[1:]), width], strict=True):
-            tile = run(image[top : top + tile_height, left : left + tile_width])
-            tile = tile * (fade_down[:, None] * fade_across)
-            tile[:, :, : carried_right.shape[2]] += carried_right
-            finished, carried_right = tile[:, :, : next_left - left], tile[:, :, next_left - left :].copy()
-            finished[:, : carried_down.shape[1]] += carried_down[:, :, left:next_left]
-            if not below.size:
-                below = np.empty((len(tile), tile_height - (next_top - top), width), np.float32)
-            below[:, :, left:next_left] = finished[:, next_top - top :]
-            yield Block(top, left, finished[:, : next_top - top])
-        carried_down = below
+    with Strips() as strips:
+        for (top, fade_down), next_top in zip(down, [*(start for start, _ in down[1:]), height], strict=True):
+            carried_right = np.zeros((1, 1, 0), np.float32)
+            for (left, fade_across), next_left in zip(
+                across, [*(start for start, _ in across[1:]), width], strict=True
+            ):
+                tile = run(image[top : top + tile_height, left : left + tile_width])
+                _weigh(tile, fade_down, fade_across)
+                tile[:, :, : carried_right.shape[2]] += carried_right
+                finished, carried_right = tile[:, :, : next_left - left], tile[:, :, next_left - left :].copy()
+                if (from_above := strips.take()) is not None:
+                    finished[:, : from_above.shape[1]] += from_above
+                strips.put(finished[:, next_top - top :])
+                yield Block(top, left, finished[:, : next_top - top])
+            strips.begin_row()
+
+
+class Strips:
+    """The logits that a row of tiles leaves for the row below: taken in the order in which they were put.
+
+    They are kept in memory up to `MOST_STRIP_BYTES`, beyond that in a temporary file.
+    """
+
+    def __init__(self) -> None:
+        self._above, self._below = (SpooledTemporaryFile(max_size=MOST_STRIP_BYTES) for _ in range(2))  # noqa: SIM115
+        self._shapes_above: list[tuple[int, ...]] = []
+        self._shapes_below: list[tuple[int, ...]] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._above.close()
+        self._below.close()
+
+    def put(self, strip: np.ndarray) -> None:
+        """Keeps the float32 strip [K, h, w] of one tile for the row below."""
+        self._shapes_below.append(strip.shape)
+        self._below.write(strip.astype(np.float32, copy=False).tobytes())
+
+    def take(self) -> np.ndarray | None:
+        """The next strip of the row above; None in the first row."""
+        if not self._shapes_above:
+            return None
+        shape = self._shapes_above.pop(0)
+        return np.frombuffer(self._above.read(4 * math.prod(shape)), np.float32).reshape(shape)
+
+    def begin_row(self) -> None:
+        """Ends a row of tiles: what was put is what the next row takes."""
+        self._above, self._below = self._below, self._above
+        self._shapes_above, self._shapes_below = self._shapes_below, []
+        self._above.seek(0)
+        self._below.seek(0)
+        self._below.truncate()
 
 
 def tile_size(height: int, width: int, multiple: int, max_pixels: int, overlap_px: int) -> tuple[int, int]:
@@ -116,6 +175,22 @@ def tile_weights(whole: int, tile: int, overlap_px: int) -> list[tuple[int, np.n
     for start in starts:
         total[start : start + tile] += weights
     return [(start, weights / total[start : start + tile]) for start in starts]
+
+
+def _weigh(tile: np.ndarray, down: np.ndarray, across: np.ndarray) -> None:
+    """Multiplies logits [K, h, w] by the weights of their rows and columns in place, where these are not one."""
+    top, bottom = _unshared(down)
+    left, right = _unshared(across)
+    for rows in (slice(0, top), slice(bottom, None)):
+        tile[:, rows] *= down[rows, None] * across
+    for columns in (slice(0, left), slice(right, None)):
+        tile[:, top:bottom, columns] *= across[columns]
+
+
+def _unshared(weights: np.ndarray) -> tuple[int, int]:
+    """First place that only one tile covers, and the place behind the last."""
+    ones = np.flatnonzero(weights == 1)
+    return (int(ones[0]), int(ones[-1]) + 1) if ones.size else (len(weights), len(weights))
 
 
 def _tile_side(largest: int, whole: int, multiple: int, overlap_px: int) -> int:
