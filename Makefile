@@ -81,4 +81,4 @@ lock: setup
 			$$(sed -n 's/^\([a-z0-9-]*\)==.*/--no-emit-package \1/p' requirements.lock); done
 
 clean:
-	rm -rf .venv data/deliveries data/interim data/augmented models reports
+	rm -rf .venv data/deliveries data/interim data/augmented models/pretrained models/fine_tuned models/exported reports

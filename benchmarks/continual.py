@@ -52,11 +52,13 @@ class Way:
         num_remembered: Number of images of earlier deliveries that are trained on again; None trains on all of them,
             together, once.
         rate: Learning rate of the updates.
+        choice: How these images are chosen.
     """
 
     strategy: str
     num_remembered: int | None = 0
     rate: float = 1e-3
+    choice: str = "random"
 
 
 JOINT, DEFAULT = "joint", "incremental"
@@ -103,6 +105,8 @@ STORIES = {
             "ewc": Way("ewc"),
             "memory": Way("supervised", 20),
             DEFAULT: Way(DEFAULT, 20),
+            "incremental, by herding": Way(DEFAULT, 20, choice="herding"),
+            "incremental, by loss": Way(DEFAULT, 20, choice="loss"),
         },
     ),
     "two new classes": Story(
@@ -165,6 +169,7 @@ class Telling:
             "seed": self.seed,
             "ingest.source": dict(self.deliveries[learnt]),
             "augment.memory": memory,
+            "augment.parent": "none" if memory == "all" or memory["choice"] == "random" else "pretrained",
             "fine_tune.strategy": {"name": strategy},
             "fine_tune.learning_rate": rate,
             "fine_tune.epochs": EPOCHS_OF_QUICK if self.options.quick else EPOCHS,
@@ -195,7 +200,7 @@ class Telling:
         yield [first], self.params(first, 1e-3, "supervised")
         for number, name in enumerate(later, start=1):
             num_remembered = min(self.way.num_remembered, OF_QUICK["num_train"] if self.options.quick else math.inf)
-            memory = {"name": "balanced", "new": [name], "num_images": num_remembered}
+            memory = {"name": "balanced", "new": [name], "num_images": num_remembered, "choice": self.way.choice}
             yield names[: number + 1], self.params(name, self.way.rate, self.way.strategy, memory)
 
     def tell(self, folder: Path) -> dict[str, Any]:
@@ -259,6 +264,19 @@ def learn(ingested: Path, work: Path, known: Sequence[str], params: Params, pare
     )
     classes = {"class_map": places["interim"] / "class_map.json"}
     both = {"task": params.task, "seed": params.seed}
+    if parent is not None:
+        weights = parent / WEIGHTS_FILE
+        source = {"name": "file", "path": str(weights), "sha256": sha256_of(weights)}
+        params = params.model_copy(update={"pretrain_load": params.pretrain_load.model_copy(update={"source": source})})
+    pretrain_load(
+        **both,
+        **classes,
+        model=params.model,
+        runtime=params.runtime,
+        pretrain_load=params.pretrain_load,
+        images=places["interim"] / params.pretrain_load.images,
+        out=places["pretrained"],
+    )
     augment(
         **both,
         **classes,
@@ -267,25 +285,13 @@ def learn(ingested: Path, work: Path, known: Sequence[str], params: Params, pare
         train=places["interim"] / "train",
         unlabelled=places["interim"] / params.augment.unlabelled,
         validation=places["validated"] / "validation.json",
+        parent=work / params.augment.parent,
         out=places["augmented"],
-    )
-    if parent is not None:
-        weights = parent / WEIGHTS_FILE
-        source = {"name": "file", "path": str(weights), "sha256": sha256_of(weights)}
-        params = params.model_copy(update={"pretrain_load": params.pretrain_load.model_copy(update={"source": source})})
-    both["model"] = params.model
-    pretrain_load(
-        **both,
-        **classes,
-        runtime=params.runtime,
-        pretrain_load=params.pretrain_load,
-        images=places["interim"] / params.pretrain_load.images,
-        out=places["pretrained"],
     )
     fine_tune(
         **both,
         **classes,
-        **{name: getattr(params, name) for name in ("preprocess", "runtime", "predict", "fine_tune")},
+        **{name: getattr(params, name) for name in ("model", "preprocess", "runtime", "predict", "fine_tune")},
         **{name: places[name] for name in ("augmented", "pretrained", "curves")},
         val=places["interim"] / "val",
         out=places["model"],

@@ -129,7 +129,7 @@ def data_of(domain: str, labels: str, folder: Path, options: Options) -> Path:
         keep_labels(data, LABELS[labels], params.ingest.split_seed)
     write_json(data / "validation.json", {"passed": True, "expectations": []})
     places = {"train": data / "train", "class_map": data / "class_map.json", "validation": data / "validation.json"}
-    places["unlabelled"] = data / params.augment.unlabelled
+    places |= {"unlabelled": data / params.augment.unlabelled, "parent": data / params.augment.parent}
     both = {"task": params.task, "seed": params.seed}
     augment(**both, preprocess=params.preprocess, augment=params.augment, **places, out=data / "augmented")
     return data

@@ -60,6 +60,7 @@ def make_views(
         preprocess=Preprocess(resize="none"),
         augment=Augment(
             memory="all",
+            parent="none",
             policy={"name": policy},
             crop=CropSize(height_px=crop[0], width_px=crop[1]),
             views=num_views,
@@ -71,6 +72,7 @@ def make_views(
         unlabelled=data / "none",
         class_map=data / "class_map.json",
         validation=data / "validation.json",
+        parent=data / "none",
         out=out,
     )
     return time.perf_counter() - start

@@ -1,16 +1,16 @@
 """Stage 3, augment: makes the training views once, with their statistics and a preview sheet.
 
 Reads the train shards, those of unlabelled images if `augment.unlabelled` names them, the class map and the validation
-report.
+report; the pretrained weights if `augment.parent` names them, to choose a memory of earlier images by.
 Writes the views (with `storage: online`, the rows they are made from), `policy.json`, `statistics.json`,
 `class_counts.npy`, `index.json` and `preview.png`; in `unlabelled/` weak views of the unlabelled images.
 Stops when the data has not passed validation, a mask gains a value it did not have, unlabelled images are named and
-there are none, or the disk is full.
+there are none, a memory lacks the weights it is chosen by, or the disk is full.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from graft.data.augmentations import POLICIES, contradictions, seeks_rare_classe
 from graft.data.augmented.preview import keep_shown, preview
 from graft.data.augmented.statistics import class_shares, no_counts, statistics, void_fraction
 from graft.data.augmented.view_files import explain_full_disk, make_views, training_rows
-from graft.data.memory import MEMORIES, list_by_delivery
+from graft.data.memory import MEMORIES, NO_PARENT, Impression, list_by_delivery, parent_problem
 from graft.data.resize import RESIZES
 from graft.data.shards import Row, num_rows, read_rows
 from graft.data.views.view import UNLABELLED_VIEWS, Recipe, index_of
@@ -43,13 +43,14 @@ def augment(
     unlabelled: Path,
     class_map: Path,
     validation: Path,
+    parent: Path,
     out: Path,
 ) -> dict[str, float]:
     """Makes `augment.views` views of each chosen training row; returns how many of what, and the void share."""
     refuse_unless_passed(validation)
     refuse_unless_there(unlabelled, augment.unlabelled)
     classes, shown = ClassMap.read(class_map), list[Row]()
-    numbers = resolve(MEMORIES, augment.memory, where="augment.memory")(train, seed)
+    numbers = choose_images(augment, preprocess, train, seed, parent, classes)
     total = num_rows(train) if numbers is None else len(numbers)
     recipe = recipe_of(task, seed, preprocess, augment, classes)
     recipe = with_class_shares(recipe, read_rows(train, numbers), total, classes)
@@ -71,6 +72,28 @@ def augment(
     made_of = {"num_images": total, "num_views": total * recipe.num_views, "void_fraction": void_fraction(stats)}
     weak = replace(recipe, weak=True, num_views=augment.unlabelled_views, class_shares=())
     return made_of | make_weak_views(weak, unlabelled, classes, out)
+
+
+def choose_images(
+    augment: Augment, preprocess: Preprocess, train: Path, seed: int, parent: Path, classes: ClassMap
+) -> frozenset[int] | None:
+    """The numbers of the training rows that get views; None where all do."""
+    memory = resolve(MEMORIES, augment.memory, where="augment.memory")
+    if problem := parent_problem(memory, augment.parent):
+        raise problem
+    resize = resolve(RESIZES, preprocess.resize, where="preprocess.resize").as_dict()
+
+    def look(numbers: Set[int]) -> Mapping[int, Impression]:
+        from graft.training.impressions import Pretrained, impressions
+
+        pretrained = Pretrained.read(parent, classes, resize)
+        if memory.options["choice"] == "loss":
+            pretrained.refuse_unknown_classes()
+        found = impressions(pretrained, read_rows(train, numbers), len(numbers))
+        told = progress(found, "Looking at earlier images", total=len(numbers), unit="image")
+        return dict(zip(sorted(numbers), told, strict=True))
+
+    return memory(train, seed, None if augment.parent == NO_PARENT else look)
 
 
 def make_weak_views(recipe: Recipe, unlabelled: Path, classes: ClassMap, out: Path) -> dict[str, float]:

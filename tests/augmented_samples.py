@@ -71,7 +71,7 @@ def run_augment(folder: Path, out: Path, *, task: str = "segmentation", resize: 
     out.mkdir(parents=True)
     crop = SimpleNamespace(height_px=64, width_px=80)
     section = {"policy": {"name": "street"}, "crop": crop, "views": 3, "storage": "materialised"}
-    section |= {"memory": "all", "unlabelled": "none", "unlabelled_views": 2} | changes
+    section |= {"memory": "all", "parent": "none", "unlabelled": "none", "unlabelled_views": 2} | changes
     return augment(
         task=task,
         seed=7,
@@ -81,5 +81,6 @@ def run_augment(folder: Path, out: Path, *, task: str = "segmentation", resize: 
         unlabelled=folder / section["unlabelled"],
         class_map=folder / "class_map.json",
         validation=folder / "validation.json",
+        parent=folder / section["parent"],
         out=out,
     )

@@ -13,6 +13,7 @@ from graft.provenance.stages import (
     INGESTED,
     MEASURED,
     MODEL_CARD,
+    NO_MODEL,
     RECORDS,
     SCORES,
     STAGES,
@@ -29,7 +30,7 @@ from tests.graft.small_export import small_export
 
 READS = {
     "ingest": ("data/raw",),
-    "augment": ("data/interim", "reports/validation"),
+    "augment": ("data/interim", "reports/validation", NO_MODEL),
     "pretrain-load": ("data/interim",),
     "fine-tune": ("data/augmented", "models/pretrained"),
     "evaluate": ("models/fine_tuned",),
@@ -62,7 +63,7 @@ def write_pipeline(
     write_json(Path(SCORES), {**(metrics or METRICS), "version": versions["evaluate"]})
     small_export(Path(EXPORTED), source_values=(versions["export"], 100, 200))
     Path(MODEL_CARD).write_text("# A model\nof three colours\n\n## More\n", encoding="utf-8")
-    made = {"data/raw": sha("raw")}
+    made = {"data/raw": sha("raw"), NO_MODEL: sha("no model")}
     for number, stage in enumerate(in_order([*STAGES, *map(instance_of, later)])):
         content = record(stage, versions[stage_of(stage).name], made)
         made |= content["outputs"] | content["files"]

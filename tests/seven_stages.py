@@ -56,6 +56,7 @@ def run_stages(raw: Path, work: Path, params: Params, *, exported: bool = True) 
     )
     views = {"preprocess": params.preprocess, "augment": params.augment, "train": at["interim"] / "train"}
     views["unlabelled"] = at["interim"] / params.augment.unlabelled
+    views["parent"] = work / params.augment.parent
     augment(**both, **views, class_map=class_map, validation=report, out=at["augmented"])
     start = {"model": params.model, "pretrain_load": params.pretrain_load, "runtime": params.runtime}
     start |= {"images": at["interim"] / params.pretrain_load.images, "class_map": class_map}

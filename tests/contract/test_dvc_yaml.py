@@ -113,7 +113,7 @@ def test_every_stage_records(stage):
 def test_interpolated_paths_are_params_that_exist():
     text = (REPOSITORY / "dvc.yaml").read_text(encoding="utf-8")
     assert set(re.findall(r"\$\{([^}]+)\}", text)) == {
-        *("ingest.root", "ingest.batch", "augment.unlabelled", "evaluate.split"),
+        *("ingest.root", "ingest.batch", "augment.unlabelled", "augment.parent", "evaluate.split"),
         *("pretrain_load.images", "export.calibration", "export.scan"),
         *("ingest.deliveries", "item.root", "key"),
     }

@@ -35,7 +35,7 @@ INTENT = {
 }
 # Values that paths of dvc.yaml are made of: another one that a stage can find.
 PARTS_OF_PATHS = {"evaluate.split": "val", "augment.unlabelled": "unlabelled", "pretrain_load.images": "unlabelled"}
-PARTS_OF_PATHS |= {"export.calibration": "train", "export.scan": "val"}
+PARTS_OF_PATHS |= {"augment.parent": "pretrained", "export.calibration": "train", "export.scan": "val"}
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +156,13 @@ def test_unlabelled_images_leave_a_supervised_model_fresh(changeable, stale):
     assert stale() == {"augment", *changed}
     changeable.set({"pretrain_load.images": "unlabelled"})
     assert stale() == {"augment", "pretrain-load", *changed}
+
+
+def test_other_weights_leave_views_fresh_unless_a_memory_is_chosen_by_them(changeable, stale):
+    changeable.set({"augment.unlabelled": "none", "pretrain_load.images": "none"})
+    changeable.run("dvc", "repro", "augment", "pretrain-load")
+    changeable.set({"pretrain_load.part": "backbone"})
+    changeable.run("dvc", "repro", "pretrain-load")
+    assert stale() & {"augment", "fine-tune"} == {"fine-tune"}
+    changeable.set({"augment.parent": "pretrained"})
+    assert stale() & {"augment", "fine-tune"} == {"augment", "fine-tune"}

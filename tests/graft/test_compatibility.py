@@ -160,6 +160,14 @@ REFUSED = {
         source(**WITHOUT_LABELS),
         r"pretrain_load.images is none, and the source is self_supervised.*set it to unlabelled, or to train",
     ),
+    "a memory chosen by weights that augment does not read": (
+        {"augment.memory": {"name": "balanced", "new": ["first"], "num_images": 0, "choice": "loss"}},
+        r"augment.parent is none, with choice: loss.*set augment.parent: pretrained",
+    ),
+    "weights that augment reads and chooses nothing by": (
+        {"augment.parent": "pretrained"},
+        r"augment.parent is pretrained, with memory: all.*set augment.parent: none",
+    ),
     "images that no source of weights learns from": (
         {"pretrain_load.images": "train"},
         r"pretrain_load.images is train, and the source is bundled.*set it to none",

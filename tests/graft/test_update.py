@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from graft.cli import update
 from graft.commands.update import (
     NewDelivery,
     Parent,
@@ -16,6 +18,7 @@ from graft.commands.update import (
     read_delivery,
     table_of,
 )
+from graft.data.memory import impression
 from graft.foundation.errors import GraftError
 from graft.params.examination import check_file
 from graft.params.recipes import ROOT, complete_text, compose
@@ -57,6 +60,25 @@ def test_the_update_is_a_file_that_check_accepts_and_that_keeps_its_comments(par
         assert getattr(params, section).model_dump(exclude=keys) == getattr(before, section).model_dump(exclude=keys)
     assert params.model == before.model
     assert "# the folder of your images" in params_file.read_text("utf-8")
+
+
+def test_how_a_memory_is_chosen_stays_until_it_is_said_anew(params_file, tmp_path):
+    def composed(choice: str | None) -> dict:
+        tree = compose_update(
+            read_tree(params_file), [NewDelivery("november", str(tmp_path), {"source": NIGHT})], PARENT, 9, choice
+        )
+        params_file.write_text(dump_tree(tree), encoding="utf-8")
+        assert check_file(params_file) == []
+        augment = plain(tree)["augment"]
+        return {"choice": augment["memory"].get("choice"), "parent": augment["parent"]}
+
+    assert composed(None) == {"choice": None, "parent": "none"}
+    assert composed("herding") == composed(None) == {"choice": "herding", "parent": "pretrained"}
+    assert composed("random") == {"choice": "random", "parent": "none"}
+
+
+def test_the_command_offers_the_choices_of_a_memory():
+    assert get_args(update.Choice) == get_args(impression.How)
 
 
 def test_an_update_of_an_update_is_the_same(params_file, tmp_path):

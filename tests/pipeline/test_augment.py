@@ -11,11 +11,15 @@ import pytest
 
 from graft.data.augmentations import POLICIES
 from graft.data.augmented import view_files
+from graft.data.shards import Row
 from graft.data.views.view import open_views
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json, write_json
 from graft.foundation.errors import GraftError
-from tests.augmented_samples import run_augment, write_train
+from graft.models.architectures import build_fresh
+from graft.models.saved_model import save_state
+from graft.training import impressions
+from tests.augmented_samples import row_of, run_augment, write_rows, write_train
 
 
 def digests(folder: Path) -> dict[str, str]:
@@ -141,3 +145,82 @@ def test_camvid_goes_through_the_stage(tmp_path, real_data):
     write_train(tmp_path, num_samples=1, image=images[0].read_bytes(), mask=masks[0].read_bytes())
     run_augment(tmp_path, tmp_path / "out", views=2)
     assert cv2.imread(str(tmp_path / "out/preview.png")) is not None
+
+
+def write_deliveries(folder: Path, *, task: str = "segmentation", num_earlier: int = 6, known: bool = True) -> ClassMap:
+    """What `write_train` writes, its last two streets as a delivery of their own, and weights that know classes."""
+    write_train(folder, task=task, num_samples=1)
+    (folder / "train/first-00000.parquet").unlink()
+    (folder / "train").rmdir()
+    rows = [row_of(number, task) | {"batch": "first"} for number in range(num_earlier)]
+    write_rows(folder / "train", rows + [row_of(number, task) | {"batch": "new"} for number in (90, 91)])
+    classes = ClassMap.read(folder / "class_map.json")
+    spec = {"name": "lraspp" if task == "segmentation" else "mobilenet_v3"}
+    model = build_fresh(task, spec, classes.num_classes, 3)
+    (folder / "pretrained").mkdir()
+    save_state(folder / "pretrained/weights.safetensors", model.state_dict(), {})
+    card = {"model": spec, "mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+    write_json(folder / "pretrained/card.json", card | {"known_classes": list(classes.names) if known else []})
+    return classes
+
+
+def chosen_by(folder: Path, choice: str, out: str = "out", **changes) -> list[str]:
+    memory = {"name": "balanced", "new": ["new"], "num_images": 3, "choice": choice}
+    parent = "none" if choice == "random" else "pretrained"
+    run_augment(folder, folder / out, memory=memory, parent=parent, views=1, **changes)
+    return sorted(read_json(folder / out / "memory.json")["first"])
+
+
+@pytest.mark.parametrize("task", ["segmentation", "classification"])
+def test_a_memory_is_chosen_by_the_pretrained_weights_the_same_each_time(tmp_path, task, monkeypatch):
+    classes = write_deliveries(tmp_path, task=task)
+    resize = {"name": "short_side", "size_px": 48}
+    pretrained = impressions.Pretrained.read(tmp_path / "pretrained", classes, resize)
+    rows = [Row(**row_of(number, task)) for number in range(6)]
+    here = [*impressions.impressions(pretrained, rows, 6)]
+    monkeypatch.setattr("graft.foundation.workers.FEWEST_ITEMS_FOR_A_POOL", 1)
+    monkeypatch.setattr("graft.foundation.workers.num_usable_cores", lambda: 2)
+    elsewhere = [*impressions.impressions(pretrained, rows, 6)]
+    assert [one.loss for one in here] == [one.loss for one in elsewhere]
+    assert all(np.array_equal(one.features, other.features) for one, other in zip(here, elsewhere, strict=True))
+    assert len({one.features.tobytes() for one in here}) == 6
+    for choice in ("herding", "loss"):
+        assert chosen_by(tmp_path, choice, f"{choice}1", task=task) == chosen_by(
+            tmp_path, choice, f"{choice}2", task=task
+        )
+
+
+def test_the_loss_is_that_of_the_classes_the_weights_know():
+    logits = np.log(np.float32([[[0.5, 0.25]], [[0.25, 0.25]], [[0.25, 0.5]]]))  # [K, 1, 2]
+    target = np.uint8([[0, 1]])
+    expected = {(0, 1, 2): -(np.log(0.5) + np.log(0.25)) / 2, (0, 1): -(np.log(2 / 3) + np.log(1 / 2)) / 2}
+    expected |= {(0, 2): -np.log(2 / 3), (2,): 0.0, (): 0.0}
+    for known, loss in expected.items():
+        assert impressions.loss_of(logits, target, known) == pytest.approx(loss, abs=1e-6)
+    assert impressions.loss_of(logits, np.uint8([[255, 1]]), (0, 1, 2)) == pytest.approx(-np.log(0.25))
+    assert impressions.loss_of(logits[:, 0, 0], np.asarray(2), (0, 1, 2)) == pytest.approx(-np.log(0.25))
+
+
+def test_a_large_image_is_shrunk_with_its_aspect():
+    assert impressions.bounded((600, 900)) == (600, 900)
+    height, width = impressions.bounded((4000, 9000))
+    assert 990_000 < height * width <= impressions.MOST_PIXELS
+    assert width / height == pytest.approx(9 / 4, rel=0.01)
+    assert impressions.bounded((1, 4_000_000)) == (1, 2_000_000)
+
+
+def test_weights_that_know_no_class_choose_by_features_and_not_by_loss(tmp_path):
+    write_deliveries(tmp_path, known=False)
+    assert len(chosen_by(tmp_path, "herding")) == 3
+    with pytest.raises(GraftError, match=r"the pretrained weights know none of the 11 classes.*set choice: herding"):
+        chosen_by(tmp_path, "loss", "loss")
+
+
+def test_a_choice_without_its_weights_is_refused(tmp_path):
+    write_deliveries(tmp_path)
+    memory = {"name": "balanced", "new": ["new"], "num_images": 3, "choice": "loss"}
+    with pytest.raises(GraftError, match=r"augment\.parent is none, with choice: loss"):
+        run_augment(tmp_path, tmp_path / "out", memory=memory)
+    write_json(tmp_path / "pretrained/card.json", {"mean": [0.5], "std": [0.2], "known_classes": []})
+    with pytest.raises(GraftError, match="do not say how to normalise the channels red, green, blue"):
+        chosen_by(tmp_path, "herding", "other")

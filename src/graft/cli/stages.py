@@ -62,10 +62,12 @@ def augment(
     unlabelled: Annotated[Path, typer.Option(help="Shards of images without masks or labels; may hold none.")],
     class_map: ClassMapFile,
     validation: Annotated[Path, typer.Option(help="validation.json.")],
+    parent: Annotated[Path, typer.Option(help="Folder of the weights that choose a memory; may hold none.")],
     out: Out,
 ) -> None:
     """Make the training views, their statistics and a preview."""
     inputs = {"train": train, "unlabelled": unlabelled, "class_map": class_map, "validation": validation}
+    inputs["parent"] = parent
     _run("augment", inputs, {"out": out})
 
 

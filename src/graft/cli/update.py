@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from graft.commands.update import Parent
     from graft.provenance.promotion.measurement import Comparison
     from graft.provenance.tracking.mlflow_store import MlflowClient
+
+Choice = Literal["random", "herding", "loss"]  # of graft.data.memory.balanced, which a test compares
 
 
 @app.command(rich_help_panel=PANEL)
@@ -29,6 +31,9 @@ def update(
         str | None, typer.Option(help="Their source, as YAML: '{name: mask_folder, …}'; in place of --like.")
     ] = None,
     memory: Annotated[int, typer.Option(min=0, help="Largest number of earlier images to be reminded of.")] = 100,
+    choice: Annotated[
+        Choice | None, typer.Option(help="How these are chosen: by chance, or by what the champion sees in them.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Name of the registered model; that of params.yaml.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what params.yaml would be.")] = False,
 ) -> None:
@@ -46,7 +51,7 @@ def update(
     reads = None if source is None else _read_source(source)
     new = [command.read_delivery(tree, name_, folder, like, reads) for name_, folder in _named(folders, name)]
     remembered = command.count_remembered(memory, new, params)
-    tree = command.compose_update(tree, new, parent, remembered)
+    tree = command.compose_update(tree, new, parent, remembered, choice)
     planned = check_deliveries(PARAMS_FILE, tree)
     for one in new:
         typer.echo(f"{one.name}: {tell_counts(count_images(planned, one.name))} images")

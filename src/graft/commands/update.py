@@ -120,7 +120,9 @@ def read_delivery(
     return NewDelivery(name, str(folder), how_to_read(tree, like or own))
 
 
-def compose_update(tree: CommentedMap, new: Sequence[NewDelivery], parent: Parent, num_remembered: int) -> CommentedMap:
+def compose_update(
+    tree: CommentedMap, new: Sequence[NewDelivery], parent: Parent, num_remembered: int, choice: str | None = None
+) -> CommentedMap:
     """Writes an update into a params tree: the deliveries, their parent, the memory and the strategy.
 
     Composed again from its own result, an update is the same.
@@ -130,6 +132,7 @@ def compose_update(tree: CommentedMap, new: Sequence[NewDelivery], parent: Paren
         new: Deliveries to be learnt.
         parent: Champion that the update grows out of.
         num_remembered: Number of images of earlier deliveries that get views.
+        choice: How they are chosen; None as the tree chooses them, by default at random.
 
     Raises:
         GraftError: A name is that of another delivery.
@@ -147,6 +150,11 @@ def compose_update(tree: CommentedMap, new: Sequence[NewDelivery], parent: Paren
             )
     names = [one.name for one in new]
     memory = {"name": "balanced", "new": names, "num_images": num_remembered}
+    chosen = plain(tree["augment"]["memory"])
+    if choice is not None:
+        memory["choice"], tree["augment"]["parent"] = choice, "none" if choice == "random" else "pretrained"
+    elif isinstance(chosen, dict) and "choice" in chosen:
+        memory["choice"] = chosen["choice"]
     tree["augment"]["memory"] = on_one_line(memory)
     tree["pretrain_load"]["source"] = on_one_line(parent.source)
     tree["pretrain_load"]["images"] = "none"

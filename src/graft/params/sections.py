@@ -13,6 +13,7 @@ Count = Annotated[int, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Spec = str | dict[str, Any]
+Patterns = Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)] | None
 
 
 class Section(BaseModel):
@@ -47,9 +48,6 @@ class Runtime(Section):
     compile: bool
     num_threads: Positive
     deterministic: bool
-
-
-Patterns = Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(min_length=1)] | None
 
 
 class Delivery(Section):
@@ -133,6 +131,7 @@ class Augment(Section):
     """The training views, of which images they are, and where they are kept."""
 
     memory: Spec
+    parent: Literal["none", "pretrained"]
     policy: Spec
     crop: CropSize
     views: Positive

@@ -12,7 +12,7 @@ from graft.data.formats.class_values import translation_of
 from graft.data.formats.scenes import known_domains
 from graft.data.formats.splits import Groups, check_fractions
 from graft.data.formats.voc import NAMES as VOC_NAMES
-from graft.data.memory import MEMORIES
+from graft.data.memory import MEMORIES, parent_problem
 from graft.foundation.choices import Choice, resolve
 from graft.foundation.errors import GraftError, suggest
 from graft.params.memory import Finding, Place
@@ -150,8 +150,11 @@ def _check_floors(params: Params, key: str, known: tuple[str, ...] | None) -> It
 
 
 def find_memory_problems(params: Params) -> Iterator[Finding]:
-    """Finds names in `augment.memory` that are no deliveries of `ingest`."""
+    """Finds names in `augment.memory` that are no deliveries of `ingest`, and a choice without its model."""
     memory = resolve(MEMORIES, params.augment.memory, where="augment.memory")
+    if problem := parent_problem(memory, params.augment.parent):
+        problem.where = None
+        yield ("augment", "parent"), problem
     known = params.ingest.names
     if strange := [name for name in memory.options.get("new", ()) if name not in known]:
         yield (

@@ -22,6 +22,7 @@ INTERIM = "data/interim"
 VALIDATION = "reports/validation"
 AUGMENTED = "data/augmented"
 PRETRAINED = "models/pretrained"
+NO_MODEL = "models/none"  # in git; a stage depends on it in the place of a model that it does not need
 FINE_TUNED = "models/fine_tuned"
 FINE_TUNING = "reports/fine_tuning"
 EVALUATION = "reports/evaluation"

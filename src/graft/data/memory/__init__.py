@@ -1,6 +1,6 @@
-"""Memories: which training images get views. One file each, `(train, seed, *, options) -> numbers of rows, or None`.
+"""Memories: which training images get views. One file each, `(train, seed, look, *, options) -> numbers, or None`.
 
-Here a name in `augment.memory` finds its choice.
+Here a name in `augment.memory` finds its choice. `look` shows images as the pretrained weights see them.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from graft.data.memory.all_images import all_images
 from graft.data.memory.balanced import balanced
+from graft.data.memory.impression import NO_PARENT, Impression, Look, parent_problem
 from graft.data.shards import read_columns
 
 MEMORIES: dict[str, Callable[..., frozenset[int] | None]] = {
@@ -17,7 +18,7 @@ MEMORIES: dict[str, Callable[..., frozenset[int] | None]] = {
     "balanced": balanced,
 }
 
-__all__ = ["MEMORIES", "list_by_delivery"]
+__all__ = ["MEMORIES", "NO_PARENT", "Impression", "Look", "list_by_delivery", "parent_problem"]
 
 
 def list_by_delivery(train: Path, numbers: Set[int]) -> dict[str, dict[str, str]]:

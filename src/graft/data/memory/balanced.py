@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +12,8 @@ import numpy as np
 from pydantic import Field
 
 from graft.data.images.codec import decode_mask
+from graft.data.memory.impression import How, Look
+from graft.data.memory.turns import EarlierImage, Rule, by_herding, by_loss, by_place, take_turns
 from graft.data.shards import read_columns
 from graft.foundation.class_map import IGNORE_INDEX
 from graft.foundation.content import content_seed
@@ -23,37 +24,33 @@ New = Annotated[list[str], Field(min_length=1)]
 NumImages = Annotated[int, Field(ge=0)]
 
 
-@dataclass(frozen=True)
-class EarlierImage:
-    """An image of an earlier delivery.
-
-    Attributes:
-        number: Number of its row in the split.
-        delivery: Name of the delivery.
-        classes: Ids of the classes in its mask, or of its label.
-        place: Place in an order that depends on nothing but the seed and the id.
-    """
-
-    number: int
-    delivery: str
-    classes: frozenset[int]
-    place: int
-
-
-def balanced(train: Path, seed: int, *, new: New, num_images: NumImages) -> frozenset[int]:
+def balanced(
+    train: Path, seed: int, look: Look | None, *, new: New, num_images: NumImages, choice: How = "random"
+) -> frozenset[int]:
     """All images of new deliveries, and of those before a bounded memory, balanced by delivery and class.
 
     For an update: a model that grows out of a registered one learns the new delivery, and a few images of those before
     remind it of them (Rebuffi et al. 2017, "iCaRL", section 3.2, keeps as many of each class). Deliveries take turns,
-    and each gives the image with the class that the memory has met least; of several, the first in an order made by
-    hashing (seed, id), so that a larger memory holds the images of a smaller one. Training takes no longer for more
-    deliveries. The images that get views are listed by delivery in `memory.json`, beside the views.
+    and each gives an image of the class that the memory has met least. Of several it is
+
+    * the first in an order made by hashing (seed, id): `choice: random`;
+    * the one that brings the mean of the memory's features closest to that of all images of this class and delivery
+      (iCaRL, equation 4): `herding`, for what is typical;
+    * the one with the highest loss: `loss`, for what the parent finds hard (Buzzega et al. 2021, "Rethinking Experience
+      Replay: a Bag of Tricks for Continual Learning", whose loss-aware sampling drops what has a low one). Images with
+      wrong labels have a high one too: look at them, or choose otherwise.
+
+    The last two look at every earlier image with the pretrained weights (`augment.parent: pretrained`), on the CPU.
+    A larger memory holds the images of a smaller one, and training takes no longer for more deliveries. The images that
+    get views are listed by delivery in `memory.json`, beside the views.
 
     Args:
         train: Folder of the train shards.
         seed: Seed of the whole pipeline.
+        look: Function that looks at images with the pretrained weights; None where there are none.
         new: Names of the deliveries that are learnt; all their images get views.
         num_images: Number of images of all other deliveries; 0 keeps none, which is plain fine-tuning.
+        choice: Which of several images that serve the balance equally.
 
     Returns:
         Numbers of the rows that get views.
@@ -70,23 +67,17 @@ def balanced(train: Path, seed: int, *, new: New, num_images: NumImages) -> froz
             place = content_seed(seed, "memory", id)
             earlier.append(EarlierImage(number, delivery, _classes_of(mask, label), place))
     _refuse(new, num_images, met, len(earlier))
-    return frozenset(learnt | set(islice(take_turns(earlier), num_images)))
+    rule = rule_of(choice, earlier, look) if num_images else by_place
+    return frozenset(learnt | set(islice(take_turns(earlier, rule), num_images)))
 
 
-def take_turns(images: Sequence[EarlierImage]) -> Iterator[int]:
-    """The numbers of all images, in the order in which the memory takes them."""
-    met: Counter[int] = Counter()
-    left: dict[str, list[EarlierImage]] = {}
-    for image in sorted(images, key=lambda image: (image.delivery, image.place)):
-        left.setdefault(image.delivery, []).append(image)
-    while left:
-        for delivery, waiting in [*left.items()]:
-            chosen = min(waiting, key=lambda image: min((met[number] for number in image.classes), default=len(images)))
-            waiting.remove(chosen)
-            met.update(chosen.classes)
-            if not waiting:
-                del left[delivery]
-            yield chosen.number
+def rule_of(choice: How, earlier: Sequence[EarlierImage], look: Look | None) -> Rule:
+    """The rule that a choice names; looks at all images of earlier deliveries where it needs to."""
+    if choice == "random":
+        return by_place
+    assert look is not None  # parent_problem refused it
+    impressions = look({image.number for image in earlier})
+    return by_loss(impressions) if choice == "loss" else by_herding(earlier, impressions)
 
 
 def _classes_of(mask: bytes | None, label: int | None) -> frozenset[int]:

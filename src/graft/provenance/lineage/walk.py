@@ -14,7 +14,17 @@ from graft.models.address import ModelAddress, is_address
 from graft.provenance.deliveries import ingest_section
 from graft.provenance.lineage.index import Index
 from graft.provenance.records import Record
-from graft.provenance.stages import EXPORTED, FINE_TUNED, INGEST, STAGES, in_order, is_ingest, is_within, weights_source
+from graft.provenance.stages import (
+    EXPORTED,
+    FINE_TUNED,
+    INGEST,
+    NO_MODEL,
+    STAGES,
+    in_order,
+    is_ingest,
+    is_within,
+    weights_source,
+)
 
 ORDER = ("fine-tune", "augment", "pretrain-load", "ingest", "validate", "evaluate", "export")
 TEACHER = "teacher"
@@ -185,7 +195,7 @@ def _group_inputs(index: Index, record: Record) -> list[tuple[str, dict[str, str
     """The inputs of a record by the record that made them, in the order a person reads them."""
     grouped: dict[str, dict[str, str]] = {}
     for path, digest in sorted(record.inputs.items()):
-        if not is_ingest(record.stage):
+        if not is_ingest(record.stage) and path != NO_MODEL:
             grouped.setdefault(_maker(index, path, digest), {})[path] = digest
     return sorted(grouped.items(), key=lambda pair: (_rank(index, pair[0]), pair[0]))
 
