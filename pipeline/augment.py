@@ -51,6 +51,7 @@ def augment(
     refuse_unless_there(unlabelled, augment.unlabelled)
     classes, shown = ClassMap.read(class_map), list[Row]()
     numbers = choose_images(augment, preprocess, train, seed, parent, classes)
+    listed = {} if numbers is None else list_by_delivery(train, numbers)
     total = num_rows(train) if numbers is None else len(numbers)
     recipe = recipe_of(task, seed, preprocess, augment, classes)
     recipe = with_class_shares(recipe, read_rows(train, numbers), total, classes)
@@ -65,9 +66,9 @@ def augment(
     with explain_full_disk(out):
         write_json(out / "policy.json", {"recipe": asdict(recipe), "transforms": serialise(recipe.compose())})
         write_json(out / "statistics.json", stats)
-        write_json(out / "index.json", index_of(recipe, ids, sha256))
+        write_json(out / "index.json", index_of(recipe, ids, sha256, remembered_in(listed, augment)))
         if numbers is not None:
-            write_json(out / "memory.json", list_by_delivery(train, numbers))
+            write_json(out / "memory.json", listed)
         preview(recipe, shown, classes, stats).save(out / "preview.png")
     made_of = {"num_images": total, "num_views": total * recipe.num_views, "void_fraction": void_fraction(stats)}
     weak = replace(recipe, weak=True, num_views=augment.unlabelled_views, class_shares=())
@@ -94,6 +95,12 @@ def choose_images(
         return dict(zip(sorted(numbers), told, strict=True))
 
     return memory(train, seed, None if augment.parent == NO_PARENT else look)
+
+
+def remembered_in(listed: Mapping[str, Mapping[str, str]], augment: Augment) -> set[str]:
+    """The ids of images of a memory: those that are listed and of no delivery that is to be learnt."""
+    new = resolve(MEMORIES, augment.memory, where="augment.memory").options.get("new", ())
+    return {id for delivery, images in listed.items() if delivery not in new for id in images}
 
 
 def make_weak_views(recipe: Recipe, unlabelled: Path, classes: ClassMap, out: Path) -> dict[str, float]:

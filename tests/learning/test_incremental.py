@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from graft.data.views.resized import ResizedViews
+from graft.data.views.view import open_views
+from graft.foundation.content import read_json, write_json
 from graft.foundation.errors import GraftError
 from graft.training.checkpoint import Checkpoint
 from graft.training.context import TrainingContext
@@ -222,6 +226,67 @@ def test_balanced_rows_begin_with_the_answers_of_the_parent(streets):
         torch.testing.assert_close(shares, shares[:, :1].expand_as(shares))
         naive = distillation(now[:, :9], training.strategy.ask_parent(images))
     assert float(naive) > 1e-3
+
+
+@pytest.fixture(scope="module")
+def with_memory(streets, tmp_path_factory):
+    """The same views, of which the first and the fourth are of an earlier delivery."""
+    folder = tmp_path_factory.mktemp("memory") / "streets"
+    shutil.copytree(streets, folder)
+    index = read_json(folder / "augmented/index.json")
+    write_json(folder / "augmented/index.json", index | {"remembered": [0, 3]})
+    return folder
+
+
+@pytest.mark.parametrize("name", ["mib", "incremental"])
+@pytest.mark.parametrize(
+    ("shown", "background"), [((9, 10), 0.1), ((9,), 0.1 + 0.2), ((), 0.1 + 0.3 + 0.2)], ids=["in full", "one", "none"]
+)
+def test_background_of_a_memory_hides_no_class_that_is_labelled(with_memory, name, shown, background):
+    """p = 0.1 of background, 0.05 of each of eight known classes, 0.3 and 0.2 of two new ones."""
+    counts = np.load(with_memory / "augmented/class_counts.npy")
+    counts[[0, 3], 9:] = 0
+    counts[3, list(shown)] = 5
+    np.save(with_memory / "augmented/class_counts.npy", counts)
+    options = {"strategy": name, "num_known": 9, "weight": 0.0}
+    training = training_of(with_memory, small_model("segmentation"), **options, **SEGMENTATION)
+    logits = torch.log(torch.tensor([0.1, *[0.05] * 8, 0.3, 0.2])).reshape(1, 11, 1, 1).expand(1, 11, 1, 5)
+    targets = torch.tensor([[[0, 11, 4, 9, 255]]])  # background, the same of a memory, known, new, ignored
+    by_hand = -(np.log(0.1 + 8 * 0.05) + np.log(background) + np.log(0.05) + np.log(0.3)) / 4
+    found = training.strategy.step(lambda _: logits, None, targets)["loss"]
+    assert float(found) == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_only_background_of_remembered_images_is_marked_whatever_resizes_it(streets, with_memory):
+    plain, marked = (
+        training_of(folder, small_model("segmentation"), strategy="mib", num_known=9, **SEGMENTATION).views
+        for folder in (streets, with_memory)
+    )
+    for one, other in ((plain, marked), (ResizedViews(plain, (24, 32)), ResizedViews(marked, (24, 32)))):
+        (images, masks), (same, found) = one.read(np.arange(6), 0), other.read(np.arange(6), 0)
+        assert np.array_equal(images, same)
+        is_remembered = np.isin(np.arange(6), [0, 3])[:, None, None]
+        assert np.array_equal(found, np.where((masks == 0) & is_remembered, 11, masks))
+        assert (found == 11).any()
+
+
+def test_a_memory_changes_no_other_strategy_and_no_other_classes(with_memory, streets):
+    for options in ({"strategy": "lwf"}, {"strategy": "incremental", "num_known": 11}):
+        found = []
+        for folder in (streets, with_memory):
+            training = training_of(folder, small_model("segmentation"), epochs=1, **options, **SEGMENTATION)
+            run(training)
+            found.append(digests(training))
+        assert found[0] == found[1]
+
+
+def test_marked_background_weighs_as_background_does(with_memory):
+    training = training_of(with_memory, small_model("segmentation"), strategy="mib", num_known=9, **SEGMENTATION)
+    training.strategy.target_weights = torch.arange(1.0, 12.0)
+    training.strategy.prepare(
+        training.trainee.model, open_views(with_memory / "augmented", "segmentation"), training.forward
+    )
+    assert training.strategy.target_weights.tolist() == [*range(1, 12), 1.0]
 
 
 @pytest.mark.parametrize("name", ["incremental", "plop"])

@@ -190,6 +190,17 @@ def test_a_memory_is_chosen_by_the_pretrained_weights_the_same_each_time(tmp_pat
         )
 
 
+def test_views_say_which_of_them_are_remembered(tmp_path):
+    write_deliveries(tmp_path, num_earlier=3)
+    chosen = chosen_by(tmp_path, "random")
+    views = open_views(tmp_path / "out", "segmentation")
+    assert [views.ids[number] for number in views.remembered] == chosen
+    assert views.num_samples == 5
+    run_augment(tmp_path, tmp_path / "all", views=1)
+    assert not len(open_views(tmp_path / "all", "segmentation").remembered)
+    assert "remembered" not in read_json(tmp_path / "all/index.json")
+
+
 def test_the_loss_is_that_of_the_classes_the_weights_know():
     logits = np.log(np.float32([[[0.5, 0.25]], [[0.25, 0.25]], [[0.25, 0.5]]]))  # [K, 1, 2]
     target = np.uint8([[0, 1]])

@@ -22,7 +22,7 @@ class ResizedViews(Views):
     def __init__(self, views: Views, size: tuple[int, int]) -> None:
         self.views, self.size = views, size
         self.ids, self.image_sha256, self.class_counts = views.ids, views.image_sha256, views.class_counts
-        self.num_samples, self.num_views = views.num_samples, views.num_views
+        self.num_samples, self.num_views, self.remembered = views.num_samples, views.num_views, views.remembered
 
     def read(self, indices: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray]:
         images, targets = self.views.read(indices, view)

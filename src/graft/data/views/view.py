@@ -6,7 +6,7 @@ import functools
 import json
 import multiprocessing
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -135,12 +135,14 @@ class Views(BatchSource):
     """The training views of a folder that `augment` wrote; sample n is number n of `ids`.
 
     `size` is height and width of a view, in pixels.
+    `remembered` holds the numbers of the samples that are of earlier deliveries than those to be learnt, int64 [M].
     `class_counts`, int64 [N, K], holds the pixels of each class in each sample before augmentation (its label, one-hot,
     for classification).
     """
 
     ids: list[str]
     image_sha256: list[str]
+    remembered: np.ndarray
     class_counts: np.ndarray
     size: tuple[int, int]
 
@@ -163,6 +165,7 @@ class MaterialisedViews(Views):
     def __init__(self, folder: Path, index: dict[str, Any]) -> None:
         self.ids, self.image_sha256 = index["ids"], index["image_sha256"]
         self.num_samples, self.num_views = len(self.ids), index["num_views"]
+        self.remembered = _remembered(index)
         self.size = index["height"], index["width"]
         self.class_counts = _class_counts(folder, self.num_samples)
         self.images, self.targets = (_map_array(folder / f"{name}.npy") for name in ("images", "targets"))
@@ -182,6 +185,7 @@ class OnlineViews(Views):
     def __init__(self, folder: Path, index: dict[str, Any], num_workers: int | None = None) -> None:
         self.ids, self.image_sha256 = index["ids"], index["image_sha256"]
         self.num_samples, self.num_views = len(self.ids), index["num_views"]
+        self.remembered = _remembered(index)
         self.size = index["height"], index["width"]
         self.class_counts = _class_counts(folder, self.num_samples)
         self.recipe, self.path = Recipe(**read_json(folder / "policy.json")["recipe"]), folder / "rows.arrow"
@@ -236,10 +240,17 @@ def open_views(folder: Path, task: str, *, num_workers: int | None = None) -> Vi
     )
 
 
-def index_of(recipe: Recipe, ids: list[str], image_sha256: list[str]) -> dict[str, Any]:
-    """The content of `index.json`: the ids of the samples, in order, and the shape of a view."""
+def index_of(
+    recipe: Recipe, ids: list[str], image_sha256: list[str], remembered: Set[str] = frozenset()
+) -> dict[str, Any]:
+    """The content of `index.json`: the ids of the samples, in order, which are remembered, and the shape of a view."""
     kept = {key: asdict(recipe)[key] for key in ("task", "height", "width", "num_views", "storage")}
-    return {**kept, "num_channels": len(recipe.channels), "ids": ids, "image_sha256": image_sha256}
+    index = {**kept, "num_channels": len(recipe.channels), "ids": ids, "image_sha256": image_sha256}
+    return index | ({"remembered": [n for n, id in enumerate(ids) if id in remembered]} if remembered else {})
+
+
+def _remembered(index: dict[str, Any]) -> np.ndarray:
+    return np.array(index.get("remembered", ()), np.int64)
 
 
 def _map_array(path: Path) -> np.ndarray:

@@ -73,5 +73,9 @@ def fold_where_background(logits: Tensor, targets: Tensor, background: int, know
         background: Id of the background.
         known: Ids of the classes that the parent knows, the background among them or not.
     """
-    folded = fold(logits, background, [number for number in known if number != background])
-    return torch.where((targets == background).unsqueeze(1), folded, logits)
+    return fold_where(targets == background, logits, background, [each for each in known if each != background])
+
+
+def fold_where(places: Tensor, logits: Tensor, into: int, others: Sequence[int]) -> Tensor:
+    """The logits of `fold` where `places`, bool [B, H, W], say so; elsewhere as they are."""
+    return torch.where(places.unsqueeze(1), fold(logits, into, others), logits)

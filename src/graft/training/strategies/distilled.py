@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
+import torch
 from pydantic import Field
 from torch import Tensor
 
+from graft.data.views.view import BatchSource, Views
 from graft.foundation.choices import Choice
+from graft.foundation.class_map import IGNORE_INDEX
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, WithAuxiliary
 from graft.training.context import TrainingContext
+from graft.training.forward import Forward
 from graft.training.mixing.mixed_targets import MixedTargets
 from graft.training.strategies.balanced_rows import balance_rows
-from graft.training.strategies.distillation import distillation, fold, fold_where_background
+from graft.training.strategies.distillation import distillation, fold, fold_where, fold_where_background
+from graft.training.strategies.marked_views import MarkedViews
 from graft.training.strategies.parent import WHERE, FromParent, channels, logits_of
 
 Weight = Annotated[float, Field(ge=0)]
@@ -36,6 +41,8 @@ class Distilled(FromParent):
         super().__init__(*others)
         self.find_background, self.temperature = background, temperature
         self.background: int | None = None
+        self.mark: int | None = None
+        self.hidden_in_memory: list[int] = []
 
     def begin(self, model: Model, context: TrainingContext) -> None:
         """Keeps the parent; new classes begin as shares of the background, where there is one."""
@@ -45,12 +52,29 @@ class Distilled(FromParent):
             refuse_smoothing(self.name, self.loss.terms)
             balance_rows(model, self.background, context.new)
 
+    def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
+        """Gives background another id in the masks of remembered images, where it hides other classes.
+
+        With 255 classes no id is left for that, and all images count as those of the new delivery.
+        """
+        prepared, passing = super().prepare(model, views, forward)
+        mark = len(self.context.class_names)
+        if self.background is None or not isinstance(prepared, Views) or mark >= IGNORE_INDEX:
+            return prepared, passing
+        if not len(prepared.remembered):
+            return prepared, passing
+        self.mark, counts = mark, prepared.class_counts[prepared.remembered].sum(axis=0)
+        self.hidden_in_memory = [number for number in self.context.new if not counts[number]]
+        if self.target_weights is not None:
+            self.target_weights = torch.cat([self.target_weights, self.target_weights[self.background, None]])
+        return MarkedViews(prepared, self.background, mark), passing
+
     def step(
         self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Any, targets: Tensor | MixedTargets
     ) -> dict[str, Tensor]:
         """`loss`, and as a part of it `distillation`; without a weight the parent is not asked."""
         output = forward(images)
-        loss = self.loss(self.unbiased(output, targets), targets)
+        loss = self.loss(self.unbiased(output, targets), self.labels(targets))
         if not self.weight:
             return self.in_all(loss)
         answers = logits_of(output)
@@ -59,18 +83,33 @@ class Distilled(FromParent):
         kept = distillation(channels(answers, self.context.known), self.ask_parent(images), self.temperature)
         return self.in_all(loss, distillation=self.weight * kept)
 
+    def labels(self, targets: Tensor | MixedTargets) -> Tensor | MixedTargets:
+        """The targets without the mark of remembered images."""
+        if self.mark is None or self.background is None:
+            return targets
+        assert isinstance(targets, Tensor)  # masks are never mixed from two
+        return targets.masked_fill(targets == self.mark, self.background)
+
     def unbiased(self, output: Tensor | WithAuxiliary, targets: Tensor | MixedTargets) -> Tensor | WithAuxiliary:
-        """The output in which background stands for every class the parent knows where the target is background."""
+        """The output in which background stands for all that it hides where the target is background.
+
+        In a new delivery these are the classes the parent knows. In images of a memory, whose deliveries labelled them,
+        they are the new classes that none of these images shows.
+        """
         if self.background is None:
             return output
         assert isinstance(targets, Tensor)  # masks are never mixed from two
-        known = self.context.known
         if isinstance(output, Tensor):
-            return fold_where_background(output, targets, self.background, known)
-        logits, auxiliary = (
-            fold_where_background(each, targets, self.background, known) for each in (output.logits, output.auxiliary)
-        )
+            return self._folded(output, targets)
+        logits, auxiliary = (self._folded(each, targets) for each in (output.logits, output.auxiliary))
         return output._replace(logits=logits, auxiliary=auxiliary)
+
+    def _folded(self, logits: Tensor, targets: Tensor) -> Tensor:
+        assert self.background is not None
+        folded = fold_where_background(logits, targets, self.background, self.context.known)
+        if self.mark is None or not self.hidden_in_memory:
+            return folded
+        return fold_where(targets == self.mark, folded, self.background, self.hidden_in_memory)
 
 
 def refuse_smoothing(name: str, terms: Iterable[tuple[float, Choice]]) -> None:
