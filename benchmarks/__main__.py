@@ -27,6 +27,7 @@ BENCHMARKS = {
     "overhead": True,
     "drift": False,
     "continual": False,
+    "adaptation": False,
     "quality": False,
     "effects": False,
     "transfer": False,

@@ -1,15 +1,15 @@
 """Learning that goes on: one delivery after the other, by each way to keep what the model knows, three seeds each.
 
-Small drawn streets. A model learns the first delivery, starting from the bundled weights; each way then updates it by
-the next one, and by the one after. Every model is scored on the test images of every delivery. Two bounds stand beside
-the ways: plain fine-tuning, which keeps nothing, with the best of three rates; and joint training on all deliveries.
-Finished stories are kept in `build/continual/`, so that an interrupted experiment continues where it was.
+Small streets, drawn and (with `--camvid`) filmed. A model learns the first delivery, starting from the bundled weights;
+each way then updates it by the next one, and by the one after. Every model is scored on the test images of every
+delivery. Two bounds stand beside the ways: plain fine-tuning, which keeps nothing, with the best of three rates; and
+joint training on all deliveries. Finished stories are kept in `build/continual/`, so that an interrupted experiment
+continues where it was.
 """
 
 from __future__ import annotations
 
 import math
-import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,25 +19,26 @@ from typing import Any
 
 from benchmarks.domains import STREETS, change_default_job, digest_of_params
 from benchmarks.figures import Figure, Options
-from graft.data.shards import read_rows
-from graft.evaluation.scores import Contender, Tally, score_rows
-from graft.foundation.class_map import ClassMap
-from graft.foundation.content import content_digest, read_json, sha256_of, write_json
+from benchmarks.small_trainings import (
+    CLIPS,
+    OF_QUICK,
+    REAL,
+    drawn,
+    filmed,
+    is_here,
+    judge,
+    learn,
+    mean_iou,
+    over_seeds,
+    processor_seconds,
+    read_source,
+)
+from graft.foundation.content import content_digest, read_json, write_json
 from graft.foundation.progress import say
-from graft.inference.torch_runner import torch_runner
-from graft.metrics.confusion import Marginals, json_number
-from graft.models.saved_model import WEIGHTS_FILE, load_model
 from graft.params.sections import Params
-from pipeline.augment import augment
-from pipeline.fine_tune import fine_tune
-from pipeline.ingest import ingest
-from pipeline.pretrain_load import pretrain_load
-from pipeline.validate import validate
 
 KEPT = Path("build/continual")
 SEEDS = (1, 2, 3)
-SIZE = {"width_px": 128, "height_px": 96}
-COUNTS, OF_QUICK = {"num_train": 60, "num_val": 16, "num_test": 40}, {"num_train": 8, "num_val": 4, "num_test": 4}
 EPOCHS, EPOCHS_OF_QUICK = 12, 2
 OLD, NEW = ("background", "sky", "building", "road", "tree"), ("pavement", "car")
 RATES = (5e-4, 1e-3, 2e-3)  # of plain fine-tuning
@@ -75,6 +76,7 @@ class Story:
         ways: Ways beside the bounds.
         groups: Names of classes whose mean IoU is reported by itself; empty where every judge has a score of its own.
         together: Source of each delivery where joint training has other labels than the updates; else those above.
+        changes: What its params change in the default job, by dotted key.
     """
 
     deliveries: Mapping[str, Mapping[str, Any]]
@@ -82,11 +84,7 @@ class Story:
     ways: Mapping[str, Way]
     groups: Mapping[str, Sequence[str]] = field(default_factory=dict)
     together: Mapping[str, Mapping[str, Any]] | None = None
-
-
-def drawn(domain: str) -> dict[str, Any]:
-    """The source of streets in a light and weather."""
-    return {"name": "scenes", "domain": domain, **COUNTS, **SIZE}
+    changes: Mapping[str, Any] = field(default_factory=lambda: {"preprocess.resize": "none"})
 
 
 def labelled_as(classes: Sequence[str], hidden: Sequence[str] = ()) -> dict[str, Any]:
@@ -95,20 +93,19 @@ def labelled_as(classes: Sequence[str], hidden: Sequence[str] = ()) -> dict[str,
     return {"name": "joined", "sources": [{"source": drawn("day"), "classes": mapping}], "classes": [*classes]}
 
 
+OF_A_NEW_DOMAIN = {
+    "lwf": Way("lwf"),
+    "ewc": Way("ewc"),
+    "memory": Way("supervised", 20),
+    DEFAULT: Way(DEFAULT, 20),
+    "incremental, by herding": Way(DEFAULT, 20, choice="herding"),
+    "incremental, by loss": Way(DEFAULT, 20, choice="loss"),
+}
+DRIVES = {clip: filmed(clips=[clip]) for clip in CLIPS}
 LIGHTS = {light: drawn(light) for light in ("day", "night", "rain")}
 STORIES = {
-    "day, night, rain": Story(
-        LIGHTS,
-        LIGHTS,
-        {
-            "lwf": Way("lwf"),
-            "ewc": Way("ewc"),
-            "memory": Way("supervised", 20),
-            DEFAULT: Way(DEFAULT, 20),
-            "incremental, by herding": Way(DEFAULT, 20, choice="herding"),
-            "incremental, by loss": Way(DEFAULT, 20, choice="loss"),
-        },
-    ),
+    "day, night, rain": Story(LIGHTS, LIGHTS, OF_A_NEW_DOMAIN),
+    "CamVid clips": Story(DRIVES, DRIVES, OF_A_NEW_DOMAIN, changes=REAL),
     "two new classes": Story(
         {"first": labelled_as(OLD), "second": labelled_as(OLD + NEW, hidden=OLD[1:])},
         {"all-classes": labelled_as(OLD + NEW)},
@@ -131,6 +128,8 @@ def run(options: Options) -> list[Figure]:
     seeds = SEEDS[: 1 if options.quick else options.seeds]
     figures: list[Figure] = []
     for name, story in STORIES.items():
+        if not is_here(f"the story {name}", next(iter(story.deliveries.values())), options):
+            continue
         found: dict[str, list[dict[str, Any]]] = {way: [] for way in BOUNDS | dict(story.ways)}
         for seed in seeds:
             with TemporaryDirectory(prefix="graft-continual-") as folder:
@@ -176,7 +175,7 @@ class Telling:
             "fine_tune.validate_every_epochs": 3,
             "runtime.num_threads": self.options.threads,
         }
-        return change_default_job(STREETS | {"preprocess.resize": "none"} | changes)
+        return change_default_job(STREETS | dict(self.story.changes) | changes)
 
     def result(self, folder: Path) -> dict[str, Any]:
         """IoU by class and judge after each delivery, and the processor seconds of the last training.
@@ -208,7 +207,7 @@ class Telling:
         sources = dict(self.deliveries) | dict(self.story.judges)
         ingested = folder / f"ingested-{content_digest(sources)[:12]}"
         for number, (name, source) in enumerate(sources.items()):
-            draw(name, source, ingested, 7 + number, self.options.quick)
+            read_source(name, source, ingested, 7 + number, self.options)
         work, model, found, seconds = folder, None, [], 0.0
         for known, params in self.plan():
             work /= content_digest([known, digest_of_params(params)])[:12]
@@ -218,97 +217,6 @@ class Telling:
             judges = {name: ingested / name for name in self.story.judges}
             found.append({name: judge(data, model, params) for name, data in judges.items()})
         return {"scores": found, "seconds": seconds}
-
-
-def processor_seconds() -> float:
-    """The processor time of this process and of the workers that have ended; a busy machine does not change it."""
-    return sum(os.times()[:4])
-
-
-def draw(name: str, source: Mapping[str, Any], ingested: Path, split_seed: int, quick: bool) -> None:
-    """Ingests a delivery, whose images are those of no other seed, unless it is there."""
-    out = ingested / name
-    if out.is_dir():
-        return
-    out.mkdir(parents=True)
-    chosen = with_counts(source, OF_QUICK) if quick else dict(source)
-    changes = {"ingest.source": chosen, "ingest.split_seed": split_seed, "ingest.batch": name}
-    params = change_default_job(changes)
-    ingest(task=params.task, ingest=params.ingest, root=Path(params.ingest.root), out=out, front=f"{name}/")
-
-
-def with_counts(source: Mapping[str, Any], counts: Mapping[str, int]) -> dict[str, Any]:
-    """The same source, drawing other numbers of images."""
-    if source["name"] == "scenes":
-        return {**source, **counts}
-    parts = [{**part, "source": with_counts(part["source"], counts)} for part in source["sources"]]
-    return {**source, "sources": parts}
-
-
-def learn(ingested: Path, work: Path, known: Sequence[str], params: Params, parent: Path | None) -> Path:
-    """Trains by the stage functions on the deliveries that are known, unless the model is there; returns its folder."""
-    if (work / "model" / WEIGHTS_FILE).is_file():
-        return work / "model"
-    places = {name: work / name for name in ("interim", "validated", "augmented", "pretrained", "model", "curves")}
-    for place in places.values():
-        place.mkdir(parents=True)
-    first, *later = known
-    validate(
-        task=params.task,
-        validate=params.validate_,
-        ingested=ingested,
-        interim=places["interim"],
-        out=places["validated"],
-        batch=first,
-        deliveries=dict.fromkeys(later),
-    )
-    classes = {"class_map": places["interim"] / "class_map.json"}
-    both = {"task": params.task, "seed": params.seed}
-    if parent is not None:
-        weights = parent / WEIGHTS_FILE
-        source = {"name": "file", "path": str(weights), "sha256": sha256_of(weights)}
-        params = params.model_copy(update={"pretrain_load": params.pretrain_load.model_copy(update={"source": source})})
-    pretrain_load(
-        **both,
-        **classes,
-        model=params.model,
-        runtime=params.runtime,
-        pretrain_load=params.pretrain_load,
-        images=places["interim"] / params.pretrain_load.images,
-        out=places["pretrained"],
-    )
-    augment(
-        **both,
-        **classes,
-        preprocess=params.preprocess,
-        augment=params.augment,
-        train=places["interim"] / "train",
-        unlabelled=places["interim"] / params.augment.unlabelled,
-        validation=places["validated"] / "validation.json",
-        parent=work / params.augment.parent,
-        out=places["augmented"],
-    )
-    fine_tune(
-        **both,
-        **classes,
-        **{name: getattr(params, name) for name in ("model", "preprocess", "runtime", "predict", "fine_tune")},
-        **{name: places[name] for name in ("augmented", "pretrained", "curves")},
-        val=places["interim"] / "val",
-        out=places["model"],
-    )
-    return places["model"]
-
-
-def judge(data: Path, model: Path, params: Params) -> dict[str, float | None] | None:
-    """The IoU of each class on the test images, None for one that is nowhere; None if the model knows other classes."""
-    network, spec = load_model(model)
-    if ClassMap.read(data / "class_map.json").names != spec.class_names:
-        return None
-    contenders = {"model": Contender(torch_runner(network, spec, device=params.runtime.device), spec)}
-    tally = Tally(contenders)
-    for scored in score_rows(read_rows(data / "test"), contenders, params.evaluate.batch_size, params.predict):
-        tally.add(scored)
-    return dict(zip(spec.class_names, map(json_number, Marginals.of(tally.confusion["model"]).iou), strict=True))
 
 
 def compare(name: str, story: Story, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Figure]:
@@ -343,16 +251,3 @@ def final_scores(story: Story, results: Sequence[Mapping[str, Any]]) -> tuple[li
         return [mean_iou(scores[only]) for scores in last], parts
     parts = {name: [mean_iou(scores[name]) for scores in last] for name in story.judges}
     return [statistics.fmean(values) for values in zip(*parts.values(), strict=True)], parts
-
-
-def mean_iou(by_class: Mapping[str, float | None]) -> float:
-    """The mean over the classes that there are."""
-    return statistics.fmean(value for value in by_class.values() if value is not None)
-
-
-def over_seeds(what: str, values: Sequence[float], unit: str, at_least: float | None = None) -> Figure:
-    """The mean over the seeds; its spread is one deviation below and above."""
-    mean = statistics.fmean(values)
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    spread = None if deviation is None else (mean - deviation, mean + deviation)
-    return Figure(what, mean, unit, spread, at_least=at_least)

@@ -218,6 +218,70 @@ def test_clips_of_camvid_can_be_the_test_split(tmp_path: Path) -> None:
         listing_of(tmp_path, {"name": "camvid", "val_clips": ["c0"], "test_clips": ["c1"]})
 
 
+def splits_of_clips(listing: Listing) -> dict[str, str]:
+    """The first letter of the split of each frame, by clip, in the order of the frames."""
+    frames = sorted((entry.id.split("/")[-1], entry.id, entry.split[0]) for entry in listing.entries)
+    clips = sorted({name.split("_")[0] for name, _, _ in frames})
+    return {clip: "".join(split for name, _, split in frames if name.startswith(clip)) for clip in clips}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"clips": ["c1"], "val_stretch": 0.2, "test_stretch": 0.3}, {"c1": "tttvTT"}),
+        ({"val_stretch": 0.01, "test_stretch": 0.4}, {"c0": "tttvTT", "c1": "tttvTT"}),
+        ({"val_clips": ["c0"], "test_stretch": 0.5}, {"c0": "vvvvvv", "c1": "tttTTT"}),
+        ({"unlabelled_clips": ["c1"], "val_stretch": 0.2, "test_stretch": 0.3}, {"c0": "tttvTT", "c1": "uuuuTT"}),
+    ],
+)
+def test_the_end_of_each_clip_of_camvid_can_be_kept_aside(tmp_path: Path, options: dict, expected: dict) -> None:
+    make_camvid(tmp_path)
+    listing = listing_of(tmp_path, {"name": "camvid", **options})
+    letters = {clip: letters.replace("T", "t") for clip, letters in expected.items()}
+    assert splits_of_clips(listing) == letters
+    names = {"t": "train", "T": "test", "v": "val", "u": "unlabelled"}
+    assert Counter(entry.split for entry in listing.entries) == Counter(
+        names[one] for one in "".join(expected.values())
+    )
+    assert all((entry.mask is None) == (entry.split == "unlabelled") for entry in listing.entries)
+    by_group: dict[str, set[str]] = {}
+    for entry in listing.entries:
+        by_group.setdefault(entry.group, set()).add(entry.split)
+    assert all(len(splits) == 1 for splits in by_group.values()), "a stretch is a group of its own"
+
+
+def test_clips_of_camvid_keep_their_official_lists(tmp_path: Path) -> None:
+    make_camvid(tmp_path)
+    listing = listing_of(tmp_path, {"name": "camvid", "clips": ["c0"]})
+    assert {entry.group for entry in listing.entries} == {"c0"}
+    assert Counter(entry.split for entry in listing.entries) == {"train": 3, "val": 3}
+    assert listing.class_map.official_splits
+    bare = listing_of(tmp_path, {"name": "camvid", "unlabelled_clips": ["c1"]})
+    assert Counter((entry.group, entry.split) for entry in bare.entries) == {
+        ("c0", "train"): 3,
+        ("c0", "val"): 3,
+        ("c1", "unlabelled"): 6,
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"clips": ["c1", "c9"]}, r"source\.clips: no image of the lists is of clip c9; there are c0, c1"),
+        ({"clips": ["c1"], "val_clips": ["c0"]}, r"val_clips: no image .* is of clip c0; there are c1"),
+        ({"unlabelled_clips": ["c7"]}, r"unlabelled_clips: no image .* is of clip c7; there are c0, c1"),
+        ({"val_clips": ["c1"], "unlabelled_clips": ["c1"]}, r"c1 cannot be in val and in unlabelled.*once"),
+        ({"unlabelled_clips": ["c0", "c1"]}, r"all clips are held out \(c0, c1\)"),
+        ({"val_stretch": 0.5, "test_stretch": 0.5}, r"are 0\.5 and 0\.5, the whole of a clip.*less than 1"),
+        ({"test_stretch": 1.0}, r"test_stretch: 1\.0.*less than 1"),
+    ],
+)
+def test_clips_of_camvid_that_cannot_be_are_said_in_one_message(tmp_path: Path, options: dict, message: str) -> None:
+    make_camvid(tmp_path)
+    with pytest.raises(GraftError, match=message):
+        listing_of(tmp_path, {"name": "camvid", **options})
+
+
 def test_holding_out_a_clip_leaves_the_test_images_alone(tmp_path: Path) -> None:
     make_camvid(tmp_path)
     lines = (tmp_path / "val.txt").read_text().splitlines()

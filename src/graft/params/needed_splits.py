@@ -88,6 +88,8 @@ def _remedy(source: Choice, split: str, scored: str) -> str:
     options = source.options
     if "test_from" in options:
         how = "set ingest.source.test_from to val or train"
+    elif f"{split}_stretch" in options:
+        how = f"raise ingest.source.{split}_stretch, or name a clip in {split}_clips"
     elif f"num_{split}" in options:
         how = f"raise ingest.source.num_{split}"
     elif options.get("split_column"):

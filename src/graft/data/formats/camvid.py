@@ -6,10 +6,10 @@ somebody else's machine; the last two parts of each path are what counts.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
 
+from graft.data.formats.clips import ClipSplits, Stretch
 from graft.data.formats.few_labels import NumTrain, Rest, keep_labels
 from graft.data.formats.files import FileReader, Found, find_files
 from graft.data.formats.listing import Entry, Listing, check_task
@@ -27,14 +27,20 @@ def camvid(
     *,
     num_train: NumTrain | None = None,
     rest: Rest = "none",
-    val_clips: list[str] = [],  # noqa: B006  options are read, never changed
+    clips: list[str] = [],  # noqa: B006  options are read, never changed
+    val_clips: list[str] = [],  # noqa: B006
     test_clips: list[str] = [],  # noqa: B006
+    unlabelled_clips: list[str] = [],  # noqa: B006
+    val_stretch: Stretch = 0.0,
+    test_stretch: Stretch = 0.0,
 ) -> Listing:
     """Frames of four drives through Cambridge, 11 classes, in the layout of SegNet: 367, 101 and 233 images.
 
     Small enough to learn on in minutes, with splits many papers share. The splits are the official ones; a missing
     `test.txt` means there is no test split. Frames of one drive are a clip, and the official splits tear clips, so
-    scores are those of known streets; `val_clips` and `test_clips` ask about streets that training never saw.
+    scores are those of known streets; `val_clips` and `test_clips` ask about streets that training never saw. A drive
+    at a time is a delivery (`clips`), and its end can be kept aside in one piece (`val_stretch`, `test_stretch`).
+    Drives without labels (`unlabelled_clips`) are a domain to adapt to: 0001TP was filmed at dusk, the others by day.
 
     Brostow et al. 2009, "Semantic Object Classes in Video: A High-Definition Ground Truth Database"; the split and the
     11 classes are those of Badrinarayanan et al. 2017, "SegNet".
@@ -43,10 +49,16 @@ def camvid(
         num_train: Keep only so many labelled training images: the first in an order made by hashing (split seed, id),
             so that 40 of them are among the 80 of another run. None keeps all.
         rest: Whether the training images that `num_train` leaves out are `unlabelled`, or taken at all (`none`).
+        clips: Drives to read; empty reads all.
         val_clips: Drives (what a file name has before its first underscore: 0001TP, 0006R0, 0016E5) to hold out:
             their images of `train.txt` and `val.txt` become val, and all others train. Empty keeps the official lists.
         test_clips: Drives whose images of `train.txt` and `val.txt` become test, so that a model can be promoted where
             `test.txt` and its images are missing.
+        unlabelled_clips: Drives whose images of `train.txt` and `val.txt` are taken without their masks, but for the
+            `test_stretch`, by which a model is judged.
+        val_stretch: Share of each drive that is not held out whole, before its `test_stretch`, that becomes val. With
+            this or `test_stretch`, what is left of `train.txt` and `val.txt` together is train.
+        test_stretch: Share of each of these drives, at its end, that becomes test.
     """
     check_task(task, "segmentation", "camvid")
     found = find_files(root)
@@ -66,9 +78,10 @@ def camvid(
                 if entry.id in entries:
                     problems.append(f"{name}: {entry.id} is listed twice (also in {entries[entry.id].split}.txt)")
                 entries[entry.id] = entry
-    kept = keep_labels(_hold_out([*entries.values()], val_clips, test_clips), num_train, rest, seed)
+    splits = ClipSplits(clips, val_clips, test_clips, unlabelled_clips, val_stretch, test_stretch)
+    kept = keep_labels(splits.apply([*entries.values()]), num_train, rest, seed)
     translation = Translation(tuple(((k, k),) for k in range(11)), ((),) * 11, void_grey=((VOID_VALUE, VOID_VALUE),))
-    class_map = _class_map(official_splits=not val_clips or "test" in lists)
+    class_map = _class_map(official_splits=splits.are_official or (not clips and "test" in lists))
     return Listing(class_map, kept, FileReader(str(root)), translation, problems)
 
 
@@ -96,35 +109,6 @@ def _read_list(found: Found, path: Path, split: str, problems: list[str]) -> Ite
         if not missing and not refused:
             clip = image.split("/")[-1].split("_")[0]
             yield Entry(image, split, "street", clip, found.paths[image], found.paths[mask])
-
-
-def _hold_out(entries: list[Entry], val_clips: Collection[str], test_clips: Collection[str]) -> list[Entry]:
-    """The entries with the named clips as val and as test; those of `test.txt` stay what they are."""
-    clips = {entry.group for entry in entries if entry.split != "test"}
-    for option, named in (("val_clips", set(val_clips)), ("test_clips", set(test_clips))):
-        if unknown := sorted(named - clips):
-            raise GraftError(
-                f"no image of train.txt or val.txt is of clip {', '.join(unknown)}; there are "
-                f"{', '.join(sorted(clips))}",
-                where=f"ingest.source.{option}",
-                remedy="name clips that are there",
-            )
-    if both := sorted(set(val_clips) & set(test_clips)):
-        raise GraftError(f"{', '.join(both)} cannot be in val and in test", where="ingest.source.test_clips")
-    held_out = [_with_split(entry, val_clips, test_clips) for entry in entries]
-    if entries and not any(entry.split == "train" for entry in held_out):
-        raise GraftError(
-            f"all clips are held out ({', '.join(sorted(clips))}), so nothing is left to train on",
-            where="ingest.source.val_clips",
-            remedy="leave one out",
-        )
-    return held_out
-
-
-def _with_split(entry: Entry, val_clips: Collection[str], test_clips: Collection[str]) -> Entry:
-    if entry.split == "test" or entry.group in test_clips:
-        return replace(entry, split="test")
-    return replace(entry, split="val" if entry.group in val_clips else "train") if val_clips else entry
 
 
 def _class_map(*, official_splits: bool) -> ClassMap:
