@@ -84,7 +84,7 @@ PAIRS = {
     "CamVid, day to dusk": Pair(
         filmed(unlabelled_clips=["0001TP"]),
         filmed(),
-        {"bright clips": filmed(clips=["0006R0", "0016E5"]), "0001TP": filmed(clips=["0001TP"])},
+        {"bright-clips": filmed(clips=["0006R0", "0016E5"]), "0001TP": filmed(clips=["0001TP"])},
         REAL,
     ),
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import adaptation, continual
-from benchmarks.domains import digest_of_params
+from benchmarks.domains import change_default_job, digest_of_params
 from benchmarks.small_trainings import OF_QUICK, is_here, with_counts
 from graft.params.compatibility import find_disagreements
 
@@ -25,6 +25,13 @@ def test_every_training_of_a_story_has_params_that_go_together(name: str) -> Non
             learnt = params.augment.memory["new"] if isinstance(params.augment.memory, dict) else known[:1]
             assert params.ingest.source == dict(story.deliveries[learnt[0]]) or way == continual.JOINT
             assert (params.augment.parent == "pretrained") == (way.endswith(("herding", "loss")) and len(known) > 1)
+
+
+def test_every_source_has_the_name_of_a_delivery() -> None:
+    names = {name for story in continual.STORIES.values() for name in (*story.deliveries, *story.judges)}
+    names |= {name for pair in adaptation.PAIRS.values() for name in pair.judges} | {"half", "whole"}
+    for name in names:
+        assert change_default_job({"ingest.batch": name}).ingest.names == (name,)
 
 
 @pytest.mark.parametrize("name", adaptation.PAIRS)

@@ -36,8 +36,8 @@ from graft.provenance.promotion.leakage import Leakage, find_leakage
 from graft.provenance.promotion.ledger import LedgerEntry
 from graft.provenance.promotion.record_chain import RecordChain
 from graft.provenance.records import Record
-from graft.provenance.stages import CLASS_MAP, MANIFEST, SEEN
-from graft.provenance.tracking import runs
+from graft.provenance.stages import CLASS_MAP, EXPORTED, FINE_TUNED, MANIFEST, PRETRAINED, SEEN
+from graft.provenance.tracking import mlflow_store, registry, runs
 from tests.graft.test_ledger import entry
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy")  # MLflow's own
@@ -227,6 +227,46 @@ def test_images_that_were_learned_from_are_found_by_digest_and_by_likeness(store
     with pytest.raises(GraftError, match=r"seen\.json is not the file that fine-tune wrote"):
         find_leakage(store, chain, IMAGES, 1, into)
     assert find_leakage(store, RecordChain(), IMAGES, 1, into).seen.startswith("not known")
+
+
+def register_trained(store, folder: Path, name: str, seen: dict[str, list[str]], params: dict[str, Any]) -> None:
+    """A registered version whose records of export, fine-tune and pretrain-load hang together, and what it saw."""
+    write_json(folder / "seen.json", seen)
+    models = {path: f"{path} of {name}" for path in (PRETRAINED, FINE_TUNED, EXPORTED)}
+    links = {"pretrain-load": (), "fine-tune": (PRETRAINED,), "export": (FINE_TUNED,)}
+    for (stage, inputs), made in zip(links.items(), models, strict=True):
+        content = {"stage": stage, "params": params, "inputs": {path: models[path] for path in inputs}}
+        content |= {"outputs": {made: models[made]}}
+        content |= {"files": {SEEN: sha256_of(folder / "seen.json")}} if stage == "fine-tune" else {}
+        record = Record.from_content(content)
+        tags = {mlflow_store.STAGE: stage, mlflow_store.RECORD: record.sha256, f"graft.produced.{made}": models[made]}
+        run = runs.create_run(store, stage, tags)
+        (folder / f"{stage}.json").write_bytes(record.as_bytes())
+        store.log_artifact(run.info.run_id, str(folder / f"{stage}.json"), "record")
+        if stage == "fine-tune":
+            store.log_artifact(run.info.run_id, str(folder / "seen.json"))
+    tags = {mlflow_store.MODEL_DIGEST: models[EXPORTED], mlflow_store.RECORD: record.sha256}
+    registry.add_version(store, name, str(folder), tags, "")
+
+
+def grown_from(uri: str) -> dict[str, Any]:
+    return {"pretrain_load": {"source": {"name": "registry", "model_uri": uri, "sha256": "0"}}}
+
+
+def test_images_that_an_ancestor_learned_from_are_found_and_it_is_named(store, tmp_path):
+    taught = {"fine_tune": {"strategy": {"name": "distil", "teacher": [{"model": "models:/elder/1", "sha256": "0"}]}}}
+    register_trained(store, tmp_path, "elder", {"train": ["9" * 64], "val": ["2" * 64]}, grown_from("models:/gone/4"))
+    register_trained(store, tmp_path, "parent", {"train": ["8" * 64], "val": []}, taught)
+    rows = [("test", image.image, image.phash) for image in IMAGES]
+    chain = published(store, tmp_path, {"train": ["7" * 64], "val": []}, rows)
+    into = tmp_path / "into"
+    into.mkdir()
+    assert find_leakage(store, chain, IMAGES, 1, into) == Leakage()
+    loaded = Record.from_content({"stage": "pretrain-load", "params": grown_from("models:/parent/1")})
+    chain.records["pretrain-load"] = loaded
+    told = f"1 of 3 images, through models:/elder/1: {'2' * 12}"
+    assert find_leakage(store, chain, IMAGES, 1, into) == Leakage(seen=told)
+    assert find_leakage(store, chain, [IMAGES[0], IMAGES[2]], 1, into) == Leakage()
 
 
 def test_a_version_that_lacks_frozen_images_is_refused(store, tmp_path):

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from graft.data.expectations.near_duplicates import near_partners, parse_hashes
 from graft.foundation.class_map import UNLABELLED
 from graft.foundation.content import read_json
-from graft.provenance.promotion.record_chain import fetch_output
+from graft.provenance.promotion.record_chain import fetch_output, trace_ancestors
 from graft.provenance.stages import MANIFEST, SEEN
 
 if TYPE_CHECKING:
@@ -30,7 +30,8 @@ class Leakage:
     """The images of a test set that a model knows.
 
     Attributes:
-        seen: Sentence about those it was trained on, or whose scores chose its best epoch; empty where there are none.
+        seen: Sentence about those it was trained on, or whose scores chose its best epoch, or that a registered version
+            was which it grew out of or learnt from; empty where there are none.
         resembling: Sentence about those that look like one of these images; empty where there are none.
     """
 
@@ -41,7 +42,7 @@ class Leakage:
 def find_leakage(
     store: MlflowClient, chain: RecordChain, images: Sequence[FrozenImage], max_bits: int, folder: Path
 ) -> Leakage:
-    """Compares a test set with what a model was trained on and chosen by.
+    """Compares a test set with what a model, and every registered one behind it, was trained on and chosen by.
 
     Args:
         store: Client of the server.
@@ -53,14 +54,24 @@ def find_leakage(
     Raises:
         GraftError: A file on the server is not the one in its record.
     """
-    file = fetch_output(store, chain, SEEN, folder)
-    if file is None:
+    known = _learned_from(store, chain, folder)
+    if known is None:
         return Leakage(seen=f"not known: the server does not hold {SEEN}")
-    known = {digest for split in LEARNED_FROM for digest in read_json(file).get(split, ())}
     if seen := [image.image for image in images if image.image in known]:
         return Leakage(seen=f"{len(seen)} of {len(images)} images: {_some(digest[:12] for digest in seen)}")
+    for address, ancestor in trace_ancestors(store, chain, folder):
+        behind = _learned_from(store, ancestor, folder) or set()
+        if inherited := [image.image for image in images if image.image in behind]:
+            some = _some(digest[:12] for digest in inherited)
+            return Leakage(seen=f"{len(inherited)} of {len(images)} images, through {address}: {some}")
     manifest = fetch_output(store, chain, MANIFEST, folder)
     return Leakage(resembling="" if manifest is None else _describe_near(manifest, known, images, max_bits))
+
+
+def _learned_from(store: MlflowClient, chain: RecordChain, folder: Path) -> set[str] | None:
+    """The digests of the images that a version was trained on or chosen by; None where the server does not tell."""
+    file = fetch_output(store, chain, SEEN, folder)
+    return None if file is None else {one for split in LEARNED_FROM for one in read_json(file).get(split, ())}
 
 
 def _describe_near(manifest: Path, known: set[str], images: Sequence[FrozenImage], max_bits: int) -> str:

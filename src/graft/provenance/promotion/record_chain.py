@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from graft.foundation.content import read_json, sha256_of
 from graft.foundation.errors import GraftError
+from graft.models.address import ModelAddress, is_address
 from graft.provenance.records import Record
 from graft.provenance.stages import (
     EXPORTED,
@@ -21,8 +22,9 @@ from graft.provenance.stages import (
     is_within,
     maker_of,
     record_path,
+    weights_source,
 )
-from graft.provenance.tracking import mlflow_store, runs
+from graft.provenance.tracking import mlflow_store, registry, runs
 
 if TYPE_CHECKING:
     from graft.provenance.tracking.mlflow_store import MlflowClient
@@ -54,6 +56,14 @@ class RecordChain:
     def ingests(self) -> list[Record]:
         """The records of ingest, one a delivery."""
         return [record for stage, record in self.records.items() if is_ingest(stage)]
+
+    @property
+    def parents(self) -> list[ModelAddress]:
+        """The registered versions that its weights came from, and that taught it."""
+        loaded, tuned = self.records.get("pretrain-load"), self.records.get("fine-tune")
+        named = [weights_source(loaded.params).get("model_uri", "")] if loaded else []
+        named += [teacher["model"] for teacher in tuned.teachers] if tuned else []
+        return [ModelAddress.parse(uri) for uri in named if is_address(uri)]
 
 
 def trace_records(store: MlflowClient, version: ModelVersion, folder: Path) -> RecordChain:
@@ -101,6 +111,32 @@ def _trace(
             return
     names = ", ".join(expected) or "anything that a later stage read"
     chain.problems.append(f"no record of {stage} that wrote {names} as it was read")
+
+
+def trace_ancestors(
+    store: MlflowClient, chain: RecordChain, folder: Path
+) -> Iterator[tuple[ModelAddress, RecordChain]]:
+    """Traces the registered versions behind a version, the nearest first: its parents and teachers, and theirs.
+
+    One that was deleted, or that is only a file or a folder, cannot be traced and is left out.
+
+    Args:
+        store: Client of the server.
+        chain: Records behind the version.
+        folder: Folder for downloads.
+    """
+    left, met = chain.parents, set[ModelAddress]()
+    while left:
+        address = left.pop(0)
+        version = None if address in met else registry.find_version(store, address)
+        met.add(address)
+        if version is None:
+            continue
+        place = folder / f"records of {address.name} {version.version}"
+        place.mkdir(exist_ok=True)
+        found = trace_records(store, version, place)
+        yield address, found
+        left += found.parents
 
 
 def fetch_output(store: MlflowClient, chain: RecordChain, path: str, folder: Path) -> Path | None:
