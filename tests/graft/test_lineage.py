@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tifffile
 
-from graft.foundation.content import sha256_of, write_json
+from graft.foundation.content import digest_of_listing, sha256_of, write_json
 from graft.foundation.errors import GraftError
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED
 from graft.provenance.audit.record_files import check_sources
@@ -29,7 +29,7 @@ from graft.provenance.lineage.recall import who_saw
 from graft.provenance.lineage.tree import describe_answer, tree
 from graft.provenance.lineage.walk import chain_of, chain_to, own_records
 from graft.provenance.records import Record
-from graft.provenance.stages import RECORDS, SEEN
+from graft.provenance.stages import EXPORTED, NO_MODEL, RECORDS, SEEN
 from graft.provenance.tracking import mlflow_store, runs
 from tests.conftest import REPOSITORY
 from tests.formats_layouts.pictures import stripes, write_image, write_mask
@@ -250,6 +250,28 @@ def test_weights_without_their_card_may_have_grown_from_a_model_that_saw_it(tmp_
     assert who_saw(index, sha("image", 0)).not_known == ()
     index.add_card(loaded, {"name": "registry", "sha256": sha("elsewhere"), "origin": "models:/theirs/3"})
     assert who_saw(index, sha("image", 0)).not_known[0].lacking == ("the record of models:/theirs/3",)
+    index.close()
+
+
+def test_bytes_that_many_runs_made_are_of_the_run_whose_other_files_were_read(tmp_path):
+    index = Index(tmp_path / "i.sqlite")
+    same = {"data/interim/class_map.json": sha("class map"), "data/interim/none/a.parquet": sha("no rows")}
+    validated = []
+    for number in range(6):
+        files = {"data/interim/train/a.parquet": sha("train", number), **same}
+        content = {"stage": "validate", "fingerprint": sha(number), "files": files}
+        validated.append(
+            index.add_record(Record.from_content(content | {"outputs": {"data/interim": sha(number)}}).as_bytes())
+        )
+    none = digest_of_listing({"a.parquet": sha("no rows")})
+    for number, maker in enumerate(validated):
+        read = {"data/interim/none": none, "data/interim/class_map.json": sha("class map"), NO_MODEL: sha("no model")}
+        read["data/interim/train"] = digest_of_listing({"a.parquet": sha("train", number)})
+        content = {"stage": "export", "inputs": read, "outputs": {EXPORTED: sha("model", number)}, "files": {}}
+        export = index.add_record(Record.from_content(content).as_bytes())
+        chain = chain_to(index, sha("model", number), export)
+        assert list(chain.steps) == [export, maker]
+        assert chain.missing == []
     index.close()
 
 

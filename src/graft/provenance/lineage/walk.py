@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import posixpath
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from graft.foundation.content import digest_of
@@ -192,18 +194,30 @@ def _walk(index: Index, key: str, made: Mapping[str, str], steps: dict[str, Step
 
 
 def _group_inputs(index: Index, record: Record) -> list[tuple[str, dict[str, str]]]:
-    """The inputs of a record by the record that made them, in the order a person reads them."""
+    """The inputs of a record by the record that made them, in the order a person reads them.
+
+    A class map, or a split without rows, is the same in many runs: of several records that made such an input, the one
+    that made most of the other inputs did.
+    """
     grouped: dict[str, dict[str, str]] = {}
-    for path, digest in sorted(record.inputs.items()):
-        if not is_ingest(record.stage) and path != NO_MODEL:
-            grouped.setdefault(_maker(index, path, digest), {})[path] = digest
+    read = {} if is_ingest(record.stage) else {path: sha for path, sha in record.inputs.items() if path != NO_MODEL}
+    made = Counter(maker for path, digest in read.items() for maker in _makers(index, path, digest))
+    for path, digest in sorted(read.items()):
+        grouped.setdefault(_maker(index, path, digest, made), {})[path] = digest
     return sorted(grouped.items(), key=lambda pair: (_rank(index, pair[0]), pair[0]))
 
 
-def _maker(index: Index, path: str, digest: str) -> str:
-    """The record that made these bytes at this path; of several equal ones always the same, one with a run first."""
-    makers = [record for record, made in index.producers(digest) if made == posixpath.normpath(path)]
-    return min(makers, key=lambda record: (index.run_of(record) is None, record), default=digest)
+def _maker(index: Index, path: str, digest: str, made: Mapping[str, int] = MappingProxyType({})) -> str:
+    """The record that made these bytes at this path; of several equal ones always the same, one with a run first.
+
+    Before that comes the one that made most of what was read beside it, by the numbers in `made`.
+    """
+    makers = _makers(index, path, digest)
+    return min(makers, key=lambda one: (-made.get(one, 0), index.run_of(one) is None, one), default=digest)
+
+
+def _makers(index: Index, path: str, digest: str) -> list[str]:
+    return [record for record, made in index.producers(digest) if made == posixpath.normpath(path)]
 
 
 def _rank(index: Index, record: str) -> int:
