@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from graft.cli import app
 from graft.cli.registered import check_place, download, name_version
+from graft.foundation.errors import GraftError
 from graft.provenance.stages import EXPORTED
+
+if TYPE_CHECKING:
+    from graft.deployment.video.clip_files import TableForm
+    from graft.deployment.video.clip_paths import ClipPaths
+
+PANEL = "Videos, streams and sequences"
+TABLE_FORMS = ("csv", "parquet")
 
 
 @app.command()
 def predict(
-    images: Annotated[list[str], typer.Argument(help="Files, folders or globs.")],
+    images: Annotated[list[str], typer.Argument(help="Files, folders, globs; videos; addresses as rtsp://HOST/PATH.")],
     out: Annotated[Path, typer.Option(help="Folder for masks and overlays, or labels.csv.")],
     model: Annotated[str, typer.Option(help="A folder, or models:/NAME@ALIAS, or models:/NAME/VERSION.")] = EXPORTED,
     beside: Annotated[
@@ -27,24 +37,67 @@ def predict(
         Path | None, typer.Option(help="Also append each new image and its prediction to this folder, for a delivery.")
     ] = None,
     target: Annotated[str, typer.Option(help="The exported file that predicts, named as in export.targets.")] = "onnx",
+    sequence: Annotated[
+        bool, typer.Option("--sequence", help="Folders of images are clips, in natural order.", rich_help_panel=PANEL)
+    ] = False,
+    rate: Annotated[
+        float, typer.Option(min=0.01, max=1000, help="Frames per second of such a clip.", rich_help_panel=PANEL)
+    ] = 25,
+    masks: Annotated[
+        bool, typer.Option("--masks", help="Also write the masks, lossless (FFV1, .mkv).", rich_help_panel=PANEL)
+    ] = False,
+    shares: Annotated[
+        str | None, typer.Option(help="Also write class shares by frame: csv or parquet.", rich_help_panel=PANEL)
+    ] = None,
+    smooth: Annotated[
+        float | None,
+        typer.Option(min=0, max=0.99, help="Weight of the past in the probabilities.", rich_help_panel=PANEL),
+    ] = None,
 ) -> None:
-    """Predict masks (index PNG and overlay) or labels (CSV) for images of any size."""
-    from graft.deployment.prediction_files import predict_files
+    """Predict masks (index PNG and overlay) or labels (CSV) for images of any size; overlay videos for videos."""
+    from graft.deployment.video.clip_paths import find_clips
     from graft.foundation.progress import warn
     from graft.models.address import is_address
-    from graft.params.yaml_tree import dump_tree
     from graft.provenance.audit.exported_folder import refuse_changed
 
     folder, doubt = Path(model), None
     check_place(model)
+    for_clips = {"--masks": masks, "--shares": shares, "--smooth": smooth is not None}
+    for_images = {"--beside": beside, "--confidence": confidence, "--log": log}
+    _check_form(shares)
+    found = find_clips(images, out, sequence_rate=Fraction(rate).limit_denominator(1001) if sequence else None)
+    _check_use(for_clips if not found.clips else {}, "is for videos, streams and sequences, and none is named here")
+    _check_use(for_images if not found.others else {}, "is for images, and none is named here")
     if is_address(model):
         folder = download(model)  # and compared with what was registered
     else:
         doubt = refuse_changed(folder)
-    version = name_version(model) if log else ""
-    summary = predict_files(
-        images, folder, out, beside or (), confidence=confidence, log=log, version=version, target=target
-    )
+    if found.clips:
+        _predict_clips(found, folder, out, target, masks=masks, shares=shares, smooth=smooth)
+    if found.others:
+        version = name_version(model) if log else ""
+        _predict_images(
+            found.others, folder, out, beside or (), target, confidence=confidence, log=log, version=version
+        )
+    if doubt:
+        warn(doubt)
+
+
+def _predict_images(
+    paths: Sequence[str],
+    folder: Path,
+    out: Path,
+    beside: Sequence[str],
+    target: str,
+    *,
+    confidence: bool,
+    log: Path | None,
+    version: str,
+) -> None:
+    from graft.deployment.prediction_files import predict_files
+    from graft.params.yaml_tree import dump_tree
+
+    summary = predict_files(paths, folder, out, beside, confidence=confidence, log=log, version=version, target=target)
     typer.echo(summary)
     if summary.log:
         source = dump_tree(summary.log.source(), flow=True).strip()
@@ -52,5 +105,24 @@ def predict(
             "When a person has corrected predictions and written train into their lines, ingest reads them with\n"
             f"  source: {source}"
         )
-    if doubt:
-        warn(doubt)
+
+
+def _predict_clips(
+    found: ClipPaths, folder: Path, out: Path, target: str, *, masks: bool, shares: str | None, smooth: float | None
+) -> None:
+    from graft.deployment.video.clip_prediction import ClipOptions, predict_clips
+
+    options = ClipOptions(masks=masks, shares=cast("TableForm | None", shares), smooth=smooth)
+    predict_clips(found, folder, out, options, target=target, tell=typer.echo)
+
+
+def _check_form(shares: str | None) -> None:
+    if shares is not None and shares not in TABLE_FORMS:
+        raise GraftError(
+            f"no table is called {shares!r}", where="--shares", rule=f"it is one of {', '.join(TABLE_FORMS)}"
+        )
+
+
+def _check_use(options: Mapping[str, object], why: str) -> None:
+    if used := [name for name, value in options.items() if value]:
+        raise GraftError(f"{' and '.join(used)} {why}", remedy="leave it out, or name what it is for")

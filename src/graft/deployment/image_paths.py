@@ -41,13 +41,18 @@ class ImagePaths:
 
 
 def list_images(
-    paths: Sequence[str], extensions: AbstractSet[str] = EXTENSIONS_READ, out: Path | None = None
+    paths: Sequence[str],
+    extensions: AbstractSet[str] = EXTENSIONS_READ,
+    out: Path | None = None,
+    *,
+    elsewhere: AbstractSet[str] = frozenset(),
 ) -> ImagePaths:
     """Every image that the paths name, in order.
 
     A file keeps its name, a file of a folder or glob its path below that folder. Where two would share a place, they
     are placed below the folder that holds all files; after that the endings of their files are kept too. Hidden files
-    and those below `out` are taken only where they are named themselves.
+    and those below `out` are taken only where they are named themselves; of those with an ending in `elsewhere` nothing
+    is said.
 
     Raises:
         GraftError: Lists every path that names nothing.
@@ -57,7 +62,8 @@ def list_images(
         num_matched = 0
         for file, place in _match(path):
             if reason := None if place is None else _reason_to_skip(file, place, extensions, out):
-                found.skipped.setdefault(reason, []).append(file)
+                if file.suffix.lower() not in elsewhere:
+                    found.skipped.setdefault(reason, []).append(file)
                 continue
             num_matched += 1
             found.places.setdefault(file, place or PurePosixPath(file.name))
@@ -65,13 +71,45 @@ def list_images(
     if problems:
         kinds = ", ".join(sorted(extensions))
         raise GraftError.of_all("nothing to predict", problems, remedy=f"name files, folders or globs of {kinds}")
-    found.places = _separate(found.places)
+    found.places = separate_places(found.places)
     return found
 
 
 def find_images(paths: Sequence[str], extensions: AbstractSet[str] = EXTENSIONS_READ) -> dict[Path, PurePosixPath]:
     """The places of `list_images`."""
     return list_images(paths, extensions).places
+
+
+def match_files(
+    path: str, extensions: AbstractSet[str], out: Path | None = None
+) -> Iterator[tuple[Path, PurePosixPath]]:
+    """Yields the files of some endings that a path names, with their places; hidden ones as `list_images` does."""
+    for file, place in _match(path):
+        if place is None and file.suffix.lower() in extensions:
+            yield file, PurePosixPath(file.name)
+        elif place is not None and _reason_to_skip(file, place, extensions, out) is None:
+            yield file, place
+
+
+def separate_places(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
+    """Makes places differ, also in more than case (for macOS); the last resort is a digest in the name."""
+    distinct: dict[Path, PurePosixPath] = {}
+    root = os.path.commonpath([file.absolute().parent for file in places]) if places else ""
+
+    def below_root(file: Path) -> PurePosixPath:
+        return PurePosixPath(file.absolute().relative_to(root).as_posix())
+
+    for candidates in (
+        lambda file, place: place.with_suffix(""),
+        lambda file, place: below_root(file).with_suffix(""),
+        lambda file, place: place,
+        lambda file, place: below_root(file),
+        lambda file, place: PurePosixPath(f"{place}-{hashlib.sha256(os.fsencode(file)).hexdigest()[:16]}"),
+    ):
+        remaining = {file: candidates(file, place) for file, place in places.items() if file not in distinct}
+        taken = Counter(str(place).casefold() for place in [*distinct.values(), *remaining.values()])
+        distinct |= {file: place for file, place in remaining.items() if taken[str(place).casefold()] == 1}
+    return {file: distinct[file] for file in places}
 
 
 def _match(path: str) -> Iterator[tuple[Path, PurePosixPath | None]]:
@@ -102,24 +140,3 @@ def _before_wildcards(parts: Sequence[str]) -> Iterator[str]:
         if glob.has_magic(part):
             return
         yield part
-
-
-def _separate(places: dict[Path, PurePosixPath]) -> dict[Path, PurePosixPath]:
-    """Makes places differ, also in more than case (for macOS); the last resort is a digest in the name."""
-    distinct: dict[Path, PurePosixPath] = {}
-    root = os.path.commonpath([file.absolute().parent for file in places]) if places else ""
-
-    def below_root(file: Path) -> PurePosixPath:
-        return PurePosixPath(file.absolute().relative_to(root).as_posix())
-
-    for candidates in (
-        lambda file, place: place.with_suffix(""),
-        lambda file, place: below_root(file).with_suffix(""),
-        lambda file, place: place,
-        lambda file, place: below_root(file),
-        lambda file, place: PurePosixPath(f"{place}-{hashlib.sha256(os.fsencode(file)).hexdigest()[:16]}"),
-    ):
-        remaining = {file: candidates(file, place) for file, place in places.items() if file not in distinct}
-        taken = Counter(str(place).casefold() for place in [*distinct.values(), *remaining.values()])
-        distinct |= {file: place for file, place in remaining.items() if taken[str(place).casefold()] == 1}
-    return {file: distinct[file] for file in places}

@@ -15,6 +15,7 @@ from graft.data.formats.stacks import zip_files
 from graft.data.images.codec import encode_png, overlay, untinted_class
 from graft.data.images.large_images import LargeImage
 from graft.data.images.stacks import composite, decode
+from graft.data.video.containers import EXTENSIONS_OF_VIDEOS
 from graft.deployment.export.exported_model import ExportedModel, open_exported
 from graft.deployment.image_paths import MAX_IMAGE_PIXELS, ImagePaths, find_images, list_images
 from graft.deployment.large_predictions import Targets, open_large, predict_large
@@ -116,7 +117,7 @@ def predict_files(
     model = open_exported(model_folder, target=target)
     _check_beside(beside, model)
     extensions = EXTENSIONS_READ | (set() if model.spec.max_value is None else STACK_EXTENSIONS)
-    found = list_images(paths, extensions, out)
+    found = list_images(paths, extensions, out, elsewhere=EXTENSIONS_OF_VIDEOS)
     summary = Summary(out, model.spec.task, found.skipped_in_words(), confidence)
     try:
         if log is not None:
@@ -183,7 +184,7 @@ def _write_masks(decoded: Iterable[Decoded | Opened], model: ExportedModel, summ
             summary.problems.append(f"{one.file}: {error.what}")
             continue
         if not summary.num_written:
-            write_json(summary.out / MASKS / CLASSES, _classes_of_masks(model.class_map))
+            write_json(summary.out / MASKS / CLASSES, describe_mask_values(model.class_map))
         summary.num_written += 1
 
 
@@ -220,7 +221,7 @@ def _log(one: Decoded, prediction: np.ndarray, certainty: np.ndarray | None, sum
         summary.log.add(one.data, one.file.suffix.lower(), prediction, float(certainty.mean()), one.file.as_posix())
 
 
-def _classes_of_masks(class_map: ClassMap) -> list[dict[str, object]]:
+def describe_mask_values(class_map: ClassMap) -> list[dict[str, object]]:
     """For each class its name, the value it has in written masks, and its colour in overlays."""
     columns = zip(class_map.names, source_values(class_map), class_map.colors, strict=True)
     return [{"class": name, "value": value, "colour": colour} for name, value, colour in columns]

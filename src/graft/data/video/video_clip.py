@@ -1,0 +1,151 @@
+"""A video file or a stream as a clip: decoded, turned upright, with its own time stamps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from graft.data.resize import resize_image
+from graft.data.video.clip import Frame
+from graft.data.video.containers import (
+    USUAL_RATE,
+    bare_address,
+    choose_stream,
+    in_words,
+    is_cover,
+    is_stream,
+    open_container,
+)
+from graft.data.video.orientation import Orientation, read_orientation
+from graft.data.video.survey import Survey
+from graft.foundation.errors import GraftError
+
+if TYPE_CHECKING:
+    from av import VideoFrame
+
+HD_HEIGHT_PX = 720  # a player takes untagged video from this height on for BT.709, and below it for BT.601
+UNTAGGED = 2
+HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+
+
+class VideoClip:
+    """A file or stream that FFmpeg opens.
+
+    Args:
+        address: Path or address.
+        known: Survey of a file; None for a stream.
+
+    Attributes:
+        broken_off: Reason why a connection ended, in words; None where the clip came to its end.
+
+    Raises:
+        GraftError: It cannot be opened, or holds no video.
+    """
+
+    def __init__(self, address: str, known: Survey | None = None) -> None:
+        self.name, self._known = bare_address(address), known
+        self._container = open_container(address)
+        self._stream = choose_stream(self._container, self.name)
+        self._has_sound = bool(self._container.streams.audio)
+        self._num_streams = sum(not is_cover(stream) for stream in self._container.streams.video)
+        self._stream.thread_type = "AUTO"
+        self.time_base = Fraction(self._stream.time_base or 1 / USUAL_RATE)
+        self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE)
+        self.num_frames = known.num_packets if known else None
+        self.is_live = is_stream(address) and self._container.duration is None
+        self.broken_off: str | None = None
+        self._orientation: Orientation | None = None
+        self._transfer = UNTAGGED
+        self._num_decoded = self._num_broken = self._num_mended = self._num_resized = 0
+        self._first_broken = 0.0
+
+    @property
+    def pixel_aspect(self) -> Fraction:
+        """Width of an upright pixel over its height, known with the first frame."""
+        aspect = Fraction(self._stream.sample_aspect_ratio or 1)
+        return 1 / aspect if self._orientation and self._orientation.is_transposed else aspect
+
+    def frames(self) -> Iterator[Frame]:
+        """Yields every frame that can be decoded, in the size of the first.
+
+        Raises:
+            GraftError: None can.
+        """
+        first, last, size = 0, -1, (0, 0)
+        usual = max(1, round(1 / (self.rate * self.time_base)))
+        for number, frame in enumerate(self._decode()):
+            image = self._upright(frame)
+            if number == 0:
+                first, size = frame.pts or 0, (image.shape[0], image.shape[1])
+            ticks = last + usual if frame.pts is None else frame.pts - first
+            ticks = ticks if number else 0
+            if number and ticks <= last:
+                ticks, self._num_mended = last + 1, self._num_mended + 1
+            if image.shape[:2] != size:
+                image, self._num_resized = resize_image(image, size), self._num_resized + 1
+            self._num_decoded, last = number + 1, ticks
+            yield Frame(number, image, ticks, frame.duration or usual)
+        self._container.close()
+        if not self._num_decoded:
+            why = self.broken_off or "the video is empty, or what it holds was damaged"
+            raise GraftError(f"not a single frame can be decoded: {why}", where=self.name)
+
+    def notes(self) -> list[str]:
+        """Sentences on what was noticed, complete after the last frame."""
+        turned, missing = self._orientation, self._known.seconds_missing if self._known else 0.0
+        tagged = HDR_TRANSFERS.get(self._transfer)
+        lines = {
+            "frames are turned as the video says": bool(turned),
+            "the video asks for a turn that is none of quarters, which is not followed": bool(
+                turned is not None and not turned.is_exact
+            ),
+            "sound is left out": self._has_sound,
+            f"of {self._num_streams} video streams the best is taken": self._num_streams > 1,
+            f"colours of a high dynamic range ({tagged}) are shown without tone mapping": tagged is not None,
+            f"{self._num_broken} broken frames are left out, the first at {self._first_broken:.2f} s": self._num_broken,
+            f"the last {missing:.2f} s are missing in the file": missing,
+            f"{self._num_mended} time stamps did not grow and were moved": self._num_mended,
+            f"{self._num_resized} frames have another size and were resized to the first's": self._num_resized,
+            f"the connection ended: {self.broken_off}": self.broken_off,
+        }
+        return [line for line, holds in lines.items() if holds]
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        """Frames in the order they are shown; a packet that cannot be decoded is counted and passed over."""
+        import av
+
+        packets = self._container.demux(self._stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except av.FFmpegError as error:
+                packet = None  # a file that ends within a packet was told of by its survey
+                if is_stream(self.name) or not isinstance(error, av.error.InvalidDataError):
+                    self.broken_off = in_words(error)
+            try:
+                decoded = self._stream.codec_context.decode(packet)
+            except av.error.EOFError:  # all that it held was given with the last packet
+                return
+            except av.FFmpegError:
+                decoded = []
+                self._count_broken(packet.pts if packet else None)
+            yield from decoded
+            if packet is None:
+                return
+
+    def _count_broken(self, ticks: int | None) -> None:
+        if not self._num_broken and ticks is not None:
+            self._first_broken = float((ticks - (self._stream.start_time or 0)) * self.time_base)
+        self._num_broken += 1
+
+    def _upright(self, frame: VideoFrame) -> np.ndarray:
+        if self._orientation is None:
+            matrix = frame.side_data.get("DISPLAYMATRIX")
+            self._orientation = Orientation() if matrix is None else read_orientation(bytes(cast(Any, matrix)))
+            self._transfer = int(frame.color_trc)
+        is_untagged_hd = int(frame.colorspace) == UNTAGGED and frame.height >= HD_HEIGHT_PX
+        image = frame.to_ndarray(format="rgb24", src_colorspace="ITU709" if is_untagged_hd else None)
+        return self._orientation.apply(image)

@@ -1,0 +1,1 @@
+"""Predictions for videos: decoded, inferred and encoded side by side; memory does not grow with their length."""

@@ -1,0 +1,138 @@
+"""The parts that predictions for videos are made of: threads, orientation, smoothing, flicker."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graft.data.video.image_sequence import natural_key
+from graft.data.video.orientation import ONE, read_orientation
+from graft.deployment.video.smoothing import Smoothing
+from graft.foundation.threads import ReadAhead, WriteBehind
+from graft.metrics.flicker import Flicker, still_pixels
+
+
+def test_reading_ahead_goes_no_further_than_its_depth() -> None:
+    taken: list[int] = []
+    with ReadAhead((taken.append(number) or number for number in range(100)), 3) as items:
+        for number in items:
+            time.sleep(0.005)
+            assert len(taken) <= number + 1 + 3 + 1  # the one at hand, those that wait, one in the thread's hand
+    assert taken == [*range(100)]
+
+
+def test_an_error_while_reading_comes_after_the_items_before_it() -> None:
+    def items():
+        yield from (1, 2)
+        raise ValueError("torn")
+
+    seen: list[int] = []
+    with ReadAhead(items(), 4) as ahead, pytest.raises(ValueError, match="torn"):
+        seen.extend(ahead)
+    assert seen == [1, 2]
+
+
+def test_reading_stops_when_told_to_even_where_nothing_comes() -> None:
+    released = threading.Event()
+
+    def items():
+        yield 1
+        released.wait(10)
+        yield 2
+
+    seen = []
+    with ReadAhead(items(), 4) as ahead:
+        for item in ahead:
+            seen.append(item)
+            ahead.stop()
+    released.set()
+    assert seen == [1]
+
+
+def test_what_comes_faster_than_it_is_taken_is_dropped_where_that_is_asked_for() -> None:
+    all_offered = threading.Event()
+
+    def items():
+        yield from range(10)
+        all_offered.set()
+
+    with ReadAhead(items(), 3, drop=True) as ahead:
+        assert all_offered.wait(5)
+        assert [*ahead] == [0, 1, 2]
+        assert ahead.num_dropped == 7
+
+
+def test_writing_behind_writes_all_in_order_and_raises_what_went_wrong() -> None:
+    written: list[int] = []
+    with WriteBehind(written.append, 2) as behind:
+        for number in range(20):
+            behind.put(number)
+    assert written == [*range(20)]
+
+    def fail(number: int) -> None:
+        raise OSError(28, "full")
+
+    def put_all() -> None:
+        with WriteBehind(fail, 2) as behind:
+            for number in range(20):
+                behind.put(number)
+
+    with pytest.raises(OSError, match="full"):
+        put_all()
+
+
+def test_names_are_sorted_as_people_count() -> None:
+    names = ["b2", "a10", "a9.5", "a9", "A1", "a09"]
+    assert [path.name for path in sorted(map(Path, names), key=natural_key)] == ["A1", "a09", "a9", "a9.5", "a10", "b2"]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "c", "d", "upright"),
+    [
+        (1, 0, 0, 1, [[1, 2, 3], [4, 5, 6]]),
+        (0, 1, -1, 0, [[4, 1], [5, 2], [6, 3]]),  # column p, row q go to (-q, p): a quarter turn clockwise
+        (0, -1, 1, 0, [[3, 6], [2, 5], [1, 4]]),
+        (-1, 0, 0, -1, [[6, 5, 4], [3, 2, 1]]),
+        (-1, 0, 0, 1, [[3, 2, 1], [6, 5, 4]]),  # a mirror, as of the camera above a screen
+        (0, 1, 1, 0, [[1, 4], [2, 5], [3, 6]]),
+    ],
+)
+def test_a_display_matrix_turns_and_mirrors(a: int, b: int, c: int, d: int, upright: list[list[int]]) -> None:
+    orientation = read_orientation(struct.pack("<9i", a * ONE, b * ONE, 0, c * ONE, d * ONE, 0, 0, 0, 1 << 30))
+    image = np.array([[1, 2, 3], [4, 5, 6]], np.uint8)[..., None]
+    np.testing.assert_array_equal(orientation.apply(image)[..., 0], upright)
+    assert orientation.is_exact
+
+
+def test_a_turn_by_other_angles_is_not_followed() -> None:
+    orientation = read_orientation(struct.pack("<9i", 46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30))
+    assert not orientation
+    assert not orientation.is_exact
+
+
+def test_smoothing_is_the_exponential_average_of_softmax() -> None:
+    """Logits (ln 3, 0) are probabilities (0.75, 0.25); the past weighs 0.6."""
+    smoothing = Smoothing(0.6)
+    first = smoothing.add(np.log(np.array([3, 1], np.float32))[:, None, None]).copy()
+    second = smoothing.add(np.log(np.array([1, 3], np.float32))[:, None, None])
+    np.testing.assert_allclose(first[:, 0, 0], [0.75, 0.25], rtol=1e-6)
+    np.testing.assert_allclose(second[:, 0, 0], [0.6 * 0.75 + 0.4 * 0.25, 0.6 * 0.25 + 0.4 * 0.75], rtol=1e-6)
+
+
+def test_flicker_counts_changes_of_class_where_the_image_stays() -> None:
+    before = np.zeros((1, 4, 3), np.uint8)
+    now = before.copy()
+    now[0, 0, 1], now[0, 1, 2] = 3, 4  # within, and beyond
+    still = still_pixels(before, now)
+    np.testing.assert_array_equal(still, [[True, False, True, True]])
+    flicker = Flicker()
+    assert np.isnan(flicker.share)
+    flicker.add(still, np.array([[0, 0, 1, 1]]), np.array([[0, 1, 2, 1]]))
+    assert (flicker.share, flicker.still_fraction) == (1 / 3, 3 / 4)
+    flicker.add(still, np.array([[0, 0, 1, 1]]), np.array([[0, 1, 1, 1]]))
+    assert flicker.share == 1 / 6
