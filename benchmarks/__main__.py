@@ -18,6 +18,7 @@ BENCHMARKS = {
     "export": True,
     "quantisation": True,
     "large_images": True,
+    "video": True,
     "metrics": True,
     "training": True,
     "mixed_precision": True,

@@ -31,6 +31,7 @@ def write_video(
 ) -> Path:
     """Encodes RGB images: `.mkv` without loss, `.mp4` nearly so; every 40 ms one, if no times are given."""
     codec, usual, options = CODECS[path.suffix]
+    path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.pix_fmt, stream.codec_context.time_base = pixels or usual, MILLISECOND

@@ -371,18 +371,19 @@ def test_ctrl_c_leaves_a_file_that_plays_and_says_how_far_it_came(tmp_path: Path
     assert not list((tmp_path / "out").rglob(".tmp-*"))
 
 
-def test_a_disk_that_fills_leaves_nothing_half_written(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("num_frames", "room"), [(60, 500_000), (10, 3_000)], ids=["half-way", "at the end"])
+def test_a_disk_that_fills_leaves_nothing_half_written(tmp_path: Path, num_frames: int, room: int) -> None:
     small_export(tmp_path / "model")
-    images = (np.random.default_rng(number).integers(0, 255, (240, 320, 3), np.uint8) for number in range(60))
+    images = (np.random.default_rng(number).integers(0, 255, (240, 320, 3), np.uint8) for number in range(num_frames))
     write_video(tmp_path / "noise.mkv", images)
     limited = textwrap.dedent(f"""
         import resource, signal, sys
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, {resource.RLIM_INFINITY}))
+        resource.setrlimit(resource.RLIMIT_FSIZE, ({room}, {resource.RLIM_INFINITY}))
         from graft.cli import main
         main()
     """)
-    command = [sys.executable, "-c", limited, "predict", "noise.mkv", "--model", "model", "--out", "out", "--masks"]
+    command = [sys.executable, "-c", limited, "predict", "noise.mkv", "--model", "model", "--out", "out"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert "cannot write predictions of noise.mkv (File too large)" in done.stderr

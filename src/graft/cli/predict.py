@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from graft.deployment.video.clip_files import TableForm
     from graft.deployment.video.clip_paths import ClipPaths
 
-PANEL = "Videos, streams and sequences"
 TABLE_FORMS = ("csv", "parquet")
 
 
@@ -38,23 +37,19 @@ def predict(
     ] = None,
     target: Annotated[str, typer.Option(help="The exported file that predicts, named as in export.targets.")] = "onnx",
     sequence: Annotated[
-        bool, typer.Option("--sequence", help="Folders of images are clips, in natural order.", rich_help_panel=PANEL)
+        bool, typer.Option("--sequence", help="Folders of images are videos, in natural order.")
     ] = False,
-    rate: Annotated[
-        float, typer.Option(min=0.01, max=1000, help="Frames per second of such a clip.", rich_help_panel=PANEL)
-    ] = 25,
-    masks: Annotated[
-        bool, typer.Option("--masks", help="Also write the masks, lossless (FFV1, .mkv).", rich_help_panel=PANEL)
-    ] = False,
+    rate: Annotated[float, typer.Option(min=0.01, max=1000, help="Frames per second of such a folder.")] = 25,
+    masks: Annotated[bool, typer.Option("--masks", help="Of videos also write masks, lossless (FFV1, .mkv).")] = False,
     shares: Annotated[
-        str | None, typer.Option(help="Also write class shares by frame: csv or parquet.", rich_help_panel=PANEL)
+        str | None, typer.Option(help="Of videos also write class shares by frame: csv or parquet.")
     ] = None,
     smooth: Annotated[
         float | None,
-        typer.Option(min=0, max=0.99, help="Weight of the past in the probabilities.", rich_help_panel=PANEL),
+        typer.Option(min=0, max=0.99, help="Average probabilities of videos over time; weight of the past."),
     ] = None,
 ) -> None:
-    """Predict masks (index PNG and overlay) or labels (CSV) for images of any size; overlay videos for videos."""
+    """Predict masks (index PNG and overlay) or labels (CSV) for images of any size, and videos."""
     from graft.deployment.video.clip_paths import find_clips
     from graft.foundation.progress import warn
     from graft.models.address import is_address

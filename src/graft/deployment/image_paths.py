@@ -46,13 +46,14 @@ def list_images(
     out: Path | None = None,
     *,
     elsewhere: AbstractSet[str] = frozenset(),
+    what: str = "image",
 ) -> ImagePaths:
     """Every image that the paths name, in order.
 
     A file keeps its name, a file of a folder or glob its path below that folder. Where two would share a place, they
     are placed below the folder that holds all files; after that the endings of their files are kept too. Hidden files
     and those below `out` are taken only where they are named themselves; of those with an ending in `elsewhere` nothing
-    is said.
+    is said. `what` names such a file in messages.
 
     Raises:
         GraftError: Lists every path that names nothing.
@@ -67,10 +68,11 @@ def list_images(
                 continue
             num_matched += 1
             found.places.setdefault(file, place or PurePosixPath(file.name))
-        problems += [] if num_matched else [f"{path}: no such image, or no image in it"]
+        problems += [] if num_matched else [f"{path}: no such {what}, or no {what} in it"]
     if problems:
         kinds = ", ".join(sorted(extensions))
-        raise GraftError.of_all("nothing to predict", problems, remedy=f"name files, folders or globs of {kinds}")
+        nothing = "nothing to predict" if what == "image" else f"no {what} there"
+        raise GraftError.of_all(nothing, problems, remedy=f"name files, folders or globs of {kinds}")
     found.places = separate_places(found.places)
     return found
 

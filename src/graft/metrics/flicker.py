@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 STILL_WITHIN = 3  # of 255: noise of sensor and coding
@@ -48,12 +49,11 @@ def still_pixels(before: np.ndarray, now: np.ndarray, within: int = STILL_WITHIN
     """Where an image does not change: no channel differs by more than `within` from the frame before.
 
     Args:
-        before: uint8 [H, W, C].
-        now: uint8 [H, W, C].
+        before: uint8 [H, W, 3].
+        now: uint8 [H, W, 3].
         within: Largest difference, of 255, that counts as none.
 
     Returns:
         bool [H, W].
     """
-    difference = np.maximum(before, now) - np.minimum(before, now)
-    return np.asarray((difference <= within).all(axis=2))
+    return cv2.inRange(cv2.absdiff(before, now), (0, 0, 0), (within,) * 3).view(bool)

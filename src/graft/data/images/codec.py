@@ -169,8 +169,9 @@ def overlay(
     """
     table = np.zeros((256, 3), np.uint8)
     table[: len(colours)] = np.asarray(colours, np.uint8)
-    blended = cv2.addWeighted(np.ascontiguousarray(image), 1 - alpha, table[mask], alpha, 0)
-    return np.where(((mask == IGNORE_INDEX) | (mask == untinted))[..., None], image, blended)
+    image, tints = np.ascontiguousarray(image), cv2.LUT(cv2.merge([mask] * 3), table[None])
+    blended = cv2.addWeighted(image, 1 - alpha, tints, alpha, 0)
+    return cv2.copyTo(image, ((mask == IGNORE_INDEX) | (mask == untinted)).view(np.uint8), blended)
 
 
 def untinted_class(names: Sequence[str], mask: np.ndarray) -> int:

@@ -89,12 +89,11 @@ class ClipFiles:
                 video.abandon()
             self._stack.__exit__(kind, error, None)
             return
-        with self._explained():
+        with self._explained(), self._stack:  # where closing fails, the stack deletes what is not whole
             for video in self._videos.values():
                 video.close()
             if self._table is not None:
                 self._table.close()
-            self._stack.close()
 
     def write(self, predicted: PredictedFrame) -> None:
         """Adds a frame to every file; the first one opens them.

@@ -99,8 +99,7 @@ def predict_clips(
 ) -> None:
     """Predicts clips one after another.
 
-    Segmentation writes `overlays/….mp4`, `masks/….mkv` in the values of the source if asked for, and `shares/…` if
-    asked for; classification `labels/….csv`. Files of a clip take their places when all are whole.
+    Segmentation writes `overlays/….mp4`, and if asked for `masks/….mkv` and `shares/…`; classification `labels/….csv`.
 
     Args:
         found: The clips.
