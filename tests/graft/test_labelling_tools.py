@@ -116,6 +116,17 @@ def test_masks_give_every_pixel_back_a_single_one_too(choose, tool: str) -> None
     assert "polygons" not in str(chosen.told)
 
 
+@pytest.mark.parametrize(("tool", "shapes"), [("cvat", "polygons"), ("cvat", "masks"), ("labelme", "masks")])
+def test_what_a_tool_is_given_is_read_back_by_the_source_it_names(choose, tmp_path: Path, tool, shapes) -> None:
+    chosen, by_coco = choose(tool, shapes), choose("coco", shapes)
+    expected = coco_masks(by_coco.out / "annotations/instances_default.json", classes())
+    source = chosen.told.handover.source | {"val_fraction": 0.5, "test_fraction": 0}
+    back = run_ingest(chosen.out, tmp_path / "interim", source)
+    assert back.class_map.names == classes().names
+    for name, mask in expected.items():
+        np.testing.assert_array_equal(back.mask(f"images/{name}"), mask)
+
+
 def test_polygons_lose_specks_and_corners_and_the_pixels_are_counted(choose, tmp_path: Path) -> None:
     chosen = choose("coco")
     found = coco_masks(chosen.out / "annotations/instances_default.json", classes())
@@ -182,9 +193,7 @@ def test_cvat_finds_frames_in_the_order_of_their_names_and_the_labels_of_the_tas
 
 
 def test_what_takes_no_masks_is_said(choose, tmp_path: Path) -> None:
-    with pytest.raises(GraftError, match="masks pixel by pixel are not for labelme"):
-        choose("labelme", "masks")
     with pytest.raises(GraftError, match="there is no shape 'circles'"):
         choose("coco", "circles")
-    with pytest.raises(GraftError, match="masks pixel by pixel are not for csv"):
+    with pytest.raises(GraftError, match="a classification model proposes no masks"):
         label_next(1, [str(tmp_path / "in")], see_label, classes("classification"), tmp_path / "out", shapes="masks")

@@ -23,6 +23,7 @@ from graft.foundation.choices import resolve
 from graft.foundation.class_map import SPLITS
 from graft.foundation.errors import GraftError
 from tests.formats_layouts.coco import make_coco
+from tests.formats_layouts.drawn import make_cvat, make_labelme
 from tests.formats_layouts.published import make_ade20k, make_cityscapes, make_voc
 from tests.formats_layouts.tables import JOINED, make_csv, make_joined
 
@@ -87,7 +88,9 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
         {"name": "csv", "image_column": "file", "label_column": "diagnosis"},
         "classification",
     ),
+    "cvat": (make_cvat, "cvat", "segmentation"),
     "joined": (make_joined, JOINED, "segmentation"),
+    "labelme": (make_labelme, "labelme", "segmentation"),
     "stacks": (
         make_pairs,
         {"name": "stacks", "source": PAIRS, "channels": ["grey"], "max_value": 255},
@@ -130,7 +133,7 @@ def test_the_wrong_task_is_refused(name: str, tmp_path: Path) -> None:
         listing_of(tmp_path, source, other)
 
 
-@pytest.mark.parametrize("name", [*OF_ONE_TASK, "csv"])
+@pytest.mark.parametrize("name", [*OF_ONE_TASK, "csv", "cvat", "labelme"])
 def test_a_missing_or_strange_root_is_answered_with_what_was_expected(name: str, tmp_path: Path) -> None:
     _, source, task = EXAMPLES[name]
     with pytest.raises(GraftError, match=r"no such folder.*ingest\.root"):

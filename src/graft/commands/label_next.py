@@ -16,7 +16,7 @@ from graft.data.formats.translation import VOID
 from graft.data.images.codec import decode_image
 from graft.data.shards import num_rows, read_rows
 from graft.deployment.image_paths import MAX_IMAGE_PIXELS
-from graft.deployment.labelling import MASKS, POLYGONS, TAKE_MASKS, TOOLS, Tool
+from graft.deployment.labelling import MASKS, POLYGONS, TOOLS, Tool
 from graft.deployment.labelling.handover import IMAGES, DrawnImage, Handover, drawn_classes, name_of
 from graft.deployment.labelling.outlines import SMALLEST_PX, TOLERANCE_PX, outlines_of, paint
 from graft.deployment.labelling.regions import regions_of
@@ -80,7 +80,7 @@ class NextLabels:
             lines.append(
                 f"the polygons give {self.num_moved:,} of {self.num_pixels:,} pixels another class than was predicted: "
                 f"edges are drawn to {TOLERANCE_PX} px, and specks of fewer than {SMALLEST_PX} px left out "
-                f"(--shapes {MASKS} keeps every pixel, for {' and '.join(TAKE_MASKS)})"
+                f"(--shapes {MASKS} keeps every pixel)"
             )
         return "\n".join([*lines, *filter(None, [self.among.left_out()])])
 
@@ -145,10 +145,8 @@ def _tool(name: str | None, task: str, shapes: str) -> Tool:
     tools = TOOLS[task]
     if shapes not in (POLYGONS, MASKS):
         raise GraftError(f"there is no shape {shapes!r}", where="--shapes", remedy=f"take {POLYGONS} or {MASKS}")
-    if shapes == MASKS and (task != "segmentation" or name not in TAKE_MASKS):
-        known = " or ".join(TAKE_MASKS)
-        what = f"masks pixel by pixel are not for {name or next(iter(tools))}"
-        raise GraftError(what, where="--shapes", remedy=f"--format {known}, with a model of masks")
+    if shapes == MASKS and task != "segmentation":
+        raise GraftError(f"a {task} model proposes no masks", where="--shapes", remedy="leave it out")
     if name is not None and name not in tools:
         known = ", ".join(tools)
         raise GraftError(

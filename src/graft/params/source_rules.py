@@ -9,6 +9,7 @@ from graft.data.formats import FORMATS
 from graft.data.formats.ade20k import NUM_CLASSES as NUM_ADE20K_CLASSES
 from graft.data.formats.cityscapes import CLASSES as CITYSCAPES_CLASSES
 from graft.data.formats.class_values import translation_of
+from graft.data.formats.drawn.classes import class_names
 from graft.data.formats.scenes import known_domains
 from graft.data.formats.splits import Groups, check_fractions
 from graft.data.formats.voc import NAMES as VOC_NAMES
@@ -85,7 +86,8 @@ def known_classes(task: str, source: Choice) -> tuple[str, ...] | None:
             return tuple(SCENE_CLASSES)
         case "csv" if task == "classification":
             return tuple(options["classes"]) if isinstance(options["classes"], list) else None
-    return None if options.get("classes") is None else tuple(options["classes"])
+    background = options.get("background") if task == "segmentation" else None
+    return None if options.get("classes") is None else class_names(options["classes"], background)
 
 
 def known_num_classes(params: Params) -> int | None:
@@ -105,7 +107,7 @@ def _refusals(source: Choice) -> Iterator[GraftError]:
         checks.append(lambda: known_domains(options["domain"]))
     if "val_fraction" in options:
         checks.append(lambda: check_fractions(options["val_fraction"], options["test_fraction"]))
-    if isinstance(options.get("classes"), dict) and "void" in options:
+    if isinstance(options.get("classes"), dict) and source.name in ("csv", "mask_folder"):
         checks.append(lambda: translation_of(options["classes"], options["void"]))
     if "group_pattern" in options:
         checks.append(lambda: Groups(options["group_pattern"]))

@@ -9,8 +9,10 @@ from graft.data.formats.camvid import camvid
 from graft.data.formats.cityscapes import cityscapes
 from graft.data.formats.coco import coco
 from graft.data.formats.csv import csv
+from graft.data.formats.cvat import cvat
 from graft.data.formats.image_folder import image_folder
 from graft.data.formats.joined import joined
+from graft.data.formats.labelme import labelme
 from graft.data.formats.listing import Listing
 from graft.data.formats.mask_folder import mask_folder
 from graft.data.formats.scenes import scenes
@@ -24,8 +26,10 @@ FORMATS: dict[str, Callable[..., Listing]] = {
     "cityscapes": cityscapes,
     "coco": coco,
     "csv": csv,
+    "cvat": cvat,
     "image_folder": image_folder,
     "joined": joined,
+    "labelme": labelme,
     "mask_folder": mask_folder,
     "scenes": scenes,
     "stacks": stacks,

@@ -16,7 +16,6 @@ from graft.foundation.class_map import ClassMap
 Tool = Callable[[Path, Sequence[DrawnImage], ClassMap], Handover]
 
 POLYGONS, MASKS = "polygons", "masks"  # forms of a proposed mask
-TAKE_MASKS = ("cvat", "coco")
 
 # By task; the first is taken where none is asked for.
 TOOLS: dict[str, dict[str, Tool]] = {

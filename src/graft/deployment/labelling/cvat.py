@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from xml.etree import ElementTree as Xml
 
-from graft.deployment.labelling.handover import IMAGES, DrawnImage, Handover, coco_source, drawn_classes
+from graft.deployment.labelling.handover import IMAGES, DrawnImage, Handover, background_of, drawn_classes
 from graft.deployment.labelling.regions import Region, encode_runs
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
@@ -18,8 +18,7 @@ PROPOSED = "auto"  # as CVAT marks what no person drew
 def cvat(folder: Path, images: Sequence[DrawnImage], classes: ClassMap) -> Handover:
     """Polygons or masks for segmentation, for classification a tag; `labels.json` is pasted into a task's labels.
 
-    docs.cvat.ai, "CVAT for images 1.1". Masks come back by its export "COCO 1.0", which the source `coco` reads. That
-    export draws a mask as a polygon again, unless its label has the attribute `is_crowd` of value 1 (CVAT's own page).
+    docs.cvat.ai, "CVAT for images 1.1": what it exports in the same form the source `cvat` reads.
     """
     ids = drawn_classes(classes)
     colour = {id: "#{:02x}{:02x}{:02x}".format(*classes.colors[id]) for id in ids}
@@ -43,9 +42,10 @@ def cvat(folder: Path, images: Sequence[DrawnImage], classes: ClassMap) -> Hando
         f"make a task of {IMAGES}, with {LABELS} as its labels (Raw); "
         f"then upload {ANNOTATIONS} as annotations, CVAT 1.1"
     )
+    source = {"name": "cvat", "classes": [classes.names[id] for id in ids]}
     if classes.task == "segmentation":
-        return Handover(opening, "export the task as COCO 1.0, with its images", coco_source(classes))
-    return Handover(opening, "export the task as ImageNet 1.0, a folder for each class", {"name": "image_folder"})
+        source["background"] = background_of(classes)
+    return Handover(opening, "export the task as CVAT for images 1.1, with its images", source)
 
 
 def _describe_task(root: Xml.Element, num_images: int, colours: dict[str, str]) -> None:

@@ -64,9 +64,14 @@ def drawn_classes(classes: ClassMap) -> list[int]:
     return [id for id, drawn in enumerate(is_drawn) if drawn]
 
 
+def background_of(classes: ClassMap) -> str | None:
+    """The name of the class that nobody draws; None where there is none."""
+    drawn = drawn_classes(classes)
+    return next((name for id, name in enumerate(classes.names) if id not in drawn), None)
+
+
 def coco_source(classes: ClassMap) -> dict[str, Any]:
     """The source that gives masks in COCO's form the classes they had, in the same order."""
-    drawn = drawn_classes(classes)
-    background = next((name for id, name in enumerate(classes.names) if id not in drawn), None)
-    names = [classes.names[id] for id in drawn]
-    return {"name": "coco", "background": background, "categories": names, "held_out_fraction": HELD_OUT_FRACTION}
+    names = [classes.names[id] for id in drawn_classes(classes)]
+    options = {"background": background_of(classes), "categories": names, "held_out_fraction": HELD_OUT_FRACTION}
+    return {"name": "coco", **options}

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from graft.deployment.labelling.handover import IMAGES, DrawnImage, Handover, coco_source, drawn_classes
+import numpy as np
+
+from graft.data.images.codec import encode_png
+from graft.deployment.labelling.handover import (
+    IMAGES,
+    DrawnImage,
+    Handover,
+    background_of,
+    coco_source,
+    drawn_classes,
+)
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
 
@@ -15,17 +26,18 @@ IGNORED = "__ignore__"  # labelme2coco.py wants it in the first line
 
 
 def labelme(folder: Path, images: Sequence[DrawnImage], classes: ClassMap) -> Handover:
-    """Polygons for segmentation, for classification a flag of the image; `labels.txt` names the classes.
+    """Polygons or masks for segmentation, for classification a flag of the image; `labels.txt` names the classes.
 
-    github.com/wkentaro/labelme. Masks come back by its script labelme2coco.py, in a form that the source `coco` reads.
-    That script takes polygons alone, and so masks are not handed over pixel by pixel.
+    github.com/wkentaro/labelme. Flags and masks are read by the source `labelme` as they are. Polygons come back by
+    its script labelme2coco.py and the source `coco`: labelme's own painting takes a corner for a pixel, and would give
+    each region one more row and column than was predicted.
     """
     is_segmentation = classes.task == "segmentation"
     for image in images:
         content = {
             "version": FORMAT_VERSION,
             "flags": {} if is_segmentation else {name: name == image.label for name in classes.names},
-            "shapes": [_shape(classes.names[one.class_id], one.corners.tolist()) for one in image.outlines],
+            "shapes": [*_polygons(image, classes), *_masks(image, classes)],
             "imagePath": Path(image.name).name,
             "imageData": None,
             "imageHeight": image.height,
@@ -36,11 +48,29 @@ def labelme(folder: Path, images: Sequence[DrawnImage], classes: ClassMap) -> Ha
     (folder / LABELS).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
     option = "--labels" if is_segmentation else "--flags"
     opening = f"labelme {IMAGES} {option} {LABELS} --nodata --autosave"
-    if is_segmentation:
-        returning = f"labelme2coco.py {IMAGES} FOLDER --labels {LABELS} (labelme's own script)"
-        return Handover(opening, returning, coco_source(classes))
-    return Handover(opening, "write image and flag of each file into a table", {"name": "csv", "table": "labels.csv"})
+    source = {"name": "labelme", "classes": [classes.names[id] for id in drawn_classes(classes)]}
+    as_it_is = "the source labelme reads the folder as it is"
+    if not is_segmentation:
+        return Handover(opening, as_it_is, source)
+    if any(image.regions for image in images):
+        return Handover(opening, as_it_is, source | {"background": background_of(classes)})
+    returning = f"labelme2coco.py {IMAGES} FOLDER --labels {LABELS} (labelme's own script)"
+    return Handover(opening, returning, coco_source(classes))
 
 
-def _shape(label: str, points: list[list[float]]) -> dict[str, object]:
-    return {"label": label, "points": points, "group_id": None, "shape_type": "polygon", "flags": {}}
+def _polygons(image: DrawnImage, classes: ClassMap) -> Iterator[dict[str, object]]:
+    for one in image.outlines:
+        yield _shape(classes.names[one.class_id], one.corners.tolist(), "polygon")
+
+
+def _masks(image: DrawnImage, classes: ClassMap) -> Iterator[dict[str, object]]:
+    """Masks as labelme keeps them: the left upper and the right lower pixel of a box, and a PNG of it in base64."""
+    for one in image.regions:
+        height, width = one.pixels.shape
+        corners = [[one.left, one.top], [one.left + width - 1, one.top + height - 1]]
+        png = base64.b64encode(encode_png(one.pixels.astype(np.uint8) * 255)).decode()
+        yield _shape(classes.names[one.class_id], corners, "mask") | {"mask": png}
+
+
+def _shape(label: str, points: list[list[float]], kind: str) -> dict[str, object]:
+    return {"label": label, "points": points, "group_id": None, "shape_type": kind, "flags": {}}

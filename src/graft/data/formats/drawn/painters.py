@@ -1,0 +1,156 @@
+"""Painters of masks: which pixels a shape covers, which every annotation tool answers in its own way.
+
+The square with the corners (1, 1) and (5, 5) has 25 pixels in labelme (Pillow) and Ultralytics (OpenCV), where a corner
+is a pixel, and 16 in CVAT and COCO (pycocotools), where it is a point between pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from graft.data.formats.coco_masks import region_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from PIL import Image
+
+LINE_WIDTH_PX, POINT_RADIUS_PX = 10, 5  # of labelme
+Point = tuple[float, float]
+Size = tuple[int, int]  # height and width, in pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A shape that somebody drew.
+
+    Attributes:
+        label: Its label.
+        kind: `polygon`, `box` (two opposite corners), `circle` (its centre and a point of its rim), `ellipse` (its
+            centre, and its radii as a second point), `line`, `point`, or `pixels` (the left upper corner of their box).
+        points: Its points (x, y), in pixels.
+        angle: Degrees by which a box or an ellipse is turned clockwise around its centre.
+        pixels: Which pixels of their box belong to `pixels`, bool [h, w]; None for all other kinds.
+    """
+
+    label: str
+    kind: str
+    points: tuple[Point, ...]
+    angle: float = 0.0
+    pixels: np.ndarray | None = None
+
+
+Painter = Callable[[Sequence[tuple[Shape, int]], Size, int], "np.ndarray"]
+
+
+def check_inside(shapes: Sequence[Shape], size: Size) -> None:
+    """Refuses shapes that lie farther outside of their image than it is large: a mistake, which would take memory.
+
+    Raises:
+        ValueError: There is one.
+    """
+    side = max(size)
+    for number, shape in enumerate(shapes, start=1):
+        if not all(-side <= value <= 2 * side for point in shape.points for value in point):
+            raise ValueError(f"shape {number}: a point lies far outside of {size[1]} x {size[0]} pixels, or is none")
+
+
+def paint_as_labelme(shapes: Sequence[tuple[Shape, int]], size: Size, unnamed: int) -> np.ndarray:
+    """Paints with Pillow, outlines included, later shapes on top, as labelme's shape_to_mask and shapes_to_label do.
+
+    Lines are 10 pixels wide and points are discs of radius 5.
+
+    Args:
+        shapes: Shapes and the value of each, in drawing order.
+        size: Height and width of the mask.
+        unnamed: Value of pixels that no shape covers.
+
+    Returns:
+        uint8 [H, W].
+    """
+    import numpy as np
+    from PIL import Image
+
+    image = Image.new("L", size[::-1], unnamed)
+    for shape, value in shapes:
+        _draw(image, shape, value)
+    return np.asarray(image)
+
+
+def paint_as_cvat(shapes: Sequence[tuple[Shape, int]], size: Size, unnamed: int) -> np.ndarray:
+    """Paints with pycocotools, later shapes on top, as CVAT's export of masks does; lines and points cover nothing.
+
+    Ellipses are OpenCV's, their centre and radii rounded. Arguments and result are those of `paint_as_labelme`.
+    """
+    import numpy as np
+
+    mask = np.full(size, unnamed, np.uint8)
+    for shape, value in shapes:
+        if shape.kind not in ("line", "point"):
+            mask[_covered(shape, size)] = value
+    return mask
+
+
+def paint_as_ultralytics(shapes: Sequence[tuple[Shape, int]], size: Size, unnamed: int) -> np.ndarray:
+    """Paints polygons with OpenCV, their corners cut to whole pixels, the smallest on top (polygons2masks_overlap).
+
+    Arguments and result are those of `paint_as_labelme`.
+    """
+    import cv2
+    import numpy as np
+
+    corners = [np.array(shape.points).astype(np.int32) for shape, _ in shapes]
+    areas = [int(cv2.fillPoly(np.zeros(size, np.uint8), [polygon], 1).sum()) for polygon in corners]
+    mask = np.full(size, unnamed, np.uint8)
+    for number in sorted(range(len(shapes)), key=lambda number: -areas[number]):
+        cv2.fillPoly(mask, [corners[number]], shapes[number][1])
+    return mask
+
+
+def corners_of(box: Shape) -> list[Point]:
+    """The four corners of a box, turned by its angle."""
+    (left, top), (right, bottom) = box.points
+    x, y, angle = (left + right) / 2, (top + bottom) / 2, math.radians(box.angle)
+    cos, sin = math.cos(angle), math.sin(angle)
+    offsets = [(px - x, py - y) for px, py in ((left, top), (right, top), (right, bottom), (left, bottom))]
+    return [(x + cos * across - sin * down, y + sin * across + cos * down) for across, down in offsets]
+
+
+def _draw(image: Image.Image, shape: Shape, value: int) -> None:
+    from PIL import Image, ImageDraw
+
+    canvas, points = ImageDraw.Draw(image), list(shape.points)
+    if shape.kind == "polygon":
+        canvas.polygon(points, fill=value, outline=value)
+    elif shape.kind == "box":
+        (left, right), (top, bottom) = (sorted(sides) for sides in zip(*points, strict=True))
+        canvas.rectangle((left, top, right, bottom), fill=value, outline=value)
+    elif shape.kind == "line":
+        canvas.line(points, fill=value, width=LINE_WIDTH_PX, joint="curve")
+    elif shape.kind in ("circle", "point"):
+        x, y = points[0]
+        radius = math.dist(*points) if shape.kind == "circle" else POINT_RADIUS_PX
+        canvas.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value, outline=value)
+    else:
+        left, top = (int(coordinate) for coordinate in points[0])
+        image.paste(value, (left, top), Image.fromarray(shape.pixels))
+
+
+def _covered(shape: Shape, size: Size) -> np.ndarray:
+    """The pixels of a shape as CVAT has them, bool [H, W]."""
+    import cv2
+    import numpy as np
+
+    if shape.kind == "pixels":
+        assert shape.pixels is not None
+        (left, top), (height, width) = shape.points[0], shape.pixels.shape
+        region = np.zeros(size, bool)
+        region[int(top) : int(top) + height, int(left) : int(left) + width] = shape.pixels
+        return region
+    if shape.kind == "ellipse":
+        centre, radii = (tuple(round(value) for value in point) for point in shape.points)
+        return cv2.ellipse(np.zeros(size, np.uint8), centre, radii, shape.angle, 0, 360, 1, -1).astype(bool)
+    corners = corners_of(shape) if shape.kind == "box" else shape.points
+    return region_of([[coordinate for corner in corners for coordinate in corner]], *size)
