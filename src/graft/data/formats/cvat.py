@@ -59,7 +59,7 @@ def cvat(
 
 
 def _drawings(found: Found) -> Drawings:
-    """What the XML files below the root say of each image.
+    """Reads what the XML files below the root say of each image.
 
     Raises:
         GraftError: There is none, or one is not CVAT's.

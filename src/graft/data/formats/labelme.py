@@ -57,7 +57,7 @@ def labelme(
 
 
 def _drawings(found: Found) -> Drawings:
-    """What the JSON files below the root say of each image.
+    """Reads what the JSON files below the root say of each image.
 
     Raises:
         GraftError: None of them is labelme's.

@@ -22,7 +22,7 @@ NUM_SHOWN = 5
 
 @dataclass(frozen=True)
 class Drawing:
-    """What a tool wrote about one image.
+    """The shapes and tags that a tool wrote about one image.
 
     Attributes:
         file: Path of the file below the root that holds it.
@@ -43,7 +43,7 @@ class Drawing:
 
 @dataclass
 class Drawings:
-    """What a tool wrote about all images.
+    """The drawings of all images.
 
     Attributes:
         of_image: Id of each image to its drawing.
