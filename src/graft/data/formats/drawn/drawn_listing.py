@@ -1,4 +1,4 @@
-"""From what an annotation tool wrote about each image to a listing: classes, splits, and masks painted when read."""
+"""The listing of what an annotation tool wrote: classes, splits, and masks that are painted when they are read."""
 
 from __future__ import annotations
 

@@ -48,12 +48,12 @@ def drawing_of(content: Mapping[str, Any], file: str) -> Drawing:
     Raises:
         ValueError: A shape is not as labelme describes it, or the size is missing; names the shape.
     """
-    size = (content.get("imageHeight"), content.get("imageWidth"))
-    if not all(isinstance(side, int) and side > 0 for side in size):
-        raise ValueError(f"imageHeight {size[0]!r} and imageWidth {size[1]!r} are no size")
-    check_inside(shapes := shapes_in(content), size)
+    height, width = content.get("imageHeight"), content.get("imageWidth")
+    if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
+        raise ValueError(f"imageHeight {height!r} and imageWidth {width!r} are no size")
+    check_inside(shapes := shapes_in(content), (height, width))
     tags = tuple(name for name, is_set in (content.get("flags") or {}).items() if is_set)
-    return Drawing(file, size, tuple(shape.label for shape in shapes), tags)
+    return Drawing(file, (height, width), tuple(shape.label for shape in shapes), tags)
 
 
 def shapes_of(root: Path, drawing: Drawing) -> Sequence[Shape]:

@@ -134,6 +134,7 @@ def _draw(image: Image.Image, shape: Shape, value: int) -> None:
         radius = math.dist(*points) if shape.kind == "circle" else POINT_RADIUS_PX
         canvas.ellipse((x - radius, y - radius, x + radius, y + radius), fill=value, outline=value)
     else:
+        assert shape.pixels is not None
         left, top = (int(coordinate) for coordinate in points[0])
         image.paste(value, (left, top), Image.fromarray(shape.pixels))
 
