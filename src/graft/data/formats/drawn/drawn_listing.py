@@ -48,7 +48,7 @@ class Drawings:
     Attributes:
         of_image: Id of each image to its drawing.
         problems: Files that are not as the tool writes them, a line each.
-        notes: What was left aside.
+        notes: Things left aside, a line each.
     """
 
     of_image: dict[str, Drawing] = field(default_factory=dict)
@@ -74,7 +74,7 @@ class DrawnEntry(Entry):
     """An image whose mask is painted from shapes.
 
     Attributes:
-        drawing: What the tool wrote about it.
+        drawing: The shapes that the tool wrote.
     """
 
     drawing: Drawing
