@@ -10,6 +10,7 @@ Stops when a file cannot become a row; it reads all of them first, and lists eve
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,8 +50,8 @@ def ingest(
     for warning in listing.warnings:
         say(f"Warning: {warning}")
     entries = sorted(listing.entries, key=lambda entry: (SPLITS.index(entry.split), entry.id))
-    found, num_written = _write(listing, entries, ingest, out, front)
-    problems = [*listing.problems, *found]
+    written = _write(listing, entries, ingest, out, front)
+    problems = [*listing.problems, *written.problems]
     if problems:
         raise GraftError.of_all(
             f"{root}: files that cannot be used",
@@ -58,16 +59,29 @@ def ingest(
             remedy="fix them, or remove what does not belong here, then run dvc repro",
         )
     listing.class_map.write(out / "class_map.json")
-    if num_left_out := len(entries) - num_written.total():
-        _refuse_nothing(root, num_written)
-        say(f"Left aside: {num_left_out} of {len(entries)} tiles, of which no pixel has data")
-    counts = {f"num_{split}": float(num_written[split]) for split in SPLITS if num_written[split]}
-    return {"num_images": float(num_written.total()), **counts}
+    _say_what_is_left_aside(root, len(entries), written)
+    counts = {f"num_{split}": float(written.rows[split]) for split in SPLITS if written.rows[split]}
+    return {"num_images": float(written.rows.total()), **counts}
 
 
-def _refuse_nothing(root: Path, num_written: Counter[str]) -> None:
-    """Refuses images whose tiles were all left out."""
-    if not num_written:
+@dataclass
+class Written:
+    """Outcome of reading: all problems, rows by split, points of point clouds and those of them left out."""
+
+    problems: list[str] = field(default_factory=list)
+    rows: Counter[str] = field(default_factory=Counter)
+    num_points: int = 0
+    num_points_left_out: int = 0
+
+
+def _say_what_is_left_aside(root: Path, num_entries: int, written: Written) -> None:
+    """Counts tiles and points that were left out, and refuses images whose tiles all were."""
+    if written.num_points:
+        outside = f"{written.num_points_left_out:,} of {written.num_points:,} points"
+        say(f"Left aside: {outside}, which lie behind the camera or beside its image")
+    if num_left_out := num_entries - written.rows.total():
+        say(f"Left aside: {num_left_out} of {num_entries} tiles, of which no pixel has data")
+    if num_entries and not written.rows:
         raise GraftError(
             "no pixel of any tile has data",
             where=root,
@@ -75,32 +89,29 @@ def _refuse_nothing(root: Path, num_written: Counter[str]) -> None:
         )
 
 
-def _write(
-    listing: Listing, entries: list[Entry], ingest: Ingest, out: Path, front: str
-) -> tuple[list[str], Counter[str]]:
-    """Writes shards and manifest until the first problem and reads on to the end.
-
-    Returns all the problems, and how many rows of each split there are.
-    """
+def _write(listing: Listing, entries: list[Entry], ingest: Ingest, out: Path, front: str) -> Written:
+    """Writes shards and manifest until the first problem, and reads on to the end."""
     read = read_within(listing.read, ingest.max_pixels)
     describe = Describer(read, listing.translation, ingest.batch, ingest.max_pixels, listing.class_map)
     shards, manifest = ShardWriter(out, ingest.batch), TableWriter(out / "manifest.parquet", MANIFEST_SCHEMA)
-    problems: list[str] = []
-    num_written: Counter[str] = Counter()
+    written = Written()
     described: Any = map_in_order(describe, entries, num_items=len(entries))
     for row in progress(described, "Reading images", total=len(entries), unit="image"):
         if isinstance(row, list):
-            problems += row
-        elif row is not None and not problems:
+            written.problems += row
+        elif row is not None and not written.problems:
             row |= _names_behind(front, row)
             shards.add(row)
             manifest.add(row)
-            num_written[row["split"]] += 1
+            written.rows[row["split"]] += 1
+            all_points, left_out = row.get("num_points", (0, 0))
+            written.num_points += all_points
+            written.num_points_left_out += left_out
     shards.close()
-    for split in (NO_SPLIT,) if num_written[UNLABELLED] else (NO_SPLIT, UNLABELLED):
+    for split in (NO_SPLIT,) if written.rows[UNLABELLED] else (NO_SPLIT, UNLABELLED):
         shards.leave_empty(split)
     manifest.close()
-    return problems, num_written
+    return written
 
 
 def _names_behind(front: str, row: dict[str, Any]) -> dict[str, str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import resource
 import signal
-import subprocess
 import sys
 import threading
 from dataclasses import replace
@@ -19,6 +19,8 @@ import pytest
 import tifffile
 from onnx import TensorProto, helper
 
+from graft.data.images.large_images import LargeImage
+from graft.data.images.tiff_windows import TiffWindows
 from graft.deployment import large_predictions, tile_writer
 from graft.deployment.export.exported_model import open_exported
 from graft.deployment.large_predictions import Targets, open_large, predict_large, void_value
@@ -315,26 +317,43 @@ def test_the_void_value_is_that_of_the_image_where_no_class_has_it() -> None:
 
 @pytest.mark.slow
 def test_20_000_by_20_000_pixels_written_by_windows_come_out_right(tmp_path: Path) -> None:
-    side, tile = 20_000, 500
-
-    def part(row: int, column: int) -> np.ndarray:
-        colour = np.eye(3, dtype=np.uint8)[(row // tile * 7 + column // tile * 3) % 3] * 200 + 10
-        return np.broadcast_to(colour, (tile, tile, 3)).copy()
-
-    parts = (part(row, column) for row in range(0, side, 512) for column in range(0, side, 512))
-    tiles = (cv2.resize(each, (512, 512), interpolation=cv2.INTER_NEAREST) for each in parts)
-    layout = {"photometric": "rgb", "tile": (512, 512), "compression": "deflate", "bigtiff": True}
-    tifffile.imwrite(tmp_path / "map.tif", tiles, shape=(side, side, 3), dtype=np.uint8, extratags=PLACE, **layout)
+    side, tile = 20_000, 512
+    num_tiles = -(-side // tile)
+    truth = (7 * np.arange(num_tiles)[:, None] + 3 * np.arange(num_tiles) ** 2) % 4  # 3 has no data
+    colours = np.array([(200, 10, 10), (10, 200, 10), (10, 10, 200), (0, 0, 0)], np.uint8)
+    tifffile.imwrite(
+        tmp_path / "map.tif",
+        (np.full((tile, tile, 3), colour, np.uint8) for colour in colours[truth.ravel()]),
+        shape=(side, side, 3),
+        dtype=np.uint8,
+        photometric="rgb",
+        tile=(tile, tile),
+        compression="zlib",
+        bigtiff=True,
+        extratags=[*PLACE, NODATA_0],
+    )
     model = small_export(tmp_path / "model")
     write_json(model / "predict.json", {"max_pixels": 2_000_000, "overlap_px": 64})
-    code = "import sys; from pathlib import Path; from graft.deployment.prediction_files import predict_files;"
-    code += "print(predict_files(sys.argv[1:2], Path(sys.argv[2]), Path(sys.argv[3])))"
-    paths = [str(tmp_path / name) for name in ("map.tif", "model", "out")]
-    subprocess.run([sys.executable, "-c", code, *paths], check=True)
+    assert predict_files([str(tmp_path / "map.tif")], model, tmp_path / "out").num_written == 1
     tags = tags_of(tmp_path / "out/masks/map.tif")
     assert {code: tags[code] for code, *_ in PLACE} == {code: value for code, _, _, value, _ in PLACE}
-    mask = tifffile.imread(tmp_path / "out/masks/map.tif")
-    for row in range(0, side, 512):
-        truth = [(row // tile * 7 + column // tile * 3) % 3 for column in range(0, side, 512)]
-        expected = np.repeat(truth, 512)[:side]
-        assert (mask[row : row + 512] == expected).all()
+    assert tags[42113] == "255"
+    mask = TiffWindows(tmp_path / "out/masks/map.tif")
+    for row, of_row in enumerate(truth):
+        band = mask.read(row * tile, 0, min(tile, side - row * tile), side)[..., 0]
+        expected = np.repeat(np.where(of_row == 3, 255, of_row), tile)[:side]
+        assert (band == expected).all()
+    opened = open_exported(model)
+    image = LargeImage(tmp_path / "map.tif", opened.spec)
+    crop = image[9000:10_500, 9000:10_500]
+    alone = np.where(
+        (crop == 0).all(axis=2), 255, predict_class_ids(opened.runner, crop, opened.spec, Tiling(10**7, 0))
+    )
+    np.testing.assert_array_equal(mask.read(9000, 9000, 1500, 1500)[..., 0], alone)
+    for each in (image, mask):
+        each.close()
+    if importlib.util.find_spec("rasterio"):
+        import rasterio
+
+        with rasterio.open(tmp_path / "map.tif") as source, rasterio.open(tmp_path / "out/masks/map.tif") as written:
+            assert (written.crs, written.transform) == (source.crs, source.transform)

@@ -135,6 +135,7 @@ def stack_facts(
         "exif_orientation": 1,
         "mean_luminance": float(thumbnail.mean()),
         "phash": perceptual_hash(thumbnail),
+        "num_points": tuple(sum(part.num_points[which] for part in found) for which in (0, 1)),  # no column; said
     }
 
 

@@ -21,6 +21,7 @@ from graft.foundation.errors import GraftError
 
 NOT_STACKED = ("joined", "scenes", "stacks")
 MOST_CHANNELS = 100
+POINT_CHANNELS = ("point_depth", "point_intensity", "point_height", "point_hit")
 Name = Annotated[str, Field(min_length=1, max_length=40)]
 
 
@@ -91,34 +92,50 @@ def stacks(
     source: Annotated[str | dict[str, Any], AfterValidator(_known)],
     channels: Annotated[list[Name], Field(min_length=1, max_length=MOST_CHANNELS)],
     extra: dict[Name, str] = {},  # noqa: B006  options are read, never changed
+    points: str | None = None,
+    calibration: str | None = None,
     max_value: Annotated[int, Field(ge=1, le=65535)] = 65535,
 ) -> Listing:
     """Images with any number of channels, found as another source finds them: GeoTIFF, NumPy, RGB plus depth.
 
-    For satellites, multispectral cameras and depth sensors. An image is a TIFF or GeoTIFF, a `.npy`, a `.npz` of one
-    array, a picture whose bands are taken as they are, or a zip of such files; samples have 8 or 16 bits. With `extra`
-    further files join it, as a depth image its photograph. Channels named red, green and blue that come first are
-    augmented and normalised as photographs are; all others only move with the view, and are normalised by the training
-    images. Pretrained stems are spread over the channels as segmentation-models-pytorch does.
+    For satellites, multispectral cameras, depth sensors and laser scanners. An image is a TIFF or GeoTIFF, a `.npy`, a
+    `.npz` of one array, a picture whose bands are taken as they are, or a zip of such files; samples have 8 or 16 bits.
+    With `extra` further files join it, as a depth image its photograph; with `points` a point cloud, as the channels
+    `point_depth` (millimetres, up to 65 m), `point_intensity`, `point_height` and `point_hit`. Channels named red,
+    green and blue that come first are augmented and normalised as photographs are; all others only move with the view,
+    and are normalised by the training images. Pretrained stems are spread over the channels as
+    segmentation-models-pytorch does.
 
     Args:
         source: Source of images and targets, as it would stand alone, such as `mask_folder`, `csv` or `image_folder`.
         channels: Names of the channels of an image, in order.
         extra: Channel to the file that holds it, which follows those of the image: a pattern with `{dir}`, `{stem}`,
             `{name}` of the image, and `{subdir}` (what `**` stood for in `images` of the source).
+        points: Pattern, likewise, of the point cloud of an image, KITTI's `.bin`, which follows all other files.
+        calibration: Pattern, likewise, of how to project it: KITTI's `calib.txt`, or YAML with `intrinsics` (3 rows of
+            3) and `extrinsics` from scanner to camera (3 rows of 4). One file may serve all images.
         max_value: The value of 16-bit samples that becomes 255; larger ones do too. 10000 for the reflectance of
             Sentinel-2, the farthest millimetre for depth. Samples of 8 bits stay as they are.
     """
-    names = [*channels, *extra]
+    if (points is None) != (calibration is None):
+        raise GraftError(
+            "points and calibration belong together",
+            where="ingest.source",
+            rule="a point cloud is projected into the image by its calibration",
+            remedy="give both, or neither",
+        )
+    names = [*channels, *extra, *(POINT_CHANNELS if points else ())]
+    patterns = {f"extra.{name}": text for name, text in extra.items()}
+    patterns |= {name: text for name, text in (("points", points), ("calibration", calibration)) if text}
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise GraftError(f"{', '.join(twice)} is there twice", where="ingest.source.channels")
     images = ImagePattern(source.get("images", "*") if isinstance(source, dict) else "*")
-    places = {name: MaskPattern(text, images, where=f"ingest.source.extra.{name}") for name, text in extra.items()}
+    places = {name: MaskPattern(text, images, where=f"ingest.source.{name}") for name, text in patterns.items()}
     from graft.data.formats import FORMATS
 
     listing = resolve(FORMATS, source, where="ingest.source.source")(task, seed, root)
     class_map = replace(listing.class_map, source="stacks", channels=tuple(names), max_value=max_value)
-    if not extra:
+    if not places:
         return replace(listing, class_map=class_map)
     entries, problems = _with_extra(listing.entries, root, places)
     reader = StackReader(listing.read, str(root))
@@ -134,11 +151,11 @@ def _with_extra(
     for name, place in places.items():
         files = {entry.id: found.place_of(place.mask_of(entry.id)) for entry in entries}
         there = {image: file for image, file in files.items() if file in found.paths}
-        problems += shared_files(there, name, f"extra.{name}")
+        problems += shared_files(there, _word(name), name) if name != "calibration" else []
     for entry in entries:
         expected = {name: found.place_of(place.mask_of(entry.id)) for name, place in places.items()}
         wrong = [
-            f"{entry.id}: image without {name} (expected {id}{found.near(id)})"
+            f"{entry.id}: image without {_word(name)} (expected {id}{found.near(id)})"
             for name, id in expected.items()
             if id not in found.paths or id == entry.id
         ]
@@ -148,3 +165,8 @@ def _with_extra(
             kept = {field.name: getattr(entry, field.name) for field in fields(Entry)}
             complete.append(StackEntry(**kept, own=entry, more=tuple(found.paths[id] for id in expected.values())))
     return complete, problems
+
+
+def _word(option: str) -> str:
+    """Word for the file that an option gives the pattern of: a channel, points, calibration."""
+    return option.removeprefix("extra.")

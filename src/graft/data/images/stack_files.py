@@ -15,6 +15,7 @@ import numpy as np
 from PIL import ImageOps
 
 from graft.data.images.codec import check_size, convert_to_rgb, open_image
+from graft.data.images.point_clouds import PointFiles
 from graft.foundation.errors import GraftError
 
 MOST_PART_BYTES = 120_000_000  # as the formats allow for a file
@@ -27,11 +28,15 @@ TOO_MUCH = "its strips unfold to more than the image has room for: a decompressi
 
 @dataclass(frozen=True)
 class StackFile:
-    """A file of a stack: what kind of file, its samples, uint8 or uint16 [H, W, c], and its name in errors."""
+    """A file of a stack: what kind of file, its samples, uint8 or uint16 [H, W, c], and its name in errors.
+
+    `num_points` are the points of a cloud, and those of them that are left out.
+    """
 
     format: str
     values: np.ndarray
     where: object = ""
+    num_points: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -110,16 +115,29 @@ def read_zip(data: bytes, reading: Reading) -> Iterator[StackFile]:
         if len(members) > len(reading.channels):
             names = ", ".join(member.filename for member in members[:4])
             raise GraftError(f"{len(members)} files in one stack of {len(reading.channels)} channels: {names}, …")
+        points, size = PointFiles(), (0, 0)
         for number, member in enumerate(members):
             own = reading.of_member(number, member.filename)
+            if points.takes(member.filename):
+                if found := points.add(member.filename, _bytes_of(archive, member, own.where), own.where, size):
+                    yield StackFile("BIN", found.depth, found.where, (found.num_points, found.num_left_out))
+                    yield StackFile("BIN", found.others, found.where)
+                continue
             if member.filename.endswith(".npy"):
                 with explain_damage(own.where), archive.open(member) as file:
                     values = _of_npy(file, own)
-                yield StackFile("NPZ", values, own.where)
-                continue
-            if member.file_size > MOST_PART_BYTES:
-                raise GraftError(f"more than {MOST_PART_BYTES:,} bytes", where=own.where)
-            yield read_part(archive.read(member), own)
+                part = StackFile("NPZ", values, own.where)
+            else:
+                part = read_part(_bytes_of(archive, member, own.where), own)
+            size = (part.values.shape[0], part.values.shape[1])
+            yield part
+        points.check_complete()
+
+
+def _bytes_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: object) -> bytes:
+    if member.file_size > MOST_PART_BYTES:
+        raise GraftError(f"more than {MOST_PART_BYTES:,} bytes", where=where)
+    return archive.read(member)
 
 
 def _of_npy(file: Any, reading: Reading) -> np.ndarray:

@@ -220,7 +220,7 @@ class TiffWindows:
         raise GraftError(
             f"its compressed {kind} of {columns} x {rows} pixels are unfolded whole "
             f"({grid.chunk_bytes / 1e6:,.0f} MB), and {max_pixels:,} pixels are allowed at once",
-            rule="ingest.max_pixels bounds what is decoded at once",
+            rule="a tile or strip is decoded whole, within ingest.max_pixels, and within 100,000,000 pixels in predict",
             remedy="save it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE",
         )
 
