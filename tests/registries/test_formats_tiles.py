@@ -226,6 +226,7 @@ def test_what_does_not_go_together_is_listed(tmp_path: Path) -> None:
             "joined may join tiles",
         ),
         ({"source": "coco"}, "coco has no mask files"),
+        ({"source": "labelme"}, "labelme has no mask files"),
         ({"source": {"name": "mask_holder"}}, "did you mean 'mask_folder'"),
     ],
 )
