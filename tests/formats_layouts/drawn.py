@@ -78,3 +78,22 @@ def make_cvat(root: Path) -> None:
     labels = [("car", "van")[number % 2] for number in range(NUM_IMAGES)]
     content = [f'{polygon(label, SQUARE)}<tag label="{label}" source="manual"></tag>' for label in labels]
     write_cvat(root, {f"{number:02d}.png": one for number, one in enumerate(content)})
+
+
+def write_yolo(root: Path, lines: dict[str, str], yaml: str = "names: [car, van]\n") -> None:
+    """`data.yaml`, and images with the lines of their labels, by their place below `images/`."""
+    for number, (name, text) in enumerate(lines.items()):
+        write_image(root / "images" / name, seed=number)
+        labels = (root / "labels" / name).with_suffix(".txt")
+        labels.parent.mkdir(parents=True, exist_ok=True)
+        labels.write_text(text)
+    (root / "data.yaml").write_text(yaml)
+
+
+def normalised(number: int, points: list[list[float]]) -> str:
+    """A line of labels: a class number, and points of an image of the usual size as shares of its sides."""
+    return " ".join([str(number), *(f"{x / SIZE[1]} {y / SIZE[0]}" for x, y in points)]) + "\n"
+
+
+def make_yolo(root: Path) -> None:
+    write_yolo(root, {f"{number:02d}.png": normalised(number % 2, SQUARE) for number in range(NUM_IMAGES)})

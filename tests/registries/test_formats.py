@@ -23,7 +23,7 @@ from graft.foundation.choices import resolve
 from graft.foundation.class_map import SPLITS
 from graft.foundation.errors import GraftError
 from tests.formats_layouts.coco import make_coco
-from tests.formats_layouts.drawn import make_cvat, make_labelme
+from tests.formats_layouts.drawn import make_cvat, make_labelme, make_yolo
 from tests.formats_layouts.published import make_ade20k, make_cityscapes, make_voc
 from tests.formats_layouts.tables import JOINED, make_csv, make_joined
 
@@ -91,6 +91,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
     "cvat": (make_cvat, "cvat", "segmentation"),
     "joined": (make_joined, JOINED, "segmentation"),
     "labelme": (make_labelme, "labelme", "segmentation"),
+    "yolo": (make_yolo, "yolo", "segmentation"),
     "stacks": (
         make_pairs,
         {"name": "stacks", "source": PAIRS, "channels": ["grey"], "max_value": 255},
@@ -99,7 +100,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
     "tiles": (make_pairs, {"name": "tiles", "source": PAIRS}, "segmentation"),
 }
 # What has one task only, and reads a folder.
-OF_ONE_TASK = ["camvid", "mask_folder", "image_folder", "cityscapes", "voc", "ade20k", "coco"]
+OF_ONE_TASK = ["camvid", "mask_folder", "image_folder", "cityscapes", "voc", "ade20k", "coco", "yolo"]
 
 
 @pytest.mark.parametrize("name", FORMATS)

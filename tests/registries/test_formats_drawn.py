@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from graft.data.formats.drawn.painters import Shape, paint_as_cvat, paint_as_labelme, paint_as_ultralytics
 from graft.foundation.errors import GraftError
@@ -17,10 +18,13 @@ from tests.formats_layouts.drawn import (
     encoded,
     make_cvat,
     make_labelme,
+    make_yolo,
+    normalised,
     polygon,
     shape,
     write_cvat,
     write_labelme,
+    write_yolo,
 )
 from tests.formats_layouts.pictures import SIZE, run_ingest
 from tests.registries.test_formats import listing_of
@@ -256,3 +260,80 @@ def test_classes_that_do_not_fit_the_labels(options: dict[str, Any], message: st
     make_labelme(tmp_path)
     with pytest.raises(GraftError, match=rf"(?s)ingest\.source\.classes cannot be used.*{message}"):
         listing_of(tmp_path, {"name": "labelme", **options})
+
+
+def test_polygons_of_yolo_are_cut_to_pixels_and_the_smallest_is_on_top(tmp_path: Path) -> None:
+    inner, outer = [[2.9, 2.9], [4.9, 2.9], [4.9, 4.9], [2.9, 4.9]], [[1, 1], [9, 1], [9, 9], [1, 9]]
+    make_yolo(tmp_path / "in")
+    (tmp_path / "in/labels/00.txt").write_text(normalised(1, inner) + "\n" + normalised(0, outer))
+    (tmp_path / "in/labels/01.txt").write_text("")
+    back = run_ingest(tmp_path / "in", tmp_path / "out", {"name": "yolo", "classes": ["van", "car"]})
+    assert back.class_map.names == ("background", "van", "car")
+    assert pixels_of(back.mask("images/00.png"), 1) == (9, (2, 4, 2, 4))
+    assert pixels_of(back.mask("images/00.png"), 2) == (81 - 9, (1, 9, 1, 9))
+    assert not back.mask("images/01.png").any()
+
+
+def test_a_turned_photograph_has_its_polygons_where_a_viewer_shows_them(tmp_path: Path) -> None:
+    make_yolo(tmp_path / "in")
+    turned = Image.new("RGB", (24, 32))
+    exif = turned.getexif()
+    exif[0x0112] = 6
+    turned.save(tmp_path / "in/images/turned.jpg", exif=exif)
+    (tmp_path / "in/labels/turned.txt").write_text(normalised(0, SQUARE))
+    mask = run_ingest(tmp_path / "in", tmp_path / "out", "yolo").mask("images/turned.jpg")
+    assert mask.shape == SIZE
+    assert pixels_of(mask, 1) == (25, (1, 5, 1, 5))
+
+
+@pytest.mark.parametrize("path", ["../train/images", "/content/set/train/images", "train/images"])
+def test_the_folders_of_data_yaml_are_splits(path: str, tmp_path: Path) -> None:
+    for number in range(8):
+        split = "train" if number < 6 else "holdout"
+        write_yolo(tmp_path / split, {f"{number}.png": normalised(number % 2, SQUARE)})
+        (tmp_path / split / "data.yaml").unlink()
+    yaml = f"train: {path}\nval: {path.replace('train', 'holdout')}\nnc: 2\nnames: {{0: car, 1: van}}\n"
+    (tmp_path / "data.yaml").write_text(yaml)
+    listing = listing_of(tmp_path, {"name": "yolo", "test_fraction": 0})
+    assert sorted(entry.id for entry in listing.entries if entry.split == "val") == [
+        "holdout/images/6.png",
+        "holdout/images/7.png",
+    ]
+    assert listing.class_map.official_splits
+
+
+def test_all_that_is_wrong_with_yolo_labels_is_listed_at_once(tmp_path: Path) -> None:
+    lines = {
+        "box.png": "0 0.5 0.5 0.1 0.1\n",
+        "odd.png": "0 0.1 0.1 0.2 0.1 0.2\n",
+        "far.png": "0 0.1 0.1 0.2 0.1 20 0.2\n",
+        "word.png": "car 0.1 0.1 0.2 0.1 0.2 0.2\n",
+        "strange.png": normalised(7, SQUARE),
+    }
+    write_yolo(tmp_path, {"a.png": normalised(0, SQUARE), "b.png": normalised(1, SQUARE), **lines})
+    (tmp_path / "labels/lone.txt").write_text("")
+    (tmp_path / "images/bare.png").write_bytes((tmp_path / "images/a.png").read_bytes())
+    listing = listing_of(tmp_path, "yolo")
+    for wanted in (
+        "labels/box.txt: line 1: is a box",
+        "labels/odd.txt: line 1: 5 numbers are no x and y",
+        "labels/far.txt: line 1: a corner lies outside of the image",
+        "labels/word.txt: line 1: ",
+        "labels/strange.txt: class 7 has no name in data.yaml, which names 2",
+        "labels/lone.txt: labels without image",
+        "images/bare.png: image without annotation",
+    ):
+        assert any(line.startswith(wanted) for line in listing.problems), wanted
+    forgiven = listing_of(tmp_path, {"name": "yolo", "missing": "background"}).problems
+    assert not [line for line in forgiven if "bare.png" in line]
+
+
+def test_classes_of_yolo_are_named_in_one_file(tmp_path: Path) -> None:
+    make_yolo(tmp_path)
+    (tmp_path / "other.yaml").write_text("names: [a]\n")
+    with pytest.raises(GraftError, match=r"one data\.yaml.*data\.yaml and other\.yaml name classes"):
+        listing_of(tmp_path, "yolo")
+    (tmp_path / "other.yaml").write_text("epochs: 3\n")
+    (tmp_path / "data.yaml").write_text("names: {a: car}\n")
+    with pytest.raises(GraftError, match="names are a list, or numbers and their names"):
+        listing_of(tmp_path, "yolo")

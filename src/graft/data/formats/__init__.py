@@ -19,6 +19,7 @@ from graft.data.formats.scenes import scenes
 from graft.data.formats.stacks import stacks
 from graft.data.formats.tiles import tiles
 from graft.data.formats.voc import voc
+from graft.data.formats.yolo import yolo
 
 FORMATS: dict[str, Callable[..., Listing]] = {
     "ade20k": ade20k,
@@ -35,4 +36,5 @@ FORMATS: dict[str, Callable[..., Listing]] = {
     "stacks": stacks,
     "tiles": tiles,
     "voc": voc,
+    "yolo": yolo,
 }

@@ -72,6 +72,17 @@ def decode_image(data: bytes, *, where: object = "image", max_pixels: int | None
         return np.array(ImageOps.exif_transpose(convert_to_rgb(image)))
 
 
+def upright_size(data: bytes) -> tuple[int, int]:
+    """Height and width of an encoded image as a viewer shows it, by its header alone.
+
+    Raises:
+        GraftError: The bytes cannot be read as an image.
+    """
+    with open_image(data) as image:
+        width, height = image.size
+        return (width, height) if orientation_of(image, data) > 4 else (height, width)
+
+
 def convert_to_rgb(image: Image.Image) -> Image.Image:
     """An opened image in mode RGB by the rules of `decode_image`, orientation not yet applied."""
     if image.mode == "RGB" and "transparency" not in image.info:

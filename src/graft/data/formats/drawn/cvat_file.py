@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element, ParseError, tostring
 
 from graft.data.formats.drawn.drawn_listing import Drawing
-from graft.data.formats.drawn.painters import Point, Shape, check_inside
+from graft.data.formats.drawn.painters import Point, Shape, Size, check_inside
 from graft.data.formats.split_names import split_named
 from graft.foundation.errors import GraftError
 
@@ -61,7 +61,7 @@ def drawing_of(image: Element, file: str) -> Drawing:
     return Drawing(file, size, labels, tags, zlib.compress(tostring(image)), split)
 
 
-def shapes_of(root: Path, drawing: Drawing) -> Sequence[Shape]:
+def shapes_of(root: Path, drawing: Drawing, size: Size) -> Sequence[Shape]:
     """The shapes of a drawing, from the part of the file that it holds."""
     from defusedxml.ElementTree import fromstring
 

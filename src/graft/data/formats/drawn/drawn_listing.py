@@ -17,8 +17,6 @@ from graft.data.formats.translation import identity
 from graft.data.formats.unlabelled_images import is_picture, outside_unlabelled_folders, unlabelled_entry
 from graft.foundation.errors import GraftError
 
-NUM_SHOWN = 5
-
 
 @dataclass(frozen=True)
 class Drawing:
@@ -26,7 +24,7 @@ class Drawing:
 
     Attributes:
         file: Path of the file below the root that holds it.
-        size: Height and width of the image, as the file says.
+        size: Height and width of the image, as the file says; None where it says none.
         labels: Labels of the shapes.
         tags: Labels of the image as a whole.
         content: The part of the file that is about this image; empty where the whole file is.
@@ -34,11 +32,14 @@ class Drawing:
     """
 
     file: str
-    size: Size
+    size: Size | None
     labels: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     content: bytes = b""
     split: str | None = None
+
+
+ShapesOf = Callable[[Path, Drawing, Size], Sequence[Shape]]
 
 
 @dataclass
@@ -88,25 +89,28 @@ class DrawnReader:
         root: The folder.
         id_of: Value of each label.
         unnamed: Value of pixels that no shape covers.
-        shapes_of: Function from the root and a drawing to its shapes in drawing order; picklable.
+        shapes_of: Function from root, drawing and size of the image to its shapes in drawing order; picklable.
         paint: Painter of the tool.
     """
 
     root: str
     id_of: Mapping[str, int]
     unnamed: int
-    shapes_of: Callable[[Path, Drawing], Sequence[Shape]]
+    shapes_of: ShapesOf
     paint: Painter
 
     def __call__(self, entry: Entry) -> tuple[bytes, bytes | None]:
         import cv2
 
+        from graft.data.images.codec import upright_size
+
         image, _ = FileReader(self.root)(entry)
         if not isinstance(entry, DrawnEntry):
             return image, None
+        size = entry.drawing.size or upright_size(image)
         try:
-            shapes = [(one, self.id_of[one.label]) for one in self.shapes_of(Path(self.root), entry.drawing)]
-            mask = self.paint(shapes, entry.drawing.size, self.unnamed)
+            shapes = [(one, self.id_of[one.label]) for one in self.shapes_of(Path(self.root), entry.drawing, size)]
+            mask = self.paint(shapes, size, self.unnamed)
         except ValueError as error:
             raise GraftError(f"{entry.drawing.file} cannot be painted: {error}", where=entry.id) from None
         return image, cv2.imencode(".png", mask)[1].tobytes()
@@ -124,7 +128,7 @@ def list_drawn(
     everything: Found,
     drawings: Drawings,
     options: DrawnOptions,
-    shapes_of: Callable[[Path, Drawing], Sequence[Shape]],
+    shapes_of: ShapesOf,
     paint: Painter,
 ) -> Listing:
     """The listing of a tool's drawings, for segmentation of their shapes, or classification by their tags.

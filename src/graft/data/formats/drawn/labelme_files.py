@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.data.formats.drawn.drawn_listing import Drawing
-from graft.data.formats.drawn.painters import Point, Shape, check_inside
+from graft.data.formats.drawn.painters import Point, Shape, Size, check_inside
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,7 +56,7 @@ def drawing_of(content: Mapping[str, Any], file: str) -> Drawing:
     return Drawing(file, (height, width), tuple(shape.label for shape in shapes), tags)
 
 
-def shapes_of(root: Path, drawing: Drawing) -> Sequence[Shape]:
+def shapes_of(root: Path, drawing: Drawing, size: Size) -> Sequence[Shape]:
     """The shapes of a drawing, read again from its file."""
     content = read_labelme(root / drawing.file)
     return [] if content is None else shapes_in(content)
