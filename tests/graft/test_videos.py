@@ -91,6 +91,15 @@ def test_the_overlay_is_what_the_overlays_of_images_are_in_h264_that_browsers_pl
     assert difference.mean() < 6  # lossy, and colours have half the resolution
 
 
+def test_frames_that_were_coded_with_loss_are_predicted_as_the_images_a_decoder_makes_of_them(tmp_path: Path) -> None:
+    scenes = [render(7, "night", number, width=96, height=72).image for number in range(6)]
+    clip, model = write_video(tmp_path / "night.mp4", scenes), small_export(tmp_path / "model")
+    predict(clip, model, tmp_path / "out", masks=True)
+    as_images = predict_as_images([image for _, image in read_video(clip)], model, tmp_path / "images")
+    for (_, mask), single in zip(read_video(tmp_path / "out/masks/night.mkv", "gray"), as_images, strict=True):
+        np.testing.assert_array_equal(mask, single)
+
+
 def test_variable_time_stamps_are_kept(tmp_path: Path) -> None:
     times = [0, 20, 110, 111, 500, 540, 1300]
     clip = write_video(tmp_path / "clip.mp4", waving(7), times_ms=times)
@@ -396,7 +405,7 @@ def test_a_disk_that_fills_leaves_nothing_half_written(tmp_path: Path, num_frame
     ("options", "what"),
     [
         (["a.png", "--smooth", "0.5"], "--smooth is for videos"),
-        (["a.png", "--masks", "--shares", "csv"], "--masks and --shares is for videos"),
+        (["a.png", "--masks", "--shares", "csv"], "--masks and --shares are for videos"),
         (["a.mkv", "--confidence"], "--confidence is for images"),
         (["a.mkv", "--shares", "xlsx"], "it is one of csv, parquet"),
     ],

@@ -61,8 +61,8 @@ def predict(
     for_images = {"--beside": beside, "--confidence": confidence, "--log": log}
     _check_form(shares)
     found = find_clips(images, out, sequence_rate=Fraction(rate).limit_denominator(1001) if sequence else None)
-    _check_use(for_clips if not found.clips else {}, "is for videos, streams and sequences, and none is named here")
-    _check_use(for_images if not found.others else {}, "is for images, and none is named here")
+    _check_use(for_clips if not found.clips else {}, "videos, streams and sequences")
+    _check_use(for_images if not found.others else {}, "images")
     if is_address(model):
         folder = download(model)  # and compared with what was registered
     else:
@@ -118,6 +118,10 @@ def _check_form(shares: str | None) -> None:
         )
 
 
-def _check_use(options: Mapping[str, object], why: str) -> None:
+def _check_use(options: Mapping[str, object], kind: str) -> None:
     if used := [name for name, value in options.items() if value]:
-        raise GraftError(f"{' and '.join(used)} {why}", remedy="leave it out, or name what it is for")
+        what, them = ("is", "it") if len(used) == 1 else ("are", "them")
+        raise GraftError(
+            f"{' and '.join(used)} {what} for {kind}, and none is named here",
+            remedy=f"leave {them} out, or name {kind}",
+        )
