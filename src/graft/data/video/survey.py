@@ -60,7 +60,7 @@ def survey(path: str) -> Survey:
 def _end_of(packet: Packet, rate: float) -> float:
     """Time at which a packet has been shown, in seconds; 0 where it does not say."""
     ticks = packet.dts if packet.pts is None else packet.pts  # AVI has no time stamps but those of decoding
-    if ticks is None or packet.time_base is None:
+    if ticks is None or not packet.time_base:
         return 0.0
     shown = float(packet.duration * packet.time_base) if packet.duration else 1 / rate
     return float(ticks * packet.time_base) + shown

@@ -49,6 +49,7 @@ class VideoClip:
         self.name, self._known = bare_address(address), known
         self._container = open_container(address)
         self._stream = choose_stream(self._container, self.name)
+        self._aspect = Fraction(self._stream.sample_aspect_ratio or 1)
         self._has_sound = bool(self._container.streams.audio)
         self._num_streams = sum(not is_cover(stream) for stream in self._container.streams.video)
         self._stream.thread_type = "AUTO"
@@ -65,8 +66,8 @@ class VideoClip:
     @property
     def pixel_aspect(self) -> Fraction:
         """Width of an upright pixel over its height, known with the first frame."""
-        aspect = Fraction(self._stream.sample_aspect_ratio or 1)
-        return 1 / aspect if self._orientation and self._orientation.is_transposed else aspect
+        is_transposed = self._orientation is not None and self._orientation.is_transposed
+        return 1 / self._aspect if is_transposed else self._aspect
 
     def frames(self) -> Iterator[Frame]:
         """Yields every frame that can be decoded, in the size of the first.
