@@ -160,6 +160,14 @@ REFUSED = {
         source(**WITHOUT_LABELS),
         r"pretrain_load.images is none, and the source is self_supervised.*set it to unlabelled, or to train",
     ),
+    "clips without a frame to train on": (
+        {"ingest.source": {"name": "camvid", "val_stretch": 0.5, "test_stretch": 0.5}},
+        r"test_stretch: val_stretch and test_stretch are 0.5 and 0.5, the whole of a clip.*less than 1",
+    ),
+    "a clip that is val and unlabelled": (
+        {"ingest.source": {"name": "camvid", "val_clips": ["a"], "unlabelled_clips": ["a"]}},
+        r"unlabelled_clips: a cannot be in val and in unlabelled",
+    ),
     "a memory chosen by weights that augment does not read": (
         {"augment.memory": {"name": "balanced", "new": ["first"], "num_images": 0, "choice": "loss"}},
         r"augment.parent is none, with choice: loss.*set augment.parent: pretrained",

@@ -277,6 +277,7 @@ def test_clips_of_camvid_keep_their_official_lists(tmp_path: Path) -> None:
         ({"val_clips": ["c1"], "unlabelled_clips": ["c1"]}, r"c1 cannot be in val and in unlabelled.*once"),
         ({"unlabelled_clips": ["c0", "c1"]}, r"all clips are held out \(c0, c1\)"),
         ({"val_stretch": 0.5, "test_stretch": 0.5}, r"are 0\.5 and 0\.5, the whole of a clip.*less than 1"),
+        ({"clips": ["c1", 1600000.0]}, r"YAML reads a name as the number 1600000\.0: write every clip in quotes"),
         ({"test_stretch": 1.0}, r"test_stretch: 1\.0.*less than 1"),
     ],
 )

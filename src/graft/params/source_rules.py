@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from graft.data.formats import FORMATS
 from graft.data.formats.ade20k import NUM_CLASSES as NUM_ADE20K_CLASSES
 from graft.data.formats.cityscapes import CLASSES as CITYSCAPES_CLASSES
 from graft.data.formats.class_values import translation_of
+from graft.data.formats.clips import ClipSplits
 from graft.data.formats.drawn.classes import class_names
 from graft.data.formats.scenes import known_domains
 from graft.data.formats.splits import Groups, check_fractions
@@ -101,23 +102,28 @@ def known_num_classes(params: Params) -> int | None:
 
 def _refusals(source: Choice) -> Iterator[GraftError]:
     """Errors of the source itself, as it would raise them once it runs."""
-    options = source.options
-    checks: list[Callable[[], Any]] = []
-    if source.name == "scenes":
-        checks.append(lambda: known_domains(options["domain"]))
-    if "val_fraction" in options:
-        checks.append(lambda: check_fractions(options["val_fraction"], options["test_fraction"]))
-    if isinstance(options.get("classes"), dict) and source.name in ("csv", "mask_folder"):
-        checks.append(lambda: translation_of(options["classes"], options["void"]))
-    if "group_pattern" in options:
-        checks.append(lambda: Groups(options["group_pattern"]))
-    for check in checks:
+    for check in _checks(source.name, source.options):
         try:
             check()
         except GraftError as error:
             if error.where and not error.what.startswith(str(error.where)):
                 error.what = f"{error.where}: {error.what}"
             yield error
+
+
+def _checks(name: str, options: Mapping[str, Any]) -> list[Callable[[], Any]]:
+    checks: list[Callable[[], Any]] = []
+    if name == "scenes":
+        checks.append(lambda: known_domains(options["domain"]))
+    if "val_fraction" in options:
+        checks.append(lambda: check_fractions(options["val_fraction"], options["test_fraction"]))
+    if isinstance(options.get("classes"), dict) and name in ("csv", "mask_folder"):
+        checks.append(lambda: translation_of(options["classes"], options["void"]))
+    if "val_stretch" in options:
+        checks.append(lambda: ClipSplits.of(options).refuse_contradictions())
+    if "group_pattern" in options:
+        checks.append(lambda: Groups(options["group_pattern"]))
+    return checks
 
 
 def _known_domains(source: Choice) -> tuple[str, ...] | None:

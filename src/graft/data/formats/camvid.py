@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from graft.data.formats.clips import ClipSplits, Stretch
+from graft.data.formats.clips import ClipNames, ClipSplits, Stretch
 from graft.data.formats.few_labels import NumTrain, Rest, keep_labels
 from graft.data.formats.files import FileReader, Found, find_files
 from graft.data.formats.listing import Entry, Listing, check_task
@@ -27,10 +27,10 @@ def camvid(
     *,
     num_train: NumTrain | None = None,
     rest: Rest = "none",
-    clips: list[str] = [],  # noqa: B006  options are read, never changed
-    val_clips: list[str] = [],  # noqa: B006
-    test_clips: list[str] = [],  # noqa: B006
-    unlabelled_clips: list[str] = [],  # noqa: B006
+    clips: ClipNames = [],  # noqa: B006  options are read, never changed
+    val_clips: ClipNames = [],  # noqa: B006
+    test_clips: ClipNames = [],  # noqa: B006
+    unlabelled_clips: ClipNames = [],  # noqa: B006
     val_stretch: Stretch = 0.0,
     test_stretch: Stretch = 0.0,
 ) -> Listing:
@@ -49,7 +49,7 @@ def camvid(
         num_train: Keep only so many labelled training images: the first in an order made by hashing (split seed, id),
             so that 40 of them are among the 80 of another run. None keeps all.
         rest: Whether the training images that `num_train` leaves out are `unlabelled`, or taken at all (`none`).
-        clips: Drives to read; empty reads all.
+        clips: Drives to read; empty reads all. In quotes, because YAML takes 0016E5 for a number.
         val_clips: Drives (what a file name has before its first underscore: 0001TP, 0006R0, 0016E5) to hold out:
             their images of `train.txt` and `val.txt` become val, and all others train. Empty keeps the official lists.
         test_clips: Drives whose images of `train.txt` and `val.txt` become test, so that a model can be promoted where

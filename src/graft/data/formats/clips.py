@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from graft.data.formats.listing import Entry
 from graft.foundation.class_map import UNLABELLED
 from graft.foundation.errors import GraftError
 
+
+def _check_name(name: Any) -> Any:
+    """Refuses the name of a clip that YAML read as a number, as it does 0016E5."""
+    if isinstance(name, (int, float)):
+        raise ValueError(f"YAML reads a name as the number {name}: write every clip in quotes, as in ['0016E5']")
+    return name
+
+
+ClipNames = list[Annotated[str, BeforeValidator(_check_name)]]
 Stretch = Annotated[float, Field(ge=0, lt=1)]
 WHERE = "ingest.source"
 
@@ -36,6 +45,11 @@ class ClipSplits:
     val_stretch: float
     test_stretch: float
 
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> ClipSplits:
+        """The splits that the options of a source describe."""
+        return cls(**{name: options[name] for name in cls.__dataclass_fields__})
+
     @property
     def are_official(self) -> bool:
         """Whether the lists of train and val stay as they are, but for whole clips that become test or unlabelled."""
@@ -50,7 +64,9 @@ class ClipSplits:
         self._refuse_unknown("clips", self.clips, {entry.group for entry in entries})
         read = [entry for entry in entries if not self.clips or entry.group in self.clips]
         ours = [entry for entry in read if entry.split != "test"]
-        self._refuse_options({entry.group for entry in ours})
+        for name, named in self._held_out.items():
+            self._refuse_unknown(f"{name}_clips", named, {entry.group for entry in ours})
+        self.refuse_contradictions()
         by_clip: dict[str, list[Entry]] = {}
         for entry in sorted(ours, key=lambda entry: (entry.id.rpartition("/")[2], entry.id)):
             by_clip.setdefault(entry.group, []).append(entry)
@@ -84,10 +100,9 @@ class ClipSplits:
             else:
                 yield replace(entry, split=name, group=group)
 
-    def _refuse_options(self, there: Collection[str]) -> None:
-        held_out = {"val": self.val_clips, "test": self.test_clips, UNLABELLED: self.unlabelled_clips}
-        for split, named in held_out.items():
-            self._refuse_unknown(f"{split}_clips", named, there)
+    def refuse_contradictions(self) -> None:
+        """Refuses clips that are named twice, and stretches that leave nothing to train on."""
+        held_out = self._held_out
         for one, other in (("val", "test"), ("val", UNLABELLED), ("test", UNLABELLED)):
             if both := sorted(set(held_out[one]) & set(held_out[other])):
                 raise GraftError(
@@ -102,6 +117,10 @@ class ClipSplits:
                 rule="they are shares of a clip, and together less than 1",
                 remedy="0.2 of each is usual",
             )
+
+    @property
+    def _held_out(self) -> dict[str, Collection[str]]:
+        return {"val": self.val_clips, "test": self.test_clips, UNLABELLED: self.unlabelled_clips}
 
     @staticmethod
     def _refuse_unknown(option: str, named: Collection[str], there: Collection[str]) -> None:
