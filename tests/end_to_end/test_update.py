@@ -36,7 +36,8 @@ def project(finished, tmp_path_factory) -> Project:
 
 
 def command(project: Project) -> tuple[str, ...]:
-    return ("graft", "update", str(project.root.parent / "November"), "--memory", "5", "--source", DAY)
+    options = ("--memory", "5", "--choice", "herding", "--source", DAY)
+    return ("graft", "update", str(project.root.parent / "November"), *options)
 
 
 def params_of(project: Project) -> str:
@@ -113,6 +114,11 @@ def test_killed_anywhere_it_is_as_before_or_whole_and_goes_on_to_a_promoted_upda
     assert {name: len(images) for name, images in memory.items()} == {"first": 5, "november": 8}
     seen = read_json(project.root / "models/fine_tuned/seen.json")["train"]
     assert sorted(seen) == sorted(digest for images in memory.values() for digest in images.values())
+    chosen = read_json(project.root / "reports/records/augment.json")
+    assert chosen["params"]["augment"]["memory"]["choice"] == "herding"
+    assert "models/pretrained" in chosen["inputs"]
+    answer = project.run("graft", "lineage", "--of", next(iter(memory["first"]))).stdout
+    assert f"models:/{NAME}/3 (candidate): trained on it" in answer
     assert read_json(project.root / "models/pretrained/card.json")["origin"] == f"models:/{NAME}/1"
     frozen = ledger_of(project)[2]
     assert (frozen["kind"], frozen["test_set"]["version"]) == ("freeze", 2)
