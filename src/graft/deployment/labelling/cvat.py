@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as Xml
 
 from graft.deployment.labelling.handover import IMAGES, DrawnImage, Handover, background_of, drawn_classes
@@ -42,7 +43,7 @@ def cvat(folder: Path, images: Sequence[DrawnImage], classes: ClassMap) -> Hando
         f"make a task of {IMAGES}, with {LABELS} as its labels (Raw); "
         f"then upload {ANNOTATIONS} as annotations, CVAT 1.1"
     )
-    source = {"name": "cvat", "classes": [classes.names[id] for id in ids]}
+    source: dict[str, Any] = {"name": "cvat", "classes": [classes.names[id] for id in ids]}
     if classes.task == "segmentation":
         source["background"] = background_of(classes)
     return Handover(opening, "export the task as CVAT for images 1.1, with its images", source)
