@@ -24,6 +24,7 @@ from graft.models.weights import WEIGHTS
 from graft.models.weights.card import card_of
 from graft.models.weights.match import Match, initialise_rest, load_into
 from graft.models.weights.self_supervised import images_problem
+from graft.models.widths import narrow
 
 if TYPE_CHECKING:
     from graft.params.sections import PretrainLoad, Runtime
@@ -58,6 +59,7 @@ def pretrain_load(
         raise problem
     source = source_choice(task, chosen, download)
     network = build_fresh(task, chosen, classes.num_classes, content_seed(seed, "head"), len(classes.channels))
+    narrow(network, source.widths_for(chosen))
     if source.state is None:
         match = Match(reinitialised=sorted(network.state_dict()))
     else:

@@ -124,6 +124,22 @@ REFUSED = {
         {"fine_tune.strategy": {"name": "fix_match"}},
         r"fix_match learns from unlabelled images, and there are none.*set augment.unlabelled: unlabelled",
     ),
+    "a fraction that leaves a layer without channels": (
+        {"fine_tune.strategy": {"name": "prune", "fraction": 0.0001}},
+        r"0\.01% of the macs would leave a layer without channels. Rule: .*Remedy: set fraction to 0\.\d+ or more",
+    ),
+    "an architecture that cannot be pruned": (
+        CLASSIFICATION | {"model": {"name": "shufflenet_v2"}, "fine_tune.strategy": {"name": "prune", "fraction": 0.5}},
+        r"the model cannot be pruned \(Torch-Pruning cannot follow its layers: .*Remedy: choose another architecture",
+    ),
+    "rounds of pruning that training has no epochs for": (
+        {"fine_tune.strategy": {"name": "prune", "fraction": 0.5, "rounds": 3, "round_epochs": 50}},
+        r"round 3 would begin in epoch 101, training ends after \d+.*set fine_tune.epochs to at least 101",
+    ),
+    "a start that pruned weights are pulled to": (
+        {"fine_tune.strategy": {"name": "prune", "fraction": 1.0, "l2_sp_alpha": 0.1}},
+        r"l2_sp_alpha: 0\.1 with strategy prune.*leave l2_sp_alpha and l2_sp_beta out",
+    ),
     "a mean teacher without a mean": (
         {"fine_tune.strategy": "mean_teacher"} | UNLABELLED,
         r"mean_teacher with averaging: none.*set fine_tune.averaging: ema",

@@ -28,7 +28,9 @@ ROWS = {
     "mean_teacher": ({"unlabelled_weight": 0.1}, 0, 0.3, 0.35),
     "mib": ({"weight": 0.01, "background": "sky"}, 1, 0.3, 0.35),
     "plop": ({"weight": 1e-5, "logits_weight": 1e-6, "background": "sky"}, 1, 0.3, 0.35),
+    "prune": ({"fraction": 0.7}, 11, 0.3, 0.35),
     "pseudo_labels": ({}, 0, 0.3, 0.35),
+    "sparsify": ({"sparsity": 0.5}, 0, 0.3, 0.35),
     "supervised": ({}, 0, 0.3, 0.35),
     "uni_match": ({}, 0, 0.3, 0.35),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ from graft.metrics.summaries import CLASS_SCORES, CLASS_SHARES
 from graft.models.architectures import build_fresh
 from graft.models.parts.pooling import MatrixPool
 from graft.models.saved_model import ModelSpec, load_model, save_model
+from graft.models.widths import num_parameters
 from graft.params.sections import Evaluate, Export, Predict
+from graft.training.strategies.channel_pruning import Pruning
 from pipeline.export import export
 from tests.tiny_training import runtime
 
@@ -141,12 +144,18 @@ def run(
     root: Path,
     task: str = "segmentation",
     measured: Path | None = None,
+    pruned_to: float | None = None,
     **changed: Any,
 ) -> tuple[Path, dict[str, float]]:
     out = root / "out"
     out.mkdir(parents=True)
     settings = Export(**{**SETTINGS, **changed})
     paths = workspace(root, task)
+    if pruned_to is not None:
+        network, spec = load_model(paths["model"])
+        pruning = Pruning("parameters", "magnitude")
+        pruning.prune(network, int(pruned_to * pruning.count(network)))
+        save_model(paths["model"], network, replace(spec, widths=network.widths))
     sections = {"predict": PREDICT, "evaluate": EVALUATE, "export": settings}
     result = export(task=task, seed=3, runtime=RUNTIME, **sections, **paths, out=out, measured=measured)
     return out, result
@@ -304,6 +313,21 @@ def test_ranges_are_taken_from_images_the_model_was_trained_on_and_these_are_nam
     card = (out / "model_card.md").read_text("utf-8")
     assert "onnx_int8 takes its ranges from 2 training images" in card
     assert "| pt2 (`model.pt2`) |" in card
+
+
+def test_a_pruned_model_goes_out_in_every_form_and_its_card_says_what_is_left(tmp_path: Path) -> None:
+    wide = {"max_score_difference": 1.0, "min_equal_fraction": 0.0}
+    changed: dict[str, Any] = {"targets": ["onnx", "pt2", {"name": "onnx_int8", "calibration_images": 2, **wide}]}
+    out, result = run(tmp_path, "classification", pruned_to=0.5, **changed, calibration="train", scan="val")
+    assert result["equal_fraction"] == result["pt2.equal_fraction"] == 1
+    model, spec = load_model(out, weights="weights.safetensors")
+    assert spec.widths
+    before = num_parameters(build_fresh("classification", MODELS["classification"], 3, 7))
+    after = num_parameters(model)
+    assert after <= before / 2
+    card = (out / "model_card.md").read_text(encoding="utf-8")
+    assert f"and {after:,} of {before:,} ({after / before:.1%}) parameters" in card
+    assert "4 layers are narrower than the architecture has them" in card
 
 
 def test_time_and_memory_of_every_target_stand_outside_the_outputs(

@@ -10,17 +10,20 @@ import torch
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import content_seed, read_json, sha256_of
 from graft.foundation.errors import GraftError
-from graft.models.architectures import build, build_fresh
-from graft.models.saved_model import load_state, save_state
+from graft.models.architectures import build, build_fresh, resolve_model
+from graft.models.saved_model import ModelSpec, load_state, save_model, save_state
+from graft.models.widths import num_parameters
 from graft.params.sections import PretrainLoad
+from graft.training.strategies.channel_pruning import Pruning
 from pipeline.pretrain_load import pretrain_load
 from tests.tiny_training import runtime
 
 NAMES = ("Sky", "Road", "Car")
+PLAIN = {"name": "plain_fcn", "width": 8}
 
 
 def run(
-    folder: Path, source: dict, task: str = "segmentation", model: str = "lraspp", **changes: str
+    folder: Path, source: dict, task: str = "segmentation", model: str | dict = "lraspp", **changes: str
 ) -> tuple[dict, dict, dict]:
     """Runs the stage in a folder: its metrics, its card, its weights."""
     out = folder / "out"
@@ -57,6 +60,28 @@ def test_from_scratch_the_weights_are_a_function_of_the_seed(tmp_path: Path) -> 
     assert sorted(card["reinitialised"]) == sorted(expected)
     assert (card["sha256"], card["mean"], card["known_classes"]) == (None, [0.485, 0.456, 0.406], [])
     assert metrics["backbone_fraction"] == 0.0
+
+
+def test_from_a_pruned_model_the_network_is_as_narrow(tmp_path: Path) -> None:
+    """Of the same architecture; another one takes what fits, and keeps its own widths."""
+    model = build_fresh("segmentation", PLAIN, 3, 1)
+    Pruning("parameters", "magnitude").prune(model, num_parameters(model) // 2)
+    facts = {"mean": (0.5,) * 3, "std": (0.2,) * 3, "resize": {"name": "none"}, "padding_multiple": 1}
+    choice = resolve_model("segmentation", PLAIN).as_dict()
+    spec = ModelSpec("segmentation", choice, 3, ("road", "sky", "kerb"), **facts, synthetic=True, widths=model.widths)
+    save_model(tmp_path, model, spec)
+    path = tmp_path / "model.safetensors"
+    source = {"name": "file", "path": str(path), "sha256": sha256_of(path)}
+    _, card, state = run(tmp_path / "same", source, model=PLAIN)
+    assert card["widths"] == model.widths
+    assert card["known_classes"] == ["Sky", "Road"]
+    name = "backbone.block2.convolution.weight"
+    assert torch.equal(state[name], model.state_dict()[name])
+    _, card, state = run(tmp_path / "none", {"name": "none"}, model=PLAIN)
+    assert card["widths"] == {}
+    assert state[name].shape[0] > model.state_dict()[name].shape[0]
+    with pytest.raises(GraftError, match="of the model's backbone is in these weights"):
+        run(tmp_path / "wider", source, model={"name": "plain_fcn", "width": 16})
 
 
 def test_from_a_file_the_card_says_what_became_of_each_tensor(tmp_path: Path, theirs: Path) -> None:

@@ -130,8 +130,9 @@ def _refuse_incomplete(folder: Path, where: object) -> None:
 
 def _describe(exported: _Exported, source: Source) -> Manifest:
     assert source.sha256 is not None, "weights in a file have a digest"
+    spec = ModelSpec.read(exported.folder / SPEC_FILE)
     return Manifest(
-        model=ModelSpec.read(exported.folder / SPEC_FILE).model,
+        model=spec.model,
         file=WEIGHTS,
         sha256=source.sha256,
         class_names=source.class_names,
@@ -141,6 +142,7 @@ def _describe(exported: _Exported, source: Source) -> Manifest:
         description=source.description,
         origin=source.origin,
         metrics=dict(source.metrics),
+        widths=spec.widths,
     )
 
 

@@ -45,6 +45,9 @@ class Model(nn.Module):
             of `padding_multiple`; views of other models are padded.
         auxiliary: Layers from features to logits of a second loss, which helps the middle of the backbone to learn.
         auxiliary_weight: Weight of that second loss.
+
+    Attributes:
+        widths: Widths of the layers that were narrowed, by name, as `graft.models.widths` has them; mostly none.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Model(nn.Module):
         self.class_layers, self.auxiliary_weight = class_layers, auxiliary_weight
         self.padding_multiple, self.min_side_px = padding_multiple, min_side_px
         self.fixed_size_px, self.is_transformer = fixed_size_px, is_transformer
+        self.widths: dict[str, dict[str, int]] = {}
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 # MobileNetV3's 0.01 lags far behind in short training: test mean IoU of 4% at a training loss of 0.9.

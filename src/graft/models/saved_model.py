@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from graft.foundation.class_map import RGB
 from graft.foundation.content import read_json, replace_file, write_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, build
+from graft.models.widths import narrow
 
 WEIGHTS_FILE = "model.safetensors"
 SPEC_FILE = "spec.json"
@@ -44,6 +45,7 @@ class ModelSpec:
         min_side_px: Side to which shorter ones are padded; specs without it are of models that need no more than 32.
         channels: C names of the channels; specs without them are of pictures in red, green and blue.
         max_value: Largest value of a stack of channels, as in the class map; None for pictures.
+        widths: Widths of the layers that pruning narrowed, by name and attribute; none of a model as it was designed.
     """
 
     task: str
@@ -58,6 +60,7 @@ class ModelSpec:
     min_side_px: int = 32
     channels: tuple[str, ...] = RGB
     max_value: int | None = None
+    widths: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """The spec as plain JSON values."""
@@ -79,8 +82,9 @@ class ModelSpec:
     @classmethod
     def of(cls, stored: Any, *, where: object = None) -> ModelSpec:
         """The spec out of plain JSON values; `GraftError` where fields are missing or unknown."""
-        fields = {field.name: field.default is dataclasses.MISSING for field in dataclasses.fields(cls)}
-        needed = {name for name, is_needed in fields.items() if is_needed}
+        fields = {one.name: one for one in dataclasses.fields(cls)}
+        missing = dataclasses.MISSING
+        needed = {name for name, one in fields.items() if one.default is one.default_factory is missing}
         if not isinstance(stored, dict) or not needed <= set(stored) <= set(fields):
             rule = f"a spec has exactly the fields {', '.join(sorted(fields))}"
             raise GraftError("not the spec of a model", where=where, rule=rule, remedy="rebuild the model: dvc repro")
@@ -117,7 +121,7 @@ def restore_model(state: Mapping[str, Tensor], spec: ModelSpec, *, where: object
     Raises:
         GraftError: They are the weights of another model; `where` says which.
     """
-    model = build(spec.task, spec.model, spec.num_classes, len(spec.channels))
+    model = narrow(build(spec.task, spec.model, spec.num_classes, len(spec.channels)), spec.widths)
     if problems := disagreements(model.state_dict(), state):
         raise GraftError.of_all(
             f"{where}: not the weights of the model in {SPEC_FILE}", problems[:5], remedy="rebuild the model: dvc repro"

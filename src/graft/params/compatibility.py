@@ -24,6 +24,7 @@ from graft.models.weights.self_supervised import at_start, start_of
 from graft.models.weights.source import Source
 from graft.models.weights.timm import is_published, outline_of, published_config, require_pin
 from graft.models.weights.torchvision import member
+from graft.models.widths import narrow
 from graft.params.memory import Finding
 from graft.params.pretraining_rules import find_pretraining_problems
 from graft.params.sections import CropSize, Params
@@ -57,6 +58,8 @@ def find_disagreements(params: Params) -> Iterator[Finding]:
     model = _build_outline(params)
     weights, problem = _weights_here(params)
     yield from problem
+    if weights is not None:
+        narrow(model, weights.widths_for(resolve_model(params.task, params.model)))
     yield from _check_fit(params, model, weights)
     yield from find_pretraining_problems(params, model)
     yield from _check_crop(params, model)

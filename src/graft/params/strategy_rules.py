@@ -11,11 +11,12 @@ from graft.foundation.choices import Choice, resolve
 from graft.foundation.class_map import RGB
 from graft.foundation.errors import GraftError
 from graft.models.address import is_address
-from graft.models.architectures import Model
+from graft.models.architectures import Model, build, resolve_model
 from graft.models.teacher import read_spec
 from graft.models.weights.match import shared_names
 from graft.models.weights.self_supervised import NAME as SELF_SUPERVISED
 from graft.models.weights.source import Source
+from graft.models.widths import narrow
 from graft.params.memory import Finding
 from graft.params.sections import Params
 from graft.params.source_parts import may_hold_stacks
@@ -34,10 +35,12 @@ from graft.training.strategies import (
     refusals,
     steps_of,
 )
+from graft.training.strategies.channel_pruning import Pruning
 from graft.training.strategies.distilled import refuse_smoothing
 from graft.training.strategies.ladder import judged_too_seldom, too_few_epochs
 from graft.training.strategies.parent import background_of, grown_background, refuse_unknown_parent
 from graft.training.strategies.plop import compiled_features
+from graft.training.strategies.prune import rounds_problem, start_that_moves
 from graft.training.strategies.semi_supervised import no_unlabelled_views, unfit_teacher
 from graft.training.strategies.teachers import shared_classes, unfit_divergence, unfit_teachers
 
@@ -65,9 +68,31 @@ def find_strategy_problems(params: Params, model: Model, weights: Source | None)
         refused += _of_unlabelled(params, strategy)
     if strategy.name in FROM_TEACHERS:
         refused += _of_teachers(params, strategy)
+    if strategy.name == "prune":
+        refused += _of_pruning(params, strategy, model)
     for error in refused:
         error.where = None
         yield PLACE, error
+
+
+def _of_pruning(params: Params, strategy: Choice, model: Model) -> Iterator[GraftError]:
+    """Errors of a strategy that prunes, the target tried on a network without the values that training starts from."""
+    options, chosen = strategy.options, params.fine_tune
+    if problem := start_that_moves(options):
+        yield problem
+    if problem := rounds_problem(
+        options["rounds"], options["round_epochs"], chosen.epochs, chosen.early_stopping_epochs
+    ):
+        yield problem
+    if options["fraction"] == 1:
+        return
+    network = narrow(build(params.task, resolve_model(params.task, params.model), 2), model.widths)
+    by_norms = options["importance"] == "batch_norm_scale"  # taylor needs images, and leaves the same widths
+    pruning = Pruning(options["target"], "batch_norm_scale" if by_norms else "magnitude")
+    try:
+        pruning.prune(network, int(pruning.count(network) * options["fraction"]))
+    except GraftError as error:
+        yield error
 
 
 def _of_teachers(params: Params, strategy: Choice) -> Iterator[GraftError]:

@@ -20,6 +20,7 @@ from graft.inference.torch_runner import autocast, normalisation
 from graft.models.architectures import Model, build_fresh
 from graft.models.saved_model import ModelSpec, tensor_digest
 from graft.models.weights.match import load_into
+from graft.models.widths import narrow
 from graft.selection.candidates import Candidate
 from graft.selection.points import Points
 from graft.training.normalisation import normalisation_of
@@ -75,6 +76,7 @@ def load_candidate(candidate: Candidate, points: Points, download: Downloader) -
     source = candidate.source(classes.task, candidate.model, download)
     names = source.class_names or classes.names
     model = build_fresh(classes.task, candidate.model, len(names), seed, len(classes.channels))
+    narrow(model, source.widths_for(candidate.model))
     has_head = False
     if source.state is not None:
         left = load_into(model, source, names).reinitialised
@@ -94,6 +96,7 @@ def load_candidate(candidate: Candidate, points: Points, download: Downloader) -
         min_side_px=model.min_side_px,
         channels=classes.channels,
         max_value=classes.max_value,
+        widths=model.widths,
     )
     return LoadedCandidate(model.eval(), spec, has_head, source)
 

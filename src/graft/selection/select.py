@@ -15,6 +15,7 @@ from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.inference.runtime import use_runtime
 from graft.models.architectures import build
+from graft.models.widths import narrow
 from graft.provenance.stages import INTERIM
 from graft.selection.candidate_features import CACHE, LoadedCandidate, PointFeatures, extract_features, load_candidate
 from graft.selection.candidates import Candidate
@@ -188,7 +189,8 @@ def _unusable(candidate: Candidate) -> str | None:
 def _cost(loaded: LoadedCandidate, points: Points, params: Params) -> Cost:
     """Cost of the architecture with the classes of the target; the weights make no difference."""
     classes = points.classes
-    model = build(classes.task, loaded.spec.model, classes.num_classes, len(classes.channels)).eval()
+    model = build(classes.task, loaded.spec.model, classes.num_classes, len(classes.channels))
+    narrow(model, loaded.spec.widths).eval()
     image = next(points.images())
     spec = replace(loaded.spec, num_classes=classes.num_classes, class_names=classes.names)
     return cost_of(model, spec, image, params.runtime.device)

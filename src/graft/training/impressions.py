@@ -85,6 +85,7 @@ class Pretrained:
             model.min_side_px,
             classes.channels,
             classes.max_value,
+            card.get("widths", {}),
         )
         known = [number for number, name in enumerate(classes.names) if name in card["known_classes"]]
         return cls(folder, sha256_of(folder / WEIGHTS), spec, dict(resize), tuple(known))

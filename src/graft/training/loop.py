@@ -92,6 +92,10 @@ class Strategy(ABC):
         """Numbers of the epoch that become curves, the same for the same inputs."""
         return {}
 
+    def facts(self) -> dict[str, Any]:
+        """Facts of the finished training for `summary.json`, by name."""
+        return {}
+
     def end_epoch(self, trainee: Trainee) -> None:  # noqa: B027  most go on
         """Looks at an epoch that has ended, its report included, and may change the trainee."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -132,6 +132,7 @@ class TrainingOutcome:
         best: The report of the epoch whose weights are kept.
         summary: The same and the settings of the training, for `summary.json`.
         compile_cost: Cost of torch.compile, by name; no declared output quotes it.
+        widths: Widths of the layers that were narrowed, as in a spec.
     """
 
     state: Mapping[str, Tensor]
@@ -139,6 +140,7 @@ class TrainingOutcome:
     best: EpochReport
     summary: dict[str, Any]
     compile_cost: dict[str, float] = field(default_factory=dict)
+    widths: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 def write_models(out: Path, outcomes: Mapping[str, TrainingOutcome], spec: ModelSpec) -> None:
@@ -146,7 +148,7 @@ def write_models(out: Path, outcomes: Mapping[str, TrainingOutcome], spec: Model
     for name, outcome in outcomes.items():
         folder = model_folder(out, name)
         folder.mkdir(exist_ok=True)
-        save_model(folder, outcome.state, spec)
+        save_model(folder, outcome.state, replace(spec, widths=outcome.widths))
 
 
 def write_learning(
@@ -169,6 +171,10 @@ def write_measured(path: Path, outcomes: Mapping[str, TrainingOutcome]) -> None:
 
 
 def headline_scores(task: str, outcomes: Mapping[str, TrainingOutcome]) -> dict[str, float]:
-    """The best val score of each run and the epoch it was reached in."""
+    """The best val score of each run, the epoch it was reached in, and what pruning left and found."""
     scores = {f"{name}.val_{HEADLINE[task]}": outcome.best.curve()["val_score"] for name, outcome in outcomes.items()}
-    return scores | {f"{name}.best_epoch": float(outcome.best.epoch) for name, outcome in outcomes.items()}
+    scores |= {f"{name}.best_epoch": float(outcome.best.epoch) for name, outcome in outcomes.items()}
+    for name, outcome in outcomes.items():
+        for count, facts in outcome.summary.get("pruned", {}).items():
+            scores |= {f"{name}.{count}": float(facts["after"]), f"{name}.{count}_before": float(facts["before"])}
+    return scores

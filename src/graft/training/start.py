@@ -20,6 +20,7 @@ from graft.foundation.errors import GraftError
 from graft.models.architectures import Model, build_fresh, resolve_model
 from graft.models.pins import Downloader, no_download
 from graft.models.saved_model import ModelSpec, disagreements, load_state
+from graft.models.widths import narrow
 from graft.training.assembly import Assembly
 from graft.training.class_weights import class_weights
 from graft.training.loop import Training
@@ -80,6 +81,7 @@ def spec_of(
         min_side_px=network.min_side_px,
         channels=classes.channels,
         max_value=classes.max_value,
+        widths=network.widths,
     )
 
 
@@ -195,6 +197,7 @@ def begin(
     classes, architecture = ClassMap.read(class_map), resolve_model(task, model)
     card, statistics = read_json(pretrained / "card.json"), read_json(augmented / "statistics.json")
     scratch = build_fresh(task, architecture, classes.num_classes, content_seed(seed, "scratch"), len(classes.channels))
+    narrow(scratch, card.get("widths", {}))
     spec = spec_of(task, architecture, preprocess, classes, card, statistics, scratch)
     known = tuple(card.get("known_classes", ()))  # cards written before there were such strategies lack it
     views, weak = open_views(augmented, task), augmented / UNLABELLED_VIEWS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from graft.foundation.errors import GraftError
+from graft.models.widths import narrow
 from graft.training.average import Average
 from graft.training.epoch_cost import EpochCost
 from graft.training.freezing import rate_of
@@ -160,6 +162,20 @@ class Trainee:
             self.average.update(self.model, self.step, num_steps)
         self.step += 1
 
+    def reshape(self, change: Callable[[Model], object]) -> None:
+        """Lets `change` put other parameters of the same names into the model; momenta, average and best begin anew."""
+        before = dict(self.model.named_parameters())
+        change(self.model)
+        after = dict(self.model.named_parameters())
+        successors = {id(parameter): after[name] for name, parameter in before.items()}
+        for group in self.optimizer.param_groups:
+            group["params"] = [successors.get(id(parameter), parameter) for parameter in group["params"]]
+        self.optimizer.state.clear()
+        self.gradients.parameters = [tensor for group in self.optimizer.param_groups for tensor in group["params"]]
+        if self.average is not None:
+            self.average = Average(self.model, self.average.share)
+        self.best = {}
+
     def look_at_losses(self) -> None:
         """Reads the losses since the last call from the device.
 
@@ -243,6 +259,7 @@ class Trainee:
         """Everything `restore` needs, as tensors, numbers, lists and dicts."""
         return {
             "model": self.model.state_dict(),
+            "widths": self.model.widths,
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.gradients.scaler.state_dict(),
             "learning_rate": self.learning_rate,
@@ -255,6 +272,8 @@ class Trainee:
 
     def restore(self, state: dict[str, Any]) -> None:
         """Restores a `state`, bit for bit."""
+        if (widths := state.get("widths", {})) != self.model.widths:
+            self.reshape(lambda model: narrow(model, widths))
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.gradients.scaler.load_state_dict(state["scaler"])

@@ -128,9 +128,11 @@ class Trainer:
             "epochs": trainee.epoch,
             "stopped_early": trainee.epoch < training.plan.epochs,
             "steps": trainee.step,
+            **training.strategy.facts(),
             **self._recipe(training),
         }
-        return TrainingOutcome(state, trainee.history, best, summary, training.compile_facts())
+        widths = trainee.model.widths
+        return TrainingOutcome(state, trainee.history, best, summary, training.compile_facts(), widths)
 
     def _recipe(self, training: Training) -> dict[str, Any]:
         """The settings of the training, defaults included, for `summary.json`."""

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from graft.deployment.export.what_is_left import what_is_left
 from graft.deployment.serving import request
 from graft.deployment.serving.predictor import MAX_IMAGES
 from graft.foundation.class_map import RGB, UNLABELLED, ClassMap
@@ -136,6 +137,7 @@ def _training(spec: Mapping[str, Any], strategy: Mapping[str, Any], card: Mappin
         ("Architecture", f"`{_choice(spec['model'])}`"),
         ("Strategy", f"`{strategy['name']}`"),
         *(("Taught by", f"`{one['model']}`, sha256 `{one['sha256']}`") for one in strategy.get("teacher", ())),
+        *([("Pruned", what_is_left(spec))] if spec["widths"] else []),
         ("Grown from", f"`{card['name']}`: {card['description']}"),
         ("Origin", card["origin"] or "none"),
         ("sha256 of those weights", f"`{card['sha256']}`" if card["sha256"] else "no file"),

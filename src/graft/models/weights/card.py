@@ -39,4 +39,5 @@ def card_of(
         "class_names": list(classes.names),
         **asdict(match),
         "initialisation": dict(filled),
+        "widths": {name: dict(changed) for name, changed in source.widths_for(model).items()},
     }

@@ -59,6 +59,8 @@ def file(
         class_names=tuple(names) if names else None,
         mean=tuple(metadata.get("mean", IMAGENET_MEAN)),
         std=tuple(metadata.get("std", IMAGENET_STD)),
+        architecture=metadata.get("model"),
+        widths=metadata.get("widths", {}),
     )
 
 

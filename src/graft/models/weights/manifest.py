@@ -30,6 +30,7 @@ class Manifest(BaseModel):
         description: One sentence for a person: what was trained on what.
         origin: Where the weights come from, for example `models:/NAME/VERSION`.
         metrics: Scores that their makers measured, name to fraction.
+        widths: Widths of the layers that pruning narrowed, as in a spec; manifests without it are of whole models.
     """
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
@@ -45,6 +46,7 @@ class Manifest(BaseModel):
     description: str
     origin: str
     metrics: dict[str, float]
+    widths: dict[str, dict[str, Annotated[int, Field(ge=1)]]] = {}
 
     @model_validator(mode="after")
     def mean_and_std_are_of_the_same_channels(self) -> Self:

@@ -65,6 +65,8 @@ def package(
         std=found.content.std,
         metrics=found.content.metrics,
         details={"package": found.name, "version": found.version, "file": found.file, "fits": fits},
+        architecture=fits,
+        widths=found.content.widths if isinstance(found.content, Manifest) else {},
         timm_name=found.content.timm_name if isinstance(found.content, KnownPackage) else None,
     )
 

@@ -97,5 +97,7 @@ def read_exported(folder: Path, origin: str, digest: str) -> Source:
         class_names=spec.class_names,
         mean=spec.mean,
         std=spec.std,
+        architecture=spec.model,
+        widths=spec.widths,
         metrics={name: value for name, value in scores.items() if isinstance(value, float)},
     )

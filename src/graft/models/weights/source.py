@@ -8,6 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from graft.foundation.choices import Choice
+from graft.models.widths import Widths
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -27,6 +30,8 @@ class Source:
         std: Standard deviation of each channel, in the same unit.
         metrics: Scores that their makers measured, name to fraction.
         details: Further facts for the card, by key.
+        architecture: Architecture that the weights are of, with every option, as in a spec; None where it is unknown.
+        widths: Widths of its layers that pruning narrowed, as in a spec.
         timm_name: Name of the model of timm that the weights are of; None for those of other programs.
     """
 
@@ -40,4 +45,10 @@ class Source:
     std: tuple[float, ...] = IMAGENET_STD
     metrics: Mapping[str, Any] = field(default_factory=dict)
     details: Mapping[str, Any] = field(default_factory=dict)
+    architecture: Mapping[str, Any] | None = None
+    widths: Widths = field(default_factory=dict)
     timm_name: str | None = None
+
+    def widths_for(self, model: Choice) -> Widths:
+        """The widths of the layers of a model that is to take the weights: theirs, if it is the same architecture."""
+        return self.widths if self.architecture == model.as_dict() else {}

@@ -17,7 +17,9 @@ from graft.training.strategies.lwf import lwf
 from graft.training.strategies.mean_teacher import mean_teacher
 from graft.training.strategies.mib import mib
 from graft.training.strategies.plop import plop
+from graft.training.strategies.prune import prune
 from graft.training.strategies.pseudo_labels import pseudo_labels
+from graft.training.strategies.sparsify import sparsify
 from graft.training.strategies.supervised import supervised
 from graft.training.strategies.uni_match import uni_match
 
@@ -32,7 +34,9 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "mean_teacher": mean_teacher,
     "mib": mib,
     "plop": plop,
+    "prune": prune,
     "pseudo_labels": pseudo_labels,
+    "sparsify": sparsify,
     "supervised": supervised,
     "uni_match": uni_match,
 }
