@@ -22,7 +22,20 @@ REFUSED, BROKEN, INTERRUPTED = 3, 4, 130
 
 # A module each, in the order of --help; the seven stages, all of one form, share one.
 COMMANDS = (
-    *("check", "fix", "recipe", "deliver", "frames", "stages", "publish", "summary", "predict", "drift", "label_next"),
+    *(
+        "start",
+        "check",
+        "fix",
+        "recipe",
+        "deliver",
+        "frames",
+        "stages",
+        "publish",
+        "summary",
+        "predict",
+        "drift",
+        "label_next",
+    ),
     *("models", "select", "pin", "find_rate", "find_runtime", "package_weights"),
     *("update", "promote", "freeze", "rollback", "champion", "generations", "lineage", "audit", "attest", "verify"),
     "doctor",

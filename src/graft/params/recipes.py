@@ -18,7 +18,7 @@ from graft.foundation.errors import GraftError, suggest
 from graft.foundation.installation import PIPELINE
 from graft.params.params_file import PARAMS_FILE, unknown_key
 from graft.params.sections import Params, Section
-from graft.params.yaml_tree import dump_tree, line_of, plain, read_tree, write_text, write_tree
+from graft.params.yaml_tree import dump_tree, line_of, on_one_line, plain, read_tree, write_text, write_tree
 
 FOLDER = PIPELINE / "recipes"
 ROOT = "scenes-night-rain"
@@ -67,13 +67,13 @@ def compose(name: str, folder: Path = FOLDER) -> CommentedMap:
     return tree
 
 
-def complete_text(name: str, folder: Path = FOLDER) -> str:
-    """The complete params file of a recipe, headed by the recipe's own comment.
+def complete_text(name: str, folder: Path = FOLDER, changes: Mapping[tuple[str, ...], Any] = {}) -> str:
+    """The complete params file of a recipe with some values changed, headed by the recipe's own comment.
 
     Raises:
         GraftError: As `compose`.
     """
-    text = dump_tree(compose(name, folder))
+    text = dump_tree(_changed(compose(name, folder), changes))
     body = text.splitlines()[len(_header(text)) :]
     return "\n".join([*_header(find_recipe(name, folder).read_text(encoding="utf-8")), *body]) + "\n"
 
@@ -109,21 +109,35 @@ def list_changes(name: str, base: str, folder: Path = FOLDER) -> list[str]:
     ]
 
 
-def use(name: str, *, force: bool = False, params_file: Path = PARAMS_FILE, folder: Path = FOLDER) -> str:
+def use(
+    name: str,
+    *,
+    force: bool = False,
+    changes: Mapping[tuple[str, ...], Any] = {},
+    params_file: Path = PARAMS_FILE,
+    folder: Path = FOLDER,
+) -> str:
     """Replaces the params file by a recipe; returns a sentence that says what was done.
 
     A params file with the values of a recipe, of this release or an older one, is replaced whatever its comments are.
     Any other holds values of a person's own: with `force` it is kept as `params.yaml.before`.
 
+    Args:
+        name: Name of the recipe.
+        force: Whether values of a person's own are replaced.
+        changes: Values in the place of the recipe's, by the keys that lead to them.
+        params_file: File that is replaced.
+        folder: Folder of the recipes.
+
     Raises:
         GraftError: There is no such recipe, or the params file holds values of its own and `force` is not given.
     """
-    text = complete_text(name, folder)
-    kept = ""
+    text = complete_text(name, folder, changes)
+    kept, changed = "", " with the values above" if changes else ""
     if params_file.exists():
         digest = _digest_of(params_file)
-        if digest == content_digest(plain(compose(name, folder))):
-            return f"{params_file} is the recipe {name} already"
+        if digest == content_digest(plain(_changed(compose(name, folder), changes))):
+            return f"{params_file} is the recipe {name}{changed} already"
         if digest not in {known for digests in read_json(RELEASED).values() for known in digests}:
             if not force:
                 raise GraftError(
@@ -137,6 +151,8 @@ def use(name: str, *, force: bool = False, params_file: Path = PARAMS_FILE, fold
                 shutil.copy2(params_file, pending)
             kept = f"; the old file is {params_file}.before"
     write_text(params_file, text)
+    if changes:
+        return f"{params_file} is the recipe {name}{changed} now{kept}. Next: make repro"
     return f"{params_file} is the recipe {name} now{kept}. Look at ingest.root, then run: dvc repro"
 
 
@@ -160,6 +176,15 @@ def insert_missing(path: Path) -> list[str]:
     if lines:
         write_tree(path, tree)
     return lines
+
+
+def _changed(tree: CommentedMap, changes: Mapping[tuple[str, ...], Any]) -> CommentedMap:
+    for place, value in changes.items():
+        section = tree
+        for key in place[:-1]:
+            section = section[key]
+        section[place[-1]] = on_one_line(value) if isinstance(value, Mapping) else value
+    return tree
 
 
 def _header(text: str) -> list[str]:

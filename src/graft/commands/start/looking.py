@@ -1,0 +1,152 @@
+"""A look at a folder that nobody described: the source that reads it, its classes and splits, and params for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from graft.commands.start.mask_values import evenly
+from graft.commands.start.sources import Proposal, propose
+from graft.data.formats import FORMATS
+from graft.data.formats.files import Found, find_files
+from graft.data.formats.listing import Listing
+from graft.foundation.choices import resolve
+from graft.foundation.class_map import SPLITS
+from graft.foundation.errors import GraftError
+from graft.params.recipes import compose
+from graft.params.yaml_tree import dump_tree, plain
+
+NUM_SAMPLED, NUM_SHOWN = 24, 5
+SIDE_STEP_PX, SMALLEST_CROP_PX = 32, 64
+Changes = dict[tuple[str, ...], Any]
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a folder is, as far as names, headers and a sample of files say.
+
+    Attributes:
+        folder: The folder.
+        num_files: Number of files in it.
+        proposals: Sources that fit, the most specific first; the first is taken.
+        listing: The listing of that source.
+        shares: Share of each class: of images for classification, of the pixels of a sample for segmentation.
+        sizes: Height and width of the images of a sample.
+        changes: Values in the place of the recipe's, by the keys that lead to them.
+    """
+
+    folder: Path
+    num_files: int
+    proposals: Sequence[Proposal]
+    listing: Listing
+    shares: Mapping[str, float]
+    sizes: Sequence[tuple[int, int]]
+    changes: Changes
+
+    def lines(self) -> Iterator[str]:
+        """Yields what a person is told, a line each."""
+        chosen, *others = self.proposals
+        yield f"{self.folder}: {self.num_files:,} files; {chosen.reason}"
+        yield from (f"  also possible: {_in_yaml(one.source)}, because {one.reason}" for one in others)
+        counts = Counter(entry.split for entry in self.listing.entries)
+        splits = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split])
+        yield f"  images: {len(self.listing.entries):,}: {splits}"
+        of = "of the images" if chosen.task == "classification" else f"of the pixels of {len(self.sizes)} images"
+        yield f"  classes: {', '.join(f'{name} {share:.1%}' for name, share in self.shares.items())} {of}"
+        heights, widths = zip(*self.sizes, strict=True)
+        yield f"  size: {median(widths):.0f} x {median(heights):.0f} px in the middle, {len(self.sizes)} images seen"
+        yield from (f"  doubt: {doubt}" for doubt in [*chosen.doubts, *self._doubts(counts)])
+        yield from _some("looks wrong", self.listing.problems)
+        yield from _some("left aside", self.listing.notes)
+        yield f"  recipe {chosen.recipe}, and in params.yaml:"
+        yield from (f"    {'.'.join(place)}: {_in_yaml(value)}" for place, value in self.changes.items())
+
+    def _doubts(self, counts: Mapping[str, int]) -> Iterator[str]:
+        missing = [name for name in self.listing.class_map.names if not self.shares.get(name)]
+        if missing:
+            yield f"no sign of {', '.join(missing[:NUM_SHOWN])} in the images seen"
+        if counts["train"] < 20:
+            yield f"{counts['train']} images to train on are few; a few dozen will do"
+        yield from self.listing.warnings
+
+
+def look(folder: Path) -> Look:
+    """Looks at a folder: all names, the headers and values of a few files, and the listing of the source that fits.
+
+    Raises:
+        GraftError: No source fits, or the one that fits cannot list the folder.
+    """
+    found = find_files(folder)
+    proposals = propose(found)
+    if not proposals:
+        raise _nothing_fits(found)
+    chosen = proposals[0]
+    recipe = plain(compose(chosen.recipe))
+    source = resolve(FORMATS, chosen.source, where="ingest.source")
+    listing = source(chosen.task, recipe["ingest"]["split_seed"], folder)
+    shares, sizes = _see(listing, chosen.task)
+    changes = _changes(folder, chosen, listing, sizes, recipe)
+    return Look(folder, len(found.paths), proposals, listing, shares, sizes, changes)
+
+
+def _see(listing: Listing, task: str) -> tuple[dict[str, float], list[tuple[int, int]]]:
+    """Shares of the classes, and sizes of the images of a sample."""
+    from graft.data.images.codec import open_image, upright_size
+    from graft.data.mask_files import read_mask
+
+    names, counts, sizes = listing.class_map.names, Counter[int](), []
+    by_id = {entry.id: entry for entry in listing.entries}
+    for id in evenly(by_id, NUM_SAMPLED):
+        image, mask = listing.read(by_id[id])
+        sizes.append(upright_size(image))
+        if mask is not None and listing.translation is not None:
+            translation = listing.translation.of(by_id[id])
+            with open_image(mask, where=id) as opened:
+                values = read_mask(opened, mask, as_colours=translation.reads_colours).values
+            counts.update(dict(enumerate(translation.apply(values).counts)))
+    if task == "classification":
+        counts = Counter(entry.label for entry in listing.entries if entry.label is not None)
+    total = max(1, counts.total())
+    return {name: counts[number] / total for number, name in enumerate(names)}, sizes
+
+
+def _changes(
+    folder: Path, chosen: Proposal, listing: Listing, sizes: Sequence[tuple[int, int]], recipe: Mapping[str, Any]
+) -> Changes:
+    changes: Changes = {("ingest", "root"): folder.as_posix(), ("ingest", "source"): chosen.source}
+    side = int(median(min(size) for size in sizes))
+    resize, crop = recipe["preprocess"]["resize"], recipe["augment"]["crop"]
+    wanted = resize["size_px"] if isinstance(resize, dict) else side
+    if side < wanted:
+        changes["preprocess", "resize"] = "none"
+    most = max(SMALLEST_CROP_PX, min(side, wanted) // SIDE_STEP_PX * SIDE_STEP_PX)
+    if most < crop["height_px"]:
+        changes["augment", "crop"] = {"height_px": most, "width_px": most}
+    has_test = any(entry.split == "test" for entry in listing.entries)
+    if not has_test and recipe["evaluate"]["split"] == "test":
+        changes["evaluate", "split"] = "val"
+    return changes
+
+
+def _nothing_fits(found: Found) -> GraftError:
+    return GraftError(
+        f"no source fits; {found.in_words()}",
+        where=found.root,
+        rule="looked for are published data sets, files of labelme, CVAT, COCO and YOLO, tables, pairs of image and "
+        "mask, and a folder for each class",
+        remedy="graft recipe use photographs, and say in ingest.source where images and masks lie (docs/toolbox.md)",
+    )
+
+
+def _some(what: str, lines: Sequence[str]) -> Iterator[str]:
+    yield from (f"  {what}: {line}" for line in lines[:NUM_SHOWN])
+    if len(lines) > NUM_SHOWN:
+        yield f"  {what}: {len(lines) - NUM_SHOWN:,} more"
+
+
+def _in_yaml(value: Any) -> str:
+    return dump_tree(value, flow=True).strip().removesuffix("\n...")

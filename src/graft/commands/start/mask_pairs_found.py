@@ -1,0 +1,120 @@
+"""Images and masks in one folder or in two, and the patterns of `mask_folder` that pair them."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from graft.data.formats.files import Found
+from graft.data.formats.mask_pairs import pair_by_patterns
+from graft.data.formats.unlabelled_images import is_picture
+from graft.foundation.errors import GraftError
+
+OF_MASKS = re.compile(
+    r"(masks?|labels?|annot(ation)?s?|gts?|ground_?truths?|seg(mentation)?s?(class)?|targets?|maps?|manual\d?|labelids?)"
+)
+OF_IMAGES = re.compile(r"(images?|imgs?|jpegimages|photos?|pictures?|rgb|inputs?|frames?|original|sat|data|x)")
+BETWEEN = re.compile(r"[-_. ]+")
+LEAST_SHARE = 0.3  # of the pictures that must be in a pair; previews of masks may lie beside them
+
+
+@dataclass(frozen=True)
+class FoundPairs:
+    """Patterns and the pairs they find.
+
+    Attributes:
+        images: Value of the option `images`.
+        masks: Value of the option `masks`.
+        mask_of: Id of each image to that of its mask.
+    """
+
+    images: str
+    masks: str
+    mask_of: dict[str, str]
+
+
+def find_pairs(found: Found) -> FoundPairs | None:
+    """The patterns that pair most pictures; None where they pair only a few of them."""
+    pictures = sorted(filter(is_picture, found.paths))
+    best: FoundPairs | None = None
+    for images, masks in dict.fromkeys(_candidates(pictures)):
+        try:
+            pairs = pair_by_patterns(found, images, masks).mask_of
+        except GraftError:
+            continue
+        if best is None or len(pairs) > len(best.mask_of):
+            best = FoundPairs(images, masks, pairs)
+    return best if best is not None and 2 * len(best.mask_of) >= LEAST_SHARE * len(pictures) else None
+
+
+def _candidates(pictures: list[str]) -> Iterator[tuple[str, str]]:
+    """Patterns that a few images and masks suggest whose paths are the same but for the words for either."""
+    alike: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    for id in pictures:
+        plain, is_mask = _without_words(id)
+        alike[plain][is_mask].append(id)
+    suggested = Counter(
+        pattern
+        for images, masks in alike.values()
+        if len(images) == 1 and len(masks) == 1 and (pattern := _patterns(images[0], masks[0])) is not None
+    )
+    yield from (pattern for pattern, _ in suggested.most_common(3))
+
+
+def is_word(folder: str) -> bool:
+    """Whether a folder is named after nothing but its being of images or of masks."""
+    bare, of_masks = _stripped(folder)
+    return of_masks or not bare
+
+
+def _without_words(id: str) -> tuple[str, bool]:
+    """The path without ending and words for images and masks, and whether it has a word for masks."""
+    *folders, name = posixpath.splitext(id)[0].split("/")
+    plain, is_mask = [], False
+    for part in folders:
+        bare, of_masks = _stripped(part)
+        plain += [bare] if bare else []
+        is_mask = is_mask or of_masks
+    bare, of_masks = _stripped(name)
+    return "/".join([*plain, bare or name]), is_mask or of_masks
+
+
+def _stripped(part: str) -> tuple[str, bool]:
+    """A folder or a name without the words for images and masks, and whether one was for masks."""
+    words = BETWEEN.split(part.lower())
+    glued = re.fullmatch(r"(train|val|valid|test)(annot|masks?|labels?|gt)", part.lower())
+    if glued:
+        return glued[1], True
+    of_masks = [word for word in words if OF_MASKS.fullmatch(word)]
+    kept = [word for word in words if not OF_MASKS.fullmatch(word) and not OF_IMAGES.fullmatch(word)]
+    return "_".join(kept), bool(of_masks)
+
+
+def _patterns(image: str, mask: str) -> tuple[str, str] | None:
+    """The patterns that lead from one image to its mask; None where `mask_folder` has none."""
+    (image_folder, image_name), (mask_folder, mask_name) = posixpath.split(image), posixpath.split(mask)
+    (stem, ending), (mask_stem, mask_ending) = posixpath.splitext(image_name), posixpath.splitext(mask_name)
+    if stem not in mask_stem:
+        return None
+    name = mask_stem.replace(stem, "{stem}", 1) + mask_ending
+    if image_folder == mask_folder:
+        return f"**/*{ending}", f"{{dir}}/{name}"
+    ours, theirs = image_folder.split("/") if image_folder else [], mask_folder.split("/") if mask_folder else []
+    if len(theirs) == len(ours) + 1 and theirs[:-1] == ours:
+        return f"**/*{ending}", f"{{dir}}/{theirs[-1]}/{name}"
+    differing = [number for number, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b]
+    if len(ours) != len(theirs) or len(differing) != 1:
+        return None
+    (place,) = differing
+    before, after = ours[:place], ours[place + 1 :]
+    if theirs[place].startswith(ours[place]) and not after:
+        return f"**/*{ending}", f"{{subdir}}{theirs[place].removeprefix(ours[place])}/{name}"
+    if not after:
+        inner = "**/" if before else ""
+        images = f"{inner}{ours[place]}/*{ending}" if before else f"{ours[place]}/**/*{ending}"
+        return images, f"{{subdir}}/{theirs[place]}/{name}" if before else f"{theirs[place]}/{{subdir}}/{name}"
+    fixed = "/".join([*before, ours[place]])
+    return f"{fixed}/**/*{ending}", "/".join([*before, theirs[place], "{subdir}", name])
