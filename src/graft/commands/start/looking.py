@@ -27,7 +27,7 @@ Changes = dict[tuple[str, ...], Any]
 
 @dataclass(frozen=True)
 class Look:
-    """What a folder is, as far as names, headers and a sample of files say.
+    """The findings about a folder, as far as names, headers and a sample of files say.
 
     Attributes:
         folder: The folder.

@@ -26,7 +26,7 @@ class Proposal:
     Attributes:
         source: Value of `ingest.source`.
         task: Value of `task`.
-        reason: What speaks for it, as a sentence without its full stop.
+        reason: The evidence for it, as a sentence without its full stop.
         recipe: Recipe to begin with.
         doubts: Doubts, a sentence each.
     """
