@@ -67,7 +67,11 @@ class Pruning:
             return
         example = _example(model, self.num_channels)
         left = _without(model, share, self.importance, example, learn)
-        narrow(model, changed_widths(left, model)).load_state_dict(left.state_dict())
+        widths, state = changed_widths(left, model), left.state_dict()
+        shapes = {name: tensor.shape for name, tensor in narrow(copy.deepcopy(model), widths).state_dict().items()}
+        if bare := [name for name, tensor in state.items() if tensor.shape != shapes[name]]:
+            raise _not_prunable(f"{bare[0]} would become narrower, and belongs to no layer that has a width")
+        narrow(model, widths).load_state_dict(state)
         _refuse_other_answers(left, model, example)
 
     def _share(self, model: Model, wanted: int) -> float:
