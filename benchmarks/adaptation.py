@@ -144,14 +144,15 @@ def train(pair: Pair, params: Params, way: str, folder: Path, options: Options) 
     model = learn(folder / "ingested", work, ["whole" if way == ORACLE else "half"], params, None)
     judged = {name: judge(folder / "ingested" / name, model, params) for name in pair.judges}
     scores = {name: mean_iou(score) for name, score in judged.items() if score is not None}
-    return {"scores": scores, "steps": last_steps(work / "curves" / "curves.csv")}
+    return {"scores": scores, "steps": kept_steps(work / "curves" / "curves.csv")}
 
 
-def last_steps(curves: Path) -> dict[str, float]:
-    """Whether each step of a ladder was still taken in the last epoch; empty without a ladder."""
+def kept_steps(curves: Path) -> dict[str, float]:
+    """Whether each step of a ladder was taken in the epoch that is worth most, and kept; empty without a ladder."""
     with curves.open(newline="", encoding="utf-8") as file:
-        *_, last = csv.DictReader(file)
-    return {name.removeprefix("step."): float(value) for name, value in last.items() if name.startswith("step.")}
+        rows = [*csv.DictReader(file)]
+    best = max(rows, key=lambda row: float(row["val_score"] or 0) + float(row.get("target_score") or 0))
+    return {name.removeprefix("step."): float(value) for name, value in best.items() if name.startswith("step.")}
 
 
 def compare(name: str, pair: Pair, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[Figure]:

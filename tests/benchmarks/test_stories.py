@@ -59,9 +59,10 @@ def test_little_work_is_done_on_few_images() -> None:
     assert (night["num_train"], night["num_unlabelled"]) == (OF_QUICK["num_train"], OF_QUICK["num_train"])
 
 
-def test_a_ladder_says_what_it_ended_with(tmp_path: Path) -> None:
+def test_a_ladder_says_which_steps_it_kept(tmp_path: Path) -> None:
     curves = tmp_path / "curves.csv"
-    curves.write_text("epoch,step.style,step.statistics\n1,1.0,0.0\n2,0.0,1.0\n")
-    assert adaptation.last_steps(curves) == {"style": 0.0, "statistics": 1.0}
-    curves.write_text("epoch,val_loss\n1,0.5\n")
-    assert adaptation.last_steps(curves) == {}
+    rows = "1,0.3,0.2,0.0,0.0\n2,0.3,0.4,1.0,0.0\n3,0.2,0.4,1.0,1.0\n"
+    curves.write_text(f"epoch,val_score,target_score,step.style,step.masked\n{rows}")
+    assert adaptation.kept_steps(curves) == {"style": 1.0, "masked": 0.0}
+    curves.write_text("epoch,val_score\n1,0.5\n")
+    assert adaptation.kept_steps(curves) == {}
