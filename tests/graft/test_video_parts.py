@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graft.data.video.containers import bare_address
 from graft.data.video.image_sequence import natural_key
 from graft.data.video.orientation import ONE, read_orientation
 from graft.deployment.video.smoothing import Smoothing
@@ -136,3 +137,24 @@ def test_flicker_counts_changes_of_class_where_the_image_stays() -> None:
     assert (flicker.share, flicker.still_fraction) == (1 / 3, 3 / 4)
     flicker.add(still, np.array([[0, 0, 1, 1]]), np.array([[0, 1, 1, 1]]))
     assert flicker.share == 1 / 6
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("rtsp://cam:554/live", "rtsp://cam:554/live"),
+        ("rtsp://admin:secret@cam:554/live", "rtsp://cam:554/live"),
+        ("rtsp://admin:p@ssw0rd@cam/live", "rtsp://cam/live"),
+        ("rtsp://admin:pa/ss@cam/live", "rtsp://cam/live"),
+        ("rtsp://admin:p@s/w@rd@cam/live", "rtsp://cam/live"),
+        ("rtsp://admin:who?me@cam/live", "rtsp://cam/live"),
+        ("rtsp://token@cam/live", "rtsp://cam/live"),
+        ("http://cam/v?user=admin&pwd=secret", "http://cam/v"),
+        ("http://cam/v?user=me@home.org&pwd=secret", "http://cam/v"),
+        ("srt://cam:9000?passphrase=secret", "srt://cam:9000"),
+        ("http://cam/@north/live", "http://cam/@north/live"),
+        ("clips/me@home?.mp4", "clips/me@home?.mp4"),
+    ],
+)
+def test_an_address_is_shown_without_user_password_and_query(address: str, shown: str) -> None:
+    assert bare_address(address) == shown

@@ -26,8 +26,16 @@ def is_stream(path: str) -> bool:
 
 
 def bare_address(address: str) -> str:
-    """An address without user and password, as it may be shown; a path as it is."""
-    return re.sub(r"://[^/@]*@", "://", address)
+    """An address without user, password and query, as it may be shown; a path as it is.
+
+    A password may hold @, / and ?, though an address should not: where one may begin, all up to the last @ goes.
+    """
+    scheme, begin, rest = address.partition("://")
+    if not begin:
+        return address
+    may_hold_password = re.search("[:@]", re.split("[/?#]", rest, maxsplit=1)[0])
+    shown = rest.rpartition("@")[2] if may_hold_password else rest
+    return scheme + begin + re.split("[?#&]", shown, maxsplit=1)[0]
 
 
 def open_container(address: str) -> InputContainer:
