@@ -298,6 +298,21 @@ def test_a_frame_that_is_damaged_costs_that_frame(tmp_path: Path) -> None:
     np.testing.assert_array_equal(masks[11][1], images[11].argmax(axis=2))
 
 
+def test_no_prediction_replaces_a_video_that_is_named(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "out/overlays/clip.mp4", waving(3))
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "clips/clip.mp4").symlink_to(clip)
+    model, before = small_export(tmp_path / "model"), clip.read_bytes()
+    for named in (clip, tmp_path / "clips/clip.mp4"):
+        with pytest.raises(GraftError, match="would replace this video") as refused:
+            predict(named, model, tmp_path / "out", masks=True)
+        assert str(named) in str(refused.value)
+    assert clip.read_bytes() == before
+    assert [path for path in (tmp_path / "out").rglob("*") if path.is_file()] == [clip]
+    predict(clip, model, tmp_path / "elsewhere")
+    assert len(read_video(tmp_path / "elsewhere/overlays/clip.mp4")) == 3
+
+
 @contextmanager
 def served(folder: Path, most_bytes: int | None = None) -> Iterator[str]:
     """A server of files that hangs up after so many bytes of one."""

@@ -45,6 +45,23 @@ class PredictedFrame:
     probabilities: np.ndarray | None = None
 
 
+def paths_to_write(
+    out: Path, place: PurePosixPath, classes: ClassMap, *, masks: bool, shares: TableForm | None
+) -> dict[str, Path]:
+    """The files that a clip at a place below `out` gets, by kind; arguments are those of `ClipFiles`."""
+    segments, form = classes.task == "segmentation", _form_of_table(classes, shares)
+    paths = {
+        OVERLAYS: out / OVERLAYS / f"{place}.mp4" if segments else None,
+        MASKS: out / MASKS / f"{place}.mkv" if masks and segments else None,
+        SHARES: out / (SHARES if segments else Path(LABELS).stem) / f"{place}.{form}" if form else None,
+    }
+    return {kind: path for kind, path in paths.items() if path is not None}
+
+
+def _form_of_table(classes: ClassMap, shares: TableForm | None) -> TableForm | None:
+    return shares or (None if classes.task == "segmentation" else "csv")
+
+
 class ClipFiles:
     """Overlay, masks and table of a clip, as far as they are wanted; a classifier has a table alone.
 
@@ -64,16 +81,9 @@ class ClipFiles:
         self, clip: Clip, out: Path, place: PurePosixPath, classes: ClassMap, *, masks: bool, shares: TableForm | None
     ) -> None:
         self._clip, self._classes, self._out = clip, classes, out
-        segments = classes.task == "segmentation"
-        table = shares or (None if segments else "csv")
-        paths = {
-            OVERLAYS: out / OVERLAYS / f"{place}.mp4" if segments else None,
-            MASKS: out / MASKS / f"{place}.mkv" if masks and segments else None,
-            SHARES: out / (SHARES if segments else Path(LABELS).stem) / f"{place}.{table}" if table else None,
-        }
-        self.paths = {kind: path for kind, path in paths.items() if path is not None}
+        self._table_form = _form_of_table(classes, shares)
+        self.paths = paths_to_write(out, place, classes, masks=masks, shares=shares)
         self.notes: list[str] = []
-        self._table_form = table
         self._stack = ExitStack()
         self._pending: dict[str, Path] = {}
         self._videos: dict[str, VideoWriter] = {}

@@ -27,10 +27,12 @@ class ClipPaths:
 
     Attributes:
         clips: Place of a clip below the output, without ending, to the function that opens it.
+        videos: Files of those clips that are video files.
         others: Paths that name images, or nothing at all.
     """
 
     clips: dict[PurePosixPath, Opener] = field(default_factory=dict)
+    videos: list[Path] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
 
@@ -53,6 +55,7 @@ def find_clips(paths: Sequence[str], out: Path | None = None, *, sequence_rate: 
             found.clips[_place_of_stream(path)] = partial(VideoClip, path)
             continue
         videos = dict(match_files(path, EXTENSIONS_OF_VIDEOS, out))
+        found.videos += videos
         for video, place in videos.items():
             try:
                 files[video] = place, partial(VideoClip, str(video), survey(str(video)))

@@ -13,7 +13,7 @@ from graft.data.video.clip import Clip, Frame
 from graft.data.video.video_clip import VideoClip
 from graft.deployment.export.exported_model import ExportedModel, open_exported
 from graft.deployment.serving.source_classes import probabilities
-from graft.deployment.video.clip_files import ClipFiles, PredictedFrame, TableForm
+from graft.deployment.video.clip_files import ClipFiles, PredictedFrame, TableForm, paths_to_write
 from graft.deployment.video.clip_paths import ClipPaths
 from graft.deployment.video.interruption import ends_well
 from graft.deployment.video.smoothing import Smoothing
@@ -115,6 +115,7 @@ def predict_clips(
     """
     model = open_exported(model_folder, target=target)
     _check(model, options)
+    _refuse_to_replace(found, out, model, options)
     for place, open_clip in found.clips.items():
         clip = open_clip()
         files = ClipFiles(clip, out, place, model.class_map, masks=options.masks, shares=options.shares)
@@ -205,3 +206,24 @@ def _check(model: ExportedModel, options: ClipOptions) -> None:
         )
     if options.masks and model.spec.task != "segmentation":
         raise GraftError("this model gives labels, no masks", where="--masks", remedy="leave it out")
+
+
+def _refuse_to_replace(found: ClipPaths, out: Path, model: ExportedModel, options: ClipOptions) -> None:
+    """Refuses before anything is read where a file to write is one of the videos that are named."""
+    named = {_identity(video): video for video in found.videos}
+    for place in found.clips:
+        paths = paths_to_write(out, place, model.class_map, masks=options.masks, shares=options.shares)
+        for path in filter(Path.exists, paths.values()):
+            if (video := named.get(_identity(path))) is not None:
+                raise GraftError(
+                    f"the prediction of {place} would replace this video, which is to be predicted itself",
+                    where=video,
+                    rule="no file that is read is written",
+                    remedy="name another folder for what is written (--out)",
+                )
+
+
+def _identity(file: Path) -> tuple[int, int]:
+    """The same for every name and link of a file."""
+    stat = file.stat()
+    return stat.st_dev, stat.st_ino
