@@ -97,10 +97,10 @@ def choose_images(
     return memory(train, seed, None if augment.parent == NO_PARENT else look)
 
 
-def remembered_in(listed: Mapping[str, Mapping[str, str]], augment: Augment) -> set[str]:
-    """The ids of images of a memory: those that are listed and of no delivery that is to be learnt."""
+def remembered_in(listed: Mapping[str, Mapping[str, str]], augment: Augment) -> dict[str, Set[str]]:
+    """The ids of images of a memory, by delivery: those that are listed and of none that is to be learnt."""
     new = resolve(MEMORIES, augment.memory, where="augment.memory").options.get("new", ())
-    return {id for delivery, images in listed.items() if delivery not in new for id in images}
+    return {delivery: images.keys() for delivery, images in listed.items() if delivery not in new}
 
 
 def make_weak_views(recipe: Recipe, unlabelled: Path, classes: ClassMap, out: Path) -> dict[str, float]:

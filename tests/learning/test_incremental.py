@@ -20,6 +20,7 @@ from graft.training.context import TrainingContext
 from graft.training.losses import WeightedSum, resolve_losses
 from graft.training.strategies import FROM_PARENT, STRATEGIES
 from graft.training.strategies.distillation import distillation, fold, fold_where_background
+from graft.training.strategies.distilled import refuse_too_many_marks
 from graft.training.strategies.parent import background_of
 from tests import tiny_training
 from tests.tiny_strategy import CROSS_ENTROPY, KilledError, digests, run, small_model, training_of
@@ -230,34 +231,65 @@ def test_balanced_rows_begin_with_the_answers_of_the_parent(streets):
 
 @pytest.fixture(scope="module")
 def with_memory(streets, tmp_path_factory):
-    """The same views, of which the first and the fourth are of an earlier delivery."""
+    """The same views, of which the first and the fourth are of earlier deliveries."""
     folder = tmp_path_factory.mktemp("memory") / "streets"
     shutil.copytree(streets, folder)
     index = read_json(folder / "augmented/index.json")
-    write_json(folder / "augmented/index.json", index | {"remembered": [0, 3]})
+    write_json(folder / "augmented/index.json", index | {"remembered": {"july": [0], "may": [3]}})
     return folder
+
+
+def show(folder, of_july, of_may):
+    """Writes down which classes the first and the fourth sample show."""
+    counts = np.zeros_like(np.load(folder / "augmented/class_counts.npy"))
+    counts[0, list(of_july)] = counts[3, list(of_may)] = 5
+    np.save(folder / "augmented/class_counts.npy", counts)
 
 
 @pytest.mark.parametrize("name", ["mib", "incremental"])
 @pytest.mark.parametrize(
-    ("shown", "background"), [((9, 10), 0.1), ((9,), 0.1 + 0.2), ((), 0.1 + 0.3 + 0.2)], ids=["in full", "one", "none"]
+    ("of_july", "of_may", "in_july", "in_may"),
+    [
+        (range(11), [*range(7), *range(8, 11)], 0.1, 0.1 + 0.05),
+        (range(10), [*range(9), 10], 0.1 + 0.2, 0.1 + 0.3),
+        ((0, 1, 2), (0, 3), 0.1 + 6 * 0.05 + 0.3 + 0.2, 0.1 + 7 * 0.05 + 0.3 + 0.2),
+    ],
+    ids=["one known class", "one new class each", "deliveries of two and one classes"],
 )
-def test_background_of_a_memory_hides_no_class_that_is_labelled(with_memory, name, shown, background):
-    """p = 0.1 of background, 0.05 of each of eight known classes, 0.3 and 0.2 of two new ones."""
-    counts = np.load(with_memory / "augmented/class_counts.npy")
-    counts[[0, 3], 9:] = 0
-    counts[3, list(shown)] = 5
-    np.save(with_memory / "augmented/class_counts.npy", counts)
+def test_background_of_a_memory_hides_what_its_own_delivery_does_not_show(
+    with_memory, name, of_july, of_may, in_july, in_may
+):
+    """p = 0.1 of background, 0.05 of each of eight known classes, 0.3 and 0.2 of two new ones.
+
+    The third case is the second update: july labelled two classes, may another, and neither the other's.
+    """
+    show(with_memory, of_july, of_may)
     options = {"strategy": name, "num_known": 9, "weight": 0.0}
     training = training_of(with_memory, small_model("segmentation"), **options, **SEGMENTATION)
-    logits = torch.log(torch.tensor([0.1, *[0.05] * 8, 0.3, 0.2])).reshape(1, 11, 1, 1).expand(1, 11, 1, 5)
-    targets = torch.tensor([[[0, 11, 4, 9, 255]]])  # background, the same of a memory, known, new, ignored
-    by_hand = -(np.log(0.1 + 8 * 0.05) + np.log(background) + np.log(0.05) + np.log(0.3)) / 4
+    indices = np.array([0, 3])
+    _, masks = training.views.read(indices, 0)
+    july, may = (int(mask[mask > 10].min()) for mask in np.where(masks == 255, 0, masks))
+    logits = torch.log(torch.tensor([0.1, *[0.05] * 8, 0.3, 0.2])).reshape(1, 11, 1, 1).expand(1, 11, 1, 6)
+    targets = torch.tensor([[[0, july, may, 4, 9, 255]]])  # background new, of july and of may; known, new, ignored
+    parts = (0.1 + 8 * 0.05, in_july, in_may, 0.05, 0.3)
     found = training.strategy.step(lambda _: logits, None, targets)["loss"]
-    assert float(found) == pytest.approx(by_hand, rel=1e-5)
+    assert float(found) == pytest.approx(-np.mean(np.log(parts)), rel=1e-5)
+
+
+def test_deliveries_that_show_the_same_classes_share_a_mark(with_memory):
+    show(with_memory, range(9), range(9))
+    training = training_of(with_memory, small_model("segmentation"), strategy="mib", num_known=9, **SEGMENTATION)
+    assert training.strategy.hidden == {11: (9, 10)}
+
+
+def test_a_memory_that_needs_more_ids_than_a_mask_has_is_refused():
+    refuse_too_many_marks("mib", 252, 3)
+    with pytest.raises(GraftError, match=r"mib with 252 classes and a memory of 4 deliveries.*num_images: 0"):
+        refuse_too_many_marks("mib", 252, 4)
 
 
 def test_only_background_of_remembered_images_is_marked_whatever_resizes_it(streets, with_memory):
+    show(with_memory, range(9), range(10))
     plain, marked = (
         training_of(folder, small_model("segmentation"), strategy="mib", num_known=9, **SEGMENTATION).views
         for folder in (streets, with_memory)
@@ -265,9 +297,10 @@ def test_only_background_of_remembered_images_is_marked_whatever_resizes_it(stre
     for one, other in ((plain, marked), (ResizedViews(plain, (24, 32)), ResizedViews(marked, (24, 32)))):
         (images, masks), (same, found) = one.read(np.arange(6), 0), other.read(np.arange(6), 0)
         assert np.array_equal(images, same)
-        is_remembered = np.isin(np.arange(6), [0, 3])[:, None, None]
-        assert np.array_equal(found, np.where((masks == 0) & is_remembered, 11, masks))
-        assert (found == 11).any()
+        background = np.array([11, 0, 0, 12, 0, 0], np.uint8)[:, None, None]
+        assert np.array_equal(found, np.where(masks == 0, background, masks))
+        assert (found[0] == 11).any()
+        assert (found[3] == 12).any()
 
 
 def test_a_memory_changes_no_other_strategy_and_no_other_classes(with_memory, streets):
@@ -281,12 +314,13 @@ def test_a_memory_changes_no_other_strategy_and_no_other_classes(with_memory, st
 
 
 def test_marked_background_weighs_as_background_does(with_memory):
+    show(with_memory, range(9), range(10))
     training = training_of(with_memory, small_model("segmentation"), strategy="mib", num_known=9, **SEGMENTATION)
     training.strategy.target_weights = torch.arange(1.0, 12.0)
     training.strategy.prepare(
         training.trainee.model, open_views(with_memory / "augmented", "segmentation"), training.forward
     )
-    assert training.strategy.target_weights.tolist() == [*range(1, 12), 1.0]
+    assert training.strategy.target_weights.tolist() == [*range(1, 12), 1.0, 1.0]
 
 
 @pytest.mark.parametrize("name", ["incremental", "plop"])

@@ -194,10 +194,11 @@ def test_views_say_which_of_them_are_remembered(tmp_path):
     write_deliveries(tmp_path, num_earlier=3)
     chosen = chosen_by(tmp_path, "random")
     views = open_views(tmp_path / "out", "segmentation")
-    assert [views.ids[number] for number in views.remembered] == chosen
+    assert list(views.remembered) == ["first"]
+    assert [views.ids[number] for number in views.remembered["first"]] == chosen
     assert views.num_samples == 5
     run_augment(tmp_path, tmp_path / "all", views=1)
-    assert not len(open_views(tmp_path / "all", "segmentation").remembered)
+    assert not open_views(tmp_path / "all", "segmentation").remembered
     assert "remembered" not in read_json(tmp_path / "all/index.json")
 
 

@@ -6,10 +6,11 @@ import functools
 import json
 import multiprocessing
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -135,14 +136,14 @@ class Views(BatchSource):
     """The training views of a folder that `augment` wrote; sample n is number n of `ids`.
 
     `size` is height and width of a view, in pixels.
-    `remembered` holds the numbers of the samples that are of earlier deliveries than those to be learnt, int64 [M].
+    `remembered` holds, by the name of an earlier delivery than those to be learnt, the numbers of its samples, int64.
     `class_counts`, int64 [N, K], holds the pixels of each class in each sample before augmentation (its label, one-hot,
     for classification).
     """
 
     ids: list[str]
     image_sha256: list[str]
-    remembered: np.ndarray
+    remembered: Mapping[str, np.ndarray]
     class_counts: np.ndarray
     size: tuple[int, int]
 
@@ -241,16 +242,20 @@ def open_views(folder: Path, task: str, *, num_workers: int | None = None) -> Vi
 
 
 def index_of(
-    recipe: Recipe, ids: list[str], image_sha256: list[str], remembered: Set[str] = frozenset()
+    recipe: Recipe, ids: list[str], image_sha256: list[str], remembered: Mapping[str, Set[str]] = MappingProxyType({})
 ) -> dict[str, Any]:
-    """The content of `index.json`: the ids of the samples, in order, which are remembered, and the shape of a view."""
+    """The content of `index.json`: the ids of the samples, in order, and the shape of a view.
+
+    Where there is a memory it says which samples are remembered, by their delivery.
+    """
     kept = {key: asdict(recipe)[key] for key in ("task", "height", "width", "num_views", "storage")}
     index = {**kept, "num_channels": len(recipe.channels), "ids": ids, "image_sha256": image_sha256}
-    return index | ({"remembered": [n for n, id in enumerate(ids) if id in remembered]} if remembered else {})
+    numbers = {name: [n for n, id in enumerate(ids) if id in images] for name, images in remembered.items()}
+    return index | ({"remembered": numbers} if numbers else {})
 
 
-def _remembered(index: dict[str, Any]) -> np.ndarray:
-    return np.array(index.get("remembered", ()), np.int64)
+def _remembered(index: dict[str, Any]) -> dict[str, np.ndarray]:
+    return {delivery: np.array(numbers, np.int64) for delivery, numbers in index.get("remembered", {}).items()}
 
 
 def _map_array(path: Path) -> np.ndarray:

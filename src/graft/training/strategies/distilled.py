@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor
@@ -41,8 +42,7 @@ class Distilled(FromParent):
         super().__init__(*others)
         self.find_background, self.temperature = background, temperature
         self.background: int | None = None
-        self.mark: int | None = None
-        self.hidden_in_memory: list[int] = []
+        self.hidden: dict[int, tuple[int, ...]] = {}
 
     def begin(self, model: Model, context: TrainingContext) -> None:
         """Keeps the parent; new classes begin as shares of the background, where there is one."""
@@ -53,21 +53,22 @@ class Distilled(FromParent):
             balance_rows(model, self.background, context.new)
 
     def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
-        """Gives background another id in the masks of remembered images, where it hides other classes.
+        """Gives background other ids in the masks of remembered images, where it hides other classes.
 
-        With 255 classes no id is left for that, and all images count as those of the new delivery.
+        Raises:
+            GraftError: More ids are needed than a mask has.
         """
         prepared, passing = super().prepare(model, views, forward)
-        mark = len(self.context.class_names)
-        if self.background is None or not isinstance(prepared, Views) or mark >= IGNORE_INDEX:
+        if self.background is None or not isinstance(prepared, Views) or not prepared.remembered:
             return prepared, passing
-        if not len(prepared.remembered):
-            return prepared, passing
-        self.mark, counts = mark, prepared.class_counts[prepared.remembered].sum(axis=0)
-        self.hidden_in_memory = [number for number in self.context.new if not counts[number]]
+        samples = samples_by_hidden(prepared, self.background)
+        first = len(self.context.class_names)
+        refuse_too_many_marks(self.name, first, len(samples))
+        self.hidden = dict(enumerate(samples, first))
         if self.target_weights is not None:
-            self.target_weights = torch.cat([self.target_weights, self.target_weights[self.background, None]])
-        return MarkedViews(prepared, self.background, mark), passing
+            of_marks = self.target_weights[self.background].expand(len(samples))
+            self.target_weights = torch.cat([self.target_weights, of_marks])
+        return MarkedViews(prepared, self.background, dict(enumerate(samples.values(), first))), passing
 
     def step(
         self, forward: Callable[[Any], Tensor | WithAuxiliary], images: Any, targets: Tensor | MixedTargets
@@ -84,17 +85,18 @@ class Distilled(FromParent):
         return self.in_all(loss, distillation=self.weight * kept)
 
     def labels(self, targets: Tensor | MixedTargets) -> Tensor | MixedTargets:
-        """The targets without the mark of remembered images."""
-        if self.mark is None or self.background is None:
+        """The targets without the marks of remembered images."""
+        if not self.hidden or self.background is None:
             return targets
         assert isinstance(targets, Tensor)  # masks are never mixed from two
-        return targets.masked_fill(targets == self.mark, self.background)
+        marks = torch.tensor([*self.hidden], device=targets.device)
+        return targets.masked_fill(torch.isin(targets, marks), self.background)
 
     def unbiased(self, output: Tensor | WithAuxiliary, targets: Tensor | MixedTargets) -> Tensor | WithAuxiliary:
         """The output in which background stands for all that it hides where the target is background.
 
-        In a new delivery these are the classes the parent knows. In images of a memory, whose deliveries labelled them,
-        they are the new classes that none of these images shows.
+        In a new delivery these are the classes the parent knows. In images of a memory they are the classes, known or
+        new, that no remembered image of the same delivery shows: nobody may have labelled them there.
         """
         if self.background is None:
             return output
@@ -107,9 +109,37 @@ class Distilled(FromParent):
     def _folded(self, logits: Tensor, targets: Tensor) -> Tensor:
         assert self.background is not None
         folded = fold_where_background(logits, targets, self.background, self.context.known)
-        if self.mark is None or not self.hidden_in_memory:
-            return folded
-        return fold_where(targets == self.mark, folded, self.background, self.hidden_in_memory)
+        for mark, hidden in self.hidden.items():
+            folded = fold_where(targets == mark, folded, self.background, hidden)
+        return folded
+
+
+def samples_by_hidden(views: Views, background: int) -> dict[tuple[int, ...], np.ndarray]:
+    """The numbers of the remembered samples, by the ids of the classes that background may hide in their masks.
+
+    These are the classes that no remembered sample of the same delivery shows.
+    """
+    found: dict[tuple[int, ...], list[np.ndarray]] = {}
+    for _, numbers in sorted(views.remembered.items()):
+        unseen = np.flatnonzero(views.class_counts[numbers].sum(axis=0) == 0).tolist()
+        found.setdefault(tuple(number for number in unseen if number != background), []).append(numbers)
+    return {hidden: np.concatenate(numbers) for hidden, numbers in found.items()}
+
+
+def refuse_too_many_marks(name: str, num_classes: int, num_marks: int) -> None:
+    """Refuses a memory whose deliveries need more ids for their background than a mask has beside its classes.
+
+    Raises:
+        GraftError: It needs more.
+    """
+    if num_classes + num_marks > IGNORE_INDEX:
+        raise GraftError(
+            f"the strategy {name} with {num_classes} classes and a memory of {num_marks} deliveries, each with "
+            "classes of its own",
+            where=WHERE,
+            rule=f"the background of each has an id of its own in the masks, which have {IGNORE_INDEX} in all",
+            remedy="keep no memory (augment.memory, num_images: 0), or set fine_tune.strategy: lwf",
+        )
 
 
 def refuse_smoothing(name: str, terms: Iterable[tuple[float, Choice]]) -> None:

@@ -26,7 +26,7 @@ def incremental(
     For a registered model that shall learn a delivery and keep what it knows, whatever the delivery holds: more of the
     same classes, another domain, or new classes. It looks at the classes that the parent knows by name. If there are
     new ones beside a background the parent knows, it is `mib`: both losses know that background hides classes (Cermelli
-    et al. 2020), but in images of a memory none that is labelled. Else it is `lwf` (Li & Hoiem 2016): the same
+    et al. 2020), in a memory those that its delivery does not show. Else it is `lwf` (Li & Hoiem 2016): the same
     classes, images that each have one, or masks without a background, where pixels that are not labelled count in the
     distillation alone. Use one of the two itself where the choice is to be fixed, and `supervised` on all images
     together where old ones may be kept and time is no matter.

@@ -32,9 +32,10 @@ def mib(
 
     Other losses of `fine_tune.losses` see the same folded logits. Where the new masks label old classes too, these
     pixels count as what they are, but background still may be anything the parent knows. Images of a memory
-    (`augment.memory`) come from deliveries that did label old classes: there background costs -log (p_b + Σ p_c) with c
-    in those of N that no image of the memory shows, and -log p_b, as ever, where they are labelled in full. Where no
-    class is new, or none is background, use `lwf`; `weight: 0` leaves the first and the third part.
+    (`augment.memory`) come from deliveries that each labelled classes of their own: there background costs
+    -log (p_b + Σ p_c), with c in all classes, old or new, that no remembered image of the same delivery shows, and
+    -log p_b, as ever, where it shows all. Where no class is new, or none is background, use `lwf`; `weight: 0` leaves
+    the first and the third part.
 
     Args:
         loss: Loss to be minimised.
