@@ -13,8 +13,10 @@ from torch.nn import functional as F
 
 from graft.data.views.resized import ResizedViews
 from graft.data.views.view import open_views
+from graft.foundation.class_map import RGB
 from graft.foundation.content import read_json, write_json
 from graft.foundation.errors import GraftError
+from graft.training.assembly import Assembly
 from graft.training.checkpoint import Checkpoint
 from graft.training.context import TrainingContext
 from graft.training.losses import WeightedSum, resolve_losses
@@ -23,7 +25,7 @@ from graft.training.strategies.distillation import distillation, fold, fold_wher
 from graft.training.strategies.distilled import refuse_too_many_marks
 from graft.training.strategies.parent import background_of
 from tests import tiny_training
-from tests.tiny_strategy import CROSS_ENTROPY, KilledError, digests, run, small_model, training_of
+from tests.tiny_strategy import CLASS_NAMES, CROSS_ENTROPY, KilledError, digests, run, small_model, training_of
 
 LOSS = WeightedSum(resolve_losses(CROSS_ENTROPY))
 NAMES = ("background", "road", "car", "tree")
@@ -311,6 +313,23 @@ def test_a_memory_changes_no_other_strategy_and_no_other_classes(with_memory, st
             run(training)
             found.append(digests(training))
         assert found[0] == found[1]
+
+
+def test_a_memory_is_mixed_as_other_images_are(with_memory):
+    """Classmix through the real assembly, in batches that hold remembered images: the marks reach the loss."""
+    show(with_memory, range(9), range(10))
+    views = open_views(with_memory / "augmented", "segmentation")
+    params = tiny_training.section(mixing="classmix", sizes=[0.75, 1], epochs=2, batch_size=3)
+    spec = SimpleNamespace(task="segmentation", num_classes=11, class_names=CLASS_NAMES, channels=RGB)
+    spec.mean, spec.std = (0.5,) * 3, (0.2,) * 3
+    assembly = Assembly(7, params, tiny_training.runtime(), views, spec, CLASS_NAMES[:9])
+    training = assembly.training(small_model("segmentation"), STRATEGIES["mib"](LOSS), 1e-2)
+    reports = run(training)
+    assert len(reports) == 2
+    assert training.strategy.hidden == {11: (9, 10), 12: (10,)}
+    _, masks = training.views.read(np.array([0, 3]), 0)
+    mixed = training.plan.mix_batch(torch.zeros(2, 3, 48, 64, dtype=torch.uint8), torch.as_tensor(masks).long(), 1)[1]
+    assert set(mixed.unique().tolist()) <= {*range(1, 13), 255}
 
 
 def test_marked_background_weighs_as_background_does(with_memory):

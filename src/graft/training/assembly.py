@@ -21,6 +21,7 @@ from graft.models.teacher import Teacher
 from graft.training.average import Average
 from graft.training.averaging import AVERAGINGS
 from graft.training.context import TrainingContext
+from graft.training.features import FeatureViews
 from graft.training.forward import Forward
 from graft.training.loop import Strategy, Training
 from graft.training.mixing import MIXINGS
@@ -108,7 +109,7 @@ class Assembly:
         trainee = Trainee(model, optimizer, self.average(model), self.runtime.precision)
         plan = replace(self.plan(learning_rate), sizes=view_sizes(self.views.size, self.params.sizes, model))
         views, forward = strategy.prepare(model, self.views, self.forward(model, compiled=self.runtime.compile))
-        if views is not self.views:
+        if isinstance(views, FeatureViews | AnsweredViews):
             what = "answers" if isinstance(views, AnsweredViews) else "features"
             for refusal in reuse_refusals(what, self.mixing().name, self.runtime.compile, self.params.sizes):
                 raise refusal
