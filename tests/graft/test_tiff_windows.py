@@ -120,6 +120,22 @@ def test_pixels_without_data_are_found(tmp_path: Path) -> None:
     opened.close()
 
 
+def test_the_fourth_band_of_a_stack_is_measured_whatever_its_tag_says(tmp_path: Path) -> None:
+    kind = SimpleNamespace(channels=("red", "green", "blue", "near_infrared"), max_value=255)
+    image = noise(HEIGHT, WIDTH, 4) | 1
+    image[:, :100, 3] = 0  # water: no near infrared comes back
+    image[:10, :10] = 0
+    options = {"extrasamples": ["unassalpha"]}  # as GDAL writes a fourth band of 8 bits
+    opened = LargeImage(write(tmp_path / "a.tif", image, **options), kind)
+    assert opened.lacks_data(np.s_[:, :]) is None
+    np.testing.assert_array_equal(opened[20:40, 90:120], image[20:40, 90:120])
+    opened.close()
+    tags = [(42113, "s", 0, "0", True)]
+    opened = LargeImage(write(tmp_path / "b.tif", image, **options, extratags=tags), kind)
+    np.testing.assert_array_equal(opened.lacks_data(np.s_[:, :]), (image == 0).all(axis=2))
+    opened.close()
+
+
 def compression_tag_changed(path: Path, number: int) -> None:
     with tifffile.TiffFile(path, mode="r+") as file:
         file.pages.first.tags["Compression"].overwrite(number)

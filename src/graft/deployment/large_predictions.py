@@ -111,8 +111,8 @@ def predict_large(file: Path, image: LargeImage, model: ExportedModel, targets: 
         GraftError: A part of the image is damaged.
         OSError: A file cannot be written.
     """
-    page, classes = image.windows.header.pages[0], model.class_map
-    void = void_value(classes, image.windows.header.nodata) if image.windows.header.marks_gaps else None
+    page, classes = image.header.pages[0], model.class_map
+    void = void_value(classes, image.header.nodata) if image.header.marks_gaps else None
     sketch = Sketch(_size(image))
     with ExitStack() as stack:
         stack.callback(image.close)

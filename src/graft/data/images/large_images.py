@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ class LargeImage:
 
     Attributes:
         windows: File that the windows are read from.
+        header: Its tags; every band of a stack is a measured channel, so that none of them is transparency.
         shape: Rows, columns and channels.
     """
 
@@ -42,16 +44,18 @@ class LargeImage:
         """
         self.windows = TiffWindows(path, where=where, max_pixels=max_pixels)
         self._kind = kind
+        is_picture = kind.max_value is None
+        self.header = self.windows.header if is_picture else replace(self.windows.header, alpha=None)
         height, width, num_bands = self.windows.shape
         try:
-            if kind.max_value is None:
+            if is_picture:
                 _check_picture(self.windows)
             else:
                 _check_stack(self.windows, kind, num_parts)
         except GraftError:
             self.windows.close()
             raise
-        self.shape = (height, width, 3 if kind.max_value is None else num_bands)
+        self.shape = (height, width, 3 if is_picture else num_bands)
 
     def close(self) -> None:
         self.windows.close()
@@ -62,16 +66,16 @@ class LargeImage:
     def look(self, stored: np.ndarray) -> np.ndarray:
         """Stored samples [h, w, bands] as the image that a model gets: uint8 [h, w, C]."""
         if self._kind.max_value is None:
-            return _as_rgb(stored, self.windows.header)
+            return _as_rgb(stored, self.header)
         return join_parts([StackFile("TIFF", stored)], self._kind)
 
     def lacks_data(self, place: tuple[slice, slice]) -> np.ndarray | None:
         """Whether pixels of a window have no data: bool [h, w]; None where the file marks none.
 
-        Those are pixels whose bands all have the nodata value, that are wholly transparent, or that the mask within the
-        file leaves out.
+        Those are pixels whose bands all have the nodata value, that are wholly transparent (of pictures), or that the
+        mask within the file leaves out.
         """
-        window, header = self._window(place), self.windows.header
+        window, header = self._window(place), self.header
         marked = header.nodata is not None or header.alpha is not None
         lacks = find_gaps(self.windows.read(*window), header) if marked else None
         inside = self.windows.read_internal_mask(*window)
