@@ -61,6 +61,42 @@ def test_another_clip_of_the_same_name_is_refused(tmp_path: Path) -> None:
         sample_frames([str(tmp_path / "three")], tmp_path / "out", Fraction(1))
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "places"),
+    [
+        (["a/x.mkv"], ["a/x.mkv", "b/x.mkv"], {"x", "b/x"}),
+        (["a/x.mkv", "b/x.mkv"], ["a/x.mkv"], {"a/x", "b/x"}),
+        (["a/x.mkv", "b/x.mkv"], ["b/x.mkv"], {"a/x", "b/x"}),
+    ],
+)
+def test_a_clip_keeps_its_place_whatever_else_is_named(
+    tmp_path: Path, first: list[str], then: list[str], places: set[str]
+) -> None:
+    write_video(tmp_path / "a/x.mkv", waving(30))
+    write_video(tmp_path / "b/x.mkv", waving(30, 60))
+    for named in (first, then):
+        sample_frames([str(tmp_path / path) for path in named], tmp_path / "out", Fraction(1))
+    written = sorted(f"{place}/{number}.png" for place in places for number in ("000000", "000025"))
+    assert sorted(line["image"] for line in lines(tmp_path / "out")) == written
+    assert sorted(file.relative_to(tmp_path / "out").as_posix() for file in tmp_path.rglob("out/**/*.png")) == written
+
+
+def test_more_frames_of_a_clip_join_the_group_that_a_person_gave_it(tmp_path: Path) -> None:
+    clip = write_video(tmp_path / "x.mkv", waving(30))
+    sample_frames([str(clip)], tmp_path / "out", Fraction(1))
+    table = tmp_path / "out" / TABLE
+    table.write_text(table.read_text().replace(",unlabelled,x,", ",unlabelled,drive 7,"))
+    clip = clip.rename(tmp_path / "renamed.mkv")
+    sampled = sample_frames([str(clip)], tmp_path / "out", Fraction(1, 2))
+    assert (sampled.counts, sampled.num_known) == ({"x": 1}, 2)
+    assert {line["image"]: line["group"] for line in lines(tmp_path / "out")} == {
+        f"x/{number:06d}.png": "drive 7" for number in (0, 13, 25)
+    }
+    write_video(tmp_path / "other/x.mkv", waving(3, 60))
+    with pytest.raises(GraftError, match="holds frames of another clip of this name"):
+        sample_frames([str(tmp_path / "other/x.mkv")], tmp_path / "out", Fraction(1))
+
+
 def test_ingest_reads_them_with_the_clip_as_group(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mkv", waving(30))
     sampled = sample_frames([str(tmp_path / "a.mkv")], tmp_path / "out", Fraction(1))

@@ -27,13 +27,23 @@ TABLE = "frames.csv"
 COLUMNS = ("image", "mask", "label", "split", "group", "frame", "seconds", "clip_sha256")
 
 
+@dataclass(frozen=True)
+class _FoundClip:
+    """A video file, the folder of its frames below the output, their group, and the digest of the file."""
+
+    file: Path
+    place: PurePosixPath
+    group: str
+    digest: str
+
+
 @dataclass
 class SampledFrames:
     """The frames that were written.
 
     Attributes:
         out: Folder that holds them.
-        counts: Number of new frames of each clip, by its group.
+        counts: Number of new frames of each clip, by its place.
         num_known: Number of frames that were there already.
         notes: Sentences about clips: turned frames, broken ones.
     """
@@ -57,8 +67,9 @@ class SampledFrames:
 def sample_frames(paths: Sequence[str], out: Path, every_seconds: Fraction) -> SampledFrames:
     """Writes the first frame of every so many seconds of each clip as PNG, and a line for each into `frames.csv`.
 
-    An image is called `CLIP/NUMBER.png`, after the place of the clip and the number of the frame in it, so that its id
-    is always the same; what is there already is kept, with whatever a person wrote into its line.
+    An image is called `CLIP/NUMBER.png`, after the place of the clip and the number of the frame in it. A clip that
+    the table knows by its bytes keeps its place and group, wherever it lies now and whatever else is named, so that
+    the id of a frame is always the same; what is there already is kept, with whatever a person wrote into its line.
 
     Args:
         paths: Video files, folders and globs of them.
@@ -68,25 +79,23 @@ def sample_frames(paths: Sequence[str], out: Path, every_seconds: Fraction) -> S
     Raises:
         GraftError: A video cannot be used, or `out` holds frames of another clip of the same name.
     """
-    places = list_images(paths, EXTENSIONS_OF_VIDEOS, out, what="video").places
-    surveys = {file: survey(str(file)) for file in places}
+    files = list_images(paths, EXTENSIONS_OF_VIDEOS, out, what="video").places
+    surveys = {file: survey(str(file)) for file in files}
     rows = _read_table(out / TABLE)
-    digests = {file: sha256_of(file) for file in places}
-    for file, place in places.items():
-        _refuse_namesake(file, place, digests[file], rows, out)
+    clips = [_find_place(file, place, rows, out) for file, place in files.items()]
     sampled, known = SampledFrames(out), {row["image"] for row in rows}
-    for file, place in places.items():
-        clip = VideoClip(str(file), surveys[file])
+    for found in clips:
+        clip = VideoClip(str(found.file), surveys[found.file])
         for frame in _sample(clip, every_seconds):
-            image = f"{place}/{frame.number:06d}.png"
+            image = f"{found.place}/{frame.number:06d}.png"
             sampled.num_known += image in known
             if image in known:
                 continue
             with replace_file(out / image) as pending:
                 pending.write_bytes(encode_png(frame.image))
-            sampled.counts[str(place)] += 1
-            rows.append(_row(image, place, frame, clip, digests[file]))
-        sampled.notes += [f"{file}: {note}" for note in clip.notes()]
+            sampled.counts[str(found.place)] += 1
+            rows.append(_row(image, frame, clip, found))
+        sampled.notes += [f"{found.file}: {note}" for note in clip.notes()]
         _write_table(out / TABLE, rows)
     return sampled
 
@@ -101,20 +110,27 @@ def _sample(clip: Clip, every_seconds: Fraction) -> Iterator[Frame]:
             yield frame
 
 
-def _row(image: str, place: PurePosixPath, frame: Frame, clip: Clip, digest: str) -> dict[str, str]:
+def _row(image: str, frame: Frame, clip: Clip, found: _FoundClip) -> dict[str, str]:
     seconds = f"{float(frame.ticks * clip.time_base):.6f}"
-    cells = (image, "", "", UNLABELLED, str(place), str(frame.number), seconds, digest)
+    cells = (image, "", "", UNLABELLED, found.group, str(frame.number), seconds, found.digest)
     return dict(zip(COLUMNS, cells, strict=True))
 
 
-def _refuse_namesake(file: Path, place: PurePosixPath, digest: str, rows: list[dict[str, str]], out: Path) -> None:
-    if any(row["group"] == str(place) and row["clip_sha256"] != digest for row in rows):
+def _find_place(file: Path, place: PurePosixPath, rows: Sequence[dict[str, str]], out: Path) -> _FoundClip:
+    """Where the frames of a clip belong: where they were put before, or at the place that its path gives it."""
+    digest = sha256_of(file)
+    folders = {PurePosixPath(row["image"]).parent: row for row in rows if row["clip_sha256"] == digest}
+    if folders:
+        before = place if place in folders else next(iter(folders))
+        return _FoundClip(file, before, folders[before]["group"], digest)
+    if any(PurePosixPath(row["image"]).parent == place for row in rows):
         raise GraftError(
             f"{out / place} holds frames of another clip of this name",
             where=file,
             rule="the name of a clip and the number of a frame are the id of an image, for ever",
             remedy="rename the clip, or write to another folder (--out)",
         )
+    return _FoundClip(file, place, str(place), digest)
 
 
 def _read_table(path: Path) -> list[dict[str, str]]:
