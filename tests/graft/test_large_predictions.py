@@ -23,8 +23,9 @@ from graft.data.images.large_images import LargeImage
 from graft.data.images.tiff_windows import TiffWindows
 from graft.deployment import large_predictions, tile_writer
 from graft.deployment.export.exported_model import open_exported
-from graft.deployment.large_predictions import Targets, open_large, predict_large, void_value
+from graft.deployment.large_predictions import Targets, open_large, predict_large
 from graft.deployment.prediction_files import predict_files
+from graft.deployment.serving.source_classes import void_value
 from graft.deployment.tile_writer import TileWriter
 from graft.foundation.content import write_json
 from graft.foundation.errors import GraftError
@@ -303,16 +304,53 @@ def test_an_image_that_is_not_finished_is_an_error(tmp_path: Path) -> None:
 
 
 def test_the_void_value_is_that_of_the_image_where_no_class_has_it() -> None:
-    def value(written: tuple[Any, ...], nodata: int | None, ignored: tuple[Any, ...] = ()) -> int:
+    def value(written: tuple[Any, ...], nodata: int | None, ignored: tuple[Any, ...] = ()) -> tuple[int, bool]:
         return void_value(SimpleNamespace(source_values=written, void_values=ignored), nodata)  # type: ignore[arg-type]
 
-    assert value((1, 2), 0) == 0
-    assert value((0, 1), 0, (9,)) == 9
-    assert value((0, 1), 0) == 255
-    assert value((0, 255), 0) == 254
-    assert value((0, 300), -9999) == 255
-    assert value((0, 1), 60000) == 255  # no value of 8 bits
-    assert value(((255, 255, 255), (0, 0, 7)), 255, ((1, 1, 1),)) == 254
+    assert value((1, 2), 0) == (0, True)
+    assert value((0, 1), 0, (9,)) == (9, True)
+    assert value((0, 1), 0) == (255, True)
+    assert value((0, 255), 0) == (254, True)
+    assert value((0, 300), -9999) == (255, True)
+    assert value((0, 1), 60000) == (255, True)  # no value of 8 bits
+    assert value(((255, 255, 255), (0, 0, 7)), 255, ((1, 1, 1),)) == (1, True)
+
+
+def test_the_void_value_is_none_that_a_class_reads() -> None:
+    def value(written: tuple[Any, ...], nodata: int | None, ignored: tuple[Any, ...] = ()) -> tuple[int, bool]:
+        return void_value(SimpleNamespace(source_values=written, void_values=ignored), nodata)  # type: ignore[arg-type]
+
+    ranges = ((0,), ("1-255",), (300,))
+    assert value(ranges, None) == (256, True)
+    assert value(ranges, 9) == (256, True)
+    assert value(((0,), ("1-255",)), 9) == (256, True)  # 16 bits, where 8 have none left
+    assert value(((0,), ("1-100", 200)), 200) == (255, True)
+    assert value(((0,), ("1-65535",)), 9) == (9, False)
+    assert value(((0,), "rest"), 9, (7, "250-255")) == (7, True)  # every other value is read as the rest
+    assert value(((0,), "rest"), 251, ("250-255",)) == (251, True)
+    assert value(((0,), ("rest",)), 9) == (9, False)  # which is written as 1
+    assert value(((0,), (1,), (5, "rest")), 5) == (255, False)
+    assert value(((0, 0, 0), ((255, 0, 0), "1-255")), 9) == (9, False)  # colours have 8 bits
+
+
+def test_pixels_without_data_take_16_bits_where_8_have_no_value_left(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = noise(50, 60)
+    image[:20] = 0
+    source = write_map(tmp_path / "map.tif", image, *PLACE, NODATA_0)
+    model = small_export(tmp_path / "model", source_values=((0,), ("2-255",), (1,)))
+    predict_files([str(source)], model, tmp_path / "out")
+    mask = tifffile.imread(tmp_path / "out/masks/map.tif")
+    assert mask.dtype == np.uint16
+    assert (mask[:20] == 256).all()
+    np.testing.assert_array_equal(mask[20:], np.array([0, 2, 1])[image[20:].argmax(axis=2)])
+    assert tags_of(tmp_path / "out/masks/map.tif")[42113] == "256"
+    assert "only its nodata value" not in capsys.readouterr().err
+    model = small_export(tmp_path / "other", source_values=((0,), (2,), "rest"))
+    predict_files([str(source)], model, tmp_path / "rest")
+    assert (tifffile.imread(tmp_path / "rest/masks/map.tif")[:20] == 255).all()
+    assert "without data are 255 in the mask, and only its nodata value says" in capsys.readouterr().err
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import numpy as np
 from graft.data.images.codec import encode_png, overlay, untinted_class
 from graft.data.images.large_images import LargeImage
 from graft.data.images.stacks import composite
-from graft.data.images.tiff_headers import is_tiff
+from graft.data.images.tiff_headers import TiffHeader, is_tiff
 from graft.deployment.export.exported_model import ExportedModel
 from graft.deployment.georeference import (
     NODATA_TAG,
@@ -24,7 +24,7 @@ from graft.deployment.georeference import (
     has_geo_tags,
     nodata_tag,
 )
-from graft.deployment.serving.source_classes import source_values, to_source_values
+from graft.deployment.serving.source_classes import to_source_values, void_value
 from graft.deployment.tile_writer import TileWriter
 from graft.foundation.class_map import IGNORE_INDEX, ClassMap
 from graft.foundation.content import replace_file
@@ -112,14 +112,14 @@ def predict_large(file: Path, image: LargeImage, model: ExportedModel, targets: 
         OSError: A file cannot be written.
     """
     page, classes = image.header.pages[0], model.class_map
-    void = void_value(classes, image.header.nodata) if image.header.marks_gaps else None
+    void = _choose_void(file, image.header, classes)
     sketch = Sketch(_size(image))
     with ExitStack() as stack:
         stack.callback(image.close)
         mask = stack.enter_context(replace_file(targets.mask))
         certain = stack.enter_context(replace_file(targets.confidence)) if targets.confidence else None
         with ExitStack() as writing:
-            kind = to_source_values(np.zeros((1, 1), np.uint8), classes)
+            kind = _values(np.zeros((1, 1), np.uint8), None, classes, void)
             tags = [*geo_tags(page), *([] if void is None else [nodata_tag(void)])]
             writers = [TileWriter(mask, (*_size(image), *kind.shape[2:]), kind.dtype, tags)]
             writers += [TileWriter(certain, _size(image), np.dtype(np.uint8), geo_tags(page))] if certain else []
@@ -127,7 +127,7 @@ def predict_large(file: Path, image: LargeImage, model: ExportedModel, targets: 
                 writing.enter_context(writer)
             for part in progress(find_parts(image, model), file.name, unit="tile"):
                 top, left = (each.start for each in part.place)
-                writers[0].add(top, left, _values(part, classes, void))
+                writers[0].add(top, left, _values(part.ids, part.lacks_data, classes, void))
                 if certain:
                     writers[1].add(top, left, np.rint(255 * confidence_of(part.logits)).astype(np.uint8))
                 sketch.draw(part, composite(image[part.place], model.spec.channels))
@@ -190,25 +190,27 @@ class Sketch:
         return overlay(self._picture, self._ids, classes.colors, untinted=untinted_class(classes.names, self._ids))
 
 
-def void_value(class_map: ClassMap, nodata: int | None) -> int:
-    """The value that pixels without data have in a written mask: that of the image, if no class is written so.
+def _choose_void(file: Path, header: TiffHeader, class_map: ClassMap) -> int | None:
+    """The value of pixels without data in the mask of an image; None where the image marks none."""
+    if not header.marks_gaps:
+        return None
+    value, is_apart = void_value(class_map, header.nodata)
+    if not is_apart:
+        warn(
+            f"{file}: pixels without data are {value} in the mask, and only its nodata value says that they are of no "
+            "class: every value is one of a class; name a value to ignore (void) in ingest.source to tell them apart"
+        )
+    return value
 
-    Else a value that the source ignores, else 255, else the largest that is free.
-    """
-    written = source_values(class_map)
-    taken = {value for value in written if isinstance(value, int)}
-    taken |= {value[0] for value in written if isinstance(value, tuple) and len(set(value)) == 1}
-    most = 255 if max(taken, default=0) <= 255 else 65535
-    ignored = [value for value in class_map.void_values if isinstance(value, int)]
-    wanted = [nodata, *ignored, 255, *range(most, -1, -1)]
-    return next(value for value in wanted if value is not None and 0 <= value <= most and value not in taken)
 
-
-def _values(part: Part, class_map: ClassMap, void: int | None) -> np.ndarray:
-    """The mask of a part as it is written."""
-    values = to_source_values(part.ids, class_map)
-    if part.lacks_data is not None and void is not None:
-        values[part.lacks_data] = void
+def _values(ids: np.ndarray, lacks_data: np.ndarray | None, class_map: ClassMap, void: int | None) -> np.ndarray:
+    """Class ids [h, w] as a mask is written; 16 bits where the void value takes them."""
+    values = to_source_values(ids, class_map)
+    if void is None:
+        return values
+    values = values.astype(np.promote_types(values.dtype, np.min_scalar_type(void)))
+    if lacks_data is not None:
+        values[lacks_data] = void
     return values
 
 

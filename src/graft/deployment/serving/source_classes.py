@@ -39,13 +39,43 @@ def to_source_values(ids: np.ndarray, class_map: ClassMap) -> np.ndarray:
 
 def source_values(class_map: ClassMap) -> list[int | tuple[int, int, int]]:
     """The grey value or RGB triple that each class is written as; `rest` becomes one that nobody names or ignores."""
-    lists = [values if isinstance(values, tuple) else (values,) for values in class_map.source_values]
+    lists = _named_values(class_map)
     written = [values[0] if isinstance(values[0], tuple) else min(_greys(values[0]), default=None) for values in lists]
     if None not in written:
         return cast(list[int | tuple[int, int, int]], written)
     named = [value for values in (*lists, class_map.void_values) for value in values]
     free = _free_value(named, as_colour=any(isinstance(value, tuple) for value in written))
     return [free if value is None else value for value in written]
+
+
+def void_value(class_map: ClassMap, nodata: int | None) -> tuple[int, bool]:
+    """The value that pixels without data have in a written mask, and whether reading it gives no class.
+
+    That of the image, else one that the source ignores, else 255, else the largest of 8 bits or the smallest of 16 that
+    no class reads; where one class is `rest`, only one that the source ignores. Where there is none, it is one
+    that no class is written in, by the same order.
+
+    Args:
+        class_map: Class map.
+        nodata: Value of pixels without data in the image, if it has one.
+    """
+    values, lists = source_values(class_map), _named_values(class_map)
+    written = {grey for value in values for grey in _greys(value)}
+    read = written.union(*(_greys(value) for values_of_class in lists for value in values_of_class))
+    ignored = [grey for value in class_map.void_values for grey in _greys(value)]
+    as_colour = any(isinstance(value, tuple) for value in values)
+    most = 255 if as_colour else 65535
+    bits_8 = 255 if as_colour or max(written) <= 255 else most
+    wanted = [nodata, *ignored, *range(255, -1, -1), *range(256, most + 1)]
+    known = sorted((value for value in wanted if value is not None and 0 <= value <= most), key=lambda v: v > bits_8)
+    allowed = set(ignored if any(REST in each for each in lists) else known) - read
+    free = next((value for value in known if value in allowed), None)
+    return (next(value for value in known if value not in written), False) if free is None else (free, True)
+
+
+def _named_values(class_map: ClassMap) -> list[tuple[Any, ...]]:
+    """All that each class is called in the source."""
+    return [values if isinstance(values, tuple) else (values,) for values in class_map.source_values]
 
 
 def _free_value(named: Sequence[Any], *, as_colour: bool) -> int | tuple[int, int, int]:
