@@ -64,6 +64,8 @@ def test_pairs_of_image_and_mask(image: str, mask: str, patterns: tuple[str, str
         ((0, 255), "", {"background": [0], "object": [255]}, []),
         ((0, 1), "", {"background": [0], "object": [1]}, []),
         ((0, 3, 7, 255), "", {"background": [0], "class_3": [3], "class_7": [7]}, [255]),
+        ((0, 127, 255), "", {"background": [0], "class_127": [127], "class_255": [255]}, []),
+        ((0, 255), "no\nyes\n", {"no": [0], "yes": [255]}, []),
         ((1, 2), "road\nsky\n", {"road": [1], "sky": [2]}, []),
         (range(0, 256, 3), "", {"background": ["0-127"], "object": ["128-255"]}, []),
     ],
@@ -103,6 +105,102 @@ def test_what_nothing_reads_is_said_with_what_was_found(tmp_path: Path) -> None:
         look(tmp_path / "nowhere")
 
 
+def write_table(root: Path, header: str, lines: list[str]) -> None:
+    for number in range(len(lines)):
+        write_image(root / f"{number}.png", number)
+    (root / "table.csv").write_text("\n".join([header, *lines] if header else lines), encoding="utf-8")
+
+
+LABELS = ["cat"] * 20 + ["dog"] * 20
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "expected"),
+    [
+        ("id,image,label", "{other},{number}.png,{label}", {"image_column": "image", "label_column": "label"}),
+        ("image;label", "{number}.png;{label}", {"image_column": "image", "label_column": "label", "delimiter": ";"}),
+        ("", "{number}.png,{label}", {"image_column": 1, "label_column": 2, "header": False}),
+        ("name,kind", "{number},{label}", {"image_column": "name", "label_column": "kind"}),
+    ],
+)
+def test_columns_of_a_table(header: str, line: str, expected: dict[str, Any], tmp_path: Path) -> None:
+    lines = [line.format(number=number, other=39 - number, label=label) for number, label in enumerate(LABELS)]
+    write_table(tmp_path, header, lines)
+    seen = look(tmp_path)
+    assert seen.proposals[0].source == {"name": "csv", "table": "table.csv", **expected}
+    label_of = {entry.id: seen.listing.class_map.names[entry.label] for entry in seen.listing.entries}
+    assert label_of == {f"{number}.png": label for number, label in enumerate(LABELS)}
+
+
+def test_a_table_of_images_and_masks(tmp_path: Path) -> None:
+    for number in range(40):
+        write_image(tmp_path / f"a/{number}.png", number)
+        write_mask(tmp_path / f"b/{number}.png", stripes(0, 1))
+    lines = [f"a/{number}.png,b/{number}.png" for number in range(40)]
+    (tmp_path / "list.csv").write_text("\n".join(["photo,truth", *lines]))
+    chosen = propose(find_files(tmp_path))[0]
+    assert (chosen.source["mask_column"], chosen.source["classes"]) == ("truth", {"background": [0], "object": [1]})
+
+
+def test_a_layout_that_no_pattern_says_is_not_read_in_part(tmp_path: Path) -> None:
+    """Two folders stand between the root and the file, and a split above: `{subdir}` fills one gap."""
+    for split in ("train", "val"):
+        for number in range(8):
+            write_image(tmp_path / f"{split}/images/city/{number}.png", number)
+            write_mask(tmp_path / f"{split}/masks/city/{number}.png", stripes(0, 1))
+    with pytest.raises(GraftError, match="no source fits"):
+        look(tmp_path)
+
+
+def test_a_folder_for_each_pair(tmp_path: Path) -> None:
+    for number in range(30):
+        write_image(tmp_path / f"case{number}/image.png", number)
+        write_mask(tmp_path / f"case{number}/mask.png", stripes(0, 1))
+    (only,) = propose(find_files(tmp_path))
+    assert (only.source["images"], only.source["masks"]) == ("**/image.png", "{dir}/mask.png")
+
+
+def test_images_of_two_endings_are_paired_by_one_pattern(tmp_path: Path) -> None:
+    for number in range(20):
+        write_image(tmp_path / f"images/{number}.{('png', 'jpg')[number % 2]}", number)
+        write_mask(tmp_path / f"masks/{number}.png", stripes(0, 1))
+    found = find_pairs(find_files(tmp_path))
+    assert found is not None
+    assert len(found.mask_of) == 20
+
+
+def test_doubts_are_told(tmp_path: Path) -> None:
+    for number in range(12):
+        write_image(tmp_path / f"images/{number}.png", number)
+        write_mask(tmp_path / f"masks/{number}.png", stripes(0, 1, 255))
+    for number in range(9):
+        write_image(tmp_path / f"unlabelled/{number}.png", 50 + number)
+        write_image(tmp_path / f"others/{number}.png", 70 + number)
+    (tmp_path / "images/5.png").write_bytes(b"")
+    seen = look(tmp_path)
+    told = "\n".join(seen.lines())
+    assert "doubt: 9 of 33 pictures are in no pair" in told
+    assert "doubt: 255 is taken to be ignored, not a class" in told
+    assert "looks wrong: images/5.png: " in told
+    assert len(seen.sizes) == 11
+
+
+def test_unlabelled_yolo_images_are_counted(tmp_path: Path) -> None:
+    EXAMPLES["yolo"][0](tmp_path)
+    for number in range(10, 38):
+        (tmp_path / f"labels/{number}.txt").unlink()
+    told = "\n".join(look(tmp_path).lines())
+    assert "doubt: 28 of 40 images have no text file; they count as showing nothing" in told
+
+
+def test_labelme_files_without_their_images_are_an_error_that_names_them(tmp_path: Path) -> None:
+    EXAMPLES["labelme"][0](tmp_path)
+    for image in tmp_path.glob("*.png"):
+        image.unlink()
+    with pytest.raises(GraftError, match=r"(?s)no image can be used.*00.json: its image 00.png is not there"):
+        look(tmp_path)
+
+
 def test_it_writes_params_that_are_valid_and_keeps_values_of_ones_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +219,13 @@ def test_it_writes_params_that_are_valid_and_keeps_values_of_ones_own(
     assert "already" in CliRunner().invoke(with_commands(), command).stdout
     text = Path("params.yaml").read_text().replace("epochs: 24", "epochs: 25")
     Path("params.yaml").write_text(text)
+    assert "Next: make repro" in told
     refused = CliRunner().invoke(with_commands(), command)
     assert "holds values of your own" in str(refused.exception)
+    assert "graft start" in str(refused.exception)
     assert Path("params.yaml").read_text() == text
+    CliRunner().invoke(with_commands(), [*command, "--force"])
+    Path("params.yaml").write_text(text.replace("epochs: 25", "epochs: 26"))
+    CliRunner().invoke(with_commands(), [*command, "--force"])
+    assert Path("params.yaml.before").read_text() == text
+    assert "epochs: 26" in Path("params.yaml.before-2").read_text()

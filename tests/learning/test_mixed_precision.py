@@ -40,10 +40,19 @@ def test_every_other_convolution_computes_in_bf16(convolution):
     assert output.dtype == torch.bfloat16
 
 
-def test_a_depthwise_convolution_without_gradients_computes_in_bf16():
-    convolution = nn.Conv2d(4, 4, 5, groups=4).requires_grad_(False)
-    with training_autocast("cpu", "bf16"):
+@pytest.mark.parametrize("without", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_a_depthwise_convolution_without_gradients_computes_in_bf16(without):
+    is_frozen = without is torch.enable_grad
+    convolution = nn.Conv2d(4, 4, 5, groups=4).requires_grad_(not is_frozen)
+    with training_autocast("cpu", "bf16"), without():
         assert convolution(torch.rand(2, 4, 9, 9)).dtype == torch.bfloat16
+
+
+def test_images_and_weights_may_be_named():
+    images, weights = torch.rand(2, 4, 9, 9), torch.rand(4, 1, 5, 5, requires_grad=True)
+    with training_autocast("cpu", "bf16"):
+        assert torch.conv2d(images, weight=weights, groups=4).dtype == torch.float32
+        assert torch.conv2d(input=images, weight=weights, groups=4).dtype == torch.bfloat16
 
 
 def test_fp16_and_float32_are_those_of_autocast():

@@ -20,11 +20,15 @@ def start(
 ) -> None:
     """Look at a folder, say what it is, and write a params.yaml that begins with it."""
     from graft.commands.start.looking import look
-    from graft.params.recipes import use
+    from graft.params.recipes import holds, refuse_own_values, use
 
     check_project()
     seen = look(folder)
+    recipe = seen.proposals[0].recipe
     for line in seen.lines():
         typer.echo(line)
+    if not holds(recipe, seen.changes):
+        refuse_own_values(f"graft start {folder} --force", allowed=force)
     if yes or typer.confirm("Write params.yaml so?", default=True):
-        typer.echo(use(seen.proposals[0].recipe, force=force, changes=seen.changes))
+        typer.echo(use(recipe, force=force, changes=seen.changes))
+        typer.echo("Next: correct what looks wrong, which ingest will refuse" if seen.problems else "Next: make repro")

@@ -6,6 +6,7 @@ choice (a mapping with `name`) takes the place of the base's choice; any other m
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -120,7 +121,7 @@ def use(
     """Replaces the params file by a recipe; returns a sentence that says what was done.
 
     A params file with the values of a recipe, of this release or an older one, is replaced whatever its comments are.
-    Any other holds values of a person's own: with `force` it is kept as `params.yaml.before`.
+    Any other holds values of a person's own: with `force` it is kept as `params.yaml.before` (then `….before-2`, …).
 
     Args:
         name: Name of the recipe.
@@ -135,25 +136,50 @@ def use(
     text = complete_text(name, folder, changes)
     kept, changed = "", " with the values above" if changes else ""
     if params_file.exists():
-        digest = _digest_of(params_file)
-        if digest == content_digest(plain(_changed(compose(name, folder), changes))):
+        if holds(name, changes, params_file, folder):
             return f"{params_file} is the recipe {name}{changed} already"
-        if digest not in {known for digests in read_json(RELEASED).values() for known in digests}:
-            if not force:
-                raise GraftError(
-                    "holds values of your own",
-                    where=params_file,
-                    rule="a recipe takes the place of a params file only if nothing of yours is lost",
-                    remedy=f"copy it elsewhere, or run graft recipe use {name} --force, which keeps it as "
-                    f"{params_file}.before",
-                )
-            with replace_file(Path(f"{params_file}.before")) as pending:
+        refuse_own_values(f"graft recipe use {name} --force", params_file, allowed=force)
+        if _has_own_values(params_file):
+            copy = _free_name(f"{params_file}.before")
+            with replace_file(copy) as pending:
                 shutil.copy2(params_file, pending)
-            kept = f"; the old file is {params_file}.before"
+            kept = f"; the old file is {copy}"
     write_text(params_file, text)
-    if changes:
-        return f"{params_file} is the recipe {name}{changed} now{kept}. Next: make repro"
-    return f"{params_file} is the recipe {name} now{kept}. Look at ingest.root, then run: dvc repro"
+    then = "" if changes else ". Look at ingest.root, then run: dvc repro"
+    return f"{params_file} is the recipe {name}{changed} now{kept}{then}"
+
+
+def holds(
+    name: str, changes: Mapping[tuple[str, ...], Any], params_file: Path = PARAMS_FILE, folder: Path = FOLDER
+) -> bool:
+    """Whether a params file has the values of a recipe with these changes, whatever its comments are."""
+    return _digest_of(params_file) == content_digest(plain(_changed(compose(name, folder), changes)))
+
+
+def refuse_own_values(remedy: str, params_file: Path = PARAMS_FILE, *, allowed: bool = False) -> None:
+    """Refuses a params file that holds values of a person's own.
+
+    Args:
+        remedy: Command that replaces it all the same.
+        params_file: The file.
+        allowed: Whether they may be replaced.
+
+    Raises:
+        GraftError: It does, and they may not.
+    """
+    if not allowed and params_file.exists() and _has_own_values(params_file):
+        raise GraftError(
+            "holds values of your own",
+            where=params_file,
+            rule="a recipe takes the place of a params file only if nothing of yours is lost",
+            remedy=f"copy it elsewhere, or run {remedy}, which keeps it as {params_file}.before",
+        )
+
+
+def _has_own_values(params_file: Path) -> bool:
+    """Whether a params file has other values than the recipes of any release."""
+    released = {known for digests in read_json(RELEASED).values() for known in digests}
+    return _digest_of(params_file) not in released
 
 
 def insert_missing(path: Path) -> list[str]:
@@ -176,6 +202,12 @@ def insert_missing(path: Path) -> list[str]:
     if lines:
         write_tree(path, tree)
     return lines
+
+
+def _free_name(name: str) -> Path:
+    """The file of this name, or with the lowest number behind it that is not taken."""
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+    return next(path for path in map(Path, names) if not path.exists())
 
 
 def _changed(tree: CommentedMap, changes: Mapping[tuple[str, ...], Any]) -> CommentedMap:

@@ -39,7 +39,7 @@ class Float32Depthwise(TorchFunctionMode):
         self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         options = kwargs or {}
-        if func is torch.conv2d and _is_slow_backwards(*args, **options):
+        if func is torch.conv2d and args and _is_slow_backwards(*args, **options):
             with torch.autocast("cpu", enabled=False):
                 return func(args[0].float(), *args[1:], **options)
         return func(*args, **options)
@@ -51,4 +51,5 @@ def _is_slow_backwards(
     is_depthwise = weight.shape[1] == 1 < features.shape[1]
     largest_stride = stride if isinstance(stride, int) else max(stride)
     is_slow = largest_stride > 1 or max(weight.shape[2:]) >= SLOW_KERNEL
-    return is_depthwise and is_slow and (features.requires_grad or weight.requires_grad)
+    needs_gradients = torch.is_grad_enabled() and (features.requires_grad or weight.requires_grad)
+    return is_depthwise and is_slow and needs_gradients

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -13,14 +14,16 @@ from graft.commands.start.mask_values import evenly
 from graft.commands.start.sources import Proposal, propose
 from graft.data.formats import FORMATS
 from graft.data.formats.files import Found, find_files
-from graft.data.formats.listing import Listing
+from graft.data.formats.listing import Entry, Listing
 from graft.foundation.choices import resolve
-from graft.foundation.class_map import SPLITS
+from graft.foundation.class_map import SPLITS, UNLABELLED
 from graft.foundation.errors import GraftError
 from graft.params.recipes import compose
 from graft.params.yaml_tree import dump_tree, plain
 
 NUM_SAMPLED, NUM_SHOWN = 24, 5
+FEW = 20  # images to train on
+EMPTY_SPLIT = "no image fell into"
 SIDE_STEP_PX, SMALLEST_CROP_PX = 32, 64
 Changes = dict[tuple[str, ...], Any]
 
@@ -36,6 +39,7 @@ class Look:
         listing: The listing of that source.
         shares: Share of each class: of images for classification, of the pixels of a sample for segmentation.
         sizes: Height and width of the images of a sample.
+        broken: Images of the sample that cannot be read, a line each.
         changes: Values in the place of the recipe's, by the keys that lead to them.
     """
 
@@ -45,7 +49,13 @@ class Look:
     listing: Listing
     shares: Mapping[str, float]
     sizes: Sequence[tuple[int, int]]
+    broken: Sequence[str]
     changes: Changes
+
+    @property
+    def problems(self) -> list[str]:
+        """Lines about what ingest would refuse."""
+        return [*self.broken, *self.listing.problems]
 
     def lines(self) -> Iterator[str]:
         """Yields what a person is told, a line each."""
@@ -60,17 +70,20 @@ class Look:
         heights, widths = zip(*self.sizes, strict=True)
         yield f"  size: {median(widths):.0f} x {median(heights):.0f} px in the middle, {len(self.sizes)} images seen"
         yield from (f"  doubt: {doubt}" for doubt in [*chosen.doubts, *self._doubts(counts)])
-        yield from _some("looks wrong", self.listing.problems)
+        yield from _some("looks wrong", self.problems)
         yield from _some("left aside", self.listing.notes)
         yield f"  recipe {chosen.recipe}, and in params.yaml:"
         yield from (f"    {'.'.join(place)}: {_in_yaml(value)}" for place, value in self.changes.items())
 
-    def _doubts(self, counts: Mapping[str, int]) -> Iterator[str]:
+    def _doubts(self, counts: Counter[str]) -> Iterator[str]:
         missing = [name for name in self.listing.class_map.names if not self.shares.get(name)]
         if missing:
             yield f"no sign of {', '.join(missing[:NUM_SHOWN])} in the images seen"
-        if counts["train"] < 20:
+        if counts["train"] < FEW:
             yield f"{counts['train']} images to train on are few; a few dozen will do"
+        if (bare := self.listing.without_target) and len(bare) < counts.total():
+            ending = Counter(posixpath.splitext(id)[1] for id in bare).most_common(1)[0][0]
+            yield f"{len(bare)} images bear nothing; ingest.unlabelled: '**/*{ending}' takes them as unlabelled"
         yield from self.listing.warnings
 
 
@@ -86,32 +99,65 @@ def look(folder: Path) -> Look:
         raise _nothing_fits(found)
     chosen = proposals[0]
     recipe = plain(compose(chosen.recipe))
-    source = resolve(FORMATS, chosen.source, where="ingest.source")
-    listing = source(chosen.task, recipe["ingest"]["split_seed"], folder)
-    shares, sizes = _see(listing, chosen.task)
+    chosen, listing = _list(chosen, recipe["ingest"]["split_seed"], folder)
+    shares, sizes, broken = _see(listing, chosen.task)
+    if not sizes:
+        problems = [*broken, *listing.problems] or ["no image was found"]
+        raise GraftError.of_all(f"{folder}: {chosen.reason}, but no image can be used", problems[:NUM_SHOWN])
     changes = _changes(folder, chosen, listing, sizes, recipe)
-    return Look(folder, len(found.paths), proposals, listing, shares, sizes, changes)
+    return Look(folder, len(found.paths), [chosen, *proposals[1:]], listing, shares, sizes, broken, changes)
 
 
-def _see(listing: Listing, task: str) -> tuple[dict[str, float], list[tuple[int, int]]]:
-    """Shares of the classes, and sizes of the images of a sample."""
-    from graft.data.images.codec import open_image, upright_size
-    from graft.data.mask_files import read_mask
+def _list(chosen: Proposal, split_seed: int, folder: Path) -> tuple[Proposal, Listing]:
+    """The listing of a source; where the hash leaves a split of few images empty, without test images."""
+    try:
+        return chosen, resolve(FORMATS, chosen.source, where="ingest.source")(chosen.task, split_seed, folder)
+    except GraftError as error:
+        if not error.what.startswith(EMPTY_SPLIT):
+            raise GraftError(
+                f"{chosen.reason}, but the source {chosen.source['name']} says: {error.what}",
+                where=error.where or folder,
+                rule=error.rule,
+                remedy=error.remedy,
+            ) from None
+    fewer = replace(chosen, source={**chosen.source, "val_fraction": 0.4, "test_fraction": 0})
+    return fewer, resolve(FORMATS, fewer.source, where="ingest.source")(fewer.task, split_seed, folder)
 
-    names, counts, sizes = listing.class_map.names, Counter[int](), []
-    by_id = {entry.id: entry for entry in listing.entries}
+
+def _see(listing: Listing, task: str) -> tuple[dict[str, float], list[tuple[int, int]], list[str]]:
+    """Shares of the classes, sizes of the images of a sample, and a line for each that cannot be read."""
+    names, counts, sizes, broken = listing.class_map.names, Counter[int](), [], []
+    by_id = {entry.id: entry for entry in listing.entries if entry.split != UNLABELLED}
     for id in evenly(by_id, NUM_SAMPLED):
-        image, mask = listing.read(by_id[id])
-        sizes.append(upright_size(image))
-        if mask is not None and listing.translation is not None:
-            translation = listing.translation.of(by_id[id])
-            with open_image(mask, where=id) as opened:
-                values = read_mask(opened, mask, as_colours=translation.reads_colours).values
-            counts.update(dict(enumerate(translation.apply(values).counts)))
+        try:
+            size, met = _see_one(listing, by_id[id])
+        except GraftError as error:
+            broken.append(str(error.at(id)))
+            continue
+        sizes.append(size)
+        counts.update(met)
     if task == "classification":
         counts = Counter(entry.label for entry in listing.entries if entry.label is not None)
     total = max(1, counts.total())
-    return {name: counts[number] / total for number, name in enumerate(names)}, sizes
+    return {name: counts[number] / total for number, name in enumerate(names)}, sizes, broken
+
+
+def _see_one(listing: Listing, entry: Entry) -> tuple[tuple[int, int], dict[int, int]]:
+    """The size of an image, and the pixels of each class in its mask.
+
+    Raises:
+        GraftError: One of them cannot be read.
+    """
+    from graft.data.images.codec import open_image, upright_size
+    from graft.data.mask_files import read_mask
+
+    image, mask = listing.read(entry)
+    if mask is None or listing.translation is None:
+        return upright_size(image), {}
+    translation = listing.translation.of(entry)
+    with open_image(mask) as opened:
+        values = read_mask(opened, mask, as_colours=translation.reads_colours).values
+    return upright_size(image), dict(enumerate(translation.apply(values).counts))
 
 
 def _changes(

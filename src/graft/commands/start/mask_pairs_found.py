@@ -5,11 +5,12 @@ from __future__ import annotations
 import posixpath
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from graft.data.formats.files import Found
 from graft.data.formats.mask_pairs import pair_by_patterns
+from graft.data.formats.split_names import split_named
 from graft.data.formats.unlabelled_images import is_picture
 from graft.foundation.errors import GraftError
 
@@ -19,6 +20,7 @@ OF_MASKS = re.compile(
 OF_IMAGES = re.compile(r"(images?|imgs?|jpegimages|photos?|pictures?|rgb|inputs?|frames?|original|sat|data|x)")
 BETWEEN = re.compile(r"[-_. ]+")
 LEAST_SHARE = 0.3  # of the pictures that must be in a pair; previews of masks may lie beside them
+ANY_PHOTOGRAPH = "*.*g"  # .jpg, .jpeg and .png, but no .txt
 
 
 @dataclass(frozen=True)
@@ -50,24 +52,22 @@ def find_pairs(found: Found) -> FoundPairs | None:
     return best if best is not None and 2 * len(best.mask_of) >= LEAST_SHARE * len(pictures) else None
 
 
-def _candidates(pictures: list[str]) -> Iterator[tuple[str, str]]:
-    """Patterns that a few images and masks suggest whose paths are the same but for the words for either."""
+def look_alike(pictures: Iterable[str]) -> list[tuple[str, str]]:
+    """Images and masks whose paths are the same but for the words for either."""
     alike: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for id in pictures:
         plain, is_mask = _without_words(id)
         alike[plain][is_mask].append(id)
-    suggested = Counter(
-        pattern
-        for images, masks in alike.values()
-        if len(images) == 1 and len(masks) == 1 and (pattern := _patterns(images[0], masks[0])) is not None
-    )
-    yield from (pattern for pattern, _ in suggested.most_common(3))
+    return [(images[0], masks[0]) for images, masks in alike.values() if len(images) == len(masks) == 1]
 
 
-def is_word(folder: str) -> bool:
-    """Whether a folder is named after nothing but its being of images or of masks."""
-    bare, of_masks = _stripped(folder)
-    return of_masks or not bare
+def _candidates(pictures: list[str]) -> Iterator[tuple[str, str]]:
+    """The patterns that most of such pairs suggest, and where images have several endings, one for all of these."""
+    pairs = look_alike(pictures)
+    suggested = Counter(pattern for pair in pairs if (pattern := _patterns(*pair)) is not None)
+    for (images, masks), _ in suggested.most_common(3):
+        yield images, masks
+        yield posixpath.join(posixpath.dirname(images), ANY_PHOTOGRAPH), masks
 
 
 def _without_words(id: str) -> tuple[str, bool]:
@@ -79,7 +79,7 @@ def _without_words(id: str) -> tuple[str, bool]:
         plain += [bare] if bare else []
         is_mask = is_mask or of_masks
     bare, of_masks = _stripped(name)
-    return "/".join([*plain, bare or name]), is_mask or of_masks
+    return "/".join([*plain, bare]), is_mask or of_masks
 
 
 def _stripped(part: str) -> tuple[str, bool]:
@@ -97,8 +97,8 @@ def _patterns(image: str, mask: str) -> tuple[str, str] | None:
     """The patterns that lead from one image to its mask; None where `mask_folder` has none."""
     (image_folder, image_name), (mask_folder, mask_name) = posixpath.split(image), posixpath.split(mask)
     (stem, ending), (mask_stem, mask_ending) = posixpath.splitext(image_name), posixpath.splitext(mask_name)
-    if stem not in mask_stem:
-        return None
+    if stem not in mask_stem:  # image.png and mask.png, a folder for each pair
+        return (f"**/{image_name}", f"{{dir}}/{mask_name}") if image_folder == mask_folder else None
     name = mask_stem.replace(stem, "{stem}", 1) + mask_ending
     if image_folder == mask_folder:
         return f"**/*{ending}", f"{{dir}}/{name}"
@@ -116,5 +116,7 @@ def _patterns(image: str, mask: str) -> tuple[str, str] | None:
         inner = "**/" if before else ""
         images = f"{inner}{ours[place]}/*{ending}" if before else f"{ours[place]}/**/*{ending}"
         return images, f"{{subdir}}/{theirs[place]}/{name}" if before else f"{theirs[place]}/{{subdir}}/{name}"
+    if any(split_named(folder) for folder in before):
+        return None  # train/images/city/a.jpg and train/masks/city/a.png: two gaps, where {subdir} fills one
     fixed = "/".join([*before, ours[place]])
     return f"{fixed}/**/*{ending}", "/".join([*before, theirs[place], "{subdir}", name])

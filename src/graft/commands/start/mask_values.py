@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +13,7 @@ NUM_SAMPLED = 24
 MOST_VALUES = 64  # more are soft edges, or the noise of JPEG
 NAME_FILES = ("classes.txt", "labels.txt", "class_names.txt", "label_names.txt")
 VOID = 255
+BINARY = ("background", "object")
 
 
 @dataclass(frozen=True)
@@ -39,55 +39,92 @@ def classes_of(found: Found, masks: Sequence[str]) -> ValueClasses:
         masks: Ids of the masks, evenly sampled.
 
     Raises:
-        GraftError: None of them can be read.
+        GraftError: None of them can be read, or their colours are too many to be classes.
     """
-    greys, colours = _values(found, masks)
-    if colours:
-        values = [*[(grey, grey, grey) for grey in greys], *colours]
-        return ValueClasses(_named([[list(colour)] for colour in sorted(set(values))], _names(found), "colour"))
-    if len(greys) > MOST_VALUES:
-        doubt = f"masks hold {len(greys)} values, as with soft edges or JPEG; they are cut at one half"
+    met = _meet(found, masks)
+    names = _names(found)
+    if met.colours:
+        return _of_colours(met, names)
+    ordered = sorted(met.greys)
+    if len(ordered) > MOST_VALUES or (met.lossy and len(ordered) > 2):
+        why = "they are stored with loss, as JPEG" if met.lossy else "as with soft edges"
+        doubt = f"the masks hold {len(ordered)} values ({why}), which are cut at one half"
         return ValueClasses({"background": ["0-127"], "object": ["128-255"]}, doubts=(doubt,))
-    ordered = sorted(greys)
     if len(ordered) == 1:
         doubt = f"the masks seen hold no value but {ordered[0]}"
         return ValueClasses({"background": [ordered[0]], "object": "rest"}, doubts=(doubt,))
     if len(ordered) == 2 and ordered[0] == 0:
-        return ValueClasses({"background": [0], "object": [ordered[1]]})
-    void = [VOID] if VOID in greys and len(ordered) > 2 else []
-    return ValueClasses(_named([[value] for value in ordered if value not in void], _names(found), "class"), void)
+        return ValueClasses(dict(zip(names if len(names) == 2 else BINARY, ([ordered[0]], [ordered[1]]), strict=True)))
+    return _of_numbers(ordered, names)
 
 
-def _values(found: Found, masks: Sequence[str]) -> tuple[set[int], set[tuple[int, ...]]]:
-    """Grey values, and colours that are none, in a sample of masks."""
+def _of_numbers(ordered: list[int], names: Sequence[str]) -> ValueClasses:
+    """Classes by number; 255 is ignored where all others are small, as class ids are."""
+    others = [value for value in ordered if value != VOID]
+    if len(others) == len(ordered):
+        return ValueClasses(_named([[value] for value in ordered], names))
+    if others[-1] < MOST_VALUES:
+        doubt = "255 is taken to be ignored, not a class"
+        return ValueClasses(_named([[value] for value in others], names), [VOID], (doubt,))
+    return ValueClasses(_named([[value] for value in ordered], names), doubts=("255 is taken to be a class",))
+
+
+def _of_colours(met: Met, names: Sequence[str]) -> ValueClasses:
+    """Classes by colour, none of which a list of names can tell."""
+    colours = sorted({*((grey, grey, grey) for grey in met.greys), *met.colours})
+    if met.lossy or len(colours) > MOST_VALUES:
+        raise GraftError(
+            f"the masks hold {len(colours)} colours" + (", and are stored with loss, as JPEG" if met.lossy else ""),
+            rule=f"a colour is a class, and {MOST_VALUES} of them are the most that are guessed",
+            remedy="export the masks as PNG, without smoothing, or say in ingest.source.classes which colours count",
+        )
+    doubts = (f"{len(names)} names are listed, but not which colour is which",) if names else ()
+    return ValueClasses(_named([[list(colour)] for colour in colours], [], "colour"), doubts=doubts)
+
+
+@dataclass
+class Met:
+    """Values in a sample of masks.
+
+    Attributes:
+        greys: Grey values and palette indices.
+        colours: Colours that are no grey.
+        lossy: Whether a mask is stored with loss.
+    """
+
+    greys: set[int] = field(default_factory=set)
+    colours: set[tuple[int, ...]] = field(default_factory=set)
+    lossy: bool = False
+
+
+def _meet(found: Found, masks: Sequence[str]) -> Met:
     import numpy as np
 
     from graft.data.images.codec import open_image
     from graft.data.mask_files import read_mask
 
-    greys: set[int] = set()
-    colours: set[tuple[int, ...]] = set()
-    error: GraftError | None = None
+    met, refusal = Met(), None
     for id in masks:
         try:
             data = (found.root / found.paths[id]).read_bytes()
             with open_image(data, where=id) as image:
-                values = read_mask(image, data, as_colours=False).values
-        except GraftError as refusal:
-            error = refusal
+                read = read_mask(image, data, as_colours=False)
+        except GraftError as error:
+            refusal = error
             continue
-        if values.ndim == 3:
-            met = {tuple(map(int, colour)) for colour in np.unique(values.reshape(-1, 3), axis=0)}
-            greys |= {red for red, green, blue in met if red == green == blue}
-            colours |= {colour for colour in met if len(set(colour)) > 1}
+        met.lossy = met.lossy or read.lossy
+        if read.values.ndim == 3:
+            colours = {tuple(map(int, colour)) for colour in np.unique(read.values.reshape(-1, 3), axis=0)}
+            met.greys |= {red for red, green, blue in colours if red == green == blue}
+            met.colours |= {colour for colour in colours if len(set(colour)) > 1}
         else:
-            greys |= set(np.unique(values).tolist())
-    if not greys and not colours and error is not None:
-        raise error
-    return greys, colours
+            met.greys |= set(np.unique(read.values).tolist())
+    if refusal is not None and not met.greys and not met.colours:
+        raise refusal
+    return met
 
 
-def _named(values: Sequence[list[Any]], names: Sequence[str], word: str) -> dict[str, list[Any] | str]:
+def _named(values: Sequence[list[Any]], names: Sequence[str], word: str = "class") -> dict[str, list[Any] | str]:
     """Classes with the names that a file lists, if it lists as many; else numbered, a black or zero one background."""
     if len(names) == len(values):
         return dict(zip(names, values, strict=True))
@@ -104,8 +141,7 @@ def _told(value: Any) -> str:
 
 def _names(found: Found) -> list[str]:
     """The lines of a file of class names at the root; [] where there is none."""
-    named = (id for id in sorted(found.paths) if posixpath.basename(id).lower() in NAME_FILES)
-    for id in named:
+    for id in (id for id in sorted(found.paths) if id.lower() in NAME_FILES):
         text = (found.root / found.paths[id]).read_text(encoding="utf-8-sig", errors="replace")
         return [line.strip() for line in text.splitlines() if line.strip()]
     return []

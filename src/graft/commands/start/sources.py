@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import posixpath
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
-from graft.commands.start.mask_pairs_found import find_pairs, is_word
+from graft.commands.start.mask_pairs_found import find_pairs, look_alike
 from graft.commands.start.mask_values import classes_of, evenly
-from graft.data.formats.files import Found, by_end, ends_of, id_of
+from graft.commands.start.tables import find_table
+from graft.data.formats.drawn.cvat_file import SHAPES, images_of
+from graft.data.formats.drawn.labelme_files import read_labelme
+from graft.data.formats.drawn.yolo_files import label_file_of
+from graft.data.formats.files import Found
 from graft.data.formats.split_names import split_named
-from graft.data.formats.unlabelled_images import is_picture
+from graft.data.formats.unlabelled_images import is_picture, outside_unlabelled_folders
 
 HEAD_BYTES = 1 << 16
-NUM_FILES_SEEN, NUM_LINES_SEEN = 20, 200
-LEAST_SHARE_OF_PATHS = 0.8
+NUM_FILES_SEEN, NUM_IMAGES_SEEN = 20, 500
+PAIRED_SHARE = 0.95  # of the pictures; with fewer in pairs a person is told
+SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
 
 
 @dataclass(frozen=True)
@@ -27,23 +31,33 @@ class Proposal:
         source: Value of `ingest.source`.
         task: Value of `task`.
         reason: The evidence for it, as a sentence without its full stop.
-        recipe: Recipe to begin with.
         doubts: Doubts, a sentence each.
     """
 
     source: dict[str, Any]
     task: str
     reason: str
-    recipe: str = "photographs"
     doubts: tuple[str, ...] = field(default=())
 
+    @property
+    def recipe(self) -> str:
+        """The recipe to begin with."""
+        if self.task == CLASSIFICATION:
+            return "photographs-classification"
+        return "camvid" if self.source["name"] == "camvid" else "photographs"
 
-def propose(found: Found) -> list[Proposal]:
-    """The sources that read a folder, the most specific first."""
-    return [proposal for rule in RULES if (proposal := rule(found)) is not None]
+
+def propose(everything: Found) -> list[Proposal]:
+    """The sources that read a folder, the most specific first.
+
+    Raises:
+        GraftError: Masks were found whose values are no classes.
+    """
+    found = outside_unlabelled_folders(everything)
+    return [proposal for rule in RULES for proposal in rule(found)]
 
 
-def _published(found: Found) -> Proposal | None:
+def _published(found: Found) -> Iterator[Proposal]:
     """Data sets in the layout in which they are published, by their folders."""
     layouts = {
         "cityscapes": ("leftImg8bit/train", "gtFine/train"),
@@ -53,132 +67,119 @@ def _published(found: Found) -> Proposal | None:
     }
     for name, folders in layouts.items():
         if found.folders.issuperset(folders):
-            recipe = "camvid" if name == "camvid" else "photographs"
-            return Proposal(
-                {"name": name}, "segmentation", f"there are {', '.join(folders)}, as {name} has them", recipe
-            )
-    return None
+            yield Proposal({"name": name}, SEGMENTATION, f"there are {', '.join(folders)}, as {name} has them")
 
 
-def _yolo(found: Found) -> Proposal | None:
+def _yolo(found: Found) -> Iterator[Proposal]:
+    """A YAML file that names classes, and text files of polygons in folders named `labels`."""
     names = [id for id in _sample(found, ".yaml", ".yml") if b"names" in _head(found, id)]
-    texts = [id for id in _sample(found, ".txt") if "labels" in posixpath.dirname(id).split("/")]
-    if not names or not texts:
-        return None
-    lines = [line.split() for id in texts for line in _head(found, id).decode("utf-8", "replace").splitlines()]
-    if lines and all(len(line) == 5 for line in lines):
-        return None
-    source = {"name": "yolo", "missing": "background"}
-    return Proposal(source, "segmentation", f"{names[0]} names classes, and text files in labels hold polygons")
+    pictures = list(filter(is_picture, found.paths))
+    files = [file for id in pictures if (file := found.place_of(label_file_of(id))) in found.paths]
+    lines = [line.split() for id in evenly(files) for line in _head(found, id).decode("utf-8", "replace").splitlines()]
+    if not names or not files or not any(len(line) > 6 for line in lines):
+        return
+    source: dict[str, Any] = {"name": "yolo"}
+    doubts: tuple[str, ...] = ()
+    if missing := len(pictures) - len(files):
+        source["missing"] = "background"
+        doubts = (f"{missing} of {len(pictures)} images have no text file; they count as showing nothing",)
+    yield Proposal(source, SEGMENTATION, f"{names[0]} names classes, and text files hold polygons", doubts)
 
 
-def _cvat(found: Found) -> Proposal | None:
+def _cvat(found: Found) -> Iterator[Proposal]:
     for id in _sample(found, ".xml"):
-        head = _head(found, id)
-        if b"<annotations>" in head and b"<image " in head:
-            task = "classification" if b"<tag " in head and b"<polygon" not in head and b"<mask" not in head else None
-            return _drawn("cvat", task, f"{id} is CVAT for images")
-    return None
+        if b"<annotations>" not in _head(found, id):
+            continue
+        kinds = {
+            one.tag for image in islice(images_of(found.root / found.paths[id], id), NUM_IMAGES_SEEN) for one in image
+        }
+        yield from _of_tool("cvat", f"{id} is CVAT for images", bool(kinds & SHAPES), "tag" in kinds)
+        return
 
 
-def _labelme(found: Found) -> Proposal | None:
-    for id in _sample(found, ".json"):
-        content = _head(found, id)
-        tail = _tail(found, id)
-        if b'"shapes"' in content + tail and b'"imagePath"' in content + tail:
-            is_empty = b'"shapes": []' in content
-            return _drawn("labelme", "classification" if is_empty else None, f"{id} is a file of labelme")
-    return None
+def _labelme(found: Found) -> Iterator[Proposal]:
+    read = {id: content for id in _sample(found, ".json") if (content := _labelme_file(found, id)) is not None}
+    if read:
+        has_shapes = any(content["shapes"] for content in read.values())
+        has_flags = any(is_set for content in read.values() for is_set in (content.get("flags") or {}).values())
+        yield from _of_tool("labelme", f"{next(iter(read))} is a file of labelme", has_shapes, has_flags)
 
 
-def _coco(found: Found) -> Proposal | None:
+def _of_tool(name: str, reason: str, has_shapes: bool, has_labels: bool) -> Iterator[Proposal]:
+    if has_shapes:
+        yield Proposal({"name": name}, SEGMENTATION, f"{reason}, with shapes")
+    if has_labels:
+        yield Proposal({"name": name}, CLASSIFICATION, f"{reason}, with labels of whole images")
+
+
+def _coco(found: Found) -> Iterator[Proposal]:
     for id in _sample(found, ".json"):
         text = _head(found, id) + _tail(found, id)
         keys = [key for key in ("images", "annotations", "categories") if f'"{key}"'.encode() in text]
         if len(keys) >= 2 and b'"segmentation"' in text:
-            return Proposal({"name": "coco"}, "segmentation", f"{id} has {' and '.join(keys)}, as COCO has them")
-    return None
+            yield Proposal({"name": "coco"}, SEGMENTATION, f"{id} has {' and '.join(keys)}, as COCO has them")
+            return
 
 
-def _table(found: Found) -> Proposal | None:
-    """A table whose lines begin with, or hold, paths of pictures."""
-    ends = by_end(filter(is_picture, found.paths))
-    for id in _sample(found, ".csv", ".tsv", ".txt"):
-        text = _head(found, id).decode("utf-8-sig", "replace")
-        rows = [row for row in csv.reader(text.splitlines()[: NUM_LINES_SEEN + 1], delimiter=_delimiter(text)) if row]
-        if len(rows) < 3 or len({len(row) for row in rows[:-1]}) != 1 or len(rows[0]) < 2:
-            continue
-        if (proposal := _of_columns(id, _delimiter(text), rows, ends)) is not None:
-            return proposal
-    return None
+def _table(found: Found) -> Iterator[Proposal]:
+    """A table whose lines hold paths of pictures, with labels or with masks beside them."""
+    table = find_table(found, _sample(found, ".csv", ".tsv", ".txt"))
+    if table is None:
+        return
+    if table.labels:
+        source, doubts = {**table.source, "label_column": table.labels[0]}, list(table.doubts)
+        if len(table.labels) > 1:
+            doubts.append(f"the columns {', '.join(map(str, table.labels))} could all be labels")
+        yield Proposal(source, CLASSIFICATION, f"{table.name} lists pictures and labels", tuple(doubts))
+    if table.masks:
+        read = classes_of(found, evenly(table.masks))
+        source = {**table.source, "mask_column": table.mask_column, "classes": read.classes}
+        source |= {"void": read.void} if read.void else {}
+        yield Proposal(source, SEGMENTATION, f"{table.name} lists pictures and masks", (*table.doubts, *read.doubts))
 
 
-def _of_columns(
-    table: str, delimiter: str, rows: Sequence[Sequence[str]], ends: Mapping[str, Sequence[str]]
-) -> Proposal | None:
-    """The proposal of a table with a header whose columns are an image and a label; None where they are not."""
-    header, lines = rows[0], rows[1:-1] or rows[1:]
-    paths = [number for number in range(len(header)) if _are_paths([line[number] for line in lines], ends)]
-    if not paths:
-        return None
-    others = [number for number in range(len(header)) if number not in paths]
-    labels = [number for number in others if 2 <= len({line[number] for line in lines}) <= max(2, len(lines) // 3)]
-    splits = [number for number in labels if all(split_named(line[number]) for line in lines)]
-    named = [number for number in labels if number not in splits]
-    source: dict[str, Any] = {"name": "csv", "table": table, "image_column": header[paths[0]]}
-    source |= {"delimiter": delimiter} if delimiter != "," else {}
-    source |= {"split_column": header[splits[0]]} if splits else {}
-    if not named:
-        return None
-    source["label_column"] = header[named[0]]
-    more = [f"the columns {', '.join(header[number] for number in named)} could be labels"] if len(named) > 1 else []
-    reason = f"{table} lists pictures in {header[paths[0]]} and labels in {header[named[0]]}"
-    return Proposal(source, "classification", reason, "photographs-classification", tuple(more))
-
-
-def _masks(found: Found) -> Proposal | None:
+def _masks(found: Found) -> Iterator[Proposal]:
     pairs = find_pairs(found)
     if pairs is None:
-        return None
+        return
     read = classes_of(found, evenly(pairs.mask_of.values()))
-    if len(read.classes) < 2:
-        return None
     source: dict[str, Any] = {"name": "mask_folder", "images": pairs.images, "masks": pairs.masks}
     source |= {"classes": read.classes} | ({"void": read.void} if read.void else {})
-    return Proposal(source, "segmentation", f"{len(pairs.mask_of)} pictures have a mask", doubts=read.doubts)
+    num_pictures, doubts = sum(map(is_picture, found.paths)), list(read.doubts)
+    if 2 * len(pairs.mask_of) < PAIRED_SHARE * num_pictures:
+        left = num_pictures - 2 * len(pairs.mask_of)
+        doubts.append(f"{left} of {num_pictures} pictures are in no pair; images and masks say which patterns are used")
+    yield Proposal(source, SEGMENTATION, f"{len(pairs.mask_of)} pictures have a mask", tuple(doubts))
 
 
-def _class_folders(found: Found) -> Proposal | None:
-    """A folder for each class, with or without folders of splits above."""
-    names = {folder for id in found.paths if is_picture(id) for folder in id.split("/")[:-1]}
-    classes = sorted(name for name in names if split_named(name) is None and not is_word(name))
-    if len(classes) < 2:
-        return None
-    shown = ", ".join(classes[:5]) + (", …" if len(classes) > 5 else "")
-    reason = f"pictures lie in folders, {shown}, and none has a mask"
-    return Proposal({"name": "image_folder"}, "classification", reason, "photographs-classification")
+def _class_folders(found: Found) -> Iterator[Proposal]:
+    """A folder for each class, with or without folders of splits above; not where pictures look like pairs."""
+    pictures = list(filter(is_picture, found.paths))
+    folders: dict[str, set[str]] = {}
+    for id in pictures:
+        *above, name = id.split("/")
+        for folder in above:
+            folders.setdefault(folder, set()).add(name)
+    classes = {name: files for name, files in folders.items() if split_named(name) is None}
+    if len(classes) < 2 or 2 * len(look_alike(pictures)) > len(pictures) / 4:
+        return
+    contents = set(map(frozenset, classes.values()))
+    if len(contents) == 1 and len(next(iter(contents))) < len(classes):
+        return  # every folder holds files of the same few names, as case1/image.png: a folder is a case
+    shown = ", ".join(sorted(classes)[:5]) + (", …" if len(classes) > 5 else "")
+    yield Proposal({"name": "image_folder"}, CLASSIFICATION, f"pictures lie in folders, {shown}, and none has a mask")
 
 
-RULES: tuple[Callable[[Found], Proposal | None], ...] = (
-    *(_published, _yolo, _cvat, _labelme, _coco, _table, _masks, _class_folders),
+RULES: tuple[Callable[[Found], Iterator[Proposal]], ...] = (
+    *(_published, _yolo, _cvat, _labelme, _coco, _masks, _table, _class_folders),
 )
 
 
-def _drawn(name: str, task: str | None, reason: str) -> Proposal:
-    if task == "classification":
-        return Proposal({"name": name}, task, f"{reason}, with labels of whole images", "photographs-classification")
-    return Proposal({"name": name}, "segmentation", f"{reason}, with shapes")
-
-
-def _are_paths(cells: Sequence[str], ends: Mapping[str, Sequence[str]]) -> bool:
-    """Whether most cells are the path of a picture, or the end of one, with its ending or without."""
-    met = [any(end in ends for end in ends_of(id_of(cell.replace("\\", "/")))) for cell in cells if cell]
-    return len(met) >= 2 and sum(met) >= LEAST_SHARE_OF_PATHS * len(met)
-
-
-def _delimiter(text: str) -> str:
-    first = text.splitlines()[0] if text else ""
-    return max(",;\t", key=first.count)
+def _labelme_file(found: Found, id: str) -> dict[str, Any] | None:
+    try:
+        return read_labelme(found.root / found.paths[id])
+    except (OSError, ValueError):
+        return None
 
 
 def _sample(found: Found, *endings: str) -> list[str]:

@@ -44,7 +44,7 @@ def yolo(
 
     Args:
         classes: Names that are classes, in this order, or each class and its names, as in {car: [car, van]}; null
-            makes each name that is met a class, in alphabetical order.
+            takes the names of data.yaml, in its order.
         background: Name of class 0, every pixel of no polygon; null ignores those pixels, and leaves aside images
             without any polygon.
         void: Names whose pixels are ignored.
@@ -55,22 +55,26 @@ def yolo(
         splits: Split to its folder or list, or several; null finds them by name, `{}` uses none.
     """
     check_task(task, "segmentation", "yolo")
-    options = DrawnOptions(classes, background, void, val_fraction, test_fraction, group_pattern, splits)
     everything = find_files(root)
-    drawings = _drawings(visible(everything, splits), missing)
+    found = visible(everything, splits)
+    names, folders = read_names(found)
+    labels = [name for name in names.values() if name not in void] if classes is None else classes
+    options = DrawnOptions(labels, background, void, val_fraction, test_fraction, group_pattern, splits)
+    drawings = _drawings(found, names, folders, missing)
     return list_drawn("yolo", task, seed, everything, drawings, options, shapes_of, paint_as_ultralytics)
 
 
-def _drawings(found: Found, missing: str) -> Drawings:
+def _drawings(found: Found, names: Mapping[int, str], folders: Mapping[str, Sequence[str]], missing: str) -> Drawings:
     """Reads the label file of each image."""
-    names, folders = read_names(found)
-    drawings, used = Drawings(), set()
+    drawings = Drawings()
+    used: dict[str, str] = {}
     for id in sorted(found.paths):
         if not is_picture(id):
             continue
         file, split = found.place_of(label_file_of(id)), _split_of(id, folders)
-        used.add(file)
-        if file in found.paths:
+        if (other := used.setdefault(file, id)) != id and file in found.paths:
+            drawings.problems.append(f"{file}: {other} and {id} share it; tell them apart by their names")
+        elif file in found.paths:
             _add(drawings, id, found, file, (names, split))
         elif missing == "background":
             drawings.of_image[id] = Drawing(file, None, split=split)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from graft.data.formats.listing import distinct_colours
@@ -23,11 +23,20 @@ class DrawnClasses:
         names: Names of the classes, in order of id.
         id_of: Class id of each label; 255 where its pixels are ignored.
         unnamed: Class id of what bears no label; 255 where that is ignored.
+        unmet: Labels of the classes that were never met.
     """
 
     names: tuple[str, ...]
     id_of: Mapping[str, int]
     unnamed: int
+    unmet: tuple[str, ...] = ()
+
+    def warnings(self, met: Iterable[str]) -> list[str]:
+        """A sentence about labels that were never met, and what they resemble."""
+        known = list(met)
+        told = [f"{label!r} ({suggest(label, known)})" for label in self.unmet[:NUM_SHOWN]]
+        more = [f"{len(self.unmet) - NUM_SHOWN} more"] if len(self.unmet) > NUM_SHOWN else []
+        return [f"labels that were never met: {', '.join([*told, *more])}"] if told else []
 
     def class_map(self, task: str, source: str, *, official_splits: bool) -> ClassMap:
         """The class map: source values are class ids for masks, and names for labels of whole images."""
@@ -62,7 +71,7 @@ def choose_classes(
         void: Labels that are ignored.
 
     Raises:
-        GraftError: Labels are in no class or in two, or a class has none that was met; lists all.
+        GraftError: Labels are in no class or in two, or there are too many or too few classes; lists all.
     """
     if classes is None:
         classes = sorted(set(met) - set(void) - ({background, UNNAMED} if background is not None else set()))
@@ -72,10 +81,11 @@ def choose_classes(
     if background is not None:
         id_of = {background: 0, UNNAMED: 0} | id_of
     id_of |= dict.fromkeys(void, VOID)
-    if problems := [*_claims(labels_of, void), *_strange(met, id_of), *_idle(met, labels_of, background)]:
+    if problems := [*_claims(labels_of, void), *_strange(met, id_of), *_miscounted(names)]:
         remedy = "list the labels of each class in classes, as in {car: [car, van]}, and those to be ignored in void"
         raise GraftError.of_all("ingest.source.classes cannot be used", problems, remedy=remedy)
-    return DrawnClasses(names, id_of, VOID if background is None else 0)
+    unmet = (label for name, labels in labels_of.items() if name != background for label in labels if label not in met)
+    return DrawnClasses(names, id_of, VOID if background is None else 0, tuple(unmet))
 
 
 def _claims(labels_of: Mapping[str, Sequence[str]], void: Collection[str]) -> list[str]:
@@ -93,8 +103,5 @@ def _strange(met: Mapping[str, int], id_of: Mapping[str, int]) -> list[str]:
     return lines + ([f"{len(strange) - NUM_SHOWN} more labels are in no class"] if len(strange) > NUM_SHOWN else [])
 
 
-def _idle(met: Mapping[str, int], labels_of: Mapping[str, Sequence[str]], background: str | None) -> list[str]:
-    num_classes = len(class_names([*labels_of], background))
-    wrong = [] if 2 <= num_classes <= MOST_CLASSES else [f"{num_classes} classes; there must be 2 to {MOST_CLASSES}"]
-    unmet = [label for name, labels in labels_of.items() if name != background for label in labels if label not in met]
-    return wrong + [f"label {label!r} was never met; {suggest(label, met)}" for label in unmet]
+def _miscounted(names: Sequence[str]) -> list[str]:
+    return [] if 2 <= len(names) <= MOST_CLASSES else [f"{len(names)} classes; there must be 2 to {MOST_CLASSES}"]

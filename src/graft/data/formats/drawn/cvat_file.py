@@ -17,7 +17,7 @@ from graft.foundation.errors import GraftError
 if TYPE_CHECKING:
     import numpy as np
 
-TAGS_OF_SHAPES = frozenset({"polygon", "box", "ellipse", "polyline", "points", "mask"})
+SHAPES = frozenset({"polygon", "box", "ellipse", "mask"})
 WITHOUT_AREA = frozenset({"polyline", "points"})
 OF_VIDEO = "it is CVAT for video, whose shapes belong to tracks"
 

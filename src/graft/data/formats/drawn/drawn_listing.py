@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from graft.data.formats.drawn.classes import ClassLabels, DrawnClasses, choose_classes
-from graft.data.formats.drawn.painters import Painter, Shape, Size
+from graft.data.formats.drawn.painters import Painter, Shape, Size, check_inside
 from graft.data.formats.files import FileReader, Found
 from graft.data.formats.given_splits import GivenSplits, Splits, find_splits
 from graft.data.formats.listing import Entry, Listing
@@ -109,8 +109,9 @@ class DrawnReader:
             return image, None
         size = entry.drawing.size or upright_size(image)
         try:
-            shapes = [(one, self.id_of[one.label]) for one in self.shapes_of(Path(self.root), entry.drawing, size)]
-            mask = self.paint(shapes, size, self.unnamed)
+            shapes = self.shapes_of(Path(self.root), entry.drawing, size)
+            check_inside(shapes, size)
+            mask = self.paint([(one, self.id_of[one.label]) for one in shapes], size, self.unnamed)
         except ValueError as error:
             raise GraftError(f"{entry.drawing.file} cannot be painted: {error}", where=entry.id) from None
         return image, cv2.imencode(".png", mask)[1].tobytes()
@@ -152,10 +153,14 @@ def list_drawn(
     without = _undrawn(found, drawings.of_image)
     usable = {id: drawing for id, drawing in drawings.of_image.items() if id not in found.refused}
     problems = [*found.problems, *drawings.problems, *found.refusals(drawings.of_image), *everything.refusals(bare)]
-    if task == "classification":
+    is_drawn = task == "segmentation"
+    if not is_drawn:
         without |= _untagged(usable)
         usable = {id: drawing for id, drawing in usable.items() if len(drawing.tags) == 1}
-    classes = _classes_of(task, usable, options) if usable else DrawnClasses((), {}, 0)
+    met = Counter(one for drawing in usable.values() for one in (drawing.labels if is_drawn else drawing.tags))
+    background = options.background if is_drawn else None
+    void = options.void if is_drawn else ()
+    classes = choose_classes(met, options.classes, background, void) if usable else DrawnClasses((), {}, 0)
     given = _given(found, usable, options.splits)
     entries, notes = _entries(found, usable, given, groups, (seed, options, task, classes))
     problems += [*without.values(), *groups.problems]
@@ -166,15 +171,8 @@ def list_drawn(
     reader = DrawnReader(str(everything.root), classes.id_of, classes.unnamed, shapes_of, paint)
     translation = identity(class_map.num_classes) if task == "segmentation" else None
     notes = [*drawings.notes, *given.notes, *notes]
-    return Listing(class_map, entries, reader, translation, sorted(problems), notes, without_target=without)
-
-
-def _classes_of(task: str, drawings: Mapping[str, Drawing], options: DrawnOptions) -> DrawnClasses:
-    if task == "classification":
-        tags = Counter(tag for drawing in drawings.values() for tag in drawing.tags)
-        return choose_classes(tags, options.classes, None, ())
-    labels = Counter(label for drawing in drawings.values() for label in drawing.labels)
-    return choose_classes(labels, options.classes, options.background, options.void)
+    doubts = classes.warnings(met)
+    return Listing(class_map, entries, reader, translation, sorted(problems), notes, doubts, without_target=without)
 
 
 def _entries(
@@ -185,7 +183,7 @@ def _entries(
     made_with: tuple[int, DrawnOptions, str, DrawnClasses],
 ) -> tuple[list[Entry], list[str]]:
     """The entries of drawn images, and a note of those without any shape where only shapes have a class."""
-    (seed, options, task, classes), entries, num_empty = made_with, [], 0
+    (seed, options, task, classes), entries, num_bare = made_with, [], 0
     for id, drawing in sorted(drawings.items()):
         group = groups.of(id)
         split = given.assign(id, group, seed, options.val_fraction, options.test_fraction)
@@ -194,11 +192,12 @@ def _entries(
         place = (id, split, "unspecified", group, found.paths[id])
         if task == "classification":
             entries.append(Entry(*place, label=classes.id_of[drawing.tags[0]]))
-        elif options.background is not None or drawing.labels:
+            continue
+        if options.background is not None or drawing.labels:
             entries.append(DrawnEntry(*place, drawing=drawing))
-        else:
-            num_empty += 1
-    return entries, [f"{num_empty} images without a shape"] if num_empty else []
+        num_bare += not drawing.labels
+    whole = "left aside" if options.background is None else f"all {options.background}"
+    return entries, [f"images without a shape, {whole}: {num_bare}"] if num_bare else []
 
 
 def _given(found: Found, drawings: Mapping[str, Drawing], splits: Splits | None) -> GivenSplits:

@@ -46,14 +46,16 @@ def drawing_of(content: Mapping[str, Any], file: str) -> Drawing:
     """The drawing of a file.
 
     Raises:
-        ValueError: A shape is not as labelme describes it, or the size is missing; names the shape.
+        ValueError: A shape or the size is not as labelme describes it; names the shape.
     """
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
-        raise ValueError(f"imageHeight {height!r} and imageWidth {width!r} are no size")
-    check_inside(shapes := shapes_in(content), (height, width))
+    height, width, size = content.get("imageHeight"), content.get("imageWidth"), None
+    shapes = shapes_in(content)
+    if (height, width) != (None, None):  # which the files of the first releases lack
+        if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
+            raise ValueError(f"imageHeight {height!r} and imageWidth {width!r} are no size")
+        check_inside(shapes, size := (height, width))
     tags = tuple(name for name, is_set in (content.get("flags") or {}).items() if is_set)
-    return Drawing(file, (height, width), tuple(shape.label for shape in shapes), tags)
+    return Drawing(file, size, tuple(shape.label for shape in shapes), tags)
 
 
 def shapes_of(root: Path, drawing: Drawing, size: Size) -> Sequence[Shape]:

@@ -14,14 +14,16 @@ from graft.foundation.errors import GraftError
 
 TOLERANCE = 0.01  # how far outside of an image a corner may lie, as a share of its side
 SPLITS = ("train", "val", "test")
-OF_BOXES = "is a box, whose outline is unknown; segmentation learns from polygons"
+OF_POLYGONS = "segmentation learns from polygons"
+OF_BOXES = f"is a box, whose outline is unknown; {OF_POLYGONS}"
 
 
 def read_names(found: Found) -> tuple[dict[int, str], dict[str, list[str]]]:
     """The names of the classes by number, and the folders of each split, from the one YAML file that has names.
 
     Raises:
-        GraftError: There is none, there are several, or its names are not as Ultralytics describes them.
+        GraftError: There is none, there are several, its names are not as Ultralytics describes them, or it
+            is of poses.
     """
     read = {id: content for id in sorted(found.paths) if (content := _content(found, id)) is not None}
     if len(read) != 1:
@@ -32,6 +34,8 @@ def read_names(found: Found) -> tuple[dict[int, str], dict[str, list[str]]]:
             remedy="set ingest.root to the folder of the export, which holds data.yaml",
         )
     ((file, content),) = read.items()
+    if "kpt_shape" in content:
+        raise GraftError("it describes poses (kpt_shape), not outlines", where=file, rule=OF_POLYGONS)
     names = content["names"]
     numbered = dict(enumerate(names)) if isinstance(names, list) else dict(names)
     if not all(isinstance(number, int) for number in numbered):

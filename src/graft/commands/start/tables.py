@@ -1,0 +1,114 @@
+"""A table that lists pictures: which of its columns are images, masks, labels and splits."""
+
+from __future__ import annotations
+
+import csv
+import posixpath
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from graft.data.formats.files import Found, by_end, ends_of, id_of
+from graft.data.formats.split_names import split_named
+from graft.data.formats.unlabelled_images import is_picture
+
+MOST_BYTES = 1 << 26
+LEAST_SHARE_OF_PATHS = 0.8
+LEAST_LINES = 2
+Ends = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table that lists pictures.
+
+    Attributes:
+        name: Its path.
+        source: Value of `ingest.source`, without the column of labels or masks.
+        labels: Columns that could be labels.
+        mask_column: Column of the masks, if there is one.
+        masks: Ids of the masks.
+        doubts: Doubts, a sentence each.
+    """
+
+    name: str
+    source: dict[str, Any]
+    labels: list[str | int]
+    mask_column: str | int | None
+    masks: list[str]
+    doubts: tuple[str, ...]
+
+
+def find_table(found: Found, candidates: Sequence[str]) -> Table | None:
+    """The first of some files that is a table of pictures."""
+    ends = by_end(filter(is_picture, found.paths))
+    for id in candidates:
+        if (found.root / found.paths[id]).stat().st_size > MOST_BYTES:
+            continue
+        text = (found.root / found.paths[id]).read_text(encoding="utf-8-sig", errors="replace")
+        delimiter = _delimiter(text)
+        rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
+        is_table = len(rows) > LEAST_LINES and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
+        if is_table and (table := _read(id, delimiter, rows, ends)) is not None:
+            return table
+    return None
+
+
+def _read(name: str, delimiter: str, rows: Sequence[Sequence[str]], ends: Ends) -> Table | None:
+    has_header = not any(_picture(cell, ends) and _is_path(cell) for cell in rows[0])
+    lines = rows[1:] if has_header else rows
+    columns = {
+        (title if has_header else number): [row[number - 1] for row in lines]
+        for number, title in enumerate(rows[0], start=1)
+    }
+    paths = [column for column, cells in columns.items() if _are_pictures(cells, ends)]
+    written_as_paths = [column for column in paths if any(map(_is_path, columns[column]))]
+    paths = written_as_paths or paths
+    if not paths:
+        return None
+    doubts = [f"the columns {', '.join(map(str, paths))} could all be images"] if len(paths) > 2 else []
+    if not written_as_paths:
+        doubts.append(
+            f"the cells of {paths[0]} name pictures without their endings; look whether they are the right ones"
+        )
+    splits = [column for column, cells in columns.items() if column not in paths and _are_splits(cells)]
+    labels = [column for column, cells in columns.items() if column not in (*paths, *splits) and _are_labels(cells)]
+    mask_column = paths[1] if len(paths) == 2 else None
+    masks = [] if mask_column is None else [ends[end][0] for cell in columns[mask_column] if (end := _end(cell, ends))]
+    source: dict[str, Any] = {"name": "csv", "table": name, "image_column": paths[0]}
+    source |= {"delimiter": delimiter} if delimiter != "," else {}
+    source |= {} if has_header else {"header": False}
+    source |= {"split_column": splits[0]} if splits else {}
+    return Table(name, source, labels, mask_column, masks, tuple(doubts)) if labels or masks else None
+
+
+def _are_pictures(cells: Sequence[str], ends: Ends) -> bool:
+    """Whether most cells are the path of a picture, or the end of one, with its ending or without."""
+    met = [_picture(cell, ends) for cell in cells if cell]
+    return len(met) >= LEAST_LINES and sum(met) >= LEAST_SHARE_OF_PATHS * len(met)
+
+
+def _are_splits(cells: Sequence[str]) -> bool:
+    return len(set(cells)) > 1 and all(split_named(cell) for cell in cells)
+
+
+def _are_labels(cells: Sequence[str]) -> bool:
+    """Whether cells repeat as labels do."""
+    return 2 <= len(set(cells)) <= max(2, len(cells) // 3)
+
+
+def _picture(cell: str, ends: Ends) -> bool:
+    return _end(cell, ends) is not None
+
+
+def _end(cell: str, ends: Ends) -> str | None:
+    return next((end for end in ends_of(id_of(cell.replace("\\", "/"))) if end in ends), None)
+
+
+def _is_path(cell: str) -> bool:
+    return "/" in cell or "\\" in cell or is_picture(posixpath.basename(cell))
+
+
+def _delimiter(text: str) -> str:
+    first = text.splitlines()[0] if text else ""
+    return max(",;\t", key=first.count)
