@@ -12,7 +12,8 @@ import numpy as np
 from tests.graft.small_export import flag
 
 MILLISECOND = Fraction(1, 1000)
-CODECS = {".mp4": ("libx264", "yuv420p", {"crf": "1", "g": "10"}), ".mkv": ("ffv1", "bgr0", {"g": "1"})}
+H264 = ("libx264", "yuv420p", {"crf": "1", "g": "10"})
+CODECS = {".mkv": ("ffv1", "bgr0", {"g": "1"}), **dict.fromkeys((".mp4", ".ts", ".avi", ".flv"), H264)}
 
 
 def waving(num: int, height: int = 90, width: int = 160) -> list[np.ndarray]:
@@ -29,7 +30,7 @@ def write_video(
     sound: bool = False,
     pixels: str | None = None,
 ) -> Path:
-    """Encodes RGB images: `.mkv` without loss, `.mp4` nearly so; every 40 ms one, if no times are given."""
+    """Encodes RGB images: `.mkv` without loss, others nearly so in H.264; every 40 ms one, if no times are given."""
     codec, usual, options = CODECS[path.suffix]
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from graft.data.video.clock import Clock
 from graft.data.video.containers import bare_address
 from graft.data.video.image_sequence import natural_key
 from graft.data.video.orientation import ONE, read_orientation
@@ -158,3 +159,16 @@ def test_flicker_counts_changes_of_class_where_the_image_stays() -> None:
 )
 def test_an_address_is_shown_without_user_password_and_query(address: str, shown: str) -> None:
     assert bare_address(address) == shown
+
+
+def test_times_grow_where_stamps_are_missing_equal_or_in_disorder() -> None:
+    clock = Clock(40)
+    assert [clock.place(stamp) for stamp in (100, 140, None, 180, 260, 220, 300)] == [0, 40, 80, 81, 160, 161, 200]
+    assert (clock.num_mended, clock.num_set_back) == (2, 0)
+
+
+def test_a_clock_that_is_set_back_goes_on_one_interval_after_the_last_frame() -> None:
+    clock = Clock(40)
+    stamps = [100, 140, 5000, 5040, 100, 140, 220, 9000, 0, 40]
+    assert [clock.place(stamp) for stamp in stamps] == [0, 40, 4900, 4940, 4980, 5020, 5100, 13880, 13920, 13960]
+    assert (clock.num_mended, clock.num_set_back) == (0, 2)

@@ -111,6 +111,16 @@ def test_variable_time_stamps_are_kept(tmp_path: Path) -> None:
     assert seconds == pytest.approx([time / 1000 for time in times], abs=1e-4)
 
 
+def test_two_recordings_in_one_file_follow_each_other(tmp_path: Path) -> None:
+    """As `cat a.ts a.ts` makes them: the second one's time stamps begin where the first one's did."""
+    once = write_video(tmp_path / "a.ts", waving(30)).read_bytes()
+    (tmp_path / "a.ts").write_bytes(once + once)
+    (summary,) = predict(tmp_path / "a.ts", small_export(tmp_path / "model"), tmp_path / "out")
+    assert "time stamps began again (times: 1)" in str(summary)
+    written = [seconds for seconds, _ in read_video(tmp_path / "out/overlays/a.mp4")]
+    assert written == pytest.approx([0.04 * number for number in range(60)], abs=1e-4)
+
+
 @pytest.mark.parametrize("turn", [90, 180, -90])
 def test_what_a_turned_phone_records_is_predicted_upright(tmp_path: Path, turn: int) -> None:
     upright = flag(160, 90)

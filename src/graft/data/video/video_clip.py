@@ -10,6 +10,7 @@ import numpy as np
 
 from graft.data.resize import resize_image
 from graft.data.video.clip import Frame
+from graft.data.video.clock import Clock
 from graft.data.video.containers import (
     USUAL_RATE,
     bare_address,
@@ -55,12 +56,14 @@ class VideoClip:
         self._stream.thread_type = "AUTO"
         self.time_base = Fraction(self._stream.time_base or 1 / USUAL_RATE)
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE)
+        self._usual = max(1, round(1 / (self.rate * self.time_base)))
+        self._clock = Clock(self._usual)
         self.num_frames = known.num_packets if known else None
         self.is_live = is_stream(address) and self._container.duration is None
         self.broken_off: str | None = None
         self._orientation: Orientation | None = None
         self._transfer = UNTAGGED
-        self._num_decoded = self._num_broken = self._num_mended = self._num_resized = 0
+        self._num_decoded = self._num_broken = self._num_resized = 0
         self._first_broken = 0.0
 
     @property
@@ -75,20 +78,15 @@ class VideoClip:
         Raises:
             GraftError: None can.
         """
-        first, last, size = 0, -1, (0, 0)
-        usual = max(1, round(1 / (self.rate * self.time_base)))
+        size = (0, 0)
         for number, frame in enumerate(self._decode()):
             image = self._upright(frame)
             if number == 0:
-                first, size = frame.pts or 0, (image.shape[0], image.shape[1])
-            ticks = last + usual if frame.pts is None else frame.pts - first
-            ticks = ticks if number else 0
-            if number and ticks <= last:
-                ticks, self._num_mended = last + 1, self._num_mended + 1
+                size = image.shape[0], image.shape[1]
             if image.shape[:2] != size:
                 image, self._num_resized = resize_image(image, size), self._num_resized + 1
-            self._num_decoded, last = number + 1, ticks
-            yield Frame(number, image, ticks, frame.duration or usual)
+            self._num_decoded = number + 1
+            yield Frame(number, image, self._clock.place(frame.pts), frame.duration or self._usual)
         self._container.close()
         if not self._num_decoded:
             why = self.broken_off or "the video is empty, or what it holds was damaged"
@@ -108,7 +106,8 @@ class VideoClip:
             f"colours of a high dynamic range ({tagged}) are shown without tone mapping": tagged is not None,
             f"{self._num_broken} broken frames are left out, the first at {self._first_broken:.2f} s": self._num_broken,
             f"the last {missing:.2f} s are missing in the file": missing,
-            f"{self._num_mended} time stamps did not grow and were moved": self._num_mended,
+            f"{self._clock.num_mended} time stamps did not grow and were moved": self._clock.num_mended,
+            f"time stamps began again (times: {self._clock.num_set_back}); the clip goes on": self._clock.num_set_back,
             f"{self._num_resized} frames have another size and were resized to the first's": self._num_resized,
             f"the connection ended: {self.broken_off}": self.broken_off,
         }
