@@ -33,6 +33,7 @@ R0_rect: 1 0 0 0 1 0 0 0 1
 Tr_velo_to_cam: 0 -1 0 0 0 0 -1 0 1 0 0 0
 """
 ODOMETRY = b"P2: 100 0 20 0 0 100 10 0 0 0 1 0\nTr: 0 -1 0 0 0 0 -1 0 1 0 0 0\n"
+TRACKING = KITTI.replace(b"R0_rect:", b"R_rect").replace(b"Tr_velo_to_cam:", b"Tr_velo_cam")  # as it stands there
 YAML = (
     b"intrinsics: [[100, 0, 20], [0, 100, 10], [0, 0, 1]]\nextrinsics: [[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0]]\n"
 )
@@ -75,7 +76,7 @@ def test_points_fall_where_they_are_computed_by_hand_and_the_nearest_wins() -> N
     assert np.count_nonzero(found.depth) == np.count_nonzero(found.others[..., 2]) == 3
 
 
-@pytest.mark.parametrize("text", [KITTI, ODOMETRY, YAML], ids=["KITTI", "odometry", "YAML"])
+@pytest.mark.parametrize("text", [KITTI, ODOMETRY, TRACKING, YAML], ids=["KITTI", "odometry", "tracking", "YAML"])
 def test_every_calibration_is_the_same_projection(text: bytes) -> None:
     np.testing.assert_allclose(read_calibration(text), PROJECTION)
 

@@ -227,6 +227,18 @@ def test_what_does_not_go_together_is_listed(tmp_path: Path) -> None:
         ),
         ({"source": "coco"}, "coco has no mask files"),
         ({"source": "labelme"}, "labelme has no mask files"),
+        (
+            {
+                "source": {
+                    "name": "stacks",
+                    "source": PAIRS,
+                    "channels": ["red", "green", "blue"],
+                    "points": "velodyne/{stem}.bin",
+                    "calibration": "calib.txt",
+                }
+            },
+            "points cannot be cut into tiles",
+        ),
         ({"source": {"name": "mask_holder"}}, "did you mean 'mask_folder'"),
     ],
 )

@@ -30,6 +30,11 @@ def _known(source: str | dict[str, Any]) -> str | dict[str, Any]:
     if chosen.name in NOT_CUT:
         remedy = "; joined may join tiles" if chosen.name == "joined" else ""
         raise ValueError(f"{chosen.name} has no mask files that could be cut into tiles{remedy}")
+    if chosen.options.get("points") is not None:
+        raise ValueError(
+            "points cannot be cut into tiles: a point cloud is projected into the whole image of its camera; leave out "
+            "points and calibration, or tiles"
+        )
     return source
 
 

@@ -144,7 +144,8 @@ def read_calibration(text: bytes) -> np.ndarray:
         raise GraftError("the calibration is no text", rule=RULE) from None
     if re.search(r"^intrinsics:", lines, re.MULTILINE):
         return _of_yaml(lines)
-    found = dict(re.findall(r"^(\w+):[ \t]*(.*)$", lines, re.MULTILINE))
+    # In the tracking set of KITTI some names have no colon.
+    found = dict(re.findall(r"^(\w+)(?::[ \t]*|[ \t]+)(.*)$", lines, re.MULTILINE))
     camera, scanner = _matrix(found, KITTI_CAMERA, 3, 4), _matrix(found, KITTI_SCANNER, 3, 4)
     rectified = _matrix(found, KITTI_RECTIFIED, 3, 3) if any(name in found for name in KITTI_RECTIFIED) else np.eye(3)
     return camera @ _square(rectified) @ _square(scanner)
