@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from graft.data.video.clock import Clock
-from graft.data.video.containers import bare_address
+from graft.data.video.containers import bare_address, is_live_address
 from graft.data.video.image_sequence import natural_key
 from graft.data.video.orientation import ONE, read_orientation
 from graft.deployment.video.smoothing import Smoothing
@@ -172,3 +172,16 @@ def test_a_clock_that_is_set_back_goes_on_one_interval_after_the_last_frame() ->
     stamps = [100, 140, 5000, 5040, 100, 140, 220, 9000, 0, 40]
     assert [clock.place(stamp) for stamp in stamps] == [0, 40, 4900, 4940, 4980, 5020, 5100, 13880, 13920, 13960]
     assert (clock.num_mended, clock.num_set_back) == (0, 2)
+
+
+def test_only_schemes_of_cameras_are_live() -> None:
+    for live in (
+        "rtsp://cam/live",
+        "RTSP://cam/live",
+        "rtmp://host/app/key",
+        "srt://cam:9000",
+        "udp://@239.0.0.1:1234",
+    ):
+        assert is_live_address(live), live
+    for patient in ("http://cam/mjpeg", "https://cam/live.m3u8", "tcp://cam:9000", "clips/rtsp.mp4"):
+        assert not is_live_address(patient), patient

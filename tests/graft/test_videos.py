@@ -324,12 +324,16 @@ def test_no_prediction_replaces_a_video_that_is_named(tmp_path: Path) -> None:
 
 
 @contextmanager
-def served(folder: Path, most_bytes: int | None = None) -> Iterator[str]:
+def served(folder: Path, most_bytes: int | None = None, *, says_size: bool = True) -> Iterator[str]:
     """A server of files that hangs up after so many bytes of one."""
 
     class Handler(http.server.SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
+
+        def send_header(self, keyword: str, value: str) -> None:
+            if says_size or keyword != "Content-Length":
+                super().send_header(keyword, value)
 
         def copyfile(self, source, outputfile) -> None:
             outputfile.write(source.read() if most_bytes is None else source.read(most_bytes))
@@ -352,6 +356,18 @@ def test_an_address_is_predicted_as_its_file_is(tmp_path: Path) -> None:
     (mask,) = (tmp_path / "out/masks").glob("http-127-0-0-1-*-cam-mkv.mkv")
     np.testing.assert_array_equal(read_video(mask, "gray")[19][1], waving(20)[19].argmax(axis=2))
     assert summary.num_frames == 20
+
+
+def test_a_server_that_does_not_say_how_long_a_video_is_loses_no_frame(tmp_path: Path) -> None:
+    """As with chunked MJPEG over http: the sender waits, so that nothing is ever passed over."""
+    write_video(tmp_path / "cam.ts", waving(60))
+    with served(tmp_path, says_size=False) as host:
+        with av.open(f"{host}/cam.ts") as container:
+            assert container.duration is None
+        with pytest.raises(GraftError, match="the clip broke off after 2.40 s"):  # nobody said that it ends here
+            predict(f"{host}/cam.ts", small_export(tmp_path / "model"), tmp_path / "out")
+    (overlay,) = (tmp_path / "out/overlays").iterdir()
+    assert len(read_video(overlay)) == 60
 
 
 def test_a_connection_that_ends_keeps_what_came_and_is_told(tmp_path: Path) -> None:

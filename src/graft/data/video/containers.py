@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 USUAL_RATE = Fraction(25)  # where a video does not say it
 MOST_SECONDS_WITHOUT_DATA = 10.0
+# Over these frames come when they come; over others (http, tcp) the sender waits until they are taken.
+LIVE_SCHEMES = frozenset({"rtsp", "rtsps", "rtmp", "rtmps", "rtmpt", "rtmpe", "srt", "udp", "rtp"})
 EXTENSIONS_OF_VIDEOS = frozenset(
     {".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2v", ".ts", ".mts", ".m2ts"}
     | {".wmv", ".asf", ".flv", ".3gp", ".3g2", ".ogv", ".mxf", ".h264", ".h265", ".hevc", ".mjpeg", ".mjpg", ".y4m"}
@@ -23,6 +25,11 @@ EXTENSIONS_OF_VIDEOS = frozenset(
 def is_stream(path: str) -> bool:
     """Whether a text is the address of a stream, `rtsp://…`, and no path."""
     return "://" in path
+
+
+def is_live_address(address: str) -> bool:
+    """Whether an address has a scheme by which cameras send in real time, whether anybody takes it or not."""
+    return is_stream(address) and address.partition("://")[0].lower() in LIVE_SCHEMES
 
 
 def bare_address(address: str) -> str:

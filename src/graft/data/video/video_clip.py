@@ -17,6 +17,7 @@ from graft.data.video.containers import (
     choose_stream,
     in_words,
     is_cover,
+    is_live_address,
     is_stream,
     open_container,
 )
@@ -59,7 +60,7 @@ class VideoClip:
         self._usual = max(1, round(1 / (self.rate * self.time_base)))
         self._clock = Clock(self._usual)
         self.num_frames = known.num_packets if known else None
-        self.is_live = is_stream(address) and self._container.duration is None
+        self.is_live = is_live_address(address) and self._container.duration is None
         self.broken_off: str | None = None
         self._orientation: Orientation | None = None
         self._transfer = UNTAGGED
