@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import os
+import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -30,6 +32,15 @@ def replace_file(path: Path) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         pending.unlink(missing_ok=True)
+
+
+def keep_copy(path: Path) -> Path:
+    """Copies a file to the name with `.before` behind it, or `.before-2` and so on where that is taken; returns it."""
+    names = itertools.chain([f"{path}.before"], (f"{path}.before-{number}" for number in itertools.count(2)))
+    copy = next(free for free in map(Path, names) if not free.exists())
+    with replace_file(copy) as pending:
+        shutil.copy2(path, pending)
+    return copy
 
 
 def remove_abandoned(path: Path) -> None:

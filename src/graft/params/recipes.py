@@ -6,15 +6,13 @@ choice (a mapping with `name`) takes the place of the base's choice; any other m
 
 from __future__ import annotations
 
-import itertools
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from graft.foundation.content import content_digest, read_json, replace_file
+from graft.foundation.content import content_digest, keep_copy, read_json
 from graft.foundation.errors import GraftError, suggest
 from graft.foundation.installation import PIPELINE
 from graft.params.params_file import PARAMS_FILE, unknown_key
@@ -140,10 +138,7 @@ def use(
             return f"{params_file} is the recipe {name}{changed} already"
         refuse_own_values(f"graft recipe use {name} --force", params_file, allowed=force)
         if _has_own_values(params_file):
-            copy = _free_name(f"{params_file}.before")
-            with replace_file(copy) as pending:
-                shutil.copy2(params_file, pending)
-            kept = f"; the old file is {copy}"
+            kept = f"; the old file is {keep_copy(params_file)}"
     write_text(params_file, text)
     then = "" if changes else ". Look at ingest.root, then run: dvc repro"
     return f"{params_file} is the recipe {name}{changed} now{kept}{then}"
@@ -202,12 +197,6 @@ def insert_missing(path: Path) -> list[str]:
     if lines:
         write_tree(path, tree)
     return lines
-
-
-def _free_name(name: str) -> Path:
-    """The file of this name, or with the lowest number behind it that is not taken."""
-    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
-    return next(path for path in map(Path, names) if not path.exists())
 
 
 def _changed(tree: CommentedMap, changes: Mapping[tuple[str, ...], Any]) -> CommentedMap:
