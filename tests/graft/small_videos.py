@@ -35,7 +35,8 @@ def write_video(
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options)
-        stream.pix_fmt, stream.codec_context.time_base = pixels or usual, MILLISECOND
+        stream.pix_fmt = pixels or usual
+        stream.codec_context.time_base = Fraction(1, 25) if path.suffix == ".avi" else MILLISECOND
         speaker = container.add_stream("aac", rate=8000, layout="mono") if sound else None
         if turn:
             stream.set_display_rotation(turn)

@@ -51,7 +51,8 @@ def survey(path: str) -> Survey:
         except av.FFmpegError:  # a packet that ends with the file
             pass
         start = (container.start_time or 0) / av.time_base
-        declared = 0.0 if container.duration is None else container.duration / av.time_base + start
+        counted_from = 0.0 if stream.duration is None else start  # the header's own number, as of FLV, counts from zero
+        declared = 0.0 if container.duration is None else container.duration / av.time_base + counted_from
     missing = max(declared - end, 0.0) if num_packets else 0.0
     _judge(path, num_packets, is_shown, missing, declared - start)
     return Survey(num_packets, missing if missing > FRAMES_OF_DOUBT / rate else 0.0)

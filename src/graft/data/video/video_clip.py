@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any, cast
@@ -59,6 +60,8 @@ class VideoClip:
         self.rate = Fraction(self._stream.average_rate or self._stream.guessed_rate or USUAL_RATE)
         self._usual = max(1, round(1 / (self.rate * self.time_base)))
         self._clock = Clock(self._usual)
+        self._decoded_at_only = self._container.format.name == "avi" and self._stream.codec_context.has_b_frames
+        self._decoding_times: deque[int | None] = deque()
         self.num_frames = known.num_packets if known else None
         self.is_live = is_live_address(address) and self._container.duration is None
         self.broken_off: str | None = None
@@ -87,7 +90,7 @@ class VideoClip:
             if image.shape[:2] != size:
                 image, self._num_resized = resize_image(image, size), self._num_resized + 1
             self._num_decoded = number + 1
-            yield Frame(number, image, self._clock.place(frame.pts), frame.duration or self._usual)
+            yield Frame(number, image, self._clock.place(self._stamp(frame)), frame.duration or self._usual)
         self._container.close()
         if not self._num_decoded:
             why = self.broken_off or "the video is empty, or what it holds was damaged"
@@ -126,6 +129,8 @@ class VideoClip:
                 packet = None  # a file that ends within a packet was told of by its survey
                 if is_stream(self.name) or not isinstance(error, av.error.InvalidDataError):
                     self.broken_off = in_words(error)
+            if packet is not None and packet.size and self._decoded_at_only:
+                self._decoding_times.append(packet.dts)
             try:
                 decoded = self._stream.codec_context.decode(packet)
             except av.error.EOFError:  # all that it held was given with the last packet
@@ -137,9 +142,17 @@ class VideoClip:
             if packet is None:
                 return
 
+    def _stamp(self, frame: VideoFrame) -> int | None:
+        """When a frame is shown; where only times of decoding are known, the first frame has the first of them."""
+        if not self._decoded_at_only:
+            return frame.pts
+        return self._decoding_times.popleft() if self._decoding_times else None
+
     def _count_broken(self, ticks: int | None) -> None:
         if not self._num_broken and ticks is not None:
             self._first_broken = float((ticks - (self._stream.start_time or 0)) * self.time_base)
+        if self._decoding_times:
+            self._decoding_times.pop()
         self._num_broken += 1
 
     def _upright(self, frame: VideoFrame) -> np.ndarray:
