@@ -159,6 +159,8 @@ REFUSED: dict[str, tuple[Any, dict[str, Any], Any, str]] = {
         lambda path: compression_tag_changed(path, 4),
         r"compression \(CCITTFAX4\) cannot",
     ),
+    "JPEG XL": (RGB, {"compression": "jpegxl"}, None, r"compression \(JPEGXL\) cannot be read by windows.*DEFLATE"),
+    "LERC": (RGB, {"compression": "lerc"}, None, r"compression \(LERC\) cannot be read by windows.*DEFLATE"),
     "compression of nobody": (RGB, {}, lambda path: compression_tag_changed(path, 60123), r"compression \(60123\)"),
     "floats": (RGB.astype(np.float32), {}, None, "samples are float32; only uint8 and uint16"),
     "signed": (RGB.astype(np.int16), {}, None, "samples are int16"),
@@ -181,6 +183,21 @@ def test_what_cannot_be_read_is_named_before_a_pixel_is_read(tmp_path: Path, nam
         change(path)
     with pytest.raises(GraftError, match=message):
         LargeImage(path, PICTURE, where="a.tif", max_pixels=20_000)
+
+
+@pytest.mark.parametrize("compression", ["jpeg", "jpeg2000", 33003, 33005, "webp"])
+def test_a_tile_that_is_a_larger_picture_than_it_says_is_not_unfolded(tmp_path: Path, compression: Any) -> None:
+    path = write(tmp_path / "a.tif", noise(64, 64, 3), tile=(512, 512), compression=compression)
+    windows = TiffWindows(path)
+    assert windows.read(0, 0, 64, 64).shape == (64, 64, 3)
+    windows.close()
+    with tifffile.TiffFile(path, mode="r+") as file:
+        for name in ("TileWidth", "TileLength"):
+            file.pages.first.tags[name].overwrite(64)
+    windows = TiffWindows(path)
+    with pytest.raises(GraftError, match="unfold to more than the image has room for: a decompression bomb"):
+        windows.read(0, 0, 64, 64)
+    windows.close()
 
 
 def test_damaged_tiles_are_an_error_and_no_pixels(tmp_path: Path) -> None:

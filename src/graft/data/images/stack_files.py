@@ -21,7 +21,8 @@ from graft.foundation.errors import GraftError
 MOST_PART_BYTES = 120_000_000  # as the formats allow for a file
 PLAIN, WHITE_IS_ZERO = 1, 0
 BYTE_CODECS = frozenset({5, 8, 32946, 32773, 34925, 50000})  # LZW, deflate by both its numbers, PackBits, LZMA, ZSTD
-PICTURE_CODECS = frozenset({7, 34712, 50001})  # JPEG, JPEG 2000, WebP: each strip or tile is a picture of its own
+# JPEG, JPEG 2000 (also as whole-slide scanners write it), WebP: each strip or tile is a picture of its own.
+PICTURE_CODECS = frozenset({7, 33003, 33005, 34712, 50001})
 BANDS_AS_THEY_ARE = ("L", "LA", "RGBA", "RGBX", "CMYK")
 TOO_MUCH = "its strips unfold to more than the image has room for: a decompression bomb?"
 

@@ -15,8 +15,8 @@ NODATA_TAG, PALETTE_TAG = 42113, 320
 INTERNAL_MASK = 4  # a bit of NewSubfileType
 NO_PREDICTOR = 1
 MINISWHITE, PALETTE, CMYK, YCBCR, CIELAB = 0, 3, 5, 6, 8
-# JPEG 2000 as whole-slide scanners write it, JPEG XL by both its numbers, LERC.
-WINDOWED_CODECS = BYTE_CODECS | PICTURE_CODECS | {33003, 33005, 34887, 50002, 52546}
+# Not JPEG XL and LERC: how much a tile of these unfolds to cannot be told before.
+WINDOWED_CODECS = BYTE_CODECS | PICTURE_CODECS
 LOSSY_CODECS = frozenset({7, 33003, 33005})
 TILED_DEFLATE = "gdal_translate -co TILED=YES -co COMPRESS=DEFLATE"
 ALPHA_KINDS = (1, 2)  # of ExtraSamples: associated, unassociated
