@@ -555,12 +555,13 @@ def test_a_mask_file_is_found_by_its_path_in_the_raw_folder(tmp_path, monkeypatc
     index.close()
 
 
-def test_an_image_that_was_cut_into_tiles_is_found_by_its_path(tmp_path, monkeypatch):
+@pytest.mark.parametrize("folder", ["", "north/"], ids=["alone", "joined"])
+def test_an_image_that_was_cut_into_tiles_is_found_by_its_path_and_by_its_name(tmp_path, monkeypatch, folder):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRAFT_TRACKING", "off")
     for number in range(12):
-        for folder in ("maps", "masks"):
-            place = Path(f"data/raw/{folder}/{number}.tif")
+        for kind in ("maps", "masks"):
+            place = Path(f"data/raw/{folder}{kind}/{number}.tif")
             place.parent.mkdir(parents=True, exist_ok=True)
             tifffile.imwrite(place, np.full((40, 40), number % 2, np.uint8), photometric="minisblack")
     pairs = {
@@ -570,17 +571,26 @@ def test_an_image_that_was_cut_into_tiles_is_found_by_its_path(tmp_path, monkeyp
         "classes": {"a": [0], "b": [1]},
     }
     source = {"name": "tiles", "size_px": 32, "source": pairs | {"val_fraction": 0.3, "test_fraction": 0.3}}
+    if folder:
+        source = {"name": "joined", "sources": [{"source": source, "root": "north"}], "classes": ["a", "b"]}
     content = {"task": "segmentation", "ingest": {"source": source, "batch": "first", "split_seed": 7}}
     RECORDS.mkdir(parents=True)
     write_json(RECORDS / "ingest.json", {"stage": "ingest", "params": content, "inputs": {"data/raw": "0" * 64}})
     index = Index(tmp_path / "i.sqlite")
-    ids = [f"maps/{number}.tif/r000{row}-c000{column}" for number in (1, 2) for row in (0, 1) for column in (0, 1)]
+    images = [f"{folder}maps/{number}.tif" for number in (1, 2)]
+    ids = [f"{image}/r000{row}-c000{column}" for image in images for row in (0, 1) for column in (0, 1)]
     index.add_samples("r", [(id, "first", sha("tile", number)) for number, id in enumerate(ids)])
-    for asked, kind in (("data/raw/maps/1.tif", "image"), ("data/raw/masks/1.tif", "mask")):
+    of_first = tuple(sorted(number for id in ids[:4] for number in index.images("id", id)))
+    for asked, kind in (
+        (f"data/raw/{images[0]}", "image"),
+        (f"data/raw/{folder}masks/1.tif", "mask"),
+        (images[0], "image"),
+    ):
         thing = find_thing(index, asked)
         assert thing.kind == kind
-        assert thing.images == tuple(sorted(number for id in ids[:4] for number in index.images("id", id)))
-    assert find_thing(index, "data/raw/maps/3.tif") is None
+        assert thing.images == of_first
+    for asked in (f"data/raw/{folder}maps/3.tif", f"{folder}maps/3.tif", f"{folder}maps", "[0-9]"):
+        assert find_thing(index, asked) is None
     index.close()
 
 

@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from glob import glob
+from glob import escape, glob
 from pathlib import Path
 
 from graft.foundation.content import sha256_of
@@ -56,8 +56,9 @@ def find_thing(index: Index, asked: str) -> AskedThing | None:
     file = Path(asked)
     digest = sha256_of(file) if file.is_file() else _complete(index, asked.lower())
     by_digest, by_mask = index.images("digest", digest), index.images("mask", digest)
-    if by_digest or index.images("id", asked):
-        images = sorted({*by_digest, *index.images("id", asked)})
+    by_id = _images_called(index, asked)
+    if by_digest or by_id:
+        images = sorted({*by_digest, *by_id})
         return AskedThing(asked, "image", tuple(images), by_digest=bool(by_digest))
     if by_mask:
         return AskedThing(asked, "mask", tuple(by_mask))
@@ -66,6 +67,12 @@ def find_thing(index: Index, asked: str) -> AskedThing | None:
     if of_delivery := index.images("delivery", asked):
         return AskedThing(asked, "delivery", tuple(of_delivery))
     return _find_other(index, asked, digest)
+
+
+def _images_called(index: Index, asked: str) -> set[int]:
+    """Numbers of the images that have an id, or are the tiles of the image that has it."""
+    tiles = index.ids_like(f"{escape(asked)}/r[0-9]*-c[0-9]*")
+    return {number for id in (asked, *tiles) for number in index.images("id", id)}
 
 
 def _find_other(index: Index, asked: str, digest: str) -> AskedThing | None:
@@ -109,6 +116,7 @@ def _complete(index: Index, asked: str) -> str:
 
 def _find_raw_file(index: Index, asked: str, file: Path) -> AskedThing | None:
     """A file that is not stored as it was delivered, a mask or an image that was cut into tiles, found by its path."""
+    from graft.data.formats.files import id_of
     from graft.provenance.deliveries import front_of
     from graft.provenance.raw_listing import list_raw
     from graft.provenance.records import Record
@@ -118,15 +126,16 @@ def _find_raw_file(index: Index, asked: str, file: Path) -> AskedThing | None:
         return None
     records = [Record.read(record_path(stage)) for stage in recorded_stages() if is_ingest(stage)]
     for root, record in ((Path(root), each) for each in records for root in each.inputs):
-        name = Path(os.path.relpath(file.resolve(), root.resolve())).as_posix()
+        name = id_of(Path(os.path.relpath(file.resolve(), root.resolve())).as_posix())
         if name.startswith("../") or not root.is_dir():
             continue
         try:
             entries = list_raw(root, record).entries
         except GraftError:  # it can no longer be read in the same way; graft audit says why
             continue
-        tiles = [entry.id for entry in entries if entry.image == name and entry.image_id != entry.id]
-        for kind, ids in (("image", tiles), ("mask", [entry.id for entry in entries if entry.mask == name])):
+        tiles = [entry.id for entry in entries if entry.image_id == name != entry.id]
+        masks = [entry.id for entry in entries if entry.mask is not None and id_of(entry.mask) == name]
+        for kind, ids in (("image", tiles), ("mask", masks)):
             if numbers := {number for id in ids for number in index.images("id", front_of(record) + id)}:
                 return AskedThing(asked, kind, tuple(sorted(numbers)))
     return None
