@@ -373,6 +373,30 @@ def test_an_address_is_predicted_as_its_file_is(tmp_path: Path) -> None:
     assert summary.num_frames == 20
 
 
+def test_cameras_of_one_server_are_all_predicted(tmp_path: Path) -> None:
+    for number in (1, 2):
+        write_video(tmp_path / "cams" / f"{number}.mkv", waving(number))
+    write_video(tmp_path / "http-cam-live.mkv", waving(3))
+    addresses = [f"http://{named}" for named in ("cam/live?ch=1", "cam/live?ch=2", "me:pw@cam/live", "cam/live?ch=1")]
+    found = find_clips([*addresses, str(tmp_path / "http-cam-live.mkv")])
+    places = ["http-cam-live", "http-cam-live-2", "http-cam-live-3", "http-cam-live-4"]
+    assert [str(place) for place in found.clips] == places
+    with served(tmp_path / "cams") as host:
+        addresses = [f"{host}/{number}.mkv?user=me" for number in (1, 2)]
+        told = predict([*addresses, f"{host}/2.mkv?user=you"], small_export(tmp_path / "model"), tmp_path / "out")
+    assert [summary.num_frames for summary in told] == [1, 2, 2]
+    assert len({file for summary in told for file in summary.files}) == 3
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = small_export(tmp_path / "model")
+    write_video(tmp_path / "clip.mkv", waving(3)).rename(tmp_path / "12:30.mkv")
+    monkeypatch.chdir(tmp_path)
+    for out in ("out", "data:out"):
+        predict("12:30.mkv", model, Path(out))
+        assert len(read_video(tmp_path / out / "overlays/12:30.mp4")) == 3
+
+
 def test_a_server_that_does_not_say_how_long_a_video_is_loses_no_frame(tmp_path: Path) -> None:
     """As with chunked MJPEG over http: the sender waits, so that nothing is ever passed over."""
     write_video(tmp_path / "cam.ts", waving(60))

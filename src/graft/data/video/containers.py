@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from fractions import Fraction
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from graft.foundation.errors import GraftError
@@ -55,8 +56,10 @@ def open_container(address: str) -> InputContainer:
 
     # Datagrams of a camera get lost, and its firewall takes them for an attack: ask for one connection.
     options = {"rtsp_transport": "tcp"} if address.startswith("rtsp://") else {}
+    # FFmpeg takes what stands before the colon of a name like 12:30.mp4 for a protocol, but not in a whole path.
+    place = address if is_stream(address) else str(Path(address).absolute())
     try:
-        return av.open(address, timeout=MOST_SECONDS_WITHOUT_DATA, options=options)
+        return av.open(place, timeout=MOST_SECONDS_WITHOUT_DATA, options=options)
     except (av.FFmpegError, UnicodeError) as error:
         raise _refusal(address, error) from None
 

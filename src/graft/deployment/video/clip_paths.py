@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
@@ -40,7 +41,8 @@ def find_clips(paths: Sequence[str], out: Path | None = None, *, sequence_rate: 
     """Sorts paths; every video is read through once and not decoded beyond its first frame.
 
     Args:
-        paths: Addresses, files, folders and globs; a file counts as a video by its ending.
+        paths: Addresses, files, folders and globs; a file counts as a video by its ending. Addresses that differ only
+            in what is not shown of them (user, password, query) are numbered.
         out: Folder whose files are left out.
         sequence_rate: Frames per second of folders of images, where these are clips: each that is named, and those
             below it.
@@ -50,10 +52,7 @@ def find_clips(paths: Sequence[str], out: Path | None = None, *, sequence_rate: 
     """
     found, problems = ClipPaths(), list[GraftError]()
     files: dict[Path, tuple[PurePosixPath, Opener]] = {}
-    for path in paths:
-        if is_stream(path):
-            found.clips[_place_of_stream(path)] = partial(VideoClip, path)
-            continue
+    for path in itertools.filterfalse(is_stream, paths):
         videos = dict(match_files(path, EXTENSIONS_OF_VIDEOS, out))
         found.videos += videos
         for video, place in videos.items():
@@ -72,6 +71,7 @@ def find_clips(paths: Sequence[str], out: Path | None = None, *, sequence_rate: 
         raise problems[0] if len(problems) == 1 else GraftError.of_all("videos that cannot be used", problems)
     places = separate_places({file: place for file, (place, _) in files.items()})
     found.clips |= {place: files[file][1] for file, place in places.items()}
+    _add_streams(found.clips, filter(is_stream, dict.fromkeys(paths)))
     return found
 
 
@@ -100,6 +100,12 @@ def _sequences(root: Path, out: Path | None, rate: Fraction) -> dict[Path, tuple
     }
 
 
-def _place_of_stream(address: str) -> PurePosixPath:
-    """A name for the files of a stream: scheme, host and path."""
-    return PurePosixPath(re.sub(r"[^A-Za-z0-9]+", "-", bare_address(address)).strip("-"))
+def _add_streams(clips: dict[PurePosixPath, Opener], addresses: Iterable[str]) -> None:
+    """Adds streams, each named after scheme, host and path, with a number where another has the same name."""
+    taken = {str(place).casefold() for place in clips}
+    for address in addresses:
+        name = re.sub(r"[^A-Za-z0-9]+", "-", bare_address(address)).strip("-")
+        names = (f"{name}-{number}" if number > 1 else name for number in itertools.count(1))
+        place = next(each for each in names if each.casefold() not in taken)
+        taken.add(place.casefold())
+        clips[PurePosixPath(place)] = partial(VideoClip, address)

@@ -37,7 +37,7 @@ class VideoWriter:
 
         self._coding, self._time_base = coding, clip.time_base
         self._pad = tuple(-side % coding.multiple for side in size)
-        self._container: OutputContainer = av.open(str(path), "w", format=coding.container)
+        self._container: OutputContainer = av.open(str(path.absolute()), "w", format=coding.container)
         added = self._container.add_stream(coding.codec, rate=clip.rate, options=dict(coding.options))
         self._stream = stream = cast("VideoStream", added)
         stream.height, stream.width = (side + more for side, more in zip(size, self._pad, strict=True))
