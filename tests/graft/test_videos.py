@@ -487,6 +487,9 @@ def test_a_disk_that_fills_leaves_nothing_half_written(tmp_path: Path, num_frame
         (["a.png", "--smooth", "0.5"], "--smooth is for videos"),
         (["a.png", "--masks", "--shares", "csv"], "--masks and --shares are for videos"),
         (["a.mkv", "--confidence"], "--confidence is for images"),
+        (["a.png", "--sequence"], "--sequence is for folders of images, and none is named here"),
+        (["a.mkv", "--sequence", "--rate", "10"], "--sequence and --rate are for folders of images, and none"),
+        ([".", "--rate", "10"], "--rate is for folders of images with --sequence"),
         (["a.mkv", "--shares", "xlsx"], "it is one of csv, parquet"),
     ],
 )

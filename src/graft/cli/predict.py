@@ -39,7 +39,9 @@ def predict(
     sequence: Annotated[
         bool, typer.Option("--sequence", help="Folders of images are videos, in natural order.")
     ] = False,
-    rate: Annotated[float, typer.Option(min=0.01, max=1000, help="Frames per second of such a folder.")] = 25,
+    rate: Annotated[
+        float | None, typer.Option(min=0.01, max=1000, help="Frames per second of such a folder; 25 if not given.")
+    ] = None,
     masks: Annotated[bool, typer.Option("--masks", help="Of videos also write masks, lossless (FFV1, .mkv).")] = False,
     shares: Annotated[
         str | None, typer.Option(help="Of videos also write class shares by frame: csv or parquet.")
@@ -60,8 +62,12 @@ def predict(
     for_clips = {"--masks": masks, "--shares": shares, "--smooth": smooth is not None}
     for_images = {"--beside": beside, "--confidence": confidence, "--log": log}
     _check_form(shares)
-    found = find_clips(images, out, sequence_rate=Fraction(rate).limit_denominator(1001) if sequence else None)
+    found = find_clips(images, out, sequence_rate=_rate_of_sequences(rate) if sequence else None)
     _check_use(for_clips if not found.clips else {}, "videos, streams and sequences")
+    for_sequences = {"--sequence": sequence, "--rate": rate is not None}
+    _check_use(
+        for_sequences if not found.has_sequences else {}, "folders of images" + " with --sequence" * (not sequence)
+    )
     _check_use(for_images if not found.others else {}, "images")
     if is_address(model):
         folder = download(model)  # and compared with what was registered
@@ -109,6 +115,12 @@ def _predict_clips(
 
     options = ClipOptions(masks=masks, shares=cast("TableForm | None", shares), smooth=smooth)
     predict_clips(found, folder, out, options, target=target, tell=typer.echo)
+
+
+def _rate_of_sequences(rate: float | None) -> Fraction:
+    from graft.data.video.containers import USUAL_RATE
+
+    return USUAL_RATE if rate is None else Fraction(rate).limit_denominator(1001)
 
 
 def _check_form(shares: str | None) -> None:

@@ -29,11 +29,13 @@ class ClipPaths:
     Attributes:
         clips: Place of a clip below the output, without ending, to the function that opens it.
         videos: Files of those clips that are video files.
+        has_sequences: Whether folders of images are among the clips.
         others: Paths that name images, or nothing at all.
     """
 
     clips: dict[PurePosixPath, Opener] = field(default_factory=dict)
     videos: list[Path] = field(default_factory=list)
+    has_sequences: bool = False
     others: list[str] = field(default_factory=list)
 
 
@@ -64,7 +66,9 @@ def find_clips(paths: Sequence[str], out: Path | None = None, *, sequence_rate: 
             problems.append(GraftError("no such video", where=path))
             continue
         folders = sequence_rate is not None and Path(path).is_dir()
-        files |= _sequences(Path(path), out, sequence_rate) if sequence_rate is not None and folders else {}
+        sequences = _sequences(Path(path), out, sequence_rate) if sequence_rate is not None and folders else {}
+        found.has_sequences |= bool(sequences)
+        files |= sequences
         if not folders and (not videos or any(match_files(path, EXTENSIONS_READ, out))):
             found.others.append(path)
     if problems:
