@@ -80,17 +80,42 @@ def test_of_a_pyramid_the_highest_resolution_is_read(tmp_path: Path) -> None:
         (noise(HEIGHT, WIDTH, dtype=np.uint16), {"photometric": "minisblack"}),
         (noise(HEIGHT, WIDTH, 3, dtype=np.uint16), {}),
         (noise(HEIGHT, WIDTH, 4), {"extrasamples": ["unassalpha"]}),
+        (noise(HEIGHT, WIDTH, 2), {"photometric": "minisblack", "extrasamples": ["unassalpha"]}),
+        (noise(HEIGHT, WIDTH, 4), {"extrasamples": ["assocalpha"]}),
+        (noise(HEIGHT, WIDTH, 4, dtype=np.uint16), {"extrasamples": ["assocalpha"]}),
         (noise(HEIGHT, WIDTH), {"photometric": "palette", "colormap": noise(3, 256, dtype=np.uint16)}),
         (noise(HEIGHT, WIDTH) > 99, {"photometric": "minisblack"}),
         (noise(HEIGHT, WIDTH, 3), {"compression": "deflate"}),
     ],
-    ids=["grey", "white is zero", "grey of 16 bits", "16 bits", "transparent", "palette", "bits", "deflate"],
+    ids=[
+        "grey",
+        "white is zero",
+        "grey of 16 bits",
+        "16 bits",
+        "transparent",
+        "transparent grey",
+        "premultiplied",
+        "premultiplied of 16 bits",
+        "palette",
+        "bits",
+        "deflate",
+    ],
 )
 def test_a_picture_looks_as_it_does_when_it_is_read_whole(tmp_path: Path, stored: Any, options: Any) -> None:
     path = write(tmp_path / "a.tif", stored, **options)
     image = LargeImage(path, PICTURE)
     assert image.shape == (HEIGHT, WIDTH, 3)
     np.testing.assert_array_equal(image[10:90, 20:200], decode_image(path.read_bytes())[10:90, 20:200])
+    image.close()
+
+
+@pytest.mark.parametrize("num_colours", [1, 3])
+def test_premultiplied_colours_are_laid_on_white_as_they_were(tmp_path: Path, num_colours: int) -> None:
+    stored = np.array([[[40] * num_colours + [51], [0] * num_colours + [0], [90] * num_colours + [255]]], np.uint8)
+    photometric = "rgb" if num_colours == 3 else "minisblack"
+    options = {"photometric": photometric, "extrasamples": ["assocalpha"], "planarconfig": "contig"}
+    image = LargeImage(write(tmp_path / "a.tif", stored, **options), PICTURE)
+    assert image[:, :].tolist() == [[[244] * 3, [255] * 3, [90] * 3]]  # 40 + 255 · (1 - 51 / 255)
     image.close()
 
 

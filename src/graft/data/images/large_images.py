@@ -155,8 +155,9 @@ def _as_rgb(stored: np.ndarray, header: TiffHeader) -> np.ndarray:
         stored = inverted if header.alpha is None else np.dstack([inverted[..., :1], stored[..., 1:]])
     if header.alpha is None:
         return stored if stored.shape[2] == 3 else np.repeat(stored, 3, axis=2)
-    mode = "LA" if stored.shape[2] == 2 else "RGBA"
-    return np.array(convert_to_rgb(Image.fromarray(np.ascontiguousarray(stored), mode)))
+    layer = np.ascontiguousarray(stored if stored.shape[2] == 4 else stored[..., [0, 0, 0, 1]])
+    as_stored = "RGBa" if header.is_premultiplied else "RGBA"
+    return np.array(convert_to_rgb(Image.frombytes("RGBA", layer.shape[1::-1], layer.tobytes(), "raw", as_stored)))
 
 
 def _check_picture(windows: TiffWindows) -> None:

@@ -19,7 +19,7 @@ MINISWHITE, PALETTE, CMYK, YCBCR, CIELAB = 0, 3, 5, 6, 8
 WINDOWED_CODECS = BYTE_CODECS | PICTURE_CODECS
 LOSSY_CODECS = frozenset({7, 33003, 33005})
 TILED_DEFLATE = "gdal_translate -co TILED=YES -co COMPRESS=DEFLATE"
-ALPHA_KINDS = (1, 2)  # of ExtraSamples: associated, unassociated
+ASSOCIATED, UNASSOCIATED = 1, 2  # kinds of ExtraSamples: colours are multiplied by their alpha, or are not
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,12 @@ class TiffHeader:
     @property
     def bits(self) -> int:
         return int(self.pages[0].bitspersample)
+
+    @property
+    def is_premultiplied(self) -> bool:
+        """Whether colours are stored multiplied by their transparency."""
+        page = self.pages[0]
+        return self.alpha is not None and page.extrasamples[self.alpha - page.samplesperpixel] == ASSOCIATED
 
     @property
     def marks_gaps(self) -> bool:
@@ -80,7 +86,7 @@ def read_header(file: Any, where: object) -> TiffHeader:
         mask=_internal_mask(file, first),
         nodata=_nodata(first),
         alpha=next((first.samplesperpixel - len(first.extrasamples) + number
-                    for number, kind in enumerate(first.extrasamples) if kind in ALPHA_KINDS), None),
+                    for number, kind in enumerate(first.extrasamples) if kind in (ASSOCIATED, UNASSOCIATED)), None),
         palette=None if palette is None or first.photometric != PALETTE
         else (np.asarray(palette.value, np.uint16).reshape(3, -1).T >> 8).astype(np.uint8),
     )  # fmt: skip
