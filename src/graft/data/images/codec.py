@@ -93,7 +93,7 @@ def convert_to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise GraftError("floating point samples have no agreed range; save it with 8 or 16 bits")
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
+        layer = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")  # La is grey, premultiplied
         white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
         white.alpha_composite(layer)
         return _with_exif_of(image, white.convert("RGB"))
