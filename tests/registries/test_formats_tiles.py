@@ -274,6 +274,28 @@ def test_images_without_masks_are_cut_too(tmp_path: Path) -> None:
         add_unlabelled(listing_of(tmp_path, TILES), tmp_path, "images/*.tif")
 
 
+def test_images_without_masks_are_cut_as_the_source_in_whose_folder_they_lie(tmp_path: Path) -> None:
+    for folder in ("north", "south"):
+        make(tmp_path / folder)
+        (tmp_path / folder / "more").mkdir()
+        (tmp_path / folder / "images/7.tif").rename(tmp_path / folder / "more/7.tif")
+        (tmp_path / folder / "masks/7.tif").unlink()
+    parts = [{"source": TILES, "root": "north"}, {"source": PAIRS, "root": "south"}]
+    source = {"name": "joined", "sources": parts, "classes": ["field", "road", "house"]}
+    listing = add_unlabelled(listing_of(tmp_path, source), tmp_path, "*/more/*.tif")
+    added = {entry.id: entry for entry in listing.entries if entry.split == "unlabelled"}
+    tiles = [f"north/more/7.tif/r{row:04d}-c{column:04d}" for row in range(3) for column in range(4)]
+    assert list(added) == [*tiles, "south/more/7.tif"]
+    entry = added[tiles[5]]
+    assert (entry.image_id, entry.group) == ("north/more/7.tif", "north/more/7.tif")
+    whole = tifffile.imread(tmp_path / "north/more/7.tif")
+    np.testing.assert_array_equal(decode_image(listing.read(entry)[0]), whole[43:86, 52:105])
+    assert listing.read(added["south/more/7.tif"])[0] == (tmp_path / "south/more/7.tif").read_bytes()
+    (tmp_path / "north/more/7.tif").write_bytes(b"II*\0" + bytes(50))
+    (problem,) = add_unlabelled(listing_of(tmp_path, source), tmp_path, "north/more/*.tif").problems
+    assert problem.startswith("north: more/7.tif: the ")
+
+
 def test_a_tile_has_the_label_of_its_image(tmp_path: Path) -> None:
     for number in range(30):
         path = tmp_path / f"{('wet', 'dry')[number % 2]}/{number}.tif"

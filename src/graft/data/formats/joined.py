@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic refuses typing's before Pyth
 
 from graft.data.formats.class_mapping import map_classes, remap
 from graft.data.formats.files import id_of
-from graft.data.formats.listing import Entry, Listing, Reader, distinct_colours, read_within
+from graft.data.formats.listing import Cut, Entry, Listing, Reader, distinct_colours, read_within
 from graft.data.formats.translation import Translation, Translations
 from graft.foundation.choices import resolve
 from graft.foundation.class_map import ClassMap
@@ -106,6 +106,42 @@ class JoinedReader:
         return JoinedReader(tuple(read_within(read, max_pixels) for read in self.of_source))
 
 
+@dataclass(frozen=True)
+class JoinedCutter:
+    """Cuts further images as the source cuts its own in whose folder they lie; others stay whole.
+
+    Attributes:
+        folders: For each source its folder below the root, as a part of ids, with a slash behind.
+        cut: For each source how it cuts; None where it does not.
+    """
+
+    folders: tuple[str, ...]
+    cut: tuple[Cut | None, ...]
+
+    def __call__(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
+        """Returns the images and tiles, and a line for each image that cannot be cut."""
+        made: list[Entry] = []
+        problems: list[str] = []
+        for entry in entries:
+            number = self._source_of(entry)
+            cut = None if number is None else self.cut[number]
+            if number is None or cut is None:
+                made.append(entry)
+                continue
+            front = self.folders[number]
+            path = "/".join(str(entry.image).split("/")[front.count("/") :])
+            within = replace(entry, id=entry.id.removeprefix(front), group=entry.group.removeprefix(front), image=path)
+            tiles, wrong = cut([within])
+            made += [entry if tile is within else _renamed(tile, front, number) for tile in tiles]
+            problems += [f"{front.removesuffix('/') or number}: {line}" for line in wrong]
+        return made, problems
+
+    def _source_of(self, entry: Entry) -> int | None:
+        """Number of the source with the longest folder that the image lies in."""
+        within = [number for number, front in enumerate(self.folders) if entry.id.startswith(front)]
+        return max(within, key=lambda number: len(self.folders[number]), default=None)
+
+
 def joined(
     task: str,
     seed: int,
@@ -145,6 +181,7 @@ def joined(
     if problems:
         raise GraftError.of_all("ingest.source: sources that cannot be joined", problems)
     targets = [targets for targets, _ in maps]
+    cut = tuple(listing.cut for listing in listings)
     entries, left_aside = _entries(sources, listings, targets)
     return Listing(
         _class_map(task, classes, listings, targets),
@@ -154,6 +191,7 @@ def joined(
         _of_each(sources, [listing.problems for listing in listings]) + _collisions(entries),
         _of_each(sources, [listing.notes for listing in listings]) + left_aside,
         _of_each(sources, [listing.warnings for listing in listings]) + _of_unreached(unreached),
+        cut=JoinedCutter(tuple(map(_front_of, sources)), cut) if any(cut) else None,
     )
 
 
@@ -181,17 +219,35 @@ def _entries(
 ) -> tuple[list[JoinedEntry], list[str]]:
     entries, num_left_aside = [], 0
     for number, (part, listing) in enumerate(zip(sources, listings, strict=True)):
-        front = "".join(f"{id_of(name)}/" for name in Path(part.get("root", "")).parts)
+        front = _front_of(part)
         for own in listing.entries:
             label = own.label if own.label is None else targets[number][own.label]
             if own.label is not None and label is None:
                 num_left_aside += 1
                 continue
-            domain = part.get("domain", own.domain)
-            names = {"id": front + own.id, "split": own.split, "domain": domain, "group": front + own.group}
-            mask = None if own.mask is None else front + own.mask
-            entries.append(JoinedEntry(**names, image=own.image, mask=mask, label=label, source=number, own=own))
-    return entries, [f"{num_left_aside} images of classes that are mapped to null"] if num_left_aside else []
+            renamed = _renamed(own, front, number)
+            entries.append(replace(renamed, domain=part.get("domain", own.domain), label=label))
+    images = f"{num_left_aside} {'image' if num_left_aside == 1 else 'images'}"
+    return entries, [f"{images} of classes that are mapped to null"] if num_left_aside else []
+
+
+def _front_of(part: Mapping[str, Any]) -> str:
+    """Folder of a source as the beginning of ids."""
+    return "".join(f"{id_of(name)}/" for name in Path(part.get("root", "")).parts)
+
+
+def _renamed(own: Entry, front: str, number: int) -> JoinedEntry:
+    return JoinedEntry(
+        id=front + own.id,
+        split=own.split,
+        domain=own.domain,
+        group=front + own.group,
+        image=own.image,
+        mask=None if own.mask is None else front + own.mask,
+        label=own.label,
+        source=number,
+        own=own,
+    )
 
 
 def _collisions(entries: Sequence[JoinedEntry]) -> list[str]:

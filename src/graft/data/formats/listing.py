@@ -46,6 +46,7 @@ class Entry:
 
 
 Reader = Callable[[Entry], tuple[bytes, bytes | None]]
+Cut = Callable[[Sequence[Entry]], tuple[list[Entry], list[str]]]
 
 
 class LeftOut(GraftError):  # noqa: N818  nothing is wrong
@@ -84,7 +85,7 @@ class Listing:
     notes: Sequence[str] = field(default=())
     warnings: Sequence[str] = field(default=())
     without_target: Mapping[str, str] = field(default_factory=dict)
-    cut: Callable[[Sequence[Entry]], tuple[list[Entry], list[str]]] | None = None
+    cut: Cut | None = None
 
 
 def check_task(task: str, needed: str, source: str) -> None:
