@@ -275,6 +275,49 @@ def test_bytes_that_many_runs_made_are_of_the_run_whose_other_files_were_read(tm
     index.close()
 
 
+def test_an_export_that_reads_only_test_is_of_the_data_that_its_model_learnt_from(tmp_path):
+    """Test split and class map are the same in six runs: train, two steps behind, says which it was.
+
+    Each model grew out of the one before, whose export stands behind it in the same chain.
+    """
+    index = Index(tmp_path / "i.sqlite")
+    same = {"class_map.json": sha("class map"), "test/a.parquet": sha("test")}
+    class_map, test = sha("class map"), digest_of_listing({"a.parquet": sha("test")})
+    weights = sha("photographs")
+
+    def add(stage, inputs, outputs, files=None):
+        content = {"stage": stage, "inputs": inputs, "outputs": outputs, "files": files or {}}
+        params = {"pretrain_load": {"source": {"name": "file"}}}
+        return index.add_record(Record.from_content(content | {"params": params}).as_bytes())
+
+    behind = []
+    for number in range(6):
+        files = {f"data/interim/{path}": digest for path, digest in same.items()}
+        files["data/interim/train/a.parquet"] = sha("train", number)
+        validated = add("validate", {"data/deliveries": sha(number)}, {"data/interim": sha("interim", number)}, files)
+        train = {"data/interim/train": digest_of_listing({"a.parquet": sha("train", number)})}
+        augmented = add("augment", train, {"data/augmented": sha("views", number)})
+        loaded = {"data/interim/class_map.json": class_map}
+        pretrained = add("pretrain-load", loaded, {"models/pretrained": sha("pretrained", number)})
+        index.add_card(pretrained, {"sha256": weights})
+        learnt = {"data/augmented": sha("views", number), "models/pretrained": sha("pretrained", number)}
+        weights = sha("weights", number)
+        tuned = add("fine-tune", learnt, {"models/fine_tuned": weights}, {"models/fine_tuned/model": weights})
+        read = {"models/fine_tuned": weights, "data/interim/test": test, "data/interim/class_map.json": class_map}
+        export = add("export", read, {EXPORTED: sha("model", number)})
+        behind.append({export: validated, pretrained: validated, augmented: validated, tuned: None})
+    chain = chain_to(index, sha("model", 5), export)
+    for makers in behind:
+        for key, validated in makers.items():
+            reads = chain.steps[key].links if key in chain.steps else ()
+            found = {link.to for link in reads if any(path.startswith("data/interim") for path in link.paths)}
+            assert found <= {validated}
+    assert {step.key for step in chain.of_stage("validate")} == {makers[pre] for makers in behind for pre in makers} - {
+        None
+    }
+    index.close()
+
+
 def test_a_list_that_comes_after_its_record_is_taken(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRAFT_TRACKING", "off")

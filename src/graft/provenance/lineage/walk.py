@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Mapping, Set
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from graft.foundation.content import digest_of
@@ -29,7 +28,7 @@ from graft.provenance.stages import (
 )
 
 ORDER = ("fine-tune", "augment", "pretrain-load", "ingest", "validate", "evaluate", "export")
-TEACHER = "teacher"
+WEIGHTS, TEACHER = "weights", "teacher"  # roles of files of weights, in the place of their paths
 ENDS = {"raw": "raw files", "source": "weights source", "missing": "missing"}
 
 
@@ -100,11 +99,7 @@ class Chain:
     @property
     def own(self) -> list[Step]:
         """The steps that made this model, the nearest first: those of a parent come later, those of a teacher never."""
-        nearest = [self.first.key]
-        for key in nearest:  # grows during the loop
-            links = [link for link in self.steps[key].links if TEACHER not in link.paths]
-            nearest += [link.to for link in links if link.to not in nearest]
-        return [self.steps[key] for key in nearest]
+        return [self.steps[key] for key in _nearest(self.steps, self.first.key, {TEACHER})]
 
     def of_stage(self, stage: str) -> list[Step]:
         return [step for step in self.steps.values() if step.stage == stage]
@@ -178,8 +173,8 @@ def _digest_of_folder(index: Index, folder: Path) -> tuple[str, str]:
     return digest, record
 
 
-def _walk(index: Index, key: str, made: Mapping[str, str], steps: dict[str, Step]) -> str:
-    """Adds the step of a record and all behind it; returns its key."""
+def _walk(index: Index, key: str, made: Mapping[str, str], steps: dict[str, Step], model: str = "") -> str:
+    """Adds the step of a record and all behind it; returns its key. `model` is the key of its model's first step."""
     if key in steps:
         return key
     record = index.record(key)
@@ -187,47 +182,73 @@ def _walk(index: Index, key: str, made: Mapping[str, str], steps: dict[str, Step
         steps[key] = Step(key, "missing", dict(made), {"reason": "no record in the workspace or on the server"})
         return key
     steps[key] = Step(key, record.stage, dict(record.outputs))  # holds the place, so that parents come first
-    links = [_link(index, steps, paths, maker) for maker, paths in _group_inputs(index, record)]
+    links = _links(index, key, record, steps, model or key)
     links += _ends(index, key, record, steps)
     steps[key] = Step(key, record.stage, dict(record.outputs), _facts(index, key, record), tuple(links))
     return key
 
 
-def _group_inputs(index: Index, record: Record) -> list[tuple[str, dict[str, str]]]:
-    """The inputs of a record by the record that made them, in the order a person reads them.
+def _links(index: Index, key: str, record: Record, steps: dict[str, Step], model: str) -> list[Link]:
+    """The links to the makers of the inputs of a record, in the order a person reads them.
 
-    A class map, or a split without rows, is the same in many runs: of several records that made such an input, the one
-    that made most of the other inputs did.
+    A class map, or a split that stayed as it was, is the same in many runs. Of several records that made such an input,
+    the one that made most of the other inputs did; among equals, the nearest that made something else of this model. So
+    inputs with one maker are followed before those with several.
     """
     grouped: dict[str, dict[str, str]] = {}
+    several: dict[str, list[str]] = {}
     read = {} if is_ingest(record.stage) else {path: sha for path, sha in record.inputs.items() if path != NO_MODEL}
     made = Counter(maker for path, digest in read.items() for maker in _makers(index, path, digest))
     for path, digest in sorted(read.items()):
-        grouped.setdefault(_maker(index, path, digest, made), {})[path] = digest
-    return sorted(grouped.items(), key=lambda pair: (_rank(index, pair[0]), pair[0]))
+        makers = _makers(index, path, digest)
+        best = [maker for maker in makers if made[maker] == max(made[one] for one in makers)] or [digest]
+        if len(best) == 1:
+            grouped.setdefault(best[0], {})[path] = digest
+        else:
+            several[path] = best
+    for maker in _in_order(index, grouped):
+        steps[key] = replace(steps[key], links=(*steps[key].links, Link(maker, grouped[maker])))
+        _walk(index, maker, grouped[maker], steps, model)
+    near = _nearest(steps, model, {WEIGHTS, TEACHER})
+    for path, makers in several.items():
+        maker = next((one for one in near if one in makers), None) or _one_of(index, makers)
+        grouped.setdefault(maker, {})[path] = read[path]
+    read_from = [(maker, grouped[maker]) for maker in _in_order(index, grouped)]
+    return [Link(_walk(index, maker, paths, steps, model), paths) for maker, paths in read_from]
 
 
-def _maker(index: Index, path: str, digest: str, made: Mapping[str, int] = MappingProxyType({})) -> str:
-    """The record that made these bytes at this path; of several equal ones always the same, one with a run first.
+def _nearest(steps: Mapping[str, Step], first: str, roles: Set[str]) -> list[str]:
+    """The keys of the steps behind the first, the nearest first, without links in which a file plays one of `roles`."""
+    nearest = [first]
+    for key in nearest:  # grows during the loop
+        links = [link for link in steps[key].links if not roles & link.paths.keys()]
+        nearest += [link.to for link in links if link.to not in nearest]
+    return nearest
 
-    Before that comes the one that made most of what was read beside it, by the numbers in `made`.
-    """
+
+def _maker(index: Index, path: str, digest: str) -> str:
+    """The record that made these bytes at this path; the digest where none did."""
     makers = _makers(index, path, digest)
-    return min(makers, key=lambda one: (-made.get(one, 0), index.run_of(one) is None, one), default=digest)
+    return _one_of(index, makers) if makers else digest
+
+
+def _one_of(index: Index, makers: Iterable[str]) -> str:
+    """One of several records that made the same, always the same one, with a run if any has."""
+    return min(makers, key=lambda maker: (index.run_of(maker) is None, maker))
 
 
 def _makers(index: Index, path: str, digest: str) -> list[str]:
     return [record for record, made in index.producers(digest) if made == posixpath.normpath(path)]
 
 
+def _in_order(index: Index, records: Iterable[str]) -> list[str]:
+    return sorted(records, key=lambda record: (_rank(index, record), record))
+
+
 def _rank(index: Index, record: str) -> int:
     known = index.record(record)
     stage = None if known is None else INGEST if is_ingest(known.stage) else known.stage
     return ORDER.index(stage) if stage in ORDER else len(ORDER)
-
-
-def _link(index: Index, steps: dict[str, Step], paths: dict[str, str], maker: str) -> Link:
-    return Link(_walk(index, maker, paths, steps), paths)
 
 
 def _ends(index: Index, key: str, record: Record, steps: dict[str, Step]) -> Iterable[Link]:
@@ -241,7 +262,7 @@ def _ends(index: Index, key: str, record: Record, steps: dict[str, Step]) -> Ite
         card = (index.card_of(key) or {}) | {"name": weights_source(record.params)["name"]}
         source = card.get("sha256") or f"no file: {card['name']}"
         facts = {name: card.get(name) for name in ("name", "description", "origin", "licence", "sha256")}
-        yield _of_weights(index, steps, "weights", source, facts)
+        yield _of_weights(index, steps, WEIGHTS, source, facts)
     for teacher in record.teachers:
         facts = {"name": TEACHER, "origin": teacher["model"], "sha256": teacher["sha256"]}
         yield _of_weights(index, steps, TEACHER, teacher["sha256"], facts)
@@ -251,7 +272,7 @@ def _of_weights(index: Index, steps: dict[str, Step], role: str, digest: str, fa
     """The link to the record of the model of ours that these weights are of, or to an end that only states facts."""
     ours = [maker for maker, path in index.producers(digest) if is_within(path, FINE_TUNED, EXPORTED)]
     if ours:
-        return _link(index, steps, {role: digest}, min(ours))
+        return Link(_walk(index, min(ours), {role: digest}, steps), {role: digest})
     steps.setdefault(digest, Step(digest, "source", {facts["name"]: digest}, facts))
     return Link(digest, {facts["name"]: digest})
 
