@@ -287,6 +287,20 @@ def test_clips_of_camvid_that_cannot_be_are_said_in_one_message(tmp_path: Path, 
         listing_of(tmp_path, {"name": "camvid", **options})
 
 
+def test_a_clip_of_one_frame_has_no_two_stretches(tmp_path: Path) -> None:
+    make_camvid(tmp_path)
+    put(tmp_path, "train/c2_6.png", "trainannot/c2_6.png")
+    with (tmp_path / "train.txt").open("a") as lines:
+        lines.write("train/c2_6.png trainannot/c2_6.png\n")
+    options = {"val_stretch": 0.2, "test_stretch": 0.2}
+    with pytest.raises(
+        GraftError, match=r"clip c2 has 1 frame, too few for val_stretch and test_stretch.*Remedy: name"
+    ):
+        listing_of(tmp_path, {"name": "camvid", **options})
+    listing = listing_of(tmp_path, {"name": "camvid", "val_clips": ["c2"], **options})
+    assert [entry.split for entry in listing.entries if entry.group == "c2"] == ["val"]
+
+
 def test_holding_out_a_clip_leaves_the_test_images_alone(tmp_path: Path) -> None:
     make_camvid(tmp_path)
     lines = (tmp_path / "val.txt").read_text().splitlines()

@@ -59,7 +59,8 @@ class ClipSplits:
         """The entries of the clips that are read, each in its split; those of an official test stay what they are.
 
         Raises:
-            GraftError: A clip is not there or held out twice, or nothing is left to train on.
+            GraftError: A clip is not there, is held out twice or too short for its stretches, or nothing is left to
+                train on.
         """
         self._refuse_unknown("clips", self.clips, {entry.group for entry in entries})
         read = [entry for entry in entries if not self.clips or entry.group in self.clips]
@@ -90,6 +91,8 @@ class ClipSplits:
             num_test = _share(len(frames), self.test_stretch)
             num_val = 0 if bare else _share(len(frames), self.val_stretch)
             num_train = len(frames) - num_val - num_test
+            if num_train < 0:
+                raise too_short(clip, len(frames))
             names = ["train"] * num_train + ["val"] * num_val + ["test"] * num_test
         for entry, name in zip(frames, names, strict=True):
             group = (
@@ -131,6 +134,16 @@ class ClipSplits:
                 where=f"{WHERE}.{option}",
                 remedy="name clips that are there",
             )
+
+
+def too_short(clip: str, num_frames: int) -> GraftError:
+    """The error of a clip that has fewer frames than stretches."""
+    return GraftError(
+        f"clip {clip} has {num_frames} frame{'s' * (num_frames != 1)}, too few for val_stretch and test_stretch",
+        where=f"{WHERE}.val_stretch",
+        rule="each stretch of a clip is at least one frame",
+        remedy="name the clip in val_clips or test_clips, leave it out of clips, or leave one of the stretches out",
+    )
 
 
 def _share(number: int, share: float) -> int:
