@@ -9,9 +9,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
+from graft.data.views.view import BatchSource
 from graft.models.architectures import Model
 from graft.training.context import TrainingContext
+from graft.training.forward import Forward
 from graft.training.losses import WeightedSum
+from graft.training.plan import Plan
+from graft.training.state import Trainee
 from graft.training.strategies.shared_options import completed, moving_as_supervised
 from graft.training.strategies.supervised import Supervised
 
@@ -19,11 +23,11 @@ Sparsity = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Sparsified(Supervised):
-    """Sets the smallest weights to zero when training begins, and lets no gradient reach them.
+    """Sets the smallest weights to zero when training begins, and holds them there.
 
-    An optimizer moves a weight that is zero by its gradient and its momenta, which then are zero too; weight decay and
-    averages of zeros are zero. So nothing has to be set back after a step, and a checkpoint holds no masks: they follow
-    from the weights that are loaded.
+    No gradient reaches them, so that none counts where gradients are clipped or gathered. Most optimizers then leave
+    them alone; those that move a matrix as a whole, as muon, do not, and so they are set back after each step, before
+    an average of the weights sees them. A checkpoint holds no masks: they follow from the weights that are loaded.
 
     Args:
         loss: Loss to be minimised.
@@ -34,21 +38,36 @@ class Sparsified(Supervised):
     def __init__(self, loss: WeightedSum, sparsity: float, movement: dict[str, Any]) -> None:
         super().__init__(loss, completed(movement))
         self.sparsity, self.counts = sparsity, {"weights": 0, "zeros": 0}
+        self.masked: list[tuple[Tensor, Tensor]] = []
+        self.optimizer: torch.optim.Optimizer | None = None
 
     def begin(self, model: Model, context: TrainingContext) -> None:
         """Finds the smallest weights of all layers together, and holds them at zero."""
         if not self.sparsity:
             return
         weights = prunable_weights(model)
-        masks = smallest_left_out(weights, self.sparsity)
-        for weight, mask in zip(weights, masks, strict=True):
-            with torch.no_grad():
-                weight.mul_(mask)
+        self.masked = [*zip(weights, smallest_left_out(weights, self.sparsity), strict=True)]
+        for weight, mask in self.masked:
             weight.register_hook(mask.mul)
-        self.counts = {
-            "weights": sum(mask.numel() for mask in masks),
-            "zeros": sum(int((mask == 0).sum()) for mask in masks),
-        }
+        self._set_to_zero()
+        self.counts = count_zeros(weights)
+
+    def begin_batch(self, trainee: Trainee, batch: int) -> None:
+        """Sees to it that every step of the optimizer ends with the zeros."""
+        super().begin_batch(trainee, batch)
+        if self.optimizer is not trainee.optimizer:
+            self.optimizer = trainee.optimizer
+            self.optimizer.register_step_post_hook(self._set_to_zero)
+
+    def finish(self, model: Model, views: BatchSource, forward: Forward, plan: Plan) -> None:
+        """Counts the zeros of the weights that are kept."""
+        super().finish(model, views, forward, plan)
+        self.counts = count_zeros(prunable_weights(model))
+
+    @torch.no_grad()
+    def _set_to_zero(self, *_: Any) -> None:
+        for weight, mask in self.masked:
+            weight.mul_(mask)
 
     def facts(self) -> dict[str, Any]:
         """The number of weights of convolutions and linear layers, and how many of them are zero."""
@@ -60,6 +79,14 @@ def prunable_weights(model: Model) -> list[Tensor]:
     kept = set(model.class_layers)
     layers = [layer for name, layer in model.named_modules() if name not in kept]
     return [layer.weight for layer in layers if isinstance(layer, nn.modules.conv._ConvNd | nn.Linear)]
+
+
+def count_zeros(weights: Sequence[Tensor]) -> dict[str, int]:
+    """The number of `weights`, and of `zeros` among them."""
+    return {
+        "weights": sum(weight.numel() for weight in weights),
+        "zeros": sum(int((weight == 0).sum()) for weight in weights),
+    }
 
 
 @torch.no_grad()
