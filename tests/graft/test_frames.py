@@ -97,6 +97,18 @@ def test_more_frames_of_a_clip_join_the_group_that_a_person_gave_it(tmp_path: Pa
         sample_frames([str(tmp_path / "other/x.mkv")], tmp_path / "out", Fraction(1))
 
 
+@pytest.mark.parametrize(("cells", "what"), [(",two cars, one bus,", "more"), (",", "fewer")])
+def test_a_line_with_more_or_fewer_cells_is_named_and_the_table_stays(tmp_path: Path, cells: str, what: str) -> None:
+    clip = write_video(tmp_path / "a.mkv", waving(30))
+    sample_frames([str(clip)], tmp_path / "out", Fraction(1))
+    table = tmp_path / "out" / TABLE
+    edited = table.read_text().replace("a/000025.png,,,", f"a/000025.png,{cells}")
+    table.write_text(edited)
+    with pytest.raises(GraftError, match=f"line 3 has {what} cells than there are columns"):
+        sample_frames([str(clip)], tmp_path / "out", Fraction(1, 2))
+    assert table.read_text() == edited
+
+
 def test_ingest_reads_them_with_the_clip_as_group(tmp_path: Path) -> None:
     write_video(tmp_path / "a.mkv", waving(30))
     sampled = sample_frames([str(tmp_path / "a.mkv")], tmp_path / "out", Fraction(1))

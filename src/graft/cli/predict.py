@@ -64,10 +64,8 @@ def predict(
     _check_form(shares)
     found = find_clips(images, out, sequence_rate=_rate_of_sequences(rate) if sequence else None)
     _check_use(for_clips if not found.clips else {}, "videos, streams and sequences")
-    for_sequences = {"--sequence": sequence, "--rate": rate is not None}
-    _check_use(
-        for_sequences if not found.has_sequences else {}, "folders of images" + " with --sequence" * (not sequence)
-    )
+    for_sequences = {"--sequence": sequence, "--rate": rate is not None} if not found.has_sequences else {}
+    _check_use(for_sequences, "folders of images" if sequence else "folders of images with --sequence")
     _check_use(for_images if not found.others else {}, "images")
     if is_address(model):
         folder = download(model)  # and compared with what was registered

@@ -145,7 +145,18 @@ def _read_table(path: Path) -> list[dict[str, str]]:
                 rule=f"graft frames goes on with a table of its own, which has {', '.join(COLUMNS)}",
                 remedy="write to another folder (--out)",
             )
-        return [*reader]
+        return [_whole(row, path, reader.line_num) for row in reader]
+
+
+def _whole(row: dict[str, str], path: Path, line: int) -> dict[str, str]:
+    if None in row or None in row.values():  # where DictReader puts cells too many, and too few
+        raise GraftError(
+            f"line {line} has {'more' if None in row else 'fewer'} cells than there are columns",
+            where=path,
+            rule="the first line names the columns; a cell that holds a comma stands in double quotes",
+            remedy="correct the line, or add a column to the first",
+        )
+    return row
 
 
 def _write_table(path: Path, rows: Sequence[dict[str, str]]) -> None:
