@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
@@ -12,7 +12,8 @@ from typing_extensions import TypedDict  # pydantic refuses typing's before Pyth
 
 from graft.data.formats.class_mapping import map_classes, remap
 from graft.data.formats.files import id_of
-from graft.data.formats.listing import Cut, Entry, Listing, Reader, distinct_colours, read_within
+from graft.data.formats.joined_reader import JoinedCutter, JoinedEntry, JoinedReader, renamed
+from graft.data.formats.listing import Listing, distinct_colours
 from graft.data.formats.translation import Translation, Translations
 from graft.foundation.choices import resolve
 from graft.foundation.class_map import ClassMap
@@ -64,82 +65,6 @@ def _in_words(place: tuple[int | str, ...], kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         message = f"no such key; {suggest(str(place[-1]), JoinedSource.__annotations__)}"
     return f"sources{where}: {message}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JoinedEntry(Entry):
-    """An entry of a source, renamed.
-
-    Attributes:
-        source: Number of the source.
-        own: The entry as its source made it.
-    """
-
-    source: int
-    own: Entry
-
-    @property
-    def beside(self) -> tuple[str, ...]:
-        return tuple(self._front + path for path in self.own.beside)
-
-    @property
-    def image_id(self) -> str:
-        return self._front + self.own.image_id
-
-    @property
-    def _front(self) -> str:
-        return self.id.removesuffix(self.own.id)
-
-
-@dataclass(frozen=True)
-class JoinedReader:
-    """Reads an entry as its source does."""
-
-    of_source: tuple[Reader, ...]
-
-    def __call__(self, entry: Entry) -> tuple[bytes, bytes | None]:
-        assert isinstance(entry, JoinedEntry)
-        return self.of_source[entry.source](entry.own)
-
-    def within(self, max_pixels: int) -> JoinedReader:
-        """The same reader, whose sources decode at most so many pixels at once."""
-        return JoinedReader(tuple(read_within(read, max_pixels) for read in self.of_source))
-
-
-@dataclass(frozen=True)
-class JoinedCutter:
-    """Cuts further images as the source cuts its own in whose folder they lie; others stay whole.
-
-    Attributes:
-        folders: For each source its folder below the root, as a part of ids, with a slash behind.
-        cut: For each source how it cuts; None where it does not.
-    """
-
-    folders: tuple[str, ...]
-    cut: tuple[Cut | None, ...]
-
-    def __call__(self, entries: Sequence[Entry]) -> tuple[list[Entry], list[str]]:
-        """Returns the images and tiles, and a line for each image that cannot be cut."""
-        made: list[Entry] = []
-        problems: list[str] = []
-        for entry in entries:
-            number = self._source_of(entry)
-            cut = None if number is None else self.cut[number]
-            if number is None or cut is None:
-                made.append(entry)
-                continue
-            front = self.folders[number]
-            path = "/".join(str(entry.image).split("/")[front.count("/") :])
-            within = replace(entry, id=entry.id.removeprefix(front), group=entry.group.removeprefix(front), image=path)
-            tiles, wrong = cut([within])
-            made += [entry if tile is within else _renamed(tile, front, number) for tile in tiles]
-            problems += [f"{front.removesuffix('/') or number}: {line}" for line in wrong]
-        return made, problems
-
-    def _source_of(self, entry: Entry) -> int | None:
-        """Number of the source with the longest folder that the image lies in."""
-        within = [number for number, front in enumerate(self.folders) if entry.id.startswith(front)]
-        return max(within, key=lambda number: len(self.folders[number]), default=None)
 
 
 def joined(
@@ -225,8 +150,8 @@ def _entries(
             if own.label is not None and label is None:
                 num_left_aside += 1
                 continue
-            renamed = _renamed(own, front, number)
-            entries.append(replace(renamed, domain=part.get("domain", own.domain), label=label))
+            entry = renamed(own, front, number)
+            entries.append(replace(entry, domain=part.get("domain", own.domain), label=label))
     images = f"{num_left_aside} {'image' if num_left_aside == 1 else 'images'}"
     return entries, [f"{images} of classes that are mapped to null"] if num_left_aside else []
 
@@ -234,20 +159,6 @@ def _entries(
 def _front_of(part: Mapping[str, Any]) -> str:
     """Folder of a source as the beginning of ids."""
     return "".join(f"{id_of(name)}/" for name in Path(part.get("root", "")).parts)
-
-
-def _renamed(own: Entry, front: str, number: int) -> JoinedEntry:
-    return JoinedEntry(
-        id=front + own.id,
-        split=own.split,
-        domain=own.domain,
-        group=front + own.group,
-        image=own.image,
-        mask=None if own.mask is None else front + own.mask,
-        label=own.label,
-        source=number,
-        own=own,
-    )
 
 
 def _collisions(entries: Sequence[JoinedEntry]) -> list[str]:
