@@ -21,12 +21,15 @@ import av
 import cv2
 import numpy as np
 import pytest
+from av.codec.codec import UnknownCodecError
 from pyarrow import parquet
 
 from graft.data.images.codec import encode_png
 from graft.deployment.prediction_files import predict_files
+from graft.deployment.video import codings
 from graft.deployment.video.clip_paths import find_clips
 from graft.deployment.video.clip_prediction import ClipOptions, ClipSummary, predict_clips
+from graft.deployment.video.codings import CODECS_TO_SHOW
 from graft.foundation.errors import GraftError
 from graft.metrics.confusion import confusion_matrix, scores
 from graft.scenes import render
@@ -148,6 +151,31 @@ def test_what_a_turned_phone_records_is_predicted_upright(tmp_path: Path, turn: 
     mask = read_video(tmp_path / "out/masks/phone.mkv", "gray")[3][1]
     assert (mask == upright.argmax(axis=2)).mean() > 0.98  # colours at the edges are coded with loss
     assert read_video(tmp_path / "out/overlays/phone.mp4")[0][1].shape == (160, 90, 3)
+
+
+@pytest.mark.parametrize("codec", CODECS_TO_SHOW)
+def test_every_codec_that_may_stand_in_takes_the_time_base_of_a_broadcast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: str
+) -> None:
+    try:
+        av.codec.Codec(codec, "w")
+    except UnknownCodecError:
+        pytest.skip(f"this FFmpeg has no {codec}")
+    monkeypatch.setattr(codings, "CODECS_TO_SHOW", {codec: CODECS_TO_SHOW[codec]})
+    clip = write_video(tmp_path / "clip.ts", waving(12))
+    with av.open(str(clip)) as container:
+        assert container.streams.video[0].time_base == Fraction(1, 90000)
+    predict(clip, small_export(tmp_path / "model"), tmp_path / "out")
+    written = [seconds for seconds, _ in read_video(tmp_path / "out/overlays/clip.mp4")]
+    assert written == pytest.approx([0.04 * number for number in range(12)], abs=1e-4)
+
+
+def test_the_next_codec_stands_in_for_one_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codings, "CODECS_TO_SHOW", {"no_codec": {}, "libx264": {"crf": "21"}})
+    assert codings.coding_to_show().codec == "libx264"
+    monkeypatch.setattr(codings, "CODECS_TO_SHOW", {"no_codec": {}})
+    with pytest.raises(GraftError, match="encodes no video that a browser plays"):
+        codings.coding_to_show()
 
 
 def test_odd_sides_are_padded_in_the_overlay_alone(tmp_path: Path) -> None:
