@@ -8,6 +8,7 @@ import pytest
 
 from graft.foundation.choices import Choice, check_task
 from graft.foundation.content import replace_file
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError, suggest
 
 
@@ -71,3 +72,11 @@ def test_a_choice_that_does_not_serve_the_task_is_refused() -> None:
         GraftError, match=r"fine_tune.mixing classmix is not for classification. Rule: it serves segmentation. .*none"
     ):
         check_task(Choice("classmix", dict, {}), served, "classification", where="fine_tune.mixing")
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [counted(number, "broken frame") for number in (0, 1, 2)] == [
+        "0 broken frames",
+        "1 broken frame",
+        "2 broken frames",
+    ]

@@ -134,7 +134,7 @@ def test_two_recordings_in_one_file_follow_each_other(tmp_path: Path) -> None:
     once = write_video(tmp_path / "a.ts", waving(30)).read_bytes()
     (tmp_path / "a.ts").write_bytes(once + once)
     (summary,) = predict(tmp_path / "a.ts", small_export(tmp_path / "model"), tmp_path / "out")
-    assert "time stamps began again (times: 1)" in str(summary)
+    assert "1 new beginning of the time stamps" in str(summary)
     written = [seconds for seconds, _ in read_video(tmp_path / "out/overlays/a.mp4")]
     assert written == pytest.approx([0.04 * number for number in range(60)], abs=1e-4)
 
@@ -223,7 +223,7 @@ def test_images_of_a_folder_are_a_clip_in_natural_order(tmp_path: Path) -> None:
     (summary,) = predict(
         tmp_path / "night", small_export(tmp_path / "model"), tmp_path / "out", rate=10, masks=True, shares="csv"
     )
-    assert "1 images cannot be read and are left out" in str(summary)
+    assert "1 image left out, as unreadable: " in str(summary)
     for (_, mask), image in zip(read_video(tmp_path / "out/masks/night.mkv", "gray"), waving(3), strict=True):
         np.testing.assert_array_equal(mask, image.argmax(axis=2))
     seconds = [row["seconds"] for row in table(tmp_path / "out/shares/night.csv")]

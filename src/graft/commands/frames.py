@@ -20,6 +20,7 @@ from graft.data.video.video_clip import VideoClip
 from graft.deployment.image_paths import list_images
 from graft.foundation.class_map import UNLABELLED
 from graft.foundation.content import replace_file, sha256_of
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 
@@ -58,9 +59,9 @@ class SampledFrames:
         return {"name": "csv", "table": TABLE, "split_column": "split", "group_column": "group"}
 
     def __str__(self) -> str:
-        num, clips = sum(self.counts.values()), len(self.counts)
+        num, clips = counted(sum(self.counts.values()), "frame"), counted(len(self.counts), "clip")
         known = f", {self.num_known} were there" if self.num_known else ""
-        told = f"{self.out}: {num} frames of {clips} {'clip' if clips == 1 else 'clips'} written{known}"
+        told = f"{self.out}: {num} of {clips} written{known}"
         return "\n  ".join([told, *self.notes])
 
 

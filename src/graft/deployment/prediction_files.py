@@ -23,6 +23,7 @@ from graft.deployment.prediction_log import PredictionLog, name_predictor
 from graft.deployment.serving.source_classes import probabilities, source_values, to_source_values
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.inference.image_to_logits import predict_class_ids, predict_confidence, predict_logits
@@ -72,7 +73,7 @@ class Summary:
     problems: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        images = f"{self.num_written} {'image' if self.num_written == 1 else 'images'} predicted"
+        images = f"{counted(self.num_written, 'image')} predicted"
         skipped = (f"\nSkipped: {self.skipped}" if self.skipped else "") + (f"\n{self.log}" if self.log else "")
         if self.task != "segmentation":
             return f"{images}: {self.out / LABELS}{skipped}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from graft.data.images.codec import decode_image
 from graft.data.resize import resize_image
 from graft.data.video.clip import Frame
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 
 
@@ -59,6 +60,6 @@ class ImageSequence:
 
     def notes(self) -> list[str]:
         """Sentences on what was noticed, complete after the last frame."""
-        broken = f"{len(self._broken)} images cannot be read and are left out: {'; '.join(self._broken[:3])}"
-        resized = f"{self._num_resized} images have another size and were resized to the first's"
+        broken = f"{counted(len(self._broken), 'image')} left out, as unreadable: {'; '.join(self._broken[:3])}"
+        resized = f"{counted(self._num_resized, 'image')} of another size resized to the first's"
         return [line for line, holds in ((broken, self._broken), (resized, self._num_resized)) if holds]

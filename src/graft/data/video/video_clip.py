@@ -24,6 +24,7 @@ from graft.data.video.containers import (
 )
 from graft.data.video.orientation import Orientation, read_orientation
 from graft.data.video.survey import Survey
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ class VideoClip:
     def notes(self) -> list[str]:
         """Sentences on what was noticed, complete after the last frame."""
         turned, missing = self._orientation, self._known.seconds_missing if self._known else 0.0
-        tagged = HDR_TRANSFERS.get(self._transfer)
+        clock, tagged = self._clock, HDR_TRANSFERS.get(self._transfer)
+        broken = counted(self._num_broken, "broken frame")
         lines = {
             "frames are turned as the video says": bool(turned),
             "the video asks for a turn that is none of quarters, which is not followed": bool(
@@ -108,11 +110,11 @@ class VideoClip:
             "sound is left out": self._has_sound,
             f"of {self._num_streams} video streams the best is taken": self._num_streams > 1,
             f"colours of a high dynamic range ({tagged}) are shown without tone mapping": tagged is not None,
-            f"{self._num_broken} broken frames are left out, the first at {self._first_broken:.2f} s": self._num_broken,
+            f"{broken} left out, the first at {self._first_broken:.2f} s": self._num_broken,
             f"the last {missing:.2f} s are missing in the file": missing,
-            f"{self._clock.num_mended} time stamps did not grow and were moved": self._clock.num_mended,
-            f"time stamps began again (times: {self._clock.num_set_back}); the clip goes on": self._clock.num_set_back,
-            f"{self._num_resized} frames have another size and were resized to the first's": self._num_resized,
+            f"{counted(clock.num_mended, 'time stamp')} moved, so that times grow": clock.num_mended,
+            f"{counted(clock.num_set_back, 'new beginning')} of the time stamps; the clip goes on": clock.num_set_back,
+            f"{counted(self._num_resized, 'frame')} of another size resized to the first's": self._num_resized,
             f"the connection ended: {self.broken_off}": self.broken_off,
         }
         return [line for line, holds in lines.items() if holds]

@@ -18,6 +18,7 @@ from graft.deployment.video.clip_paths import ClipPaths
 from graft.deployment.video.interruption import ends_well
 from graft.deployment.video.smoothing import Smoothing
 from graft.foundation.class_map import RGB
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.foundation.threads import ReadAhead, WriteBehind
@@ -70,7 +71,7 @@ class ClipSummary:
 
     def __str__(self) -> str:
         rate = self.num_frames / max(self.wall_seconds, 1e-9)
-        told = f"{self.num_frames} {'frame' if self.num_frames == 1 else 'frames'} ({self.seconds:.2f} s) of "
+        told = f"{counted(self.num_frames, 'frame')} ({self.seconds:.2f} s) of "
         lines = [f"{self.name}: {told}{self.size[1]}×{self.size[0]} at {rate:.1f} frames/s: {self._files()}"]
         if self.is_interrupted:
             lines.append("interrupted: the files end there, and play until there")
@@ -164,7 +165,7 @@ def predict_clip(clip: Clip, model: ExportedModel, files: ClipFiles, *, smooth: 
         summary.is_interrupted = interruption.came
     summary.seconds = float((last.ticks + last.num_ticks) * clip.time_base)
     summary.wall_seconds, summary.size = time.perf_counter() - started, (last.image.shape[0], last.image.shape[1])
-    dropped = f"{ahead.num_dropped} frames came faster than they could be predicted and were passed over"
+    dropped = f"{counted(ahead.num_dropped, 'frame')} passed over: they came faster than they can be predicted"
     summary.notes = files.notes + clip.notes() + ([dropped] if ahead.num_dropped else [])
     summary.flicker = watch.found if smoothing and model.spec.task == "segmentation" else None
     return summary
