@@ -27,7 +27,8 @@ from graft.deployment.large_predictions import Targets, open_large, predict_larg
 from graft.deployment.prediction_files import predict_files
 from graft.deployment.serving.source_classes import void_value
 from graft.deployment.tile_writer import TileWriter
-from graft.foundation.content import write_json
+from graft.foundation.class_map import ClassMap
+from graft.foundation.content import read_json, write_json
 from graft.foundation.errors import GraftError
 from graft.inference.image_to_logits import predict_blocks, predict_class_ids
 from graft.inference.tiles import Tiling, assemble
@@ -136,6 +137,28 @@ def test_what_is_small_but_cannot_be_read_by_windows_becomes_a_png_and_says_so(
                            log=tmp_path / "log")  # fmt: skip
     assert logged.num_written == 1
     assert "a prediction log keeps images whole" in capsys.readouterr().err
+
+
+def test_with_files_beside_it_a_map_is_read_whole_and_says_what_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = noise(40, 50)
+    source = write_map(tmp_path / "map.tif", image[..., :2], *PLACE, photometric="minisblack", planarconfig="contig")
+    write_map(tmp_path / "heat/map.tif", image[..., 2], photometric="minisblack")
+    folder = small_export(tmp_path / "model")
+    spec = read_json(folder / "spec.json")
+    write_json(folder / "spec.json", spec | {"channels": ["red", "green", "heat"], "max_value": 255})
+    classes = ClassMap.read(folder / "class_map.json")
+    replace(classes, channels=("red", "green", "heat"), max_value=255).write(folder / "class_map.json")
+    beside = ["{dir}/heat/{stem}.tif"]
+    assert predict_files([str(source)], folder, tmp_path / "out", beside).num_written == 1
+    np.testing.assert_array_equal(cv2.imread(str(tmp_path / "out/masks/map.png"), -1), image.argmax(axis=2))
+    said = "map.tif: its mask becomes a PNG without georeference and nodata: with --beside images are read whole"
+    assert said in capsys.readouterr().err
+    monkeypatch.setattr(large_predictions, "MOST_WHOLE_PIXELS", 1999)
+    with pytest.raises(GraftError, match=r"map\.tif: with --beside images are read whole"):
+        predict_files([str(source)], folder, tmp_path / "large", beside)
+    assert files_below(tmp_path / "large") == []
 
 
 def blurring_export(folder: Path) -> Path:

@@ -64,13 +64,13 @@ class Targets:
     confidence: Path | None
 
 
-def open_large(file: Path, model: ExportedModel, *, is_logged: bool = False) -> LargeImage | None:
+def open_large(file: Path, model: ExportedModel, *, needs_whole: GraftError | None = None) -> LargeImage | None:
     """The image, if it is a TIFF that is predicted by windows; None for all others.
 
     Args:
         file: File of the image.
         model: Model that is to predict it.
-        is_logged: Whether the image is kept in a prediction log, which takes images whole.
+        needs_whole: Why the image has to be read whole, if it has.
 
     Raises:
         GraftError: It is too large to be read whole, and cannot be read by windows.
@@ -82,8 +82,8 @@ def open_large(file: Path, model: ExportedModel, *, is_logged: bool = False) -> 
     if num_pixels <= MOST_WHOLE_PIXELS and not is_marked:
         return None
     try:
-        if is_logged:
-            raise GraftError("a prediction log keeps images whole", remedy="leave out --log for it")
+        if needs_whole is not None:
+            raise needs_whole
         image = LargeImage(file, model.spec, where=file, max_pixels=MOST_CHUNK_PIXELS)
     except GraftError as error:
         if num_pixels > MOST_WHOLE_PIXELS:

@@ -161,10 +161,11 @@ def _decode(
     found: ImagePaths, beside: Sequence[str], model: ExportedModel, summary: Summary
 ) -> Iterator[Decoded | Opened]:
     """Each image that can be read; the others go to the problems."""
+    needs_whole = _why_whole(beside, summary)
     for file, place in progress(found.places.items(), "Predicting", total=len(found.places), unit="image"):
         try:
-            may_be_large = summary.task == "segmentation" and not beside
-            if may_be_large and (large := open_large(file, model, is_logged=summary.log is not None)):
+            may_be_large = summary.task == "segmentation"
+            if may_be_large and (large := open_large(file, model, needs_whole=needs_whole)):
                 yield Opened(file, place, large)
                 continue
             data = _read(file, beside)
@@ -175,6 +176,15 @@ def _decode(
             summary.problems.append(f"{error.filename or file}: {error.strerror}")
         else:
             yield Decoded(file, place, data, image)
+
+
+def _why_whole(beside: Sequence[str], summary: Summary) -> GraftError | None:
+    """Why images have to be read whole; None where they may be read by windows."""
+    if beside:
+        return GraftError("with --beside images are read whole", remedy="save all channels in one TIFF")
+    if summary.log is not None:
+        return GraftError("a prediction log keeps images whole", remedy="leave out --log for it")
+    return None
 
 
 def _write_masks(decoded: Iterable[Decoded | Opened], model: ExportedModel, summary: Summary) -> None:
