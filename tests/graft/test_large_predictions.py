@@ -119,6 +119,27 @@ def test_a_world_file_takes_rasterio_or_is_said_to_be_lost(
     assert files_below(tmp_path / "kept") == ["masks/classes.json", "masks/map.tif", "overlays/map.png"]
 
 
+@pytest.mark.filterwarnings("ignore:Dataset has no geotransform")
+def test_what_rasterio_puts_beside_a_map_comes_through(tmp_path: Path) -> None:
+    rasterio = pytest.importorskip("rasterio", reason="the extra geo is not installed: make setup EXTRAS=geo")
+    image, inside = noise(), np.zeros((HEIGHT, WIDTH), np.uint8)
+    inside[300:, 200:] = 255
+    source, model = write_map(tmp_path / "map.tif", image), small_export(tmp_path / "model")
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(source, "r+") as file:
+        file.write_mask(inside)
+    corners = [(0, 0, 4e5, 5.4e6), (0, WIDTH, 4.1e5, 5.4e6), (HEIGHT, 0, 4e5, 5.3e6)]
+    points = "".join(f'<GCP Pixel="{c}" Line="{r}" X="{x}" Y="{y}" Z="0"/>' for r, c, x, y in corners)
+    about = f'<PAMDataset><GCPList Projection="EPSG:25832">{points}</GCPList></PAMDataset>'
+    (tmp_path / "map.tif.aux.xml").write_text(about)
+    predict_files([str(source)], model, tmp_path / "out")
+    with rasterio.open(tmp_path / "out/masks/map.tif") as mask:
+        found, crs = mask.gcps
+        assert [(point.row, point.col, point.x, point.y) for point in found] == corners
+        assert crs.to_epsg() == 25832
+        np.testing.assert_array_equal(mask.read_masks(1), inside)
+        np.testing.assert_array_equal(mask.read(1), np.where(inside, image.argmax(axis=2), 255))
+
+
 def test_pictures_and_small_plain_tiff_are_predicted_whole(tmp_path: Path) -> None:
     model = small_export(tmp_path / "model")
     predict_files([str(write_map(tmp_path / "plain.tif", noise(50, 60)))], model, tmp_path / "out")

@@ -147,6 +147,33 @@ def test_pixels_without_data_are_found(tmp_path: Path) -> None:
     opened.close()
 
 
+def test_what_gdal_puts_beside_a_file_counts(tmp_path: Path) -> None:
+    image, inside = noise(HEIGHT, WIDTH, 3) | 1, np.zeros((HEIGHT, WIDTH), np.uint8)
+    image[:20] = 9
+    inside[30:, 40:] = 255
+    path = write(tmp_path / "a.tif", image)
+    about = "<PAMDataset>\n<PAMRasterBand band='1'><NoDataValue>{}</NoDataValue></PAMRasterBand></PAMDataset>"
+    (tmp_path / "a.tif.aux.xml").write_text(about.format("9.00000000000000E+00"))
+    tifffile.imwrite(tmp_path / "a.tif.msk", inside, photometric="minisblack", tile=(64, 64), compression="deflate")
+    opened = LargeImage(path, PICTURE)
+    expected = (image == 9).all(axis=2) | (inside == 0)
+    np.testing.assert_array_equal(opened.lacks_data(np.s_[:, :]), expected)
+    np.testing.assert_array_equal(opened.lacks_data(np.s_[15:40, 30:99]), expected[15:40, 30:99])
+    opened.close()
+    tifffile.imwrite(tmp_path / "a.tif.msk", inside[1:], photometric="minisblack")
+    with pytest.raises(GraftError, match=r"a\.tif\.msk: it has 230 x 149 pixels, and its image 230 x 150"):
+        LargeImage(path, PICTURE)
+    tifffile.imwrite(tmp_path / "a.tif.msk", inside, photometric="minisblack", compression="jpegxl")
+    with pytest.raises(GraftError, match=r"compression \(JPEGXL\) cannot be read by windows"):
+        LargeImage(path, PICTURE)
+    (tmp_path / "a.tif.msk").unlink()
+    for no_value in ("nan", "-9999", "far"):
+        (tmp_path / "a.tif.aux.xml").write_text(about.format(no_value))
+        opened = LargeImage(path, PICTURE)
+        assert opened.lacks_data(np.s_[:, :]) is None
+        opened.close()
+
+
 def test_the_fourth_band_of_a_stack_is_measured_whatever_its_tag_says(tmp_path: Path) -> None:
     kind = SimpleNamespace(channels=("red", "green", "blue", "near_infrared"), max_value=255)
     image = noise(HEIGHT, WIDTH, 4) | 1

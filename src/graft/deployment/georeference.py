@@ -64,5 +64,7 @@ def copy_from_beside(image: Path, written: Path) -> None:
         with rasterio.open(image) as source, rasterio.open(written, "r+") as target:
             if not source.transform.is_identity:
                 target.transform = source.transform
+            elif source.gcps[0]:
+                target.gcps = source.gcps
             if source.crs is not None:
                 target.crs = source.crs

@@ -14,7 +14,7 @@ import numpy as np
 from graft.data.images.codec import encode_png, overlay, untinted_class
 from graft.data.images.large_images import LargeImage
 from graft.data.images.stacks import composite
-from graft.data.images.tiff_headers import TiffHeader, is_tiff
+from graft.data.images.tiff_headers import TiffHeader, is_tiff, mask_beside
 from graft.deployment.export.exported_model import ExportedModel
 from graft.deployment.georeference import (
     NODATA_TAG,
@@ -222,6 +222,7 @@ def _look(file: Path) -> tuple[int, bool]:
         with tifffile.TiffFile(file) as opened:
             page: Any = opened.series[0].levels[0].pages[0].aspage()  # type: ignore[union-attr]
             is_marked = has_geo_tags(page) or NODATA_TAG in page.tags or bool(files_beside(file))
+            is_marked |= mask_beside(file).is_file()
             return page.imagelength * page.imagewidth, is_marked
     except Exception:  # whatever a damaged file makes of the reader: who reads it whole says what is wrong
         return 0, False

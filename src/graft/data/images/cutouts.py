@@ -108,7 +108,7 @@ def cut_mask(file: FileKind, window: tuple[int, int, int, int], *, as_colours: b
     windows = _open_mask(file, file.stamp)
     top, left, bottom, right = window
     stored = windows.read(top, left, bottom - top, right - left)
-    inside = windows.read_internal_mask(top, left, bottom - top, right - left)
+    inside = windows.read_mask_of_data(top, left, bottom - top, right - left)
     marked = windows.header.nodata is not None or windows.header.alpha is not None
     lacks = either([find_gaps(stored, windows.header) if marked else None, None if inside is None else ~inside])
     return Cutout(read_values(stored, windows.header, as_colours=as_colours), lacks)

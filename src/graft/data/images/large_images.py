@@ -73,12 +73,12 @@ class LargeImage:
         """Whether pixels of a window have no data: bool [h, w]; None where the file marks none.
 
         Those are pixels whose bands all have the nodata value, that are wholly transparent (of pictures), or that the
-        mask within the file leaves out.
+        mask within the file or beside it leaves out.
         """
         window, header = self._window(place), self.header
         marked = header.nodata is not None or header.alpha is not None
         lacks = find_gaps(self.windows.read(*window), header) if marked else None
-        inside = self.windows.read_internal_mask(*window)
+        inside = self.windows.read_mask_of_data(*window)
         if inside is None:
             return lacks
         return ~inside if lacks is None else lacks | ~inside

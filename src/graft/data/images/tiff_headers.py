@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +31,7 @@ class TiffHeader:
 
     Attributes:
         pages: Its page; several where each band, or each frame, has a page of its own.
-        mask: Page of the mask within the file that says which pixels have data, if there is one.
+        mask: Page of the mask, within the file or in GDAL's `.msk` beside it, that says which pixels have data.
         nodata: Value of pixels without data, where it is one that the samples can have.
         alpha: Number of the band that is transparency, if there is one.
         palette: Colours of the indices, uint8 [n, 3], where samples are indices.
@@ -84,7 +87,7 @@ def read_header(file: Any, where: object) -> TiffHeader:
     return TiffHeader(
         pages=pages,
         mask=_internal_mask(file, first),
-        nodata=_nodata(first),
+        nodata=_nodata(first.tags[NODATA_TAG].value, first) if NODATA_TAG in first.tags else None,
         alpha=next((first.samplesperpixel - len(first.extrasamples) + number
                     for number, kind in enumerate(first.extrasamples) if kind in (ASSOCIATED, UNASSOCIATED)), None),
         palette=None if palette is None or first.photometric != PALETTE
@@ -92,15 +95,22 @@ def read_header(file: Any, where: object) -> TiffHeader:
     )  # fmt: skip
 
 
-def _check_page(page: Any, first: Any, where: object) -> None:
-    if (page.imagelength, page.imagewidth, page.dtype) != (first.imagelength, first.imagewidth, first.dtype):
-        raise GraftError("its pages are of different sizes or types", where=where)
+def check_codec(page: Any) -> None:
+    """Refuses a page, of an image or a mask, whose tiles or strips cannot be unfolded within bounds.
+
+    Raises:
+        GraftError: Its compression is another.
+    """
     if page.compression not in WINDOWED_CODECS | {PLAIN}:
         raise GraftError(
             f"its compression ({getattr(page.compression, 'name', page.compression)}) cannot be read by windows",
-            where=where,
             remedy=f"save it with deflate: {TILED_DEFLATE}",
         )
+
+
+def _check_page(page: Any, first: Any, where: object) -> None:
+    if (page.imagelength, page.imagewidth, page.dtype) != (first.imagelength, first.imagewidth, first.dtype):
+        raise GraftError("its pages are of different sizes or types", where=where)
     if page.dtype is None or page.dtype.kind not in "bui" or page.bitspersample not in (1, 8, 16, 32):
         kind = page.dtype if page.bitspersample in (8, 16, 32, 64) else f"{page.bitspersample} bits"
         raise GraftError(
@@ -117,11 +127,51 @@ def _check_page(page: Any, first: Any, where: object) -> None:
         )
 
 
-def _nodata(page: Any) -> int | None:
-    """The value of GDAL's tag, where samples of this type can have it."""
-    tag = page.tags.get(NODATA_TAG)
+def add_from_beside(header: TiffHeader, path: Path, opened: ExitStack) -> TiffHeader:
+    """The header with the mask and the nodata value that GDAL put into files beside the image: `.msk`, `.aux.xml`.
+
+    Args:
+        header: Header of the image.
+        path: File of the image.
+        opened: Takes the file of the mask, which has to stay open.
+
+    Raises:
+        GraftError: The mask has another size.
+    """
+    first = header.pages[0]
+    mask, about = mask_beside(path), path.with_name(f"{path.name}.aux.xml")
+    if header.mask is None and mask.is_file():
+        header = replace(header, mask=_page_of_mask(mask, first, opened))
+    if NODATA_TAG not in first.tags and about.is_file():
+        found = re.search(rb"<NoDataValue[^>]*>([^<]*)<", about.read_bytes())
+        header = replace(header, nodata=_nodata(found[1].decode("ascii", "replace"), first) if found else None)
+    return header
+
+
+def mask_beside(path: Path) -> Path:
+    """Place where GDAL puts the mask of an image that is not within it."""
+    return path.with_name(f"{path.name}.msk")
+
+
+def _page_of_mask(path: Path, first: Any, opened: ExitStack) -> Any:
+    import tifffile
+
+    page = opened.enter_context(tifffile.TiffFile(path)).pages.first
+    if (page.imagelength, page.imagewidth) != (first.imagelength, first.imagewidth):
+        raise GraftError(
+            f"it has {page.imagewidth} x {page.imagelength} pixels, and its image {first.imagewidth} x "
+            f"{first.imagelength}",
+            where=path,
+            rule="a mask beside an image says of each pixel whether it has data",
+            remedy="remove it, or save it in the size of the image",
+        )
+    return page
+
+
+def _nodata(text: object, page: Any) -> int | None:
+    """A value of GDAL, where samples of this type can have it."""
     try:
-        value = float(str(tag.value).strip().rstrip("\0")) if tag is not None else float("nan")
+        value = float(str(text).strip().rstrip("\0"))
     except ValueError:
         return None
     if page.dtype.kind not in "ui" or not value.is_integer():

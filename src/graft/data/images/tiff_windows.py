@@ -10,6 +10,7 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from graft.data.images.stack_files import PLAIN, check_picture_segment, explain_damage
-from graft.data.images.tiff_headers import NO_PREDICTOR, TiffHeader, read_header
+from graft.data.images.tiff_headers import NO_PREDICTOR, TiffHeader, add_from_beside, check_codec, read_header
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import warn
 
@@ -94,19 +95,16 @@ class TiffWindows:
         import tifffile
 
         self.where = path if where is None else where
-        with explain_damage(self.where):
-            self._file = tifffile.TiffFile(path)
-            try:
-                self.header: TiffHeader = read_header(self._file, self.where)
-                self._grids = [ChunkGrid.of(page) for page in self.header.pages]
-                self._mask = ChunkGrid.of(self.header.mask) if self.header.mask is not None else None
-                for grid in [*self._grids, *([self._mask] if self._mask else [])]:
-                    self._check_places(grid)
-                    self._check_chunks(grid, max_pixels)
-            except BaseException:
-                self._file.close()
-                raise
-        self.close = weakref.finalize(self, self._file.close)  # at the latest when nobody holds it any more
+        with explain_damage(self.where), ExitStack() as opened:
+            file = opened.enter_context(tifffile.TiffFile(path))
+            self.header: TiffHeader = add_from_beside(read_header(file, self.where), path, opened)
+            self._grids = [ChunkGrid.of(page) for page in self.header.pages]
+            self._mask = ChunkGrid.of(self.header.mask) if self.header.mask is not None else None
+            for grid in [*self._grids, *([self._mask] if self._mask else [])]:
+                check_codec(grid.page)
+                _check_places(grid)
+                _check_chunks(grid, max_pixels)
+            self.close = weakref.finalize(self, opened.pop_all().close)  # at the latest when nobody holds it any more
         page = self.header.pages[0]
         num_bands = sum(int(each.samplesperpixel) for each in self.header.pages)
         self.shape = (int(page.imagelength), int(page.imagewidth), num_bands)
@@ -126,8 +124,8 @@ class TiffWindows:
             parts = [self._window(grid, top, left, height, width, self.header.nodata or 0) for grid in self._grids]
         return parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
 
-    def read_internal_mask(self, top: int, left: int, height: int, width: int) -> np.ndarray | None:
-        """Whether the mask that lies within the file says of each pixel that it has data: bool [height, width]."""
+    def read_mask_of_data(self, top: int, left: int, height: int, width: int) -> np.ndarray | None:
+        """Whether the mask within the file, or beside it, says of each pixel that it has data: bool [height, width]."""
         if self._mask is None:
             return None
         with explain_damage(self.where):
@@ -178,7 +176,7 @@ class TiffWindows:
 
     def _chunk(self, grid: ChunkGrid, number: int) -> np.ndarray | None:
         """A tile or strip, unfolded: [rows, columns, bands]; None where it was never written."""
-        key = (grid.page.offset, number)
+        key = (id(grid), number)
         if key in self._kept:
             self._kept.move_to_end(key)
             return self._kept[key]
@@ -200,29 +198,32 @@ class TiffWindows:
         chunk, _, _ = page.decode(data, number, jpegtables=page.jpegtables, jpegheader=page.jpegheader)
         return None if chunk is None else np.asarray(chunk[0])
 
-    def _check_places(self, grid: ChunkGrid) -> None:
-        """Refuses tiles and strips that lie beyond the end of the file, and tables of them that are too short."""
-        offsets, counts = (np.asarray(each) for each in (grid.page.dataoffsets, grid.page.databytecounts))
-        wanted = grid.num_down * grid.num_across * grid.num_planes
-        beyond = int(((offsets + counts) > self._file.filehandle.size).sum()) if len(offsets) == len(counts) else wanted
-        if min(len(offsets), len(counts)) < wanted or beyond:
-            raise GraftError(
-                f"the image is damaged or cut off ({beyond or wanted - len(offsets)} of its {wanted} tiles or strips "
-                "lie beyond its end)"
-            )
 
-    def _check_chunks(self, grid: ChunkGrid, max_pixels: int | None) -> None:
-        """Refuses chunks that are too large to be unfolded; of an uncompressed strip only what is asked for is read."""
-        rows, columns = grid.size
-        if max_pixels is None or rows * columns <= max_pixels or (not grid.page.is_tiled and _is_plain(grid.page)):
-            return
-        kind = "tiles" if grid.page.is_tiled else "strips"
+def _check_places(grid: ChunkGrid) -> None:
+    """Refuses tiles and strips that lie beyond the end of the file, and tables of them that are too short."""
+    offsets, counts = (np.asarray(each) for each in (grid.page.dataoffsets, grid.page.databytecounts))
+    wanted = grid.num_down * grid.num_across * grid.num_planes
+    end = grid.page.parent.filehandle.size
+    beyond = int(((offsets + counts) > end).sum()) if len(offsets) == len(counts) else wanted
+    if min(len(offsets), len(counts)) < wanted or beyond:
         raise GraftError(
-            f"its compressed {kind} of {columns} x {rows} pixels are unfolded whole "
-            f"({grid.chunk_bytes / 1e6:,.0f} MB), and {max_pixels:,} pixels are allowed at once",
-            rule="a tile or strip is decoded whole, within ingest.max_pixels, and within 100,000,000 pixels in predict",
-            remedy="save it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE",
+            f"the image is damaged or cut off ({beyond or wanted - len(offsets)} of its {wanted} tiles or strips "
+            "lie beyond its end)"
         )
+
+
+def _check_chunks(grid: ChunkGrid, max_pixels: int | None) -> None:
+    """Refuses chunks that are too large to be unfolded; of an uncompressed strip only what is asked for is read."""
+    rows, columns = grid.size
+    if max_pixels is None or rows * columns <= max_pixels or (not grid.page.is_tiled and _is_plain(grid.page)):
+        return
+    kind = "tiles" if grid.page.is_tiled else "strips"
+    raise GraftError(
+        f"its compressed {kind} of {columns} x {rows} pixels are unfolded whole "
+        f"({grid.chunk_bytes / 1e6:,.0f} MB), and {max_pixels:,} pixels are allowed at once",
+        rule="a tile or strip is decoded whole, within ingest.max_pixels, and within 100,000,000 pixels in predict",
+        remedy="save it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE",
+    )
 
 
 def _is_plain(page: Any) -> bool:
