@@ -460,7 +460,10 @@ def test_an_address_that_does_not_answer_says_why_and_shows_no_password(tmp_path
 COMMAND = [sys.executable, "-c", "from graft.cli import main; main()", "predict"]
 
 
-def test_ctrl_c_leaves_a_file_that_plays_and_says_how_far_it_came(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wish", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_terminate_leave_a_file_that_plays_and_say_how_far_it_came(
+    tmp_path: Path, wish: signal.Signals
+) -> None:
     small_export(tmp_path / "model")
     write_video(tmp_path / "long.mp4", (flag(360, 640) for _ in range(1500)))
     command = [*COMMAND, "long.mp4", "--model", "model", "--out", "out", "--shares", "csv"]
@@ -477,7 +480,7 @@ def test_ctrl_c_leaves_a_file_that_plays_and_says_how_far_it_came(tmp_path: Path
             break
         time.sleep(0.1)
     time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(wish)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "interrupted: the files end there, and play until there" in out

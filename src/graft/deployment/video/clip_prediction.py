@@ -55,7 +55,7 @@ class ClipSummary:
         wall_seconds: Time that it took.
         size: Height and width.
         notes: Sentences on what was left out, mended or turned.
-        is_interrupted: Whether Ctrl-C ended it early.
+        is_interrupted: Whether Ctrl-C, or a request to terminate, ended it early.
         flicker: Flicker before and after smoothing, where there is one.
     """
 
@@ -112,7 +112,7 @@ def predict_clips(
 
     Raises:
         GraftError: The model takes no pictures, a clip has no frames, a file cannot be written, or a stream broke off.
-        KeyboardInterrupt: Ctrl-C was pressed; the clip at hand was ended well.
+        KeyboardInterrupt: Ctrl-C or a request to terminate came; the clip at hand was ended well.
     """
     model = open_exported(model_folder, target=target)
     _check(model, options)
@@ -143,7 +143,7 @@ def predict_clip(clip: Clip, model: ExportedModel, files: ClipFiles, *, smooth: 
 
     Raises:
         GraftError: The clip has no frames, or a file cannot be written.
-        KeyboardInterrupt: Ctrl-C came before the first frame, or twice.
+        KeyboardInterrupt: Ctrl-C or a request to terminate came before the first frame, or Ctrl-C twice.
     """
     summary, started = ClipSummary(clip.name, [*files.paths.values()]), time.perf_counter()
     smoothing = None if smooth is None else Smoothing(smooth)
