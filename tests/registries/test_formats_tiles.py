@@ -20,6 +20,7 @@ from graft.data.formats.listing import LeftOut, Listing
 from graft.data.formats.tiles import tile_edges
 from graft.data.formats.unlabelled_images import add_unlabelled
 from graft.data.formats.void_value import with_void_value
+from graft.data.images import cutouts
 from graft.data.images.codec import decode_image, decode_mask
 from graft.data.images.stacks import decode
 from graft.data.shards import Row, read_rows
@@ -176,6 +177,32 @@ def test_stacks_are_cut_band_by_band_and_file_by_file(tmp_path: Path) -> None:
     five = stack | {"channels": ["red", "green", "blue", "near", "far"]}
     problems = listing_of(tmp_path, {"name": "tiles", "size_px": SIZE, "source": five}).problems
     assert problems[0].startswith("images/0.tif: it has 3 channels, not the 5 of red, green, blue, near, far")
+
+
+@pytest.mark.parametrize("ending", ["tif", "png"])
+def test_each_file_of_a_stack_is_opened_once_for_all_its_tiles(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    make(tmp_path, num=4)
+    bands = np.random.default_rng(0).integers(0, 256, (6, HEIGHT, WIDTH), dtype=np.uint8)
+    for name, band in zip("abcdef", bands, strict=True):
+        (tmp_path / name).mkdir()
+        for number in range(4):
+            Image.fromarray(band).save(tmp_path / f"{name}/{number}.{ending}")
+    stack = {"name": "stacks", "source": PAIRS, "channels": ["red", "green", "blue"]}
+    stack |= {"extra": {name: f"{name}/{{stem}}.{ending}" for name in "abcdef"}}
+    listing = listing_of(tmp_path, {"name": "tiles", "size_px": SIZE, "source": stack})
+    opened = []
+    for reader in ("LargeImage", "read_part"):
+        read = getattr(cutouts, reader)
+        monkeypatch.setattr(cutouts, reader, lambda *given, read=read, **more: opened.append(1) or read(*given, **more))
+    tiles = [entry for entry in listing.entries if entry.id.startswith("images/3.tif/")]
+    decoded = [decode(listing.read(entry)[0], listing.class_map) for entry in tiles]
+    assert len(tiles) == 12
+    assert len(opened) <= 7  # an image and six files beside it, where they are not open yet
+    down, across = tile_edges(HEIGHT, SIZE), tile_edges(WIDTH, SIZE)
+    last = np.s_[:, down[2] : down[3], across[3] : across[4]]
+    np.testing.assert_array_equal(np.moveaxis(decoded[-1][..., 3:], 2, 0), bands[last])
 
 
 def test_pictures_are_decoded_whole_within_the_limit_and_small_ones_stay(tmp_path: Path) -> None:

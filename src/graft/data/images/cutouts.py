@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import cv2
 import numpy as np
@@ -21,7 +22,8 @@ from graft.data.images.tiff_windows import TiffWindows
 from graft.data.mask_files import read_mask
 from graft.foundation.errors import GraftError
 
-NUM_OPEN = 4  # an image, what stacks join to it, its mask
+LEAST_KEPT = 4
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,27 @@ class FileKind:
             return is_tiff(file.read(4))
 
 
+class Recent(Generic[Made]):
+    """Keeps what a function makes of the files that were used last: as many as make an image, since tiles take turns.
+
+    Args:
+        make: Function of a file.
+    """
+
+    def __init__(self, make: Callable[[FileKind], Made]) -> None:
+        self._make = make
+        self._kept: OrderedDict[tuple[FileKind, tuple[int, int]], Made] = OrderedDict()
+
+    def __call__(self, file: FileKind) -> Made:
+        key = file, file.stamp
+        if key not in self._kept:
+            self._kept[key] = self._make(file)
+        self._kept.move_to_end(key)
+        while len(self._kept) > max(LEAST_KEPT, file.num_parts):
+            self._kept.popitem(last=False)
+        return self._kept[key]
+
+
 @dataclass(frozen=True)
 class Cutout:
     """A window of a file.
@@ -88,9 +111,9 @@ def cut_image(file: FileKind, window: tuple[int, int, int, int]) -> Cutout:
     """
     place, is_picture = _slices(window), file.max_value is None
     if not file.is_windowed:
-        whole = _whole_picture(file, file.stamp) if is_picture else _whole_part(file, file.stamp)
+        whole = _whole_picture(file, file.stamp) if is_picture else _whole_part(file)
         return Cutout(whole[place], None, is_picture)
-    image = _open_image(file, file.stamp)
+    image = _open_image(file)
     if is_picture:
         return Cutout(image[place], image.lacks_data(place), is_picture)
     top, left, bottom, right = window
@@ -105,7 +128,7 @@ def cut_mask(file: FileKind, window: tuple[int, int, int, int], *, as_colours: b
     """
     if not file.is_windowed:
         return Cutout(_whole_mask(file, file.stamp, as_colours)[_slices(window)], None)
-    windows = _open_mask(file, file.stamp)
+    windows = _open_mask(file)
     top, left, bottom, right = window
     stored = windows.read(top, left, bottom - top, right - left)
     inside = windows.read_mask_of_data(top, left, bottom - top, right - left)
@@ -124,7 +147,7 @@ def measure_image(file: FileKind, rows: int) -> tuple[tuple[int, int], bool]:
     """
     if not file.is_windowed:
         return _measure_picture(file), False
-    image = _open_image(file, file.stamp)
+    image = _open_image(file)
     image.windows.warn_of_large_strips(rows)
     return (image.shape[0], image.shape[1]), True
 
@@ -133,7 +156,7 @@ def measure_mask(file: FileKind) -> tuple[tuple[int, int], bool]:
     """As `measure_image`, of a mask."""
     if not file.is_windowed:
         return _measure_picture(file), False
-    height, width, _ = _open_mask(file, file.stamp).shape
+    height, width, _ = _open_mask(file).shape
     return (height, width), True
 
 
@@ -184,13 +207,13 @@ def _slices(window: tuple[int, int, int, int]) -> tuple[slice, slice]:
     return slice(top, bottom), slice(left, right)
 
 
-@lru_cache(maxsize=NUM_OPEN)
-def _open_image(file: FileKind, stamp: tuple[int, int]) -> LargeImage:
+@Recent
+def _open_image(file: FileKind) -> LargeImage:
     return LargeImage(file.place, file, where=file.path, max_pixels=file.max_pixels, num_parts=file.num_parts)
 
 
-@lru_cache(maxsize=NUM_OPEN)
-def _open_mask(file: FileKind, stamp: tuple[int, int]) -> TiffWindows:
+@Recent
+def _open_mask(file: FileKind) -> TiffWindows:
     windows = TiffWindows(file.place, where=file.path, max_pixels=file.max_pixels)
     check_mask(windows)
     return windows
@@ -201,8 +224,8 @@ def _whole_picture(file: FileKind, stamp: tuple[int, int]) -> np.ndarray:
     return decode_image(_bytes_within(file), where=file.path)
 
 
-@lru_cache(maxsize=NUM_OPEN)
-def _whole_part(file: FileKind, stamp: tuple[int, int]) -> np.ndarray:
+@Recent
+def _whole_part(file: FileKind) -> np.ndarray:
     return read_part(_bytes_within(file), Reading(file.path, file.max_pixels, file.channels)).values
 
 

@@ -42,7 +42,7 @@ class LargeImage:
         Raises:
             GraftError: It cannot be read by windows, or has other channels.
         """
-        self.windows = TiffWindows(path, where=where, max_pixels=max_pixels)
+        self.windows = TiffWindows(path, where=where, max_pixels=max_pixels, num_parts=num_parts)
         self._kind = kind
         is_picture = kind.max_value is None
         self.header = self.windows.header if is_picture else replace(self.windows.header, alpha=None)

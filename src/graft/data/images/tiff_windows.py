@@ -22,7 +22,8 @@ from graft.data.images.tiff_headers import NO_PREDICTOR, TiffHeader, add_from_be
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import warn
 
-# Unfolded chunks that neighbouring windows share are kept up to this size, whatever the size of the image.
+# Unfolded chunks that neighbouring windows share are kept up to this size, whatever the size of the image; of an image
+# that consists of several files, up to this size together.
 CACHE_BYTES = 48_000_000
 
 
@@ -80,7 +81,7 @@ class TiffWindows:
         close: Function that closes the file.
     """
 
-    def __init__(self, path: Path, *, where: object = None, max_pixels: int | None = None) -> None:
+    def __init__(self, path: Path, *, where: object = None, max_pixels: int | None = None, num_parts: int = 1) -> None:
         """Opens a file and judges it by its header; no pixel is read.
 
         Args:
@@ -88,6 +89,7 @@ class TiffWindows:
             where: Name of the file in errors.
             max_pixels: Number of pixels that a tile or strip may have, since it is unfolded as a whole; None sets no
                 limit.
+            num_parts: Number of files that make the image together.
 
         Raises:
             GraftError: Named are samples, compressions and layouts that cannot be read by windows, and files cut off.
@@ -110,7 +112,7 @@ class TiffWindows:
         self.shape = (int(page.imagelength), int(page.imagewidth), num_bands)
         self.dtype = np.dtype(page.dtype).newbyteorder("=")
         self._kept: OrderedDict[tuple[int, int], np.ndarray | None] = OrderedDict()
-        self._kept_bytes = 0
+        self._kept_bytes, self._most_bytes = 0, CACHE_BYTES // num_parts
 
     def read(self, top: int, left: int, height: int, width: int) -> np.ndarray:
         """The samples of a window that lies within the image: [height, width, bands].
@@ -140,7 +142,7 @@ class TiffWindows:
         if grid.page.is_tiled or _is_plain(grid.page):
             return
         touched = (math.ceil(rows / grid.size[0]) + 1) * grid.chunk_bytes * grid.num_planes
-        if touched > CACHE_BYTES:
+        if touched > self._most_bytes:
             warn(
                 f"{self.where}: its strips are {grid.size[0]} x {grid.size[1]} pixels, and every window of {rows} rows "
                 f"unfolds {touched / 1e6:,.0f} MB of them; a tiled file is read many times faster: gdal_translate -co "
@@ -183,7 +185,7 @@ class TiffWindows:
         chunk = self._unfold(grid, number)
         self._kept[key] = chunk
         self._kept_bytes += 0 if chunk is None else chunk.nbytes
-        while self._kept_bytes > CACHE_BYTES and len(self._kept) > 1:
+        while self._kept_bytes > self._most_bytes and len(self._kept) > 1:
             _, oldest = self._kept.popitem(last=False)
             self._kept_bytes -= 0 if oldest is None else oldest.nbytes
         return chunk
