@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
-from graft.foundation.content import read_json
+from graft.foundation.content import content_seed, read_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import build_fresh
 from graft.models.saved_model import ModelSpec, load_model, save_model, tensor_digest
@@ -104,6 +106,28 @@ def test_taylor_keeps_what_the_loss_goes_by():
     left = convolutions(model)[-1]
     assert left.out_channels < 12
     assert left.bias.tolist().count(0.25) == min(8, left.out_channels)
+
+
+@pytest.mark.parametrize("auxiliary_weight", [0.0, 0.4])
+def test_taylor_hears_the_loss_of_training_with_its_auxiliary_head(streets, auxiliary_weight, monkeypatch):
+    """One batch of two images: the gradients are those of both losses, and the running statistics stay."""
+    model = small_model("segmentation", {"name": "fcn", "backbone": "resnet50", "auxiliary_weight": auxiliary_weight})
+    training = training_of(streets, model, task="segmentation", batch_size=2, **PRUNED, importance="taylor")
+    monkeypatch.setitem(type(training.strategy)._learn.__globals__, "NUM_IMAGES", 2)
+    copied = copy.deepcopy(model).eval().requires_grad_(True)
+    training.strategy._learn(copied)
+    order = np.random.default_rng(content_seed(7, "taylor")).permutation(6)
+    ((images, targets),) = training.views.batches(np.sort(order[:2]), 0, 2, torch.device("cpu"))
+    features = model.eval().backbone(training.forward.pixels(images))
+    answers = [model.at_size(head(features), (48, 64)) for head in (model.head, model.auxiliary) if head is not None]
+    losses = [torch.nn.functional.cross_entropy(one, targets, ignore_index=255) for one in answers]
+    sum(weight * loss for weight, loss in zip((1.0, auxiliary_weight), losses, strict=False)).backward()
+    for mine, theirs in zip(copied.parameters(), model.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, theirs.grad, rtol=1e-3, atol=1e-6)
+    assert not any(module.training for module in copied.modules())
+    pruned = Pruning("parameters", "taylor")
+    pruned.prune(model, num_parameters(model) // 2, training.strategy._learn)
+    assert num_parameters(model) <= training.strategy.whole["parameters"] / 2
 
 
 def test_batch_norm_scale_goes_by_the_factors():

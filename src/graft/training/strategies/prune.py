@@ -125,15 +125,20 @@ class Pruned(Supervised):
         self.now = sizes_of(model, self.size, len(self.context.channels))
 
     def _learn(self, model: Model) -> None:
-        """Leaves the gradients of the loss in the parameters: of the first view of a sample of the training images."""
+        """Leaves the gradients of the loss in the parameters: of the first view of a sample of the training images.
+
+        The loss is that of training, an auxiliary head's part in it too, while all layers stay in evaluation mode.
+        """
         answer = self.forward.of(model, "float32")
         order = np.random.default_rng(content_seed(self.context.seed, "taylor")).permutation(self.views.num_samples)
         chosen, device = np.sort(order[:NUM_IMAGES]), self.forward.scale.device
         batches = self.views.batches(chosen, 0, self.context.batch_size, device)
         total = -(-len(chosen) // self.context.batch_size)
         targets: Tensor
+        model.training = True  # the flag alone, by which the model answers with its auxiliary logits too
         for images, targets in progress(batches, "Measuring which channels matter", total=total, unit="batch"):
             (self.loss(answer(images), targets) * len(images) / len(chosen)).backward()
+        model.training = False
 
 
 def start_that_moves(options: Mapping[str, Any]) -> GraftError | None:
