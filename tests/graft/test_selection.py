@@ -441,6 +441,16 @@ def test_candidates_are_no_parents():
     assert "strategy: supervised for lwf; unfreeze: head_first, head_epochs: 1 for gradual" in said
 
 
+@pytest.mark.parametrize(
+    "strategy", [{"name": "prune", "fraction": 0.5, "rounds": 4}, {"name": "sparsify", "sparsity": 0.9}]
+)
+def test_candidates_stay_whole(strategy):
+    section = tiny_training.section(strategy={**strategy, "backbone_rate_factor": 0.1}, epochs=9)
+    found, said = verification.shorten(section, 2)
+    assert found.strategy == {"name": "supervised", "backbone_rate_factor": 0.1}
+    assert f"strategy: supervised for {strategy['name']}" in said
+
+
 def test_views_that_would_grow_more_often_than_there_are_epochs_begin_larger():
     section = tiny_training.section(sizes=[0.5, 0.75, 1.0], epochs=9)
     for epochs, sizes in ((3, [0.5, 0.75, 1.0]), (2, [0.75, 1.0]), (1, [1.0])):

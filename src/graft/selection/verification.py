@@ -19,7 +19,7 @@ from graft.provenance.stages import AUGMENTED, CLASS_MAP, INTERIM
 from graft.selection.candidates import Candidate
 from graft.selection.ranking import RankedCandidate
 from graft.training.schedules import SCHEDULES, refuse_too_long
-from graft.training.strategies import FROM_PARENT, FROM_TEACHERS, STRATEGIES
+from graft.training.strategies import FROM_PARENT, FROM_TEACHERS, MAKE_SMALLER, STRATEGIES
 from graft.training.strategies.shared_options import SHARED
 
 FOLDER = Path("reports/selection/verified")
@@ -105,10 +105,10 @@ def _facts(candidate: Candidate, params: Params, brief: FineTune) -> dict[str, A
 def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
     """Adapts the section `fine_tune` to few epochs; returns it with a sentence on how it trains.
 
-    A strategy that keeps what a parent knows, or learns from a teacher, becomes `supervised` (candidates are compared
-    by what they become themselves); a warm-up is cut, views that would grow too often begin larger, a schedule that is
-    too long becomes `cosine`, and unfreezing that is `gradual` (its length depends on the model) or a `head_first` that
-    is too long becomes one epoch of the head.
+    A strategy that keeps what a parent knows, learns from a teacher or makes a trained model smaller becomes
+    `supervised` (candidates are compared by what they become themselves); a warm-up is cut, views that would grow too
+    often begin larger, a schedule that is too long becomes `cosine`, and unfreezing that is `gradual` (its length
+    depends on the model) or a `head_first` that is too long becomes one epoch of the head.
     """
     warmup = min(fine_tune.warmup_epochs, epochs - 1)
     schedule = resolve(SCHEDULES, fine_tune.schedule, where="fine_tune.schedule")
@@ -117,14 +117,14 @@ def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
         fitting: Any = fine_tune.schedule
     except GraftError:
         fitting = "cosine"
-    alone, without_parent = _without_parent(fine_tune.strategy)
+    alone, made_plain = _without_other_models(fine_tune.strategy)
     strategy, unfreezing = _shorten_strategy(alone, epochs)
     sizes = fine_tune.sizes[-epochs:]
     replaced = {
         f"warmup_epochs: {warmup}": warmup != fine_tune.warmup_epochs,
         f"sizes: {sizes}": sizes != fine_tune.sizes,
         f"schedule: cosine for {schedule.name}": fitting != fine_tune.schedule,
-        without_parent: alone != fine_tune.strategy,
+        made_plain: alone != fine_tune.strategy,
         unfreezing: strategy != alone,
     }
     changes = {"epochs": epochs, "warmup_epochs": warmup, "sizes": sizes, "schedule": fitting, "strategy": strategy}
@@ -134,13 +134,13 @@ def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
     return brief, f"{said}{' except for what is longer: ' if unfit else ''}{'; '.join(unfit)}."
 
 
-def _without_parent(spec: Any) -> tuple[Any, str]:
-    """Replaces a strategy that needs a parent or teacher by `supervised` with the same movement.
+def _without_other_models(spec: Any) -> tuple[Any, str]:
+    """Replaces a strategy that needs a parent, a teacher or a trained model by `supervised` with the same movement.
 
     Returns it, and in words what changed.
     """
     choice = resolve(STRATEGIES, spec, where="fine_tune.strategy")
-    if choice.name not in (*FROM_PARENT, *FROM_TEACHERS):
+    if choice.name not in (*FROM_PARENT, *FROM_TEACHERS, *MAKE_SMALLER):
         return spec, ""
     given = spec if isinstance(spec, dict) else {}
     movement = {key: value for key, value in given.items() if key in SHARED}

@@ -50,6 +50,8 @@ TASKS = (
 FROM_PARENT = ("ewc", "incremental", "lwf", "mib", "plop")
 # Those that learn from finished models.
 FROM_TEACHERS = ("distil",)
+# Those that take channels or weights away from a trained model.
+MAKE_SMALLER = ("prune", "sparsify")
 # Those that learn from unlabelled images too.
 LEARN_WITHOUT_LABELS = ("adapt", "fix_match", "flex_match", "mean_teacher", "pseudo_labels", "uni_match")
 
@@ -57,6 +59,7 @@ __all__ = [
     "FROM_PARENT",
     "FROM_TEACHERS",
     "LEARN_WITHOUT_LABELS",
+    "MAKE_SMALLER",
     "STRATEGIES",
     "TASKS",
     "refusals",
