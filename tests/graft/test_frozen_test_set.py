@@ -269,6 +269,25 @@ def test_images_that_an_ancestor_learned_from_are_found_and_it_is_named(store, t
     assert find_leakage(store, chain, [IMAGES[0], IMAGES[2]], 1, into) == Leakage()
 
 
+def test_an_ancestor_that_does_not_tell_what_it_saw_is_no_ancestor_that_saw_nothing(store, tmp_path):
+    register_trained(store, tmp_path, "told", {"train": ["2" * 64], "val": []}, {})
+    registry.add_version(store, "untold", str(tmp_path), {mlflow_store.MODEL_DIGEST: "0"}, "")
+    rows = [("test", image.image, image.phash) for image in IMAGES]
+    chain = published(store, tmp_path, {"train": ["7" * 64], "val": []}, rows)
+    chain.records["pretrain-load"] = Record.from_content(
+        {"stage": "pretrain-load", "params": grown_from("models:/untold/1")}
+    )
+    into = tmp_path / "into"
+    into.mkdir()
+    found = find_leakage(store, chain, IMAGES, 1, into)
+    assert found == Leakage(seen=f"not known, through models:/untold/1: the server does not hold {SEEN}")
+    teacher = {"fine_tune": {"strategy": {"name": "distil", "teacher": [{"model": "models:/told/1", "sha256": "0"}]}}}
+    tuned = chain.records["fine-tune"]
+    chain.records["fine-tune"] = Record.from_content({"stage": "fine-tune", "files": tuned.files, "params": teacher})
+    found = find_leakage(store, chain, IMAGES, 1, into)
+    assert found == Leakage(seen=f"1 of 3 images, through models:/told/1: {'2' * 12}")
+
+
 def test_a_version_that_lacks_frozen_images_is_refused(store, tmp_path):
     rows = [("test", image.image, image.phash) for image in IMAGES[:2]] + [("train", IMAGES[2].image, IMAGES[2].phash)]
     chain = published(store, tmp_path, {"train": [], "val": []}, rows)

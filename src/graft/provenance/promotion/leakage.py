@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 LEARNED_FROM = ("train", "val", UNLABELLED)
 NUM_SHOWN = 3
+NOT_HELD = f"the server does not hold {SEEN}"
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Leakage:
 
     Attributes:
         seen: Sentence about those it was trained on, or whose scores chose its best epoch, or that a registered version
-            was which it grew out of or learnt from; empty where there are none.
+            was which it grew out of or learnt from, or that the server does not tell; empty where there are none.
         resembling: Sentence about those that look like one of these images; empty where there are none.
     """
 
@@ -56,14 +57,19 @@ def find_leakage(
     """
     known = _learned_from(store, chain, folder)
     if known is None:
-        return Leakage(seen=f"not known: the server does not hold {SEEN}")
+        return Leakage(seen=f"not known: {NOT_HELD}")
     if seen := [image.image for image in images if image.image in known]:
         return Leakage(seen=f"{len(seen)} of {len(images)} images: {_some(digest[:12] for digest in seen)}")
+    untold = []
     for address, ancestor in trace_ancestors(store, chain, folder):
-        behind = _learned_from(store, ancestor, folder) or set()
-        if inherited := [image.image for image in images if image.image in behind]:
+        behind = _learned_from(store, ancestor, folder)
+        if behind is None:
+            untold.append(str(address))
+        elif inherited := [image.image for image in images if image.image in behind]:
             some = _some(digest[:12] for digest in inherited)
             return Leakage(seen=f"{len(inherited)} of {len(images)} images, through {address}: {some}")
+    if untold:
+        return Leakage(seen=f"not known, through {_some(untold)}: {NOT_HELD}")
     manifest = fetch_output(store, chain, MANIFEST, folder)
     return Leakage(resembling="" if manifest is None else _describe_near(manifest, known, images, max_bits))
 

@@ -105,7 +105,7 @@ def _trace(
     expected = sorted(path for path, _ in wanted if maker_of(path) == stage)
     for run, record in _records(store, tags, folder):
         written = {(path, sought) for path, sought in wanted if is_within(path, *record.outputs)}
-        if (written or not expected) and all(record.digest_of(path) == sought for path, sought in written):
+        if written and all(record.digest_of(path) == sought for path, sought in written):
             chain.records[record.stage], chain.runs[record.stage] = record, run
             wanted |= {(path, sought) for path, sought in record.inputs.items() if maker_of(path)}
             return
