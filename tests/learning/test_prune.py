@@ -17,13 +17,14 @@ from graft.models.architectures import build_fresh
 from graft.models.saved_model import ModelSpec, load_model, save_model, tensor_digest
 from graft.models.widths import narrow, num_macs, num_parameters
 from graft.training.checkpoint import Checkpoint
+from graft.training.loop import fit
 from graft.training.optimizers.timm import offered_algorithms
 from graft.training.strategies import STRATEGIES
 from graft.training.strategies.channel_pruning import Pruning
 from graft.training.strategies.prune import rounds_problem
 from graft.training.strategies.sparsify import prunable_weights, smallest_left_out
 from tests import tiny_training
-from tests.tiny_strategy import KilledError, digests, run, small_model, training_of
+from tests.tiny_strategy import NOTHING, KilledError, digests, run, small_model, training_of
 
 PRUNED = {"strategy": "prune", "fraction": 0.5}
 PLAIN = {"name": "plain_cnn", "width": 8}
@@ -223,6 +224,25 @@ def test_every_round_takes_the_same_factor_and_the_last_is_kept(photographs):
     assert training.strategy.facts()["pruned"]["parameters"]["after"] == num_parameters(left) < num_parameters(plain())
     groups = [parameter for group in training.trainee.optimizer.param_groups for parameter in group["params"]]
     assert {id(parameter) for parameter in groups} == {id(parameter) for parameter in left.parameters()}
+
+
+@pytest.mark.parametrize(
+    ("averaging", "kept"),
+    [
+        ({"name": "ema", "decay": 0.9, "warmup": 10}, [1 / 10, 2 / 11, 1 / 10, 2 / 11, 3 / 12, 4 / 13]),
+        ({"name": "swa", "last_fraction": 0.5}, [0, 0, 0, 0, 0, 1 / 2]),
+    ],
+    ids=["ema", "swa"],
+)
+def test_an_average_begins_anew_with_each_round(photographs, averaging, kept):
+    """Two steps before the second round and four after: the share goes by the steps since the round began."""
+    options = PRUNED | {"rounds": 2, "round_epochs": 1, "averaging": averaging}
+    training = training_of(photographs, small_model(spec=PLAIN), **options)
+    found = []
+    list(
+        fit(training, lambda _: NOTHING, Checkpoint(None, "run"), lambda _: found.append(training.trainee.average.kept))
+    )
+    assert found == pytest.approx(kept)
 
 
 def test_the_smallest_weights_of_all_layers_become_zero():

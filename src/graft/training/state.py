@@ -91,6 +91,7 @@ class Trainee:
         epoch: Number of finished epochs.
         batch: Number of batches of the current epoch that steps were taken on.
         step: Number of steps taken in all.
+        averaged_from: Number of steps after which the average began.
         history: Reports of the finished epochs.
         best: State of the best epoch so far (of the averaged weights where there is an average), on the CPU.
     """
@@ -106,7 +107,7 @@ class Trainee:
         self.average = average
         self._norms = [(norm, norm.momentum) for norm in batch_norms(model) if norm.momentum is not None]
         self.learning_rate = 0.0
-        self.epoch = self.batch = self.step = 0
+        self.epoch = self.batch = self.step = self.averaged_from = 0
         self.history: list[EpochReport] = []
         self.best: dict[str, Tensor] = {}
         self._losses: list[float] = []
@@ -159,7 +160,7 @@ class Trainee:
         self.batch += self.gradients.num_batches
         self._unseen.append(self.gradients.use(clip_norm, clip_value))
         if self.average is not None:
-            self.average.update(self.model, self.step, num_steps)
+            self.average.update(self.model, self.step - self.averaged_from, num_steps - self.averaged_from)
         self.step += 1
 
     def reshape(self, change: Callable[[Model], object]) -> None:
@@ -173,7 +174,7 @@ class Trainee:
         self.optimizer.state.clear()
         self.gradients.parameters = [tensor for group in self.optimizer.param_groups for tensor in group["params"]]
         if self.average is not None:
-            self.average = Average(self.model, self.average.share)
+            self.average, self.averaged_from = Average(self.model, self.average.share), self.step
         self.best = {}
 
     def look_at_losses(self) -> None:
@@ -265,6 +266,7 @@ class Trainee:
             "learning_rate": self.learning_rate,
             "average": None if self.average is None else self.average.state(),
             "position": [self.epoch, self.batch, self.step],
+            "averaged_from": self.averaged_from,
             "losses": list(self._losses),
             "history": [asdict(report) for report in self.history],
             "best": self.best,
@@ -281,6 +283,7 @@ class Trainee:
         if self.average is not None:
             self.average.restore(state["average"])
         self.epoch, self.batch, self.step = state["position"]
+        self.averaged_from = state.get("averaged_from", 0)
         self._losses = list(state["losses"])
         self.history = [
             EpochReport(**{"worth": report["val_score"], **report, "cost": EpochCost(**report["cost"])})
