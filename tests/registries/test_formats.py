@@ -378,7 +378,7 @@ def test_patterns(images: str, masks: str, image: str, mask: str) -> None:
             {"val_fraction": 1e-9},
             r"no image fell into val: 40 images in 40 .*raise val_fraction or change ingest.split_seed",
         ),
-        ({"group_pattern": "images"}, "no image fell into .* 40 images in 1 groups"),
+        ({"group_pattern": "images"}, "no image fell into .* 40 images in 1 group"),
         ({"imagse": 1}, "imagse: mask_folder has no such option; did you mean 'images'"),
         ({"val_fraction": "a lot"}, "val_fraction: 'a lot'"),
     ],
@@ -529,7 +529,7 @@ def test_what_is_no_image_is_left_aside_and_said(tmp_path: Path) -> None:
     (tmp_path / ".hidden").write_text("x")
     listing = listing_of(tmp_path, "image_folder", "classification")
     assert {"ants/animated.GIF", "ants/deep/er.tiff"} <= {entry.id for entry in listing.entries}
-    assert listing.notes == ["1 files that are not named as images: ants/notes.txt"]
+    assert listing.notes == ["1 file not named as images: ants/notes.txt"]
 
 
 def test_image_without_label_and_label_without_image(tmp_path: Path) -> None:

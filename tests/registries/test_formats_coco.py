@@ -174,7 +174,7 @@ def test_everything_wrong_in_annotations_is_listed_at_once(tmp_path: Path, capfd
         f"train2017/000000000000.jpg: {where} lists it twice",
     ):
         assert line in message
-    assert "Left aside: 1 files that no annotation file lists" in capfd.readouterr().err
+    assert "Left aside: 1 file that no annotation file lists" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,7 @@ def test_the_test_list_of_voc_is_honoured_where_its_masks_are_and_else_said(
     file.write_text(f"{stem}\n")
     said = run_ingest(tmp_path / "raw", tmp_path / "without", "voc")
     assert f"JPEGImages/{stem}.jpg" not in said.rows
-    assert "1 images of ImageSets/Segmentation/test.txt, of which 1 have no mask here" in capfd.readouterr().err
+    assert "1 image of ImageSets/Segmentation/test.txt, 1 of them without a mask here" in capfd.readouterr().err
     write_mask(tmp_path / f"raw/SegmentationClass/{stem}.PNG", stripes(0, 20))
     found = run_ingest(tmp_path / "raw", tmp_path / "with", "voc")
     assert found.metrics == {"num_images": 13, "num_train": 8, "num_val": 4, "num_test": 1}
@@ -223,4 +223,4 @@ def test_images_of_ade20k_in_another_folder_are_said(tmp_path: Path, capfd: pyte
     make_ade20k(tmp_path / "raw")
     write_image(tmp_path / "raw/images/testing/ADE_test_00000001.jpg", 1)
     run_ingest(tmp_path / "raw", tmp_path / "out", "ade20k")
-    assert "1 files below images that are in neither training nor validation" in capfd.readouterr().err
+    assert "1 file below images in neither training nor validation" in capfd.readouterr().err

@@ -183,7 +183,7 @@ def test_images_that_no_list_names_are_left_aside_and_said(tmp_path: Path) -> No
         put(tmp_path, f"{split}.txt", text="".join(f"{n:03d}\n" for n in numbers))
     listing = listing_of(tmp_path, FLAT)
     assert counts(listing) == {"train": 20, "val": 18}
-    assert listing.notes[0].startswith("2 images that are in no split, as img/038.png")
+    assert listing.notes[0].startswith("2 images in no split, as img/038.png")
 
 
 def test_splits_that_are_named_and_not_there(tmp_path: Path) -> None:

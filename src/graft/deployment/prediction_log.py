@@ -17,6 +17,7 @@ from graft.data.images.codec import encode_png
 from graft.deployment.serving.source_classes import source_values, to_source_values
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import replace_file
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 
 TABLE, IMAGES, MASKS, LOCK = "predictions.csv", "images", "masks", ".lock"
@@ -102,7 +103,7 @@ class PredictionLog:
 
     def __str__(self) -> str:
         there = f", {self.num_known} were there" if self.num_known else ""
-        return f"{self.folder}: {self.num_added} images logged ({self.num_bytes / 1e6:.1f} MB){there}"
+        return f"{self.folder}: {counted(self.num_added, 'image')} logged ({self.num_bytes / 1e6:.1f} MB){there}"
 
     def _write_files(self, digest: str, suffix: str, data: bytes, prediction: np.ndarray) -> str:
         files = {f"{IMAGES}/{digest}{suffix}": data}

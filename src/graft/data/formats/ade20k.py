@@ -12,6 +12,7 @@ from graft.data.formats.layout import check_layout, entry_of, layout_error, pair
 from graft.data.formats.listing import Entry, Listing, check_task, distinct_colours
 from graft.data.formats.translation import Translation
 from graft.foundation.class_map import ClassMap
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 
 NAMES_FILE = "objectInfo150.txt"
@@ -62,7 +63,7 @@ def ade20k(
     grey = tuple(((value, value),) for value in class_map.source_values)
     translation = Translation(grey, ((),) * NUM_CLASSES, void_grey=((0, 0),))
     others = [id for id in found.paths if id.startswith("images/") and id.split("/")[1] not in FOLDER_OF.values()]
-    notes = [f"{len(others)} files below images that are in neither training nor validation"] if others else []
+    notes = [f"{counted(len(others), 'file')} below images in neither training nor validation"] if others else []
     return Listing(class_map, entries, FileReader(str(root)), translation, problems, notes)
 
 
@@ -92,7 +93,7 @@ def _names(path: Path) -> tuple[str, ...]:
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         names, problem = {}, f"it cannot be read ({error!r})"
     else:
-        problem = f"it has {len(rows)} lines"
+        problem = f"it has {counted(len(rows), 'line')}"
     if sorted(names) != [*range(1, NUM_CLASSES + 1)] or len(set(names.values())) != NUM_CLASSES:
         raise GraftError(
             f"not the list of the {NUM_CLASSES} classes: {problem}",

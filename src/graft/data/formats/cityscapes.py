@@ -12,6 +12,7 @@ from graft.data.formats.layout import check_layout, entry_of, layout_error, pair
 from graft.data.formats.listing import Entry, Listing, check_task
 from graft.data.formats.translation import VOID, Translation
 from graft.foundation.class_map import ClassMap
+from graft.foundation.counted import counted
 
 # Name, label id and colour, in order of train id (helpers/labels.py of the data set's own scripts).
 CLASSES = (
@@ -71,7 +72,7 @@ def cityscapes(
     if not problems:
         entries = add_test(entries, test_from, held_out_fraction, seed)
     num_test = sum(id.startswith("leftImg8bit/test/") for id in found.paths)
-    notes = [f"{num_test} images of the official test, whose labels are not public"] if num_test else []
+    notes = [f"{counted(num_test, 'image')} of the official test, whose labels are not public"] if num_test else []
     class_map = ClassMap(
         task="segmentation",
         names=tuple(name for name, _, _ in CLASSES),

@@ -14,6 +14,7 @@ from graft.data.formats.held_out import HeldOutFraction, TestFrom, add_test, spl
 from graft.data.formats.listing import Entry, Listing, check_task, distinct_colours
 from graft.data.formats.translation import VOID, identity
 from graft.foundation.class_map import ClassMap
+from graft.foundation.counted import counted
 
 
 def coco(
@@ -94,7 +95,7 @@ def _entries(
                 num_empty += 1
             listed.setdefault(id, file)
     notes = unlisted(images, listed)
-    notes += [f"{num_empty} images without a chosen category"] if num_empty else []
+    notes += [f"{counted(num_empty, 'image')} without a chosen category"] if num_empty else []
     return entries, problems, notes
 
 

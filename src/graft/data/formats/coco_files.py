@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from graft.data.formats.files import EXTENSIONS_READ, Found, by_end, ends_of
 from graft.data.formats.split_names import split_named
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 
 EXPECTED = (
@@ -93,4 +94,4 @@ def _splits_above(id: str) -> set[str]:
 def unlisted(images: CocoImages, listed: Mapping[str, object]) -> list[str]:
     """A note of the images that no annotation file lists."""
     others = [id for id in images.all if id not in listed]
-    return [f"{len(others)} files that no annotation file lists"] if others else []
+    return [f"{counted(len(others), 'file')} that no annotation file lists"] if others else []

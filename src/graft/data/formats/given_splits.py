@@ -13,6 +13,7 @@ from typing import Literal
 from graft.data.formats.files import Found, by_end, ends_of, id_of
 from graft.data.formats.split_names import split_named
 from graft.data.formats.splits import hashed_split
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError, suggest
 
 Splits = dict[Literal["train", "val", "test"], str | list[str]]
@@ -140,9 +141,9 @@ def _read_lists(found: Found, files: list[str], names: _Names, num_images: int) 
     except GraftError as error:
         return {}, str(error).rstrip(".")
     if len(split_of) * 2 <= num_images:
-        return {}, f"they name {len(split_of)} of {num_images} images"
+        return {}, f"they name {len(split_of)} of {counted(num_images, 'image')}"
     if "train" not in split_of.values() or len(set(split_of.values())) < 2:
-        return {}, f"of the {num_images} images they name only {', '.join(sorted(set(split_of.values())))}"
+        return {}, f"of the {counted(num_images, 'image')} they name only {', '.join(sorted(set(split_of.values())))}"
     return split_of, ""
 
 
@@ -171,7 +172,7 @@ def _chosen(found: Found, images: Collection[str], chosen: Splits) -> GivenSplit
 
 def _unnamed(images: Collection[str], split_of: Mapping[str, str]) -> str:
     left = sorted(set(images) - set(split_of))
-    return f"{len(left)} images that are in no split, as {left[0]}; {OPTION}"
+    return f"{counted(len(left), 'image')} in no split, as {left[0]}; {OPTION}"
 
 
 class _Names:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from graft.data.formats.listing import Entry
 from graft.foundation.content import content_seed
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 
 TestFrom = Literal["val", "train", "none"]
@@ -69,7 +70,8 @@ def split_one_list(entries: Sequence[Entry], test_from: TestFrom, held_out_fract
         split_of |= dict.fromkeys(_hold_out(free, share, seed), split)
     if len(split_of) == len(sizes):
         raise GraftError(
-            f"{sizes.total()} images in {len(sizes)} groups: held out for val and test, they leave nothing to train on",
+            f"{counted(sizes.total(), 'image')} in {counted(len(sizes), 'group')}: held out for val and test, they "
+            "leave nothing to train on",
             where="ingest.source.held_out_fraction",
             remedy="lower it, or add images",
         )

@@ -14,6 +14,7 @@ from graft.data.formats.listing import Entry, Listing, check_task, distinct_colo
 from graft.data.formats.splits import Groups, TestFraction, ValFraction, check_fractions, check_not_empty
 from graft.data.formats.unlabelled_images import is_picture, outside_unlabelled_folders, unlabelled_entry
 from graft.foundation.class_map import ClassMap
+from graft.foundation.counted import counted
 
 NUM_LEFT_ASIDE_SHOWN = 5
 
@@ -100,4 +101,4 @@ def _notes(found: Found, images: Iterable[str]) -> list[str]:
     if not others:
         return []
     shown = ", ".join(others[:NUM_LEFT_ASIDE_SHOWN]) + (", …" if len(others) > NUM_LEFT_ASIDE_SHOWN else "")
-    return [f"{len(others)} files that are not named as images: {shown}"]
+    return [f"{counted(len(others), 'file')} not named as images: {shown}"]

@@ -17,6 +17,7 @@ from graft.data.formats.listing import Listing, distinct_colours
 from graft.data.formats.translation import Translation, Translations
 from graft.foundation.choices import resolve
 from graft.foundation.class_map import ClassMap
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError, suggest
 
 
@@ -152,8 +153,7 @@ def _entries(
                 continue
             entry = renamed(own, front, number)
             entries.append(replace(entry, domain=part.get("domain", own.domain), label=label))
-    images = f"{num_left_aside} {'image' if num_left_aside == 1 else 'images'}"
-    return entries, [f"{images} of classes that are mapped to null"] if num_left_aside else []
+    return entries, [f"{counted(num_left_aside, 'image')} of classes that are mapped to null"] if num_left_aside else []
 
 
 def _front_of(part: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from graft.data.formats.listing import Entry
 from graft.foundation.content import content_seed
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 
 ValFraction = Annotated[float, Field(gt=0, lt=1)]
@@ -43,7 +44,8 @@ def check_not_empty(entries: Iterable[Entry], needed: Iterable[str]) -> None:
     if empty:
         num_groups = len({entry.group for entry in entries})
         raise GraftError(
-            f"no image fell into {' and '.join(empty)}: {len(entries)} images in {num_groups} groups",
+            f"no image fell into {' and '.join(empty)}: {counted(len(entries), 'image')} in "
+            f"{counted(num_groups, 'group')}",
             where="ingest.source",
             rule="splits are made by a hash of (split seed, group), so few groups may miss a small fraction",
             remedy=" or ".join(

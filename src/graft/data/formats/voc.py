@@ -11,6 +11,7 @@ from graft.data.formats.layout import check_layout, entry_of, pair_files
 from graft.data.formats.listing import Entry, Listing, check_task
 from graft.data.formats.translation import identity
 from graft.foundation.class_map import ClassMap
+from graft.foundation.counted import counted
 
 NAMES = (
     *("background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow"),
@@ -70,7 +71,7 @@ def _lists(found: Found) -> tuple[dict[str, str], list[str]]:
     lacking = [stem for stem in stems if found.place_of(f"SegmentationClass/{stem}.png") not in found.paths]
     if stems and not lacking:
         return LISTS | {"test": TEST_LIST}, []
-    return LISTS, [f"{len(stems)} images of {TEST_LIST}, of which {len(lacking)} have no mask here"]
+    return LISTS, [f"{counted(len(stems), 'image')} of {TEST_LIST}, {len(lacking)} of them without a mask here"]
 
 
 def _entries(found: Found, lists: Mapping[str, str]) -> tuple[list[Entry], list[str]]:

@@ -6,6 +6,8 @@ import io
 
 from PIL import Image
 
+from graft.foundation.counted import counted
+
 ORIENTATION_TAG = 0x0112
 # Where Pillow looks for the orientation, and how the chunks of a PNG begin that hold it: their type and their keyword.
 ORIENTED_BY = ("exif", "xmp", "XML:com.adobe.xmp", "Raw profile type exif")
@@ -97,6 +99,6 @@ def describe_tiff(data: bytes) -> str | None:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages.first
             bands, compression = page.samplesperpixel, getattr(page.compression, "name", str(page.compression))
-            return f"a TIFF of {bands} {'band' if bands == 1 else 'bands'} of {page.dtype}, compression {compression}"
+            return f"a TIFF of {counted(bands, 'band')} of {page.dtype}, compression {compression}"
     except Exception:  # whatever a damaged file makes of the reader: there is nothing to describe
         return None

@@ -13,6 +13,7 @@ from graft.data.images.stack_files import Reading, StackFile
 from graft.data.images.stacks import ImageKind, join_parts
 from graft.data.images.tiff_headers import CIELAB, CMYK, MINISWHITE, TILED_DEFLATE, YCBCR, TiffHeader
 from graft.data.images.tiff_windows import TiffWindows
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 
 NUM_COLOURS = {2: 3, YCBCR: 3}  # by PhotometricInterpretation; all others that are read have one
@@ -133,9 +134,10 @@ def check_mask(windows: TiffWindows) -> None:
     if header.is_lossy:
         raise GraftError("its compression changes values", where=windows.where, remedy=f"save it anew: {TILED_DEFLATE}")
     if bands not in (1, 3) or header.photometric in (CMYK, CIELAB, YCBCR) or windows.dtype == np.uint32:
-        found = f"{bands} {'band' if bands == 1 else 'bands'} of {windows.dtype}"
         raise GraftError(
-            f"{found} are no mask", where=windows.where, rule="a mask has one band, or red, green and blue"
+            f"{counted(bands, 'band')} of {windows.dtype} {'is' if bands == 1 else 'are'} no mask",
+            where=windows.where,
+            rule="a mask has one band, or red, green and blue",
         )
     if bands == 3 and windows.dtype != np.uint8:
         rule = "a mask of more than 8 bits has one band, grey"
@@ -175,7 +177,7 @@ def _check_picture(windows: TiffWindows) -> None:
     wanted = NUM_COLOURS.get(header.photometric, 1) + (header.alpha is not None)
     if windows.shape[2] != wanted:
         raise GraftError(
-            f"it has {windows.shape[2]} bands, of which a picture would show {wanted}",
+            f"it has {counted(windows.shape[2], 'band')}, of which a picture would show {wanted}",
             where=where,
             remedy="take ingest.source stacks, which reads any bands by name, or gdal_translate -b 1 -b 2 -b 3",
         )

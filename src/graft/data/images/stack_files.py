@@ -16,6 +16,7 @@ from PIL import ImageOps
 
 from graft.data.images.codec import check_size, convert_to_rgb, open_image
 from graft.data.images.point_clouds import PointFiles
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 
 MOST_PART_BYTES = 120_000_000  # as the formats allow for a file
@@ -61,8 +62,7 @@ class Reading:
         """Refuses a file with another number of channels, of which `parts` says how many are of which file."""
         listed = f" ({', '.join(parts)})" if len(parts) > 1 else ""
         raise GraftError(
-            f"it has {found} {'channel' if found == 1 else 'channels'}{listed}, not the {len(self.channels)} of "
-            f"{', '.join(self.channels)}",
+            f"it has {counted(found, 'channel')}{listed}, not the {len(self.channels)} of {', '.join(self.channels)}",
             where=self.where,
         )
 
