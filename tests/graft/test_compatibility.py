@@ -253,6 +253,10 @@ REFUSED = {
         source(name="file", path=str(BUNDLED)),
         rf"{BUNDLED}: the weights file is not pinned.*sha256: {sha256_of(BUNDLED)}",
     ),
+    "a file that export would replace": (
+        source(name="file", path="models/exported/weights.safetensors", sha256="0" * 64),
+        r"weights.safetensors lies in models/exported, which a stage of this project writes.*Remedy: name the version",
+    ),
     "a file that is not there": (source(name="file", path="gone.pth"), "gone.pth: weights file not found"),
     "a version without a digest": (
         source(name="registry", model_uri="models:/streets/3"),

@@ -30,7 +30,7 @@ from graft.params.pretraining_rules import find_pretraining_problems
 from graft.params.sections import CropSize, Params
 from graft.params.source_rules import find_memory_problems, find_source_problems, known_num_classes
 from graft.params.strategy_rules import find_strategy_problems
-from graft.params.surroundings import find_package_problem
+from graft.params.surroundings import find_package_problem, refuse_written_by_stage
 from graft.training import freezing
 from graft.training.losses import class_weight_refusals, resolve_losses
 from graft.training.optimizers import OPTIMIZERS
@@ -82,13 +82,15 @@ def _check_weights(params: Params) -> Iterator[Finding]:
             case "timm":
                 published_config(given["weights"])
                 require_pin(given["weights"], given["revision"], given["sha256"])
-            case "file" if given["sha256"] is None:
-                check_digest(Path(given["path"]), None)
+            case "file":
+                refuse_written_by_stage(Path(given["path"]), given["path"])
+                if given["sha256"] is None:
+                    check_digest(Path(given["path"]), None)
             case "registry":
                 refuse_unpinned(given["model_uri"], given["sha256"])
     except GraftError as error:
         error = error if source is chosen else at_start(error)
-        error.what = f"{error.where}: {error.what}"
+        error.what = f"{error.where}: {error.what}" if error.where else error.what
         yield ("pretrain_load", "source"), error
 
 

@@ -39,21 +39,21 @@ def find_root_problems(root: Any, name: str = "ingest.root") -> Iterator[GraftEr
         )
 
 
-def refuse_written_by_stage(folder: Path, name: str) -> None:
-    """Refuses a folder of a finished model that a stage of this project writes, and so may replace.
+def refuse_written_by_stage(place: Path, name: str) -> None:
+    """Refuses a finished model, or a file of it, that a stage of this project writes, and so may replace.
 
     Args:
-        folder: The folder.
+        place: The folder or file.
         name: Its name in the params.
 
     Raises:
         GraftError: It lies in the output of a stage.
     """
-    if own := [out for out in _outputs() if _is_within(folder, out)]:
+    if own := [out for out in _outputs() if _is_within(place, out)]:
         raise GraftError(
             f"{name} lies in {own[0]}, which a stage of this project writes",
-            rule="a teacher stays what it was when its student is trained: audit looks at it again",
-            remedy="name the version that is registered, models:/NAME@candidate, and run graft pin; or copy the folder",
+            rule="a model that another one learns from stays what it was: audit looks at it again",
+            remedy="name the version that is registered, models:/NAME@candidate, and run graft pin; or copy it",
         )
 
 

@@ -68,8 +68,8 @@ class Pruned(Supervised):
         if self.fraction < 1 and not context.known_classes:
             warn(
                 "prune: the pretrained weights know none of the classes, so channels are judged by a model that is not "
-                "trained for them; set pretrain_load.source to a model that was, registered or its exported "
-                "weights.safetensors, and prune that"
+                "trained for them; set pretrain_load.source to a model that was, {name: registry, model_uri: "
+                "models:/NAME@champion}, run graft pin, and prune that"
             )
 
     def prepare(self, model: Model, views: BatchSource, forward: Forward) -> tuple[BatchSource, Callable[[Any], Any]]:
@@ -186,8 +186,8 @@ def prune(
     """Structured pruning: channels that matter least are taken out of a trained model, which learns to do without.
 
     For a model that has to be smaller or faster than it is, on any hardware: what is left is a plain network with
-    narrower layers. Start from a *trained* model: set `pretrain_load.source` to a registered version, or to the
-    exported `weights.safetensors` as a `file`, with the same `model`. Which layers lose channels together follows from
+    narrower layers. Start from a *trained* model: set `pretrain_load.source` to a registered version (or, as a `file`,
+    to weights that Graft exported elsewhere), with the same `model`. Which layers lose channels together follows from
     the dependencies of the network (Fang et al. 2023, "DepGraph", with its library Torch-Pruning). Every layer loses
     the same share, as little as brings the count down; class layers and attention keep their width, so that of a
     transformer only the layers between shrink. The widths that are left stand in the spec, by which evaluate, export

@@ -110,8 +110,8 @@ def sparsify(loss: WeightedSum, *, sparsity: Sparsity, **movement: Any) -> Spars
 
     For those who compress files or have a runtime for sparse weights (Han et al. 2015, "Learning both Weights and
     Connections for Efficient Neural Networks", in one go): all shapes stay, so that no usual runtime gets faster, but
-    zeros compress well. For fewer operations there is `prune`. Start from a *trained* model, registered or exported,
-    in `pretrain_load.source`. Weights of all convolutions and linear layers are ranked together; class layers keep
+    zeros compress well. For fewer operations there is `prune`. Start from a *trained* model, a registered one, in
+    `pretrain_load.source`. Weights of all convolutions and linear layers are ranked together; class layers keep
     theirs. With `sparsity: 0` it is `supervised`, to the bit.
 
     Args:
