@@ -80,7 +80,8 @@ def test_from_a_pruned_model_the_network_is_as_narrow(tmp_path: Path) -> None:
     _, card, state = run(tmp_path / "none", {"name": "none"}, model=PLAIN)
     assert card["widths"] == {}
     assert state[name].shape[0] > model.state_dict()[name].shape[0]
-    with pytest.raises(GraftError, match="of the model's backbone is in these weights"):
+    told = r"of the model's backbone is in these weights, which were pruned.*set model: {.*\"width\": 8}"
+    with pytest.raises(GraftError, match=told):
         run(tmp_path / "wider", source, model={"name": "plain_fcn", "width": 16})
 
 

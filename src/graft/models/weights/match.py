@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -245,6 +246,14 @@ def _refuse_non_finite(source: Source) -> None:
 def _refuse_useless(match: Match, source: Source, state: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> None:
     if match.backbone_fraction >= LEAST_BACKBONE_FRACTION:
         return
+    if source.widths:
+        raise GraftError(
+            f"only {match.backbone_fraction:.0%} of the model's backbone is in these weights, which were pruned",
+            where=source.origin,
+            rule="narrowed layers fit a network of the same `model` alone, with every option the same",
+            remedy=f"set model: {json.dumps(dict(source.architecture or {}))}, or pretrain_load.source to weights that "
+            "were not pruned",
+        )
     raise GraftError(
         f"only {match.backbone_fraction:.0%} of the model's backbone is in these weights ({source.description}); "
         f"they hold {', '.join(sorted(state)[:3])}, …; the model wants {', '.join(sorted(ours)[:3])}, …",
