@@ -84,7 +84,7 @@ class ModelSpec:
         """The spec out of plain JSON values; `GraftError` where fields are missing or unknown."""
         fields = {one.name: one for one in dataclasses.fields(cls)}
         missing = dataclasses.MISSING
-        needed = {name for name, one in fields.items() if one.default is one.default_factory is missing}
+        needed = {name for name, one in fields.items() if one.default is missing and one.default_factory is missing}
         if not isinstance(stored, dict) or not needed <= set(stored) <= set(fields):
             rule = f"a spec has exactly the fields {', '.join(sorted(fields))}"
             raise GraftError("not the spec of a model", where=where, rule=rule, remedy="rebuild the model: dvc repro")

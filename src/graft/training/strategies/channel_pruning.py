@@ -76,12 +76,12 @@ class Pruning:
 
     def _share(self, model: Model, wanted: int) -> float:
         """The smallest share of its channels that every layer has to lose, found by halving; 0 where none has to."""
-        if self.count(model) <= wanted:
+        if (whole := self.count(model)) <= wanted:
             return 0.0
         example = _example(model, self.num_channels)
         # Which channels stay does not change how many do; only without normalisation a layer has no scale to go by.
         kind: Importance = "batch_norm_scale" if self.importance == "batch_norm_scale" else "magnitude"
-        whole, low, high, found, least = self.count(model), 0.0, 1.0, 0.0, 1.0
+        low, high, found, least = 0.0, 1.0, 0.0, 1.0
         prunable: set[str] = set()
         for _ in range(NUM_HALVINGS):
             share = (low + high) / 2
