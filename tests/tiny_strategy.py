@@ -62,6 +62,7 @@ def training_of(
     strategy: str = "supervised",
     num_known: int | None = None,
     precision: str = "float32",
+    compiled: bool = False,
     teachers: tuple[Teacher, ...] = (),
     **options: Any,
 ) -> Training:
@@ -83,7 +84,7 @@ def training_of(
     views = open_views(folder / "augmented", task)
     schedule, sampling = resolve(SCHEDULES, "poly", where="x"), shuffled(views.class_counts)
     plan = Plan(7, epochs, batch_size, learning_rate, schedule, 0, 1.0, None, sampling)
-    forward = Forward(model, normalisation((0.5,) * 3, (0.2,) * 3), precision, True)
+    forward = Forward(model, normalisation((0.5,) * 3, (0.2,) * 3), precision, True, compiled)
     views, forward = chosen.prepare(model, views, forward)
     return Training(trainee, plan, views, chosen, forward)
 

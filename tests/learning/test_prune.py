@@ -211,6 +211,18 @@ def test_a_killed_training_ends_in_the_same_bits(photographs, tmp_path, case, ki
     assert resumed.strategy.facts() == undisturbed.strategy.facts()
 
 
+@pytest.mark.slow
+def test_a_compiled_model_is_compiled_again_where_a_round_begins(photographs):
+    trainings = [
+        training_of(photographs, small_model(spec=PLAIN), compiled=compiled, **PRUNED | {"rounds": 2})
+        for compiled in (True, False)
+    ]
+    compiled, plain_ones = ([report.train_loss for report in run(training)] for training in trainings)
+    assert trainings[0].forward.num_compiled == 6
+    assert compiled == pytest.approx(plain_ones, rel=1e-5)
+    assert trainings[0].trainee.model.widths == trainings[1].trainee.model.widths
+
+
 def test_every_round_takes_the_same_factor_and_the_last_is_kept(photographs):
     training = training_of(photographs, small_model(spec=PLAIN), **PRUNED | {"rounds": 2, "round_epochs": 1})
     reports = run(training)
