@@ -34,6 +34,8 @@ AUGMENT = ("augment", "--train", "data/interim/train", "--class-map", "data/inte
 AUGMENT += (
     "--unlabelled",
     "data/interim/none",
+    "--parent",
+    "models/none",
     "--validation",
     "reports/validation/validation.json",
     "--out",

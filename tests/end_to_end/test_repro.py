@@ -103,6 +103,7 @@ def test_deleted_outputs_come_back_from_the_cache_with_nothing_executed(finished
     digests = clone.output_digests()
     for folder in ("models", "reports"):
         shutil.rmtree(clone.root / folder)
+    assert "models/none/README.md was deleted with the outputs: written again" in clone.run("graft", "fix").stdout
     done = clone.run("dvc", "repro")
     assert "Running stage" not in done.stdout
     assert clone.output_digests() == digests

@@ -11,6 +11,9 @@ from typer.testing import CliRunner
 
 from graft.cli import COMMANDS, with_commands
 from graft.provenance.promotion.record_chain import STAGES
+from graft.provenance.repair import NO_MODEL_FILE, bring_back_no_model
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def test_the_version_is_that_of_the_package():
@@ -34,3 +37,13 @@ def test_every_command_has_a_file_of_its_own_but_the_stages():
     stages = {stage.replace("-", "_") for stage in STAGES}
     assert shown - stages == set(COMMANDS) - {"stages"}
     assert stages <= shown
+
+
+def test_what_fix_writes_is_the_file_in_git(tmp_path, monkeypatch):
+    """Stages depend on its bytes: another text would make them stale."""
+    monkeypatch.chdir(tmp_path)
+    Path("dvc.yaml").touch()
+    told = bring_back_no_model()
+    assert told is not None
+    assert NO_MODEL_FILE.read_bytes() == (REPOSITORY / NO_MODEL_FILE).read_bytes()
+    assert bring_back_no_model() is None

@@ -7,6 +7,7 @@ import functools
 import re
 import time
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -60,6 +61,7 @@ class Small(nn.Module):
     """A network without batch normalisation, as small as one can be."""
 
     padding_multiple, min_side_px = 1, 1
+    widths: ClassVar = {}
 
     def __init__(self):
         super().__init__()
@@ -293,7 +295,9 @@ def test_a_run_in_emulated_precision_is_warned_of_once(monkeypatch, capsys):
 
 def test_fp16_leaves_a_step_out_whose_gradients_are_not_finite_and_halves_the_scale():
     weight = nn.Parameter(torch.ones(2))
-    trainee = Trainee(nn.ParameterList([weight]), torch.optim.SGD([weight], 1.0), precision="fp16")
+    model = nn.ParameterList([weight])
+    model.widths = {}
+    trainee = Trainee(model, torch.optim.SGD([weight], 1.0), precision="fp16")
     trainee.gradients.add(weight.sum() * 1e36, None)  # finite, and infinite when scaled by 65536
     trainee.take_step(None, None, 1)
     assert weight.detach().tolist() == [1, 1]

@@ -1,13 +1,20 @@
-"""Repair of a `dvc.lock` that a killed `dvc` left truncated, because DVC writes the file in place."""
+"""Repair of what dvc needs and does not bring back itself: a truncated `dvc.lock`, and the folder `models/none`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
+from graft.provenance.stages import NO_MODEL
 
 LOCK_FILE = Path("dvc.lock")
 SET_ASIDE = Path("dvc.lock.damaged")
+NO_MODEL_FILE = Path(NO_MODEL, "README.md")
+NO_MODEL_TEXT = (
+    "No model lies here. `dvc.yaml` makes a stage depend on `models/${augment.parent}`: on this folder, which never "
+    "changes, where it needs no model.\n"
+)
 
 
 def set_aside_damaged_lock() -> str | None:
@@ -21,6 +28,19 @@ def set_aside_damaged_lock() -> str | None:
     return (
         f"{LOCK_FILE} was truncated (dvc was killed while writing it): moved to {SET_ASIDE}; dvc repro writes it anew"
     )
+
+
+def bring_back_no_model() -> str | None:
+    """Writes the file of `models/none` again, which goes with `models` where somebody deletes all outputs.
+
+    Returns:
+        A line that says so, or None if it is there.
+    """
+    if NO_MODEL_FILE.is_file() or not Path("dvc.yaml").is_file():
+        return None
+    with replace_file(NO_MODEL_FILE) as pending:
+        pending.write_text(NO_MODEL_TEXT, encoding="utf-8")
+    return f"{NO_MODEL_FILE} was deleted with the outputs: written again, because stages depend on it"
 
 
 def is_whole(path: Path) -> bool:

@@ -27,7 +27,7 @@ from graft.provenance.audit.record_files import check_itself
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.walk import Chain
 from graft.provenance.records import Record
-from graft.provenance.stages import EXPORTED, is_ingest
+from graft.provenance.stages import EXPORTED, NO_MODEL, is_ingest
 
 FORMAT = "graft attestation 1"
 Statements = list[tuple[dict[str, Any], dict[str, Any]]]  # envelope, statement
@@ -196,7 +196,7 @@ def _chain(content: Mapping[str, Any], records: list[Record]) -> Iterator[Check]
     made = {digest for record in records for digest in record.produced().values()}
     yield compare("model", content["model"], records[0].outputs.get(EXPORTED) if records else None, "the bundle")
     for record in records:
-        lacking = [path for path, digest in record.inputs.items() if digest not in made]
+        lacking = [path for path, digest in record.inputs.items() if digest not in made and path != NO_MODEL]
         if not is_ingest(record.stage):
             status, reason = (BROKEN, f"nobody made {', '.join(lacking)}") if lacking else (VERIFIED, "each was made")
             yield Check(status, f"inputs of {record.stage}", reason)
