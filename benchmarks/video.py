@@ -42,14 +42,16 @@ CLASS_MAP = ClassMap("segmentation", CLASSES, CLASS_COLOURS, tuple(range(len(CLA
 
 
 def run(options: Options) -> list[Figure]:
-    """Runs both in turn, with the usual threads and on one core."""
+    """Runs both in turn, with the usual threads if these are several, and on one core."""
     num_frames = NUM_FRAMES_QUICK if options.quick else NUM_FRAMES
     model, spec = load_bundled() if FOLDER.is_dir() else build_untrained()
     with TemporaryDirectory(prefix="graft-bench-") as name:
         folder = Path(name)
         write_onnx(folder / "model.onnx", model, spec, opset=18)
         clip = write_clip(folder / "street.mp4", num_frames)
-        figures = compare(folder, clip, spec, num_frames, options, options.threads)
+        figures = []
+        if options.threads > 1 or not hasattr(os, "sched_setaffinity"):
+            figures += compare(folder, clip, spec, num_frames, options, options.threads)
         if hasattr(os, "sched_setaffinity"):
             with on_one_core():
                 figures += compare(folder, clip, spec, num_frames, options, 1)
