@@ -69,6 +69,7 @@ def project(clone) -> Iterator[Project]:
     yield clone
     (clone.root / "params.yaml").write_bytes(params)
     subprocess.run(["rm", "-rf", *WRITTEN, "photographs"], cwd=clone.root, check=True)
+    clone.run("graft", "fix")  # brings models/none back
 
 
 def refused(project: Project, *command: str) -> str:
