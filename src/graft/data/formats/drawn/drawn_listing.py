@@ -182,7 +182,7 @@ def _entries(
     groups: Groups,
     made_with: tuple[int, DrawnOptions, str, DrawnClasses],
 ) -> tuple[list[Entry], list[str]]:
-    """The entries of drawn images, and a note of those without any shape where only shapes have a class."""
+    """The entries of drawn images, and a note of how many of them bear no shape."""
     (seed, options, task, classes), entries, num_bare = made_with, [], 0
     for id, drawing in sorted(drawings.items()):
         group = groups.of(id)
