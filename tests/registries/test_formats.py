@@ -24,6 +24,7 @@ from graft.foundation.class_map import SPLITS
 from graft.foundation.errors import GraftError
 from tests.formats_layouts.coco import make_coco
 from tests.formats_layouts.drawn import make_cvat, make_labelme, make_yolo
+from tests.formats_layouts.label_studio import make_label_studio
 from tests.formats_layouts.published import make_ade20k, make_cityscapes, make_voc
 from tests.formats_layouts.tables import JOINED, make_csv, make_joined
 
@@ -90,6 +91,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
     ),
     "cvat": (make_cvat, "cvat", "segmentation"),
     "joined": (make_joined, JOINED, "segmentation"),
+    "label_studio": (make_label_studio, "label_studio", "segmentation"),
     "labelme": (make_labelme, "labelme", "segmentation"),
     "yolo": (make_yolo, "yolo", "segmentation"),
     "stacks": (
@@ -134,7 +136,7 @@ def test_the_wrong_task_is_refused(name: str, tmp_path: Path) -> None:
         listing_of(tmp_path, source, other)
 
 
-@pytest.mark.parametrize("name", [*OF_ONE_TASK, "csv", "cvat", "labelme"])
+@pytest.mark.parametrize("name", [*OF_ONE_TASK, "csv", "cvat", "label_studio", "labelme"])
 def test_a_missing_or_strange_root_is_answered_with_what_was_expected(name: str, tmp_path: Path) -> None:
     _, source, task = EXAMPLES[name]
     with pytest.raises(GraftError, match=r"no such folder.*ingest\.root"):

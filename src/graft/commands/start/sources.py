@@ -11,6 +11,14 @@ from graft.commands.start.mask_pairs_found import find_pairs, look_alike
 from graft.commands.start.mask_values import classes_of, evenly
 from graft.commands.start.tables import find_table
 from graft.data.formats.drawn.cvat_file import SHAPES, images_of
+from graft.data.formats.drawn.label_studio_file import (
+    CHOICES,
+    NO_REGIONS,
+    WITHOUT_AREA,
+    is_export,
+    kinds_of,
+    tasks_of,
+)
 from graft.data.formats.drawn.labelme_files import read_labelme
 from graft.data.formats.drawn.yolo_files import label_file_of
 from graft.data.formats.files import Found
@@ -19,6 +27,7 @@ from graft.data.formats.unlabelled_images import is_picture, outside_unlabelled_
 
 HEAD_BYTES = 1 << 16
 NUM_FILES_SEEN, NUM_IMAGES_SEEN = 20, 500
+KEYS_OF_TASKS = (b'"annotations"', b'"completions"', b'"annotation_id"')
 PAIRED_SHARE = 0.95  # of the pictures; with fewer in pairs a person is told
 SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
 
@@ -97,6 +106,18 @@ def _cvat(found: Found) -> Iterator[Proposal]:
         return
 
 
+def _label_studio(found: Found) -> Iterator[Proposal]:
+    for id in _sample(found, ".json"):
+        path = found.root / found.paths[id]
+        if not is_export(path) or not any(key in _head(found, id) for key in KEYS_OF_TASKS):
+            continue
+        kinds = {kind for task in islice(tasks_of(path, id), NUM_IMAGES_SEEN) for kind in kinds_of(task)}
+        if kinds:
+            has_shapes = bool(kinds - NO_REGIONS - WITHOUT_AREA)
+            yield from _of_tool("label_studio", f"{id} is an export of Label Studio", has_shapes, CHOICES in kinds)
+            return
+
+
 def _labelme(found: Found) -> Iterator[Proposal]:
     read = {id: content for id in _sample(found, ".json") if (content := _labelme_file(found, id)) is not None}
     if read:
@@ -171,7 +192,7 @@ def _class_folders(found: Found) -> Iterator[Proposal]:
 
 
 RULES: tuple[Callable[[Found], Iterator[Proposal]], ...] = (
-    *(_published, _yolo, _cvat, _labelme, _coco, _masks, _table, _class_folders),
+    *(_published, _yolo, _cvat, _label_studio, _labelme, _coco, _masks, _table, _class_folders),
 )
 
 

@@ -12,6 +12,7 @@ from graft.data.formats.csv import csv
 from graft.data.formats.cvat import cvat
 from graft.data.formats.image_folder import image_folder
 from graft.data.formats.joined import joined
+from graft.data.formats.label_studio import label_studio
 from graft.data.formats.labelme import labelme
 from graft.data.formats.listing import Listing
 from graft.data.formats.mask_folder import mask_folder
@@ -30,6 +31,7 @@ FORMATS: dict[str, Callable[..., Listing]] = {
     "cvat": cvat,
     "image_folder": image_folder,
     "joined": joined,
+    "label_studio": label_studio,
     "labelme": labelme,
     "mask_folder": mask_folder,
     "scenes": scenes,

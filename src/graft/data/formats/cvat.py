@@ -93,6 +93,7 @@ def _add(drawings: Drawings, id: str, image: Element, file: str) -> None:
         drawings.of_image[id] = drawing_of(image, file)
     except ValueError as error:
         drawings.problems.append(f"{file}: {id}: {error}")
+        drawings.spoiled.add(id)
 
 
 def _image_of(name: str, subset: str, folder: str, ends: dict[str, list[str]]) -> str | None:

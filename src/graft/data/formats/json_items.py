@@ -6,7 +6,7 @@ import codecs
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from graft.foundation.errors import GraftError
 
@@ -33,22 +33,28 @@ class Item(NamedTuple):
     value: Any
 
 
-def json_items(path: Path, where: str) -> Iterator[Item]:
+def json_items(path: Path, where: str, *, whole: Literal["object", "array"] = "object") -> Iterator[Item]:
     """Items of every array that stands at the top level of the object in a file; other values are passed over.
 
     Only one item and a block are in memory. Bytes are read as Latin-1, so that a character is a byte.
 
+    Args:
+        path: The file.
+        where: Its id, for errors.
+        whole: Whether the file holds an object, or one array, whose items then have the key "".
+
     Raises:
-        GraftError: Not a JSON object, or cut off, or not in UTF-8.
+        GraftError: Not a JSON object (or array), or cut off, or not in UTF-8.
     """
     try:
         with path.open("rb") as file:
             if file.peek(2)[:2] in OF_UTF16:
                 raise GraftError("it is text in UTF-16", where=where, remedy="save it again in UTF-8")
-            yield from _Scanner(file).items()
+            scanner = _Scanner(file)
+            yield from scanner.of_array("") if whole == "array" else scanner.items()
     except (ValueError, RecursionError) as error:
         raise GraftError(
-            f"not the JSON object it should be, or cut off ({error})",
+            f"not the JSON {whole} it should be, or cut off ({error})",
             where=where,
             remedy="export it again, or download it again",
         ) from None
@@ -60,22 +66,22 @@ class _Scanner:
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._text, self._at, self._dropped, self._ended = file, "", 0, 0, False
         self._decode = json.JSONDecoder().raw_decode
-
-    def items(self) -> Iterator[Item]:
         self._read(BLOCK_BYTES + len(BYTE_ORDER_MARK))
         if self._text.startswith(BYTE_ORDER_MARK):
             self._at = len(BYTE_ORDER_MARK)
+
+    def items(self) -> Iterator[Item]:
         self._take("{")
         while self._next() != "}":
             key, _, _ = self._value()
             self._take(":")
             if self._next() == "[":
-                yield from self._of_array(str(key))
+                yield from self.of_array(str(key))
             else:
                 self._value()
             self._pass_comma("}")
 
-    def _of_array(self, key: str) -> Iterator[Item]:
+    def of_array(self, key: str) -> Iterator[Item]:
         self._take("[")
         while self._next() != "]":
             value, begin, end = self._value()

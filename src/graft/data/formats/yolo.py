@@ -88,9 +88,11 @@ def _add(drawings: Drawings, image: str, found: Found, file: str, known: tuple[M
         numbers = [number for number, _ in read_polygons(found.root / found.paths[file])]
     except (OSError, ValueError) as error:
         drawings.problems.append(f"{file}: {error}")
+        drawings.spoiled.add(image)
         return
     if strange := sorted(set(numbers) - set(names)):
         drawings.problems.append(f"{file}: class {strange[0]} has no name in data.yaml, which names {len(names)}")
+        drawings.spoiled.add(image)
         return
     labels = tuple(names[number] for number in numbers)
     drawings.of_image[image] = Drawing(found.paths[file], None, labels, split=split)

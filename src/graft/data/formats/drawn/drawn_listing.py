@@ -50,11 +50,13 @@ class Drawings:
         of_image: Id of each image to its drawing.
         problems: Files that are not as the tool writes them, a line each.
         notes: Things left aside, a line each.
+        spoiled: Ids of images whose drawing is among the problems.
     """
 
     of_image: dict[str, Drawing] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    spoiled: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def list_drawn(
     check_fractions(options.val_fraction, options.test_fraction)
     found, groups = visible(everything, options.splits), Groups(options.group_pattern)
     bare = sorted(id for id in everything.paths if id not in found.paths and is_picture(id))
-    without = _undrawn(found, drawings.of_image)
+    without = _undrawn(found, drawings.of_image.keys() | drawings.spoiled)
     usable = {id: drawing for id, drawing in drawings.of_image.items() if id not in found.refused}
     problems = [*found.problems, *drawings.problems, *found.refusals(drawings.of_image), *everything.refusals(bare)]
     is_drawn = task == "segmentation"

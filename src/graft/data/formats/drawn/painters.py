@@ -1,7 +1,7 @@
 """Painters of masks: which pixels a shape covers, which every annotation tool answers in its own way.
 
 The square with the corners (1, 1) and (5, 5) has 25 pixels in labelme (Pillow) and Ultralytics (OpenCV), where a corner
-is a pixel, and 16 in CVAT and COCO (pycocotools), where it is a point between pixels.
+is a pixel, and 16 in CVAT, Label Studio and COCO (pycocotools), where it is a point between pixels.
 """
 
 from __future__ import annotations
@@ -116,6 +116,19 @@ def corners_of(box: Shape) -> list[Point]:
     cos, sin = math.cos(angle), math.sin(angle)
     offsets = [(px - x, py - y) for px, py in ((left, top), (right, top), (right, bottom), (left, bottom))]
     return [(x + cos * across - sin * down, y + sin * across + cos * down) for across, down in offsets]
+
+
+def ellipse_corners(centre: Point, radii: Point, angle: float) -> list[Point]:
+    """Points of the rim of an ellipse, one a degree.
+
+    Args:
+        centre: Its centre, in pixels.
+        radii: Its radii before it is turned.
+        angle: Radians by which it is turned clockwise.
+    """
+    (x, y), (across, down), cos, sin = centre, radii, math.cos(angle), math.sin(angle)
+    rim = [(across * math.cos(turn), down * math.sin(turn)) for turn in map(math.radians, range(360))]
+    return [(x + cos * dx - sin * dy, y + sin * dx + cos * dy) for dx, dy in rim]
 
 
 def _draw(image: Image.Image, shape: Shape, value: int) -> None:
