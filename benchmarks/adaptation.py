@@ -39,9 +39,9 @@ KEPT = Path("build/adaptation")
 SEEDS = (1, 2, 3)
 EPOCHS, EPOCHS_OF_QUICK = 20, 5
 SOURCE_ONLY, ORACLE, LADDER, HARMED = "source only", "oracle", "ladder", "ladder with a harmful step"
-OFF = {"style": "none", "statistics": 0.0, "unlabelled_weight": 0.0, "masked_weight": 0.0}
+OFF = {"style": "none", "statistics": 0.0, "unlabelled_weight": 0.0, "masked_weight": 0.0, "source_only": False}
 HARMFUL = {"masked_weight": 30.0, "masked_share": 0.98}  # what little is seen outweighs every label
-CLIMBING = {"name": "adapt", "ladder": "auto"}
+CLIMBING = {"name": "adapt", "ladder": "auto", "source_only": False}
 WAYS: dict[str, dict[str, Any]] = {
     SOURCE_ONLY: {"name": "supervised"},
     "colours (LAB)": {"name": "adapt", **OFF, "style": "lab"},
@@ -49,7 +49,7 @@ WAYS: dict[str, dict[str, Any]] = {
     "statistics": {"name": "adapt", **OFF, "statistics": 0.5},
     "self-training": {"name": "adapt", **OFF, "unlabelled_weight": 1.0},
     "hidden patches": {"name": "adapt", **OFF, "masked_weight": 1.0},
-    "all steps": {"name": "adapt"},
+    "all steps": {"name": "adapt", "source_only": False},
     LADDER: CLIMBING,
     HARMED: CLIMBING | HARMFUL,
     ORACLE: {"name": "supervised"},

@@ -2,9 +2,9 @@
 
 Reads the training views, weak views of unlabelled images if there are any, the val shards, the class map, the
 pretrained weights, and the teachers that the strategy pins.
-Writes the weights and spec of the model (of the baseline too), `strategy.json` with its strategy and teachers,
-`seen.json` with the digests of all images that training or validation looked at, those that pretrain-load learnt from
-without labels among them, and the learning curves.
+Writes the weights and spec of the model (and of those to compare with: from scratch, and what `adapt` would be without
+its steps), `strategy.json` with its strategy and teachers, `seen.json` with the digests of all images that training or
+validation looked at, those that pretrain-load learnt from without labels among them, and the learning curves.
 Stops when the loss is not finite, the weights are those of another model, or a teacher is not the pinned one.
 """
 
@@ -19,7 +19,7 @@ from graft.foundation.content import write_json
 from graft.models.pins import Downloader, no_download
 from graft.training.outcome import headline_scores, write_learning, write_measured, write_models
 from graft.training.start import begin, loss_facts, seen_before, strategy_of
-from graft.training.strategies import supervised
+from graft.training.strategies import supervised, without_steps
 from graft.training.trainer import Trainer
 from graft.training.validation import Validation
 
@@ -48,7 +48,7 @@ def fine_tune(
     listen: Callable[[str, EpochReport], None] | None = None,
     download: Downloader = no_download,
 ) -> dict[str, float]:
-    """Trains the model, and the baseline if asked; returns the best val score of each and the epoch that reached it.
+    """Trains the model, and those to compare it with; returns the best val score of each and the epoch that reached it.
 
     Checkpoints go to `resume`, costs to `measured`, the report of each epoch to `listen`; None leaves them out.
     `download` fetches teachers that are registered models.
@@ -59,6 +59,8 @@ def fine_tune(
     validation = Validation(val, start.spec, start.loss, fine_tune.batch_size, predict)
     trainer = Trainer(start.assembly, validation, resume, listen)
     outcomes = {"fine_tuned": trainer.run("fine_tuned", start.model(), strategy, fine_tune.learning_rate)}
+    if (unadapted := without_steps(choice)) is not None:
+        outcomes["source_only"] = trainer.run("source_only", start.model(), unadapted(loss), fine_tune.learning_rate)
     if fine_tune.baseline:
         everything, rate = supervised(loss, train="all"), fine_tune.baseline_learning_rate
         outcomes["baseline"] = trainer.run("baseline", start.from_scratch(), everything, rate)

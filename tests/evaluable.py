@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from graft.data.shards import Row, ShardWriter
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
 from graft.models.architectures import build_fresh
-from graft.models.saved_model import ModelSpec, save_model
+from graft.models.saved_model import ModelSpec, model_folder, save_model
 from graft.params.sections import Evaluate, Predict, Report
 from pipeline.evaluate import evaluate
 from tests import tiny_training
@@ -56,7 +56,7 @@ def rows_of(
 
 
 def write_inputs(
-    root: Path, task: str = "segmentation", *, baseline: bool = True, rows: list[Row] | None = None
+    root: Path, task: str = "segmentation", *, others: Sequence[str] = ("baseline",), rows: list[Row] | None = None
 ) -> None:
     """Everything evaluate reads, in the places dvc.yaml gives it."""
     for folder in ("data/interim", "data/augmented", "models/fine_tuned", "reports/fine_tuning", "reports/validation"):
@@ -66,8 +66,8 @@ def write_inputs(
     for row in rows_of(task) if rows is None else rows:
         writer.add(asdict(row))
     writer.close()
-    folders = [root / "models/fine_tuned", *([root / "models/fine_tuned/baseline"] if baseline else [])]
-    for seed, folder in enumerate(folders):
+    for seed, run in enumerate(("fine_tuned", *others)):
+        folder = model_folder(root / "models/fine_tuned", run)
         folder.mkdir(exist_ok=True)
         model = build_fresh(task, MODELS[task], len(NAMES), seed)
         spec = ModelSpec(

@@ -10,10 +10,14 @@ import torch
 from torch import nn
 
 from graft.data.images.codec import encode_png
+from graft.evaluation.report.training_history import read_curves, read_rungs
+from graft.foundation.choices import resolve
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
+from graft.models.saved_model import WEIGHTS_FILE
 from graft.training.checkpoint import Checkpoint
 from graft.training.state import ValidationResult
+from graft.training.strategies import STRATEGIES, without_steps
 from graft.training.strategies.adaptation import Adapt
 from graft.training.strategies.collapse import CollapseWatch
 from graft.training.strategies.ladder import Ladder, ends_of
@@ -205,3 +209,34 @@ def test_a_step_that_hurts_is_recognised_and_dropped(tmp_path, capsys, step, opt
     best = read_json(tmp_path / "out/curves/summary.json")["runs"]["fine_tuned"]["best"]
     assert best["epoch"] <= 2
     assert best["val_score"] == reports[best["epoch"] - 1].val_score
+
+
+def test_beside_the_adapted_model_stands_the_same_training_without_any_step(folder, tmp_path):
+    """It is `supervised`, to the bit; the report tells the rungs of the other from its curves."""
+    settings = {"epochs": 3, "warmup_epochs": 0, "schedule": "constant"}
+    climbs = {"name": "adapt", "ladder": "auto", "source_share": 0.34, "unlabelled_weight": 0.0, "masked_weight": 0.0}
+    found = tiny_training.run(folder, tmp_path / "adapted", strategy=climbs, **settings)
+    plain = tiny_training.run(folder, tmp_path / "plain", **settings)
+    assert found["source_only.val_mean_iou"] == plain["fine_tuned.val_mean_iou"]
+    weights = (tmp_path / "adapted/model/source_only" / WEIGHTS_FILE, tmp_path / "plain/model" / WEIGHTS_FILE)
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    rows = read_curves(tmp_path / "adapted/curves")
+    rungs = read_rungs(rows)
+    assert [(rung["step"], rung["first"], rung["last"]) for rung in rungs] == [
+        (None, "1", "1"),
+        ("style", "2", "2"),
+        ("statistics", "3", "3"),
+    ]
+    assert [rung["val_score"] for rung in rungs] == [float(row["val_score"]) for row in rows[:3]]
+    assert [rung["target_score"] for rung in rungs] == [float(row["target_score"]) for row in rows[:3]]
+    worths = [(rung["val_score"] + rung["target_score"]) / 2 for rung in rungs]
+    assert [rung["kept"] for rung in rungs] == [None, worths[1] > worths[0], worths[2] > max(worths[:2])]
+    assert read_rungs(read_curves(tmp_path / "plain/curves")) == []
+
+
+def test_no_model_stands_beside_one_that_takes_no_step_or_is_told_to_stand_alone():
+    off = {"style": "none", "statistics": 0, "unlabelled_weight": 0, "masked_weight": 0}
+    chosen = [resolve(STRATEGIES, {"name": "adapt", **options}, where="here") for options in ({}, off)]
+    chosen.append(resolve(STRATEGIES, {"name": "adapt", "source_only": False}, where="here"))
+    chosen.append(resolve(STRATEGIES, "mean_teacher", where="here"))
+    assert [without_steps(choice) is not None for choice in chosen] == [True, False, False, False]

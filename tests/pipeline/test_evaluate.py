@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sklearn.metrics import confusion_matrix as slow_confusion_matrix
 
 from graft.data.images.codec import decode_image, decode_mask
 from graft.evaluation.observations import Observations
+from graft.evaluation.report.report_page import percent, points
 from graft.evaluation.test_time import average_views
 from graft.foundation.content import read_json, sha256_of, write_json
 from graft.foundation.errors import GraftError
@@ -152,6 +154,38 @@ def test_both_models_are_averaged_over_scales_and_flips(evaluated: Path, tmp_pat
         assert part["calibration_error"] != of_plain["calibration_error"]
 
 
+def test_an_adapted_model_is_compared_by_domain_with_one_that_was_not(tmp_path: Path) -> None:
+    write_inputs(tmp_path, others=("source_only",))
+    headlines = run_evaluate(tmp_path)
+    metrics = read_json(tmp_path / "reports/evaluation/metrics.json")
+    model, spec = load_model(tmp_path / "models/fine_tuned/source_only")
+    runner, counted = (
+        torch_runner(model, spec),
+        {"day": np.zeros((3, 3), np.int64), "night": np.zeros((3, 3), np.int64)},
+    )
+    for row in rows_of("segmentation"):
+        class_ids = predict_class_ids(runner, decode_image(row.image), spec, Tiling(65536, 16))
+        counted[row.domain] += confusion_matrix(class_ids, decode_mask(row.mask), 3)
+    unadapted = metrics["source_only"]
+    for domain, confusion in counted.items():
+        expected = scores(confusion)["mean_iou"]
+        assert unadapted["per_domain"][domain]["mean_iou"] == pytest.approx(expected, abs=1e-3)
+    gain = metrics["mean_iou"] - unadapted["mean_iou"]
+    assert metrics["gain_over_source_only"]["mean_iou"] == pytest.approx(gain)
+    assert headlines["gain_over_source_only_mean_iou"] == pytest.approx(gain)
+    shown = read_json(tmp_path / "reports/evaluation/headline.json")
+    assert shown["source_only_mean_iou"] == unadapted["mean_iou"]
+    assert "baseline_mean_iou" not in shown
+    page = re.sub(r"<[^>]+>", " ", (tmp_path / "reports/evaluation/report.html").read_text("utf-8"))
+    for kind, other, own in (
+        ("all images 6", unadapted, metrics),
+        ("day 3", unadapted["per_domain"]["day"], metrics["per_domain"]["day"]),
+        ("night 3", unadapted["per_domain"]["night"], metrics["per_domain"]["night"]),
+    ):
+        row = f"{kind} {percent(other['mean_iou'])} {percent(own['mean_iou'])}"
+        assert f"{row} {points(own['mean_iou'] - other['mean_iou'])}" in " ".join(page.split())
+
+
 def test_tables_add_up_to_the_same_counts(evaluated: Path) -> None:
     out = evaluated / "reports/evaluation"
     rows = pq.read_table(out / "per_image.parquet").to_pylist()
@@ -184,7 +218,7 @@ def test_the_same_bytes_twice(evaluated: Path, tmp_path: Path) -> None:
 
 
 def test_classification_without_baseline(tmp_path: Path) -> None:
-    write_inputs(tmp_path, "classification", baseline=False)
+    write_inputs(tmp_path, "classification", others=())
     headlines = run_evaluate(tmp_path, "classification")
     metrics = read_json(tmp_path / "reports/evaluation/metrics.json")
     assert set(headlines) == {"accuracy", "macro_f1", "calibration_error"}
@@ -198,7 +232,7 @@ def test_classification_without_baseline(tmp_path: Path) -> None:
 
 
 def test_scores_on_val_say_so(tmp_path: Path) -> None:
-    write_inputs(tmp_path, baseline=False)
+    write_inputs(tmp_path, others=())
     run_evaluate(tmp_path, split="val")
     assert read_json(tmp_path / "reports/evaluation/metrics.json")["selected_on_this_split"] is True
     assert "Selected on this split" in (tmp_path / "reports/evaluation/report.html").read_text()
@@ -207,7 +241,7 @@ def test_scores_on_val_say_so(tmp_path: Path) -> None:
 def test_void_images_and_a_class_without_truth(tmp_path: Path) -> None:
     rows = rows_of("segmentation", change=lambda mask: np.where(mask == 2, 255, mask).astype(np.uint8))
     void = rows_of("segmentation", 1, change=lambda mask: np.full_like(mask, 255))[0]
-    write_inputs(tmp_path, baseline=False, rows=[void, *rows[1:]])
+    write_inputs(tmp_path, others=(), rows=[void, *rows[1:]])
     run_evaluate(tmp_path)
     metrics = read_json(tmp_path / "reports/evaluation/metrics.json")
     assert metrics["recall"]["sky"] is None
@@ -223,7 +257,7 @@ def test_images_larger_than_a_forward_pass_are_scored_all_the_same(tmp_path: Pat
     from graft.data.images.codec import encode_png
 
     row = replace(large, image=encode_png(np.tile(image, (6, 6, 1))), mask=encode_png(np.tile(mask, (6, 6))))
-    write_inputs(tmp_path, baseline=False, rows=[row])
+    write_inputs(tmp_path, others=(), rows=[row])
     run_evaluate(tmp_path)
     metrics = read_json(tmp_path / "reports/evaluation/metrics.json")
     assert metrics["calibration_error"] is None
@@ -246,14 +280,14 @@ def test_images_larger_than_a_forward_pass_are_scored_all_the_same(tmp_path: Pat
     ],
 )
 def test_what_cannot_be_scored_is_answered(tmp_path: Path, rows: list, message: str) -> None:
-    write_inputs(tmp_path, baseline=False, rows=rows)
+    write_inputs(tmp_path, others=(), rows=rows)
     with pytest.raises(GraftError, match=f"(?s){message}"):
         run_evaluate(tmp_path)
 
 
 @pytest.mark.parametrize("role", ["train", "unlabelled"])
 def test_an_image_seen_in_training_stops_it(tmp_path: Path, role: str) -> None:
-    write_inputs(tmp_path, baseline=False)
+    write_inputs(tmp_path, others=())
     seen = [row.image_sha256 for row in rows_of("segmentation")]
     write_json(tmp_path / "models/fine_tuned/seen.json", {"train": [], "val": []} | {role: seen})
     with pytest.raises(GraftError, match=r"6 test images were seen in training: clip/0\.png.*clip/4\.png and 1 more"):
@@ -261,7 +295,7 @@ def test_an_image_seen_in_training_stops_it(tmp_path: Path, role: str) -> None:
 
 
 def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
-    write_inputs(tmp_path, baseline=False)
+    write_inputs(tmp_path, others=())
     shard = next((tmp_path / "data/interim/test").glob("*.parquet"))
     shard.write_bytes(shard.read_bytes()[:200])
     with pytest.raises(GraftError, match=r"first-00000\.parquet: damaged shard"):
@@ -269,7 +303,7 @@ def test_a_damaged_shard_is_named(tmp_path: Path) -> None:
 
 
 def test_curves_without_a_column_are_named(tmp_path: Path) -> None:
-    write_inputs(tmp_path, baseline=False)
+    write_inputs(tmp_path, others=())
     (tmp_path / "reports/fine_tuning/curves.csv").write_text("run,epoch\nfine_tuned,1\n")
     with pytest.raises(GraftError, match=r"curves\.csv: columns are missing: train_loss, val_loss, val_score"):
         run_evaluate(tmp_path)

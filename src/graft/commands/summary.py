@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
+from graft.metrics.confusion import HEADLINE
 from graft.provenance.stages import CLASS_MAP, MEASURED, REPORT, SCORES
 
 
@@ -20,6 +21,8 @@ def print_summary() -> None:
     console = Console(highlight=False, soft_wrap=True)
     metrics = read_json(Path(SCORES))
     console.print(_table(metrics))
+    if "source_only" in metrics:
+        console.print(_adaptation(metrics))
     for note in _notes(metrics):
         console.print(note)
     console.print(f"Report     {REPORT}   (open it in a browser)")
@@ -51,6 +54,25 @@ def _table(metrics: dict[str, Any]) -> Any:
         if baseline:
             row += [_percent(baseline[per_class][name]), _points(value, baseline[per_class][name])]
         table.add_row(*row)
+    return table
+
+
+def _adaptation(metrics: dict[str, Any]) -> Any:
+    """The scores by domain beside those of the same training without any step of `adapt`."""
+    from rich.table import Table
+
+    table = Table(title="What adaptation gained", title_justify="left")
+    headline = next(name for name in HEADLINE.values() if name in metrics)
+    table.add_column("domain")
+    for column in ("source only", "adapted", "gain"):
+        table.add_column(column, justify="right")
+    unadapted = metrics["source_only"]
+    parts = [("all images", metrics, unadapted)]
+    if len(metrics["per_domain"]) > 1:
+        parts += [(name, part, unadapted["per_domain"][name]) for name, part in metrics["per_domain"].items()]
+    for name, after, before in parts:
+        value, other = after[headline], before[headline]
+        table.add_row(name, _percent(other), _percent(value), _points(value, other))
     return table
 
 

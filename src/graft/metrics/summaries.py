@@ -17,6 +17,8 @@ CLASS_SCORES = {
 }
 # Side by side they expose a model that has collapsed to a few classes.
 CLASS_SHARES = {"predicted_share": "predicted_share", "true_share": "true_share"}
+# The models that the fine-tuned one is compared with, and the key of metrics.json that its gain over each stands under.
+GAINS = {"baseline": "gain", "source_only": "gain_over_source_only"}
 
 
 def stack(images: Sequence[Marginals]) -> Marginals:

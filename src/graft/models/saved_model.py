@@ -22,8 +22,8 @@ from graft.models.widths import narrow
 WEIGHTS_FILE = "model.safetensors"
 SPEC_FILE = "spec.json"
 # The models that fine-tune leaves, by the name of their run: what people read, and their colour in every chart.
-MODEL_NAMES = {"fine_tuned": "fine-tuned", "baseline": "from scratch"}
-MODEL_COLOURS = {"fine_tuned": "#0f766e", "baseline": "#b3aa9b"}
+MODEL_NAMES = {"fine_tuned": "fine-tuned", "source_only": "source only", "baseline": "from scratch"}
+MODEL_COLOURS = {"fine_tuned": "#0f766e", "source_only": "#b45309", "baseline": "#b3aa9b"}
 # safetensors shuffles several metadata keys between processes; one key that holds sorted JSON keeps the bytes the same.
 METADATA_KEY = "graft"
 

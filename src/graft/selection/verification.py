@@ -117,18 +117,19 @@ def shorten(fine_tune: FineTune, epochs: int) -> tuple[FineTune, str]:
         fitting: Any = fine_tune.schedule
     except GraftError:
         fitting = "cosine"
-    alone, made_plain = _without_other_models(fine_tune.strategy)
-    strategy, unfreezing = _shorten_strategy(alone, epochs)
+    own, made_plain = _without_other_models(fine_tune.strategy)
+    strategy, unfreezing = _shorten_strategy(own, epochs)
     sizes = fine_tune.sizes[-epochs:]
     replaced = {
         f"warmup_epochs: {warmup}": warmup != fine_tune.warmup_epochs,
         f"sizes: {sizes}": sizes != fine_tune.sizes,
         f"schedule: cosine for {schedule.name}": fitting != fine_tune.schedule,
-        made_plain: alone != fine_tune.strategy,
-        unfreezing: strategy != alone,
+        made_plain: own != fine_tune.strategy,
+        unfreezing: strategy != own,
     }
-    changes = {"epochs": epochs, "warmup_epochs": warmup, "sizes": sizes, "schedule": fitting, "strategy": strategy}
-    brief = fine_tune.model_copy(update=changes | {"early_stopping_epochs": None, "baseline": False})
+    changes = {"epochs": epochs, "warmup_epochs": warmup, "sizes": sizes, "schedule": fitting}
+    alone = {"early_stopping_epochs": None, "baseline": False, "strategy": _without_comparison(strategy)}
+    brief = fine_tune.model_copy(update=changes | alone)
     said = f"Fine-tuning is for {epochs} epoch{'s' * (epochs != 1)} here, as fine_tune in params.yaml says"
     unfit = [text for text, is_replaced in replaced.items() if is_replaced]
     return brief, f"{said}{' except for what is longer: ' if unfit else ''}{'; '.join(unfit)}."
@@ -145,6 +146,14 @@ def _without_other_models(spec: Any) -> tuple[Any, str]:
     given = spec if isinstance(spec, dict) else {}
     movement = {key: value for key, value in given.items() if key in SHARED}
     return {"name": "supervised", **movement}, f"strategy: supervised for {choice.name}"
+
+
+def _without_comparison(spec: Any) -> Any:
+    """Leaves out the model that `adapt` is compared with: only candidates are compared."""
+    choice = resolve(STRATEGIES, spec, where="fine_tune.strategy")
+    if "source_only" not in choice.options:
+        return spec
+    return {"name": choice.name, **({} if isinstance(spec, str) else spec), "source_only": False}
 
 
 def _shorten_strategy(spec: Any, epochs: int) -> tuple[Any, str]:

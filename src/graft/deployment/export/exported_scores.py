@@ -13,7 +13,7 @@ from graft.evaluation.scores import Contender, Tally, score_rows
 from graft.evaluation.test_time import PLAIN, is_plain
 from graft.foundation.progress import progress
 from graft.inference.image_to_logits import Runner
-from graft.metrics.summaries import stack, summarise
+from graft.metrics.summaries import GAINS, stack, summarise
 from graft.models.saved_model import ModelSpec
 
 if TYPE_CHECKING:
@@ -46,8 +46,8 @@ class EvaluationSetup:
         """The metrics of the exported file, and what rounding its weights cost.
 
         They are those of evaluate where that scored the same weights in the same precision, each image as it is. Where
-        not, the split is scored again; the gain over the baseline, whose interval evaluate drew, is then left out, and
-        so is a baseline that was scored with test-time augmentation.
+        not, the split is scored again; gains over other models, whose intervals evaluate drew, are then left out, and
+        so are other models that were scored with test-time augmentation.
 
         Args:
             file: Runner of the exported file, which computes in float32.
@@ -64,7 +64,7 @@ class EvaluationSetup:
             return dict(evaluated), {}
         runners = {"exported": file} | ({} if original is None else {"original": original})
         found = self._scores_of(runners, spec)
-        left_out = ("gain",) if comparable else ("gain", "baseline")
+        left_out = [*GAINS.values(), *(() if comparable else GAINS)]
         metrics = {name: value for name, value in evaluated.items() if name not in left_out} | found["exported"]
         if original is None:
             return metrics | {"test_time": PLAIN}, {}

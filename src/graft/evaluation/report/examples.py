@@ -31,7 +31,7 @@ class Picture:
 class Example:
     """An image with truth and predictions, ready to be shown.
 
-    `verdicts` holds the class that each model predicts for a labelled image, and its confidence in percent.
+    `verdicts` holds the class that the model and the baseline predict for a labelled image, and how sure in percent.
     """
 
     id: str
@@ -90,7 +90,9 @@ def _example(scored: ScoredImage, class_map: ClassMap) -> Example:
         pictures = show(shown, {}, class_map.colors)
         truth = class_map.names[int(scored.targets)]
         said = tuple(
-            (class_map.names[int(p.class_ids)], f"{100 * (p.confidence or 0):.0f}%") for p in predictions.values()
+            (class_map.names[int(p.class_ids)], f"{100 * (p.confidence or 0):.0f}%")
+            for p in (predictions["fine_tuned"], baseline)
+            if p is not None
         )
     else:
         masks = {"truth": scored.targets, "fine-tuned": predictions["fine_tuned"].class_ids}

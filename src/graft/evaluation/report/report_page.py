@@ -14,7 +14,14 @@ from graft.evaluation.report.charts import Axis, Line, line_chart
 from graft.evaluation.report.examples import Examples
 from graft.evaluation.report.results import CLASS_SCORE_SHOWN
 from graft.evaluation.report.tables import shares_of_truth
-from graft.evaluation.report.training_history import loss_chart, read_curves, read_groups, score_chart
+from graft.evaluation.report.training_history import (
+    STYLES,
+    loss_chart,
+    read_curves,
+    read_groups,
+    read_rungs,
+    score_chart,
+)
 from graft.evaluation.scores import Contender, Tally
 from graft.foundation.class_map import ClassMap
 from graft.metrics.bootstrap import LEVEL_PERCENT
@@ -50,7 +57,7 @@ class ReportContent:
     Attributes:
         metrics: The content of metrics.json.
         class_map: The classes.
-        contenders: The models by name, `fine_tuned` and perhaps `baseline`, their calibration counted.
+        contenders: The models by name, `fine_tuned` and those it is compared with, their calibration counted.
         tally: The counts of the split.
         examples: The best and the worst images of the split.
         settings: The section `evaluate` of params.yaml.
@@ -119,7 +126,8 @@ def _learned(content: ReportContent, curves: Path) -> dict[str, Any]:
     """Values of the page about the trainings."""
     rows = read_curves(curves)
     scores = score_chart(rows, WORDS[next(iter(HEADLINES[content.task]))])
-    return {"losses": loss_chart(rows), "scores": scores, "groups": read_groups(curves)}
+    learned = {"losses": loss_chart(rows), "scores": scores, "groups": read_groups(curves)}
+    return learned | {"rungs": read_rungs(rows)}
 
 
 def open_templates(*folders: Path) -> Environment:
@@ -206,7 +214,7 @@ def _matrix(content: ReportContent) -> dict[str, Any] | None:
 
 def _reliability(content: ReportContent) -> Markup:
     lines = [Line("perfect", "guide", [(0.0, 0.0), (1.0, 1.0)])]
-    for name, style in (("baseline", "other"), ("fine_tuned", "ours")):
+    for name, style in reversed(STYLES.items()):
         contender = content.contenders.get(name)
         bins = contender.calibration.bins() if contender and contender.calibration else []
         placed = [(one["confidence"], one["accuracy"]) for one in bins]

@@ -13,7 +13,7 @@ from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
 from graft.foundation.errors import GraftError
 from graft.metrics.confusion import HEADLINES
-from graft.metrics.summaries import CLASS_SCORES, gain_over, stack, summarise
+from graft.metrics.summaries import CLASS_SCORES, GAINS, gain_over, stack, summarise
 
 if TYPE_CHECKING:
     from graft.params.sections import Evaluate
@@ -25,7 +25,7 @@ CLASS_SCORE_SHOWN = {"segmentation": "iou", "classification": "recall"}
 def compute_metrics(
     tally: Tally, contenders: Mapping[str, Contender], classes: ClassMap, evaluate: Evaluate, seed: int
 ) -> dict[str, Any]:
-    """The scores of the fine-tuned model; under `baseline` those of the other, under `gain` the difference.
+    """The scores of the fine-tuned model; those of each other under its name, the difference under its key of `GAINS`.
 
     Raises:
         GraftError: Not one pixel of the split is labelled.
@@ -50,27 +50,28 @@ def compute_metrics(
         "test_time": evaluate.test_time.model_dump(),
         "synthetic": classes.synthetic,
     }
-    if "baseline" in found:
-        gain = gain_over(images["fine_tuned"], images["baseline"], **draws)
-        metrics |= {"baseline": found["baseline"], "gain": gain}
+    for name, gain in GAINS.items():
+        if name in found:
+            metrics |= {name: found[name], gain: gain_over(images["fine_tuned"], images[name], **draws)}
     return metrics
 
 
 def flatten_headlines(metrics: Mapping[str, Any], task: str) -> dict[str, float]:
     """The headline scores as one flat dict: `mean_iou`, `baseline_mean_iou`, `gain_mean_iou` and so on."""
     flat: dict[str, float] = {}
-    for prefix, part in (("", metrics), ("baseline_", metrics.get("baseline")), ("gain_", metrics.get("gain"))):
+    others = {f"{key}_": metrics[key] for pair in GAINS.items() for key in pair if key in metrics}
+    for prefix, part in {"": metrics, **others}.items():
         for name in (*HEADLINES[task], "mean_boundary_iou", "calibration_error"):
-            value = part.get(name) if part else None
+            value = part.get(name)
             flat |= {} if value is None else {prefix + name: value}
     return flat
 
 
 def write_headline(path: Path, metrics: Mapping[str, Any], task: str) -> None:
-    """Writes the few scores that `dvc metrics` and `dvc exp show` compare: headlines, baseline, gain."""
+    """Writes the few scores that `dvc metrics` and `dvc exp show` compare: headlines, other models, gains."""
     first, *others = HEADLINES[task]
     flat = flatten_headlines(metrics, task)
-    names = (first, f"baseline_{first}", f"gain_{first}", *others)
+    names = (first, *(f"{key}_{first}" for pair in GAINS.items() for key in pair), *others)
     write_json(path, {name: flat[name] for name in names if name in flat})
 
 

@@ -15,7 +15,8 @@ from graft.models.saved_model import MODEL_NAMES
 
 CURVE_COLUMNS = ("run", "epoch", "train_loss", "val_loss", "val_score")
 GROUP_COLUMNS = ("run", "group", "parameters", "trains_from_epoch", "learning_rate", "weight_decay")
-STYLES = {"fine_tuned": "ours", "baseline": "other"}
+STYLES = {"fine_tuned": "ours", "source_only": "source", "baseline": "other"}
+STEP = "step."  # columns of curves.csv that say which steps of `adapt` an epoch took
 STEEP = 30  # from this ratio on small losses would lie on the axis: it goes up in powers of ten
 
 
@@ -64,6 +65,40 @@ def _chart(lines: list[Line], title: str, description: str, *, percent: bool) ->
     steep = not percent and min(values) > 0 and max(values) > STEEP * min(values)
     y = Axis.over_powers(title, values) if steep else Axis.over(title, [0.0, *values], percent=percent)
     return line_chart(drawn, x, y, description)
+
+
+def read_rungs(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
+    """The rungs of the ladder that a training climbed, in order; none of a training without a ladder.
+
+    Args:
+        rows: Rows of `read_curves`.
+
+    Returns:
+        Dicts of `step` (in words; None of the first rung, which takes none), the `first` and `last` epoch, the highest
+        `val_score` and `target_score` of its epochs (None where none was measured), and `kept` (None where nobody
+        judged).
+    """
+    steps = [name for name in rows[0] if name.startswith(STEP)] if rows else []
+    rungs: dict[str | None, list[dict[str, str]]] = {}
+    for row in rows if steps else ():
+        if row["run"] == "fine_tuned":
+            taken = [name for name in steps if float(row[name])]
+            rungs.setdefault(taken[-1] if taken else None, []).append(row)
+    return [
+        {
+            "step": step and step.removeprefix(STEP).replace("_", " "),
+            "first": epochs[0]["epoch"],
+            "last": epochs[-1]["epoch"],
+            "val_score": _highest(epochs, "val_score"),
+            "target_score": _highest(epochs, "target_score"),
+            "kept": _highest(epochs, "rung_kept"),
+        }
+        for step, epochs in rungs.items()
+    ]
+
+
+def _highest(rows: list[dict[str, str]], column: str) -> float | None:
+    return max((float(row[column]) for row in rows if row.get(column)), default=None)
 
 
 def read_groups(folder: Path) -> list[dict[str, Any]]:

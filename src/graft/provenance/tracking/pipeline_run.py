@@ -57,7 +57,8 @@ def scores_of(client: MlflowClient, evaluate: Record, run: Any | None) -> dict[s
     """The headline scores, those by class and those by domain, from the report of evaluate or the copy in its run.
 
     Returns:
-        Scores by name: `mean_iou`, `iou/road`, `mean_iou/night_rain`; what is undefined is left out.
+        Scores by name: `mean_iou`, `iou/road`, `mean_iou/night_rain`, and `mean_iou/source_only/night_rain` of a model
+        that was not adapted; what is undefined is left out.
     """
     metrics = _read_metrics(client, evaluate, run)
     headline = next((name for name in SHOWN_BY_CLASS if name in metrics), None)
@@ -66,6 +67,8 @@ def scores_of(client: MlflowClient, evaluate: Record, run: Any | None) -> dict[s
     shown = SHOWN_BY_CLASS[headline]
     by_class = {f"{shown}/{name}": value for name, value in metrics[shown].items()}
     by_domain = {f"{headline}/{name}": part[headline] for name, part in metrics["per_domain"].items()}
+    unadapted = metrics.get("source_only", {}).get("per_domain", {})
+    by_domain |= {f"{headline}/source_only/{name}": part[headline] for name, part in unadapted.items()}
     deliveries = metrics.get("per_delivery", {})
     by_delivery = {f"{headline}/delivery/{name}": part[headline] for name, part in deliveries.items()}
     found = {**evaluate.metrics, **by_class, **by_domain, **by_delivery}

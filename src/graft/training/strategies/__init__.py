@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from graft.training.loop import Strategy
 from graft.training.strategies.adapt import adapt
-from graft.training.strategies.adaptation import steps_of
+from graft.training.strategies.adaptation import steps_of, without_steps
 from graft.training.strategies.combinations import refusals
 from graft.training.strategies.distil import distil
 from graft.training.strategies.ewc import ewc
@@ -65,4 +65,5 @@ __all__ = [
     "refusals",
     "steps_of",
     "supervised",
+    "without_steps",
 ]

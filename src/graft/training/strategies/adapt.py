@@ -30,6 +30,7 @@ def adapt(
     masked_weight: UnlabelledWeight = 1.0,
     masked_share: Annotated[float, Field(gt=0, lt=1)] = 0.7,
     masked_patch_px: Annotated[int, Field(ge=1)] = 32,
+    source_only: bool = True,
     **movement: Any,
 ) -> Adapt:
     """Labels from one domain, none from another: day to night, one scanner to the next. Four steps, each an option.
@@ -79,6 +80,7 @@ def adapt(
         masked_weight: Factor of the loss of images with hidden patches; 0 leaves the step out.
         masked_share: Probability that a patch is hidden.
         masked_patch_px: Side of a patch; the paper has 64 in images of 1024 x 1024.
+        source_only: Whether fine-tune also trains the same model without any step, which evaluate scores beside it.
 
     Raises:
         GraftError: There are no unlabelled images, or options that make no sense together.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import statistics
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from graft.data.views.view import BatchSource, Views
+from graft.foundation.choices import Choice
 from graft.foundation.content import content_seed
 from graft.foundation.progress import warn
 from graft.models.architectures import Model
@@ -49,6 +51,13 @@ READING = TAUGHT | {"style"}  # those that look at unlabelled images in each tra
 def steps_of(options: Mapping[str, Any]) -> tuple[str, ...]:
     """The steps that the options of a strategy turn on, in order; those that learn without labels have one of them."""
     return tuple(step for step, (name, off) in STEPS.items() if options.get(name, off) != off)
+
+
+def without_steps(choice: Choice) -> Choice | None:
+    """The same training without any step, to compare with; None where the options ask for none, or there is no step."""
+    if not choice.options.get("source_only") or not steps_of(choice.options):
+        return None
+    return replace(choice, options={**choice.options, **dict(STEPS.values()), "ladder": "none"})
 
 
 class Adapt(SemiSupervised):
