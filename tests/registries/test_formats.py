@@ -26,6 +26,7 @@ from tests.formats_layouts.coco import make_coco
 from tests.formats_layouts.drawn import make_cvat, make_labelme, make_yolo
 from tests.formats_layouts.label_studio import make_label_studio
 from tests.formats_layouts.published import make_ade20k, make_cityscapes, make_voc
+from tests.formats_layouts.supervisely import make_supervisely
 from tests.formats_layouts.tables import JOINED, make_csv, make_joined
 
 SCENES = {
@@ -93,6 +94,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
     "joined": (make_joined, JOINED, "segmentation"),
     "label_studio": (make_label_studio, "label_studio", "segmentation"),
     "labelme": (make_labelme, "labelme", "segmentation"),
+    "supervisely": (make_supervisely, "supervisely", "segmentation"),
     "yolo": (make_yolo, "yolo", "segmentation"),
     "stacks": (
         make_pairs,
@@ -102,7 +104,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
     "tiles": (make_pairs, {"name": "tiles", "source": PAIRS}, "segmentation"),
 }
 # What has one task only, and reads a folder.
-OF_ONE_TASK = ["camvid", "mask_folder", "image_folder", "cityscapes", "voc", "ade20k", "coco", "yolo"]
+OF_ONE_TASK = ["camvid", "mask_folder", "image_folder", "cityscapes", "voc", "ade20k", "coco", "supervisely", "yolo"]
 
 
 @pytest.mark.parametrize("name", FORMATS)

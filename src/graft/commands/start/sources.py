@@ -20,6 +20,7 @@ from graft.data.formats.drawn.label_studio_file import (
     tasks_of,
 )
 from graft.data.formats.drawn.labelme_files import read_labelme
+from graft.data.formats.drawn.supervisely_files import annotation_files, read_meta
 from graft.data.formats.drawn.yolo_files import label_file_of
 from graft.data.formats.files import Found
 from graft.data.formats.split_names import split_named
@@ -118,6 +119,13 @@ def _label_studio(found: Found) -> Iterator[Proposal]:
             return
 
 
+def _supervisely(found: Found) -> Iterator[Proposal]:
+    meta = read_meta(found)
+    if meta is not None and (files := annotation_files(found, meta)):
+        reason = f"{meta.file} names {len(meta.shapes)} classes, and {files[0]} annotates an image, as in Supervisely"
+        yield Proposal({"name": "supervisely"}, SEGMENTATION, reason)
+
+
 def _labelme(found: Found) -> Iterator[Proposal]:
     read = {id: content for id in _sample(found, ".json") if (content := _labelme_file(found, id)) is not None}
     if read:
@@ -192,7 +200,7 @@ def _class_folders(found: Found) -> Iterator[Proposal]:
 
 
 RULES: tuple[Callable[[Found], Iterator[Proposal]], ...] = (
-    *(_published, _yolo, _cvat, _label_studio, _labelme, _coco, _masks, _table, _class_folders),
+    *(_published, _yolo, _cvat, _label_studio, _supervisely, _labelme, _coco, _masks, _table, _class_folders),
 )
 
 

@@ -18,6 +18,7 @@ from graft.data.formats.listing import Listing
 from graft.data.formats.mask_folder import mask_folder
 from graft.data.formats.scenes import scenes
 from graft.data.formats.stacks import stacks
+from graft.data.formats.supervisely import supervisely
 from graft.data.formats.tiles import tiles
 from graft.data.formats.voc import voc
 from graft.data.formats.yolo import yolo
@@ -36,6 +37,7 @@ FORMATS: dict[str, Callable[..., Listing]] = {
     "mask_folder": mask_folder,
     "scenes": scenes,
     "stacks": stacks,
+    "supervisely": supervisely,
     "tiles": tiles,
     "voc": voc,
     "yolo": yolo,

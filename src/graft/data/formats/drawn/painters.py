@@ -1,7 +1,7 @@
 """Painters of masks: which pixels a shape covers, which every annotation tool answers in its own way.
 
-The square with the corners (1, 1) and (5, 5) has 25 pixels in labelme (Pillow) and Ultralytics (OpenCV), where a corner
-is a pixel, and 16 in CVAT, Label Studio and COCO (pycocotools), where it is a point between pixels.
+The square with the corners (1, 1) and (5, 5) has 25 pixels in labelme (Pillow), Ultralytics and Supervisely (OpenCV),
+where a corner is a pixel, and 16 in CVAT, Label Studio and COCO (pycocotools), where it is a point between pixels.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class Shape:
         points: Its points (x, y), in pixels.
         angle: Degrees by which a box or an ellipse is turned clockwise around its centre.
         pixels: Which pixels of their box belong to `pixels`, bool [h, w]; None for all other kinds.
+        holes: Corners of each hole of a polygon.
     """
 
     label: str
@@ -40,6 +41,7 @@ class Shape:
     points: tuple[Point, ...]
     angle: float = 0.0
     pixels: np.ndarray | None = None
+    holes: tuple[tuple[Point, ...], ...] = ()
 
 
 Painter = Callable[[Sequence[tuple[Shape, int]], Size, int], "np.ndarray"]
@@ -53,7 +55,8 @@ def check_inside(shapes: Sequence[Shape], size: Size) -> None:
     """
     side = max(size)
     for number, shape in enumerate(shapes, start=1):
-        if not all(-side <= value <= 2 * side for point in shape.points for value in point):
+        rings = (shape.points, *shape.holes)
+        if not all(-side <= value <= 2 * side for points in rings for point in points for value in point):
             raise ValueError(f"shape {number}: a point lies far outside of {size[1]} x {size[0]} pixels, or is none")
 
 
@@ -109,6 +112,31 @@ def paint_as_ultralytics(shapes: Sequence[tuple[Shape, int]], size: Size, unname
     return mask
 
 
+def paint_as_supervisely(shapes: Sequence[tuple[Shape, int]], size: Size, unnamed: int) -> np.ndarray:
+    """Paints with OpenCV, later shapes on top, as Supervisely's SDK draws them.
+
+    Corners of polygons and of their holes are cut to whole pixels, those of boxes are rounded. A hole takes its rim
+    along. Arguments and result are those of `paint_as_labelme`.
+    """
+    import cv2
+    import numpy as np
+
+    mask = np.full(size, unnamed, np.uint8)
+    for shape, value in shapes:
+        if shape.kind == "box":
+            first, second = (tuple(round(coordinate) for coordinate in corner) for corner in shape.points)
+            cv2.rectangle(mask, first, second, value, cv2.FILLED)
+        elif shape.kind == "pixels":
+            mask[_placed(shape, size)] = value
+        else:
+            region = np.zeros(size, np.uint8)
+            cv2.fillPoly(region, [np.array(shape.points).astype(np.int32)], 1)
+            for hole in shape.holes:
+                cv2.fillPoly(region, [np.array(hole).astype(np.int32)], 0)
+            mask[region > 0] = value
+    return mask
+
+
 def corners_of(box: Shape) -> list[Point]:
     """The four corners of a box, turned by its angle."""
     (left, top), (right, bottom) = box.points
@@ -158,13 +186,20 @@ def _covered(shape: Shape, size: Size) -> np.ndarray:
     import numpy as np
 
     if shape.kind == "pixels":
-        assert shape.pixels is not None
-        (left, top), (height, width) = shape.points[0], shape.pixels.shape
-        region = np.zeros(size, bool)
-        region[int(top) : int(top) + height, int(left) : int(left) + width] = shape.pixels
-        return region
+        return _placed(shape, size)
     if shape.kind == "ellipse":
         centre, radii = (tuple(round(value) for value in point) for point in shape.points)
         return cv2.ellipse(np.zeros(size, np.uint8), centre, radii, shape.angle, 0, 360, 1, -1).astype(bool)
     corners = corners_of(shape) if shape.kind == "box" else shape.points
     return region_of([[coordinate for corner in corners for coordinate in corner]], *size)
+
+
+def _placed(shape: Shape, size: Size) -> np.ndarray:
+    """The pixels of `pixels` at their place in the image, bool [H, W]."""
+    import numpy as np
+
+    assert shape.pixels is not None
+    (left, top), (height, width) = shape.points[0], shape.pixels.shape
+    region = np.zeros(size, bool)
+    region[int(top) : int(top) + height, int(left) : int(left) + width] = shape.pixels
+    return region
