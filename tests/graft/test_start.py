@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,13 @@ def test_each_layout_is_read_by_its_source(name: str, tmp_path: Path) -> None:
         ("{}.jpg", "masks/mask_{}.png", ("**/*.jpg", "{dir}/masks/mask_{stem}.png")),
         ("train/{}.png", "trainannot/{}.png", ("**/*.png", "{subdir}annot/{stem}.png")),
         ("set/rgb/day/{}.png", "set/gt/day/{}.png", ("set/rgb/**/*.png", "set/gt/{subdir}/{stem}.png")),
+        ("{}_sat.jpg", "{}_mask.png", ("**/*_sat.jpg", "{dir}/{1}_mask.png")),
+        ("images/img_{}.jpg", "masks/mask_{}.png", ("images/**/img_*.jpg", "masks/{subdir}/mask_{1}.png")),
+        (
+            "train/images/city/{}_rgb.jpg",
+            "train/masks/city/{}_gt.png",
+            ("*/images/**/*_rgb.jpg", "{1}/masks/{subdir}/{2}_gt.png"),
+        ),
     ],
 )
 def test_pairs_of_image_and_mask(image: str, mask: str, patterns: tuple[str, str], tmp_path: Path) -> None:
@@ -142,12 +150,23 @@ def test_a_table_of_images_and_masks(tmp_path: Path) -> None:
     assert (chosen.source["mask_column"], chosen.source["classes"]) == ("truth", {"background": [0], "object": [1]})
 
 
-def test_a_layout_that_no_pattern_says_is_not_read_in_part(tmp_path: Path) -> None:
-    """Two folders stand between the root and the file, and a split above: `{subdir}` fills one gap."""
+def test_folders_between_and_a_split_above(tmp_path: Path) -> None:
+    """Two gaps, of which `{subdir}` fills one and `{1}` the other."""
     for split in ("train", "val"):
         for number in range(8):
-            write_image(tmp_path / f"{split}/images/city/{number}.png", number)
-            write_mask(tmp_path / f"{split}/masks/city/{number}.png", stripes(0, 1))
+            write_image(tmp_path / f"{split}/images/city{number % 2}/{number}.png", number)
+            write_mask(tmp_path / f"{split}/masks/city{number % 2}/{number}.png", stripes(0, 1))
+    seen = look(tmp_path)
+    source = seen.proposals[0].source
+    assert (source["images"], source["masks"]) == ("*/images/**/*.png", "{1}/masks/{subdir}/{stem}.png")
+    assert Counter(entry.split for entry in seen.listing.entries) == {"train": 8, "val": 8}
+
+
+def test_a_layout_that_no_pattern_says_is_not_read_in_part(tmp_path: Path) -> None:
+    """Masks lie a folder deeper and elsewhere."""
+    for number in range(8):
+        write_image(tmp_path / f"images/city{number % 2}/{number}.png", number)
+        write_mask(tmp_path / f"masks/city{number % 2}/labels/{number}.png", stripes(0, 1))
     with pytest.raises(GraftError, match="no source fits"):
         look(tmp_path)
 
@@ -166,7 +185,7 @@ def test_images_of_two_endings_are_paired_by_one_pattern(tmp_path: Path) -> None
         write_mask(tmp_path / f"masks/{number}.png", stripes(0, 1))
     found = find_pairs(find_files(tmp_path))
     assert found is not None
-    assert len(found.mask_of) == 20
+    assert (found.images, len(found.mask_of)) == ("images/**/*.{jpg,png}", 20)
 
 
 def test_doubts_are_told(tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from graft.data.formats.listing import Entry, LeftOut, Reader
 from graft.data.formats.translation import Translated, Translation, Translations
 from graft.data.images.codec import convert_to_rgb, decode_plain_png, encode_png, open_image
 from graft.data.images.further_bands import further_band_is_picture
-from graft.data.images.headers import bit_depth, is_plain_png, orientation_of
+from graft.data.images.headers import bit_depth, orientation_of
 from graft.data.images.stacks import ImageKind, composite, decode_parts, join_parts
-from graft.data.mask_files import MaskFile, read_mask
+from graft.data.mask_files import MaskFile, decode_mask_file
 from graft.foundation.errors import GraftError
 
 THUMBNAIL_PX = 32
@@ -145,15 +145,13 @@ def mask_facts(data: bytes, translation: Translation, where: str, max_pixels: in
     Raises:
         GraftError: The mask cannot be decoded or is too large.
     """
-    with open_image(data, where=where, max_pixels=max_pixels) as image:
-        read = read_mask(image, data, as_colours=translation.reads_colours)
-        translated = translation.apply(read.values)
-        keep = image.mode == "L" and is_plain_png(image, data) and _same(read, translated)
-    mask = data if keep else encode_png(translated.mask)
+    read = decode_mask_file(data, where=where, max_pixels=max_pixels, as_colours=translation.reads_colours)
+    translated = translation.apply(read.values)
+    mask = data if read.is_plain and _same(read, translated) else encode_png(translated.mask)
     return {
         "mask": mask,
         "mask_sha256": hashlib.sha256(mask).hexdigest(),
-        "mask_format": image.format,
+        "mask_format": read.format,
         "mask_lossy": read.lossy,
         "mask_orientation": read.orientation,
         "mask_palette": read.palette,

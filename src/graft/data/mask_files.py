@@ -7,9 +7,18 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from graft.data.images.codec import decode_plain_png
+from graft.data.images.codec import decode_plain_png, open_image
 from graft.data.images.further_bands import alpha_varies
-from graft.data.images.headers import bit_depth, is_white_zero, largest_sample, orientation_of, webp_is_lossless
+from graft.data.images.headers import (
+    bit_depth,
+    is_plain_png,
+    is_white_zero,
+    largest_sample,
+    orientation_of,
+    webp_is_lossless,
+)
+from graft.data.images.npy_files import NPY_MAGIC
+from graft.data.label_arrays import read_label_array
 from graft.foundation.errors import GraftError
 from graft.foundation.value_counts import value_counts
 
@@ -30,6 +39,8 @@ class MaskFile:
         palette: The colours of the indices in use, as `0=#000000 1=#ff0000`; None where values are no indices.
         reading: How the values come about, in words, where they are not the samples that the file stores.
         alpha_only: Whether the file has one colour throughout, and its transparency varies.
+        format: Kind of file, as Pillow calls it, or `NPY`.
+        is_plain: Whether it is a grey PNG of 8 bits that any reader understands alike.
     """
 
     values: np.ndarray
@@ -38,6 +49,26 @@ class MaskFile:
     palette: str | None
     reading: str | None
     alpha_only: bool
+    format: str
+    is_plain: bool
+
+
+def decode_mask_file(data: bytes, *, where: object, max_pixels: int | None = None, as_colours: bool) -> MaskFile:
+    """Reads a mask, a picture or an array of NumPy, by the bytes of its file.
+
+    Args:
+        data: The file.
+        where: Its name in errors.
+        max_pixels: Most pixels it may have; None sets no limit.
+        as_colours: As in `read_mask`.
+
+    Raises:
+        GraftError: It cannot be decoded or is too large, or its values are no class ids.
+    """
+    if data.startswith(NPY_MAGIC):
+        return MaskFile(read_label_array(data, where, max_pixels), 1, False, None, None, False, "NPY", False)
+    with open_image(data, where=where, max_pixels=max_pixels) as image:
+        return read_mask(image, data, as_colours=as_colours)
 
 
 def read_mask(image: Image.Image, data: bytes, *, as_colours: bool) -> MaskFile:
@@ -64,6 +95,8 @@ def read_mask(image: Image.Image, data: bytes, *, as_colours: bool) -> MaskFile:
         palette=_palette_in_use(image, values) if indexed else None,
         reading=_reading(image, depth, most, indexed),
         alpha_only=image.has_transparency_data and _is_constant(values) and alpha_varies(image),
+        format=image.format or "",
+        is_plain=image.mode == "L" and is_plain_png(image, data),
     )
 
 

@@ -11,6 +11,7 @@ from graft.data.formats.cityscapes import CLASSES as CITYSCAPES_CLASSES
 from graft.data.formats.class_values import translation_of
 from graft.data.formats.clips import ClipSplits
 from graft.data.formats.drawn.classes import class_names
+from graft.data.formats.missing_masks import check_missing
 from graft.data.formats.scenes import known_domains
 from graft.data.formats.splits import Groups, check_fractions
 from graft.data.formats.voc import NAMES as VOC_NAMES
@@ -119,6 +120,8 @@ def _checks(name: str, options: Mapping[str, Any]) -> list[Callable[[], Any]]:
         checks.append(lambda: check_fractions(options["val_fraction"], options["test_fraction"]))
     if isinstance(options.get("classes"), dict) and name in ("csv", "mask_folder"):
         checks.append(lambda: translation_of(options["classes"], options["void"]))
+    if options.get("missing_mask") == "background":
+        checks.append(lambda: check_missing("background", translation_of(options["classes"], options["void"])))
     if "val_stretch" in options:
         checks.append(lambda: ClipSplits.of(options).refuse_contradictions())
     if "group_pattern" in options:

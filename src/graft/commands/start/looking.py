@@ -83,7 +83,9 @@ class Look:
             yield f"{counts['train']} images to train on are few; a few dozen will do"
         if (bare := self.listing.without_target) and len(bare) < counts.total():
             ending = Counter(posixpath.splitext(id)[1] for id in bare).most_common(1)[0][0]
-            yield f"{len(bare)} images bear nothing; ingest.unlabelled: '**/*{ending}' takes them as unlabelled"
+            yield f"{len(bare)} images bear nothing; ingest.unlabelled: '**/*{ending}' takes them as unlabelled" + (
+                ", missing_mask: background as all background" if "masks" in self.proposals[0].source else ""
+            )
         yield from self.listing.warnings
 
 
@@ -148,16 +150,15 @@ def _see_one(listing: Listing, entry: Entry) -> tuple[tuple[int, int], dict[int,
     Raises:
         GraftError: One of them cannot be read.
     """
-    from graft.data.images.codec import open_image, upright_size
-    from graft.data.mask_files import read_mask
+    from graft.data.images.codec import upright_size
+    from graft.data.mask_files import decode_mask_file
 
     image, mask = listing.read(entry)
     if mask is None or listing.translation is None:
         return upright_size(image), {}
     translation = listing.translation.of(entry)
-    with open_image(mask) as opened:
-        values = read_mask(opened, mask, as_colours=translation.reads_colours).values
-    return upright_size(image), dict(enumerate(translation.apply(values).counts))
+    read = decode_mask_file(mask, where=entry.mask or entry.id, as_colours=translation.reads_colours)
+    return upright_size(image), dict(enumerate(translation.apply(read.values).counts))
 
 
 def _changes(

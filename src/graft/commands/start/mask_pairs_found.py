@@ -7,7 +7,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 
+from graft.data.formats.array_masks import is_array
 from graft.data.formats.files import Found
 from graft.data.formats.mask_pairs import pair_by_patterns
 from graft.data.formats.split_names import split_named
@@ -19,8 +21,8 @@ OF_MASKS = re.compile(
 )
 OF_IMAGES = re.compile(r"(images?|imgs?|jpegimages|photos?|pictures?|rgb|inputs?|frames?|original|sat|data|x)")
 BETWEEN = re.compile(r"[-_. ]+")
+CAPTURE = "{capture}"  # what the last * of the images stands for, whose number follows from the folders
 LEAST_SHARE = 0.3  # of the pictures that must be in a pair; previews of masks may lie beside them
-ANY_PHOTOGRAPH = "*.*g"  # .jpg, .jpeg and .png, but no .txt
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class FoundPairs:
 
 def find_pairs(found: Found) -> FoundPairs | None:
     """The patterns that pair most pictures; None where they pair only a few of them."""
-    pictures = sorted(filter(is_picture, found.paths))
+    pictures = sorted(id for id in found.paths if is_picture(id) or is_array(id))
     best: FoundPairs | None = None
     for images, masks in dict.fromkeys(_candidates(pictures)):
         try:
@@ -53,7 +55,7 @@ def find_pairs(found: Found) -> FoundPairs | None:
 
 
 def look_alike(pictures: Iterable[str]) -> list[tuple[str, str]]:
-    """Images and masks whose paths are the same but for the words for either."""
+    """Images and masks whose paths are the same but for the words for either; an array is a mask."""
     alike: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
     for id in pictures:
         plain, is_mask = _without_words(id)
@@ -65,9 +67,11 @@ def _candidates(pictures: list[str]) -> Iterator[tuple[str, str]]:
     """The patterns that most of such pairs suggest, and where images have several endings, one for all of these."""
     pairs = look_alike(pictures)
     suggested = Counter(pattern for pair in pairs if (pattern := _patterns(*pair)) is not None)
+    endings = sorted({posixpath.splitext(image)[1].lower().lstrip(".") for image, _ in pairs})
     for (images, masks), _ in suggested.most_common(3):
         yield images, masks
-        yield posixpath.join(posixpath.dirname(images), ANY_PHOTOGRAPH), masks
+        if len(endings) > 1:
+            yield f"{posixpath.splitext(images)[0]}.{{{','.join(endings)}}}", masks
 
 
 def _without_words(id: str) -> tuple[str, bool]:
@@ -79,7 +83,7 @@ def _without_words(id: str) -> tuple[str, bool]:
         plain += [bare] if bare else []
         is_mask = is_mask or of_masks
     bare, of_masks = _stripped(name)
-    return "/".join([*plain, bare]), is_mask or of_masks
+    return "/".join([*plain, bare]), is_mask or of_masks or is_array(id)
 
 
 def _stripped(part: str) -> tuple[str, bool]:
@@ -97,26 +101,44 @@ def _patterns(image: str, mask: str) -> tuple[str, str] | None:
     """The patterns that lead from one image to its mask; None where `mask_folder` has none."""
     (image_folder, image_name), (mask_folder, mask_name) = posixpath.split(image), posixpath.split(mask)
     (stem, ending), (mask_stem, mask_ending) = posixpath.splitext(image_name), posixpath.splitext(mask_name)
-    if stem not in mask_stem:  # image.png and mask.png, a folder for each pair
-        return (f"**/{image_name}", f"{{dir}}/{mask_name}") if image_folder == mask_folder else None
-    name = mask_stem.replace(stem, "{stem}", 1) + mask_ending
-    if image_folder == mask_folder:
-        return f"**/*{ending}", f"{{dir}}/{name}"
+    glob, name = f"*{ending}", mask_stem.replace(stem, "{stem}", 1) + mask_ending
+    if stem not in mask_stem:
+        shared = _shared(stem, mask_stem)
+        if shared is None:  # image.png and mask.png, a folder for each pair
+            return (f"**/{image_name}", f"{{dir}}/{mask_name}") if image_folder == mask_folder else None
+        glob = stem.replace(shared, "*", 1) + ending
+        name = mask_stem.replace(shared, CAPTURE, 1) + mask_ending
     ours, theirs = image_folder.split("/") if image_folder else [], mask_folder.split("/") if mask_folder else []
+    found = _folder_patterns(ours, theirs)
+    if found is None:
+        return None
+    images, masks = (posixpath.join(*parts, last) for parts, last in zip(found, (glob, name), strict=True))
+    return images, masks.replace(CAPTURE, f"{{{images.replace('**', '').count('*')}}}")
+
+
+def _shared(stem: str, mask_stem: str) -> str | None:
+    """The longest part that two names share, as 12 of 12_sat and mask_12; None where it holds no number."""
+    match = SequenceMatcher(None, stem, mask_stem, autojunk=False).find_longest_match()
+    shared = stem[match.a : match.a + match.size].strip("-_. ")
+    return shared if any(map(str.isdigit, shared)) else None
+
+
+def _folder_patterns(ours: list[str], theirs: list[str]) -> tuple[list[str], list[str]] | None:
+    """The patterns of the folders of images and of masks, by those of one pair; None where none says it."""
+    if ours == theirs:
+        return ["**"], ["{dir}"]
     if len(theirs) == len(ours) + 1 and theirs[:-1] == ours:
-        return f"**/*{ending}", f"{{dir}}/{theirs[-1]}/{name}"
+        return ["**"], ["{dir}", theirs[-1]]
     differing = [number for number, (a, b) in enumerate(zip(ours, theirs, strict=False)) if a != b]
     if len(ours) != len(theirs) or len(differing) != 1:
         return None
     (place,) = differing
     before, after = ours[:place], ours[place + 1 :]
     if theirs[place].startswith(ours[place]) and not after:
-        return f"**/*{ending}", f"{{subdir}}{theirs[place].removeprefix(ours[place])}/{name}"
-    if not after:
-        inner = "**/" if before else ""
-        images = f"{inner}{ours[place]}/*{ending}" if before else f"{ours[place]}/**/*{ending}"
-        return images, f"{{subdir}}/{theirs[place]}/{name}" if before else f"{theirs[place]}/{{subdir}}/{name}"
-    if any(split_named(folder) for folder in before):
-        return None  # train/images/city/a.jpg and train/masks/city/a.png: two gaps, where {subdir} fills one
-    fixed = "/".join([*before, ours[place]])
-    return f"{fixed}/**/*{ending}", "/".join([*before, theirs[place], "{subdir}", name])
+        return ["**"], ["{subdir}" + theirs[place].removeprefix(ours[place])]
+    if not after and before:
+        return ["**", ours[place]], ["{subdir}", theirs[place]]
+    stars, numbers = before, before
+    if any(split_named(folder) for folder in before):  # train/images/city/a.jpg: two gaps, of which {subdir} fills one
+        stars, numbers = ["*"] * len(before), [f"{{{number}}}" for number in range(1, len(before) + 1)]
+    return [*stars, ours[place], "**"], [*numbers, theirs[place], "{subdir}"]

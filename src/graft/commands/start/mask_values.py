@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from graft.data.formats.array_masks import array_of_mask
 from graft.data.formats.files import Found
 from graft.foundation.errors import GraftError
 
@@ -100,15 +101,13 @@ class Met:
 def _meet(found: Found, masks: Sequence[str]) -> Met:
     import numpy as np
 
-    from graft.data.images.codec import open_image
-    from graft.data.mask_files import read_mask
+    from graft.data.mask_files import decode_mask_file
 
     met, refusal = Met(), None
     for id in masks:
         try:
-            data = (found.root / found.paths[id]).read_bytes()
-            with open_image(data, where=id) as image:
-                read = read_mask(image, data, as_colours=False)
+            data = array_of_mask((found.root / found.paths[id]).read_bytes(), id)
+            read = decode_mask_file(data, where=id, as_colours=False)
         except GraftError as error:
             refusal = error
             continue

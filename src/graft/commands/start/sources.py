@@ -175,8 +175,9 @@ def _masks(found: Found) -> Iterator[Proposal]:
     source: dict[str, Any] = {"name": "mask_folder", "images": pairs.images, "masks": pairs.masks}
     source |= {"classes": read.classes} | ({"void": read.void} if read.void else {})
     num_pictures, doubts = sum(map(is_picture, found.paths)), list(read.doubts)
-    if 2 * len(pairs.mask_of) < PAIRED_SHARE * num_pictures:
-        left = num_pictures - 2 * len(pairs.mask_of)
+    num_paired = len(pairs.mask_of) + sum(map(is_picture, pairs.mask_of.values()))
+    if num_paired < PAIRED_SHARE * num_pictures:
+        left = num_pictures - num_paired
         doubts.append(f"{left} of {num_pictures} pictures are in no pair; images and masks say which patterns are used")
     yield Proposal(source, SEGMENTATION, f"{len(pairs.mask_of)} pictures have a mask", tuple(doubts))
 

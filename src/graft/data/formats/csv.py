@@ -8,6 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from graft.data.formats.array_masks import ArrayMaskReader
 from graft.data.formats.class_values import Classes, Value, class_map_of, translation_of
 from graft.data.formats.files import FileReader, Found, find_files
 from graft.data.formats.given_splits import GivenSplits, Splits, find_splits
@@ -39,6 +40,7 @@ def csv(
     domain_column: Column | None = None,
     classes: Classes | Labels | None = None,
     void: list[Value] = [],  # noqa: B006  options are read, never changed
+    mask_key: str | None = None,
     val_fraction: ValFraction = 0.15,
     test_fraction: TestFraction = 0.2,
     splits: Splits | None = None,
@@ -64,6 +66,7 @@ def csv(
         classes: For masks: class to its values (grey values, ranges "1-254", RGB colours, or `rest`). For labels: the
             list of them, in the order of the classes, which also says that they are meant as they stand.
         void: Mask values that are ignored, in the same notation; here they may be negative, as -9999 of signed samples.
+        mask_key: Array that is the mask, where `.npz` or `.mat` hold several.
         val_fraction: Share of the groups that go to val, where nothing says it.
         test_fraction: Share of the groups that go to test, where nothing says it; 0 makes no test split.
         splits: Split to its folder or list, or several, without a split column; null finds them by name, `{}` uses
@@ -90,7 +93,8 @@ def csv(
         check_not_empty(entries, known.needed(test_fraction))
     warnings = [] if task == "segmentation" else warn_of_twins(class_map.names)
     problems = sorted(found.problems) + rows.problems
-    return Listing(class_map, entries, FileReader(str(root)), translation, problems, notes, warnings)
+    read = ArrayMaskReader(FileReader(str(root)), mask_key)
+    return Listing(class_map, entries, read, translation, problems, notes, warnings)
 
 
 def _split(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 import unicodedata
+from collections.abc import Iterator
 
 from graft.foundation.errors import GraftError
 
@@ -15,7 +16,7 @@ WILDCARDS = re.compile(r"[*?\[\]]")
 def glob_regex(pattern: str) -> re.Pattern[str]:
     """A glob over POSIX paths as a regular expression: `**` any folders, `*` and `?` and `[…]` within a name.
 
-    The group `subdir` is what the first `**` stands for.
+    The group `subdir` is what the first `**` stands for; each `*` is a group without a name.
     """
     parts, position = [], 0
     for token in re.finditer(r"\*\*/|\*\*|\*|\?|\[!?[^\]/]+\]", pattern):
@@ -23,6 +24,19 @@ def glob_regex(pattern: str) -> re.Pattern[str]:
         parts.append(_of_token(token[0], first=not any("(?P<subdir>" in part for part in parts)))
         position = token.end()
     return re.compile("".join([*parts, re.escape(pattern[position:])]), re.DOTALL)
+
+
+def expand_braces(pattern: str) -> Iterator[str]:
+    """Yields the patterns that alternatives in braces stand for: `*.{jpg,png}` is `*.jpg` and `*.png`.
+
+    Braces without a comma are what they are.
+    """
+    found = re.search(r"\{([^{}]*,[^{}]*)\}", pattern)
+    if found is None:
+        yield pattern
+        return
+    for one in found[1].split(","):
+        yield from expand_braces(pattern[: found.start()] + one + pattern[found.end() :])
 
 
 class ImagePattern:
@@ -33,23 +47,42 @@ class ImagePattern:
     """
 
     def __init__(self, pattern: str, *, where: str = "ingest.source.images") -> None:
-        self.text = _below_root(pattern, where)
-        stem, ending = posixpath.splitext(self.text)
-        before = glob_regex(stem).pattern
-        self._regex = re.compile(f"{before}(?i:{glob_regex(ending).pattern})", re.DOTALL)
-        self._with_any_ending = re.compile(rf"{before}\.[^./]+" if ending else before, re.DOTALL)
+        self.text = unicodedata.normalize("NFC", pattern)
+        self._regexes: list[re.Pattern[str]] = []
+        self._with_any_ending: list[re.Pattern[str]] = []
+        for one in expand_braces(self.text):
+            stem, ending = posixpath.splitext(_below_root(one, where))
+            before = glob_regex(stem).pattern
+            self._regexes.append(re.compile(f"{before}(?i:{glob_regex(ending).pattern})", re.DOTALL))
+            self._with_any_ending.append(re.compile(rf"{before}\.[^./]+" if ending else before, re.DOTALL))
+
+    @property
+    def num_captures(self) -> int:
+        """Number of `*` in the pattern, or in that of its alternatives that has the fewest."""
+        return min(regex.groups - len(regex.groupindex) for regex in self._regexes)
 
     def match(self, id: str) -> re.Match[str] | None:
-        return self._regex.fullmatch(id)
+        return _first_match(self._regexes, id)
 
     def match_but_for_ending(self, id: str) -> re.Match[str] | None:
         """As `match`, for a file whose ending may be any."""
-        return self._with_any_ending.fullmatch(id)
+        return _first_match(self._with_any_ending, id)
+
+
+def _first_match(regexes: list[re.Pattern[str]], id: str) -> re.Match[str] | None:
+    return next((match for regex in regexes if (match := regex.fullmatch(id))), None)
+
+
+def _captures(match: re.Match[str]) -> dict[str, str]:
+    """Each `*` of a pattern, by its number from 1, to what it stands for."""
+    named = set(match.re.groupindex.values())
+    stars = (text for number, text in enumerate(match.groups(), start=1) if number not in named)
+    return {str(number): text for number, text in enumerate(stars, start=1)}
 
 
 class MaskPattern:
     """The path of the mask (or of another file) of an image: `{dir}` its folder, `{subdir}` what `**` stood for,
-    `{stem}`, `{name}`.
+    `{stem}`, `{name}`, and `{1}`, `{2}`, … what each `*` stood for.
 
     Raises:
         GraftError: An unknown placeholder, a wildcard, or a pattern that leads out of the root.
@@ -58,12 +91,14 @@ class MaskPattern:
     def __init__(self, pattern: str, images: ImagePattern, *, where: str = "ingest.source.masks") -> None:
         self.text, self._images = unicodedata.normalize("NFC", pattern), images
         named = re.findall(r"\{([^{}]*)\}", self.text)
-        unknown = sorted(set(named) - set(PLACEHOLDERS))
+        numbers = {str(number) for number in range(1, images.num_captures + 1)}
+        unknown = sorted(set(named) - set(PLACEHOLDERS) - numbers)
         if unknown or WILDCARDS.search(self.text):
             raise GraftError(
                 f"{pattern!r} holds " + (f"the unknown {{{unknown[0]}}}" if unknown else "a wildcard"),
                 where=where,
-                rule=f"an image has one such file; filled in are {', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}",
+                rule=f"an image has one such file; filled in are {', '.join(f'{{{name}}}' for name in PLACEHOLDERS)}, "
+                f"and {{1}}, {{2}}, … for each * of images, which has {images.num_captures}",
                 remedy='as in "{dir}/{stem}.png"',
             )
         if "subdir" in named and "**" not in images.text:
@@ -78,7 +113,8 @@ class MaskPattern:
         folder, name = posixpath.split(id)
         subdir = (match.groupdict().get("subdir") or "") if match else ""
         values = {"dir": folder, "subdir": subdir.strip("/"), "stem": posixpath.splitext(name)[0], "name": name}
-        return posixpath.normpath(re.sub(r"\{([^{}]*)\}", lambda m: values[m[1]], self.text).lstrip("/"))
+        values |= _captures(match) if match else {}
+        return posixpath.normpath(re.sub(r"\{([^{}]*)\}", lambda m: values.get(m[1], ""), self.text).lstrip("/"))
 
     def could_be_mask(self, id: str) -> bool:
         """Whether the file is named as masks are."""
@@ -91,7 +127,7 @@ def _of_token(token: str, *, first: bool) -> str:
         return f"(?P<subdir>(?:.*{slash})?)" if first else f"(?:.*{slash})?"
     if token.startswith("["):
         return f"[^{token[2:-1]}]" if token.startswith("[!") else token
-    return "[^/]*" if token == "*" else "[^/]"
+    return "([^/]*)" if token == "*" else "[^/]"
 
 
 def _below_root(pattern: str, where: str) -> str:

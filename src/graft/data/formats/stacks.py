@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field
 from graft.data.formats.files import FileReader, find_files
 from graft.data.formats.listing import Entry, Listing, Reader
 from graft.data.formats.mask_pairs import shared_files
+from graft.data.formats.missing_masks import takes_missing_for_background
 from graft.data.formats.patterns import ImagePattern, MaskPattern
 from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
@@ -33,6 +34,8 @@ def _known(source: str | dict[str, Any]) -> str | dict[str, Any]:
         chosen = resolve(FORMATS, source, where="source")
     except GraftError as error:
         raise ValueError(str(error)) from None
+    if takes_missing_for_background(source):
+        raise ValueError("missing_mask: background fills masks of the size of a picture, which a stack is not")
     if chosen.name in NOT_STACKED:
         raise ValueError(f"{chosen.name} has no files that could be stacks; joined may join stacks")
     return source

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+from graft.data.formats.array_masks import ARRAY_ENDINGS
 from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS, Found, by_end, id_of
 from graft.data.formats.split_names import WORDS_FOR_SPLIT, split_named
 from graft.data.formats.unlabelled_images import is_in_unlabelled_folder
@@ -88,7 +89,7 @@ class TableRows:
 
     @cached_property
     def _by_end(self) -> Mapping[str, list[str]]:
-        kinds = EXTENSIONS_READ | STACK_EXTENSIONS
+        kinds = EXTENSIONS_READ | STACK_EXTENSIONS | set(ARRAY_ENDINGS)
         return by_end(id for id in self.found.paths if posixpath.splitext(id)[1].lower() in kinds)
 
     def _rows(self) -> Iterator[tuple[int, dict[Column, str]]]:

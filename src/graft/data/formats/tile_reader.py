@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from graft.data.formats.array_masks import refuse_array
 from graft.data.formats.listing import Entry, LeftOut, Reader
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
@@ -87,6 +88,7 @@ class TileReader:
         paths = _files_of(entry)
         found = [(path, *measure_image(self._file(path, len(paths)), rows)) for path in paths]
         if entry.mask is not None:
+            refuse_array(entry.mask)
             found.append((entry.mask, *measure_mask(self._file(entry.mask))))
         _, size, _ = found[0]
         for path, other, _ in found[1:]:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from graft.data.formats.listing import Entry, Listing
+from graft.data.formats.missing_masks import takes_missing_for_background
 from graft.data.formats.tile_reader import TileEntry, TileReader
 from graft.data.formats.translation import Translation
 from graft.data.formats.void_value import with_void_value
@@ -30,6 +31,8 @@ def _known(source: str | dict[str, Any]) -> str | dict[str, Any]:
     if chosen.name in NOT_CUT:
         remedy = "; joined may join tiles" if chosen.name == "joined" else ""
         raise ValueError(f"{chosen.name} has no mask files that could be cut into tiles{remedy}")
+    if takes_missing_for_background(source):
+        raise ValueError("missing_mask: background leaves images without a mask file that could be cut into tiles")
     if chosen.options.get("points") is not None:
         raise ValueError(
             "points cannot be cut into tiles: a point cloud is projected into the whole image of its camera; leave out "

@@ -15,6 +15,7 @@ import numpy as np
 from PIL import ImageOps
 
 from graft.data.images.codec import check_size, convert_to_rgb, open_image
+from graft.data.images.npy_files import NPY_MAGIC, read_npy
 from graft.data.images.point_clouds import PointFiles
 from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
@@ -102,8 +103,9 @@ def read_part(data: bytes, reading: Reading) -> StackFile:
         GraftError: It is none of the kinds a stack may consist of, is damaged, or too large.
     """
     with explain_damage(reading.where):
-        if data[:6] == b"\x93NUMPY":
-            return StackFile("NPY", _of_npy(io.BytesIO(data), reading), reading.where)
+        if data.startswith(NPY_MAGIC):
+            values = read_npy(io.BytesIO(data), reading.check_array)
+            return StackFile("NPY", _channels_last(values), reading.where)
         if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             return StackFile("TIFF", _of_tiff(data, reading), reading.where)
         return _of_picture(data, reading)
@@ -126,8 +128,8 @@ def read_zip(data: bytes, reading: Reading) -> Iterator[StackFile]:
                 continue
             if member.filename.endswith(".npy"):
                 with explain_damage(own.where), archive.open(member) as file:
-                    values = _of_npy(file, own)
-                part = StackFile("NPZ", values, own.where)
+                    values = read_npy(file, own.check_array)
+                part = StackFile("NPZ", _channels_last(values), own.where)
             else:
                 part = read_part(_bytes_of(archive, member, own.where), own)
             size = (part.values.shape[0], part.values.shape[1])
@@ -139,20 +141,6 @@ def _bytes_of(archive: zipfile.ZipFile, member: zipfile.ZipInfo, where: object) 
     if member.file_size > MOST_PART_BYTES:
         raise GraftError(f"more than {MOST_PART_BYTES:,} bytes", where=where)
     return archive.read(member)
-
-
-def _of_npy(file: Any, reading: Reading) -> np.ndarray:
-    """An array of a .npy file: its header is judged before anything else is read, and nothing is unpickled."""
-    version = np.lib.format.read_magic(file)
-    read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}[version]
-    shape, fortran, dtype = read_header(file)
-    reading.check_array(shape, dtype)
-    num_bytes = math.prod(shape) * dtype.itemsize
-    data = file.read(num_bytes)
-    if len(data) != num_bytes:
-        raise GraftError(f"the stack is damaged or cut off ({len(data)} of {num_bytes} bytes are there)")
-    values = np.frombuffer(data, dtype).reshape(shape, order="F" if fortran else "C")
-    return _channels_last(values.astype(dtype.newbyteorder("="), copy=False))
 
 
 def _of_tiff(data: bytes, reading: Reading) -> np.ndarray:
