@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from graft.deployment.serving.source_classes import to_source_values
 from graft.foundation.errors import GraftError
 from tests.formats_layouts.coco import CATEGORIES, annotations_of, box, compressed, make_coco, pixels, uncompressed
 from tests.formats_layouts.pictures import SIZE, Ingested, run_ingest, write_image
+from tests.registries.test_formats import listing_of
 
 OFFICIAL = {"name": "coco", "test_from": "none"}
 
@@ -348,6 +350,76 @@ def test_boxes_alone_are_refused(tmp_path: Path) -> None:
         GraftError, match=r"none of its \d+ boxes has a segmentation.*export it as instance segmentation"
     ):
         ingested(tmp_path, change)
+
+
+def with_incomplete(content: dict[str, Any]) -> None:
+    """Adds a box, a line and nothing at all to the training images."""
+    if len(content["images"]) == 12:
+        first = {"image_id": 3, "category_id": 1}
+        content["annotations"].append({"id": 900, **first, "bbox": [2, 3, 4, 5], "segmentation": []})
+        content["annotations"].append({"id": 901, **first, "segmentation": [[1, 1, 5, 5]]})
+        content["annotations"].append({"id": 902, **first})
+
+
+def test_annotations_without_an_outline_are_left_aside_or_refused_by_option(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = ingested(tmp_path, with_incomplete, no_outline="leave_aside")
+    assert not found.mask("train2017/000000000003.jpg").any()
+    said = capfd.readouterr().err
+    for text in ("a box without a segmentation", "polygons of fewer than three points", "neither segmentation nor box"):
+        assert f"annotations/instances_train2017.json: 1 left aside: {text}" in said
+    with pytest.raises(GraftError) as refused:
+        run_ingest(tmp_path / "raw", tmp_path / "none", {**OFFICIAL, "no_outline": "refuse"})
+    for number, text in ((900, "a box without"), (901, "polygons of fewer"), (902, "neither segmentation")):
+        assert f"annotations/instances_train2017.json: annotation {number}: {text}" in str(refused.value)
+    with pytest.raises(GraftError, match="annotation 902: ValueError: it has neither segmentation nor bbox"):
+        run_ingest(tmp_path / "raw", tmp_path / "void", OFFICIAL)
+
+
+def test_key_points_are_refused_by_name(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["annotations"] = [one | {"segmentation": [], "keypoints": [3, 4, 2]} for one in content["annotations"]]
+
+    with pytest.raises(GraftError, match=r"none of its 36 annotations, which are key points, has a segmentation"):
+        ingested(tmp_path, change)
+    for split in ("train2017", "val2017"):
+        file = tmp_path / f"raw/annotations/instances_{split}.json"
+        file.rename(file.with_name(f"person_keypoints_{split}.json"))
+    with pytest.raises(GraftError, match=r"annotations/person_keypoints_val2017\.json: key points and captions are no"):
+        run_ingest(tmp_path / "raw", tmp_path / "none", OFFICIAL)
+
+
+def test_val_is_held_out_of_train_where_no_file_is_for_it(tmp_path: Path) -> None:
+    make_coco(tmp_path / "raw")
+    file = tmp_path / "raw/annotations/instances_val2017.json"
+    file.rename(file.with_name("instances_test2017.json"))
+    (tmp_path / "raw/val2017").rename(tmp_path / "raw/test2017")
+    found = run_ingest(tmp_path / "raw", tmp_path / "out", {"name": "coco", "held_out_fraction": 0.25})
+    assert found.metrics == {"num_images": 16, "num_train": 9, "num_val": 3, "num_test": 4}
+    assert all(id.startswith("test2017/") for id in found.ids("test"))
+    file.with_name("instances_test2017.json").unlink()
+    found = run_ingest(tmp_path / "raw", tmp_path / "alone", {"name": "coco", "held_out_fraction": 0.25})
+    assert found.metrics == {"num_images": 12, "num_train": 6, "num_val": 3, "num_test": 3}
+
+
+def test_memory_holds_at_most_32_bytes_an_annotation(tmp_path: Path) -> None:
+    sizes = {}
+    for number in (50, 2050):
+        root = tmp_path / str(number)
+
+        def change(content: dict[str, Any], number: int = number) -> None:
+            content["annotations"] = [one for one in content["annotations"] for _ in range(number)]
+
+        make_coco(root, change)
+        listing_of(root, OFFICIAL)  # what is imported and kept once
+        tracemalloc.start()
+        listing = listing_of(root, OFFICIAL)
+        sizes[number] = tracemalloc.get_traced_memory()[0]
+        tracemalloc.stop()
+        assert len(listing.entries) == 16
+    num_more = 2000 * sum(len(annotations_of(image)) for image in [*range(12), *range(100, 104)])
+    assert (sizes[2050] - sizes[50]) / num_more == pytest.approx(24, abs=8)
 
 
 def test_the_layout_of_roboflow_with_its_own_test_split(tmp_path: Path) -> None:

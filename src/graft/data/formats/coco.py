@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from graft.data.formats.coco_annotations import Annotations, read_annotations
+from graft.data.formats.coco_annotations import Annotations, NoOutline, read_annotations
 from graft.data.formats.coco_categories import choose_categories
 from graft.data.formats.coco_files import CocoImages, annotation_files, unlisted
 from graft.data.formats.coco_masks import AnnotatedEntry, CocoReader
@@ -26,12 +26,13 @@ def coco(
     background: str | None = "background",
     test_from: TestFrom = "val",
     held_out_fraction: HeldOutFraction = 0.05,
+    no_outline: NoOutline = "void",
 ) -> Listing:
     """Photographs with 80 kinds of objects in context, about 118 000 to train on and 5 000 to validate.
 
     The largest of the sources, for everyday objects, and for whatever is annotated in its format: a file for each of
     train, val and perhaps test, named after its split or in a folder that is (as Roboflow writes them); or one file
-    that names no split (as CVAT and labelme export it), out of which val and test are held out. Instances
+    alone (as CVAT and labelme export it), out of which val and test are held out. Instances
     become one index mask: crowds first, then from the largest to the smallest, so that where regions overlap the
     smaller is on top; a box without outline is ignored. Files are read item by item, masks are painted by every core;
     memory holds 24 bytes an annotation. The labels of the official test are not public; without a file for test the
@@ -48,17 +49,22 @@ def coco(
             `train`: held-out training images are test, val stays val. `none`: the official splits, no test.
         held_out_fraction: Share of the training images that is held out; of a single file, once for val and once for
             test.
+        no_outline: What becomes of boxes without a segmentation, polygons of fewer than three points, and annotations
+            that have neither. `void`: what is in such a box is ignored, such a polygon covers nothing, the rest is an
+            error. `leave_aside`: they count as if nobody had written them. `refuse`: all are listed.
     """
     check_task(task, "segmentation", "coco")
     found = find_files(root)
     files = annotation_files(found)
-    read = {split: read_annotations(root / found.paths[file], file) for split, file in files.items()}
+    read = {split: read_annotations(root / found.paths[file], file, no_outline) for split, file in files.items()}
     chosen, notes = choose_categories(read, files, categories, background)
     entries, problems, left_aside = _entries(found, read, files, chosen, background)
     are_given = "val" in files and (test_from == "none" or "test" in files)
     if not problems and not are_given:
         divide = add_test if "val" in files else split_one_list
-        entries = divide(entries, test_from, held_out_fraction, seed)
+        given = [entry for entry in entries if entry.split == "test"]
+        open_ = [entry for entry in entries if entry.split != "test"]
+        entries = given + divide(open_, "none" if given else test_from, held_out_fraction, seed)
     class_map = _class_map(read["train"], chosen, background, official_splits=are_given)
     reader = CocoReader(str(root), VOID if background is None else 0)
     notes = [*notes, *(note for one in read.values() for note in one.notes), *left_aside]
@@ -81,7 +87,7 @@ def _entries(
         class_of = {id: chosen.index(name) + first for id, name in one.categories.items() if name in chosen}
         for image in one.images:
             id, file = images.of(image.name, split, files[split]), files[split]
-            places = image.of_classes(class_of)
+            places = image.hand_over(class_of)
             if id not in found.paths or id in listed:
                 again = "twice" if listed.get(id) == file else f"and so does {listed.get(id)}"
                 problems.append(f"{id}: {file} lists it {again if id in listed else 'and it is not there'}")

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from graft.data.formats.files import id_of
 from graft.data.formats.json_items import Item, json_items
@@ -17,6 +17,12 @@ from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 
 KEYS = ("images", "annotations", "categories")
+NoOutline = Literal["void", "leave_aside", "refuse"]
+NO_OUTLINE = {
+    "box": "a box without a segmentation",
+    "degenerate": "polygons of fewer than three points",
+    "nothing": "neither segmentation nor box",
+}
 MOST_PIXELS = 1 << 28  # of a mask that a file asks for; larger sides are a mistake in it
 
 
@@ -36,12 +42,16 @@ class Pictured:
     width: int
     places: array[int] = field(default_factory=lambda: array("q"))
 
-    def of_classes(self, class_of: Mapping[int, int]) -> bytes:
-        """Offset, number of bytes and class of each annotation of a category that has a class, int64."""
+    def hand_over(self, class_of: Mapping[int, int]) -> bytes:
+        """Hands over offset, number of bytes and class of each annotation of a category that has a class, int64.
+
+        The places are forgotten, so that memory holds them once.
+        """
         chosen = array("q")
         for offset, num_bytes, category in zip(self.places[::3], self.places[1::3], self.places[2::3], strict=True):
             if category in class_of:
                 chosen.extend((offset, num_bytes, class_of[category]))
+        self.places = array("q")
         return chosen.tobytes()
 
 
@@ -69,41 +79,64 @@ class Annotations:
         return {id: name for id, name in self.categories.items() if self.num_of_category.get(id)}
 
 
-def read_annotations(path: Path, where: str) -> Annotations:
+def read_annotations(path: Path, where: str, no_outline: NoOutline = "void") -> Annotations:
     """Reads an annotation file once; of an annotation only its place and category are kept, 24 bytes.
+
+    Args:
+        path: The file.
+        where: Its id.
+        no_outline: What becomes of annotations that do not outline what they name.
 
     Raises:
         GraftError: It is no such file.
     """
-    images: dict[int, Pictured] = {}
-    categories: dict[int, str] = {}
-    places: dict[int, array[int]] = {}
-    kinds: Counter[str] = Counter()
-    num_of_category: Counter[int] = Counter()
-    keys: set[str] = set()
-    problems: list[str] = []
+    taken, keys = _Taken(where, no_outline), set[str]()
     item: Any = None
     try:
         for item in progress(json_items(path, where), f"Reading {path.name}", unit="item"):
             keys.add(item.key)
-            if item.key == "annotations":
-                image, category = item.value["image_id"], whole(item.value["category_id"])
-                places.setdefault(image, array("q")).extend((item.offset, len(item.data), category))
-                kinds[kind_of(item.value)] += 1
-                num_of_category[category] += 1
-            elif item.key == "images":
-                _take_image(images, item, where, problems)
-            elif item.key == "categories":
-                category = json.loads(item.data)
-                categories[whole(category["id"])] = str(category["name"])
+            taken.take(item)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         what = f"an item of {item.key} is not as COCO describes it ({error!r}): {item.data[:80]!r}"
         raise GraftError(what, where=where, rule="cocodataset.org/#format-data, object detection") from None
     if lacking := [key for key in KEYS if key not in keys]:
         raise GraftError(f"it lists no {' and no '.join(lacking)}", where=where, rule=f"it lists {', '.join(KEYS)}")
-    problems += _given(images, places, categories, where)
-    listed = dict(sorted(categories.items()))
-    return Annotations([*images.values()], listed, num_of_category, problems, _notes(kinds, where))
+    problems = [*taken.problems, *_given(taken.images, taken.places, taken.categories, where)]
+    listed, notes = dict(sorted(taken.categories.items())), _notes(taken.kinds, where, no_outline)
+    return Annotations([*taken.images.values()], listed, taken.num_of_category, problems, notes)
+
+
+@dataclass
+class _Taken:
+    """The items of a file as they are read, one after the other."""
+
+    where: str
+    no_outline: NoOutline
+    images: dict[int, Pictured] = field(default_factory=dict)
+    categories: dict[int, str] = field(default_factory=dict)
+    places: dict[int, array[int]] = field(default_factory=dict)
+    kinds: Counter[str] = field(default_factory=Counter)
+    num_of_category: Counter[int] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+    def take(self, item: Item) -> None:
+        if item.key == "annotations":
+            self._take_annotation(item)
+        elif item.key == "images":
+            _take_image(self.images, item, self.where, self.problems)
+        elif item.key == "categories":
+            category = json.loads(item.data)
+            self.categories[whole(category["id"])] = str(category["name"])
+
+    def _take_annotation(self, item: Item) -> None:
+        image, category = item.value["image_id"], whole(item.value["category_id"])
+        self.kinds[kind := kind_of(item.value)] += 1
+        self.kinds["key points"] += bool(item.value.get("keypoints"))
+        if kind == "outline" or self.no_outline == "void":
+            self.places.setdefault(image, array("q")).extend((item.offset, len(item.data), category))
+            self.num_of_category[category] += 1
+        elif self.no_outline == "refuse":
+            self.problems.append(f"{self.where}: annotation {item.value.get('id')}: {NO_OUTLINE[kind]}")
 
 
 def whole(value: Any) -> int:
@@ -128,19 +161,24 @@ def kind_of(annotation: Mapping[str, Any]) -> str:
     return "box" if annotation.get("bbox") else "nothing"
 
 
-def _notes(kinds: Mapping[str, int], where: str) -> list[str]:
-    words = {
-        "box": "annotations with a box and no segmentation, in whose boxes all is ignored: their outline is unknown",
-        "degenerate": "annotations whose polygons have fewer than three points and so cover nothing",
-    }
-    if kinds.get("box") and not kinds.get("outline"):
+def _notes(kinds: Counter[str], where: str, no_outline: NoOutline) -> list[str]:
+    if (number := sum(kinds.values()) - kinds["key points"]) and not kinds["outline"]:
+        what = (
+            "annotations, which are key points," if kinds["key points"] else "boxes" if kinds["box"] else "annotations"
+        )
         raise GraftError(
-            f"none of its {kinds['box']} boxes has a segmentation",
+            f"none of its {number} {what} has a segmentation",
             where=where,
             rule="segmentation learns from outlines: polygons or run lengths",
             remedy="export it as instance segmentation, with polygons",
         )
-    return [f"{where}: {kinds[kind]} {text}" for kind, text in words.items() if kinds.get(kind)]
+    if no_outline == "leave_aside":
+        return [f"{where}: {kinds[kind]} left aside: {text}" for kind, text in NO_OUTLINE.items() if kinds[kind]]
+    words = {
+        "box": "annotations with a box and no segmentation, in whose boxes all is ignored: their outline is unknown",
+        "degenerate": "annotations whose polygons have fewer than three points and so cover nothing",
+    }
+    return [f"{where}: {kinds[kind]} {text}" for kind, text in words.items() if kinds[kind]]
 
 
 def _take_image(images: dict[int, Pictured], item: Item, where: str, problems: list[str]) -> None:

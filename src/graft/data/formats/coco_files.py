@@ -16,34 +16,38 @@ EXPECTED = (
     "train/_annotations.coco.json and valid/_annotations.coco.json, train.json and val.json, or one file alone that "
     "names no split, as annotations/instances_default.json"
 )
+OF_SOMETHING_ELSE = ("keypoints", "captions")
 
 
 def annotation_files(found: Found) -> dict[str, str]:
-    """The annotation file of each split: train, val and, where there is one, test.
+    """The annotation file of each split: train and, where there is one, val and test.
 
     A single file that names no split, as labelling tools export it, is the one for train, and there is none for val.
 
     Raises:
-        GraftError: There is none for train or val, or there are two for one split.
+        GraftError: There is none for train, none that is known to be for val among several, or two for one split.
     """
     files: dict[str, list[str]] = {}
-    unnamed = []
+    unnamed: list[str] = []
+    others: list[str] = []
     for id in sorted(found.paths):
         name = posixpath.basename(id).lower()
-        if name.endswith(".json") and "keypoints" not in name and "captions" not in name:
-            stem = re.sub(r"instances|annotations|coco|labels|\.json", " ", name)
-            says_nothing = re.search("[a-z]", stem) is None
-            split = split_named(posixpath.basename(posixpath.dirname(id)) if says_nothing else stem)
-            if split in ("train", "val", "test"):
-                files.setdefault(split, []).append(id)
-            else:
-                unnamed.append(id)
+        if not name.endswith(".json"):
+            continue
+        if any(word in name for word in OF_SOMETHING_ELSE):
+            others.append(id)
+            continue
+        stem = re.sub(r"instances|annotations|coco|labels|\.json", " ", name)
+        says_nothing = re.search("[a-z]", stem) is None
+        split = split_named(posixpath.basename(posixpath.dirname(id)) if says_nothing else stem)
+        (files.setdefault(split, []) if split in ("train", "val", "test") else unnamed).append(id)
     if not files and len(unnamed) == 1:
         return {"train": unnamed[0]}
-    lack = [split for split in ("train", "val") if split not in files]
-    if lack:
+    needed = ("train", "val") if unnamed else ("train",)
+    if lack := [split for split in needed if split not in files]:
+        aside = f"; {', '.join(others)}: key points and captions are no outlines" if others else ""
         raise GraftError(
-            f"coco expects an annotation file for {' and for '.join(lack)}; {found.in_words()}",
+            f"coco expects an annotation file for {' and for '.join(lack)}; {found.in_words()}{aside}",
             where=found.root,
             rule=f"found by their names are {EXPECTED}",
             remedy="rename the files so, or set ingest.root to the folder that holds them",
