@@ -49,7 +49,7 @@ def coco(
             `train`: held-out training images are test, val stays val. `none`: the official splits, no test.
         held_out_fraction: Share of the training images that is held out; of a single file, once for val and once for
             test.
-        no_outline: What becomes of boxes without a segmentation, polygons of fewer than three points, and annotations
+        no_outline: Fate of boxes without a segmentation, polygons of fewer than three points, and annotations
             that have neither. `void`: what is in such a box is ignored, such a polygon covers nothing, the rest is an
             error. `leave_aside`: they count as if nobody had written them. `refuse`: all are listed.
     """

@@ -85,7 +85,7 @@ def read_annotations(path: Path, where: str, no_outline: NoOutline = "void") -> 
     Args:
         path: The file.
         where: Its id.
-        no_outline: What becomes of annotations that do not outline what they name.
+        no_outline: Fate of annotations that do not outline what they name.
 
     Raises:
         GraftError: It is no such file.
