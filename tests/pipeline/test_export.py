@@ -16,7 +16,7 @@ import torch
 from graft.data.images.codec import encode_png
 from graft.data.shards import ShardWriter
 from graft.deployment.export import parity
-from graft.deployment.export.exported_model import onnx_class_ids, onnx_runner, open_exported, session
+from graft.deployment.export.exported_model import TARGET_FILES, onnx_class_ids, onnx_runner, open_exported, session
 from graft.deployment.export.exported_scores import EvaluationSetup
 from graft.deployment.export.onnx_file import write_onnx
 from graft.deployment.export.weight_files import stored_state
@@ -35,6 +35,8 @@ from graft.models.parts.pooling import MatrixPool
 from graft.models.saved_model import ModelSpec, load_model, save_model
 from graft.models.widths import num_parameters
 from graft.params.sections import Evaluate, Export, Predict
+from graft.provenance.exported_files import ExportedFile, exported_files
+from graft.provenance.stages import EXPORTED, MEASURED, measured_path
 from graft.training.strategies.channel_pruning import Pruning
 from pipeline.export import export
 from tests.tiny_training import runtime
@@ -339,6 +341,31 @@ def test_time_and_memory_of_every_target_stand_outside_the_outputs(
     assert set(measured["peak_bytes"]) == names
     if sys.platform == "linux":
         assert all(0 < peak < 2**31 for peak in measured["peak_bytes"].values())
+
+
+def test_the_files_stand_side_by_side_with_what_each_costs(
+    classifier: tuple[Path, dict[str, float]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, _ = classifier
+    (tmp_path / "models").mkdir()
+    (tmp_path / EXPORTED).symlink_to(out)
+    measured = read_json(out.parent / "measured.json")
+    (tmp_path / MEASURED).mkdir(parents=True)
+    write_json(tmp_path / measured_path("export"), {**measured, "fingerprint": "of this export"})
+    monkeypatch.chdir(tmp_path)
+    found = read_json(out / "parity.json")
+    files = exported_files("of this export")
+    assert [file.target for file in files] == ["onnx", *found["targets"]]
+    for file, report in zip(files, [found, *found["targets"].values()], strict=True):
+        assert file.num_bytes == (out / TARGET_FILES[file.target]).stat().st_size
+        assert file.score_change == report["exported_score"] - report["original_score"]
+        assert file.equal_fraction == report["equal_fraction"]
+        assert file.num_images == (4 if file.target == "onnx" else 6)
+        assert file.milliseconds == measured[f"{file.target}_ms"]
+        assert file.peak_bytes == measured["peak_bytes"][file.target]
+    assert {(file.milliseconds, file.peak_bytes) for file in exported_files("of another")} == {(None, None)}
+    told = ExportedFile("onnx_int8", 1_234_567, 0.5, -0.0025, 0.98765, 6, 1.26, 3 * 2**20).cells()
+    assert told == ("onnx_int8", "1,234,567", "50.00%", "-0.25", "98.765%", "1.3", "3 MiB")
 
 
 def test_a_target_that_was_not_exported_is_not_opened(exported: Path) -> None:

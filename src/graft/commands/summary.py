@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,7 +10,9 @@ from urllib.parse import urlsplit
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
 from graft.metrics.confusion import HEADLINE
-from graft.provenance.stages import CLASS_MAP, MEASURED, REPORT, SCORES
+from graft.provenance.exported_files import HEAD, ExportedFile, exported_files, legend
+from graft.provenance.records import Record
+from graft.provenance.stages import CLASS_MAP, MEASURED, REPORT, SCORES, record_path
 
 
 def print_summary() -> None:
@@ -23,6 +26,9 @@ def print_summary() -> None:
     console.print(_table(metrics))
     if "source_only" in metrics:
         console.print(_adaptation(metrics))
+    export = record_path("export")
+    if export.is_file() and (files := exported_files(Record.read(export).fingerprint)):
+        console.print(_files(files))
     for note in _notes(metrics):
         console.print(note)
     console.print(f"Report     {REPORT}   (open it in a browser)")
@@ -73,6 +79,18 @@ def _adaptation(metrics: dict[str, Any]) -> Any:
     for name, after, before in parts:
         value, other = after[headline], before[headline]
         table.add_row(name, _percent(other), _percent(value), _points(value, other))
+    return table
+
+
+def _files(files: Sequence[ExportedFile]) -> Any:
+    """The forms that the model was exported in, one a row."""
+    from rich.table import Table
+
+    table = Table(title="Exported files", caption=legend(files), title_justify="left", caption_justify="left")
+    for place, column in enumerate(HEAD):
+        table.add_column(column, justify="right" if place else "left")
+    for file in files:
+        table.add_row(*file.cells())
     return table
 
 

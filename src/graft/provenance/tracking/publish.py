@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from graft.foundation.content import digest_of, read_json, sha256_of
 from graft.foundation.progress import progress, say, warn
 from graft.models.address import CANDIDATE, ModelAddress, registered_name
+from graft.provenance.exported_files import HEAD, exported_files, legend
 from graft.provenance.records import Record
 from graft.provenance.stages import (
     CURVES,
@@ -215,7 +216,7 @@ def _publish_model(client: MlflowClient, run_id: str, is_judged_next: bool) -> s
         }
         version = model_versions.register(client, name, run_id, Path(EXPORTED), tags, record.metrics)
         opening = Path(MODEL_CARD).read_text("utf-8").split("\n## ", 1)[0]
-        page = opening.removeprefix("# ").strip() + _describe_targets(record, targets)
+        page = opening.removeprefix("# ").strip() + _describe_files(record)
         model_versions.describe(client, name, version.version, page)
     if local_store.project_root() != Path.cwd():
         apply = f"dvc exp apply {mlflow_store.experiment_of_dvc()} && graft publish"
@@ -227,20 +228,12 @@ def _publish_model(client: MlflowClient, run_id: str, is_judged_next: bool) -> s
     return f"{ModelAddress(name, alias=CANDIDATE)} is version {version.version}"
 
 
-def _describe_targets(record: Record, targets: Mapping[str, Any]) -> str:
-    """The files of a model beside the ONNX file: bytes and score, time and memory where they were measured here."""
-    if not targets:
+def _describe_files(record: Record) -> str:
+    """The files of a model that has others beside the ONNX file, as a table in Markdown."""
+    if not (files := exported_files(record.fingerprint)):
         return ""
-    file = measured_path("export")
-    measured = read_json(file) if file.is_file() else {}
-    measured = measured if measured.get("fingerprint") == record.fingerprint else {}
-    lines = ["| target | bytes | score | ms an image, one thread | peak memory |", "| --- | --- | --- | --- | --- |"]
-    for target, report in targets.items():
-        milliseconds, peak = measured.get(f"{target}_ms"), measured.get("peak_bytes", {}).get(target)
-        time = "—" if milliseconds is None else f"{milliseconds:.1f} (onnx {measured['onnx_ms']:.1f})"
-        memory = "—" if peak is None else f"{peak / 2**20:.0f} MiB"
-        lines.append(f"| {target} | {report['num_bytes']:,} | {report['exported_score']:.4f} | {time} | {memory} |")
-    return "\n\n" + "\n".join(lines)
+    rows = [HEAD, ("---",) * len(HEAD), *(file.cells() for file in files)]
+    return "\n\n" + "\n".join(f"| {' | '.join(row)} |" for row in rows) + f"\n\n{legend(files)}"
 
 
 def _read_curves(record: Record) -> Iterator[tuple[str, float, int]]:
