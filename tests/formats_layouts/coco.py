@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from pycocotools import mask as coco_masks
 
 from tests.formats_layouts.pictures import SIZE, write_image
@@ -16,6 +17,7 @@ CATEGORIES = [
     {"supercategory": "animal", "id": 18, "name": "dog"},
     {"supercategory": "accessory", "id": 27, "name": "caf\u00e9 chair"},
 ]
+PANOPTIC_CATEGORIES = [{"id": 18, "name": "dog", "isthing": 1}, {"id": 187, "name": "sky-other", "isthing": 0}]
 
 
 def box(left: int, top: int, right: int, bottom: int) -> list[list[float]]:
@@ -75,3 +77,32 @@ def make_coco(root: Path, change: Any = lambda content: None) -> None:
         change(content)
         text = json.dumps(content, ensure_ascii=False)
         (root / f"annotations/instances_{split}.json").write_text(text, encoding="utf-8")
+
+
+def segments_of(image: int) -> list[dict[str, Any]]:
+    """The segments of the masks of `make_panoptic`: sky, and two dogs whose ids take two and three bytes."""
+    numbers = ((5, 187), (300, 18), (70003, 18))
+    return [
+        {"id": id, "category_id": category, "area": 1, "bbox": [0, 0, 1, 1], "iscrowd": 0} for id, category in numbers
+    ]
+
+
+def make_panoptic(root: Path, change: Any = lambda content: None) -> None:
+    """12 training and 4 validation images: sky above, two dogs below, and a corner that nobody labelled."""
+    ids = np.full(SIZE, 5, np.int32)
+    ids[12:, :16], ids[12:, 16:], ids[:2, :3] = 300, 70003, 0
+    colours = np.stack([ids & 255, ids >> 8 & 255, ids >> 16], axis=-1).astype(np.uint8)
+    for split, numbers in (("train2017", range(12)), ("val2017", range(100, 104))):
+        masks = root / f"annotations/panoptic_{split}"
+        masks.mkdir(parents=True)
+        images, annotations = [], []
+        for number in numbers:
+            name = f"{number:012d}"
+            write_image(root / split / f"{name}.jpg", number)
+            Image.fromarray(colours).save(masks / f"{name}.png")
+            images.append({"id": number, "file_name": f"{name}.jpg", "height": SIZE[0], "width": SIZE[1]})
+            annotations.append({"image_id": number, "file_name": f"{name}.png", "segments_info": segments_of(number)})
+        content = {"images": images, "annotations": annotations, "categories": PANOPTIC_CATEGORIES}
+        content = json.loads(json.dumps(content))
+        change(content)
+        (root / f"annotations/panoptic_{split}.json").write_text(json.dumps(content), encoding="utf-8")

@@ -22,7 +22,7 @@ from graft.data.formats.splits import hashed_split
 from graft.foundation.choices import resolve
 from graft.foundation.class_map import SPLITS
 from graft.foundation.errors import GraftError
-from tests.formats_layouts.coco import make_coco
+from tests.formats_layouts.coco import make_coco, make_panoptic
 from tests.formats_layouts.drawn import make_cvat, make_labelme, make_yolo
 from tests.formats_layouts.label_studio import make_label_studio
 from tests.formats_layouts.published import make_ade20k, make_cityscapes, make_voc
@@ -85,6 +85,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
     "voc": (make_voc, "voc", "segmentation"),
     "ade20k": (make_ade20k, "ade20k", "segmentation"),
     "coco": (make_coco, "coco", "segmentation"),
+    "coco_panoptic": (make_panoptic, "coco_panoptic", "segmentation"),
     "csv": (
         make_csv,
         {"name": "csv", "image_column": "file", "label_column": "diagnosis"},
@@ -104,7 +105,18 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
     "tiles": (make_pairs, {"name": "tiles", "source": PAIRS}, "segmentation"),
 }
 # What has one task only, and reads a folder.
-OF_ONE_TASK = ["camvid", "mask_folder", "image_folder", "cityscapes", "voc", "ade20k", "coco", "supervisely", "yolo"]
+OF_ONE_TASK = [
+    "camvid",
+    "mask_folder",
+    "image_folder",
+    "cityscapes",
+    "voc",
+    "ade20k",
+    "coco",
+    "coco_panoptic",
+    "supervisely",
+    "yolo",
+]
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -386,7 +386,7 @@ def test_key_points_are_refused_by_name(tmp_path: Path) -> None:
     for split in ("train2017", "val2017"):
         file = tmp_path / f"raw/annotations/instances_{split}.json"
         file.rename(file.with_name(f"person_keypoints_{split}.json"))
-    with pytest.raises(GraftError, match=r"annotations/person_keypoints_val2017\.json: key points and captions are no"):
+    with pytest.raises(GraftError, match=r"annotations/person_keypoints_val2017\.json is of key points"):
         run_ingest(tmp_path / "raw", tmp_path / "none", OFFICIAL)
 
 

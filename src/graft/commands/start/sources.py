@@ -145,9 +145,10 @@ def _coco(found: Found) -> Iterator[Proposal]:
     for id in _sample(found, ".json"):
         text = _head(found, id) + _tail(found, id)
         keys = [key for key in ("images", "annotations", "categories") if f'"{key}"'.encode() in text]
-        if len(keys) >= 2 and b'"segmentation"' in text:
-            yield Proposal({"name": "coco"}, SEGMENTATION, f"{id} has {' and '.join(keys)}, as COCO has them")
-            return
+        for name, word in (("coco", b'"segmentation"'), ("coco_panoptic", b'"segments_info"')):
+            if len(keys) >= 2 and word in text:
+                yield Proposal({"name": name}, SEGMENTATION, f"{id} has {' and '.join(keys)}, as COCO has them")
+                return
 
 
 def _table(found: Found) -> Iterator[Proposal]:

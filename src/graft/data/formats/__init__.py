@@ -8,6 +8,7 @@ from graft.data.formats.ade20k import ade20k
 from graft.data.formats.camvid import camvid
 from graft.data.formats.cityscapes import cityscapes
 from graft.data.formats.coco import coco
+from graft.data.formats.coco_panoptic import coco_panoptic
 from graft.data.formats.csv import csv
 from graft.data.formats.cvat import cvat
 from graft.data.formats.image_folder import image_folder
@@ -28,6 +29,7 @@ FORMATS: dict[str, Callable[..., Listing]] = {
     "camvid": camvid,
     "cityscapes": cityscapes,
     "coco": coco,
+    "coco_panoptic": coco_panoptic,
     "csv": csv,
     "cvat": cvat,
     "image_folder": image_folder,

@@ -7,7 +7,7 @@ import posixpath
 from array import array
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,12 +35,14 @@ class Pictured:
         height: In pixels, as the file says.
         width: In pixels.
         places: Offset and number of bytes in the file, and category, of each of its annotations, in turn.
+        mask: Path of its mask below the root, where there is one.
     """
 
     name: str
     height: int
     width: int
     places: array[int] = field(default_factory=lambda: array("q"))
+    mask: str | None = None
 
     def hand_over(self, class_of: Mapping[int, int]) -> bytes:
         """Hands over offset, number of bytes and class of each annotation of a category that has a class, int64.
@@ -55,7 +57,7 @@ class Pictured:
         return chosen.tobytes()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Annotations:
     """The content of one annotation file.
 
@@ -90,7 +92,23 @@ def read_annotations(path: Path, where: str, no_outline: NoOutline = "void") -> 
     Raises:
         GraftError: It is no such file.
     """
-    taken, keys = _Taken(where, no_outline), set[str]()
+    taken = TakenItems(where, no_outline)
+    read = read_items(path, taken, "cocodataset.org/#format-data, object detection")
+    return replace(read, notes=_notes(taken.kinds, where, no_outline))
+
+
+def read_items(path: Path, taken: TakenItems, rule: str) -> Annotations:
+    """Reads an annotation file of any kind once.
+
+    Args:
+        path: The file.
+        taken: Takes its items.
+        rule: The description of such files, for errors.
+
+    Raises:
+        GraftError: It is no such file.
+    """
+    where, keys = taken.where, set[str]()
     item: Any = None
     try:
         for item in progress(json_items(path, where), f"Reading {path.name}", unit="item"):
@@ -98,20 +116,31 @@ def read_annotations(path: Path, where: str, no_outline: NoOutline = "void") -> 
             taken.take(item)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         what = f"an item of {item.key} is not as COCO describes it ({error!r}): {item.data[:80]!r}"
-        raise GraftError(what, where=where, rule="cocodataset.org/#format-data, object detection") from None
+        raise GraftError(what, where=where, rule=rule) from None
     if lacking := [key for key in KEYS if key not in keys]:
         raise GraftError(f"it lists no {' and no '.join(lacking)}", where=where, rule=f"it lists {', '.join(KEYS)}")
     problems = [*taken.problems, *_given(taken.images, taken.places, taken.categories, where)]
-    listed, notes = dict(sorted(taken.categories.items())), _notes(taken.kinds, where, no_outline)
-    return Annotations([*taken.images.values()], listed, taken.num_of_category, problems, notes)
+    listed = dict(sorted(taken.categories.items()))
+    return Annotations([*taken.images.values()], listed, taken.num_of_category, problems, [])
 
 
 @dataclass
-class _Taken:
-    """The items of a file as they are read, one after the other."""
+class TakenItems:
+    """The items of an annotation file as they are read, one after the other.
+
+    Attributes:
+        where: Id of the file.
+        no_outline: Fate of annotations that do not outline what they name.
+        images: The images by their id.
+        categories: Category id to name.
+        places: Place and category of each annotation, by the id of its image.
+        kinds: Number of annotations of each kind.
+        num_of_category: Number of annotations of each category.
+        problems: Problems of the items, a line each.
+    """
 
     where: str
-    no_outline: NoOutline
+    no_outline: NoOutline = "void"
     images: dict[int, Pictured] = field(default_factory=dict)
     categories: dict[int, str] = field(default_factory=dict)
     places: dict[int, array[int]] = field(default_factory=dict)
@@ -120,15 +149,17 @@ class _Taken:
     problems: list[str] = field(default_factory=list)
 
     def take(self, item: Item) -> None:
+        """Takes an item of any of the arrays."""
         if item.key == "annotations":
-            self._take_annotation(item)
+            self.take_annotation(item)
         elif item.key == "images":
             _take_image(self.images, item, self.where, self.problems)
         elif item.key == "categories":
             category = json.loads(item.data)
             self.categories[whole(category["id"])] = str(category["name"])
 
-    def _take_annotation(self, item: Item) -> None:
+    def take_annotation(self, item: Item) -> None:
+        """Takes an annotation."""
         image, category = item.value["image_id"], whole(item.value["category_id"])
         self.kinds[kind := kind_of(item.value)] += 1
         self.kinds["key points"] += bool(item.value.get("keypoints"))

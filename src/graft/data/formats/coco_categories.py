@@ -9,6 +9,8 @@ from graft.data.formats.coco_annotations import Annotations
 from graft.data.formats.translation import MOST_CLASSES
 from graft.foundation.errors import GraftError, suggest
 
+NUM_SHOWN = 10
+
 
 def choose_categories(
     read: Mapping[str, Annotations], files: Mapping[str, str], names: Sequence[str] | None, background: str | None
@@ -31,7 +33,10 @@ def choose_categories(
     if names is None:
         names = list(dict.fromkeys(name for name in train.values() if name in used))
         if idle := sorted(set(train.values()) - used):
-            notes = [f"{', '.join(idle)}: categories without any annotation, which categories would take by name"]
+            shown = ", ".join(idle[:NUM_SHOWN]) + (
+                f" and {len(idle) - NUM_SHOWN} more" if len(idle) > NUM_SHOWN else ""
+            )
+            notes = [f"{shown}: categories without any annotation, which categories would take by name"]
     known = dict.fromkeys(train.values())
     problems = [f"{name!r}: {suggest(name, known)}" for name in names if name not in known]
     twice = [name for name, number in Counter([*names, *([background] if background else [])]).items() if number > 1]

@@ -16,13 +16,22 @@ EXPECTED = (
     "train/_annotations.coco.json and valid/_annotations.coco.json, train.json and val.json, or one file alone that "
     "names no split, as annotations/instances_default.json"
 )
-OF_SOMETHING_ELSE = ("keypoints", "captions")
+EXPECTED_OF_SEGMENTS = (
+    "annotations/panoptic_train2017.json and annotations/panoptic_val2017.json (…_test2017.json), or one file alone "
+    "that names no split, as panoptic.json; each with its masks in PNG"
+)
+PANOPTIC, NUM_SHOWN = "panoptic", 4
+WITHOUT_OUTLINES = {"keypoints": "is of key points, which are no outlines", "captions": "is of captions"}
 
 
-def annotation_files(found: Found) -> dict[str, str]:
+def annotation_files(found: Found, *, panoptic: bool = False) -> dict[str, str]:
     """The annotation file of each split: train and, where there is one, val and test.
 
     A single file that names no split, as labelling tools export it, is the one for train, and there is none for val.
+
+    Args:
+        found: Files below the root.
+        panoptic: Whether those of segments are meant, with `panoptic` in their names, or those of outlines.
 
     Raises:
         GraftError: There is none for train, none that is known to be for val among several, or two for one split.
@@ -30,26 +39,23 @@ def annotation_files(found: Found) -> dict[str, str]:
     files: dict[str, list[str]] = {}
     unnamed: list[str] = []
     others: list[str] = []
-    for id in sorted(found.paths):
-        name = posixpath.basename(id).lower()
-        if not name.endswith(".json"):
-            continue
-        if any(word in name for word in OF_SOMETHING_ELSE):
+    for id in sorted(id for id in found.paths if id.lower().endswith(".json")):
+        if _is_of_something_else(id, panoptic):
             others.append(id)
-            continue
-        stem = re.sub(r"instances|annotations|coco|labels|\.json", " ", name)
-        says_nothing = re.search("[a-z]", stem) is None
-        split = split_named(posixpath.basename(posixpath.dirname(id)) if says_nothing else stem)
-        (files.setdefault(split, []) if split in ("train", "val", "test") else unnamed).append(id)
+        elif (split := _split_of(id)) in ("train", "val", "test"):
+            files.setdefault(str(split), []).append(id)
+        else:
+            unnamed.append(id)
     if not files and len(unnamed) == 1:
         return {"train": unnamed[0]}
     needed = ("train", "val") if unnamed else ("train",)
     if lack := [split for split in needed if split not in files]:
-        aside = f"; {', '.join(others)}: key points and captions are no outlines" if others else ""
+        source, expected = ("coco_panoptic", EXPECTED_OF_SEGMENTS) if panoptic else ("coco", EXPECTED)
+        aside = "".join(f"; {id} {_why_aside(id)}" for id in others[:NUM_SHOWN])
         raise GraftError(
-            f"coco expects an annotation file for {' and for '.join(lack)}; {found.in_words()}{aside}",
+            f"{source} expects an annotation file for {' and for '.join(lack)}; {found.in_words()}{aside}",
             where=found.root,
-            rule=f"found by their names are {EXPECTED}",
+            rule=f"found by their names are {expected}",
             remedy="rename the files so, or set ingest.root to the folder that holds them",
         )
     twice = [" and ".join(ids) for ids in files.values() if len(ids) > 1]
@@ -60,6 +66,25 @@ def annotation_files(found: Found) -> dict[str, str]:
             remedy="leave the one to be read, and move the others out of the root",
         )
     return {split: files[split][0] for split in ("train", "val", "test") if split in files}
+
+
+def _is_of_something_else(id: str, panoptic: bool) -> bool:
+    name = posixpath.basename(id).lower()
+    return (PANOPTIC in name) != panoptic or any(word in name for word in WITHOUT_OUTLINES)
+
+
+def _why_aside(id: str) -> str:
+    """The reason why a file is not read, in words that follow its name."""
+    name = posixpath.basename(id).lower()
+    named = (why for word, why in WITHOUT_OUTLINES.items() if word in name)
+    return next(named, f"is for the source {'coco_panoptic' if PANOPTIC in name else 'coco'}")
+
+
+def _split_of(id: str) -> str | None:
+    """The split that a file is named after, or its folder where its name says nothing else."""
+    stem = re.sub(r"instances|annotations|panoptic|coco|labels|\.json", " ", posixpath.basename(id).lower())
+    says_nothing = re.search("[a-z]", stem) is None
+    return split_named(posixpath.basename(posixpath.dirname(id)) if says_nothing else stem)
 
 
 class CocoImages:

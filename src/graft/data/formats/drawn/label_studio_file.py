@@ -194,7 +194,7 @@ def _corners(kind: str, value: Mapping[str, Any], across: float, down: float) ->
     if "points" in value:
         return [(x * across, y * down) for x, y in value["points"]]
     angle = math.radians(value.get("rotation") or 0)
-    if "radiusX" in value:
+    if "radiusX" in value:  # its documentation calls the centre the left upper corner; its code draws around it
         centre, radii = (value["x"] * across, value["y"] * down), (value["radiusX"] * across, value["radiusY"] * down)
         return ellipse_corners(centre, radii, angle)
     if "width" in value and "height" in value:
