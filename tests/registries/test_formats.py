@@ -25,6 +25,7 @@ from graft.foundation.errors import GraftError
 from tests.formats_layouts.coco import make_coco, make_panoptic
 from tests.formats_layouts.drawn import make_cvat, make_labelme, make_yolo
 from tests.formats_layouts.label_studio import make_label_studio
+from tests.formats_layouts.layers import NUCLEI, make_nuclei
 from tests.formats_layouts.published import make_ade20k, make_cityscapes, make_voc
 from tests.formats_layouts.supervisely import make_supervisely
 from tests.formats_layouts.tables import JOINED, make_csv, make_joined
@@ -94,6 +95,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
     "cvat": (make_cvat, "cvat", "segmentation"),
     "joined": (make_joined, JOINED, "segmentation"),
     "label_studio": (make_label_studio, "label_studio", "segmentation"),
+    "mask_layers": (make_nuclei, NUCLEI, "segmentation"),
     "labelme": (make_labelme, "labelme", "segmentation"),
     "supervisely": (make_supervisely, "supervisely", "segmentation"),
     "yolo": (make_yolo, "yolo", "segmentation"),
@@ -108,6 +110,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
 OF_ONE_TASK = [
     "camvid",
     "mask_folder",
+    "mask_layers",
     "image_folder",
     "cityscapes",
     "voc",

@@ -184,7 +184,7 @@ def _nothing_fits(found: Found) -> GraftError:
         f"no source fits; {found.in_words()}",
         where=found.root,
         rule="looked for are published data sets, files of labelme, CVAT, COCO and YOLO, tables, pairs of image and "
-        "mask, and a folder for each class",
+        "mask, several masks an image, and a folder for each class",
         remedy="graft recipe use photographs, and say in ingest.source where images and masks lie (docs/toolbox.md)",
     )
 

@@ -109,7 +109,7 @@ def _patterns(image: str, mask: str) -> tuple[str, str] | None:
         glob = stem.replace(shared, "*", 1) + ending
         name = mask_stem.replace(shared, CAPTURE, 1) + mask_ending
     ours, theirs = image_folder.split("/") if image_folder else [], mask_folder.split("/") if mask_folder else []
-    found = _folder_patterns(ours, theirs)
+    found = folder_patterns(ours, theirs)
     if found is None:
         return None
     images, masks = (posixpath.join(*parts, last) for parts, last in zip(found, (glob, name), strict=True))
@@ -123,7 +123,7 @@ def _shared(stem: str, mask_stem: str) -> str | None:
     return shared if any(map(str.isdigit, shared)) else None
 
 
-def _folder_patterns(ours: list[str], theirs: list[str]) -> tuple[list[str], list[str]] | None:
+def folder_patterns(ours: list[str], theirs: list[str]) -> tuple[list[str], list[str]] | None:
     """The patterns of the folders of images and of masks, by those of one pair; None where none says it."""
     if ours == theirs:
         return ["**"], ["{dir}"]

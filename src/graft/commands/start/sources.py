@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
+from graft.commands.start.mask_layers_found import find_mask_layers
 from graft.commands.start.mask_pairs_found import find_pairs, look_alike
-from graft.commands.start.mask_values import classes_of, evenly
+from graft.commands.start.mask_values import BINARY, classes_of, evenly
 from graft.commands.start.tables import find_table
 from graft.data.formats.drawn.cvat_file import SHAPES, images_of
 from graft.data.formats.drawn.label_studio_file import (
@@ -25,6 +26,7 @@ from graft.data.formats.drawn.yolo_files import label_file_of
 from graft.data.formats.files import Found
 from graft.data.formats.split_names import split_named
 from graft.data.formats.unlabelled_images import is_picture, outside_unlabelled_folders
+from graft.foundation.errors import GraftError
 
 HEAD_BYTES = 1 << 16
 NUM_FILES_SEEN, NUM_IMAGES_SEEN = 20, 500
@@ -183,6 +185,25 @@ def _masks(found: Found) -> Iterator[Proposal]:
     yield Proposal(source, SEGMENTATION, f"{len(pairs.mask_of)} pictures have a mask", tuple(doubts))
 
 
+def _mask_layers(found: Found) -> Iterator[Proposal]:
+    """Several masks an image, of two values each."""
+    layers = find_mask_layers(found)
+    if layers is None:
+        return
+    try:
+        read = classes_of(found, evenly(layers.layers.files))
+    except GraftError:
+        return
+    if len(read.classes) != 2 or read.void:
+        return
+    source: dict[str, Any] = {"name": "mask_layers", "images": layers.images, "masks": layers.masks}
+    source |= {} if layers.classes else {"classes": [BINARY[1]]}
+    values = [*read.classes.values()][1]
+    source |= {"foreground": values} if isinstance(values, list) and isinstance(values[0], str) else {}
+    reason = f"{len(layers.layers.files)} masks belong to {len(layers.layers.of_image)} images, several to one"
+    yield Proposal(source, SEGMENTATION, reason, read.doubts)
+
+
 def _class_folders(found: Found) -> Iterator[Proposal]:
     """A folder for each class, with or without folders of splits above; not where pictures look like pairs."""
     pictures = list(filter(is_picture, found.paths))
@@ -202,7 +223,19 @@ def _class_folders(found: Found) -> Iterator[Proposal]:
 
 
 RULES: tuple[Callable[[Found], Iterator[Proposal]], ...] = (
-    *(_published, _yolo, _cvat, _label_studio, _supervisely, _labelme, _coco, _masks, _table, _class_folders),
+    *(
+        _published,
+        _yolo,
+        _cvat,
+        _label_studio,
+        _supervisely,
+        _labelme,
+        _coco,
+        _masks,
+        _mask_layers,
+        _table,
+        _class_folders,
+    ),
 )
 
 

@@ -17,6 +17,7 @@ from graft.data.formats.label_studio import label_studio
 from graft.data.formats.labelme import labelme
 from graft.data.formats.listing import Listing
 from graft.data.formats.mask_folder import mask_folder
+from graft.data.formats.mask_layers import mask_layers
 from graft.data.formats.scenes import scenes
 from graft.data.formats.stacks import stacks
 from graft.data.formats.supervisely import supervisely
@@ -37,6 +38,7 @@ FORMATS: dict[str, Callable[..., Listing]] = {
     "label_studio": label_studio,
     "labelme": labelme,
     "mask_folder": mask_folder,
+    "mask_layers": mask_layers,
     "scenes": scenes,
     "stacks": stacks,
     "supervisely": supervisely,

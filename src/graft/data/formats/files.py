@@ -45,7 +45,7 @@ class Found:
 
     def place_of(self, id: str) -> str:
         """The id of this file, or of the one whose name differs in nothing but the case of its ending; else `id`."""
-        return id if id in self.paths else self._by_ending.get(_with_small_ending(id), id)
+        return id if id in self.paths else self._by_ending.get(with_small_ending(id), id)
 
     def near(self, id: str) -> str:
         """In words for the end of a line, a file beside one that is missing whose name begins as that one's does."""
@@ -60,7 +60,7 @@ class Found:
 
     @cached_property
     def _by_ending(self) -> dict[str, str]:
-        return {_with_small_ending(id): id for id in sorted(self.paths, reverse=True)}
+        return {with_small_ending(id): id for id in sorted(self.paths, reverse=True)}
 
     def refusals(self, used: Iterable[str]) -> list[str]:
         """Problems of those files a source wants to read."""
@@ -112,6 +112,12 @@ def id_of(path: str) -> str:
     return unicodedata.normalize("NFC", path).encode("utf-8", "backslashreplace").decode()
 
 
+def with_small_ending(id: str) -> str:
+    """A path whose ending is in small letters."""
+    stem, ending = posixpath.splitext(id)
+    return f"{stem}{ending.lower()}"
+
+
 def by_end(ids: Iterable[str], *, bare: bool = True) -> dict[str, list[str]]:
     """Every end of a path to the ids that end so: `b/1.png` and `1.png`, and if `bare` also `b/1` and `1`."""
     known: dict[str, list[str]] = {}
@@ -142,11 +148,6 @@ class FileReader:
             if os.fstat(file.fileno()).st_size > MOST_FILE_BYTES:
                 raise GraftError(f"more than {MOST_FILE_BYTES:,} bytes", where=path, remedy="store it as PNG or JPEG")
             return file.read()
-
-
-def _with_small_ending(id: str) -> str:
-    stem, ending = posixpath.splitext(id)
-    return f"{stem}{ending.lower()}"
 
 
 def _take(found: Found, path: str, item: os.DirEntry[str], real_root: str) -> None:

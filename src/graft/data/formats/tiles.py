@@ -17,7 +17,7 @@ from graft.data.formats.void_value import with_void_value
 from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
 
-NOT_CUT = ("coco", "cvat", "joined", "labelme", "scenes", "tiles", "yolo")
+NOT_CUT = ("coco", "cvat", "joined", "labelme", "mask_layers", "scenes", "tiles", "yolo")
 
 
 def _known(source: str | dict[str, Any]) -> str | dict[str, Any]:
