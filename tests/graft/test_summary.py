@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from graft.commands.adaptation_table import adaptation_table, oracle_scores
 from graft.commands.summary import print_summary
 from graft.foundation.class_map import ClassMap
-from graft.foundation.content import write_json
+from graft.foundation.content import read_json, write_json
+from graft.foundation.errors import GraftError
 from graft.provenance.stages import CLASS_MAP, EXPORTED, MEASURED, PARITY, SCORES, measured_path, record_path
+from tests.evaluable import rows_of, run_evaluate, write_inputs
 from tests.seven_records import READS, record
 
 SCORED = {"num_images": 3, "split": "test", "synthetic": True, "accuracy": 0.5, "recall": {"ant": 0.25, "bee": 0.75}}
@@ -53,6 +57,47 @@ def test_it_says_by_domain_what_adaptation_gained(tmp_path, monkeypatch, capsys)
     assert "all images 37.5% 50.0% +12.5 points" in table
     assert "day 75.0% 75.0% +0.0 points" in table
     assert "night absent 25.0%" in table
+
+
+def test_an_oracle_shows_how_much_of_the_gap_adaptation_closed():
+    """(0.5 - 0.25) / (0.75 - 0.25); no gap is closed where the oracle is no better, or a domain has no score."""
+    parts = [{"accuracy": 0.5}, {"accuracy": 0.75}, {"accuracy": 0.25}]
+    adapted = {"accuracy": 0.5, "per_domain": dict(zip(("day", "fog", "night"), parts, strict=True))}
+    before = [{"accuracy": 0.5}, {"accuracy": None}, {"accuracy": 0.0}]
+    unadapted = {"accuracy": 0.25, "per_domain": dict(zip(("day", "fog", "night"), before, strict=True))}
+    oracle = {"all images": 0.75, "day": 0.5, "fog": 0.8, "night": 0.2}
+    columns = {c.header: list(c.cells) for c in adaptation_table(adapted | {"source_only": unadapted}, oracle).columns}
+    assert columns == {
+        "domain": ["all images", "day", "fog", "night"],
+        "source only": ["25.0%", "50.0%", "absent", "0.0%"],
+        "adapted": ["50.0%", "50.0%", "75.0%", "25.0%"],
+        "oracle": ["75.0%", "50.0%", "80.0%", "20.0%"],
+        "gain": ["+25.0 points", "+0.0 points", "", "+25.0 points"],
+        "gap closed": ["50%", "–", "–", "125%"],
+    }
+    plain = [column.header for column in adaptation_table(adapted, oracle).columns]
+    assert plain == ["domain", "adapted", "oracle"]
+
+
+def test_an_oracle_is_compared_on_the_very_same_images(tmp_path, monkeypatch):
+    """Two evaluations of the same six images, and one where another image stands in the place of the last."""
+    rows = rows_of("classification")
+    places = {"adapted": rows, "oracle": rows, "another": [*rows[:5], replace(rows[5], image_sha256="f" * 64)]}
+    for name, of_place in places.items():
+        write_inputs(tmp_path / name, "classification", others=(), rows=of_place)
+        run_evaluate(tmp_path / name, "classification")
+    monkeypatch.chdir(tmp_path / "adapted")
+    metrics = read_json(Path(SCORES))
+    found = oracle_scores(tmp_path / "oracle/reports/evaluation", metrics)
+    assert found == {
+        "all images": metrics["accuracy"],
+        "day": metrics["per_domain"]["day"]["accuracy"],
+        "night": metrics["per_domain"]["night"]["accuracy"],
+    }
+    with pytest.raises(GraftError, match="the oracle was scored on other images than this model"):
+        oracle_scores(tmp_path / "another/reports/evaluation", metrics)
+    with pytest.raises(GraftError, match=r"there is no metrics.json in it.*Remedy: correct --oracle"):
+        oracle_scores(tmp_path, metrics)
 
 
 def test_it_shows_the_files_of_several_targets_side_by_side(tmp_path, monkeypatch, capsys):

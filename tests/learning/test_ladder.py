@@ -200,9 +200,9 @@ def test_a_step_that_hurts_is_recognised_and_dropped(tmp_path, capsys, step, opt
     facts = {"task": "segmentation", "seed": 7, "model": model, "runtime": tiny_training.runtime()}
     pretrain_load(pretrain_load=source, **facts, **places)
     off = {"style": "none", "statistics": 0.0, "unlabelled_weight": 0.0, "masked_weight": 0.0}
-    climb = {"name": "adapt", "ladder": "auto", "source_share": 0.5, "style_beta": 0.4} | off | options
+    climb = {"name": "adapt", "ladder": "auto", "source_share": 0.5, "style_beta": 0.4, "source_only": False}
     reports = []
-    settings = {"strategy": climb, "model": model, "epochs": 4, "schedule": "constant"}
+    settings = {"strategy": climb | off | options, "model": model, "epochs": 4, "schedule": "constant"}
     tiny_training.run(tmp_path, tmp_path / "out", listen=lambda _, report: reports.append(report), **settings)
     assert reports[-1].measures["rung_kept"] == 0
     assert f"{step} is worth" in capsys.readouterr().err

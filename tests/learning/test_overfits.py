@@ -18,7 +18,7 @@ from tests import tiny_training
 # name: options, how many classes the parent knows (first of all the background, if it has one), and what train loss
 # (against the first epoch's) and val score must have come to
 ROWS = {
-    "adapt": ({"style": "none"}, 0, 0.3, 0.35),
+    "adapt": ({"style": "none", "source_only": False}, 0, 0.3, 0.35),
     "distil": ({"weight": 0.01}, 0, 0.3, 0.35),
     "ewc": ({"weight": 0.01}, 11, 0.3, 0.35),
     "fix_match": ({}, 0, 0.3, 0.35),

@@ -15,17 +15,18 @@ from graft.foundation.content import content_seed, read_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import build_fresh
 from graft.models.saved_model import ModelSpec, load_model, save_model, tensor_digest
-from graft.models.widths import narrow, num_macs, num_parameters
+from graft.models.widths import narrow, num_macs, num_parameters, usual_size
 from graft.training.checkpoint import Checkpoint
 from graft.training.loop import fit
 from graft.training.optimizers.timm import offered_algorithms
-from graft.training.strategies import STRATEGIES
+from graft.training.strategies import STRATEGIES, channel_pruning
 from graft.training.strategies.channel_pruning import Pruning
 from graft.training.strategies.prune import rounds_problem
 from graft.training.strategies.sparsify import prunable_weights, smallest_left_out
 from tests import tiny_training
 from tests.tiny_strategy import NOTHING, KilledError, digests, run, small_model, training_of
 
+WITHOUT = channel_pruning._without
 PRUNED = {"strategy": "prune", "fraction": 0.5}
 PLAIN = {"name": "plain_cnn", "width": 8}
 FACTS = {"mean": (0.4,) * 3, "std": (0.3,) * 3, "resize": {"name": "none"}, "padding_multiple": 1, "synthetic": True}
@@ -73,6 +74,21 @@ def ranked(model):
             conv.weight.mul_(sizes.view(-1, 1, 1, 1))
             conv.bias.copy_(sizes)
     return model
+
+
+@pytest.mark.parametrize("target", ["macs", "parameters"])
+def test_no_smaller_share_of_the_channels_would_do(target, monkeypatch):
+    """A 256th less leaves too much, and the share is found in few tries."""
+    pruning, tried = Pruning(target, "magnitude"), []
+    monkeypatch.setattr(channel_pruning, "_without", lambda *facts: tried.append(facts) or WITHOUT(*facts))
+    whole, example = pruning.count(plain()), torch.zeros(1, 3, *usual_size(plain()))
+    for fraction in (0.99, 0.75, 0.5, 0.1):
+        tried.clear()
+        wanted = int(whole * fraction)
+        place, left = pruning._search(plain(), wanted)
+        assert len(tried) <= 13
+        assert pruning.count(left) <= wanted
+        assert pruning.count(WITHOUT(plain(), (place - 1) / 256, "magnitude", example)) > wanted
 
 
 def test_the_smallest_filters_go_first():

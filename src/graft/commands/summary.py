@@ -7,16 +7,23 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from graft.commands.adaptation_table import adaptation_table, oracle_scores, percent, points
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
-from graft.metrics.confusion import HEADLINE
 from graft.provenance.exported_files import HEAD, ExportedFile, exported_files, legend
 from graft.provenance.records import Record
 from graft.provenance.stages import CLASS_MAP, MEASURED, REPORT, SCORES, record_path
 
 
-def print_summary() -> None:
-    """Prints scores per class and overall beside the baseline's, latency, and where to look next."""
+def print_summary(oracle: Path | None = None) -> None:
+    """Prints scores per class and overall beside the baseline's, latency, and where to look next.
+
+    Args:
+        oracle: Folder of the evaluation, or of the export, of a model to compare with by domain.
+
+    Raises:
+        GraftError: That model was scored on other images.
+    """
     from rich.console import Console
 
     from graft.provenance.tracking.mlflow_store import store_uri
@@ -24,8 +31,9 @@ def print_summary() -> None:
     console = Console(highlight=False, soft_wrap=True)
     metrics = read_json(Path(SCORES))
     console.print(_table(metrics))
-    if "source_only" in metrics:
-        console.print(_adaptation(metrics))
+    upper = None if oracle is None else oracle_scores(oracle, metrics)
+    if "source_only" in metrics or upper is not None:
+        console.print(adaptation_table(metrics, upper))
     export = record_path("export")
     if export.is_file() and (files := exported_files(Record.read(export).fingerprint)):
         console.print(_files(files))
@@ -50,35 +58,16 @@ def _table(metrics: dict[str, Any]) -> Any:
     title = f"{metrics['num_images']} {metrics['split']} images" + (", synthetic" if metrics["synthetic"] else "")
     table = Table(title=title, title_justify="left", show_footer=True)
     table.add_column("class", footer={"mean_iou": "mean IoU"}.get(headline, headline))
-    table.add_column(f"adapted {per_class}".replace("iou", "IoU"), justify="right", footer=_percent(metrics[headline]))
+    table.add_column(f"adapted {per_class}".replace("iou", "IoU"), justify="right", footer=percent(metrics[headline]))
     if baseline:
-        table.add_column("from scratch", justify="right", footer=_percent(baseline[headline]))
-        table.add_column("gain", justify="right", footer=_points(metrics[headline], baseline[headline]))
+        table.add_column("from scratch", justify="right", footer=percent(baseline[headline]))
+        table.add_column("gain", justify="right", footer=points(metrics[headline], baseline[headline]))
     for name in ClassMap.read(Path(CLASS_MAP)).names:
         value = metrics[per_class][name]
-        row = [name, _percent(value)]
+        row = [name, percent(value)]
         if baseline:
-            row += [_percent(baseline[per_class][name]), _points(value, baseline[per_class][name])]
+            row += [percent(baseline[per_class][name]), points(value, baseline[per_class][name])]
         table.add_row(*row)
-    return table
-
-
-def _adaptation(metrics: dict[str, Any]) -> Any:
-    """The scores by domain beside those of the same training without any step of `adapt`."""
-    from rich.table import Table
-
-    table = Table(title="What adaptation gained", title_justify="left")
-    headline = next(name for name in HEADLINE.values() if name in metrics)
-    table.add_column("domain")
-    for column in ("source only", "adapted", "gain"):
-        table.add_column(column, justify="right")
-    unadapted = metrics["source_only"]
-    parts = [("all images", metrics, unadapted)]
-    if len(metrics["per_domain"]) > 1:
-        parts += [(name, part, unadapted["per_domain"][name]) for name, part in metrics["per_domain"].items()]
-    for name, after, before in parts:
-        value, other = after[headline], before[headline]
-        table.add_row(name, _percent(other), _percent(value), _points(value, other))
     return table
 
 
@@ -104,11 +93,3 @@ def _notes(metrics: dict[str, Any]) -> list[str]:
         onnx, eager = latency["onnx_ms"], latency["eager_ms"]
         notes.append(f"Latency    {onnx:.1f} ms an image in ONNX Runtime, {eager:.1f} ms in torch (one thread)")
     return notes
-
-
-def _percent(value: float | None) -> str:
-    return "absent" if value is None else f"{100 * value:.1f}%"
-
-
-def _points(value: float | None, other: float | None) -> str:
-    return "" if value is None or other is None else f"{100 * (value - other):+.1f} points"

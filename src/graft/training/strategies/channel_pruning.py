@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ from graft.models.widths import changed_widths, narrow, num_macs, num_parameters
 Target = Literal["macs", "parameters"]
 Importance = Literal["magnitude", "batch_norm_scale", "taylor"]
 WHERE = "fine_tune.strategy"
-# The share of channels is found to 1/256.
-NUM_HALVINGS = 8
+NUM_SHARES = 256  # to which the share of channels is found
+MOST_GUESSES = 5
 TOLERANCE = 1e-3
 
 
@@ -62,11 +63,12 @@ class Pruning:
         Raises:
             GraftError: A layer would lose all its channels, or layers do not fit together afterwards.
         """
-        share = self._share(model, wanted)
-        if not share:
+        place, left = self._search(model, wanted)
+        if left is None:
             return
         example = _example(model, self.num_channels)
-        left = _without(model, share, self.importance, example, learn)
+        if self.importance != self._shape_importance:
+            left = _without(model, place / NUM_SHARES, self.importance, example, learn)
         widths, state = changed_widths(left, model), left.state_dict()
         shapes = {name: tensor.shape for name, tensor in narrow(copy.deepcopy(model), widths).state_dict().items()}
         if bare := [name for name, tensor in state.items() if tensor.shape != shapes[name]]:
@@ -74,31 +76,61 @@ class Pruning:
         narrow(model, widths).load_state_dict(state)
         _refuse_other_answers(left, model, example)
 
-    def _share(self, model: Model, wanted: int) -> float:
-        """The smallest share of its channels that every layer has to lose, found by halving; 0 where none has to."""
-        if (whole := self.count(model)) <= wanted:
-            return 0.0
-        example = _example(model, self.num_channels)
-        # Which channels stay does not change how many do; only without normalisation a layer has no scale to go by.
-        kind: Importance = "batch_norm_scale" if self.importance == "batch_norm_scale" else "magnitude"
-        low, high, found, least = 0.0, 1.0, 0.0, 1.0
+    def _search(self, model: Model, wanted: int) -> tuple[int, Model | None]:
+        """The smallest share of its channels that every layer has to lose, in `NUM_SHARES`, and what is left then.
+
+        Nothing (None) where none has to. Each try takes Torch-Pruning seconds, so that after the middle, at which every
+        layer can lose channels, places are guessed by the count; what is left between them is halved if guesses fail.
+        """
+        low, high = (0, whole := self.count(model)), (NUM_SHARES, 0)
+        if whole <= wanted:
+            return 0, None
+        example, kind = _example(model, self.num_channels), self._shape_importance
         prunable: set[str] = set()
-        for _ in range(NUM_HALVINGS):
-            share = (low + high) / 2
-            left = _without(model, share, kind, example)
+        found, least, tries = None, 1.0, 0
+        while high[0] - low[0] > 1:
+            guesses = 0 < tries <= MOST_GUESSES
+            place, tries = _guess(low, high, wanted) if guesses else (low[0] + high[0]) // 2, tries + 1
+            left = _without(model, place / NUM_SHARES, kind, example)
             narrowed = set(changed_widths(left, model))
             prunable = prunable or narrowed
             if not prunable:
                 raise _nothing_to_prune(model, self.importance)
             if prunable - narrowed:  # Torch-Pruning leaves a layer whole rather than without channels
-                high = share
+                high = place, 0
                 continue
             count = self.count(left)
             least = min(least, count / whole)
-            low, high, found = (low, share, share) if count <= wanted else (share, high, found)
-        if not found:
+            if count <= wanted:
+                high, found = (place, count), left
+            else:
+                low = place, count
+        if found is None:
             raise _too_little(self.target, wanted / whole, least)
-        return found
+        return high[0], found
+
+    @property
+    def _shape_importance(self) -> Importance:
+        """The importance that shapes are found by: which channels stay does not change how many do.
+
+        Only without normalisation a layer has no scale to go by.
+        """
+        return "batch_norm_scale" if self.importance == "batch_norm_scale" else "magnitude"
+
+
+def _guess(low: tuple[int, int], high: tuple[int, int], wanted: int) -> int:
+    """A place between two others where about as much as wanted is left.
+
+    What is left falls nearly with the square of the channels that stay, so its root falls nearly on a line.
+
+    Args:
+        low: A place, and what is left there: more than wanted.
+        high: A later place, and what is left there: no more than wanted.
+        wanted: Largest count that may be left.
+    """
+    before, after, root = math.sqrt(low[1]), math.sqrt(high[1]), math.sqrt(wanted)
+    place = low[0] + math.ceil((high[0] - low[0]) * (before - root) / (before - after))
+    return min(max(place, low[0] + 1), high[0] - 1)
 
 
 def _without(
