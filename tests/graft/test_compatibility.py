@@ -77,6 +77,10 @@ REFUSED = {
         {"ingest.source": {"name": "coco", "test_from": "none"}},
         NO_TEST.format("coco", "set ingest.source.test_from to val or train"),
     ),
+    "segments without a test": (
+        {"ingest.source": {"name": "coco_panoptic", "test_from": "none"}},
+        NO_TEST.format("coco_panoptic", "set ingest.source.test_from to val or train"),
+    ),
     "inception below its smallest size": (
         CLASSIFICATION | CROP_64 | {"model": {"name": "inception_v3"}},
         r"views of 64×64 px for inception_v3. Rule: its smallest height and width are \d+ px. Remedy: enlarge",
@@ -395,6 +399,7 @@ FITTING = {
     "one foreground of two classes": BINARY | {"ingest.source": HALVES},
     "one foreground of classes that only the table knows": BINARY | {"ingest.source": "csv"},
     "one foreground of a category and the rest": BINARY | {"ingest.source": {"name": "coco", "categories": ["cat"]}},
+    "one foreground of segments": BINARY | {"ingest.source": {"name": "coco_panoptic", "categories": ["cat", "sky"]}},
 }
 
 

@@ -254,6 +254,9 @@ def test_what_does_not_go_together_is_listed(tmp_path: Path) -> None:
         ),
         ({"source": "coco"}, "coco has no mask files"),
         ({"source": "labelme"}, "labelme has no mask files"),
+        ({"source": "label_studio"}, "label_studio has no mask files"),
+        ({"source": "supervisely"}, "supervisely has no mask files"),
+        ({"source": "coco_panoptic"}, "coco_panoptic has no mask files"),  # those it has number segments, not classes
         (
             {
                 "source": {

@@ -15,7 +15,7 @@ from graft.foundation.errors import GraftError
 from graft.params.sections import Ingest, Params
 from graft.params.source_parts import sources_in
 
-SLOW_TO_LIST = ("coco",)  # its annotation files are read whole: 450 MB as published
+SLOW_TO_LIST = ("coco", "coco_panoptic")  # their annotation files are read whole: 450 MB as published
 
 
 def find_missing_splits(params: Params) -> Iterator[tuple[tuple[str, str], GraftError]]:
@@ -54,7 +54,8 @@ def _splits_of(ingest: Ingest, task: str) -> set[str] | None:
     if source.name == "scenes":
         return {split for split in SPLITS if options[f"num_{split}"]}
     if source.name in SLOW_TO_LIST:
-        return None if options["test_from"] != "none" or _has_test_file(root) else {"train", "val"}
+        is_panoptic = source.name == "coco_panoptic"
+        return None if options["test_from"] != "none" or _has_test_file(root, is_panoptic) else {"train", "val"}
     if any(one.name in SLOW_TO_LIST for one in sources_in(source)):
         return None
     if not root.is_dir():
@@ -77,9 +78,9 @@ def no_unlabelled(key: str, source: str) -> GraftError:
     )
 
 
-def _has_test_file(root: Path) -> bool:
+def _has_test_file(root: Path, is_panoptic: bool) -> bool:
     try:
-        return "test" in annotation_files(find_files(root))
+        return "test" in annotation_files(find_files(root), panoptic=is_panoptic)
     except GraftError:
         return False
 

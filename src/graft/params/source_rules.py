@@ -76,7 +76,7 @@ def known_classes(task: str, source: Choice) -> tuple[str, ...] | None:
     match source.name:
         case "stacks" | "tiles":
             return known_classes(task, resolve(FORMATS, options["source"], where="ingest.source.source"))
-        case "coco" if options["categories"] is not None:
+        case "coco" | "coco_panoptic" if options["categories"] is not None:
             return (*([options["background"]] if options["background"] else []), *options["categories"])
         case "cityscapes":
             return tuple(name for name, *_ in CITYSCAPES_CLASSES)

@@ -17,7 +17,10 @@ from graft.data.formats.void_value import with_void_value
 from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
 
-NOT_CUT = ("coco", "cvat", "joined", "labelme", "mask_layers", "scenes", "tiles", "yolo")
+NOT_CUT = frozenset(
+    {"coco", "coco_panoptic", "cvat", "joined", "label_studio", "labelme", "mask_layers", "scenes", "supervisely"}
+    | {"tiles", "yolo"}
+)
 
 
 def _known(source: str | dict[str, Any]) -> str | dict[str, Any]:
