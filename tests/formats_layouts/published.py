@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from graft.data.formats.cityscapes import CLASSES
-from graft.data.formats.voc import NAMES
+from graft.data.formats.voc_classes import NAMES
 from tests.formats_layouts.pictures import SIZE, stripes, write_image, write_mask
 
 CITIES = {

@@ -24,6 +24,7 @@ from graft.foundation.class_map import SPLITS
 from graft.foundation.errors import GraftError
 from tests.formats_layouts.coco import make_coco, make_panoptic
 from tests.formats_layouts.drawn import make_cvat, make_labelme, make_yolo
+from tests.formats_layouts.exports import make_roboflow_masks
 from tests.formats_layouts.label_studio import make_label_studio
 from tests.formats_layouts.layers import NUCLEI, make_nuclei
 from tests.formats_layouts.published import make_ade20k, make_cityscapes, make_voc
@@ -95,6 +96,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
     "cvat": (make_cvat, "cvat", "segmentation"),
     "joined": (make_joined, JOINED, "segmentation"),
     "label_studio": (make_label_studio, "label_studio", "segmentation"),
+    "roboflow_masks": (make_roboflow_masks, "roboflow_masks", "segmentation"),
     "mask_layers": (make_nuclei, NUCLEI, "segmentation"),
     "labelme": (make_labelme, "labelme", "segmentation"),
     "supervisely": (make_supervisely, "supervisely", "segmentation"),
@@ -111,6 +113,7 @@ OF_ONE_TASK = [
     "camvid",
     "mask_folder",
     "mask_layers",
+    "roboflow_masks",
     "image_folder",
     "cityscapes",
     "voc",

@@ -14,7 +14,7 @@ from graft.data.formats.drawn.classes import class_names
 from graft.data.formats.missing_masks import check_missing
 from graft.data.formats.scenes import known_domains
 from graft.data.formats.splits import Groups, check_fractions
-from graft.data.formats.voc import NAMES as VOC_NAMES
+from graft.data.formats.voc_classes import NAMES as VOC_NAMES
 from graft.data.memory import MEMORIES, parent_problem
 from graft.foundation.choices import Choice, resolve
 from graft.foundation.errors import GraftError, suggest
@@ -80,7 +80,7 @@ def known_classes(task: str, source: Choice) -> tuple[str, ...] | None:
             return (*([options["background"]] if options["background"] else []), *options["categories"])
         case "cityscapes":
             return tuple(name for name, *_ in CITYSCAPES_CLASSES)
-        case "voc":
+        case "voc" if options["classes"] is None:
             return tuple(VOC_NAMES)
         case "scenes" if task == "classification":
             return tuple(known_domains(options["domain"]))
@@ -89,7 +89,8 @@ def known_classes(task: str, source: Choice) -> tuple[str, ...] | None:
         case "csv" if task == "classification":
             return tuple(options["classes"]) if isinstance(options["classes"], list) else None
     background = options.get("background") if task == "segmentation" else None
-    return None if options.get("classes") is None else class_names(options["classes"], background)
+    classes = options.get("classes")
+    return None if classes is None or isinstance(classes, str) else class_names(classes, background)
 
 
 def known_num_classes(params: Params) -> int | None:

@@ -11,7 +11,8 @@ from statistics import median
 from typing import Any
 
 from graft.commands.start.mask_values import evenly
-from graft.commands.start.sources import Proposal, propose
+from graft.commands.start.proposal import Proposal
+from graft.commands.start.sources import propose
 from graft.data.formats import FORMATS
 from graft.data.formats.files import Found, find_files
 from graft.data.formats.listing import Entry, Listing

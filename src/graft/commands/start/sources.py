@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
-from graft.commands.start.mask_layers_found import find_mask_layers
-from graft.commands.start.mask_pairs_found import find_pairs, look_alike
-from graft.commands.start.mask_values import BINARY, classes_of, evenly
+from graft.commands.start.glimpses import head, sample, tail
+from graft.commands.start.mask_pairs_found import look_alike
+from graft.commands.start.mask_sources import masks_by_pattern, published, roboflow, several_masks, voc_layout
+from graft.commands.start.mask_values import classes_of, evenly
+from graft.commands.start.proposal import CLASSIFICATION, SEGMENTATION, Proposal
 from graft.commands.start.tables import find_table
 from graft.data.formats.drawn.cvat_file import SHAPES, images_of
 from graft.data.formats.drawn.label_studio_file import (
@@ -26,37 +27,9 @@ from graft.data.formats.drawn.yolo_files import label_file_of
 from graft.data.formats.files import Found
 from graft.data.formats.split_names import split_named
 from graft.data.formats.unlabelled_images import is_picture, outside_unlabelled_folders
-from graft.foundation.errors import GraftError
 
-HEAD_BYTES = 1 << 16
-NUM_FILES_SEEN, NUM_IMAGES_SEEN = 20, 500
+NUM_IMAGES_SEEN = 500
 KEYS_OF_TASKS = (b'"annotations"', b'"completions"', b'"annotation_id"')
-PAIRED_SHARE = 0.95  # of the pictures; with fewer in pairs a person is told
-SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A source that reads a folder.
-
-    Attributes:
-        source: Value of `ingest.source`.
-        task: Value of `task`.
-        reason: The evidence for it, as a sentence without its full stop.
-        doubts: Doubts, a sentence each.
-    """
-
-    source: dict[str, Any]
-    task: str
-    reason: str
-    doubts: tuple[str, ...] = field(default=())
-
-    @property
-    def recipe(self) -> str:
-        """The recipe to begin with."""
-        if self.task == CLASSIFICATION:
-            return "photographs-classification"
-        return "camvid" if self.source["name"] == "camvid" else "photographs"
 
 
 def propose(everything: Found) -> list[Proposal]:
@@ -69,25 +42,12 @@ def propose(everything: Found) -> list[Proposal]:
     return [proposal for rule in RULES for proposal in rule(found)]
 
 
-def _published(found: Found) -> Iterator[Proposal]:
-    """Data sets in the layout in which they are published, by their folders."""
-    layouts = {
-        "cityscapes": ("leftImg8bit/train", "gtFine/train"),
-        "voc": ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"),
-        "ade20k": ("images/training", "annotations/training"),
-        "camvid": ("train", "trainannot", "val", "valannot"),
-    }
-    for name, folders in layouts.items():
-        if found.folders.issuperset(folders):
-            yield Proposal({"name": name}, SEGMENTATION, f"there are {', '.join(folders)}, as {name} has them")
-
-
 def _yolo(found: Found) -> Iterator[Proposal]:
     """A YAML file that names classes, and text files of polygons in folders named `labels`."""
-    names = [id for id in _sample(found, ".yaml", ".yml") if b"names" in _head(found, id)]
+    names = [id for id in sample(found, ".yaml", ".yml") if b"names" in head(found, id)]
     pictures = list(filter(is_picture, found.paths))
     files = [file for id in pictures if (file := found.place_of(label_file_of(id))) in found.paths]
-    lines = [line.split() for id in evenly(files) for line in _head(found, id).decode("utf-8", "replace").splitlines()]
+    lines = [line.split() for id in evenly(files) for line in head(found, id).decode("utf-8", "replace").splitlines()]
     if not names or not files or not any(len(line) > 6 for line in lines):
         return
     source: dict[str, Any] = {"name": "yolo"}
@@ -99,8 +59,8 @@ def _yolo(found: Found) -> Iterator[Proposal]:
 
 
 def _cvat(found: Found) -> Iterator[Proposal]:
-    for id in _sample(found, ".xml"):
-        if b"<annotations>" not in _head(found, id):
+    for id in sample(found, ".xml"):
+        if b"<annotations>" not in head(found, id):
             continue
         kinds = {
             one.tag for image in islice(images_of(found.root / found.paths[id], id), NUM_IMAGES_SEEN) for one in image
@@ -110,9 +70,9 @@ def _cvat(found: Found) -> Iterator[Proposal]:
 
 
 def _label_studio(found: Found) -> Iterator[Proposal]:
-    for id in _sample(found, ".json"):
+    for id in sample(found, ".json"):
         path = found.root / found.paths[id]
-        if not is_export(path) or not any(key in _head(found, id) for key in KEYS_OF_TASKS):
+        if not is_export(path) or not any(key in head(found, id) for key in KEYS_OF_TASKS):
             continue
         kinds = {kind for task in islice(tasks_of(path, id), NUM_IMAGES_SEEN) for kind in kinds_of(task)}
         if kinds:
@@ -129,7 +89,7 @@ def _supervisely(found: Found) -> Iterator[Proposal]:
 
 
 def _labelme(found: Found) -> Iterator[Proposal]:
-    read = {id: content for id in _sample(found, ".json") if (content := _labelme_file(found, id)) is not None}
+    read = {id: content for id in sample(found, ".json") if (content := _labelme_file(found, id)) is not None}
     if read:
         has_shapes = any(content["shapes"] for content in read.values())
         has_flags = any(is_set for content in read.values() for is_set in (content.get("flags") or {}).values())
@@ -144,8 +104,8 @@ def _of_tool(name: str, reason: str, has_shapes: bool, has_labels: bool) -> Iter
 
 
 def _coco(found: Found) -> Iterator[Proposal]:
-    for id in _sample(found, ".json"):
-        text = _head(found, id) + _tail(found, id)
+    for id in sample(found, ".json"):
+        text = head(found, id) + tail(found, id)
         keys = [key for key in ("images", "annotations", "categories") if f'"{key}"'.encode() in text]
         for name, word in (("coco", b'"segmentation"'), ("coco_panoptic", b'"segments_info"')):
             if len(keys) >= 2 and word in text:
@@ -155,7 +115,7 @@ def _coco(found: Found) -> Iterator[Proposal]:
 
 def _table(found: Found) -> Iterator[Proposal]:
     """A table whose lines hold paths of pictures, with labels or with masks beside them."""
-    table = find_table(found, _sample(found, ".csv", ".tsv", ".txt"))
+    table = find_table(found, sample(found, ".csv", ".tsv", ".txt"))
     if table is None:
         return
     if table.labels:
@@ -168,40 +128,6 @@ def _table(found: Found) -> Iterator[Proposal]:
         source = {**table.source, "mask_column": table.mask_column, "classes": read.classes}
         source |= {"void": read.void} if read.void else {}
         yield Proposal(source, SEGMENTATION, f"{table.name} lists pictures and masks", (*table.doubts, *read.doubts))
-
-
-def _masks(found: Found) -> Iterator[Proposal]:
-    pairs = find_pairs(found)
-    if pairs is None:
-        return
-    read = classes_of(found, evenly(pairs.mask_of.values()))
-    source: dict[str, Any] = {"name": "mask_folder", "images": pairs.images, "masks": pairs.masks}
-    source |= {"classes": read.classes} | ({"void": read.void} if read.void else {})
-    num_pictures, doubts = sum(map(is_picture, found.paths)), list(read.doubts)
-    num_paired = len(pairs.mask_of) + sum(map(is_picture, pairs.mask_of.values()))
-    if num_paired < PAIRED_SHARE * num_pictures:
-        left = num_pictures - num_paired
-        doubts.append(f"{left} of {num_pictures} pictures are in no pair; images and masks say which patterns are used")
-    yield Proposal(source, SEGMENTATION, f"{len(pairs.mask_of)} pictures have a mask", tuple(doubts))
-
-
-def _mask_layers(found: Found) -> Iterator[Proposal]:
-    """Several masks an image, of two values each."""
-    layers = find_mask_layers(found)
-    if layers is None:
-        return
-    try:
-        read = classes_of(found, evenly(layers.layers.files))
-    except GraftError:
-        return
-    if len(read.classes) != 2 or read.void:
-        return
-    source: dict[str, Any] = {"name": "mask_layers", "images": layers.images, "masks": layers.masks}
-    source |= {} if layers.classes else {"classes": [BINARY[1]]}
-    values = [*read.classes.values()][1]
-    source |= {"foreground": values} if isinstance(values, list) and isinstance(values[0], str) else {}
-    reason = f"{len(layers.layers.files)} masks belong to {len(layers.layers.of_image)} images, several to one"
-    yield Proposal(source, SEGMENTATION, reason, read.doubts)
 
 
 def _class_folders(found: Found) -> Iterator[Proposal]:
@@ -223,19 +149,8 @@ def _class_folders(found: Found) -> Iterator[Proposal]:
 
 
 RULES: tuple[Callable[[Found], Iterator[Proposal]], ...] = (
-    *(
-        _published,
-        _yolo,
-        _cvat,
-        _label_studio,
-        _supervisely,
-        _labelme,
-        _coco,
-        _masks,
-        _mask_layers,
-        _table,
-        _class_folders,
-    ),
+    *(published, voc_layout, roboflow, _yolo, _cvat, _label_studio, _supervisely, _labelme, _coco),
+    *(masks_by_pattern, several_masks, _table, _class_folders),
 )
 
 
@@ -244,21 +159,3 @@ def _labelme_file(found: Found, id: str) -> dict[str, Any] | None:
         return read_labelme(found.root / found.paths[id])
     except (OSError, ValueError):
         return None
-
-
-def _sample(found: Found, *endings: str) -> list[str]:
-    """A few files with one of these endings, those highest in the folder first."""
-    named = [id for id in found.paths if id.lower().endswith(endings) and id not in found.refused]
-    return sorted(named, key=lambda id: (id.count("/"), id))[:NUM_FILES_SEEN]
-
-
-def _head(found: Found, id: str) -> bytes:
-    with (found.root / found.paths[id]).open("rb") as file:
-        return file.read(HEAD_BYTES)
-
-
-def _tail(found: Found, id: str) -> bytes:
-    with (found.root / found.paths[id]).open("rb") as file:
-        file.seek(0, 2)
-        file.seek(max(0, file.tell() - HEAD_BYTES))
-        return file.read()

@@ -18,6 +18,7 @@ from graft.data.formats.labelme import labelme
 from graft.data.formats.listing import Listing
 from graft.data.formats.mask_folder import mask_folder
 from graft.data.formats.mask_layers import mask_layers
+from graft.data.formats.roboflow_masks import roboflow_masks
 from graft.data.formats.scenes import scenes
 from graft.data.formats.stacks import stacks
 from graft.data.formats.supervisely import supervisely
@@ -39,6 +40,7 @@ FORMATS: dict[str, Callable[..., Listing]] = {
     "labelme": labelme,
     "mask_folder": mask_folder,
     "mask_layers": mask_layers,
+    "roboflow_masks": roboflow_masks,
     "scenes": scenes,
     "stacks": stacks,
     "supervisely": supervisely,
