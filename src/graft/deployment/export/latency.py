@@ -38,6 +38,22 @@ def costs(model: nn.Module, spec: ModelSpec, files: Mapping[str, Path], image: n
     return found
 
 
+def time_in_turns(ways: Mapping[str, Callable[[], object]], doing: str) -> dict[str, float]:
+    """Median milliseconds of each way; their runs alternate, so that a busy moment strikes all.
+
+    Args:
+        ways: Functions to time, by name.
+        doing: What the progress bar says.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in progress(range(NUM_WARM_UPS + NUM_RUNS), doing, unit="run"):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            seconds[name].append(time.perf_counter() - start)
+    return {name: 1000 * statistics.median(times[NUM_WARM_UPS:]) for name, times in seconds.items()}
+
+
 def latencies(model: nn.Module, spec: ModelSpec, files: Mapping[str, Path], image: np.ndarray) -> dict[str, float]:
     """Milliseconds, medians of runs that alternate, so that a busy moment strikes all.
 
@@ -57,14 +73,8 @@ def latencies(model: nn.Module, spec: ModelSpec, files: Mapping[str, Path], imag
         runner = torch_runner(model, spec)
         ways: dict[str, Callable[[], object]] = {"eager_ms": lambda: most_likely_classes(runner(image[None])[0])}
         ways |= {f"{name}_ms": partial(classifier_of(file, 1), image[None]) for name, file in files.items()}
-        seconds: dict[str, list[float]] = {name: [] for name in ways}
-        for _ in progress(range(NUM_WARM_UPS + NUM_RUNS), "Timing torch and the exported files", unit="run"):
-            for name, way in ways.items():
-                start = time.perf_counter()
-                way()
-                seconds[name].append(time.perf_counter() - start)
+        medians = time_in_turns(ways, "Timing torch and the exported files")
     finally:
         torch.set_num_threads(num_threads)
-    medians = {name: 1000 * statistics.median(times[NUM_WARM_UPS:]) for name, times in seconds.items()}
     sizes = {"height_px": float(image.shape[0]), "width_px": float(image.shape[1])}
     return {**medians, "speedup": medians["eager_ms"] / medians["onnx_ms"], **sizes}

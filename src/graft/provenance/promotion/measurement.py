@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ import numpy as np
 from graft.data.images.stacks import decode
 from graft.data.shards import num_rows, read_rows
 from graft.deployment.export.exported_model import ONNX_FILE, ExportedModel, onnx_class_ids, open_exported, session
-from graft.deployment.export.latency import NUM_RUNS, NUM_WARM_UPS
+from graft.deployment.export.latency import time_in_turns
 from graft.evaluation.scores import Contender, ScoredImage, Tally, score_rows
 from graft.foundation.progress import progress
 from graft.inference.image_to_logits import prepare
@@ -244,10 +243,5 @@ def _time_both(
         )
         for name, model in opened.items()
     }
-    seconds: dict[str, list[float]] = {name: [] for name in ready}
-    for _ in progress(range(NUM_WARM_UPS + NUM_RUNS), "Timing candidate and champion", unit="run"):
-        for name, (runner, image) in ready.items():
-            start = time.perf_counter()
-            onnx_class_ids(runner, image)
-            seconds[name].append(time.perf_counter() - start)
-    return {name: 1000 * statistics.median(times[NUM_WARM_UPS:]) for name, times in seconds.items()}
+    ways = {name: partial(onnx_class_ids, *both) for name, both in ready.items()}
+    return time_in_turns(ways, "Timing candidate and champion")
