@@ -9,6 +9,7 @@ from graft.params.examination import check_file
 from graft.params.params_file import load_params
 from graft.params.recipes import ROOT, complete_text, find_recipe, insert_missing
 from graft.params.registries import resolve_choices
+from graft.params.yaml_tree import dump_tree, put_value, read_tree
 
 TEXT = complete_text(ROOT)
 
@@ -172,3 +173,13 @@ def test_fix_of_an_older_file_keeps_its_splits_and_its_values(tmp_path):
     params = load_params(path)
     assert params.fine_tune.averaging == {"name": "ema", "decay": 0.98}
     assert (params.ingest.split_seed, params.report.num_examples) == (11, 4)
+
+
+def test_a_value_that_is_put_in_place_of_several_lines_leaves_what_is_said_below_them(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("a:\n  b: 1\n  c: 2\n\n# of d\nd: {x: 1}  # beside\ne:\n- 1\n- 2\n# of f\nf: 3\n", encoding="utf-8")
+    tree = read_tree(path)
+    for key, value in {"a": {"k": [1, {"y": None, "z": 2}]}, "d": {"y": 2}, "e": [3], "f": False}.items():
+        put_value(tree, key, value)
+    text = "a: {k: [1, {y: null, z: 2}]}\n\n# of d\nd: {y: 2}  # beside\ne: [3]\n# of f\nf: false\n"
+    assert dump_tree(tree) == text

@@ -36,7 +36,7 @@ COMMANDS = (
         "drift",
         "label_next",
     ),
-    *("models", "select", "pin", "find_rate", "find_runtime", "package_weights"),
+    *("models", "select", "pin", "find_rate", "find_runtime", "shrink", "package_weights"),
     *("update", "promote", "freeze", "rollback", "champion", "generations", "lineage", "audit", "attest", "verify"),
     "doctor",
 )

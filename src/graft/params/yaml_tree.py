@@ -75,6 +75,40 @@ def on_one_line(values: Mapping[str, Any]) -> CommentedMap:
     return found
 
 
+def put_value(place: CommentedMap, key: str, value: Any) -> None:
+    """Gives a key another value, written on its line; what was said below a value of several lines stays.
+
+    Args:
+        place: Mapping of a tree that `read_tree` read.
+        key: Key in it.
+        value: Plain data.
+    """
+    said = _comment_below(place[key])
+    place[key] = _on_its_line(value)
+    if said is not None:
+        place.ca.items.setdefault(key, [None] * 4)[2] = said
+
+
+def _on_its_line(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return on_one_line({key: _on_its_line(one) for key, one in value.items()})
+    if isinstance(value, list):
+        found = CommentedSeq([_on_its_line(one) for one in value])
+        found.fa.set_flow_style()
+        return found
+    return value
+
+
+def _comment_below(node: Any) -> Any:
+    """The comment that the last line of a value in block style carries, as ruamel.yaml keeps it; None without one."""
+    if not isinstance(node, CommentedMap | CommentedSeq) or not node or node.fa.flow_style():
+        return None
+    last: Any = next(reversed(node)) if isinstance(node, CommentedMap) else len(node) - 1
+    deeper = _comment_below(node[last])
+    own = node.ca.items.get(last, [None] * 4)[2 if isinstance(node, CommentedMap) else 0]
+    return deeper if deeper is not None else own
+
+
 def plain(node: Any) -> Any:
     """The values of a tree without comments, as ordinary dicts, lists and scalars."""
     if isinstance(node, Mapping):

@@ -103,6 +103,14 @@ class DvcStorage:
             yield outs_of_lock(git_text("show", f"{commit}:{LOCK_FILE}") or "").get(stage, {})
 
 
+def stale_stages(target: str) -> list[str]:
+    """The stages that `dvc repro` would run, or bring back, up to a stage: that one and all before it."""
+    from dvc.repo import Repo
+
+    with Repo() as repo:
+        return sorted(repo.status(targets=[target], with_deps=True))
+
+
 def _ask_remote(bring: Callable[[Any], object]) -> bool:
     """Fetches from DVC's default remote into the cache; returns False if there is none, or it does not answer."""
     from dvc.repo import Repo

@@ -43,7 +43,7 @@ def time_in_turns(ways: Mapping[str, Callable[[], object]], doing: str) -> dict[
 
     Args:
         ways: Functions to time, by name.
-        doing: What the progress bar says.
+        doing: Title of the progress bar.
     """
     seconds: dict[str, list[float]] = {name: [] for name in ways}
     for _ in progress(range(NUM_WARM_UPS + NUM_RUNS), doing, unit="run"):
