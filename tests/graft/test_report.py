@@ -10,7 +10,7 @@ import pytest
 
 from graft.evaluation.report.charts import HEIGHT, WIDTH, Axis, Line, line_chart
 from graft.evaluation.report.report_page import percent, points, size
-from graft.evaluation.report.training_history import loss_chart
+from graft.evaluation.report.training_history import loss_chart, score_chart
 from graft.foundation.content import read_json
 from graft.models.saved_model import MODEL_COLOURS
 from tests.evaluable import run_evaluate, write_inputs
@@ -122,6 +122,21 @@ def test_a_loss_that_falls_by_much_goes_up_in_powers_of_ten() -> None:
     ]
     assert ">1,000</text>" in loss_chart(rows)
     assert ">1,000</text>" not in loss_chart(rows[:2])
+
+
+def test_the_dot_is_on_the_epoch_that_was_kept() -> None:
+    """The best on val (the second), but of an adapted model the best mean of val and target (the third)."""
+    heights = []
+    for targets in (("", "", ""), ("0.1", "0.2", "0.5")):
+        scores = zip(("0.3", "0.6", "0.5"), targets, strict=True)
+        rows = [
+            {"run": "fine_tuned", "epoch": str(epoch), "val_score": val, "target_score": target}
+            for epoch, (val, target) in enumerate(scores, 1)
+        ]
+        chart = score_chart(rows, "Mean IoU")
+        places = re.findall(r"[\d.]+,([\d.]+)", re.findall(r'points="([^"]+)"', chart)[0])
+        heights.append(places.index(re.findall(r'<circle[^>]+cy="([\d.]+)"', chart)[0]))
+    assert heights == [1, 2]
 
 
 def test_a_line_of_one_point_is_a_dot() -> None:

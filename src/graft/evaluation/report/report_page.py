@@ -16,6 +16,7 @@ from graft.evaluation.report.results import CLASS_SCORE_SHOWN
 from graft.evaluation.report.tables import shares_of_truth
 from graft.evaluation.report.training_history import (
     STYLES,
+    TARGET_SCORE,
     loss_chart,
     read_curves,
     read_groups,
@@ -127,7 +128,7 @@ def _learned(content: ReportContent, curves: Path) -> dict[str, Any]:
     rows = read_curves(curves)
     scores = score_chart(rows, WORDS[next(iter(HEADLINES[content.task]))])
     learned = {"losses": loss_chart(rows), "scores": scores, "groups": read_groups(curves)}
-    return learned | {"rungs": read_rungs(rows)}
+    return learned | {"rungs": read_rungs(rows), "by_target": any(row.get(TARGET_SCORE) for row in rows)}
 
 
 def open_templates(*folders: Path) -> Environment:

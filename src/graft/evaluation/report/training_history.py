@@ -16,6 +16,7 @@ from graft.models.saved_model import MODEL_NAMES
 CURVE_COLUMNS = ("run", "epoch", "train_loss", "val_loss", "val_score")
 GROUP_COLUMNS = ("run", "group", "parameters", "trains_from_epoch", "learning_rate", "weight_decay")
 STYLES = {"fine_tuned": "ours", "source_only": "source", "baseline": "other"}
+TARGET_SCORE = "target_score"  # of `adapt`, to which an epoch is worth the mean of both
 STEP = "step."  # columns of curves.csv that say which steps of `adapt` an epoch took
 STEEP = 30  # from this ratio on small losses would lie on the axis: it goes up in powers of ten
 
@@ -42,17 +43,17 @@ def loss_chart(rows: list[dict[str, str]]) -> Markup:
 
 
 def score_chart(rows: list[dict[str, str]], title: str) -> Markup:
-    """Validation score by epoch, of each run, its best epoch marked."""
+    """Validation score by epoch, of each run, the epoch marked that was kept: the first that is worth most."""
     lines = []
     for run, style in STYLES.items():
-        points = _points(rows, run, "val_score")
-        best = [max(range(len(points)), key=lambda i: points[i][1])] if points else []
-        lines.append(Line(MODEL_NAMES[run], style, points, best))
+        points, targets = _points(rows, run, "val_score"), dict(_points(rows, run, TARGET_SCORE))
+        worths = [score + targets.get(epoch, 0.0) for epoch, score in points]
+        lines.append(Line(MODEL_NAMES[run], style, points, [worths.index(max(worths))] if points else []))
     return _chart(lines, title, f"Validation {title} by epoch", percent=True)
 
 
 def _points(rows: list[dict[str, str]], run: str, column: str) -> list[tuple[float, float]]:
-    pairs = [(float(row["epoch"]), float(row[column])) for row in rows if row["run"] == run and row[column]]
+    pairs = [(float(row["epoch"]), float(row[column])) for row in rows if row["run"] == run and row.get(column)]
     return [pair for pair in pairs if math.isfinite(pair[1])]
 
 
@@ -90,7 +91,7 @@ def read_rungs(rows: list[dict[str, str]]) -> list[dict[str, Any]]:
             "first": epochs[0]["epoch"],
             "last": epochs[-1]["epoch"],
             "val_score": _highest(epochs, "val_score"),
-            "target_score": _highest(epochs, "target_score"),
+            "target_score": _highest(epochs, TARGET_SCORE),
             "kept": _highest(epochs, "rung_kept"),
         }
         for step, epochs in rungs.items()
