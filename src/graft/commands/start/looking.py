@@ -123,8 +123,15 @@ def _list(chosen: Proposal, split_seed: int, folder: Path) -> tuple[Proposal, Li
                 rule=error.rule,
                 remedy=error.remedy,
             ) from None
-    fewer = replace(chosen, source={**chosen.source, "val_fraction": 0.4, "test_fraction": 0})
+    fewer = replace(chosen, source=_without_test(chosen.source))
     return fewer, resolve(FORMATS, fewer.source, where="ingest.source")(fewer.task, split_seed, folder)
+
+
+def _without_test(source: dict[str, Any]) -> dict[str, Any]:
+    """The source with more images for val and none for test; of tiles, the source of the images."""
+    if "source" in source:
+        return {**source, "source": _without_test(source["source"])}
+    return {**source, "val_fraction": 0.4, "test_fraction": 0}
 
 
 def _see(listing: Listing, task: str) -> tuple[dict[str, float], list[tuple[int, int]], list[str]]:

@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Any
 
 from graft.commands.start.glimpses import head, sample, tail
+from graft.commands.start.known_layouts import known_layout
 from graft.commands.start.mask_pairs_found import look_alike
 from graft.commands.start.mask_sources import masks_by_pattern, published, roboflow, several_masks, voc_layout
 from graft.commands.start.mask_values import classes_of, evenly
@@ -149,7 +150,7 @@ def _class_folders(found: Found) -> Iterator[Proposal]:
 
 
 RULES: tuple[Callable[[Found], Iterator[Proposal]], ...] = (
-    *(published, voc_layout, roboflow, _yolo, _cvat, _label_studio, _supervisely, _labelme, _coco),
+    *(published, known_layout, voc_layout, roboflow, _yolo, _cvat, _label_studio, _supervisely, _labelme, _coco),
     *(masks_by_pattern, several_masks, _table, _class_folders),
 )
 
