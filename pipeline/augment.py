@@ -98,8 +98,11 @@ def choose_images(
 
 
 def remembered_in(listed: Mapping[str, Mapping[str, str]], augment: Augment) -> dict[str, Set[str]]:
-    """The ids of images of a memory, by delivery: those that are listed and of none that is to be learnt."""
-    new = resolve(MEMORIES, augment.memory, where="augment.memory").options.get("new", ())
+    """The ids of images of a memory, by delivery: those that are listed and of none that is to be learnt.
+
+    A memory that knows nothing of new deliveries learns all that it lists, and remembers none.
+    """
+    new = resolve(MEMORIES, augment.memory, where="augment.memory").options.get("new", listed)
     return {delivery: images.keys() for delivery, images in listed.items() if delivery not in new}
 
 

@@ -22,6 +22,7 @@ from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import resolve_model
 from graft.models.pins import no_download
+from graft.params.brief_training import shorten
 from graft.params.params_file import load_params
 from graft.params.sections import FineTune
 from graft.provenance.tracking import mlflow_store, runs
@@ -422,7 +423,7 @@ def test_the_best_are_fine_tuned_briefly_and_compared(workspace, ranked, tmp_pat
 def test_what_does_not_fit_into_few_epochs_is_made_to_and_said(strategy, epochs, brief, schedule, is_too_long):
     strategy, brief = ({"name": "supervised", **s} if isinstance(s, dict) else s for s in (strategy, brief))
     section = tiny_training.section(strategy=strategy, schedule=schedule, epochs=40, warmup_epochs=1, baseline=True)
-    found, said = verification.shorten(section, epochs)
+    found, said = shorten(section, epochs)
     assert found.strategy == brief
     assert found.schedule == ("cosine" if is_too_long else schedule)
     assert ("schedule: cosine for " in said) == is_too_long
@@ -436,7 +437,7 @@ def test_what_does_not_fit_into_few_epochs_is_made_to_and_said(strategy, epochs,
 
 def test_candidates_are_no_parents():
     section = tiny_training.section(strategy={"name": "lwf", "weight": 2.0, "unfreeze": "gradual"}, epochs=9)
-    found, said = verification.shorten(section, 3)
+    found, said = shorten(section, 3)
     assert found.strategy == {"name": "supervised", "unfreeze": "head_first"}
     assert "strategy: supervised for lwf; unfreeze: head_first, head_epochs: 1 for gradual" in said
 
@@ -446,7 +447,7 @@ def test_candidates_are_no_parents():
 )
 def test_candidates_stay_whole(strategy):
     section = tiny_training.section(strategy={**strategy, "backbone_rate_factor": 0.1}, epochs=9)
-    found, said = verification.shorten(section, 2)
+    found, said = shorten(section, 2)
     assert found.strategy == {"name": "supervised", "backbone_rate_factor": 0.1}
     assert f"strategy: supervised for {strategy['name']}" in said
 
@@ -454,7 +455,7 @@ def test_candidates_stay_whole(strategy):
 def test_views_that_would_grow_more_often_than_there_are_epochs_begin_larger():
     section = tiny_training.section(sizes=[0.5, 0.75, 1.0], epochs=9)
     for epochs, sizes in ((3, [0.5, 0.75, 1.0]), (2, [0.75, 1.0]), (1, [1.0])):
-        found, said = verification.shorten(section, epochs)
+        found, said = shorten(section, epochs)
         assert found.sizes == sizes
         assert (f"sizes: {sizes}" in said) == (epochs < 3)
 

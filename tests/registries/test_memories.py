@@ -168,3 +168,13 @@ def test_what_needs_no_model_has_none():
     spec = {"name": "balanced", "new": ["b"], "num_images": 1}
     assert parent_problem(resolve(MEMORIES, spec, where="m"), "none") is None
     assert parent_problem(resolve(MEMORIES, spec | {"choice": "loss"}, where="m"), "pretrained") is None
+
+
+def test_named_images_get_no_views(tmp_path):
+    train = write_rows(tmp_path, {"first": [(0,), (1,)], "second": [(0,)]})
+    chosen = MEMORIES["without"](train, SEED, None, images=["first/1"])
+    assert ids(train, chosen) == ["first/0", "second/0"]
+    with pytest.raises(GraftError, match=r"no training images \(1\):\n  - first/11: did you mean 'first/1'"):
+        MEMORIES["without"](train, SEED, None, images=["first/0", "first/11"])
+    with pytest.raises(GraftError, match="all training images are left out"):
+        MEMORIES["without"](train, SEED, None, images=["first/0", "first/1", "second/0"])

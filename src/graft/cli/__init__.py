@@ -35,6 +35,7 @@ COMMANDS = (
         "predict",
         "drift",
         "label_next",
+        "review",
     ),
     *("models", "select", "pin", "find_rate", "find_runtime", "shrink", "package_weights"),
     *("update", "promote", "freeze", "rollback", "champion", "generations", "lineage", "audit", "attest", "verify"),

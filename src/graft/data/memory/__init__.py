@@ -11,11 +11,13 @@ from pathlib import Path
 from graft.data.memory.all_images import all_images
 from graft.data.memory.balanced import balanced
 from graft.data.memory.impression import NO_PARENT, Impression, Look, parent_problem
+from graft.data.memory.without import without
 from graft.data.shards import read_columns
 
 MEMORIES: dict[str, Callable[..., frozenset[int] | None]] = {
     "all": all_images,
     "balanced": balanced,
+    "without": without,
 }
 
 __all__ = ["MEMORIES", "NO_PARENT", "Impression", "Look", "list_by_delivery", "parent_problem"]
