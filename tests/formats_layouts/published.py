@@ -98,3 +98,11 @@ def make_ade20k(root: Path) -> None:
     lines = ["Idx\tRatio\tTrain\tVal\tStuff\tName", *(f"{k}\t0.1\t9\t1\t0\tthing {k}, synonym" for k in range(1, 151))]
     (root / "objectInfo150.txt").write_text("\n".join(lines) + "\n")
     (root / "sceneCategories.txt").write_text("ADE_train_00000001 airport_terminal\n")
+
+
+def make_stuff(root: Path, maps: str = "annotations") -> None:
+    """8 training and 4 validation photographs whose maps are stripes of person, road, wood and unlabelled."""
+    for split, first, number in (("train2017", 0, 8), ("val2017", 50, 4)):
+        for n in range(first, first + number):
+            write_image(root / f"images/{split}/{n:012d}.jpg", n)
+            write_mask(root / maps / split / f"{n:012d}.png", stripes(0, 148, 181, 255))

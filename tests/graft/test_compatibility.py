@@ -282,6 +282,7 @@ REFUSED = {
     "one foreground of VOC": (BINARY | {"ingest.source": "voc"}, r"binary_dice .*here are 21\."),
     "one foreground of Cityscapes": (BINARY | {"ingest.source": "cityscapes"}, r"binary_dice .*here are 19\."),
     "one foreground of ADE20K": (BINARY | {"ingest.source": "ade20k"}, r"binary_dice .*here are 150\."),
+    "one foreground of COCO-Stuff": (BINARY | {"ingest.source": "coco_stuff"}, r"binary_dice .*here are 171\."),
     "one foreground of two categories and the rest": (
         BINARY | {"ingest.source": {"name": "coco", "categories": ["cat", "dog"]}},
         r"binary_dice .*here are 3\.",

@@ -27,7 +27,7 @@ from tests.formats_layouts.drawn import make_cvat, make_labelme, make_yolo
 from tests.formats_layouts.exports import make_roboflow_masks
 from tests.formats_layouts.label_studio import make_label_studio
 from tests.formats_layouts.layers import NUCLEI, make_nuclei
-from tests.formats_layouts.published import make_ade20k, make_cityscapes, make_voc
+from tests.formats_layouts.published import make_ade20k, make_cityscapes, make_stuff, make_voc
 from tests.formats_layouts.supervisely import make_supervisely
 from tests.formats_layouts.tables import JOINED, make_csv, make_joined
 
@@ -88,6 +88,7 @@ EXAMPLES: dict[str, tuple[Any, dict[str, Any] | str, str]] = {
     "ade20k": (make_ade20k, "ade20k", "segmentation"),
     "coco": (make_coco, "coco", "segmentation"),
     "coco_panoptic": (make_panoptic, "coco_panoptic", "segmentation"),
+    "coco_stuff": (make_stuff, "coco_stuff", "segmentation"),
     "csv": (
         make_csv,
         {"name": "csv", "image_column": "file", "label_column": "diagnosis"},
@@ -120,6 +121,7 @@ OF_ONE_TASK = [
     "ade20k",
     "coco",
     "coco_panoptic",
+    "coco_stuff",
     "supervisely",
     "yolo",
 ]

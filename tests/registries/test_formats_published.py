@@ -15,7 +15,8 @@ from graft.data.formats.listing import Entry
 from graft.deployment.serving.source_classes import to_source_values
 from graft.foundation.errors import GraftError
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
-from tests.formats_layouts.published import CITIES, LABEL_IDS, make_ade20k, make_cityscapes, make_voc
+from tests.formats_layouts.published import CITIES, LABEL_IDS, make_ade20k, make_cityscapes, make_stuff, make_voc
+from tests.registries.test_formats import listing_of
 
 OFFICIAL = {"test_from": "none"}
 
@@ -224,3 +225,45 @@ def test_images_of_ade20k_in_another_folder_are_said(tmp_path: Path, capfd: pyte
     write_image(tmp_path / "raw/images/testing/ADE_test_00000001.jpg", 1)
     run_ingest(tmp_path / "raw", tmp_path / "out", "ade20k")
     assert "1 file below images in neither training nor validation" in capfd.readouterr().err
+
+
+# COCO-Stuff
+
+
+def test_maps_of_coco_stuff_have_171_classes(tmp_path: Path) -> None:
+    make_stuff(tmp_path / "raw")
+    write_mask(tmp_path / "raw/annotations/train2017/000000000000_labelTrainIds.png", stripes(0, 1))
+    found = run_ingest(tmp_path / "raw", tmp_path / "out", {"name": "coco_stuff", "test_from": "none"})
+    names = found.class_map.names
+    assert (len(names), len(set(names)), found.metrics["num_train"], found.metrics["num_val"]) == (171, 171, 8, 4)
+    values = dict(zip(names, found.class_map.source_values, strict=True))
+    assert (values["person"], values["stop sign"], values["toothbrush"], values["banner"]) == (0, 12, 89, 91)
+    assert (values["road"], values["sky-other"], values["wood"]) == (148, 156, 181)
+    road = names.index("road")
+    assert (found.mask("images/train2017/000000000000.jpg") == stripes(0, road, 170, 255)).all()
+    assert found.class_map.official_splits
+    held = run_ingest(tmp_path / "raw", tmp_path / "held", {"name": "coco_stuff", "held_out_fraction": 0.25})
+    assert held.metrics == {"num_images": 12, "num_train": 6, "num_val": 2, "num_test": 4}
+
+
+def test_whatever_is_wrong_with_coco_stuff_is_listed(tmp_path: Path) -> None:
+    make_stuff(tmp_path, "stuffthingmaps")
+    assert not listing_of(tmp_path, "coco_stuff").problems
+    (tmp_path / "stuffthingmaps/train2017/000000000000.png").unlink()
+    (tmp_path / "images/val2017/000000000050.jpg").unlink()
+    write_mask(tmp_path / "other/train2017/000000000001.png", stripes(0, 1))
+    problems = listing_of(tmp_path, "coco_stuff").problems
+    assert problems == [
+        "images/train2017/000000000000.jpg: image without mask (expected annotations/train2017/000000000000.png)",
+        "stuffthingmaps/val2017/000000000050.png: mask without image",
+        "stuffthingmaps/train2017/000000000001.png: a map of the same image is other/train2017/000000000001.png",
+    ]
+
+
+def test_labels_of_coco_stuff_that_were_never_used_are_unknown(tmp_path: Path) -> None:
+    make_stuff(tmp_path)
+    translation = listing_of(tmp_path, "coco_stuff").translation
+    assert translation is not None
+    translated = translation.apply(np.array([[0, 11, 90, 182, 255]], np.uint8))
+    assert translated.mask.tolist() == [[0, 255, 255, 255, 255]]
+    assert (translated.void, translated.unknown_values) == (1, ("11", "90", "182"))

@@ -10,6 +10,7 @@ from graft.data.formats.ade20k import NUM_CLASSES as NUM_ADE20K_CLASSES
 from graft.data.formats.cityscapes import CLASSES as CITYSCAPES_CLASSES
 from graft.data.formats.class_values import translation_of
 from graft.data.formats.clips import ClipSplits
+from graft.data.formats.coco_stuff import NAME_OF as COCO_STUFF_NAMES
 from graft.data.formats.drawn.classes import class_names
 from graft.data.formats.missing_masks import check_missing
 from graft.data.formats.scenes import known_domains
@@ -25,6 +26,10 @@ from graft.scenes import CLASSES as SCENE_CLASSES
 
 SOURCE = ("ingest", "source")
 ALL_OTHERS = "*"
+PUBLISHED_CLASSES = {
+    "cityscapes": tuple(name for name, *_ in CITYSCAPES_CLASSES),
+    "coco_stuff": tuple(COCO_STUFF_NAMES.values()),
+}
 EVERYWHERE = {"cityscapes": "street", "camvid": "street"}  # sources whose images are all of one named domain
 
 
@@ -78,8 +83,8 @@ def known_classes(task: str, source: Choice) -> tuple[str, ...] | None:
             return known_classes(task, resolve(FORMATS, options["source"], where="ingest.source.source"))
         case "coco" | "coco_panoptic" if options["categories"] is not None:
             return (*([options["background"]] if options["background"] else []), *options["categories"])
-        case "cityscapes":
-            return tuple(name for name, *_ in CITYSCAPES_CLASSES)
+        case "cityscapes" | "coco_stuff":
+            return PUBLISHED_CLASSES[source.name]
         case "voc" if options["classes"] is None:
             return tuple(VOC_NAMES)
         case "scenes" if task == "classification":

@@ -23,12 +23,14 @@ NAMES_OF_LABELME = "class_names.txt"
 
 def published(found: Found) -> Iterator[Proposal]:
     """Data sets in the layout in which they are published, by their folders."""
-    layouts = {
-        "cityscapes": ("leftImg8bit/train", "gtFine/train"),
-        "ade20k": ("images/training", "annotations/training"),
-        "camvid": ("train", "trainannot", "val", "valannot"),
-    }
-    for name, folders in layouts.items():
+    layouts = (
+        ("cityscapes", ("leftImg8bit/train", "gtFine/train")),
+        ("ade20k", ("images/training", "annotations/training")),
+        ("coco_stuff", ("images/train2017", "annotations/train2017", "annotations/val2017")),
+        ("coco_stuff", ("train2017", "stuffthingmaps/train2017", "stuffthingmaps/val2017")),
+        ("camvid", ("train", "trainannot", "val", "valannot")),
+    )
+    for name, folders in layouts:
         if found.folders.issuperset(folders):
             yield Proposal({"name": name}, SEGMENTATION, f"there are {', '.join(folders)}, as {name} has them")
 

@@ -9,6 +9,7 @@ from graft.data.formats.camvid import camvid
 from graft.data.formats.cityscapes import cityscapes
 from graft.data.formats.coco import coco
 from graft.data.formats.coco_panoptic import coco_panoptic
+from graft.data.formats.coco_stuff import coco_stuff
 from graft.data.formats.csv import csv
 from graft.data.formats.cvat import cvat
 from graft.data.formats.image_folder import image_folder
@@ -32,6 +33,7 @@ FORMATS: dict[str, Callable[..., Listing]] = {
     "cityscapes": cityscapes,
     "coco": coco,
     "coco_panoptic": coco_panoptic,
+    "coco_stuff": coco_stuff,
     "csv": csv,
     "cvat": cvat,
     "image_folder": image_folder,
