@@ -435,6 +435,14 @@ def test_what_does_not_fit_into_few_epochs_is_made_to_and_said(strategy, epochs,
     refuse_too_long(resolve(SCHEDULES, checked.schedule, where="x"), epochs, checked.warmup_epochs)
 
 
+@pytest.mark.parametrize(
+    ("written", "brief"), [("adapt", {}), ({"name": "adapt", "statistics": 0.2}, {"statistics": 0.2})]
+)
+def test_a_brief_training_leaves_out_what_adapt_is_compared_with(written, brief):
+    found, _ = verification.shorten(tiny_training.section(strategy=written), 2)
+    assert found.strategy == {"name": "adapt", **brief, "source_only": False}
+
+
 def test_candidates_are_no_parents():
     section = tiny_training.section(strategy={"name": "lwf", "weight": 2.0, "unfreeze": "gradual"}, epochs=9)
     found, said = shorten(section, 3)
