@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from graft.commands.start.looking import look
+from graft.commands.start.mask_layers_found import find_mask_layers
 from graft.data.formats import FORMATS
+from graft.data.formats.files import Found
 from graft.data.formats.layer_files import LayerPattern, find_layers
 from graft.data.formats.listing import Listing
 from graft.data.formats.patterns import ImagePattern
@@ -178,6 +180,13 @@ def put_by_suffix(root: Path) -> None:
             write_mask(root / f"{number:02d}_{name}.png", box(0, 0, 5, 5))
 
 
+def test_masks_are_among_the_sample_of_many_files() -> None:
+    ids = [f"{number:06d}{rest}" for number in range(3000) for rest in (".jpg", "_crack.png", "_hole.png")]
+    found = find_mask_layers(Found(Path("raw"), {id: id for id in ids}))
+    assert found is not None
+    assert (found.images, found.masks, found.classes) == ("**/*.jpg", "{dir}/{stem}_{class}.png", ["crack", "hole"])
+
+
 def put_by_folder(root: Path) -> None:
     for number in range(30):
         write_image(root / f"images/{number:02d}.jpg", number)
@@ -199,5 +208,6 @@ def test_such_folders_are_looked_at(make: Any, images: str, masks: str, names: A
     seen = look(tmp_path)
     source = seen.proposals[0].source
     assert (source["name"], source["images"], source["masks"]) == ("mask_layers", images, masks)
+    assert [one.source["name"] for one in seen.proposals] == ["mask_layers"]
     assert seen.listing.class_map.names == names
     assert (len(seen.listing.entries), seen.listing.problems) == (30, [])

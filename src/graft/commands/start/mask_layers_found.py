@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from graft.commands.start.mask_pairs_found import OF_MASKS, folder_patterns
-from graft.commands.start.mask_values import evenly
 from graft.data.formats.files import Found
 from graft.data.formats.layer_files import LayerPattern, Layers, find_layers
 from graft.data.formats.patterns import ImagePattern
@@ -70,7 +69,9 @@ def _suggestions(pictures: Sequence[str]) -> Iterator[Patterns]:
     for id in pictures:
         by_stem[posixpath.splitext(posixpath.basename(id))[0]].append(id)
         by_folder[posixpath.dirname(id)].append(id)
-    for id in evenly(pictures, NUM_SEEN):
+    step = max(1, len(pictures) // NUM_SEEN)
+    for number in range(min(NUM_SEEN, len(pictures))):
+        id = pictures[number * (step + 1) % len(pictures)]  # images and masks take turns, so no step of their number
         yield from _beside_one_image(id, by_folder)
         yield from _in_a_folder_named_after_the_image(id, by_stem)
         yield from _in_a_folder_named_after_the_class(id, by_stem)

@@ -22,6 +22,7 @@ OF_MASKS = re.compile(
 OF_IMAGES = re.compile(r"(images?|imgs?|jpegimages|photos?|pictures?|rgb|inputs?|frames?|original|sat|data|x)")
 BETWEEN = re.compile(r"[-_. ]+")
 CAPTURE = "{capture}"  # what the last * of the images stands for, whose number follows from the folders
+NUM_SEEN = 500  # pairs whose names are compared
 LEAST_SHARE = 0.3  # of the pictures that must be in a pair; previews of masks may lie beside them
 
 
@@ -66,7 +67,8 @@ def look_alike(pictures: Iterable[str]) -> list[tuple[str, str]]:
 def _candidates(pictures: list[str]) -> Iterator[tuple[str, str]]:
     """The patterns that most of such pairs suggest, and where images have several endings, one for all of these."""
     pairs = look_alike(pictures)
-    suggested = Counter(pattern for pair in pairs if (pattern := _patterns(*pair)) is not None)
+    seen = pairs[:: max(1, len(pairs) // NUM_SEEN)]
+    suggested = Counter(pattern for pair in seen if (pattern := _patterns(*pair)) is not None)
     endings = sorted({posixpath.splitext(image)[1].lower().lstrip(".") for image, _ in pairs})
     for (images, masks), _ in suggested.most_common(3):
         yield images, masks
