@@ -170,3 +170,5 @@ def test_a_folder_of_arrays_is_looked_at(tmp_path: Path) -> None:
     }
     assert seen.shares == pytest.approx({"background": 1 / 3, "class_1": 1 / 3, "class_2": 1 / 3})
     assert len(seen.listing.entries) == 30
+    (tmp_path / "masks/00.npy").write_bytes(npy(stripes(0, 1)[None].repeat(2, axis=0)))
+    assert look(tmp_path).problems[0].startswith("masks/00.npy: it has the shape [2, 24, 32] and uint8")

@@ -142,7 +142,7 @@ def _see(listing: Listing, task: str) -> tuple[dict[str, float], list[tuple[int,
         try:
             size, met = _see_one(listing, by_id[id])
         except GraftError as error:
-            broken.append(str(error.at(id)))
+            broken.append(str(error.at(error.where if error.where == by_id[id].mask else id)))
             continue
         sizes.append(size)
         counts.update(met)
