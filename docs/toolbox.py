@@ -80,11 +80,11 @@ def by_name(registry: Mapping[str, Any]) -> dict[str, tuple[Callable[..., Any], 
             for name, entry in sorted(entries.items())
         }
     tasks = tasks_of(registry)
-    return {name: (entry, ", ".join(tasks.get(name, ())) or "both") for name, entry in sorted(registry.items())}
+    return {name: (entry, ", ".join(tasks.get(name, ())) or "all") for name, entry in sorted(registry.items())}
 
 
 def tasks_of(registry: Mapping[str, Callable[..., Any]]) -> Mapping[str, tuple[str, ...]]:
-    """Tasks that each entry serves, as the registry's own module says; empty where all serve both."""
+    """Tasks that each entry serves, as the registry's own module says; empty where all serve all of them."""
     package = next(iter(registry.values())).__module__.rpartition(".")[0]
     return getattr(importlib.import_module(package), "TASKS", {})
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.data.facts import Describer
-from graft.data.formats import FORMATS
+from graft.data.formats import FORMATS, check_labels
 from graft.data.formats.listing import read_within
 from graft.data.formats.unlabelled_images import add_unlabelled
 from graft.data.shards import MANIFEST_SCHEMA, ShardWriter, TableWriter
@@ -43,7 +43,9 @@ def ingest(
     two deliveries may hold files of one name.
     """
     split_seed = ingest.split_seed if seed is None else seed
-    listing = resolve(FORMATS, ingest.source, where="ingest.source")(task, split_seed, root)
+    source = resolve(FORMATS, ingest.source, where="ingest.source")
+    check_labels(task, source.name)
+    listing = source(task, split_seed, root)
     listing = add_unlabelled(listing, root, ingest.unlabelled)
     for note in listing.notes:
         say(f"Left aside: {note}")

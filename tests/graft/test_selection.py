@@ -241,7 +241,7 @@ def workspace(tmp_path_factory) -> Path:
 def scored(workspace: Path, cache: Path, *entries: str, scores: tuple[str, ...] = ("logme", "leep")):
     found = listed(cache.parent, *entries)
     params = small_params(SCENES)
-    return select(found, resolve_scores(scores), params, no_download, interim=workspace, cache=cache)
+    return select(found, resolve_scores(scores, params.task), params, no_download, interim=workspace, cache=cache)
 
 
 RANDOM = "{name: random, model: {name: lraspp}, source: {name: none}}"
@@ -290,7 +290,7 @@ def test_what_cannot_be_scored_is_refused(workspace, tmp_path):
     with pytest.raises(GraftError, match=r"not every candidate has one of these scores: random come"):
         scored(workspace, tmp_path / "features", RANDOM, BUNDLED, scores=("leep",))
     with pytest.raises(GraftError, match="did you mean 'logme'"):
-        resolve_scores(["logm"])
+        resolve_scores(["logm"], "segmentation")
 
 
 def test_channels_that_no_weights_know_are_normalised_by_the_training_images_without_any_views(

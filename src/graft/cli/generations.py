@@ -83,7 +83,7 @@ def _print_falls(matrix: Matrix) -> None:
     from graft.provenance.tracking.pipeline_run import SHOWN_BY_CLASS
 
     fallen = [fall for fall in matrix.class_falls() if fall.forgotten > 0][:MOST_FALLS]
-    score = SHOWN_BY_CLASS[matrix.headline].replace("iou", "IoU")
+    score = SHOWN_BY_CLASS[matrix.headline].replace("iou", "IoU").replace("_", " ")
     for fall in fallen:
         moved = f"{score} {fall.best:.4f} in version {fall.version}, {fall.last:.4f} now"
         typer.echo(f"forgotten of class {fall.class_name} on {fall.delivery}: {fall.forgotten:.4f} ({moved})")

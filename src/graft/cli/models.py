@@ -16,7 +16,9 @@ def models(
     pattern: Annotated[
         str | None, typer.Argument(help="A name or a part of one; with the wildcards * and ?, also of variants.")
     ] = None,
-    task: Annotated[str | None, typer.Option(help="segmentation or classification; both if left out.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="segmentation, classification or multilabel; all if left out.")
+    ] = None,
 ) -> None:
     """List models: task, parameters for 21 classes, sizes they take, weights available and their licence."""
     from graft.foundation.class_map import TASKS

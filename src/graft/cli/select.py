@@ -38,7 +38,7 @@ def select(
     from graft.selection.select import select as score
 
     params = load_params()
-    chosen = resolve_scores([name.strip() for name in scores.split(",") if name.strip()])
+    chosen = resolve_scores([name.strip() for name in scores.split(",") if name.strip()], params.task)
     listed = listing.read_candidates(candidates or listing.DOCUMENTED, params.task)
     if verify:
         verification.Workspace().check()

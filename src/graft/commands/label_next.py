@@ -142,6 +142,13 @@ def _find_enough(num: int, paths: Sequence[str], known: Collection[str], out: Pa
 
 
 def _tool(name: str | None, task: str, shapes: str) -> Tool:
+    if task not in TOOLS:
+        raise GraftError(
+            f"a {task} model proposes no labels yet",
+            where="graft label-next",
+            rule=f"proposals are of {' and '.join(TOOLS)} models",
+            remedy="log predictions (graft predict --log FOLDER), correct the table, and add it as a delivery",
+        )
     tools = TOOLS[task]
     if shapes not in (POLYGONS, MASKS):
         raise GraftError(f"there is no shape {shapes!r}", where="--shapes", remedy=f"take {POLYGONS} or {MASKS}")

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from graft.foundation.choices import Choice, option_rules
 from graft.foundation.errors import GraftError
-from graft.models.architectures import MODELS, build
+from graft.models.architectures import MODELS, build, family_of
 from graft.models.parts.segmentation_models import UNIVERSAL
 from graft.models.parts.timm_library import timm_names
 from graft.models.weights.known_packages import KNOWN_PACKAGES
@@ -55,9 +55,9 @@ def list_models(pattern: str | None, task: str | None) -> list[ModelRow]:
 
     Args:
         pattern: Pattern with the wildcards `*`, `?` and `[…]`; without any, a part of the name.
-        task: Task to restrict the list to; None for both.
+        task: Task to restrict the list to; None for all.
     """
-    rows = [row for row in _candidates(pattern is not None) if task in (None, row.task)]
+    rows = [row for row in _candidates(pattern is not None) if task is None or row.task == family_of(task)]
     if pattern is not None:
         wanted = pattern if any(sign in pattern for sign in "*?[") else f"*{pattern}*"
         rows = [

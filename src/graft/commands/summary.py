@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from graft.commands.adaptation_table import adaptation_table, oracle_scores, percent, points
+from graft.evaluation.report.results import CLASS_SCORE_SHOWN
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json
+from graft.metrics.confusion import HEADLINE
 from graft.provenance.exported_files import HEAD, ExportedFile, exported_files, legend
 from graft.provenance.records import Record
 from graft.provenance.stages import CLASS_MAP, MEASURED, REPORT, SCORES, record_path
@@ -54,15 +56,16 @@ def _table(metrics: dict[str, Any]) -> Any:
     from rich.table import Table
 
     baseline = metrics.get("baseline")
-    headline, per_class = ("mean_iou", "iou") if "mean_iou" in metrics else ("accuracy", "recall")
+    classes = ClassMap.read(Path(CLASS_MAP))
+    headline, per_class = HEADLINE[classes.task], CLASS_SCORE_SHOWN[classes.task]
     title = f"{metrics['num_images']} {metrics['split']} images" + (", synthetic" if metrics["synthetic"] else "")
     table = Table(title=title, title_justify="left", show_footer=True)
-    table.add_column("class", footer={"mean_iou": "mean IoU"}.get(headline, headline))
-    table.add_column(f"adapted {per_class}".replace("iou", "IoU"), justify="right", footer=percent(metrics[headline]))
+    table.add_column("class", footer=_words(headline))
+    table.add_column(f"adapted {_words(per_class)}", justify="right", footer=percent(metrics[headline]))
     if baseline:
         table.add_column("from scratch", justify="right", footer=percent(baseline[headline]))
         table.add_column("gain", justify="right", footer=points(metrics[headline], baseline[headline]))
-    for name in ClassMap.read(Path(CLASS_MAP)).names:
+    for name in classes.names:
         value = metrics[per_class][name]
         row = [name, percent(value)]
         if baseline:
@@ -81,6 +84,10 @@ def _files(files: Sequence[ExportedFile]) -> Any:
     for file in files:
         table.add_row(*file.cells())
     return table
+
+
+def _words(score: str) -> str:
+    return score.replace("_", " ").replace("iou", "IoU")
 
 
 def _notes(metrics: dict[str, Any]) -> list[str]:

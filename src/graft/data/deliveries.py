@@ -52,7 +52,8 @@ def gather(ingested: Path, names: Sequence[str], out: Path) -> ClassMap:
         if unknown := [known for known in whole.names if known not in own.names]:
             say(f"Delivery {name} has no class {', '.join(unknown)}: its images may show what they do not label so.")
         ids = {number: whole.names.index(known) for number, known in enumerate(own.names)}
-        masks[name] = _gather_shards(ingested / name, name, ids, out)
+        num_labels = whole.num_classes if whole.task == "multilabel" else None
+        masks[name] = _gather_shards(ingested / name, name, ids, num_labels, out)
     if len(names) > 1:
         _merge_manifests(ingested, maps, masks, whole, out / MANIFEST)
     return whole
@@ -82,12 +83,22 @@ def merge_class_maps(maps: Mapping[str, ClassMap]) -> ClassMap:
     return whole
 
 
-def renumber(row: Row, ids: Ids) -> Row | None:
-    """The row with other class ids; a pixel whose class has none is ignored, an image whose label has none is None."""
+def renumber(row: Row, ids: Ids, num_labels: int | None = None) -> Row | None:
+    """The row with other class ids; a pixel whose class has none is ignored, an image whose label has none is None.
+
+    Args:
+        row: Row in the old ids.
+        ids: Old to new ids.
+        num_labels: Number of classes of the whole, K, where the target is a byte a class; None where it is no such.
+    """
     if row.label is not None:
         return replace(row, label=ids[row.label]) if row.label in ids else None
     if row.mask is None:
         return row
+    if num_labels is not None:
+        labels = np.zeros(num_labels, np.uint8)
+        labels[list(ids.values())] = np.frombuffer(row.mask, np.uint8)[list(ids)]
+        return replace(row, mask=labels.tobytes(), mask_sha256=hashlib.sha256(labels.tobytes()).hexdigest())
     table = np.full(IGNORE_INDEX + 1, IGNORE_INDEX, np.uint8)
     table[list(ids)] = list(ids.values())
     mask = encode_png(table[decode_mask(row.mask, where=row.id)])
@@ -106,7 +117,7 @@ def _other_kind(first: str, whole: ClassMap, own: ClassMap) -> Iterator[str]:
 
 def _renamed(whole: ClassMap, own: ClassMap) -> Iterator[str]:
     """Values of a mask that would stand for two classes: one was renamed, or the masks follow other conventions."""
-    if own.task == "classification":
+    if own.task != "segmentation":
         return
     known = {
         value: name for name, values in zip(whole.names, whole.source_values, strict=True) for value in _each(values)
@@ -154,10 +165,13 @@ def _both(known: str, other: str) -> str:
     return known if other in known.split("; ") else f"{known}; {other}"
 
 
-def _gather_shards(folder: Path, name: str, ids: Ids, out: Path) -> dict[str, str]:
-    """Links or rewrites the shards of a delivery; returns the new sha256 of each mask by the id of its image."""
+def _gather_shards(folder: Path, name: str, ids: Ids, num_labels: int | None, out: Path) -> dict[str, str]:
+    """Links or rewrites the shards of a delivery; returns the new sha256 of each mask by the id of its image.
+
+    Rows of labels, a byte for each of `num_labels` classes, are written again as well where classes were added.
+    """
     shards = sorted(folder.glob("*/*.parquet"))
-    if all(number == other for number, other in ids.items()):
+    if all(number == other for number, other in ids.items()) and num_labels in (None, len(ids)):
         for shard in shards:
             _link(shard, out / shard.parent.name / shard.name)
         return {}
@@ -165,7 +179,7 @@ def _gather_shards(folder: Path, name: str, ids: Ids, out: Path) -> dict[str, st
     writer = ShardWriter(out, name)
     for split in dict.fromkeys(shard.parent for shard in shards):
         for row in read_rows(split):
-            other = renumber(row, ids)
+            other = renumber(row, ids, num_labels)
             assert other is not None, "every class of a delivery is one of the whole"
             writer.add(asdict(other))
             if other.mask_sha256 is not None:

@@ -78,6 +78,8 @@ class Describer:
         return stack_facts(image, self.kind, entry.id, self.max_pixels, members)
 
     def _mask_facts(self, mask: bytes | None, entry: Entry) -> dict[str, Any]:
+        if entry.labels is not None:
+            return label_facts(entry.labels)
         if mask is None or self.translation is None:
             return {"mask": None, "mask_sha256": None}
         return mask_facts(mask, self.translation.of(entry), entry.mask or f"mask of {entry.id}", self.max_pixels)
@@ -165,6 +167,11 @@ def mask_facts(data: bytes, translation: Translation, where: str, max_pixels: in
         "mask_unknown_values": list(translated.unknown_values) or None,
         "mask_rest_values": translated.rest_values,
     }
+
+
+def label_facts(labels: bytes) -> dict[str, Any]:
+    """The labels of an image, a byte a class, as the target of a row, and as the counts of the manifest."""
+    return {"mask": labels, "mask_sha256": hashlib.sha256(labels).hexdigest(), "mask_counts": list(labels)}
 
 
 def perceptual_hash(thumbnail: np.ndarray) -> str:

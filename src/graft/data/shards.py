@@ -66,7 +66,11 @@ MANIFEST_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Row:
-    """A sample as it is stored: the original encoded image, the mask as index PNG, and the columns beside them."""
+    """A sample as it is stored: the original encoded image, its target, and the columns beside them.
+
+    The target of segmentation is `mask`, an index PNG; of classification `label`; of multilabel again `mask`, which is
+    then a byte for each of the K classes, one where the image has the class and zero where it has not.
+    """
 
     id: str
     split: str

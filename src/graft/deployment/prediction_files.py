@@ -96,7 +96,7 @@ def predict_files(
 
     Segmentation: `masks/….png` in the values of the source with `classes.json`, which says what they are, and
     `overlays/….png`, in the folders the images lie in. Classification: `labels.csv` with image, label and a probability
-    for each class.
+    for each class. Multilabel: `labels.csv` with two columns for each class, its probability and one or zero.
 
     Args:
         paths: Files, folders (all images below) and globs.
@@ -124,7 +124,9 @@ def predict_files(
         if log is not None:
             summary.log = PredictionLog(log, name_predictor(version or str(model_folder), target), model.class_map)
         out.mkdir(parents=True, exist_ok=True)
-        write = _write_masks if model.spec.task == "segmentation" else _write_labels
+        write = {"segmentation": _write_masks, "classification": _write_labels, "multilabel": _write_label_sets}[
+            model.spec.task
+        ]
         write(_decode(found, beside, model, summary), model, summary)
     except OSError as error:
         raise GraftError(f"cannot write predictions ({error.strerror})", where=error.filename or out) from None
@@ -249,4 +251,18 @@ def _write_labels(decoded: Iterable[Decoded | Opened], model: ExportedModel, sum
             _log(one, np.asarray(shares.argmax()), np.asarray(shares.max()), summary)
             label = names[int(shares.argmax())]
             writer.writerow([one.file.as_posix(), label, *(f"{share:.6f}" for share in shares)])
+            summary.num_written += 1
+
+
+def _write_label_sets(decoded: Iterable[Decoded | Opened], model: ExportedModel, summary: Summary) -> None:
+    names = model.class_map.names
+    with (summary.out / LABELS).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["image", *(f"probability_{name}" for name in names), *names])
+        for one in decoded:
+            assert isinstance(one, Decoded)
+            found = model.predict_labels(one.image)
+            _log(one, found.decided, np.asarray(found.confidence), summary)
+            shares = (f"{share:.6f}" for share in found.probabilities)
+            writer.writerow([one.file.as_posix(), *shares, *found.decided.tolist()])
             summary.num_written += 1

@@ -21,7 +21,8 @@ from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 
 TABLE, IMAGES, MASKS, LOCK = "predictions.csv", "images", "masks", ".lock"
-TARGET = {"segmentation": "mask", "classification": "label"}
+TARGET = {"segmentation": "mask", "classification": "label", "multilabel": "label"}
+SEPARATORS = "|;/+&,"  # of the labels of one image: the first that no name of a class holds
 # A prediction is no truth: the source `csv` takes these images without it, until a person writes `train` in its place.
 UNREVIEWED = "unlabelled"
 
@@ -73,7 +74,7 @@ class PredictionLog:
         Args:
             data: The encoded image.
             suffix: Ending of its name.
-            prediction: Class ids, uint8 [H, W], or the class [].
+            prediction: Class ids, uint8 [H, W], the class [], or one for each class that it has, uint8 [K].
             confidence: Mean probability of the predicted classes.
             file: Name it came with.
 
@@ -99,7 +100,12 @@ class PredictionLog:
             values = source_values(self.classes)
             written = [[[*value] if isinstance(value, tuple) else value] for value in values]
             classes = dict(zip(self.classes.names, written, strict=True))
-        return {"name": "csv", "table": TABLE, "split_column": "split", "classes": classes}
+        several = {"separator": self._separator} if self.classes.task == "multilabel" else {}
+        return {"name": "csv", "table": TABLE, "split_column": "split", "classes": classes, **several}
+
+    @property
+    def _separator(self) -> str:
+        return next(sign for sign in SEPARATORS if not any(sign in name for name in self.classes.names))
 
     def __str__(self) -> str:
         there = f", {self.num_known} were there" if self.num_known else ""
@@ -108,7 +114,10 @@ class PredictionLog:
     def _write_files(self, digest: str, suffix: str, data: bytes, prediction: np.ndarray) -> str:
         files = {f"{IMAGES}/{digest}{suffix}": data}
         target = f"{MASKS}/{digest}.png"
-        if prediction.ndim:
+        if prediction.ndim == 1:
+            names = self.classes.names
+            target = self._separator.join(names[number] for number in np.flatnonzero(prediction))
+        elif prediction.ndim:
             files[target] = encode_png(to_source_values(prediction, self.classes))
         else:
             target = self.classes.names[int(prediction)]

@@ -23,7 +23,8 @@ class Observation:
         digest: sha256 of the encoded image.
         properties: Value of each of `PROPERTIES`.
         confidence: Probability of the predicted class, for segmentation the mean over the pixels.
-        class_shares: Share of the pixels predicted as each class, float64 [K]; for classification one 1 among zeros.
+        class_shares: Share of the pixels predicted as each class, float64 [K]; for classification one 1 among zeros,
+            for multilabel a 1 for each class that the image is said to have.
         features: Pooled features of the backbone, float16 [D].
     """
 
@@ -44,7 +45,9 @@ class Observation:
         num_classes: int,
     ) -> Observation:
         """The observation of a picture, uint8 [H, W, 3], and of what the model answered."""
-        shares = np.bincount(class_ids.ravel(), minlength=num_classes) / class_ids.size
+        has_labels = class_ids.ndim == 1
+        counts = class_ids if has_labels else np.bincount(class_ids.ravel(), minlength=num_classes) / class_ids.size
+        shares = counts.astype(np.float64)
         limit = np.finfo(np.float16).max
         halves = np.clip(features, -limit, limit).astype(np.float16)
         return cls(digest, picture_properties(picture), confidence, shares, halves)

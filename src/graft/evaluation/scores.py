@@ -20,9 +20,11 @@ from graft.inference.image_to_logits import (
     predict_class_ids,
     predict_confidence,
 )
+from graft.inference.label_decisions import decide_labels, label_confidence, label_probabilities
 from graft.metrics.boundary import BoundaryIou
 from graft.metrics.calibration import Calibration, spread_pixels
 from graft.metrics.confusion import Marginals, confusion_matrix, json_number
+from graft.metrics.label_rankings import LabelMarginals
 
 if TYPE_CHECKING:
     from graft.data.shards import Row
@@ -55,7 +57,8 @@ class Contender:
     ) -> Contender:
         """A contender of which everything is counted that `metrics.json` holds."""
         outlines = BoundaryIou(spec.num_classes, evaluate.boundary_fraction) if spec.task == "segmentation" else None
-        return cls(runner, spec, Calibration(evaluate.calibration_bins), outlines, tap)
+        calibration = None if spec.task == "multilabel" else Calibration(evaluate.calibration_bins)
+        return cls(runner, spec, calibration, outlines, tap)
 
     def findings(self) -> dict[str, Any]:
         """The scores from the counters, for `metrics.json`: `calibration_error`, `classwise_calibration_error`, and for
@@ -77,12 +80,15 @@ class Prediction:
     """The prediction of one model for one image.
 
     Attributes:
-        class_ids: uint8 [H, W], or for classification the class, int64 [].
-        confusion: int64 [K, K] of this image alone.
-        score: Mean IoU of this image, or for classification the probability of the true class. NaN if the image has no
-            labelled pixel.
-        confidence: Probability of the predicted class; for segmentation the mean over the pixels, where there is a tap.
+        class_ids: uint8 [H, W], or for classification the class, int64 []; for multilabel uint8 [K], one for each class
+            that the image is said to have.
+        confusion: int64 [K, K] of this image alone; for multilabel [K, 2, 2], rows absent and present in truth.
+        score: Mean IoU of this image, or for classification the probability of the true class, for multilabel the mean
+            probability of the truth about each class. NaN if the image has no labelled pixel.
+        confidence: Probability of the predicted class; for segmentation the mean over the pixels, where there is a tap,
+            and for multilabel over the classes.
         features: Embedding of the image, float32 [D], where there is a tap.
+        probabilities: Probability of each class, float64 [K], for multilabel.
     """
 
     class_ids: np.ndarray
@@ -90,11 +96,18 @@ class Prediction:
     score: float
     confidence: float | None = None
     features: np.ndarray | None = None
+    probabilities: np.ndarray | None = None
+
+    def marginals(self, truth: np.ndarray) -> Marginals:
+        """The marginals of the image, whose targets are `truth`."""
+        if self.probabilities is not None:
+            return LabelMarginals.of_image(self.probabilities, self.class_ids, truth)
+        return Marginals.of(self.confusion)
 
 
 @dataclass(frozen=True)
 class ScoredImage:
-    """An image, its truth (mask uint8 [H, W], or label int64 []), and a prediction of each contender by name."""
+    """An image, its truth (mask uint8 [H, W], label int64 [] or labels uint8 [K]), and each contender's prediction."""
 
     row: Row
     image: np.ndarray
@@ -137,13 +150,15 @@ def _predictions(
     targets: Sequence[np.ndarray],
     predict: Predict,
 ) -> Iterator[Prediction]:
-    classifies = contender.spec.task == "classification"
+    classifies = contender.spec.task != "segmentation"
     whole = [classifies or image.shape[0] * image.shape[1] <= predict.max_pixels for image in images]
     small = [image for image, fits in zip(images, whole, strict=True) if fits]
     logits = _logits(small, contender, predict)
     for image, target, fits in zip(images, targets, whole, strict=True):
         if not fits:
             yield _predict_large(image, target, contender, predict)
+        elif contender.spec.task == "multilabel":
+            yield _predicted_labels(*next(logits), target, contender)
         elif classifies:
             yield _predicted_image(*next(logits), target, contender)
         else:
@@ -202,18 +217,29 @@ def _predicted_image(
     return Prediction(class_id, confusion, float(probabilities[label]), float(probabilities[class_id]), features)
 
 
+def _predicted_labels(
+    logits: np.ndarray, features: np.ndarray | None, labels: np.ndarray, contender: Contender
+) -> Prediction:
+    found = label_probabilities(logits)
+    decided = decide_labels(found, contender.spec.thresholds)
+    confusion = np.zeros((len(labels), 2, 2), np.int64)
+    confusion[np.arange(len(labels)), labels, decided] = 1
+    score = float(np.where(labels, found, 1 - found).mean())
+    return Prediction(decided, confusion, score, label_confidence(found, decided), features, found)
+
+
 class Tally:
     """Counts of a whole split, kept small: one confusion matrix a model, marginals, domain and delivery an image.
 
     Attributes:
-        confusion: int64 [K, K] by contender.
+        confusion: int64 [K, K] by contender; for multilabel [K, 2, 2].
         images: Marginals of each image in order, by contender.
         domains: Domain of each image in order.
         deliveries: Delivery of each image in order.
     """
 
     def __init__(self, contenders: Mapping[str, Contender]) -> None:
-        sizes = {name: (contender.spec.num_classes,) * 2 for name, contender in contenders.items()}
+        sizes = {name: _confusion_size(contender.spec) for name, contender in contenders.items()}
         self.confusion = {name: np.zeros(size, np.int64) for name, size in sizes.items()}
         self.images: dict[str, list[Marginals]] = {name: [] for name in self.confusion}
         self.domains: list[str] = []
@@ -224,4 +250,8 @@ class Tally:
         self.deliveries.append(scored.row.batch)
         for name, prediction in scored.predictions.items():
             self.confusion[name] += prediction.confusion
-            self.images[name].append(Marginals.of(prediction.confusion))
+            self.images[name].append(prediction.marginals(scored.targets))
+
+
+def _confusion_size(spec: ModelSpec) -> tuple[int, ...]:
+    return (spec.num_classes, 2, 2) if spec.task == "multilabel" else (spec.num_classes,) * 2

@@ -11,6 +11,7 @@ import numpy as np
 
 from graft.data.resize import resize_image
 from graft.inference.image_to_logits import Runner, predict_batch
+from graft.inference.label_decisions import label_probabilities
 
 if TYPE_CHECKING:
     from graft.models.saved_model import ModelSpec
@@ -28,7 +29,8 @@ def average_views(runner: Runner, spec: ModelSpec, test_time: TestTime, predict:
     """The runner whose probabilities are the mean of those of `runner` over all scales, plain and mirrored.
 
     The model's input is scaled, after the rule of `preprocess.resize`; probabilities are resized back before
-    they are averaged. The logits it gives are the logarithms of the means, so their softmax is the means. An input that
+    they are averaged. The logits it gives are the logarithms of the means, so their softmax is the means (for
+    multilabel of their odds, so their sigmoid is). An input that
     grows beyond `predict.max_pixels` is tiled (for classification: kept within).
 
     Args:
@@ -39,6 +41,7 @@ def average_views(runner: Runner, spec: ModelSpec, test_time: TestTime, predict:
     """
     if is_plain(test_time):
         return runner
+    has_labels = spec.task == "multilabel"
     as_is = replace(spec, resize={"name": "none"})
     mirrored = (False, True) if test_time.flip else (False,)
     num_views = len(test_time.scales) * len(mirrored)
@@ -51,8 +54,11 @@ def average_views(runner: Runner, spec: ModelSpec, test_time: TestTime, predict:
             for flip in mirrored:
                 inputs = [np.ascontiguousarray(image[:, ::-1]) for image in scaled] if flip else scaled
                 logits = predict_batch(runner, inputs, as_is, predict)
-                total = total + np.stack([_probabilities(of_one, flip, size) for of_one in logits])
-        return np.log(np.maximum(total / num_views, np.finfo(np.float32).tiny)).astype(np.float32)
+                found = map(label_probabilities, logits) if has_labels else None
+                total = total + np.stack([*found] if found else [_probabilities(one, flip, size) for one in logits])
+        mean, tiny = total / num_views, np.finfo(np.float32).tiny
+        odds = mean / np.maximum(1 - mean, tiny) if has_labels else mean
+        return np.log(np.maximum(odds, tiny)).astype(np.float32)
 
     return run
 

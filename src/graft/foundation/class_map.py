@@ -12,7 +12,11 @@ from graft.foundation.errors import GraftError
 IGNORE_INDEX = 255
 UNLABELLED = "unlabelled"
 SPLITS = ("train", "val", "test", UNLABELLED)
-TASKS = ("segmentation", "classification")
+TASKS = ("segmentation", "classification", "multilabel")
+# Column of a row, or of the manifest, that says which target an image has: a sha256, or the class itself.
+TARGET_COLUMN = {"segmentation": "mask_sha256", "classification": "label", "multilabel": "mask_sha256"}
+# What people call the target of an image.
+TARGET_WORD = {"segmentation": "mask", "classification": "label", "multilabel": "set of labels"}
 RGB = ("red", "green", "blue")
 ADDED_LATER = frozenset({"channels", "max_value", "void_values"})  # class maps of older models lack these
 
@@ -22,12 +26,26 @@ def ignored_target(num_classes: int) -> int:
     return IGNORE_INDEX if num_classes <= IGNORE_INDEX else -1
 
 
+def refuse_several_labels(task: str, command: str) -> None:
+    """Refuses images with several labels for a command that takes one class an image, or a pixel, for granted.
+
+    Raises:
+        GraftError: The task is multilabel.
+    """
+    if task == "multilabel":
+        raise GraftError(
+            f"{command} is not for multilabel",
+            rule="it compares the one most likely class of an image, or of a pixel",
+            remedy="leave it out: stages, graft select, predict and promote serve images with several labels",
+        )
+
+
 @dataclass(frozen=True)
 class ClassMap:
     """The classes of a data set. Inside Graft ids are 0…K-1 and 255 is ignored.
 
     Attributes:
-        task: `segmentation` or `classification`.
+        task: `segmentation`, `classification` (an image has one label) or `multilabel` (any number of labels).
         names: K names, in order of id.
         colors: K RGB triples, 0 to 255, for overlays and plots.
         source_values: Value of class k in the source (a grey value, an RGB triple, a folder), so that a prediction

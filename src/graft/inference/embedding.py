@@ -21,6 +21,7 @@ from graft.inference.image_to_logits import (
     predict_confidence,
     predict_logits,
 )
+from graft.inference.label_decisions import decide_labels, label_confidence, label_probabilities
 from graft.inference.tiles import TilingRule
 from graft.inference.torch_runner import Normalisation, torch_runner
 from graft.models.architectures import Model
@@ -58,8 +59,9 @@ class FeaturePrediction:
     """An image as a model sees it.
 
     Attributes:
-        class_ids: uint8 [H, W], or for classification the class, int64 [].
-        confidence: Probability of that class by softmax: float32 of the same shape.
+        class_ids: uint8 [H, W], or for classification the class, int64 []; for multilabel uint8 [K], one for each class
+            that the image is said to have.
+        confidence: Probability of that class: float32 of the same shape; for multilabel the mean over the classes, [].
         features: Embedding of the image, float32 [D].
     """
 
@@ -118,4 +120,8 @@ def _predict_label(
     runner: Runner, image: np.ndarray, spec: Preparation, tiling: TilingRule
 ) -> tuple[np.ndarray, np.ndarray]:
     logits = predict_logits(runner, image, spec, tiling)
+    if spec.task == "multilabel":
+        found = label_probabilities(logits)
+        decided = decide_labels(found, spec.thresholds)
+        return decided, np.asarray(label_confidence(found, decided), np.float32)
     return most_likely_classes(logits), confidence_of(logits)

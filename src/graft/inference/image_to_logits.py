@@ -51,6 +51,9 @@ class Preparation(Protocol):
     @property
     def max_value(self) -> int | None: ...
 
+    @property
+    def thresholds(self) -> Sequence[float]: ...
+
 
 def predict_logits(runner: Runner, image: np.ndarray, spec: Preparation, tiling: TilingRule) -> np.ndarray:
     """Logits of one image at its own size.
@@ -241,7 +244,7 @@ def _num_pixels(size: tuple[int, int], spec: Preparation) -> int:
 
 def _input_size(image: np.ndarray, spec: Preparation, max_pixels: int) -> tuple[int, int]:
     height, width = rule_of(spec.resize)(*image.shape[:2])
-    if spec.task == "classification" and (num_pixels := _num_pixels((height, width), spec)) > max_pixels:
+    if spec.task != "segmentation" and (num_pixels := _num_pixels((height, width), spec)) > max_pixels:
         shrink = math.sqrt(max_pixels / num_pixels)
         longest = max_pixels // max(min(height, width) * shrink, spec.min_side_px)
         height, width = (int(min(max(side * shrink, 1), longest)) for side in (height, width))

@@ -140,12 +140,17 @@ class Marginals:
     @property
     def mean_iou(self) -> np.ndarray:
         """Mean of `iou` over the classes in truth or prediction [...]; NaN where there are none."""
-        return _mean(self.iou)
+        return mean_of_defined(self.iou)
 
     @property
     def macro_f1(self) -> np.ndarray:
         """Mean of `dice` over the classes in truth or prediction [...]; NaN where there are none."""
-        return _mean(self.dice)
+        return mean_of_defined(self.dice)
+
+    @property
+    def micro_f1(self) -> np.ndarray:
+        """F1 of all classes counted together: 2 sum TP / (sum truth + sum predicted) [...]; NaN without any."""
+        return _ratio(2 * self.hits.sum(axis=-1), self.truth.sum(axis=-1) + self.predicted.sum(axis=-1))
 
     @property
     def accuracy(self) -> np.ndarray:
@@ -164,7 +169,8 @@ def _ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=undefined, where=np.asarray(whole) > 0)
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
+def mean_of_defined(values: np.ndarray) -> np.ndarray:
+    """The mean over the last axis of what is not NaN; NaN where all is."""
     present = ~np.isnan(values)
     return _ratio(np.where(present, values, 0).sum(axis=-1), present.sum(axis=-1))
 
@@ -177,6 +183,11 @@ HEADLINES: Mapping[str, Mapping[str, str]] = {
         "frequency_weighted_iou": "frequency_weighted_iou",
     },
     "classification": {"accuracy": "accuracy", "macro_f1": "macro_f1"},
+    "multilabel": {  # of `RankedMarginals`
+        "mean_average_precision": "mean_average_precision",
+        "macro_f1": "macro_f1",
+        "micro_f1": "micro_f1",
+    },
 }
 HEADLINE: Mapping[str, str] = {task: next(iter(names)) for task, names in HEADLINES.items()}
 
@@ -196,7 +207,8 @@ def scores(confusion: np.ndarray) -> dict[str, Any]:
         undefined (see `Marginals`).
     """
     marginals = Marginals.of(confusion)
-    single = {name: attribute for names in HEADLINES.values() for name, attribute in names.items()}
+    of_matrices = (names for task, names in HEADLINES.items() if task != "multilabel")
+    single = {name: attribute for names in of_matrices for name, attribute in names.items()}
     by_class = {name: [json_number(value) for value in getattr(marginals, name)] for name in BY_CLASS}
     return {name: json_number(getattr(marginals, attribute)) for name, attribute in single.items()} | by_class
 

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
 from graft.metrics.bootstrap import interval, resample
 from graft.metrics.confusion import BY_CLASS, HEADLINES, Marginals, json_number
+from graft.metrics.label_rankings import LabelMarginals, RankedMarginals, average_precision
 
 # Score by class of a report -> the attribute of `Marginals` it is.
 CLASS_SCORES = {
     "segmentation": {name: name for name in BY_CLASS},
     "classification": {"precision": "precision", "recall": "recall", "f1": "dice"},
+    "multilabel": {
+        "average_precision": "average_precision",
+        "precision": "precision",
+        "recall": "recall",
+        "f1": "dice",
+    },
 }
 # Side by side they expose a model that has collapsed to a few classes.
 CLASS_SHARES = {"predicted_share": "predicted_share", "true_share": "true_share"}
@@ -22,9 +30,9 @@ GAINS = {"baseline": "gain", "source_only": "gain_over_source_only"}
 
 
 def stack(images: Sequence[Marginals]) -> Marginals:
-    """Marginals of N images, arrays [K] each, as one with arrays [N, K]."""
-    columns = ([getattr(image, name) for image in images] for name in ("hits", "truth", "predicted"))
-    return Marginals(*map(np.stack, columns))
+    """Marginals of N images, arrays [K] each, as one of the same kind with arrays [N, K]."""
+    columns = ([getattr(image, one.name) for image in images] for one in fields(images[0]))
+    return type(images[0])(*map(np.stack, columns))
 
 
 def summarise(
@@ -43,7 +51,7 @@ def summarise(
         images: Marginals of each image, arrays [N, K].
         domains: The domain of each image, N.
         deliveries: The delivery of each image, N.
-        task: `segmentation` or `classification`.
+        task: `segmentation`, `classification` or `multilabel`.
         names: The K classes.
         num_samples: Number of splits drawn for an interval.
         seed: Seed of the draws.
@@ -89,12 +97,16 @@ def gain_over(images: Marginals, baseline: Marginals, *, task: str, num_samples:
 
 def total(images: Marginals) -> Marginals:
     """The marginals of all images together, arrays [K]."""
-    return Marginals(*(getattr(images, name).sum(axis=0) for name in ("hits", "truth", "predicted")))
+    hits, truth, predicted = (getattr(images, name).sum(axis=0) for name in ("hits", "truth", "predicted"))
+    if isinstance(images, LabelMarginals):
+        precision = average_precision(images.probabilities, images.truth)
+        return RankedMarginals(hits, truth, predicted, precision, len(images.truth))
+    return Marginals(hits, truth, predicted)
 
 
 def select(images: Marginals, rows: Sequence[int]) -> Marginals:
     """The marginals of some of the images."""
-    return Marginals(*(getattr(images, name)[rows] for name in ("hits", "truth", "predicted")))
+    return type(images)(*(getattr(images, one.name)[rows] for one in fields(images)))
 
 
 def _by_class(images: Marginals, scores: Mapping[str, str], names: Sequence[str]) -> dict[str, Any]:

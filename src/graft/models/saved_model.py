@@ -33,7 +33,7 @@ class ModelSpec:
     """Everything beside the weights that turning an image into logits needs.
 
     Attributes:
-        task: Task, `segmentation` or `classification`.
+        task: Task, `segmentation`, `classification` or `multilabel`.
         model: Name of the architecture and every option, as in `params.yaml`.
         num_classes: Number of classes, K.
         class_names: K names, in order of id.
@@ -46,6 +46,7 @@ class ModelSpec:
         channels: C names of the channels; specs without them are of pictures in red, green and blue.
         max_value: Largest value of a stack of channels, as in the class map; None for pictures.
         widths: Widths of the layers that pruning narrowed, by name and attribute; none of a model as it was designed.
+        thresholds: K probabilities from which on an image has a class, where it may have several; none else.
     """
 
     task: str
@@ -61,10 +62,14 @@ class ModelSpec:
     channels: tuple[str, ...] = RGB
     max_value: int | None = None
     widths: dict[str, dict[str, int]] = field(default_factory=dict)
+    thresholds: tuple[float, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """The spec as plain JSON values."""
-        return json.loads(json.dumps(asdict(self)))
+        """The spec as plain JSON values; without `thresholds` where there are none."""
+        stored = json.loads(json.dumps(asdict(self)))
+        if not self.thresholds:
+            del stored["thresholds"]
+        return stored
 
     def write(self, path: Path) -> None:
         """Writes the spec as JSON."""

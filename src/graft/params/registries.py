@@ -85,13 +85,13 @@ def resolve_choice(key: str, spec: Any, task: str | None) -> dict[str, Any]:
     module = importlib.import_module(module_name)
     registry = getattr(module, name)
     if key == "model":
-        registry = registry[task]
+        registry = module.models_for(task)
     extra = {}
     if key == "fine_tune.losses":
         extra = {option: value for option, value in spec.items() if option == "weight"}
         spec = {option: value for option, value in spec.items() if option != "weight"}
     choice: Choice = resolve(registry, spec, where=key)
-    served = getattr(module, "TASKS", None)  # absent where every entry serves both tasks
+    served = getattr(module, "TASKS", None)  # absent where every entry serves all tasks
     if isinstance(served, dict) and task in TASKS:
         check_task(choice, served, task, where=key)
     return {**choice.as_dict(), **extra}

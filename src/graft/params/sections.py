@@ -274,7 +274,7 @@ class Promotion(Section):
 class Params(Section):
     """The whole of `params.yaml`."""
 
-    task: Literal["segmentation", "classification"]
+    task: Literal["segmentation", "classification", "multilabel"]
     seed: Count
     model: Spec
     preprocess: Preprocess

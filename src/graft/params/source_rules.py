@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from graft.data.formats import FORMATS
+from graft.data.formats import FORMATS, check_labels
 from graft.data.formats.ade20k import NUM_CLASSES as NUM_ADE20K_CLASSES
 from graft.data.formats.cityscapes import CLASSES as CITYSCAPES_CLASSES
 from graft.data.formats.class_values import translation_of
@@ -39,12 +39,21 @@ def find_source_problems(params: Params) -> Iterator[Finding]:
     problems = [
         (place, error) for place, source in sources.items() for one in sources_in(source) for error in _refusals(one)
     ]
+    problems += [(place, error) for place, source in sources.items() for error in _without_labels(params.task, source)]
     yield from problems
     if problems:
         return
     yield from _check_floors(params, "class_floors", all_classes(params))
     yield from _check_floors(params, "domain_floors", _union(_known_domains(source) for source in sources.values()))
     yield from _check_floors(params, "delivery_floors", params.ingest.names)
+
+
+def _without_labels(task: str, source: Choice) -> Iterator[GraftError]:
+    """The error of a source that cannot say several labels an image, where the task has them."""
+    try:
+        check_labels(task, source.name)
+    except GraftError as error:
+        yield error
 
 
 def sources_of(params: Params) -> Iterator[tuple[Place, Choice]]:
@@ -91,8 +100,10 @@ def known_classes(task: str, source: Choice) -> tuple[str, ...] | None:
             return tuple(known_domains(options["domain"]))
         case "scenes" | "camvid":
             return tuple(SCENE_CLASSES)
-        case "csv" if task == "classification":
-            return tuple(options["classes"]) if isinstance(options["classes"], list) else None
+        case "csv" if task != "segmentation":
+            columns = options["label_columns"] if task == "multilabel" else None
+            names = options["classes"] if isinstance(options["classes"], list) else columns
+            return None if names is None else tuple(map(str, names))
     background = options.get("background") if task == "segmentation" else None
     classes = options.get("classes")
     return None if classes is None or isinstance(classes, str) else class_names(classes, background)

@@ -28,11 +28,13 @@ class ImageAnswer:
 
     Attributes:
         class_ids: Segmentation: the class of each pixel, uint8 [H, W], positions in `class_names`. None else.
-        confidence: The probability of that class by softmax: float32 [H, W], or one number for classification.
+        confidence: The probability of that class by softmax: float32 [H, W], or one number for classification;
+            for multilabel the mean over the classes of the probability of what was decided.
         label: Classification: the name of the most likely class. None else.
-        probabilities: Classification: name to probability of every class. Empty else.
+        probabilities: Classification and multilabel: name to probability of every class. Empty else.
         class_names: Names of the classes, in order of id.
         version: Address of the registered version, which never moves; None for a model of a folder.
+        labels: Multilabel: the names of the classes whose probability reaches their threshold. None else.
     """
 
     class_ids: np.ndarray | None
@@ -41,6 +43,7 @@ class ImageAnswer:
     probabilities: dict[str, float]
     class_names: tuple[str, ...]
     version: str | None
+    labels: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -103,6 +106,11 @@ class LoadedModel:
         if spec.task == "segmentation":
             ids, confidence = predict_confidence(runner, image, spec, tiling)
             return ImageAnswer(ids, confidence, None, {}, self.class_names, self.version)
+        if spec.task == "multilabel":
+            found = self.exported.predict_labels(image)
+            by_name = dict(zip(self.class_names, found.probabilities.tolist(), strict=True))
+            labels = tuple(name for name, one in zip(self.class_names, found.decided, strict=True) if one)
+            return ImageAnswer(None, found.confidence, None, by_name, self.class_names, self.version, labels)
         shares = probabilities(predict_logits(runner, image, spec, tiling)).tolist()
         best = max(range(len(shares)), key=shares.__getitem__)
         by_name = dict(zip(self.class_names, shares, strict=True))

@@ -41,7 +41,7 @@ class Points:
         rows: Numbers of the images, in order.
         places: Coordinates (y, x) of the points of each image, in pixels of the resized image, float32 `[P, 2]`; empty
             for classification, where a whole image is one point.
-        labels: Class ids of all points in order, int64 `[N]`.
+        labels: Class ids of all points in order, int64 `[N]`; for multilabel zeros and ones, uint8 `[N, K]`.
         classes: The class map.
         resize: The resize rule.
         max_pixels: Largest number of pixels of an image; of a larger one a window is used.
@@ -105,7 +105,7 @@ def sample_points(
     places: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     for row in progress(_chosen_rows(train, rows), "Choosing pixels", total=len(rows), unit="image"):
-        if classes.task == "classification":
+        if classes.task != "segmentation":
             labels.append(decode_target(row, classes.task)[None])
             continue
         _, mask = _piece(row, classes, resize, params.predict.max_pixels, params.seed)
@@ -119,7 +119,7 @@ def sample_points(
 
 
 def _check_classes(labels: np.ndarray, train: Path) -> None:
-    if len(np.unique(labels)) < 2:
+    if len(np.unique(labels)) < 2:  # of several labels an image: all have each class, or none
         raise GraftError(
             "the training images show fewer than two classes",
             where=train,
@@ -171,7 +171,7 @@ def _piece(
     image = decode(row.image, classes, where=row.id)
     size = resize(*image.shape[:2])
     image = resize_image(image, size)
-    if classes.task == "classification":
+    if classes.task != "segmentation":
         return image, None
     mask = resize_mask(decode_target(row, classes.task), size)
     if size[0] * size[1] <= max_pixels:

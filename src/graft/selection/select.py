@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from graft.foundation.choices import Choice, resolve
+from graft.foundation.choices import Choice, check_task, resolve
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
@@ -24,6 +24,7 @@ from graft.selection.missing_weights import absence, published_score
 from graft.selection.points import Points, sample_points
 from graft.selection.ranking import RankedCandidate, agreements, common_scores, rank, recommendation
 from graft.selection.transferability import READS, SCORES
+from graft.selection.transferability import TASKS as SCORE_TASKS
 
 if TYPE_CHECKING:
     from graft.models.pins import Downloader
@@ -61,13 +62,17 @@ class Selection:
         self.agreements = agreements(self.ordered, self.scores)
 
 
-def resolve_scores(names: Sequence[str]) -> list[Choice]:
-    """Resolves the scores of these names; without names, all there are.
+def resolve_scores(names: Sequence[str], task: str) -> list[Choice]:
+    """Resolves the scores of these names; without names, all that serve the task.
 
     Raises:
-        GraftError: There is no such score.
+        GraftError: There is no such score, or it is not for the task.
     """
-    return [resolve(SCORES, name, where="--scores") for name in (names or SCORES)]
+    chosen = [resolve(SCORES, name, where="--scores") for name in (names or SCORES)]
+    if names:
+        for score in chosen:
+            check_task(score, SCORE_TASKS, task, where="--scores")
+    return [score for score in chosen if task in SCORE_TASKS[score.name]]
 
 
 def select(
@@ -198,7 +203,8 @@ def _cost(loaded: LoadedCandidate, points: Points, params: Params) -> Cost:
 
 def _facts(points: Points, params: Params) -> dict[str, Any]:
     height, width = next(points.images()).shape[:2]
-    counts = np.bincount(points.labels, minlength=points.classes.num_classes)
+    has_several = points.labels.ndim == 2
+    counts = points.labels.sum(0) if has_several else np.bincount(points.labels, minlength=points.classes.num_classes)
     return {
         "task": params.task,
         "num_images": len(points.rows),

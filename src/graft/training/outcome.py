@@ -119,7 +119,7 @@ def _dress(axes: Axes, title: str) -> None:
     axes.legend(frameon=False, fontsize=9)
 
 
-SCORE_NAMES = {"segmentation": "mean IoU", "classification": "accuracy"}
+SCORE_NAMES = {"segmentation": "mean IoU", "classification": "accuracy", "multilabel": "mean average precision"}
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,7 @@ class TrainingOutcome:
         summary: The same and the settings of the training, for `summary.json`.
         compile_cost: Cost of torch.compile, by name; no declared output quotes it.
         widths: Widths of the layers that were narrowed, as in a spec.
+        thresholds: Threshold of each class, as in a spec.
     """
 
     state: Mapping[str, Tensor]
@@ -141,6 +142,7 @@ class TrainingOutcome:
     summary: dict[str, Any]
     compile_cost: dict[str, float] = field(default_factory=dict)
     widths: dict[str, dict[str, int]] = field(default_factory=dict)
+    thresholds: tuple[float, ...] = ()
 
 
 def write_models(out: Path, outcomes: Mapping[str, TrainingOutcome], spec: ModelSpec) -> None:
@@ -148,7 +150,7 @@ def write_models(out: Path, outcomes: Mapping[str, TrainingOutcome], spec: Model
     for name, outcome in outcomes.items():
         folder = model_folder(out, name)
         folder.mkdir(exist_ok=True)
-        save_model(folder, outcome.state, replace(spec, widths=outcome.widths))
+        save_model(folder, outcome.state, replace(spec, widths=outcome.widths, thresholds=outcome.thresholds))
 
 
 def write_learning(

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def loss_of(fine_tune: FineTune, statistics: Mapping[str, Any]) -> WeightedSum:
     """The losses of `params.yaml`, their classes weighted by how often each occurs before augmentation."""
     weights = class_weights(fine_tune.class_weights, statistics["class_pixels_before"])
-    return WeightedSum(resolve_losses(fine_tune.losses), weights)
+    return WeightedSum(resolve_losses(fine_tune.losses), weights, of_labels=statistics["task"] == "multilabel")
 
 
 def loss_facts(fine_tune: FineTune, loss: WeightedSum) -> dict[str, Any]:
@@ -85,20 +85,26 @@ def spec_of(
     )
 
 
-def set_log_prior(network: Model, counts: np.ndarray, new: Collection[str]) -> Model:
+def set_log_prior(network: Model, counts: np.ndarray, new: Collection[str], num_images: int | None = None) -> Model:
     """Sets the biases of new class layers so that the network begins by predicting each class as often as it occurs.
 
     The bias of class k becomes log p_k, that of further class layers, which are added, zero: the first steps are not
     spent on learning what is rare (Lin et al. 2017, "Focal Loss for Dense Object Detection", section 4.1, with the
-    softmax for its sigmoid). Layers whose values came from a source stay as they are.
+    softmax for its sigmoid). Where an image may have several labels it is the sigmoid, and log p_k / (1 - p_k). Layers
+    whose values came from a source stay as they are.
 
     Args:
         network: Network, changed in place.
         counts: Pixels (or images) of each class in the training data, int64 [K]; a class without any counts as one.
         new: Names of the tensors that no source provided.
+        num_images: Number of the training images, where each has any number of labels; None where it has one.
     """
-    shares = torch.from_numpy(counts).double().clamp(min=1)
-    log_prior = (shares / shares.sum()).log()
+    if num_images is None:
+        shares = torch.from_numpy(counts).double().clamp(min=1)
+        log_prior = (shares / shares.sum()).log()
+    else:
+        shares = torch.from_numpy(counts).double().clamp(1, max(num_images - 1, 1))
+        log_prior = (shares / num_images).logit(eps=1e-6)
     biases = [network.get_submodule(name).bias for name in network.class_layers if f"{name}.bias" in new]
     with torch.no_grad():
         for bias, value in zip(biases, [log_prior, *[torch.zeros_like(log_prior)] * len(biases)], strict=False):
@@ -174,7 +180,8 @@ class TrainingStart:
     def _with_log_prior(self, network: Model, new: Collection[str]) -> Model:
         if not self.assembly.params.log_prior_bias:
             return network
-        return set_log_prior(network, self.assembly.views.class_counts.sum(axis=0), new)
+        counts = self.assembly.views.class_counts
+        return set_log_prior(network, counts.sum(axis=0), new, len(counts) if self.spec.task == "multilabel" else None)
 
 
 def begin(

@@ -31,12 +31,14 @@ class ValidationResult:
         score: Score of the model, a fraction of one; larger is better.
         collapsed_to: Class that nearly everything is predicted as, or None.
         confusion: int64 [K, K], rows truth, columns prediction; None if it was not counted.
+        thresholds: Threshold of each class, where an image may have several labels.
     """
 
     loss: float
     score: float
     collapsed_to: int | None
     confusion: np.ndarray | None = None
+    thresholds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,8 @@ class EpochReport:
         step: Number of steps taken since the start of training.
         train_loss: Mean loss of the epoch's steps.
         val_loss: Mean loss of the val images; None where they were not scored.
-        val_score: Mean IoU (segmentation) or accuracy (classification) on val, a fraction of one; None likewise.
+        val_score: Score on val, a fraction of one; None likewise. It is the mean IoU (segmentation), accuracy
+            (classification) or mean average precision (multilabel).
         learning_rate: Learning rate of the epoch's last step.
         is_best: Whether no epoch before was worth as much.
         collapsed_to: Class that nearly all of val is predicted as, or None.
@@ -97,11 +100,7 @@ class Trainee:
     """
 
     def __init__(
-        self,
-        model: Model,
-        optimizer: torch.optim.Optimizer,
-        average: Average | None = None,
-        precision: str = "float32",
+        self, model: Model, optimizer: torch.optim.Optimizer, average: Average | None = None, precision: str = "float32"
     ) -> None:
         self.model, self.optimizer, self.gradients = model, optimizer, Gradients(optimizer, precision)
         self.average = average

@@ -131,8 +131,14 @@ class Trainer:
             **training.strategy.facts(),
             **self._recipe(training),
         }
-        widths = trainee.model.widths
-        return TrainingOutcome(state, trainee.history, best, summary, training.compile_facts(), widths)
+        widths, thresholds = trainee.model.widths, self._thresholds(trainee.model)
+        return TrainingOutcome(state, trainee.history, best, summary, training.compile_facts(), widths, thresholds)
+
+    def _thresholds(self, model: torch.nn.Module) -> tuple[float, ...]:
+        """The thresholds of the finished weights, chosen on val where an image may have several labels."""
+        if self.assembly.spec.task != "multilabel":
+            return ()
+        return self._validate(model, lambda _: None).thresholds
 
     def _recipe(self, training: Training) -> dict[str, Any]:
         """The settings of the training, defaults included, for `summary.json`."""

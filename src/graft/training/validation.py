@@ -18,7 +18,10 @@ from graft.data.shards import Row, num_rows, read_rows
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.inference.image_to_logits import Runner, most_likely_classes, predict_batch
-from graft.metrics.confusion import HEADLINE, Marginals, confusion_matrix, scores
+from graft.inference.label_decisions import label_probabilities
+from graft.metrics.confusion import HEADLINE, Marginals, confusion_matrix, json_number, mean_of_defined, scores
+from graft.metrics.label_rankings import average_precision
+from graft.metrics.label_thresholds import best_thresholds
 from graft.training.losses import WeightedSum
 from graft.training.state import ValidationResult
 
@@ -101,6 +104,8 @@ class Validation:
             runner: The model.
             tick: Called with the number of images scored.
         """
+        if self.spec.task == "multilabel":
+            return self._score_labels(runner, tick)
         num_classes = self.spec.num_classes
         confusion = np.zeros((num_classes, num_classes), np.int64)
         ignored = {} if self.spec.task == "segmentation" else {"ignore_index": None}
@@ -115,6 +120,22 @@ class Validation:
         return ValidationResult(
             math.fsum(losses) / len(losses), float(score or 0.0), collapsed_class(confusion), confusion
         )
+
+    def _score_labels(self, runner: Runner, tick: Callable[[int], None]) -> ValidationResult:
+        """Loss, mean average precision, and the thresholds of the classes that suit these images best."""
+        losses: list[float] = []
+        found: list[np.ndarray] = []
+        truth: list[np.ndarray] = []
+        for images, targets in self._batches():
+            predicted = predict_batch(runner, images, self.spec, self.predict)
+            losses += [self._loss(logits, target) for logits, target in zip(predicted, targets, strict=True)]
+            found += [label_probabilities(logits) for logits in predicted]
+            truth += targets
+            tick(len(images))
+        probabilities, labels = np.stack(found), np.stack(truth)
+        score = mean_of_defined(average_precision(probabilities, labels))
+        thresholds = best_thresholds(probabilities, labels)
+        return ValidationResult(math.fsum(losses) / len(losses), json_number(score) or 0.0, None, None, thresholds)
 
     def _loss(self, logits: np.ndarray, target: np.ndarray) -> float:
         tensor = torch.from_numpy(np.ascontiguousarray(logits))[None]

@@ -18,7 +18,7 @@ from graft.data.images.codec import decode_mask, decode_target, encode_png
 from graft.data.images.stacks import composite, decode
 from graft.data.shards import Row, read_rows
 from graft.evaluation.report.examples import Picture, show
-from graft.foundation.class_map import IGNORE_INDEX, ClassMap
+from graft.foundation.class_map import IGNORE_INDEX, ClassMap, refuse_several_labels
 from graft.foundation.content import content_seed, replace_file
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
@@ -99,6 +99,7 @@ def review(judges: Iterable[Judge], classes: ClassMap, device: torch.device | st
     Raises:
         GraftError: A model knows other classes.
     """
+    refuse_several_labels(classes.task, "graft review")
     doubts: list[Doubt] = []
     num_images = 0
     for judge in judges:

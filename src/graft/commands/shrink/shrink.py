@@ -14,6 +14,7 @@ from graft.commands.shrink.plan import Attempt, plan
 from graft.commands.shrink.project_copy import OutOfTimeError, ProjectCopy, open_copy
 from graft.commands.shrink.siblings import find_siblings
 from graft.commands.shrink.trial import VAL, Bench
+from graft.foundation.class_map import refuse_several_labels
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import say
 from graft.models.address import is_address
@@ -47,6 +48,7 @@ def list_attempts(params: Params, origin: Origin, max_drop: float) -> list[Attem
     Raises:
         GraftError: The stages are not as `dvc repro` leaves them.
     """
+    refuse_several_labels(params.task, "graft shrink")
     target = "export" if origin.is_own else "validate"
     if stale := stale_stages(target):
         raise GraftError(

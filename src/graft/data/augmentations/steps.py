@@ -97,7 +97,7 @@ def contradictions(policy: Mapping[str, Any], task: str, where: str = "augment.p
     found = []
     if policy.get("min_scale", 1.0) > policy.get("max_scale", 1.0):
         found.append(f"{where}: min_scale {policy['min_scale']} is larger than max_scale {policy['max_scale']}")
-    if policy.get("rare_class_pixels") and task == "classification":
+    if policy.get("rare_class_pixels") and task != "segmentation":
         found.append(f"{where}: rare_class_pixels is for segmentation; fine_tune.sampling: balanced serves rare labels")
     for number, part in enumerate(policy.get("parts", ())):
         found += contradictions(part, task, f"{where}.parts[{number}]")

@@ -15,7 +15,7 @@ from graft.data.images.codec import overlay
 from graft.data.images.stacks import channels_shown, composite
 from graft.data.resize import resize_image, resize_mask
 from graft.data.shards import Row
-from graft.data.views.view import Recipe
+from graft.data.views.view import Recipe, label_of
 from graft.foundation.class_map import IGNORE_INDEX, RGB, ClassMap, ignored_target
 
 if TYPE_CHECKING:
@@ -71,11 +71,19 @@ def preview(recipe: Recipe, rows: Sequence[Row], class_map: ClassMap, stats: dic
 def cells(recipe: Recipe, row: Row, class_map: ClassMap) -> list[Cell]:
     """The image of a row, then its first views."""
     image, mask = recipe.prepared(row)
-    name = class_map.names[cast(int, row.label)] if mask is None else None
-    first = Cell(composite(image, recipe.channels), mask, _ending(f"{row.id} · {name}" if name else row.id, 46))
+    name = _told(label_of(row, recipe.task), class_map) if mask is None else None
+    told = row.id if recipe.task == "multilabel" or not name else f"{row.id} · {name}"
+    first = Cell(composite(image, recipe.channels), mask, _ending(told, 46))
     shown = range(min(recipe.num_views, NUM_VIEWS_SHOWN))
     views = [recipe.view(row.id, image, mask, k) for k in shown]
     return [first, *(Cell(composite(view, recipe.channels), target, name or "") for view, target in views)]
+
+
+def _told(label: int | np.ndarray, class_map: ClassMap) -> str:
+    """The label of an image by name, or all of its labels."""
+    if isinstance(label, int):
+        return class_map.names[label]
+    return _beginning(", ".join(class_map.names[number] for number in np.flatnonzero(label)) or "no label", 46)
 
 
 def keep_shown(rows: Iterable[Row], num_rows: int, kept: list[Row]) -> Iterator[Row]:
@@ -158,7 +166,9 @@ def _legend(
 def _shares(stats: dict[str, Any], when: str) -> dict[int, float]:
     pixels = stats[f"class_pixels_{when}"]
     counted = {**dict(enumerate(pixels)), ignored_target(len(pixels)): stats[f"void_{when}"]}
-    total = max(sum(counted.values()), 1)
+    has_labels = stats["task"] == "multilabel"
+    num_counted = stats["num_images"] * (1 if when == "before" else stats["num_views_counted"])
+    total = max(num_counted if has_labels else sum(counted.values()), 1)
     return {k: pixels / total for k, pixels in counted.items()}
 
 

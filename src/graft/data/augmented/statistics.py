@@ -49,7 +49,7 @@ def counts_of(
 
     Args:
         image: uint8 [H, W, C].
-        targets: Mask uint8 [H, W], or a label.
+        targets: Mask uint8 [H, W], a label, or for multilabel uint8 [K], one for each class that the image has.
         view_targets: Those of its views, in order; `MOST_VIEWS_COUNTED` are counted.
         classes: Class map of the data set.
     """
@@ -59,6 +59,8 @@ def counts_of(
         for item in counted:
             if isinstance(item, int):
                 total[item] += 1
+            elif item.ndim == 1:
+                total[: len(item)] += item
             else:
                 total[:256] += value_counts(item)
     return replace(counts, colours=colours)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import functools
+import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Set
@@ -58,15 +59,16 @@ def make_views(
 ) -> Iterator[RowSummary]:
     """Makes the views of all rows and, where the recipe says `materialised`, stores them in `out`.
 
-    Writes images.npy uint8 [N * views, H, W, C] and targets.npy (masks uint8 [N * views, H, W], or labels int64 [N]);
-    in any case class_counts.npy int64 [N, K], the pixels of each class in each row (or its label, one-hot).
+    Writes images.npy uint8 [N * views, H, W, C] and targets.npy (masks uint8 [N * views, H, W], labels int64 [N], or
+    for multilabel uint8 [N, K]); in any case class_counts.npy int64 [N, K], the pixels of each class in each row (or
+    its label, one-hot, or its labels).
     The bytes do not depend on the number of workers: each writes the places of its own rows.
 
     Raises:
         GraftError: The disk has no room, a row has no target, or a mask gained a value.
     """
     if recipe.storage == "materialised":
-        allocate_views(recipe, num_rows, out)
+        allocate_views(recipe, num_rows, classes.num_classes, out)
     work = num_rows * recipe.num_views * recipe.height * recipe.width
     workers = num_workers or (num_usable_cores() if work >= FEWEST_PIXELS_FOR_A_POOL else 1)
     make = functools.partial(_make_row, recipe, classes, out)
@@ -81,19 +83,19 @@ def _make_row(recipe: Recipe, classes: ClassMap, out: Path, item: tuple[int, Row
     image, mask = recipe.prepared(row)
     stored = recipe.storage == "materialised"
     num_made = recipe.num_views if stored else min(recipe.num_views, MOST_VIEWS_COUNTED)
-    with ViewWriter(recipe, number, out) if stored else contextlib.nullcontext() as writer:
+    with ViewWriter(recipe, number, classes.num_classes, out) if stored else contextlib.nullcontext() as writer:
         counted: list[Any] = []
         for k in range(num_made):
             view, view_mask = recipe.view(row.id, image, mask, k)
             if len(counted) < MOST_VIEWS_COUNTED:
-                counted.append(label_of(row) if view_mask is None else view_mask)
+                counted.append(label_of(row, recipe.task) if view_mask is None else view_mask)
             if writer is not None:
                 writer.write(view, view_mask)
         if writer is not None and mask is None:
-            writer.write_label(label_of(row))
+            writer.write_label(label_of(row, recipe.task))
     if recipe.weak:
         return RowSummary(row.id, row.image_sha256, no_counts(classes))
-    target = label_of(row) if mask is None else mask
+    target = label_of(row, recipe.task) if mask is None else mask
     return RowSummary(row.id, row.image_sha256, counts_of(image, target, counted, classes))
 
 
@@ -103,22 +105,24 @@ class ViewWriter(contextlib.ExitStack):
     By write and not through a memory map: on a full disk a write fails with an error, a map kills the process.
     """
 
-    def __init__(self, recipe: Recipe, number: int, out: Path) -> None:
+    def __init__(self, recipe: Recipe, number: int, num_classes: int, out: Path) -> None:
         super().__init__()
         self.images = self.enter_context((out / "images.npy").open("r+b"))
         self.targets = self.enter_context((out / "targets.npy").open("r+b"))
         pixels, row = recipe.height * recipe.width, number * recipe.num_views
         self.images.seek(_header_bytes(self.images) + row * pixels * len(recipe.channels))
-        label_place, mask_place = number * np.dtype(np.int64).itemsize, row * pixels
-        self.targets.seek(_header_bytes(self.targets) + (mask_place if recipe.task == "segmentation" else label_place))
+        of_one, dtype = label_form(recipe, num_classes)
+        label_bytes = math.prod(of_one) * np.dtype(dtype).itemsize
+        place = row * pixels if recipe.task == "segmentation" else number * label_bytes
+        self.targets.seek(_header_bytes(self.targets) + place)
 
     def write(self, image: np.ndarray, mask: np.ndarray | None) -> None:
         self.images.write(image.data)
         if mask is not None:
             self.targets.write(mask.data)
 
-    def write_label(self, label: int) -> None:
-        self.targets.write(np.int64(label).tobytes())
+    def write_label(self, label: int | np.ndarray) -> None:
+        self.targets.write(label.data if isinstance(label, np.ndarray) else np.int64(label).tobytes())
 
 
 def _header_bytes(file: Any) -> int:
@@ -127,7 +131,13 @@ def _header_bytes(file: Any) -> int:
     return file.tell()
 
 
-def allocate_views(recipe: Recipe, num_rows: int, out: Path) -> None:
+def label_form(recipe: Recipe, num_classes: int) -> tuple[tuple[int, ...], type]:
+    """Shape and type of the target of one sample where it is no mask: int64 [], or for multilabel uint8 [K]."""
+    has_several = recipe.task == "multilabel" and not recipe.weak
+    return ((num_classes,), np.uint8) if has_several else ((), np.int64)
+
+
+def allocate_views(recipe: Recipe, num_rows: int, num_classes: int, out: Path) -> None:
     """Creates images.npy and targets.npy at their full size, after asking the disk whether they fit.
 
     Raises:
@@ -136,10 +146,11 @@ def allocate_views(recipe: Recipe, num_rows: int, out: Path) -> None:
     num_views = num_rows * recipe.num_views
     size = (num_views, recipe.height, recipe.width)
     masks = recipe.task == "segmentation"
+    of_one, dtype = label_form(recipe, num_classes)
     need_room(out, num_views * recipe.height * recipe.width * (len(recipe.channels) + masks))
     shapes = {
         "images.npy": ((*size, len(recipe.channels)), np.uint8),
-        "targets.npy": (size, np.uint8) if masks else ((num_rows,), np.int64),
+        "targets.npy": (size, np.uint8) if masks else ((num_rows, *of_one), dtype),
     }
     with explain_full_disk(out):
         for name, (shape, dtype) in shapes.items():

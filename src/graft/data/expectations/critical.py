@@ -100,7 +100,8 @@ def label_rules(class_map: ClassMap) -> list[Rule]:
             f"move images of the class into train, or {_way_out(class_map)}",
         ),
     ]  # fmt: skip
-    return shared + (mask_rules(class_map) if segmentation else [_known_labels(class_map)])
+    known = {"segmentation": mask_rules, "classification": _known_labels}
+    return shared + (known[class_map.task](class_map) if class_map.task in known else [])
 
 
 def _way_out(class_map: ClassMap) -> str:
@@ -130,10 +131,10 @@ def leak_rules(class_map: ClassMap) -> list[Rule]:
     ]  # fmt: skip
 
 
-def _known_labels(class_map: ClassMap) -> Rule:
+def _known_labels(class_map: ClassMap) -> list[Rule]:
     last = class_map.num_classes - 1
-    return Rule(
+    return [Rule(
         "labels_known", "critical", "images", "label", "between", {"min_value": 0, "max_value": last},
         f"every label is a class ({', '.join(class_map.names)})", "a label outside the class map has no meaning",
         "name the class in the source, or correct the label",
-    )  # fmt: skip
+    )]  # fmt: skip

@@ -9,7 +9,7 @@ import pandas as pd
 
 from graft.data.expectations.mask_findings import in_words, mask_findings
 from graft.data.expectations.near_duplicates import near_partners, parse_hashes
-from graft.foundation.class_map import UNLABELLED, ClassMap
+from graft.foundation.class_map import TARGET_COLUMN, TARGET_WORD, UNLABELLED, ClassMap
 from graft.foundation.errors import GraftError
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def image_facts(manifest: pd.DataFrame, task: str, validate: Validate) -> pd.Dat
     rows = manifest.reset_index(drop=True)
     side = rows["split"].replace(UNLABELLED, "train")  # of the split: what a model learns from, or is judged on
     sha256, group = rows["image_sha256"], rows["group"].replace("", None)
-    target = rows["mask_sha256" if task == "segmentation" else "label"]
+    target = rows[TARGET_COLUMN[task]]
     facts = {
         "label_problem": _label_problem(rows, task),
         **mask_findings(rows),
@@ -93,12 +93,14 @@ def class_table(rows: pd.DataFrame, class_map: ClassMap) -> pd.DataFrame:
     amounts = {split: _amounts(rows[rows["split"] == split], class_map) for split in ("train", *SCORED_SPLITS)}
     train, filled = amounts["train"], [split for split in SCORED_SPLITS if (rows["split"] == split).any()]
     absent = [[split for split in filled if not amounts[split][number]] for number in range(class_map.num_classes)]
+    has_labels = class_map.task == "multilabel"
+    whole = int((rows["split"] == "train").sum() if has_labels else train.sum())
     named = [f"not in {' and '.join(splits)}" if splits else None for splits in absent]
     return pd.DataFrame(
         {
             "id": list(class_map.names),
             "train_amount": train,
-            "train_fraction": np.where(train > 0, train / max(int(train.sum()), 1), np.nan),
+            "train_fraction": np.where(train > 0, train / max(whole, 1), np.nan),
             "absent_from": pd.Series(named, dtype=object),
         }
     )
@@ -123,9 +125,9 @@ def _nullable(column: pd.Series) -> pd.Series:
 
 
 def _label_problem(rows: pd.DataFrame, task: str) -> pd.Series:
-    missing = rows["mask_sha256" if task == "segmentation" else "label"].isna()
+    missing = rows[TARGET_COLUMN[task]].isna()
     needed = rows["split"] != UNLABELLED
-    what = "no mask" if task == "segmentation" else "no label"
+    what = f"no {TARGET_WORD[task]}"
     return pd.Series(np.where(missing & needed, what, None), rows.index)  # type: ignore[call-overload]  # None will do
 
 

@@ -26,6 +26,7 @@ from graft.data.formats.supervisely import supervisely
 from graft.data.formats.tiles import tiles
 from graft.data.formats.voc import voc
 from graft.data.formats.yolo import yolo
+from graft.foundation.errors import GraftError
 
 FORMATS: dict[str, Callable[..., Listing]] = {
     "ade20k": ade20k,
@@ -50,3 +51,20 @@ FORMATS: dict[str, Callable[..., Listing]] = {
     "voc": voc,
     "yolo": yolo,
 }
+# Those that can say any number of labels of an image.
+WITH_SEVERAL_LABELS = ("csv", "cvat", "label_studio", "labelme")
+
+
+def check_labels(task: str, name: str, where: str = "ingest.source") -> None:
+    """Refuses a source of one label an image, or of masks, where an image may have several labels.
+
+    Raises:
+        GraftError: The task is multilabel, and the entry of FORMATS cannot say several labels.
+    """
+    if task == "multilabel" and name not in WITH_SEVERAL_LABELS:
+        raise GraftError(
+            f"{name} is not for multilabel",
+            where=where,
+            rule="its images have one label, or a mask",
+            remedy=f"one of {', '.join(WITH_SEVERAL_LABELS)}",
+        )

@@ -12,6 +12,7 @@ from graft.data.formats.array_masks import ArrayMaskReader
 from graft.data.formats.class_values import Classes, Value, class_map_of, translation_of
 from graft.data.formats.files import FileReader, Found, find_files
 from graft.data.formats.given_splits import GivenSplits, Splits, find_splits
+from graft.data.formats.label_sets import LabelSets, labels_class_map, warn_of_bare
 from graft.data.formats.listing import Entry, Listing, distinct_colours
 from graft.data.formats.splits import TestFraction, ValFraction, check_fractions, check_not_empty
 from graft.data.formats.table_labels import refuse_strange_labels, warn_of_twins
@@ -22,6 +23,7 @@ from graft.foundation.errors import GraftError
 
 Delimiter = Annotated[str, Field(min_length=1, max_length=1)]
 Labels = Annotated[list[str], Field(min_length=2)]
+LabelColumns = Annotated[list[Column], Field(min_length=2)]
 
 
 def csv(
@@ -34,6 +36,8 @@ def csv(
     header: bool = True,
     image_column: Column = "image",
     label_column: Column = "label",
+    label_columns: LabelColumns | None = None,
+    separator: Delimiter = "|",
     mask_column: Column = "mask",
     split_column: Column | None = None,
     group_column: Column | None = None,
@@ -50,15 +54,20 @@ def csv(
     For data whose labels, splits, patients or sites stand in a spreadsheet. A classifier takes the label column, and
     its classes are the labels that occur, in order of number where all are numbers, else of the alphabet;
     segmentation takes the mask column and needs `classes`, as in `mask_folder`. Lines of the split `unlabelled` need
-    neither, nor do images in a folder of that name. A path begins at the root or beside the table, or is the end of the
-    path of one file only, whose ending may be missing.
+    neither, nor do images in a folder of that name. With task multilabel an image may have any number of labels:
+    several values in the label column, or a column of 0 and 1 for each class; one without any has none of the classes.
+    A path begins at the root or beside the table, or is the end of the path of one file only, whose ending may be
+    missing.
 
     Args:
         table: Path of the table below the root; text in UTF-8.
         delimiter: Character between columns.
         header: Whether the first line names the columns; without one a column is its number, from 1.
         image_column: Name (or number) of the column with the path of the image.
-        label_column: Column with the label; read for classification.
+        label_column: Column with the label, or with several; read where the task is not segmentation.
+        label_columns: For multilabel: columns of 0 and 1, one a class, which bear the names of the classes; null reads
+            all labels of an image from `label_column`.
+        separator: For multilabel: character between the labels of one cell.
         mask_column: Column with the path of the mask; read for segmentation.
         split_column: Column that says train, val, test or unlabelled; null goes by folders, lists, and a hash.
         group_column: Column of what must not be torn over two splits, as a patient.
@@ -74,24 +83,31 @@ def csv(
     """
     check_fractions(val_fraction, test_fraction)
     found = find_files(root)
-    target = mask_column if task == "segmentation" else label_column
+    sets = LabelSets(label_columns if task == "multilabel" else None, separator, _listed(classes))
+    targets = {"target": mask_column} if task == "segmentation" else sets.table_columns(label_column)
     given = {"split": split_column, "group": group_column, "domain": domain_column}
-    columns = {"image": image_column, "target": target} | {key: name for key, name in given.items() if name is not None}
+    columns = {"image": image_column, **targets} | {key: name for key, name in given.items() if name is not None}
     rows = TableRows(found, table, delimiter, columns, header)
     lines, notes, is_official = rows.read(task), rows.notes, split_column is not None
     if split_column is None:
         known = find_splits(found, [line["image"] for line in lines if line["split"] != UNLABELLED], splits)
         lines = _split(lines, known, seed, val_fraction, test_fraction)
         notes, is_official = [*notes, *known.notes], known.are_official
+    labels: list[bytes | None] = [None] * len(lines)
+    translation = None
     if task == "segmentation":
         class_map, translation = _of_masks(classes, void, official_splits=is_official)
+    elif task == "multilabel":
+        names, labels = sets.read(rows, lines)
+        class_map = labels_class_map(names, "csv", official_splits=is_official)
     else:
-        class_map, translation = _of_labels(rows, lines, label_column, classes, official_splits=is_official), None
+        class_map = _of_labels(rows, lines, label_column, classes, official_splits=is_official)
+        labels = [None] * len(lines)  # lines of strange labels are gone
     number_of = {name: number for number, name in enumerate(class_map.names)}
-    entries = [_entry(line, found, task, number_of) for line in lines]
+    entries = [_entry(line, found, task, number_of, own) for line, own in zip(lines, labels, strict=True)]
     if split_column is None and not rows.problems:
         check_not_empty(entries, known.needed(test_fraction))
-    warnings = [] if task == "segmentation" else warn_of_twins(class_map.names)
+    warnings = [] if task == "segmentation" else warn_of_twins(class_map.names) + warn_of_bare(labels)
     problems = sorted(found.problems) + rows.problems
     read = ArrayMaskReader(FileReader(str(root)), mask_key)
     return Listing(class_map, entries, read, translation, problems, notes, warnings)
@@ -148,10 +164,17 @@ def _of_labels(
     return ClassMap("classification", names, distinct_colours(len(names)), names, official_splits, False, "csv")
 
 
-def _entry(line: Mapping[str, str], found: Found, task: str, number_of: Mapping[str, int]) -> Entry:
+def _listed(classes: Classes | Labels | None) -> list[str] | None:
+    return classes if isinstance(classes, list) else None
+
+
+def _entry(
+    line: Mapping[str, str], found: Found, task: str, number_of: Mapping[str, int], labels: bytes | None
+) -> Entry:
     mask = label = None
     if task == "segmentation" and line["target"]:
         mask = found.paths[line["target"]]
-    elif line["target"]:
+    elif task == "classification" and line["target"]:
         label = number_of[line["target"]]
-    return Entry(line["image"], line["split"], line["domain"], line["group"], found.paths[line["image"]], mask, label)
+    image = found.paths[line["image"]]
+    return Entry(line["image"], line["split"], line["domain"], line["group"], image, mask, label, labels)

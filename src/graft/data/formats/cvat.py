@@ -36,8 +36,9 @@ def cvat(
 
     For segmentation polygons, boxes, ellipses and brush masks are painted from the lowest z_order to the highest, as
     CVAT's own export of masks paints them; polylines and points cover nothing and are counted. For classification the
-    tag of an image is its label. Splits are the subsets of a project's export, or else those of folders and lists, and
-    what they leave open is a hash of (split seed, group). Images in folders named `unlabelled` need no annotation.
+    tag of an image is its label; for multilabel all its tags are, and an image without any has none of the classes.
+    Splits are the subsets of a project's export, or else those of folders and lists, and what they leave open is a hash
+    of (split seed, group). Images in folders named `unlabelled` need no annotation.
 
     docs.cvat.ai, "XML annotation format", version 1.1.
 

@@ -24,6 +24,7 @@ class Entry:
         image: Key by which the reader finds the image: a path below the root as it lies on disk, or a number.
         mask: Path of the mask below the root, if there is one.
         label: Class id, for classification.
+        labels: For multilabel a byte for each of the K classes, one where the image has it and zero where it has not.
     """
 
     id: str
@@ -33,6 +34,7 @@ class Entry:
     image: str | int
     mask: str | None = None
     label: int | None = None
+    labels: bytes | None = None
 
     @property
     def beside(self) -> tuple[str, ...]:

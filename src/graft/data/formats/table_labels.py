@@ -11,6 +11,7 @@ from graft.foundation.errors import GraftError
 BETWEEN = ("|", ";", ",", "+", "&", "/", " ")
 FEWEST_LINES = 10  # below that even good labels are mostly unique
 NUM_SHOWN = 5
+MANY = "set task: multilabel, where an image may have several (separator, or label_columns, of ingest.source)"
 
 
 def refuse_strange_labels(labels: Sequence[str], column: Column, cells: Mapping[Column, Sequence[str]]) -> None:
@@ -24,7 +25,9 @@ def refuse_strange_labels(labels: Sequence[str], column: Column, cells: Mapping[
     Raises:
         GraftError: They are such labels; listing them in `classes` says that they are meant.
     """
-    found = _several(sorted(set(labels))) or _one_hot(column, cells) or _unique(labels)
+    several = several_in_one(sorted(set(labels)))
+    found = (several, f"give each line one label, or {MANY}") if several else None
+    found = found or _one_hot(column, cells) or _unique(labels)
     if found:
         what, remedy = found
         raise GraftError(
@@ -48,8 +51,8 @@ def warn_of_twins(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _several(labels: Sequence[str]) -> tuple[str, str] | None:
-    """Labels made of others: where one part is a label by itself, or few parts make many labels."""
+def several_in_one(labels: Sequence[str]) -> str | None:
+    """Describes labels made of others, in words: one part is a label by itself, or few parts make many labels."""
     known = set(labels)
     for between in BETWEEN:
         parts = {label: [part.strip() for part in label.split(between) if part.strip()] for label in labels}
@@ -61,7 +64,7 @@ def _several(labels: Sequence[str]) -> tuple[str, str] | None:
             made = [label for label in combined if any(counts[part] > 1 for part in parts[label])]
         if made or (combined and len(counts) * 2 <= len(labels)):
             shown = ", ".join(map(repr, (made or combined)[:NUM_SHOWN]))
-            return f"several values in one label, as {shown}", "give each line one label"
+            return f"several values in one label, as {shown}"
     return None
 
 
@@ -73,7 +76,10 @@ def _one_hot(column: Column, cells: Mapping[Column, Sequence[str]]) -> tuple[str
     sums = {sum(line) for line in zip(*binary.values(), strict=True)}
     if len(binary) == 2 and sums != {1.0}:
         return None
-    return f"{', '.join(map(str, binary))} hold 0 and 1, a column per class", "write one column that names the class"
+    return (
+        f"{', '.join(map(str, binary))} hold 0 and 1, a column per class",
+        f"write one column that names the class, or {MANY}",
+    )
 
 
 def _unique(labels: Sequence[str]) -> tuple[str, str] | None:

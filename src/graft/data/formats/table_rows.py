@@ -27,7 +27,8 @@ class TableRows:
         found: Files and folders below the root.
         table: Id of the table.
         delimiter: Character between columns.
-        columns: Meaning (`image`, `target`, `split`, `group`, `domain`) to the name or number of its column.
+        columns: Meaning (`image`, `target`, `split`, `group`, `domain`, `class 0` and on) to the name or number of
+            its column.
         has_header: Whether the first line names the columns.
     """
 
@@ -41,13 +42,16 @@ class TableRows:
     cells: dict[Column, list[str]] = field(default_factory=dict)
 
     def read(self, task: str) -> list[dict[str, str]]:
-        """Lines with `image` and `target` (ids of files, or a label; "" where there is none), split, group, domain."""
+        """Lines with `image` and `target` (ids of files, or a label; "" where there is none), split, group, domain.
+
+        The value of any other of `columns` stands under its key, and the number of the line under `line`.
+        """
         lines: dict[str, dict[str, str]] = {}
         for number, row in self._rows():
-            line = {key: row[name] for key, name in self.columns.items()}
+            line = {"target": "", "line": str(number)} | {key: row[name] for key, name in self.columns.items()}
             problems = self._resolve(line, task) + self._problems(line, task)
             if line["image"] in lines:
-                problems.append(f"{line['image']} is listed twice")
+                problems.append(f"{line['image']} is listed twice{self._difference(lines[line['image']], line)}")
             self.problems += [f"{self.table} line {number}: {problem}" for problem in problems]
             if not problems:
                 line["group"] = line.get("group") or line["image"]
@@ -61,6 +65,11 @@ class TableRows:
                 if name not in self.columns.values() and _are_splits(cells)
             ]
         return [*lines.values()]
+
+    def _difference(self, first: Mapping[str, str], line: Mapping[str, str]) -> str:
+        """Says that a line has another target than an earlier one of the same image."""
+        differ = any(first[key] != line[key] for key in self.columns if key == "target" or key.startswith("class "))
+        return f", with other labels than in line {first['line']}" if differ else ""
 
     def _resolve(self, line: dict[str, str], task: str) -> list[str]:
         """Puts the ids of files in the place of what the cells call them; returns what is called by no one name."""
@@ -149,7 +158,7 @@ class TableRows:
         problems = []
         files = [line["image"], *([line["target"]] if task == "segmentation" and line["target"] else [])]
         problems += [f"{id} is not there" for id in files if id not in self.found.paths] + self.found.refusals(files)
-        if not line["target"] and line["split"] != UNLABELLED:
+        if not line["target"] and line["split"] != UNLABELLED and task != "multilabel":
             problems.append(f"{line['image']} has no {'mask' if task == 'segmentation' else 'label'}")
         if line["split"] not in WORDS_FOR_SPLIT:
             problems.append(f"{line['split']!r} is no split: train, val, test or unlabelled")

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from graft.data.images.headers import describe_tiff, is_plain_png, is_white_zero, orientation_of
-from graft.foundation.class_map import IGNORE_INDEX
+from graft.foundation.class_map import IGNORE_INDEX, TARGET_WORD
 from graft.foundation.errors import GraftError
 from graft.foundation.value_counts import value_counts
 
@@ -126,7 +126,8 @@ def decode_plain_png(image: Image.Image, data: bytes) -> np.ndarray | None:
 
 
 def decode_target(row: Row, task: str) -> np.ndarray:
-    """The target of a row: its mask as uint8 [H, W], ids 0…K-1 and 255, or its label as int64 [].
+    """The target of a row: its mask as uint8 [H, W], ids 0…K-1 and 255; its label as int64 []; or its labels as uint8
+    [K], one where the image has the class.
 
     Raises:
         GraftError: The row has no target for this task, or its mask is damaged.
@@ -135,7 +136,9 @@ def decode_target(row: Row, task: str) -> np.ndarray:
         return decode_mask(row.mask, where=row.id)
     if task == "classification" and row.label is not None:
         return np.asarray(row.label, np.int64)
-    missing = "mask" if task == "segmentation" else "label"
+    if task == "multilabel" and row.mask is not None:
+        return np.frombuffer(row.mask, np.uint8)
+    missing = TARGET_WORD[task]
     raise GraftError(
         f"an image of split {row.split} has no {missing}",
         where=row.id,

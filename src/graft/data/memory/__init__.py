@@ -19,8 +19,14 @@ MEMORIES: dict[str, Callable[..., frozenset[int] | None]] = {
     "balanced": balanced,
     "without": without,
 }
+# Which tasks each serves: a balance is one of classes, of which an image has one, or its pixels.
+TASKS = {
+    "all": ("segmentation", "classification", "multilabel"),
+    "balanced": ("segmentation", "classification"),
+    "without": ("segmentation", "classification", "multilabel"),
+}
 
-__all__ = ["MEMORIES", "NO_PARENT", "Impression", "Look", "list_by_delivery", "parent_problem"]
+__all__ = ["MEMORIES", "NO_PARENT", "TASKS", "Impression", "Look", "list_by_delivery", "parent_problem"]
 
 
 def list_by_delivery(train: Path, numbers: Set[int]) -> dict[str, dict[str, str]]:

@@ -104,13 +104,15 @@ def _compose(
 
 
 def view_of(recipe: Recipe, row: Row, k: int) -> tuple[np.ndarray, np.ndarray | int]:
-    """View k of a row: image uint8 [height, width, C] with its mask uint8 [height, width], or with its label."""
+    """View k of a row: image uint8 [height, width, C] with its mask uint8 [height, width], its label or labels."""
     image, mask = recipe.view(row.id, *recipe.prepared(row), k)
-    return image, label_of(row) if mask is None else mask
+    return image, label_of(row, recipe.task) if mask is None else mask
 
 
-def label_of(row: Row) -> int:
-    """The label of a row, `NO_LABEL` if it has none."""
+def label_of(row: Row, task: str) -> int | np.ndarray:
+    """The label of a row, or for multilabel its labels, uint8 [K]; `NO_LABEL` if it has none."""
+    if task == "multilabel" and row.mask is not None:
+        return decode_target(row, task)
     return NO_LABEL if row.label is None else row.label
 
 
@@ -149,7 +151,9 @@ class Views(BatchSource):
 
     @abstractmethod
     def read(self, indices: np.ndarray, view: int) -> tuple[np.ndarray, np.ndarray]:
-        """One view of some samples: images uint8 [B, H, W, C], and masks uint8 [B, H, W] or labels int64 [B]."""
+        """One view of some samples: images uint8 [B, H, W, C], and masks uint8 [B, H, W], labels int64 [B] or, of
+        several an image, uint8 [B, K].
+        """
 
     def batches(
         self, order: np.ndarray, view: int, batch_size: int, device: torch.device
@@ -209,7 +213,7 @@ def make_batch(recipe: Recipe, path: Path, indices: np.ndarray, view: int) -> tu
     """View `view` of the samples `indices` of a row file, as `Views.read` gives them."""
     rows = _open_rows(path)
     images, targets = zip(*(view_of(recipe, rows.read(int(n)), view) for n in indices), strict=True)
-    dtype = np.uint8 if recipe.task == "segmentation" else np.int64
+    dtype = np.uint8 if recipe.task == "segmentation" or isinstance(targets[0], np.ndarray) else np.int64
     return np.stack(images), np.asarray(targets, dtype=dtype)
 
 

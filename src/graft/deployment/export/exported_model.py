@@ -14,7 +14,8 @@ import numpy as np
 from graft.foundation.class_map import RGB, ClassMap
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError, first_line, suggest
-from graft.inference.image_to_logits import MIN_SIDE_PX, Preparation, Runner
+from graft.inference.image_to_logits import MIN_SIDE_PX, Preparation, Runner, predict_logits
+from graft.inference.label_decisions import decide_labels, label_confidence, label_probabilities
 from graft.inference.tiles import Tiling
 
 ONNX_FILE, PREDICT_FILE = "model.onnx", "predict.json"
@@ -26,7 +27,7 @@ TARGET_FILES = {
     "pt2": "model.pt2",
 }
 # Values of the fields that specs written by an older version of Graft do not have.
-OLD_SPEC_DEFAULTS = {"min_side_px": MIN_SIDE_PX, "channels": RGB, "max_value": None}
+OLD_SPEC_DEFAULTS = {"min_side_px": MIN_SIDE_PX, "channels": RGB, "max_value": None, "thresholds": ()}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,27 @@ class ExportedModel:
     spec: Preparation
     class_map: ClassMap
     tiling: Tiling
+
+    def predict_labels(self, image: np.ndarray) -> LabelsFound:
+        """The labels of an image, uint8 [H, W, C], of a model of images that may have several."""
+        found = label_probabilities(predict_logits(self.runner, image, self.spec, self.tiling))
+        decided = decide_labels(found, self.spec.thresholds)
+        return LabelsFound(found, decided, label_confidence(found, decided))
+
+
+@dataclass(frozen=True)
+class LabelsFound:
+    """The labels of an image.
+
+    Attributes:
+        probabilities: Probability of each class, float64 [K].
+        decided: uint8 [K], one for each class whose probability reaches its threshold.
+        confidence: Mean over the classes of the probability of what was decided.
+    """
+
+    probabilities: np.ndarray
+    decided: np.ndarray
+    confidence: float
 
 
 def open_exported(folder: Path, *, num_threads: int | None = None, target: str = "onnx") -> ExportedModel:
@@ -138,7 +160,7 @@ def onnx_runner(opened: Any) -> Runner:
 
 
 def onnx_class_ids(opened: Any, images: np.ndarray) -> np.ndarray:
-    """Class ids of images that need no resizing and no padding: uint8 [B, H, W], or int64 [B]."""
+    """Class ids of images that need no resizing and no padding: uint8 [B, H, W], int64 [B], or labels uint8 [B, K]."""
     return _run(opened, "class_ids", images)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from graft.deployment.export.answers import OUTPUTS, SENTENCES, WRITTEN
 from graft.deployment.export.what_is_left import what_is_left
 from graft.deployment.serving import request
 from graft.deployment.serving.predictor import MAX_IMAGES
@@ -13,11 +14,16 @@ from graft.foundation.class_map import RGB, UNLABELLED, ClassMap
 from graft.foundation.content import read_json, sha256_of
 from graft.metrics.confusion import HEADLINE, HEADLINES
 
-BY_CLASS = {"segmentation": ("iou", "precision", "recall"), "classification": ("precision", "recall", "f1")}
+BY_CLASS = {
+    "segmentation": ("iou", "precision", "recall"),
+    "classification": ("precision", "recall", "f1"),
+    "multilabel": ("average_precision", "precision", "recall", "f1"),
+}
 TITLES = {
     "mean_iou": "mean IoU",
     "iou": "IoU",
     "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
     "f1": "F1",
     "frequency_weighted_iou": "frequency-weighted IoU",
 }
@@ -62,23 +68,24 @@ def _head(spec: Mapping[str, Any], classes: ClassMap, metrics: Mapping[str, Any]
         )
     parts.append(
         f"{title[0].upper()}{title[1:]} **{_percent(metrics[headline])}**"
-        f"{_interval(metrics, headline)} on the {metrics['split']} images. "
-        + ("One class for each pixel of an image." if task == "segmentation" else "One class for each image.")
+        f"{_interval(metrics, headline)} on the {metrics['split']} images. " + SENTENCES[task]
     )
     parts.append("Classes: " + ", ".join(classes.names) + ".")
+    if thresholds := spec.get("thresholds"):
+        told = (f"{name} {one:.3f}" for name, one in zip(classes.names, thresholds, strict=True))
+        parts.append(f"Thresholds, chosen on val for the best F1 of each class: {', '.join(told)}.")
     return "\n\n".join(parts)
 
 
 def _use(spec: Mapping[str, Any], classes: ClassMap) -> str:
-    shape, ids = ("[B, K, H, W]", "uint8 [B, H, W]") if spec["task"] == "segmentation" else ("[B, K]", "int64 [B]")
+    shape, ids = OUTPUTS[spec["task"]]
     multiple = spec["padding_multiple"]
     padding = f" whose sides are multiples of {multiple}" if multiple > 1 else ""
-    writes = "index masks in the values of the source, and overlays" if spec["task"] == "segmentation" else "labels.csv"
     return f"""## How to use it
 
     graft predict IMAGE… --model FOLDER --out DIR
 
-writes {writes}, for images of any size.
+writes {WRITTEN[spec["task"]]}, for images of any size.
 
 Any ONNX runtime can run `model.onnx`: input `images`, uint8 {_layout(spec)} of any batch and size{padding}, neither
 scaled nor normalised; outputs `logits`, float32 {shape}, and `class_ids`, {ids}.
@@ -225,7 +232,8 @@ def _left_in_float(name: str, report: Mapping[str, Any]) -> str:
 
 
 def _limits(task: str, classes: ClassMap, metrics: Mapping[str, Any]) -> str:
-    by_class = metrics["iou" if task == "segmentation" else "recall"]
+    shown = BY_CLASS[task][0] if task != "classification" else "recall"
+    by_class = metrics[shown]
     weak = [name for name in classes.names if by_class[name] is not None and by_class[name] < WEAK]
     absent = [name for name in classes.names if by_class[name] is None]
     lines = ["Images unlike those it was trained on (other cameras, places, seasons, light) were not tested."]
@@ -234,13 +242,10 @@ def _limits(task: str, classes: ClassMap, metrics: Mapping[str, Any]) -> str:
     )
     if metrics.get("selected_on_this_split"):
         lines.append("The best epoch was chosen on the very images it is scored on: expect less on new ones.")
-    lines += (
-        [f"Weak ({_title('iou' if task == 'segmentation' else 'recall')} below {WEAK:.0%}): {', '.join(weak)}."]
-        if weak
-        else []
-    )
+    lines += [f"Weak ({_title(shown)} below {WEAK:.0%}): {', '.join(weak)}."] if weak else []
     lines += [f"Never seen in the images it was scored on: {', '.join(absent)}."] if absent else []
-    lines.append("It always answers with one of its classes, also where none of them is in the image.")
+    if task != "multilabel":
+        lines.append("It always answers with one of its classes, also where none of them is in the image.")
     lines.append("Not meant for decisions that endanger people.")
     return "## Limits\n\n" + "\n".join(f"- {line}" for line in lines)
 

@@ -28,16 +28,21 @@ TRACED_SIZE = (2, 64, 96)
 class ExportedModule(nn.Module):
     """The computation in the file: uint8 [B, H, W, C] to float32 logits and the classes of the largest of them.
 
-    Class ids are uint8 [B, H, W] for segmentation and int64 [B] for classification.
+    Class ids are uint8 [B, H, W] for segmentation and int64 [B] for classification. Where an image may have several
+    labels they are uint8 [B, K], one for each class whose probability, the sigmoid of its logit, reaches its threshold.
     """
 
-    def __init__(self, deployable: Deployable, task: str) -> None:
+    def __init__(self, deployable: Deployable, spec: ModelSpec) -> None:
         super().__init__()
         self.deployable = deployable
-        self.ids_dtype = torch.uint8 if task == "segmentation" else torch.int64
+        self.ids_dtype = torch.int64 if spec.task == "classification" else torch.uint8
+        thresholds = torch.tensor(spec.thresholds, dtype=torch.float64).logit().float() if spec.thresholds else None
+        self.register_buffer("thresholds", thresholds, persistent=False)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self.deployable(images)
+        if self.thresholds is not None:
+            return logits, (logits >= self.thresholds).to(self.ids_dtype)
         return logits, logits.argmax(1).to(self.ids_dtype)
 
 
@@ -76,7 +81,7 @@ def traceable(model: nn.Module, spec: ModelSpec) -> tuple[ExportedModule, torch.
     free = {0: "batch"} if is_fixed else {0: "batch", 1: "height", 2: "width"}
     model = _without_inplace(copy.deepcopy(model))
     model.to("cpu", memory_format=torch.contiguous_format)  # type: ignore[call-overload]  # torch takes both at once
-    exported = ExportedModule(Deployable(model, spec.mean, spec.std), spec.task).eval()
+    exported = ExportedModule(Deployable(model, spec.mean, spec.std), spec).eval()
     return exported, torch.zeros((*_traced_size(spec, is_fixed), len(spec.mean)), dtype=torch.uint8), free
 
 

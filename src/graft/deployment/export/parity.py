@@ -15,13 +15,55 @@ from graft.data.shards import Row, num_rows, read_rows
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import progress
 from graft.inference.image_to_logits import Preparation, Runner, most_likely_classes, padding, predict_logits
-from graft.metrics.confusion import HEADLINE, confusion_matrix, scores
+from graft.inference.label_decisions import decide_labels, label_probabilities
+from graft.metrics.confusion import HEADLINE, confusion_matrix, json_number, mean_of_defined, scores
+from graft.metrics.label_rankings import average_precision
 
 if TYPE_CHECKING:
     from graft.params.sections import Export, Predict
 
 # Height and width before padding.
 ODD_SIZES = ((33, 65), (224, 288), (95, 47))
+
+
+class LabelParity:
+    """Differences of two runners over images with several labels: logits, their sigmoid, decisions and scores."""
+
+    def __init__(self, thresholds: Sequence[float]) -> None:
+        self.thresholds = thresholds
+        self.max_logit_difference = self.max_probability_difference = 0.0
+        self.found: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        self.truth: list[np.ndarray] = []
+
+    def add(self, original: np.ndarray, exported: np.ndarray, targets: np.ndarray) -> None:
+        """Counts in the logits [K] of both and the labels, uint8 [K]."""
+        both = [label_probabilities(logits) for logits in (original, exported)]
+        self.max_logit_difference = max(self.max_logit_difference, largest_difference(original, exported))
+        self.max_probability_difference = max(self.max_probability_difference, largest_difference(*both))
+        for kept, probabilities in zip(self.found, both, strict=True):
+            kept.append(probabilities)
+        self.truth.append(targets)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Differences and both scores, as `parity.json` holds them."""
+        before, after = (decide_labels(np.stack(found), self.thresholds) for found in self.found)
+        both = ({HEADLINE["multilabel"]: json_number(mean_of_defined(each))} for each in self._precisions())
+        return {
+            "equal_fraction": float((before == after).mean()),
+            "max_logit_difference": self.max_logit_difference,
+            "max_probability_difference": self.max_probability_difference,
+            **score_difference("multilabel", *both),
+        }
+
+    def worst_class(self, names: Sequence[str]) -> dict[str, Any]:
+        """The class whose average precision falls most, and by how much; None where no class has one."""
+        before, after = self._precisions()
+        falls = {name: one - other for name, one, other in zip(names, before, after, strict=True) if one == one}
+        worst = max(falls, key=lambda name: falls[name], default=None)
+        return {"worst_class": worst, "worst_class_difference": None if worst is None else float(falls[worst])}
+
+    def _precisions(self) -> list[np.ndarray]:
+        return [average_precision(np.stack(found), np.stack(self.truth)) for found in self.found]
 
 
 @dataclass
@@ -111,8 +153,8 @@ def _compare_rows(
     rows: Iterable[Row],
     num_classes: int,
     predict: Predict,
-) -> dict[str, Parity]:
-    found = {name: Parity(num_classes, spec.task) for name in exported}
+) -> dict[str, Parity | LabelParity]:
+    found = {name: _parity_of(spec, num_classes) for name in exported}
     for row in rows:
         image, target = decode(row.image, spec, where=row.id), decode_target(row, spec.task)
         expected = predict_logits(original, image, spec, predict)
@@ -121,17 +163,21 @@ def _compare_rows(
     return found
 
 
+def _parity_of(spec: Preparation, num_classes: int) -> Parity | LabelParity:
+    return LabelParity(spec.thresholds) if spec.task == "multilabel" else Parity(num_classes, spec.task)
+
+
 def score_on(runner: Runner, images: Path, spec: Preparation, num_classes: int, predict: Predict) -> float:
     """The headline score of a runner on all images of a split; 0 where it is undefined.
 
     Raises:
         GraftError: The split cannot be read.
     """
-    confusion = np.zeros((num_classes, num_classes), np.int64)
+    found = _parity_of(spec, num_classes)
     for row in progress(read_rows(images), "Scoring a file", total=num_rows(images), unit="image"):
         logits = predict_logits(runner, decode(row.image, spec, where=row.id), spec, predict)
-        confusion += _count(most_likely_classes(logits), decode_target(row, spec.task), num_classes, spec.task)
-    return scores(confusion)[HEADLINE[spec.task]] or 0.0
+        found.add(logits, logits, decode_target(row, spec.task))
+    return float(found.as_dict()["original_score"])
 
 
 def _count(ids: np.ndarray, targets: np.ndarray, num_classes: int, task: str) -> np.ndarray:

@@ -46,7 +46,8 @@ class Predictor:
 
         Returns:
             Segmentation: `mask` (PNG in the values of the source, base64) and `class_shares` (name to fraction of the
-            image). Classification: `label` and `probabilities` (name to fraction).
+            image). Classification: `label` and `probabilities` (name to fraction). Multilabel: `labels` (a list of
+            names), `probabilities` and `thresholds` (name to fraction).
 
         Raises:
             GraftError: Lists every image that cannot be read; or there are none, or more than 64.
@@ -65,7 +66,9 @@ class Predictor:
                 problems.append(f"{error.where}: {error.what}")
         if problems:
             raise GraftError(f"images that cannot be read: {'; '.join(problems)}")
-        answer = self._mask if self.model.spec.task == "segmentation" else self._label
+        answer = {"segmentation": self._mask, "classification": self._label, "multilabel": self._labels}[
+            self.model.spec.task
+        ]
         return [answer(data, image) for data, image in decoded]
 
     def _mask(self, data: bytes, image: np.ndarray) -> dict[str, Any]:
@@ -87,6 +90,16 @@ class Predictor:
         names = self.model.class_map.names
         label = names[int(shares.argmax())]
         return {"label": label, "probabilities": dict(zip(names, shares.tolist(), strict=True))}
+
+    def _labels(self, data: bytes, image: np.ndarray) -> dict[str, Any]:
+        found = self.model.predict_labels(image)
+        self._keep(data, found.decided, found.confidence)
+        names, thresholds = self.model.class_map.names, self.model.spec.thresholds
+        return {
+            "labels": [name for name, decided in zip(names, found.decided, strict=True) if decided],
+            "probabilities": dict(zip(names, found.probabilities.tolist(), strict=True)),
+            "thresholds": dict(zip(names, thresholds, strict=True)),
+        }
 
     def _keep(self, data: bytes, prediction: np.ndarray, confidence: float) -> None:
         """Logs a prediction where that is wanted; a full disk costs the log a line, and nobody an answer."""

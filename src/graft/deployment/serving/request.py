@@ -21,6 +21,7 @@ answer = json.load(urllib.request.urlopen(request))["predictions"][0]"""
 ANSWERS = {
     "segmentation": "`mask` (a PNG in the values of your masks, base64) and `class_shares`",
     "classification": "`label` and `probabilities`",
+    "multilabel": "`labels`, `probabilities` and `thresholds`",
 }
 
 
@@ -31,7 +32,8 @@ def serve_command(task: str) -> str:
 
 def load_example(task: str) -> str:
     """The lines of Python that predict with the champion of a task without a server."""
-    use = "class_ids, answer.confidence" if task == "segmentation" else "label, answer.confidence"
+    told = {"segmentation": "class_ids", "classification": "label", "multilabel": "labels"}
+    use = f"{told[task]}, answer.confidence"
     address = ModelAddress(registered_name(task), alias=CHAMPION)
     return f"""\
 import graft

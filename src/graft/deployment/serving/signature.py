@@ -43,7 +43,11 @@ def describe(model: Path) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
 
     predictor = Predictor(model)
     example = input_example(predictor.model.spec)
-    return example, pd.DataFrame(predictor.answers(example["image"])), example
+    answers = predictor.answers(example["image"])
+    for answer in answers:  # MLflow takes no type from an empty list
+        if answer.get("labels") == []:
+            answer["labels"] = list(predictor.model.class_map.names)
+    return example, pd.DataFrame(answers), example
 
 
 def input_example(kind: ImageKind) -> pd.DataFrame:

@@ -205,6 +205,12 @@ def _check(model: ExportedModel, options: ClipOptions) -> None:
             rule=f"a video has {', '.join(RGB)}",
             remedy="predict images that hold all channels, or take a model of pictures",
         )
+    if model.spec.task == "multilabel":
+        raise GraftError(
+            "this model gives any number of labels",
+            rule="in a video one class of a frame, or of a pixel, is followed",
+            remedy="predict its frames as images: graft frames VIDEO writes them",
+        )
     if options.masks and model.spec.task != "segmentation":
         raise GraftError("this model gives labels, no masks", where="--masks", remedy="leave it out")
 

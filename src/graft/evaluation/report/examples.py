@@ -86,11 +86,11 @@ def _example(scored: ScoredImage, class_map: ClassMap) -> Example:
     baseline = predictions.get("baseline")
     said: tuple[tuple[str, str], ...] = ()
     truth = None
-    if scored.targets.ndim == 0:
+    if scored.targets.ndim < 2:
         pictures = show(shown, {}, class_map.colors)
-        truth = class_map.names[int(scored.targets)]
+        truth = name_labels(scored.targets, class_map)
         said = tuple(
-            (class_map.names[int(p.class_ids)], f"{100 * (p.confidence or 0):.0f}%")
+            (name_labels(p.class_ids, class_map), f"{100 * (p.confidence or 0):.0f}%")
             for p in (predictions["fine_tuned"], baseline)
             if p is not None
         )
@@ -101,6 +101,13 @@ def _example(scored: ScoredImage, class_map: ClassMap) -> Example:
     baseline_score = None if baseline is None or math.isnan(baseline.score) else baseline.score
     row = scored.row
     return Example(row.id, row.domain, predictions["fine_tuned"].score, baseline_score, pictures, truth, said)
+
+
+def name_labels(ids: np.ndarray, class_map: ClassMap) -> str:
+    """The name of a class [], or those of all classes that are one in a vector [K]."""
+    if ids.ndim == 0:
+        return class_map.names[int(ids)]
+    return ", ".join(class_map.names[number] for number in np.flatnonzero(ids)) or "no label"
 
 
 def show(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
@@ -43,6 +44,9 @@ WORDS = {
     "f1": "F1",
     "precision": "Precision",
     "recall": "Recall",
+    "mean_average_precision": "Mean average precision",
+    "average_precision": "Average precision",
+    "micro_f1": "Micro F1",
     "calibration_error": "Calibration error",
     "mean_boundary_iou": "Mean boundary IoU",
     "boundary_iou": "Boundary IoU",
@@ -114,6 +118,8 @@ def _found(content: ReportContent) -> dict[str, Any]:
         "level": LEVEL_PERCENT,
         "model": _model_name(content),
         "is_segmentation": content.task == "segmentation",
+        "has_labels": content.task == "multilabel",
+        "thresholds": content.contenders["fine_tuned"].spec.thresholds,
         "classes": _classes(content),
         "class_score": CLASS_SCORE_SHOWN[content.task],
         "matrix": _matrix(content),
@@ -182,10 +188,11 @@ def _model_name(content: ReportContent) -> str:
 
 def _classes(content: ReportContent) -> list[dict[str, Any]]:
     """A row for each class: colour, scores of both models, how much of the truth it is."""
-    truth = content.tally.confusion["fine_tuned"].sum(axis=1)
+    truth = _true_counts(content)
+    whole = content.metrics["num_images"] if content.task == "multilabel" else truth.sum()
     baseline = content.metrics.get("baseline")
     shown = CLASS_SCORE_SHOWN[content.task]
-    known = ("iou", "boundary_iou", "recall", "precision", "dice", "f1")
+    known = ("iou", "boundary_iou", "average_precision", "recall", "precision", "dice", "f1")
     columns = [name for name in known if name in content.metrics]
     return [
         {
@@ -194,16 +201,25 @@ def _classes(content: ReportContent) -> list[dict[str, Any]]:
             "score": content.metrics[shown][name],
             "baseline": baseline[shown][name] if baseline else None,
             "columns": {column: content.metrics[column][name] for column in columns if column != shown},
-            "share": float(truth[place] / truth.sum()),
+            "share": float(truth[place] / whole),
         }
         for place, (name, color) in enumerate(zip(content.class_map.names, content.class_map.colors, strict=True))
     ]
 
 
+def _true_counts(content: ReportContent) -> np.ndarray:
+    """How many pixels, or images, are truly of each class, [K]."""
+    counts = content.tally.confusion["fine_tuned"]
+    return counts[:, 1].sum(axis=1) if content.task == "multilabel" else counts.sum(axis=1)
+
+
 def _matrix(content: ReportContent) -> dict[str, Any] | None:
-    """Shares of each actual class, for a table of squares; None where there are too many classes to be read."""
+    """Shares of each actual class, for a table of squares.
+
+    None where there are too many classes to be read, or an image may have several, so that none is taken for another.
+    """
     names = content.class_map.names
-    if len(names) > MAX_CLASSES_IN_MATRIX:
+    if len(names) > MAX_CLASSES_IN_MATRIX or content.task == "multilabel":
         return None
     rows = [[json_number(share) for share in row] for row in shares_of_truth(content.tally.confusion["fine_tuned"])]
     return {
@@ -227,7 +243,7 @@ def _reliability(content: ReportContent) -> Markup:
 def _shares(content: ReportContent, statistics: Mapping[str, Any]) -> list[dict[str, Any]]:
     """A row for each class: its share of the training data before and after augmentation, and of this split."""
     before, after = (_fractions(statistics[f"class_pixels_{when}"]) for when in ("before", "after"))
-    here = _fractions(content.tally.confusion["fine_tuned"].sum(axis=1).tolist())
+    here = _fractions(_true_counts(content).tolist())
     largest = max(*before, *after, *here, 1e-9)
     return [
         {

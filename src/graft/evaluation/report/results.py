@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from graft.evaluation.report.plots import plot_classes, plot_confusion
-from graft.evaluation.report.tables import write_classes, write_confusion
+from graft.evaluation.report.tables import write_classes, write_confusion, write_label_counts
 from graft.evaluation.scores import Contender, Tally
 from graft.foundation.class_map import ClassMap
 from graft.foundation.content import write_json
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from graft.params.sections import Evaluate
 
 # The score by class that plots show: for classification recall, the accuracy on the images of that class.
-CLASS_SCORE_SHOWN = {"segmentation": "iou", "classification": "recall"}
+CLASS_SCORE_SHOWN = {"segmentation": "iou", "classification": "recall", "multilabel": "average_precision"}
+TITLES = {"iou": "IoU", "recall": "Recall", "average_precision": "Average precision"}
 
 
 def compute_metrics(
@@ -76,7 +77,7 @@ def write_headline(path: Path, metrics: Mapping[str, Any], task: str) -> None:
 
 
 def write_tables(out: Path, tally: Tally, metrics: Mapping[str, Any], classes: ClassMap) -> None:
-    """Writes confusion.csv and classes.csv, and the same as PNG.
+    """Writes confusion.csv and classes.csv, and the same as PNG; of several labels an image no confusion.png.
 
     In classes.csv `score` and `baseline_score` are the score that plots show, whatever the task.
     """
@@ -85,8 +86,11 @@ def write_tables(out: Path, tally: Tally, metrics: Mapping[str, Any], classes: C
     names = classes.names
     scores = {score: metrics[score] for score in CLASS_SCORES[classes.task]}
     write_classes(out / "classes.csv", columns | scores, names)
-    write_confusion(out / "confusion.csv", tally.confusion["fine_tuned"], names)
-    plot_confusion(out / "confusion.png", tally.confusion["fine_tuned"], names)
+    if classes.task == "multilabel":
+        write_label_counts(out / "confusion.csv", tally.confusion["fine_tuned"], names)
+    else:
+        write_confusion(out / "confusion.csv", tally.confusion["fine_tuned"], names)
+        plot_confusion(out / "confusion.png", tally.confusion["fine_tuned"], names)
     by_run = {"fine_tuned": metrics[shown]} | ({"baseline": baseline[shown]} if baseline else {})
     bars = {run: [by_class[name] for name in names] for run, by_class in by_run.items()}
-    plot_classes(out / "classes.png", {"iou": "IoU", "recall": "Recall"}[shown], names, bars)
+    plot_classes(out / "classes.png", TITLES[shown], names, bars)

@@ -88,6 +88,24 @@ def write_confusion(path: Path, confusion: np.ndarray, names: Sequence[str]) -> 
                 writer.writerow([actual, predicted, count, "" if np.isnan(share) else f"{share:.6f}"])
 
 
+def write_label_counts(path: Path, counts: np.ndarray, names: Sequence[str]) -> None:
+    """The table of `write_confusion` where an image may have several labels: of each class, whether it has it or not.
+
+    Args:
+        path: Path of the file.
+        counts: int64 [K, 2, 2], rows absent and present in truth, columns in the prediction.
+        names: The K classes.
+    """
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["actual", "predicted", "count", "share"])
+        for name, of_class in zip(names, counts, strict=True):
+            words = (f"not {name}", name)
+            for (actual, predicted), share in np.ndenumerate(shares_of_truth(of_class)):
+                told = "" if np.isnan(share) else f"{share:.6f}"
+                writer.writerow([words[actual], words[predicted], of_class[actual, predicted], told])
+
+
 def shares_of_truth(confusion: np.ndarray) -> np.ndarray:
     """Each row divided by its sum, float [K, K]; NaN in the row of a class that never occurs."""
     sums = confusion.sum(axis=1, keepdims=True)

@@ -41,7 +41,7 @@ from graft.models.architectures.vgg import vgg
 from graft.models.architectures.vit import vit
 from graft.models.model import Model, WithAuxiliary
 
-__all__ = ["MODELS", "Model", "WithAuxiliary", "build", "build_fresh", "resolve_model"]
+__all__ = ["MODELS", "Model", "WithAuxiliary", "build", "build_fresh", "family_of", "models_for", "resolve_model"]
 
 MODELS: dict[str, dict[str, Callable[..., Model]]] = {
     "segmentation": {
@@ -82,13 +82,23 @@ MODELS: dict[str, dict[str, Callable[..., Model]]] = {
 }
 
 
+def family_of(task: str) -> str:
+    """The key of MODELS of a task: of one label an image or several, a classifier has a logit for each class."""
+    return "segmentation" if task == "segmentation" else "classification"
+
+
+def models_for(task: str) -> dict[str, Callable[..., Model]]:
+    """The architectures of a task, by name."""
+    return MODELS[family_of(task)]
+
+
 def resolve_model(task: str, spec: str | Mapping[str, Any]) -> Choice:
     """The `model` of `params.yaml` (or of a spec beside weights) with every option resolved.
 
     Raises:
         GraftError: The name, an option or a value is unknown for this task.
     """
-    return resolve(MODELS[task], spec, where="model")
+    return resolve(models_for(task), spec, where="model")
 
 
 def build(task: str, spec: str | Mapping[str, Any] | Choice, num_classes: int, num_channels: int = 3) -> Model:

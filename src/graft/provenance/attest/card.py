@@ -11,6 +11,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from graft.foundation.errors import GraftError
+from graft.metrics.confusion import HEADLINES
 from graft.provenance.deliveries import ingest_section
 from graft.provenance.records import Record
 from graft.provenance.stages import CLASS_MAP, EXPORTED_SCORES, FINDINGS, PARITY, PRETRAINED_CARD, is_ingest
@@ -107,7 +108,7 @@ def _weights(read: Mapping[str, Any]) -> Iterator[Row]:
 
 def _scores(read: Mapping[str, Any]) -> Iterator[Row]:
     metrics, parity = read.get(EXPORTED_SCORES, {}), read.get(PARITY, {})
-    names = ("mean_iou", "pixel_accuracy", "accuracy", "macro_f1", "calibration_error")
+    names = (*dict.fromkeys(name for scores in HEADLINES.values() for name in scores), "calibration_error")
     found = [name for name in names if metrics.get(name) is not None]
     for name in found:
         interval = (metrics.get("interval") or {}).get(name)
@@ -115,7 +116,7 @@ def _scores(read: Mapping[str, Any]) -> Iterator[Row]:
         yield _measured_row(name.replace("_", " "), value, EXPORTED_SCORES)
     if not found:
         yield _measured_row("scores", None, EXPORTED_SCORES)
-    by_class = metrics.get("iou") or metrics.get("recall")
+    by_class = metrics.get("iou") or metrics.get("average_precision") or metrics.get("recall")
     yield _measured_row("scores by class", by_class, EXPORTED_SCORES)
     domains = {name: part.get("num_images") for name, part in metrics.get("per_domain", {}).items()}
     yield _measured_row("images scored by domain", domains or None, EXPORTED_SCORES)

@@ -162,6 +162,8 @@ class EntryDigests:
         except GraftError:
             return "", ""
         digest = hashlib.sha256(image).hexdigest()
+        if entry.labels is not None:
+            return digest, hashlib.sha256(entry.labels).hexdigest()
         if mask is None or self.translation is None:
             return digest, None
         try:

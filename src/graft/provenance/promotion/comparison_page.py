@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from graft.data.images.stacks import composite
-from graft.evaluation.report.examples import Picture, show
+from graft.evaluation.report.examples import Picture, name_labels, show
 from graft.evaluation.report.report_page import WORDS, open_templates
 from graft.evaluation.scores import ScoredImage
 from graft.foundation.class_map import ClassMap
@@ -96,7 +96,7 @@ def write_page(evidence: GateEvidence, regressions: Regressions, title: str, pat
                 for name, colour in zip(classes.names, classes.colors, strict=True)
             },
             regressions=[_describe(one, classes) for one in regressions.kept],
-            is_segmentation=classes.task == "segmentation",
+            task=classes.task,
         )
     )
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -116,11 +116,11 @@ def _describe(regression: Regression, classes: ClassMap) -> dict[str, Any]:
     ids = {name: scored.predictions[name].class_ids for name in (CHAMPION, CANDIDATE)}
     values = {"id": scored.row.id, "domain": scored.row.domain, "regression": regression, "labels": {}, "truth": None}
     image, masks = composite(scored.image, classes.channels), {}
-    if scored.targets.ndim:
+    if scored.targets.ndim > 1:
         masks = {"truth": scored.targets, **ids, "lost": _lost(scored.targets, ids)}
     else:
-        values |= {"truth": classes.names[int(scored.targets)]}
-        values |= {"labels": {name: classes.names[int(found)] for name, found in ids.items()}}
+        values |= {"truth": name_labels(scored.targets, classes)}
+        values |= {"labels": {name: name_labels(found, classes) for name, found in ids.items()}}
     colours = [*classes.colors]
     pictures: tuple[Picture, ...] = show(image, {name: mask for name, mask in masks.items() if name != "lost"}, colours)
     if "lost" in masks:

@@ -29,6 +29,7 @@ class FrozenImages:
 
     places: tuple[tuple[Path, frozenset[int]], ...]
     class_names: tuple[str, ...]
+    have_several_labels: bool = False
 
     def __len__(self) -> int:
         return sum(len(numbers) for _, numbers in self.places)
@@ -48,7 +49,8 @@ class FrozenImages:
         for folder, numbers in self.places:
             for row in read_rows(folder, numbers):
                 _verify(row, folder)
-                translated = row if wanted == self.class_names else renumber(row, ids)
+                num_labels = len(wanted) if self.have_several_labels else None
+                translated = row if wanted == self.class_names else renumber(row, ids, num_labels)
                 if translated is not None:
                     yield translated
 
@@ -83,7 +85,7 @@ def _find_rows(interim: Path, wanted: set[Key], stated: FrozenTestSet) -> Frozen
     if not class_map.is_file():
         return None
     classes = ClassMap.read(class_map)
-    if classes.task == "segmentation" and classes.names != stated.class_names:
+    if classes.task != "classification" and classes.names != stated.class_names:
         return None
     missing, places = set(wanted), []
     for split in reversed(SPLITS):  # test comes last
@@ -94,7 +96,7 @@ def _find_rows(interim: Path, wanted: set[Key], stated: FrozenTestSet) -> Frozen
                 numbers.add(number)
         if numbers:
             places.append((interim / split, frozenset(numbers)))
-    return None if missing else FrozenImages(tuple(places), classes.names)
+    return None if missing else FrozenImages(tuple(places), classes.names, classes.task == "multilabel")
 
 
 def _keys(folder: Path, class_names: Sequence[str]) -> Iterator[Key]:

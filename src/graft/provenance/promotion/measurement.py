@@ -28,7 +28,11 @@ if TYPE_CHECKING:
     from graft.params.sections import Params
     from graft.provenance.promotion.frozen_images import FrozenImages
 
-CLASS_SCORE = {"segmentation": ("IoU", "iou"), "classification": ("recall", "recall")}
+CLASS_SCORE = {
+    "segmentation": ("IoU", "iou"),
+    "classification": ("recall", "recall"),
+    "multilabel": ("average precision", "average_precision"),
+}
 
 
 @dataclass(frozen=True)
@@ -36,9 +40,9 @@ class Measured:
     """Scores, size and speed of one model on the test split.
 
     Attributes:
-        score: Headline score, mean IoU or accuracy; None where it is undefined.
-        by_class: IoU or recall by class; None for a class that is in neither truth nor prediction, or that only one of
-            two compared models has.
+        score: Headline score, mean IoU, accuracy or mean average precision; None where it is undefined.
+        by_class: IoU, recall or average precision by class; None for a class that is in neither truth nor prediction,
+            or that only one of two compared models has.
         by_domain: Headline score on the images of each domain.
         num_bytes: Size of the ONNX file with its weights.
         latency_ms: Median time of one image on one thread.
@@ -193,7 +197,9 @@ def _restrict(model: ExportedModel, names: Sequence[str]) -> Contender:
     if list(model.class_map.names) == list(names):
         return Contender(model.runner, model.spec)  # type: ignore[arg-type]
     places = [model.class_map.names.index(name) for name in names]
-    spec: Any = SimpleNamespace(**vars(model.spec) | {"num_classes": len(names)})
+    known = model.spec.thresholds
+    thresholds = tuple(known[place] for place in places) if known else ()
+    spec: Any = SimpleNamespace(**vars(model.spec) | {"num_classes": len(names), "thresholds": thresholds})
     return Contender(lambda batch: model.runner(batch)[:, places], spec)
 
 

@@ -24,7 +24,8 @@ STAGE_OF_PIPELINE = "pipeline"
 PIPELINE, RUN_OF = "graft.pipeline", "graft.run."
 PARENT = "mlflow.parentRunId"
 SECONDS = "seconds"
-SHOWN_BY_CLASS = {"mean_iou": "iou", "accuracy": "recall"}  # the headline of a task and its score by class
+# The headline of a task and its score by class.
+SHOWN_BY_CLASS = {"mean_iou": "iou", "accuracy": "recall", "mean_average_precision": "average_precision"}
 
 
 def publish_pipeline(client: MlflowClient, records: Mapping[str, Record], run_ids: Mapping[str, str]) -> str:

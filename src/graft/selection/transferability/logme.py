@@ -23,7 +23,7 @@ def logme(features: np.ndarray, labels: np.ndarray, *, max_iterations: Annotated
 
     Args:
         features: `[N, D]`.
-        labels: `[N]`.
+        labels: `[N]`, or zeros and ones `[N, K]` where an image may have several.
         max_iterations: Largest number of iterations of the fixed point, for each class.
     """
     matrix = np.asarray(features, np.float64)
@@ -34,9 +34,16 @@ def logme(features: np.ndarray, labels: np.ndarray, *, max_iterations: Annotated
     basis = vectors if is_wide else matrix @ vectors / np.sqrt(values)
     evidences = [
         _largest_evidence(values, basis.T @ target, float(target.sum()), len(target), max_iterations)
-        for target in (np.asarray(labels == label, np.float64) for label in np.unique(labels))
+        for target in _targets(labels)
     ]
     return float(np.mean(evidences)) / len(matrix)
+
+
+def _targets(labels: np.ndarray) -> list[np.ndarray]:
+    """The targets of the classes that occur, zeros and ones, float64 `[N]` each."""
+    if labels.ndim == 2:
+        return [column.astype(np.float64) for column in labels.T if column.any()]
+    return [np.asarray(labels == label, np.float64) for label in np.unique(labels)]
 
 
 def _largest_evidence(values: np.ndarray, projected: np.ndarray, square: float, num: int, max_iterations: int) -> float:

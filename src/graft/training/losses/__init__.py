@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from graft.training.losses.asymmetric import asymmetric
 from graft.training.losses.binary_cross_entropy import binary_cross_entropy
 from graft.training.losses.binary_dice import binary_dice
 from graft.training.losses.boundary import boundary
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
+    "asymmetric": asymmetric,
     "binary_cross_entropy": binary_cross_entropy,
     "binary_dice": binary_dice,
     "boundary": boundary,
@@ -36,9 +38,13 @@ LOSSES: dict[str, Callable[..., Tensor]] = {
     "tversky": tversky,
 }
 # Which tasks each serves: where a class begins is a question of masks.
-TASKS = dict.fromkeys(LOSSES, ("segmentation", "classification")) | {"boundary": ("segmentation",)}
+TASKS = dict.fromkeys(LOSSES, ("segmentation", "classification")) | {
+    "asymmetric": ("multilabel",),
+    "binary_cross_entropy": ("segmentation", "classification", "multilabel"),
+    "boundary": ("segmentation",),
+}
 # Losses that weigh the classes themselves, or have but one.
-WITHOUT_CLASS_WEIGHTS = ("binary_dice", "generalised_dice")
+WITHOUT_CLASS_WEIGHTS = ("asymmetric", "binary_dice", "generalised_dice")
 # Means over the targets, each counting what its class weighs: sum_i w[t_i] l_i / sum_i w[t_i], l_i of one target alone.
 MEANS_OVER_TARGETS = ("binary_cross_entropy", "cross_entropy", "focal", "mse")
 
@@ -48,6 +54,7 @@ __all__ = [
     "TASKS",
     "WITHOUT_CLASS_WEIGHTS",
     "WeightedSum",
+    "asymmetric",
     "binary_cross_entropy",
     "binary_dice",
     "boundary",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ class WeightedSum:
     Attributes:
         terms: Each loss with its weight.
         class_weights: [K] on the device of the logits, or None; every term gets them.
+        of_labels: Whether targets are sets of labels, [B, K]: weights are then of classes, and not of targets.
 
     Raises:
         GraftError: There are class weights, and a term takes none.
@@ -28,6 +29,7 @@ class WeightedSum:
 
     terms: tuple[tuple[float, Choice], ...]
     class_weights: Tensor | None = None
+    of_labels: bool = False
 
     def __post_init__(self) -> None:
         if self.class_weights is not None and (problems := class_weight_refusals(loss.name for _, loss in self.terms)):
@@ -53,11 +55,13 @@ class WeightedSum:
         """Weights of targets by class, [K], if every term is a mean over targets weighted so; else None."""
         from graft.training.losses import MEANS_OVER_TARGETS
 
-        return self.class_weights if all(loss.name in MEANS_OVER_TARGETS for _, loss in self.terms) else None
+        if self.of_labels or not all(loss.name in MEANS_OVER_TARGETS for _, loss in self.terms):
+            return None
+        return self.class_weights
 
     def to(self, device: torch.device | str) -> WeightedSum:
         """The same loss for logits on `device`."""
-        return self if self.class_weights is None else WeightedSum(self.terms, self.class_weights.to(device))
+        return self if self.class_weights is None else replace(self, class_weights=self.class_weights.to(device))
 
     def as_list(self) -> list[dict[str, Any]]:
         """The terms as they would stand in `params.yaml`, nothing left to a default."""

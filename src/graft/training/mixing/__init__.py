@@ -32,7 +32,7 @@ TASKS = {
     "copy_paste": ("segmentation",),
     "cutmix": ("segmentation", "classification"),
     "mixup": ("classification",),
-    "none": ("segmentation", "classification"),
+    "none": ("segmentation", "classification", "multilabel"),
 }
 
 __all__ = ["MIXINGS", "TASKS", "Mix"]

@@ -25,7 +25,7 @@ SAMPLINGS: dict[str, Callable[..., Sampling]] = {
 TASKS = {
     "balanced": ("segmentation", "classification"),
     "rare_class": ("segmentation",),
-    "shuffled": ("segmentation", "classification"),
+    "shuffled": ("segmentation", "classification", "multilabel"),
 }
 
 __all__ = ["SAMPLINGS", "TASKS", "Sampling"]

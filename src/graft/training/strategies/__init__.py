@@ -40,11 +40,12 @@ STRATEGIES: dict[str, Callable[..., Strategy]] = {
     "supervised": supervised,
     "uni_match": uni_match,
 }
-# Which tasks each serves: background is a question of masks, images that are counted one of labels.
+# Which tasks each serves: background is a question of masks, images that are counted one of labels. Only one is known
+# to do well where images have several labels: the others take the most likely class, or a softmax, for the answer.
 TASKS = (
     dict.fromkeys(STRATEGIES, ("segmentation", "classification"))
     | dict.fromkeys(("mib", "plop", "uni_match"), ("segmentation",))
-    | {"flex_match": ("classification",)}
+    | {"flex_match": ("classification",), "supervised": ("segmentation", "classification", "multilabel")}
 )
 # Those that keep the answers of a parent: pretrained weights that know classes by name.
 FROM_PARENT = ("ewc", "incremental", "lwf", "mib", "plop")

@@ -11,6 +11,7 @@ from graft.data.formats.drawn.classes import ClassLabels, DrawnClasses, choose_c
 from graft.data.formats.drawn.painters import Painter, Shape, Size, check_inside
 from graft.data.formats.files import FileReader, Found
 from graft.data.formats.given_splits import GivenSplits, Splits, find_splits
+from graft.data.formats.label_sets import warn_of_bare
 from graft.data.formats.listing import Entry, Listing
 from graft.data.formats.splits import Groups, check_fractions, check_not_empty
 from graft.data.formats.translation import identity
@@ -134,11 +135,11 @@ def list_drawn(
     shapes_of: ShapesOf,
     paint: Painter,
 ) -> Listing:
-    """The listing of a tool's drawings, for segmentation of their shapes, or classification by their tags.
+    """The listing of a tool's drawings, for segmentation of their shapes, or for labels of images, their tags.
 
     Args:
         source: Name of the source.
-        task: `segmentation` or `classification`.
+        task: `segmentation`, `classification`, where each image has one tag, or `multilabel`.
         seed: Split seed.
         everything: Files below the root.
         drawings: Drawings by image.
@@ -156,7 +157,7 @@ def list_drawn(
     usable = {id: drawing for id, drawing in drawings.of_image.items() if id not in found.refused}
     problems = [*found.problems, *drawings.problems, *found.refusals(drawings.of_image), *everything.refusals(bare)]
     is_drawn = task == "segmentation"
-    if not is_drawn:
+    if task == "classification":
         without |= _untagged(usable)
         usable = {id: drawing for id, drawing in usable.items() if len(drawing.tags) == 1}
     met = Counter(one for drawing in usable.values() for one in (drawing.labels if is_drawn else drawing.tags))
@@ -173,7 +174,7 @@ def list_drawn(
     reader = DrawnReader(str(everything.root), classes.id_of, classes.unnamed, shapes_of, paint)
     translation = identity(class_map.num_classes) if task == "segmentation" else None
     notes = [*drawings.notes, *given.notes, *notes]
-    doubts = classes.warnings(met)
+    doubts = classes.warnings(met) + warn_of_bare([entry.labels for entry in entries])
     return Listing(class_map, entries, reader, translation, sorted(problems), notes, doubts, without_target=without)
 
 
@@ -194,6 +195,10 @@ def _entries(
         place = (id, split, "unspecified", group, found.paths[id])
         if task == "classification":
             entries.append(Entry(*place, label=classes.id_of[drawing.tags[0]]))
+            continue
+        if task == "multilabel":
+            has = {classes.id_of[tag] for tag in drawing.tags}
+            entries.append(Entry(*place, labels=bytes(number in has for number in range(len(classes.names)))))
             continue
         if options.background is not None or drawing.labels:
             entries.append(DrawnEntry(*place, drawing=drawing))
