@@ -19,7 +19,6 @@ from graft.commands.shrink.shrink import Course, from_outside, run_attempts
 from graft.commands.shrink.shrink_page import START, rows_of, write_page
 from graft.commands.shrink.siblings import find_siblings
 from graft.commands.shrink.trial import Bench
-from graft.commands.update import list_changes
 from graft.foundation.content import write_json
 from graft.foundation.errors import GraftError
 from graft.models.architectures import resolve_model
@@ -28,7 +27,7 @@ from graft.models.weights.source import IMAGENET_MEAN, IMAGENET_STD
 from graft.params.examination import check_file
 from graft.params.params_file import load_params
 from graft.params.recipes import ROOT, complete_text
-from graft.params.yaml_tree import read_tree, write_tree
+from graft.params.yaml_tree import changed_lines, read_tree, write_tree
 
 SHA = "0" * 64
 SOURCE = {"name": "registry", "model_uri": "models:/graft-segmentation/3", "sha256": SHA}
@@ -174,7 +173,7 @@ def test_what_an_attempt_writes_passes_check_and_changes_nothing_else(params_fil
     (*_, last) = plan(load_params(params_file), origin, find_siblings(origin.spec, (96, 128))[:1], 0.01)
     written = apply(tree, last.changes)
     assert read_tree(params_file) == tree  # the tree itself stays
-    changed = list_changes(params_file, written)
+    changed = changed_lines(params_file, written)
     write_tree(params_file, written)
     assert check_file(params_file) == []
     assert load_params(params_file).export.targets == last.changes["export.targets"]

@@ -12,7 +12,6 @@ from graft.commands.update import (
     NewDelivery,
     Parent,
     compose_update,
-    list_changes,
     name_of,
     put_in_place,
     read_delivery,
@@ -23,7 +22,7 @@ from graft.foundation.errors import GraftError
 from graft.params.examination import check_file
 from graft.params.recipes import ROOT, complete_text, compose
 from graft.params.sections import Params
-from graft.params.yaml_tree import dump_tree, plain, read_tree
+from graft.params.yaml_tree import changed_lines, dump_tree, plain, read_tree
 from graft.provenance.promotion.changes import Change
 from graft.provenance.promotion.measurement import Comparison
 
@@ -83,8 +82,8 @@ def test_the_command_offers_the_choices_of_a_memory():
 
 def test_an_update_of_an_update_is_the_same(params_file, tmp_path):
     params_file.write_text(dump_tree(update_of(params_file, tmp_path)), encoding="utf-8")
-    assert list_changes(params_file, update_of(params_file, tmp_path)) == []
-    changes = list_changes(params_file, update_of(params_file, tmp_path / "other", "december"))
+    assert changed_lines(params_file, update_of(params_file, tmp_path)) == []
+    changes = changed_lines(params_file, update_of(params_file, tmp_path / "other", "december"))
     assert any(line.startswith("+") and "december" in line for line in changes)
     with pytest.raises(GraftError, match="another delivery called november"):
         update_of(params_file, tmp_path / "other")
@@ -97,7 +96,7 @@ def test_an_entry_may_be_spelt_as_a_person_would(params_file, tmp_path):
     params_file.write_text(dump_tree(tree), encoding="utf-8")
     reading = read_delivery(read_tree(params_file), "november", tmp_path, None, None)
     updated = compose_update(read_tree(params_file), [reading], PARENT, 30)
-    assert list_changes(params_file, updated) == []
+    assert changed_lines(params_file, updated) == []
     tree["ingest"]["deliveries"]["november"]["unlabelled"] = "*.raw.png"
     with pytest.raises(GraftError, match=f"another delivery called november, of {tmp_path}/"):
         compose_update(tree, [reading], PARENT, 30)

@@ -107,14 +107,13 @@ def _conclude(bench: Bench, attempts: Sequence[Attempt], goal: Goal, course: Cou
 
 def _write_winner(attempt: Attempt, bench: Bench) -> None:
     from graft.commands.shrink.plan import apply
-    from graft.commands.update import list_changes
     from graft.models.address import is_address
     from graft.params.params_file import PARAMS_FILE
-    from graft.params.yaml_tree import read_tree, write_tree
+    from graft.params.yaml_tree import changed_lines, read_tree, write_tree
 
     tree = apply(read_tree(PARAMS_FILE), attempt.changes)
     typer.echo(f"{attempt.name}: written into {PARAMS_FILE}")
-    for line in list_changes(PARAMS_FILE, tree):
+    for line in changed_lines(PARAMS_FILE, tree):
         typer.echo(line)
     write_tree(PARAMS_FILE, tree)
     typer.echo("next: dvc repro (brings the training back from DVC's cache), git commit -am 'Smaller', graft promote")

@@ -43,7 +43,7 @@ def update(
     from graft.commands.deliver import check_deliveries, count_images, tell_counts
     from graft.params.examination import check_file
     from graft.params.params_file import PARAMS_FILE, load_params
-    from graft.params.yaml_tree import read_tree
+    from graft.params.yaml_tree import changed_lines, read_tree
     from graft.provenance.tracking.publish import publish
 
     params, tree = load_params(), read_tree(PARAMS_FILE)
@@ -55,7 +55,7 @@ def update(
     planned = check_deliveries(PARAMS_FILE, tree)
     for one in new:
         typer.echo(f"{one.name}: {tell_counts(count_images(planned, one.name))} images")
-    for line in command.list_changes(PARAMS_FILE, tree):
+    for line in changed_lines(PARAMS_FILE, tree):
         typer.echo(line)
     if dry_run:
         return

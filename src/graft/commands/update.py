@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
 import subprocess
@@ -184,13 +183,6 @@ def count_remembered(most: int, new: Sequence[NewDelivery], params: Params) -> i
         return most
     earlier = set(params.ingest.names) - {one.name for one in new}
     return min(most, sum(delivery in earlier for (delivery,) in read_columns(Path(TRAIN), ("batch",))))
-
-
-def list_changes(path: Path, tree: CommentedMap) -> list[str]:
-    """The lines of a params file that a tree changes, as `diff` shows them."""
-    before, after = path.read_text(encoding="utf-8").splitlines(), dump_tree(tree).splitlines()
-    lines = difflib.unified_diff(before, after, lineterm="", n=0)
-    return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -107,6 +108,13 @@ def _comment_below(node: Any) -> Any:
     deeper = _comment_below(node[last])
     own = node.ca.items.get(last, [None] * 4)[2 if isinstance(node, CommentedMap) else 0]
     return deeper if deeper is not None else own
+
+
+def changed_lines(path: Path, tree: CommentedMap) -> list[str]:
+    """The lines of a params file that a tree changes, as `diff` shows them."""
+    before, after = path.read_text(encoding="utf-8").splitlines(), dump_tree(tree).splitlines()
+    lines = difflib.unified_diff(before, after, lineterm="", n=0)
+    return [line for line in lines if not line.startswith(("---", "+++", "@@"))]
 
 
 def plain(node: Any) -> Any:

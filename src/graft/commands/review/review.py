@@ -13,7 +13,6 @@ from scipy.special import softmax
 
 from graft.commands.review.contradictions import Contradiction, SelfConfidence, contradict, disbelief, regions_of
 from graft.commands.review.judges import Judge, left_out_by
-from graft.commands.update import list_changes
 from graft.data.images.codec import decode_mask, decode_target, encode_png
 from graft.data.images.stacks import composite, decode
 from graft.data.shards import Row, read_rows
@@ -26,7 +25,7 @@ from graft.inference.image_to_logits import predict_logits
 from graft.inference.torch_runner import torch_runner
 from graft.models.saved_model import load_model
 from graft.params.sections import Params
-from graft.params.yaml_tree import on_one_line, read_tree, write_tree
+from graft.params.yaml_tree import changed_lines, on_one_line, read_tree, write_tree
 from graft.provenance.stages import INTERIM
 
 MOST_FOR_THRESHOLDS = 500  # images of a model that say how sure it is of each class
@@ -228,6 +227,6 @@ def leave_out(found: Review, params: Params, path: Path, most: int) -> list[str]
         return []
     tree = read_tree(path)
     tree["augment"]["memory"] = on_one_line({"name": "without", "images": sorted({*left_out_by(params), *named})})
-    lines = list_changes(path, tree)
+    lines = changed_lines(path, tree)
     write_tree(path, tree)
     return lines
