@@ -2,7 +2,7 @@
 # label-studio-sdk 2.1.2: the COCO export of a turned rectangle is wrong on every image that is not square.
 #
 # Label Studio keeps boxes in percent of width and of height, and an angle about the left upper corner. An angle is one of pixels: on an
-# image of 200 x 100 a percent is two pixels wide and one high. The converter to COCO (and to VOC, which share the function) turns the
+# image of 200 x 100 a percent is two pixels wide and one high. The converter to COCO turns the
 # box in percent and scales the result, so position and sides are off, by as much as the image is longer than high; nothing warns, and
 # boxes that are not turned are right. The converter to YOLO's oriented boxes, in the same package, turns in pixels. Who needs masks
 # or boxes of turned rectangles reads the JSON export and scales before turning.
