@@ -82,8 +82,8 @@ class Review:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.doubts)} of {self.num_images} images have labels that a model which never saw them "
-            f"contradicts; look at the first, say {max(1, self.num_images // 10)}, before you believe any"
+            f"{len(self.doubts)} of {self.num_images} labels are contradicted somewhere by a model that never saw them, "
+            "the most doubtful first; a tenth of them is worth a look"
         )
 
 
