@@ -82,8 +82,8 @@ class Review:
 
     def __str__(self) -> str:
         return (
-            f"{len(self.doubts)} of {self.num_images} labels are contradicted somewhere by a model that never saw them, "
-            "the most doubtful first; a tenth of them is worth a look"
+            f"{len(self.doubts)} of {self.num_images} labels are contradicted somewhere by a model that never saw "
+            "them, the most doubtful first; a tenth of them is worth a look"
         )
 
 
