@@ -54,6 +54,7 @@ def test_each_layout_is_read_by_its_source(name: str, tmp_path: Path) -> None:
             "train/masks/city/{}_gt.png",
             ("*/images/**/*_rgb.jpg", "{1}/masks/{subdir}/{2}_gt.png"),
         ),
+        ("train_img/{}.jpg", "train_gt/{}.png", ("*_img/**/*.jpg", "{1}_gt/{subdir}/{stem}.png")),
     ],
 )
 def test_pairs_of_image_and_mask(image: str, mask: str, patterns: tuple[str, str], tmp_path: Path) -> None:
@@ -160,6 +161,49 @@ def test_folders_between_and_a_split_above(tmp_path: Path) -> None:
     source = seen.proposals[0].source
     assert (source["images"], source["masks"]) == ("*/images/**/*.png", "{1}/masks/{subdir}/{stem}.png")
     assert Counter(entry.split for entry in seen.listing.entries) == {"train": 8, "val": 8}
+
+
+def test_splits_within_the_names_of_folders(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        for number in range(6):
+            write_image(tmp_path / f"images_small_{split}/{number}.png", number)
+            write_mask(tmp_path / f"labels_small_{split}/{number}.png", stripes(0, 1))
+    seen = look(tmp_path)
+    assert seen.proposals[0].source == {
+        "name": "mask_folder",
+        "images": "images_small_*/**/*.png",
+        "masks": "labels_small_{1}/{subdir}/{stem}.png",
+        "classes": {"background": [0], "object": [1]},
+        "splits": {split: f"images_small_{split}" for split in ("test", "train", "val")},
+    }
+    assert Counter(entry.split for entry in seen.listing.entries) == {"train": 6, "val": 6, "test": 6}
+
+
+def test_folders_of_a_layout_are_no_classes_and_boxes_are_called_so(tmp_path: Path) -> None:
+    box = "<annotation><object><name>car</name><bndbox><xmin>1</xmin></bndbox></object></annotation>"
+    for number in range(6):
+        write_image(tmp_path / f"JPEGImages/{number}.png", number)
+        write_image(tmp_path / f"AnnotationsVisualization/{number}.png", number)
+        (tmp_path / "Annotations").mkdir(exist_ok=True)
+        (tmp_path / f"Annotations/{number}.xml").write_text(box)
+    with pytest.raises(GraftError, match=r"no source fits; Annotations/0\.xml is of boxes as PASCAL VOC has them"):
+        look(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("via.json", '{"a.png": {"regions": [{"shape_attributes": {}}]}}', "is of the VGG Image Annotator"),
+        ("metadata.jsonl", '{"file_name": "a.png", "objects": {"bbox": []}}', "is of boxes as Hugging Face has them"),
+        ("boxes.json", '{"images": [], "annotations": [{"bbox": [1, 2, 3, 4]}]}', "is of boxes as COCO has them"),
+        ("a.txt", "0 0.5 0.5 0.25 0.1\n1 0.2 0.2 0.1 0.1\n", "is of boxes as YOLO has them"),
+    ],
+)
+def test_files_of_a_tool_that_no_source_reads_are_named(name: str, text: str, told: str, tmp_path: Path) -> None:
+    write_image(tmp_path / "a.png", 0)
+    (tmp_path / name).write_text(text)
+    with pytest.raises(GraftError, match=f"no source fits; {name} {told}"):
+        look(tmp_path)
 
 
 def test_a_layout_that_no_pattern_says_is_not_read_in_part(tmp_path: Path) -> None:

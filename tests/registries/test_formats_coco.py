@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
 from graft.data.formats import json_items as reading
+from graft.data.formats.coco_files import annotation_files
 from graft.data.formats.coco_masks import region_of, run_lengths
+from graft.data.formats.files import find_files
 from graft.data.formats.json_items import json_items
 from graft.deployment.serving.source_classes import to_source_values
 from graft.foundation.errors import GraftError
@@ -438,3 +440,16 @@ def test_the_layout_of_roboflow_with_its_own_test_split(tmp_path: Path) -> None:
     assert found.metrics == {"num_images": 12, "num_train": 4, "num_val": 4, "num_test": 4}
     assert found.ids("val") == ["valid/50.jpg", "valid/51.jpg", "valid/52.jpg", "valid/53.jpg"]
     assert found.class_map.official_splits
+
+
+def test_instances_count_where_another_file_is_of_the_same_split(tmp_path: Path) -> None:
+    make_coco(tmp_path)
+    for split in ("train2017", "val2017"):
+        (tmp_path / f"annotations/labels_{split}.json").write_text("{}")
+    assert annotation_files(find_files(tmp_path)) == {
+        "train": "annotations/instances_train2017.json",
+        "val": "annotations/instances_val2017.json",
+    }
+    (tmp_path / "annotations/instances_train.json").write_text("{}")
+    with pytest.raises(GraftError, match=r"two annotation files for one split: annotations/instances_train\.json and"):
+        annotation_files(find_files(tmp_path))

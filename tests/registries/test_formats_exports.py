@@ -79,6 +79,17 @@ def test_what_is_wrong_with_a_folder_of_roboflow(tmp_path: Path) -> None:
     assert look(tmp_path / "raw").proposals[0].source == {"name": "roboflow_masks"}
 
 
+def test_pictures_drawn_for_people_are_left_aside(tmp_path: Path) -> None:
+    make_roboflow_masks(tmp_path)
+    write_image(tmp_path / "visualizations/a.jpg", 1)
+    listing = listing_of(tmp_path, {"name": "roboflow_masks"})
+    assert (len(listing.entries), listing.problems) == (19, [])
+    assert "the pictures in visualizations, which holds neither masks nor _classes.csv" in listing.notes
+    write_image(tmp_path / "train/bare.jpg", 2)
+    (problem,) = listing_of(tmp_path, {"name": "roboflow_masks"}).problems
+    assert problem.startswith("train/bare.jpg: image without mask")
+
+
 # The layout of PASCAL VOC
 
 CVAT = {"name": "voc", "classes": "labelmap.txt"}

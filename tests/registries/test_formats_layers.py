@@ -176,8 +176,8 @@ def test_values_that_count_are_those_of_foreground(tmp_path: Path) -> None:
 def put_by_suffix(root: Path) -> None:
     for number in range(30):
         write_image(root / f"{number:02d}.jpg", number)
-        for name in ("crack", "hole")[: 1 + number % 2]:
-            write_mask(root / f"{number:02d}_{name}.png", box(0, 0, 5, 5))
+        for part, name in enumerate(("crack", "hole")[: 1 + number % 2]):
+            write_mask(root / f"{number:02d}_{name}.png", box(4 * part, 0, 4 * part + 5, 5))
 
 
 def test_masks_are_among_the_sample_of_many_files() -> None:
@@ -190,8 +190,8 @@ def test_masks_are_among_the_sample_of_many_files() -> None:
 def put_by_folder(root: Path) -> None:
     for number in range(30):
         write_image(root / f"images/{number:02d}.jpg", number)
-        for name in ("crack", "hole")[: 1 + number % 2]:
-            write_mask(root / f"masks/{name}/{number:02d}.png", box(0, 0, 5, 5))
+        for part, name in enumerate(("crack", "hole")[: 1 + number % 2]):
+            write_mask(root / f"masks/{name}/{number:02d}.png", box(4 * part, 0, 4 * part + 5, 5))
 
 
 @pytest.mark.parametrize(
@@ -211,3 +211,37 @@ def test_such_folders_are_looked_at(make: Any, images: str, masks: str, names: A
     assert [one.source["name"] for one in seen.proposals] == ["mask_layers"]
     assert seen.listing.class_map.names == names
     assert (len(seen.listing.entries), seen.listing.problems) == (30, [])
+
+
+def test_numbers_of_instances_are_no_classes(tmp_path: Path) -> None:
+    for number in range(4):
+        write_image(tmp_path / f"images/{number}.jpg", number)
+        for part, name in enumerate(("crack_0", "crack_1", "hole_2")):
+            write_mask(tmp_path / f"masks/{number}_{name}.png", box(4 * part, 0, 4 * part + 4, 4, 255))
+    seen = look(tmp_path)
+    assert seen.proposals[0].source["masks"] == "masks/{subdir}/{stem}_{class}_*.png"
+    assert seen.listing.class_map.names == ("background", "crack", "hole")
+
+
+def test_numbers_alone_may_be_the_classes(tmp_path: Path) -> None:
+    for number in range(4):
+        write_image(tmp_path / f"images/{number}.jpg", number)
+        for part in (1, 2):
+            write_mask(tmp_path / f"masks/{number}_class_{part}.png", box(8 * part, 0, 8 * part + 4, 4, 255))
+    assert look(tmp_path).listing.class_map.names == ("background", "class_1", "class_2")
+
+
+def test_masks_that_cover_the_same_are_those_of_several_people(tmp_path: Path) -> None:
+    for number in range(24):
+        write_image(tmp_path / f"{number}.jpg", number)
+        write_mask(tmp_path / f"{number}_ann.png", box(0, 0, 10, 10, 255))
+        write_mask(tmp_path / f"{number}_bob.png", box(0, 0, 10, 9, 255))
+    seen = look(tmp_path)
+    assert seen.proposals[0].source == {
+        "name": "mask_folder",
+        "images": "**/*.jpg",
+        "masks": "{dir}/{stem}_ann.png",
+        "classes": {"background": [0], "object": [255]},
+    }
+    assert seen.shares["object"] == pytest.approx(100 / (24 * 32))
+    assert "ann, bob cover the same pixels in 8 images" in "\n".join(seen.lines())

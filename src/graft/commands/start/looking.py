@@ -13,6 +13,7 @@ from typing import Any
 from graft.commands.start.mask_values import evenly
 from graft.commands.start.proposal import Proposal
 from graft.commands.start.sources import propose
+from graft.commands.start.unread import unread
 from graft.data.formats import FORMATS
 from graft.data.formats.files import Found, find_files
 from graft.data.formats.listing import Entry, Listing
@@ -189,7 +190,7 @@ def _changes(
 
 def _nothing_fits(found: Found) -> GraftError:
     return GraftError(
-        f"no source fits; {found.in_words()}",
+        "; ".join(["no source fits", *unread(found), found.in_words()]),
         where=found.root,
         rule="looked for are published data sets, files of labelme, CVAT, COCO and YOLO, tables, pairs of image and "
         "mask, several masks an image, and a folder for each class",

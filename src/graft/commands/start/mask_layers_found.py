@@ -20,6 +20,7 @@ NUM_SEEN, NUM_TRIED = 500, 4
 MOST_CLASSES = 32
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
 BETWEEN = re.compile(r"[-_. ]+")
+NUMBER = re.compile(r"(?<=[^\W\d_])[-_ .]\d+$")  # crack_2 is the second crack
 Patterns = tuple[str, str]
 
 
@@ -56,10 +57,27 @@ def find_mask_layers(found: Found) -> FoundLayers | None:
         tried = FoundLayers(images, masks, layers)
         num_images = sum(map(bool, layers.of_image.values()))
         num_placed = num_images + len(layers.files)
-        is_by_class = "{class}" not in masks or 0 < len(tried.classes) <= MOST_CLASSES
+        tried = _numbered(tried, pictures)
+        is_by_class = "{class}" not in tried.masks or 0 < len(tried.classes) <= MOST_CLASSES
         if num_placed >= LEAST_SHARE * len(pictures) and len(layers.files) > num_images and is_by_class:
             return tried
     return None
+
+
+def _numbered(tried: FoundLayers, pictures: Sequence[str]) -> FoundLayers:
+    """The same masks with `{class}_*` for their names, where all of these end in the number of an instance.
+
+    Where only one name would be left, as of class_1 and class_2, the numbers may be the classes.
+    """
+    ends = [match[0] if (match := NUMBER.search(name)) else "" for name in tried.classes]
+    between = {end.rstrip("0123456789") for end in ends}
+    names = {name.removesuffix(end) for name, end in zip(tried.classes, ends, strict=True)}
+    if len(between) != 1 or "" in ends or len(names) < 2:
+        return tried
+    masks = tried.masks.replace("{class}", f"{{class}}{between.pop()}*")
+    pattern = ImagePattern(tried.images)
+    layers = find_layers(pictures, filter(pattern.match, pictures), LayerPattern(masks, pattern))
+    return FoundLayers(tried.images, masks, layers)
 
 
 def _suggestions(pictures: Sequence[str]) -> Iterator[Patterns]:

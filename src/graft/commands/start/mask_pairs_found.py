@@ -20,7 +20,9 @@ OF_MASKS = re.compile(
     r"(masks?|labels?|annot(ation)?s?|gts?|ground_?truths?|seg(mentation)?s?(class)?|targets?|maps?|manual\d?|labelids?)"
 )
 OF_IMAGES = re.compile(r"(images?|imgs?|jpegimages|photos?|pictures?|rgb|inputs?|frames?|original|sat|data|x)")
+FOR_PEOPLE = re.compile(r"(visuali[sz]ations?|previews?|overlays?|instances?|depth|disparity|calib(ration)?)")
 BETWEEN = re.compile(r"[-_. ]+")
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")  # JPEGImages is JPEG and Images
 CAPTURE = "{capture}"  # what the last * of the images stands for, whose number follows from the folders
 NUM_SEEN = 500  # pairs whose names are compared
 LEAST_SHARE = 0.3  # of the pictures that must be in a pair; previews of masks may lie beside them
@@ -39,6 +41,16 @@ class FoundPairs:
     images: str
     masks: str
     mask_of: dict[str, str]
+
+    @property
+    def splits(self) -> dict[str, str]:
+        """Value of the option `splits`, where names of folders hold a split beside words that `split_named` lacks."""
+        place = next((number for number, part in enumerate(self.images.split("/")[:-1]) if re.search(r"\w", part)), 0)
+        folders = {"/".join(id.split("/")[: place + 1]) for id in self.mask_of if id.count("/") > place}
+        split_of = {folder: _split_within(folder.split("/")[-1]) for folder in sorted(folders)}
+        found = {split: folder for folder, split in split_of.items() if split is not None}
+        unknown = any(split_named(folder.split("/")[-1]) is None for folder in folders)
+        return found if unknown and "train" in found and len(found) == len(folders) > 1 else {}
 
 
 def find_pairs(found: Found) -> FoundPairs | None:
@@ -62,6 +74,12 @@ def look_alike(pictures: Iterable[str]) -> list[tuple[str, str]]:
         plain, is_mask = _without_words(id)
         alike[plain][is_mask].append(id)
     return [(images[0], masks[0]) for images, masks in alike.values() if len(images) == len(masks) == 1]
+
+
+def is_part_of_layout(folder: str) -> bool:
+    """Whether a folder is named after what lies in it, as JPEGImages or image_2, and not after a class."""
+    words = [word.lower() for word in WORD.findall(folder)]
+    return any(kind.fullmatch(word) for word in words for kind in (OF_IMAGES, OF_MASKS, FOR_PEOPLE))
 
 
 def _candidates(pictures: list[str]) -> Iterator[tuple[str, str]]:
@@ -138,9 +156,24 @@ def folder_patterns(ours: list[str], theirs: list[str]) -> tuple[list[str], list
     before, after = ours[:place], ours[place + 1 :]
     if theirs[place].startswith(ours[place]) and not after:
         return ["**"], ["{subdir}" + theirs[place].removeprefix(ours[place])]
+    split = _shared_split(ours[place], theirs[place])
+    if split is not None and not any(map(split_named, before)):  # images_train and masks_train: what * stands for
+        starred, named = ours[place].replace(split, "*", 1), theirs[place].replace(split, "{1}", 1)
+        return [*before, starred, *after, "**"], [*before, named, *after, "{subdir}"]
     if not after and before:
         return ["**", ours[place]], ["{subdir}", theirs[place]]
     stars, numbers = before, before
     if any(split_named(folder) for folder in before):  # train/images/city/a.jpg: two gaps, of which {subdir} fills one
         stars, numbers = ["*"] * len(before), [f"{{{number}}}" for number in range(1, len(before) + 1)]
     return [*stars, ours[place], "**"], [*numbers, theirs[place], "{subdir}"]
+
+
+def _split_within(folder: str) -> str | None:
+    """The split that a word of the name of a folder says."""
+    return next((split for word in BETWEEN.split(folder) if (split := split_named(word)) is not None), None)
+
+
+def _shared_split(ours: str, theirs: str) -> str | None:
+    """The word for a split that the names of both folders hold beside others, as train of train_images."""
+    words = set(BETWEEN.split(theirs))
+    return next((word for word in BETWEEN.split(ours) if word != ours and word in words and split_named(word)), None)

@@ -7,6 +7,7 @@ from typing import Any
 
 from graft.commands.start.glimpses import head
 from graft.commands.start.mask_layers_found import find_mask_layers
+from graft.commands.start.mask_opinions import opinions
 from graft.commands.start.mask_pairs_found import find_pairs
 from graft.commands.start.mask_values import BINARY, classes_of, evenly
 from graft.commands.start.proposal import SEGMENTATION, Proposal
@@ -64,6 +65,7 @@ def masks_by_pattern(found: Found) -> Iterator[Proposal]:
     read = classes_of(found, evenly(pairs.mask_of.values()))
     source: dict[str, Any] = {"name": "mask_folder", "images": pairs.images, "masks": pairs.masks}
     source |= {"classes": read.classes} | ({"void": read.void} if read.void else {})
+    source |= {"splits": pairs.splits} if pairs.splits else {}
     num_pictures, doubts = sum(map(is_picture, found.paths)), list(read.doubts)
     num_paired = len(pairs.mask_of) + sum(map(is_picture, pairs.mask_of.values()))
     if num_paired < PAIRED_SHARE * num_pictures:
@@ -85,6 +87,13 @@ def several_masks(found: Found) -> Iterator[Proposal]:
         return
     source: dict[str, Any] = {"name": "mask_layers", "images": layers.images, "masks": layers.masks}
     source |= {} if layers.classes else {"classes": [BINARY[1]]}
+    if layers.classes and (num := opinions(found, layers)):
+        masks, first = layers.masks.replace("{class}", layers.classes[0]), layers.classes[0]
+        source = {"name": "mask_folder", "images": layers.images, "masks": masks, "classes": read.classes}
+        doubt = f"{', '.join(layers.classes)} cover the same pixels in {num} images, as people do who draw the same; "
+        reason = f"{len(layers.layers.of_image)} images have masks by {len(layers.classes)} people"
+        yield Proposal(source, SEGMENTATION, reason, (*read.doubts, f"{doubt}those of {first} are taken"))
+        return
     values = [*read.classes.values()][1]
     source |= {"foreground": values} if isinstance(values, list) and isinstance(values[0], str) else {}
     reason = f"{len(layers.layers.files)} masks belong to {len(layers.layers.of_image)} images, several to one"

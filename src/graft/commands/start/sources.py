@@ -9,7 +9,7 @@ from typing import Any
 from graft.commands.start.glimpses import head, sample, tail
 from graft.commands.start.known_layouts import known_layout
 from graft.commands.start.mask_layers_found import find_mask_layers
-from graft.commands.start.mask_pairs_found import look_alike
+from graft.commands.start.mask_pairs_found import is_part_of_layout, look_alike
 from graft.commands.start.mask_sources import masks_by_pattern, published, roboflow, several_masks, voc_layout
 from graft.commands.start.mask_values import classes_of, evenly
 from graft.commands.start.proposal import CLASSIFICATION, SEGMENTATION, Proposal
@@ -141,7 +141,12 @@ def _class_folders(found: Found) -> Iterator[Proposal]:
         for folder in above:
             folders.setdefault(folder, set()).add(name)
     classes = {name: files for name, files in folders.items() if split_named(name) is None}
-    if len(classes) < 2 or 2 * len(look_alike(pictures)) > len(pictures) / 4 or find_mask_layers(found) is not None:
+    if (
+        len(classes) < 2
+        or all(map(is_part_of_layout, classes))
+        or 2 * len(look_alike(pictures)) > len(pictures) / 4
+        or find_mask_layers(found) is not None
+    ):
         return
     contents = set(map(frozenset, classes.values()))
     if len(contents) == 1 and len(next(iter(contents))) < len(classes):

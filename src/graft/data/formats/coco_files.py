@@ -20,7 +20,7 @@ EXPECTED_OF_SEGMENTS = (
     "annotations/panoptic_train2017.json and annotations/panoptic_val2017.json (…_test2017.json), or one file alone "
     "that names no split, as panoptic.json; each with its masks in PNG"
 )
-PANOPTIC, NUM_SHOWN = "panoptic", 4
+PANOPTIC, INSTANCES, NUM_SHOWN = "panoptic", "instances", 4
 WITHOUT_OUTLINES = {"keypoints": "is of key points, which are no outlines", "captions": "is of captions"}
 
 
@@ -28,6 +28,7 @@ def annotation_files(found: Found, *, panoptic: bool = False) -> dict[str, str]:
     """The annotation file of each split: train and, where there is one, val and test.
 
     A single file that names no split, as labelling tools export it, is the one for train, and there is none for val.
+    Of several for one split, the one called `instances` counts, as others are of labels or boxes of the same images.
 
     Args:
         found: Files below the root.
@@ -58,6 +59,8 @@ def annotation_files(found: Found, *, panoptic: bool = False) -> dict[str, str]:
             rule=f"found by their names are {expected}",
             remedy="rename the files so, or set ingest.root to the folder that holds them",
         )
+    chosen = {split: [id for id in ids if INSTANCES in posixpath.basename(id).lower()] for split, ids in files.items()}
+    files = {split: chosen[split] if len(chosen[split]) == 1 else ids for split, ids in files.items()}
     twice = [" and ".join(ids) for ids in files.values() if len(ids) > 1]
     if twice:
         raise GraftError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import posixpath
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from graft.data.formats.files import Found, find_files
 from graft.data.formats.given_splits import Splits
 from graft.data.formats.listing import Listing, check_task
 from graft.data.formats.mask_folder import mask_folder
+from graft.data.formats.split_names import split_named
 from graft.data.formats.splits import TestFraction, ValFraction
+from graft.data.formats.unlabelled_images import is_picture
 from graft.foundation.errors import GraftError, suggest
 
 CLASSES_FILE, HEADER = "_classes.csv", ["pixel value", "class"]
@@ -35,7 +38,8 @@ def roboflow_masks(
 
     For segmentation. `NAME_mask.png` holds the values that `_classes.csv` of its folder names. Splits are `train`,
     `valid` and `test`; what they leave open is a hash of (split seed, image), where the augmented versions that
-    Roboflow made of one image are one. Of its other exports, `yolo` and `coco` are the sources.
+    Roboflow made of one image are one. Pictures in a folder beside these that holds no mask are left aside. Of its
+    other exports, `yolo` and `coco` are the sources.
 
     docs.roboflow.com, "Export a Dataset Version".
 
@@ -54,13 +58,14 @@ def roboflow_masks(
             where="ingest.source.void",
             remedy=suggest(strange[0], value_of),
         )
+    bare = _without_masks(found)
     classes: Classes = {name: [value] for name, value in value_of.items() if name not in void}
     ignored: list[Value] = [value_of[name] for name in void]
     listing = mask_folder(
         task,
         seed,
         root,
-        images=IMAGES,
+        images=_images(found, bare),
         masks=MASKS,
         classes=classes,
         void=ignored,
@@ -69,7 +74,28 @@ def roboflow_masks(
         group_pattern=BEFORE_DIGEST,
         splits=splits,
     )
-    return replace(listing, class_map=replace(listing.class_map, source="roboflow_masks"))
+    aside = [f"the pictures in {', '.join(bare)}, which holds neither masks nor {CLASSES_FILE}"] if bare else []
+    class_map = replace(listing.class_map, source="roboflow_masks")
+    return replace(listing, class_map=class_map, notes=[*listing.notes, *aside])
+
+
+def _without_masks(found: Found) -> list[str]:
+    """The folders, right below the root, of pictures drawn for people: no masks, no classes, and no name of a split."""
+    folders: dict[str, bool] = {}
+    for id in filter(is_picture, found.paths):
+        if "/" in id:
+            top = id.split("/")[0]
+            folders[top] = folders.get(top, False) or posixpath.splitext(id)[0].endswith("_mask")
+    listed = {id.split("/")[0] for id in found.paths if posixpath.basename(id) == CLASSES_FILE}
+    return sorted(name for name, has in folders.items() if not has and name not in listed and split_named(name) is None)
+
+
+def _images(found: Found, bare: Sequence[str]) -> str:
+    """The pattern of the images: of all folders, or of those that are not bare."""
+    if not bare:
+        return IMAGES
+    tops = sorted({id.split("/")[0] for id in found.paths if "/" in id} - set(bare))
+    return f"{{{','.join(['*', *(f'{top}/**/*' for top in tops)])}}}.{{jpg,jpeg,png}}"
 
 
 def is_class_list(text: str) -> bool:
