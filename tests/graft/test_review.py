@@ -7,7 +7,7 @@ import hashlib
 import math
 import re
 import shutil
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,25 @@ from typer.testing import CliRunner
 
 from graft.cli import with_commands
 from graft.commands.review.contradictions import SelfConfidence, contradict, disbelief, regions_of
-from graft.commands.review.judges import deal_folds, left_out_by, one_judge
+from graft.commands.review.judges import (
+    FoldStages,
+    check_inputs,
+    deal_folds,
+    left_out_by,
+    one_judge,
+    train_judges,
+)
+from graft.commands.review.review import Doubt, Review, leave_out, review
 from graft.data.images.codec import encode_png
 from graft.data.shards import ShardWriter, read_columns
+from graft.foundation.class_map import ClassMap
 from graft.foundation.content import read_json, write_json
 from graft.foundation.errors import GraftError
 from graft.params.params_file import load_params
 from graft.params.yaml_tree import read_tree, write_tree
-from graft.provenance.seen_images import learnt_images
+from graft.provenance.learnt_images import learnt_images
+from pipeline.augment import augment
+from pipeline.fine_tune import fine_tune
 from tests.dotted_keys import put
 from tests.seven_stages import FILE, SMALL, run_stages, small_params
 
@@ -75,10 +86,25 @@ def test_an_image_is_as_doubtful_as_its_twentieth_that_is_believed_least():
     assert disbelief(np.array([[[0.0]], [[1.0]]], np.float32), np.array([[0]])) == pytest.approx(math.log(1000))
 
 
-def write_train(folder: Path, groups: list[str]) -> Path:
+def test_the_256th_class_of_images_is_a_class_like_any_other():
+    probabilities, thresholds = np.full((300, 1, 1), 1e-3, np.float32), np.full(300, 0.4)
+    probabilities[280], probabilities[255] = 0.5, 0.2
+    label = np.array([[255]])
+    suggested = contradict(probabilities, label, thresholds)
+    assert suggested.tolist() == [[280]]
+    (region,) = regions_of(probabilities, label, suggested)
+    assert (region.given, region.suggested) == (255, 280)
+    assert disbelief(probabilities, label) == pytest.approx(-math.log(0.2))
+    confidence = SelfConfidence(300)
+    confidence.add(probabilities, label)
+    assert confidence.thresholds()[255] == pytest.approx(0.2)
+
+
+def write_train(folder: Path, groups: list[str], same: tuple[int, ...] = ()) -> Path:
+    """A train split; the rows named `same` hold the same file."""
     writer = ShardWriter(folder, "first")
     for number, group in enumerate(groups):
-        image = f"{number}".encode()
+        image = b"same" if number in same else f"{number}".encode()
         row = {"id": f"{number:02d}", "split": "train", "batch": "first", "domain": "", "group": group, "label": 0}
         row |= {"image": image, "image_sha256": hashlib.sha256(image).hexdigest()}
         writer.add(row | {"mask": None, "mask_sha256": None})
@@ -108,6 +134,18 @@ def draw(number: int) -> tuple[np.ndarray, np.ndarray]:
     mask[20:52, left : left + 30] = 1
     noise = generator.integers(-25, 26, (*SIZE, 3))
     return np.clip(COLOURS[mask] + noise, 0, 255).astype(np.uint8), mask
+
+
+def test_one_file_under_two_names_is_in_one_part_with_the_groups_of_both(tmp_path):
+    train = write_train(tmp_path, ["a", "a", "", "b", "b", "", "", ""], same=(1, 2, 4))
+    (joined,) = (fold for fold in deal_folds(train, 7, 4) if 0 in fold)
+    assert joined == {0, 1, 2, 3, 4}
+    with pytest.raises(GraftError, match=r"5 parts of 4 groups"):
+        deal_folds(train, 7, 5)
+    alone = write_train(tmp_path / "alone", ["a", "a"])
+    with pytest.raises(GraftError, match=r"2 parts of 1 group of training images.*judge with a model") as refused:
+        deal_folds(alone, 7, 2)
+    assert "at most" not in str(refused.value)
 
 
 @pytest.fixture(scope="module")
@@ -186,6 +224,48 @@ def test_wrong_masks_come_first_and_can_be_left_out(project, monkeypatch):
     assert left_out_by(load_params()) == ("images/train/04.png", "images/train/11.png")
 
 
+def test_nobody_judges_labels_that_the_weights_have_learnt(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    params = load_params()
+    params = params.model_copy(update={"augment": params.augment.model_copy(update={"memory": "all"})})
+    rows = list(read_columns(Path("data/interim/train"), ("image_sha256",)))
+    learnt = {digest for (digest,) in rows[:10]}
+    check_inputs()
+    judges = train_judges(params, FoldStages(augment, fine_tune), 3, None, learnt)
+    assert sorted(row for judge in judges for row in judge.images["train"]) == list(range(10, 18))
+    assert "10 of 18 training images are not judged" in capsys.readouterr().err
+    with pytest.raises(GraftError, match="have learnt the labels of all training images"):
+        train_judges(params, FoldStages(augment, fine_tune), 3, None, {digest for (digest,) in rows})
+
+
+def test_a_model_judges_no_class_of_which_it_learnt_no_label(project, monkeypatch, capsys):
+    monkeypatch.chdir(project)
+    classes = ClassMap.read(Path("data/interim/class_map.json"))
+    judge = one_judge(Path("models/exported"), ())
+    assert any(region.given == 2 for doubt in review([judge], classes, "cpu").doubts for region in doubt.regions)
+    found = review([replace(judge, unlearnt=(2,))], classes, "cpu")
+    assert all(region.given != 2 for doubt in found.doubts for region in doubt.regions)
+    assert "learnt no label of sky" in capsys.readouterr().err
+
+
+def test_a_number_to_leave_out_that_is_not_there_is_said(project, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(project)
+    file = tmp_path / "params.yaml"
+    shutil.copy("params.yaml", file)
+    before = file.read_bytes()
+    params = load_params(file)
+    doubts = [Doubt(f"images/{split}/4.png", split, "first", 0, 3.0, 0.1, (), b"") for split in ("val", "train")]
+    assert leave_out(Review(doubts[:1], 9), params, file, 5) == []
+    assert file.read_bytes() == before
+    assert "no more than 0 training images can be left out" in capsys.readouterr().err
+    assert leave_out(Review(doubts, 9), params, file, 5)
+    assert "no more than 1 training image can be left out" in capsys.readouterr().err
+    assert "images/train/4.png" in left_out_by(load_params(file))
+    assert leave_out(Review(doubts, 9), load_params(file), file, 1) == []
+    assert "leaves these out already" in capsys.readouterr().err
+    assert str(Review([], 9)) == "of 9 images none has a label that a model which never saw it contradicts"
+
+
 def test_a_model_judges_only_what_it_did_not_learn(project, monkeypatch):
     monkeypatch.chdir(project)
     train = {digest for (digest,) in read_columns(Path("data/interim/train"), ("image_sha256",))}
@@ -209,10 +289,19 @@ def test_a_memory_of_deliveries_and_a_model_of_other_classes_are_refused(project
         left_out_by(balanced)
     other = shutil.copytree("models/exported", tmp_path / "other")
     spec = read_json(other / "spec.json")
-    write_json(other / "spec.json", spec | {"class_names": ["ground", "house", "water"]})
-    refused = run("--model", str(other)).exception
-    assert isinstance(refused, GraftError)
-    assert "labels are judged by a model of the same classes: ground, house, sky" in str(refused)
+    rule = "labels are judged by a model for the same: segmentation of ground, house, sky in red, green, blue"
+    for another in ({"class_names": ["ground", "house", "water"]}, {"channels": ["red", "green", "near"]}):
+        write_json(other / "spec.json", spec | another)
+        refused = run("--model", str(other)).exception
+        assert isinstance(refused, GraftError)
+        assert rule in str(refused)
+    put_memory = read_tree(Path("params.yaml"))
+    put(put_memory, {"augment.memory": memory})
+    kept = Path("params.yaml").read_bytes()
+    write_tree(Path("params.yaml"), put_memory)
+    refused = run("--model", "models/exported", "--leave-out", "1").exception
+    Path("params.yaml").write_bytes(kept)
+    assert "augment.memory is balanced" in str(refused)
 
 
 def test_a_review_without_its_inputs_says_what_to_run(tmp_path, monkeypatch):

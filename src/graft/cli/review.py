@@ -38,13 +38,17 @@ def review(
     """List the images whose labels models contradict that never saw them, the most doubtful first."""
     check_project()
     from graft.commands.review import review as command
+    from graft.commands.review.judges import left_out_by
     from graft.commands.review.review_page import write_page
-    from graft.foundation.class_map import ClassMap
+    from graft.foundation.class_map import ClassMap, refuse_several_labels
     from graft.inference.runtime import use_runtime
     from graft.params.params_file import PARAMS_FILE, load_params
     from graft.provenance.stages import CLASS_MAP
 
     params = load_params()
+    refuse_several_labels(params.task, "graft review")
+    if leave_out:
+        left_out_by(params)  # refuses a memory that names no images, before models are trained
     judges = _train_judges(params, folds, epochs) if model is None else [_open_judge(model)]
     classes = ClassMap.read(Path(CLASS_MAP))
     found = command.review(judges, classes, use_runtime(params.runtime))
@@ -58,11 +62,15 @@ def review(
 
 
 def _train_judges(params: Params, folds: int, epochs: int | None) -> Iterable[Judge]:
-    from graft.commands.review.judges import FoldStages, train_judges
+    from graft.commands.review.judges import FoldStages, check_inputs, train_judges
+    from graft.provenance.learnt_images import learnt_by_weights
+    from graft.provenance.stages import PRETRAINED
     from pipeline.augment import augment
     from pipeline.fine_tune import fine_tune
 
-    return train_judges(params, FoldStages(augment, fine_tune), folds, epochs)
+    check_inputs()
+    learnt = learnt_by_weights(Path(PRETRAINED))
+    return train_judges(params, FoldStages(augment, fine_tune), folds, epochs, learnt)
 
 
 def _open_judge(model: str) -> Judge:
@@ -70,7 +78,7 @@ def _open_judge(model: str) -> Judge:
     from graft.foundation.progress import warn
     from graft.models.address import is_address
     from graft.provenance.audit.exported_folder import refuse_changed
-    from graft.provenance.seen_images import learnt_images
+    from graft.provenance.learnt_images import learnt_images
 
     check_place(model)
     folder = download(model) if is_address(model) else Path(model)

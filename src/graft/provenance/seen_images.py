@@ -9,7 +9,6 @@ import pyarrow.parquet as pq
 
 from graft.foundation.class_map import UNLABELLED
 from graft.foundation.content import read_json
-from graft.foundation.errors import GraftError
 from graft.foundation.progress import warn
 from graft.models.address import is_address
 from graft.provenance.promotion.record_chain import fetch_output, trace_records
@@ -39,28 +38,6 @@ def seen_images(model: str) -> set[str]:
     if not any(path.name == Path(SEEN).name for path in here):
         warn(f"no file tells which images {model} has seen: they are not left out")
     return known
-
-
-def learnt_images(model: str) -> set[str]:
-    """The sha256 of each image that a model learnt with its label; what it was chosen by is not among them.
-
-    Args:
-        model: Address of a registered model, or a folder that export wrote.
-
-    Raises:
-        GraftError: Nothing tells which these are, there is no such model, or the store does not answer.
-    """
-    with tempfile.TemporaryDirectory(prefix="graft-") as folder:
-        files = _fetch(model, Path(folder)) if is_address(model) else [Path(SEEN)]
-        seen = next((file for file in files if file.name == Path(SEEN).name and file.is_file()), None)
-        if seen is None:
-            raise GraftError(
-                "no file tells which images the model has learnt",
-                where=model,
-                rule="a model agrees with the labels it learnt, wrong ones too",
-                remedy="bring the output of its fine-tune here (dvc pull), or name a registered model that has it",
-            )
-        return set(read_json(seen)["train"])
 
 
 def _digests(files: list[Path]) -> set[str]:

@@ -3,6 +3,8 @@
 Confident learning (Northcutt, Jiang & Chuang 2021, "Confident Learning: Estimating Uncertainty in Dataset Labels");
 each pixel of a mask is a label, and an image with one label a mask of one pixel.
 
+Where there is no label stands `ignored_target` of K classes: 255, or -1 where 255 is a class of images.
+
 Legend of shape suffixes: K classes, H height, W width.
 """
 
@@ -15,7 +17,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from graft.foundation.class_map import IGNORE_INDEX
+from graft.foundation.class_map import ignored_target
 
 LEAST = 1e-3  # probability that counts for any smaller one, so that no single pixel decides
 LEAST_BELIEVED = 0.05  # share of the pixels that speak for an image
@@ -57,8 +59,8 @@ class SelfConfidence:
         self._counts = np.zeros(num_classes, np.int64)
 
     def add(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
-        """Counts an image: probabilities float32 [K, H, W], labels uint8 [H, W] with 255 for none."""
-        known = labels != IGNORE_INDEX
+        """Counts an image: probabilities float32 [K, H, W], labels as integers [H, W]."""
+        known = labels != ignored_target(len(self._sums))
         own, num_classes = labels[known], len(self._sums)
         given = np.take_along_axis(probabilities, np.where(known, labels, 0)[None].astype(np.intp), axis=0)[0][known]
         self._sums += np.bincount(own, given, minlength=num_classes)
@@ -70,20 +72,20 @@ class SelfConfidence:
 
 
 def contradict(probabilities: np.ndarray, labels: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
-    """The class that each contradicted pixel should have, uint8 [H, W]; 255 where the label may stand.
+    """The class that each contradicted pixel should have, int64 [H, W]; the ignored target where the label may stand.
 
     A pixel is contradicted where, of the classes whose probability reaches their threshold, the most likely is not that
     of the label (the off-diagonal of the confident joint, equation 1).
 
     Args:
         probabilities: float32 [K, H, W].
-        labels: uint8 [H, W], 255 for none.
+        labels: Integers [H, W].
         thresholds: float64 [K].
     """
     confident = np.where(probabilities >= thresholds[:, None, None], probabilities, -1)
-    best = confident.argmax(axis=0).astype(np.uint8)
-    is_sure = np.take_along_axis(confident, best[None].astype(np.intp), axis=0)[0] >= 0
-    return np.where(is_sure & (labels != IGNORE_INDEX) & (best != labels), best, np.uint8(IGNORE_INDEX))
+    best = confident.argmax(axis=0)
+    is_sure, ignored = confident.max(axis=0) >= 0, ignored_target(len(probabilities))
+    return np.where(is_sure & (labels != ignored) & (best != labels), best, ignored)
 
 
 def regions_of(probabilities: np.ndarray, labels: np.ndarray, suggested: np.ndarray) -> Iterator[Contradiction]:
@@ -91,10 +93,10 @@ def regions_of(probabilities: np.ndarray, labels: np.ndarray, suggested: np.ndar
 
     Args:
         probabilities: float32 [K, H, W].
-        labels: uint8 [H, W].
+        labels: Integers [H, W].
         suggested: As `contradict` gives it.
     """
-    found = suggested != IGNORE_INDEX
+    found = suggested != ignored_target(len(probabilities))
     for given, other in np.unique(np.stack([labels[found], suggested[found]]), axis=1).T.tolist():
         pixels = (labels == given) & (suggested == other)
         log_odds = np.log(np.maximum(probabilities[other], LEAST) / np.maximum(probabilities[given], LEAST))
@@ -113,9 +115,10 @@ def disbelief(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
     Args:
         probabilities: float32 [K, H, W].
-        labels: uint8 [H, W], 255 for none; one pixel at least has one.
+        labels: Integers [H, W]; one pixel at least has one.
     """
-    given = np.take_along_axis(probabilities, np.where(labels == IGNORE_INDEX, 0, labels)[None].astype(np.intp), axis=0)
-    surprise = -np.log(np.maximum(given[0][labels != IGNORE_INDEX], LEAST))
+    known = labels != ignored_target(len(probabilities))
+    given = np.take_along_axis(probabilities, np.where(known, labels, 0)[None].astype(np.intp), axis=0)[0]
+    surprise = -np.log(np.maximum(given[known], LEAST))
     num_least = math.ceil(len(surprise) * LEAST_BELIEVED)
     return float(np.partition(surprise, -num_least)[-num_least:].mean())

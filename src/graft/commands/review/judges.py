@@ -9,18 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+
 from graft.data.memory import MEMORIES
 from graft.data.shards import read_columns
 from graft.deployment.export.exported_model import PREDICT_FILE
 from graft.foundation.choices import Choice, resolve
 from graft.foundation.class_map import SPLITS, UNLABELLED
 from graft.foundation.content import content_digest, content_seed, digest_of, read_json, write_json
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 from graft.foundation.progress import say
 from graft.inference.tiles import Tiling, TilingRule
 from graft.models.saved_model import WEIGHTS_FILE
 from graft.params.brief_training import shorten
 from graft.params.sections import Params
+from graft.provenance.learnt_images import RULE
 from graft.provenance.stages import CLASS_MAP, FINDINGS, INTERIM, NO_MODEL, PRETRAINED, TRAIN
 
 FOLDER = Path("reports/review/models")
@@ -38,12 +44,14 @@ class Judge:
         weights: Name of the file of its weights.
         tiling: Rule by which it takes large images.
         images: Numbers of the rows of the images, by split.
+        unlearnt: Classes that no label it learnt says, so that it can only contradict them.
     """
 
     folder: Path
     weights: str
     tiling: TilingRule
     images: Mapping[str, Set[int]]
+    unlearnt: Collection[int] = ()
 
 
 @dataclass(frozen=True)
@@ -73,35 +81,51 @@ def one_judge(folder: Path, learnt: Collection[str]) -> Judge:
         raise GraftError(
             "the model has learnt every image that is here",
             where=folder,
-            rule="a model agrees with the labels it learnt, wrong ones too",
+            rule=RULE,
             remedy="name one that was trained before they came, or leave --model out",
         )
     return Judge(folder, EXPORTED_WEIGHTS, Tiling(**read_json(folder / PREDICT_FILE)), images)
 
 
 def deal_folds(train: Path, seed: int, num_folds: int) -> list[frozenset[int]]:
-    """Deals the training rows into parts of about one size; a group (a clip, a patient) is in one of them.
+    """Deals the training rows into parts of about one size.
+
+    A group (a clip, a patient) is in one of them, and so are groups that share a file, byte for byte.
 
     Raises:
         GraftError: There are fewer groups than parts.
     """
-    groups: dict[str, list[int]] = {}
-    for number, (id, group) in enumerate(read_columns(train, ("id", "group"))):
-        groups.setdefault(group or id, []).append(number)
+    rows = list(read_columns(train, ("id", "group", "image_sha256")))
+    names = [group or id for id, group, _ in rows]
+    groups: dict[int, list[int]] = {}
+    for number, joined in enumerate(_joined(names, [sha256 for _, _, sha256 in rows])):
+        groups.setdefault(joined, []).append(number)
     if len(groups) < num_folds:
+        fewer = f"ask for at most {len(groups)} folds, or " if len(groups) > 1 else ""
         raise GraftError(
-            f"{num_folds} parts of {len(groups)} groups of training images",
+            f"{num_folds} parts of {counted(len(groups), 'group')} of training images",
             where=train,
             rule="a part has a group at least, and the images of one (a clip, a patient) stay together",
-            remedy=f"ask for at most {len(groups)} folds, or judge with a model that is there: --model",
+            remedy=f"{fewer}judge with a model that is there: --model",
         )
     folds: list[list[int]] = [[] for _ in range(num_folds)]
-    for group in sorted(groups, key=lambda name: content_seed(seed, "fold", name)):
-        min(folds, key=len).extend(groups[group])
+    for group in sorted(groups.values(), key=lambda numbers: content_seed(seed, "fold", names[numbers[0]])):
+        min(folds, key=len).extend(group)
     return [frozenset(fold) for fold in folds]
 
 
-def train_judges(params: Params, stages: FoldStages, num_folds: int, epochs: int | None) -> Iterator[Judge]:
+def _joined(names: Sequence[str], digests: Sequence[str]) -> list[int]:
+    """The part of each row: rows with the same name or digest are in one, and so is all that these have in common."""
+    name, by_name = np.unique(names, return_inverse=True)
+    digest, by_digest = np.unique(digests, return_inverse=True)
+    size, ones = len(name) + len(digest), np.ones(len(names))
+    graph = coo_array((ones, (by_name, len(name) + by_digest)), shape=(size, size))
+    return connected_components(graph, directed=False)[1][by_name].tolist()
+
+
+def train_judges(
+    params: Params, stages: FoldStages, num_folds: int, epochs: int | None, learnt: Collection[str] = ()
+) -> Iterator[Judge]:
     """Trains a model on all training images but a part, for each part, which it is the judge of.
 
     Trainings begin from `models/pretrained` and choose their epoch on val, as fine-tune does. Finished ones are kept by
@@ -112,35 +136,49 @@ def train_judges(params: Params, stages: FoldStages, num_folds: int, epochs: int
         stages: The stage functions.
         num_folds: Number of parts.
         epochs: Epochs of each training; None as `fine_tune` says.
+        learnt: Digests of the images whose labels the weights of `models/pretrained` have learnt: nobody judges them.
 
     Returns:
         The judges, each trained when it is asked for.
 
     Raises:
-        GraftError: A stage has not written what a training reads, or params choose images by another memory.
+        GraftError: Params choose images by another memory, or no image is left to judge.
     """
-    _check()
     left_out, folds = left_out_by(params), deal_folds(Path(TRAIN), params.seed, num_folds)
+    known = {row for row, (digest,) in enumerate(read_columns(Path(TRAIN), ("image_sha256",))) if digest in learnt}
+    if not (total := sum(map(len, folds))) - len(known):
+        raise GraftError(
+            "the weights that training starts from have learnt the labels of all training images",
+            where=PRETRAINED,
+            rule=RULE,
+            remedy="set pretrain_load.source to weights that have not, or judge with a model that has not: --model",
+        )
+    if known:
+        say(f"{len(known)} of {total} training images are not judged: models/pretrained has learnt their labels")
     brief, said = shorten(params.fine_tune, epochs or params.fine_tune.epochs)
     say(said)
     own = params.model_copy(update={"fine_tune": brief})
-    return _train_in_turn(own, stages, folds, left_out)
+    return _train_in_turn(own, stages, folds, left_out, known)
 
 
 def _train_in_turn(
-    params: Params, stages: FoldStages, folds: Sequence[frozenset[int]], left_out: Sequence[str]
+    params: Params, stages: FoldStages, folds: Sequence[frozenset[int]], left_out: Sequence[str], known: Set[int]
 ) -> Iterator[Judge]:
     ids = [id for (id,) in read_columns(Path(TRAIN), ("id",))]
-    data = {path: digest_of(Path(path)) for path in (TRAIN, f"{INTERIM}/val", PRETRAINED)}
+    read = (TRAIN, f"{INTERIM}/val", f"{INTERIM}/{params.augment.unlabelled}", CLASS_MAP, PRETRAINED)
+    data = {path: digest_of(Path(path)) for path in read}
     for number, fold in enumerate(folds, 1):
+        if not fold - known:
+            continue
         memory = {"name": "without", "images": sorted({*left_out, *(ids[row] for row in fold)})}
         augment = params.augment.model_copy(update={"memory": memory, "parent": "none"})
         own = params.model_copy(update={"augment": augment})
         folder = FOLDER / content_digest(_facts(own) | data)[:16]
         if not (folder / DONE_FILE).is_file():
-            say(f"model {number} of {len(folds)} learns all but the {len(fold)} images that it judges")
+            say(f"model {number} of {len(folds)} learns all but the {counted(len(fold), 'image')} of its part")
             _train(own, stages, folder)
-        yield Judge(folder, WEIGHTS_FILE, params.predict, {"train": fold})
+        unlearnt = read_json(folder / DONE_FILE)["unlearnt"]
+        yield Judge(folder, WEIGHTS_FILE, params.predict, {"train": fold - known}, unlearnt)
 
 
 def left_out_by(params: Params) -> tuple[str, ...]:
@@ -169,7 +207,8 @@ def _facts(params: Params) -> dict[str, Any]:
     return {name: value for name, value in params.model_dump().items() if name in sections}
 
 
-def _check() -> None:
+def check_inputs() -> None:
+    """Refuses to train where a stage has not written what a training reads."""
     needed = [TRAIN, f"{INTERIM}/val", CLASS_MAP, FINDINGS, f"{PRETRAINED}/card.json"]
     if missing := [path for path in needed if not Path(path).exists()]:
         raise GraftError(
@@ -209,7 +248,9 @@ def _train(params: Params, stages: FoldStages, folder: Path) -> None:
             curves=places["curves"],
             resume=RESUME / f"review-{folder.name}",
         )
-        write_json(places["model"] / DONE_FILE, found)
+        pixels = read_json(places["augmented"] / "statistics.json")["class_pixels_before"]
+        unlearnt = [number for number, count in enumerate(pixels) if not count]
+        write_json(places["model"] / DONE_FILE, {"unlearnt": unlearnt, **found})
         shutil.rmtree(folder, ignore_errors=True)
         folder.parent.mkdir(parents=True, exist_ok=True)
         places["model"].replace(folder)

@@ -17,15 +17,16 @@ from graft.data.images.codec import decode_mask, decode_target, encode_png
 from graft.data.images.stacks import composite, decode
 from graft.data.shards import Row, read_rows
 from graft.evaluation.report.examples import Picture, show
-from graft.foundation.class_map import IGNORE_INDEX, ClassMap, refuse_several_labels
+from graft.foundation.class_map import ClassMap, ignored_target
 from graft.foundation.content import content_seed, replace_file
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
-from graft.foundation.progress import progress
+from graft.foundation.progress import progress, say, warn
 from graft.inference.image_to_logits import predict_logits
 from graft.inference.torch_runner import torch_runner
 from graft.models.saved_model import load_model
 from graft.params.sections import Params
-from graft.params.yaml_tree import changed_lines, on_one_line, read_tree, write_tree
+from graft.params.yaml_tree import changed_lines, put_value, read_tree, write_tree
 from graft.provenance.stages import INTERIM
 
 MOST_FOR_THRESHOLDS = 500  # images of a model that say how sure it is of each class
@@ -47,7 +48,7 @@ class Doubt:
         disbelief: How little the model believes the label.
         share: Share of the labelled pixels that are contradicted; 1 for an image with one label.
         regions: Contradicted regions, the one with most evidence first.
-        suggested: The suggested classes as an index PNG, 255 where the label may stand.
+        suggested: The suggested classes of a mask as an index PNG, 255 where it may stand; empty of one label.
     """
 
     id: str
@@ -81,6 +82,8 @@ class Review:
     num_images: int
 
     def __str__(self) -> str:
+        if not self.doubts:
+            return f"of {self.num_images} images none has a label that a model which never saw it contradicts"
         return (
             f"{len(self.doubts)} of {self.num_images} labels are contradicted somewhere by a model that never saw "
             "them, the most doubtful first; a tenth of them is worth a look"
@@ -96,9 +99,8 @@ def review(judges: Iterable[Judge], classes: ClassMap, device: torch.device | st
         device: Device that the models run on.
 
     Raises:
-        GraftError: A model knows other classes.
+        GraftError: A model has another task, or knows other classes or channels.
     """
-    refuse_several_labels(classes.task, "graft review")
     doubts: list[Doubt] = []
     num_images = 0
     for judge in judges:
@@ -109,10 +111,12 @@ def review(judges: Iterable[Judge], classes: ClassMap, device: torch.device | st
             suggested = contradict(probabilities, label, thresholds)
             regions = sorted(regions_of(probabilities, label, suggested), key=lambda region: -region.evidence)
             if regions:
-                share = sum(region.num_pixels for region in regions) / np.count_nonzero(label != IGNORE_INDEX)
+                labelled = np.count_nonzero(label != ignored_target(len(classes.names)))
+                share = sum(region.num_pixels for region in regions) / labelled
                 place = row.id, row.split, row.batch, number
                 believed = disbelief(probabilities, label)
-                doubts.append(Doubt(*place, believed, share, tuple(regions), encode_png(suggested)))
+                picture = encode_png(suggested.astype(np.uint8)) if classes.task == "segmentation" else b""
+                doubts.append(Doubt(*place, believed, share, tuple(regions), picture))
         num_images += opened.num_images
     ranked = sorted(doubts, key=lambda doubt: (-doubt.disbelief, doubt.id))
     return Review(ranked, num_images)
@@ -127,24 +131,28 @@ class OpenedJudge:
         device: Device that the model runs on.
 
     Raises:
-        GraftError: The model knows other classes.
+        GraftError: The model has another task, or knows other classes or channels.
     """
 
     def __init__(self, judge: Judge, classes: ClassMap, device: torch.device | str) -> None:
         model, self._spec = load_model(judge.folder, weights=judge.weights)
-        if self._spec.class_names != classes.names:
+        found = _kind(self._spec.task, self._spec.class_names, self._spec.channels)
+        if (wanted := _kind(classes.task, classes.names, classes.channels)) != found:
             raise GraftError(
-                f"the model knows {', '.join(self._spec.class_names)}",
+                f"the model is for {found}",
                 where=judge.folder,
-                rule=f"labels are judged by a model of the same classes: {', '.join(classes.names)}",
+                rule=f"labels are judged by a model for the same: {wanted}",
                 remedy="leave --model out: then parts of the data judge each other",
             )
+        if judge.unlearnt:
+            names = ", ".join(classes.names[number] for number in judge.unlearnt)
+            warn(f"a part is judged by a model that learnt no label of {names}: it judges none either")
         self._judge, self._classes = judge, classes
         self._run = torch_runner(model, self._spec, device=device)
         self.num_images = sum(len(numbers) for numbers in judge.images.values())
 
     def look(self, images: Mapping[str, Set[int]]) -> Iterator[tuple[Row, int, np.ndarray, np.ndarray]]:
-        """Yields rows with their number, label uint8 [H, W] and probabilities float32 [K, H, W]; 1×1 for one label.
+        """Yields rows with their number, label [H, W] and probabilities float32 [K, H, W]; 1×1 for one label.
 
         Args:
             images: Numbers of the rows, by split.
@@ -170,9 +178,14 @@ class OpenedJudge:
         image = decode(row.image, self._classes, where=row.id)
         logits = predict_logits(self._run, image, self._spec, self._judge.tiling)
         label = decode_target(row, self._classes.task)
+        label = np.where(np.isin(label, list(self._judge.unlearnt)), ignored_target(len(logits)), label)
         if label.ndim == 0:  # one label is a mask of one pixel
             label, logits = label.reshape(1, 1), logits[:, None, None]
         return label, softmax(logits, axis=0)
+
+
+def _kind(task: str, names: Sequence[str], channels: Sequence[str]) -> str:
+    return f"{task} of {', '.join(names)} in {', '.join(channels)}"
 
 
 def show_doubts(found: Review, classes: ClassMap, most: int) -> Iterator[ShownDoubt]:
@@ -213,6 +226,8 @@ def write_table(path: Path, doubts: Sequence[Doubt], names: Sequence[str]) -> No
 def leave_out(found: Review, params: Params, path: Path, most: int) -> list[str]:
     """Writes the first doubtful training images into `augment.memory` of a params file, beside those that are there.
 
+    Those that are left out already are judged like all others, and count.
+
     Args:
         found: The review.
         params: Params of the file.
@@ -223,10 +238,13 @@ def leave_out(found: Review, params: Params, path: Path, most: int) -> list[str]
         The lines of the file that changed, as `diff` shows them.
     """
     named = [doubt.id for doubt in found.doubts if doubt.split == "train"][:most]
+    if len(named) < most:
+        say(f"no more than {counted(len(named), 'training image')} can be left out: other labels are not contradicted")
     if not named:
         return []
     tree = read_tree(path)
-    tree["augment"]["memory"] = on_one_line({"name": "without", "images": sorted({*left_out_by(params), *named})})
-    lines = changed_lines(path, tree)
+    put_value(tree["augment"], "memory", {"name": "without", "images": sorted({*left_out_by(params), *named})})
+    if not (lines := changed_lines(path, tree)):
+        say(f"{path} leaves these out already")
     write_tree(path, tree)
     return lines
