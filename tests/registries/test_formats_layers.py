@@ -135,7 +135,7 @@ def test_whatever_is_wrong_is_listed_at_once(tmp_path: Path) -> None:
     write_mask(tmp_path / "raw/masks/lost/crack.png", box(0, 0, 1, 1))
     (tmp_path / "raw/masks/01/hole.png").symlink_to("/etc/hostname")
     assert listing_of(tmp_path / "raw", BY_CLASS).problems == [
-        "images/bare.jpg: image without annotation",
+        "images/bare.jpg: image without mask",
         "masks/01/hole.png: a link that leads out of the root, to /etc/hostname; put the file itself here",
         "masks/lost/crack.png: mask without image",
     ]

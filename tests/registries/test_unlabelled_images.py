@@ -17,7 +17,10 @@ from graft.foundation.choices import resolve
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
 from tests.augmented_samples import bare_rows, run_augment, write_rows, write_train
+from tests.formats_layouts.coco import make_panoptic
+from tests.formats_layouts.layers import NUCLEI, make_nuclei
 from tests.formats_layouts.pictures import run_ingest, stripes, write_image, write_mask
+from tests.formats_layouts.supervisely import make_supervisely
 
 PAIRS = {
     "name": "mask_folder",
@@ -62,6 +65,47 @@ def test_a_folder_named_so_needs_no_masks(tmp_path: Path) -> None:
     assert len(listing.entries) == 14
     every = listing_of(tmp_path, PAIRS | {"splits": {}})  # a folder as any other
     assert (unlabelled_ids(every), len(every.entries)) == ([], 13)
+
+
+def bare_nuclei(root: Path) -> None:
+    make_nuclei(root)
+    write_image(root / "bare/images/bare.png", 99)
+
+
+def bare_panoptic(root: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["categories"].append({"id": 1, "name": "person", "isthing": 1})
+        for segment in content["annotations"][0]["segments_info"]:
+            segment["category_id"] = 1
+
+    make_panoptic(root, change)
+    write_image(root / "more/bare.png", 99)
+
+
+def bare_supervisely(root: Path) -> None:
+    make_supervisely(root)
+    write_image(root / "ds0/img/bare.png", 99)
+
+
+@pytest.mark.parametrize(
+    ("make", "source", "bare"),
+    [
+        (bare_nuclei, NUCLEI, "bare/images/bare.png"),
+        (bare_panoptic, {"name": "coco_panoptic", "categories": ["dog", "sky-other"]}, "more/bare.png"),
+        (bare_supervisely, {"name": "supervisely"}, "ds0/img/bare.png"),
+    ],
+)
+@pytest.mark.parametrize("folder", ["", "inner"])
+def test_masks_that_are_the_mask_of_no_entry_are_no_images(
+    make: Any, source: dict[str, Any], bare: str, folder: str, tmp_path: Path
+) -> None:
+    make(tmp_path / folder)
+    if folder:
+        names = ["dog", "nucleus", "car", "van", "background"]
+        part = {"root": folder, "source": source, "classes": {"*": "background"}}
+        source = {"name": "joined", "sources": [part], "classes": names}
+    listing = listing_of(tmp_path, source, unlabelled="**/*.png")
+    assert unlabelled_ids(listing) == [f"{folder}/{bare}".lstrip("/")]
 
 
 def test_lines_of_a_table_need_no_target_in_a_folder_named_so(tmp_path: Path) -> None:

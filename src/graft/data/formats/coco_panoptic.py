@@ -49,8 +49,9 @@ def coco_panoptic(
     found = find_files(root)
     files = annotation_files(found, panoptic=True)
     read = {split: read_segments(found, file) for split, file in files.items()}
-    masks = {image.mask for one in read.values() for image in one.images}
+    masks = {image.mask for one in read.values() for image in one.images if image.mask is not None}
     images = replace(found, paths={id: path for id, path in found.paths.items() if path not in masks})
     reader = PanopticReader(str(root), VOID if background is None else 0)
     options = CocoOptions(categories, background, test_from, held_out_fraction)
-    return list_coco("coco_panoptic", seed, images, files, read, options, reader)
+    listing = list_coco("coco_panoptic", seed, images, files, read, options, reader)
+    return replace(listing, not_images=masks)

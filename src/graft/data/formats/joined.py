@@ -118,6 +118,11 @@ def joined(
         _of_each(sources, [listing.notes for listing in listings]) + left_aside,
         _of_each(sources, [listing.warnings for listing in listings]) + _of_unreached(unreached),
         cut=JoinedCutter(tuple(map(_front_of, sources)), cut) if any(cut) else None,
+        not_images=[
+            f"{_front_of(part)}{path}"
+            for part, listing in zip(sources, listings, strict=True)
+            for path in listing.not_images
+        ],
     )
 
 

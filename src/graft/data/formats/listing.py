@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import colorsys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,6 +77,7 @@ class Listing:
         without_target: Id of each image that has no mask or label where one is expected, to its line of `problems`.
         cut: Function that cuts further images as those of the source were cut, and returns the problems of those that
             cannot be; None where entries are whole images.
+        not_images: Paths below the root of pictures that are no images, as masks that are not the mask of an entry.
     """
 
     class_map: ClassMap
@@ -88,6 +89,7 @@ class Listing:
     warnings: Sequence[str] = field(default=())
     without_target: Mapping[str, str] = field(default_factory=dict)
     cut: Cut | None = None
+    not_images: Collection[str] = field(default=())
 
 
 def check_task(task: str, needed: str, source: str) -> None:

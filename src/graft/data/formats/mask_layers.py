@@ -87,6 +87,7 @@ def mask_layers(
     seen = replace(everything, paths=_but_other_pictures(everything, found, kept))
     options = DrawnOptions(classes, background, void, val_fraction, test_fraction, group_pattern, splits)
     listing = list_drawn("mask_layers", task, seed, seen, drawings, options, read, _paint)
+    listing = replace(listing, not_images=[found.paths[file] for file in layers.files | layers.shared.keys()])
     if missing_mask == "refuse":
         return listing
     added = [unlabelled_entry(found, id) for id in without] if missing_mask == "unlabelled" else []
@@ -193,7 +194,7 @@ def _images(found: Found, pattern: ImagePattern) -> list[str]:
 def _drawings(found: Found, layers: Layers, where: LayerPattern, names: Sequence[str], only: str) -> Drawings:
     """The masks of each image in drawing order: that of `names`, names in no list before them by the alphabet."""
     rank = {name: number for number, name in enumerate(names)}
-    drawings = Drawings()
+    drawings = Drawings(lacking="mask")
     for id, files in layers.of_image.items():
         named = sorted((rank.get(layer.label or only, -1), layer.label or only, layer.path) for layer in files)
         if not named:

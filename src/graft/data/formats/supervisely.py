@@ -67,7 +67,7 @@ def supervisely(
         splits: Split to its folder or list, or several; null finds them by name, `{}` uses none.
     """
     check_task(task, "segmentation", "supervisely")
-    everything, num_aside = _without_pictures_aside(find_files(root))
+    everything, aside = _without_pictures_aside(find_files(root))
     found = visible(everything, splits)
     meta = read_meta(found)
     files = [] if meta is None else annotation_files(found, meta)
@@ -83,19 +83,20 @@ def supervisely(
         labels if classes is None else classes, background, void, val_fraction, test_fraction, group_pattern, splits
     )
     drawings = _drawings(found, meta, files)
-    drawings.notes += [f"{counted(num_aside, 'picture')} outside of folders img"] if num_aside else []
+    drawings.notes += [f"{counted(len(aside), 'picture')} outside of folders img"] if aside else []
     read = partial(shapes_of, dict(meta.shapes))
-    return list_drawn("supervisely", task, seed, everything, drawings, options, read, paint_as_supervisely)
+    listing = list_drawn("supervisely", task, seed, everything, drawings, options, read, paint_as_supervisely)
+    return replace(listing, not_images=aside)
 
 
-def _without_pictures_aside(everything: Found) -> tuple[Found, int]:
-    """The files but those pictures that lie in no folder `img` and in none for unlabelled ones, and their number."""
+def _without_pictures_aside(everything: Found) -> tuple[Found, list[str]]:
+    """The files but those pictures that lie in no folder `img` and in none for unlabelled ones, and their paths."""
 
     def is_kept(id: str) -> bool:
         return not is_picture(id) or posixpath.basename(posixpath.dirname(id)) == "img" or is_in_unlabelled_folder(id)
 
     paths = {id: path for id, path in everything.paths.items() if is_kept(id)}
-    return replace(everything, paths=paths), len(everything.paths) - len(paths)
+    return replace(everything, paths=paths), [path for id, path in everything.paths.items() if id not in paths]
 
 
 def _drawings(found: Found, meta: ProjectMeta, files: list[str]) -> Drawings:

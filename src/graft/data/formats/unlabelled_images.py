@@ -54,8 +54,8 @@ def add_unlabelled(listing: Listing, root: Path, patterns: str | Sequence[str] |
         return listing
     found = find_files(root)
     taken = {entry.image_id for entry in listing.entries}
-    masks = {entry.mask for entry in listing.entries}
-    images = [id for id in found.paths if is_picture(id) and id not in taken and found.paths[id] not in masks]
+    others = {entry.mask for entry in listing.entries} | {*listing.not_images}
+    images = [id for id in found.paths if is_picture(id) and id not in taken and found.paths[id] not in others]
     matched: set[str] = set()
     for pattern in [patterns] if isinstance(patterns, str) else patterns:
         wanted = ImagePattern(pattern, where=WHERE)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from graft.data.formats.drawn.classes import ClassLabels, DrawnClasses, choose_classes
@@ -16,6 +16,7 @@ from graft.data.formats.listing import Entry, Listing
 from graft.data.formats.splits import Groups, check_fractions, check_not_empty
 from graft.data.formats.translation import identity
 from graft.data.formats.unlabelled_images import is_picture, outside_unlabelled_folders, unlabelled_entry
+from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
 
 
@@ -52,12 +53,14 @@ class Drawings:
         problems: Files that are not as the tool writes them, a line each.
         notes: Things left aside, a line each.
         spoiled: Ids of images whose drawing is among the problems.
+        lacking: Word for what an image without a drawing lacks.
     """
 
     of_image: dict[str, Drawing] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     spoiled: set[str] = field(default_factory=set)
+    lacking: str = "annotation"
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ def list_drawn(
     check_fractions(options.val_fraction, options.test_fraction)
     found, groups = visible(everything, options.splits), Groups(options.group_pattern)
     bare = sorted(id for id in everything.paths if id not in found.paths and is_picture(id))
-    without = _undrawn(found, drawings.of_image.keys() | drawings.spoiled)
+    without = _undrawn(found, drawings)
     usable = {id: drawing for id, drawing in drawings.of_image.items() if id not in found.refused}
     problems = [*found.problems, *drawings.problems, *found.refusals(drawings.of_image), *everything.refusals(bare)]
     is_drawn = task == "segmentation"
@@ -212,11 +215,16 @@ def _given(found: Found, drawings: Mapping[str, Drawing], splits: Splits | None)
     said = {id: drawing.split for id, drawing in drawings.items() if drawing.split is not None}
     if splits is None and said and len(said) == len(drawings) and "train" in said.values():
         return GivenSplits(said)
-    return find_splits(found, drawings.keys(), splits)
+    given = find_splits(found, drawings.keys(), splits)
+    if splits is not None or not said:
+        return given
+    note = f"splits that the tool's files say of {len(said)} of {counted(len(drawings), 'image')}, which were not used"
+    return replace(given, notes=(*given.notes, f"{note}: all images need one, and train is among them"))
 
 
-def _undrawn(found: Found, drawn: Collection[str]) -> dict[str, str]:
-    return {id: f"{id}: image without annotation" for id in found.paths if is_picture(id) and id not in drawn}
+def _undrawn(found: Found, drawings: Drawings) -> dict[str, str]:
+    drawn = drawings.of_image.keys() | drawings.spoiled
+    return {id: f"{id}: image without {drawings.lacking}" for id in found.paths if is_picture(id) and id not in drawn}
 
 
 def _untagged(drawings: Mapping[str, Drawing]) -> dict[str, str]:
