@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import tracemalloc
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,39 @@ def test_tags_of_all_images_name_splits(tmp_path: Path) -> None:
     ]
 
 
+def test_tags_that_name_splits_of_some_images_only_are_told(tmp_path: Path) -> None:
+    make_supervisely(tmp_path)
+    for name in ("train", "unlabelled"):
+        write_annotated(tmp_path / "ds0", f"{name}.png", figure("polygon", "car", SQUARE), tags=[{"name": name}])
+    listing = listing_of(tmp_path, "supervisely")
+    assert not listing.problems
+    assert {entry.split for entry in listing.entries} == {"train", "val", "test"}
+    assert "1 tag that name no split" in listing.notes
+    (note,) = (note for note in listing.notes if "splits" in note)
+    number = len(listing.entries)
+    assert note.startswith(f"splits that the tool's files say of 1 of {number} images, which were not used")
+
+
+def test_a_bitmap_that_unfolds_to_more_than_its_image_is_not_unfolded(tmp_path: Path) -> None:
+    make_supervisely(tmp_path)
+    bomb = zlib.compress(bytes(1 << 28), 9)  # 256 MiB in 260 kB
+    write_annotated(tmp_path / "ds0", "bomb.png", bitmap("a", CROSS, (0, 0), data=base64.b64encode(bomb).decode()))
+    large = png(np.ones((25, 9), bool))
+    write_annotated(tmp_path / "ds0", "large.png", bitmap("a", CROSS, (0, 0), data=large))
+    cut = base64.b64encode(zlib.compress(base64.b64decode(png(CROSS)))[:-9]).decode()
+    write_annotated(tmp_path / "ds0", "cut.png", bitmap("a", CROSS, (0, 0), data=cut))
+    tracemalloc.start()
+    problems = listing_of(tmp_path, "supervisely").problems
+    most_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert problems == [
+        f"ds0/ann/bomb.png.json: object 1: its bitmap unfolds to more than {(1 << 16) + 8 * 25 * 33:,} bytes",
+        "ds0/ann/cut.png.json: object 1: its bitmap is cut off",
+        "ds0/ann/large.png.json: object 1: a bitmap of 9 x 25 pixels, of an image of 32 x 24",
+    ]
+    assert most_bytes < 1 << 26
+
+
 def test_all_that_is_wrong_with_annotation_files_is_listed_at_once(tmp_path: Path) -> None:
     make_supervisely(tmp_path)
     dataset = tmp_path / "ds0"
@@ -143,6 +178,10 @@ def test_all_that_is_wrong_with_annotation_files_is_listed_at_once(tmp_path: Pat
         write_annotated(dataset, name, drawn)
     write_annotated(dataset, "size.png", size={"height": None, "width": 3})
     write_annotated(dataset, "list.png", objects=None)
+    write_annotated(dataset, "vast.png", size={"height": 10**6, "width": 10**6})
+    write_annotated(dataset, "both.png", tags=[{"name": "val"}, {"name": "train"}])
+    write_annotated(dataset, "nameless.png", tags=[{"tagId": 3}])
+    write_annotated(dataset, "number.png", tags=5)
     write_annotated(dataset, "cut.png")
     (dataset / "ann/cut.png.json").write_text('{"objects": [')
     write_annotated(dataset, "gone.png")
@@ -153,6 +192,10 @@ def test_all_that_is_wrong_with_annotation_files_is_listed_at_once(tmp_path: Pat
     expected += [
         "ds0/ann/size.png.json: its size {'height': None, 'width': 3} is none",
         "ds0/ann/list.png.json: it lists no objects",
+        "ds0/ann/vast.png.json: its size, 1000000 x 1000000 pixels, is more than 268,435,456",
+        "ds0/ann/both.png.json: its tags name train and val; an image is in one split",
+        "ds0/ann/nameless.png.json: its tags are no list of names: [{'tagId': 3}]",
+        "ds0/ann/number.png.json: its tags are no list of names: 5",
         "ds0/ann/cut.png.json: ",
         "ds0/ann/gone.png.json: its image ds0/img/gone.png is not there",
         "ds0/ann/01.png.json: ds0/img/01.png is annotated in ds0/ann/01.json too",

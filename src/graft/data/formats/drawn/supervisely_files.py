@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import contextlib
 import json
 import posixpath
 import zlib
@@ -14,16 +13,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from graft.data.formats.coco_annotations import MOST_PIXELS
 from graft.data.formats.drawn.drawn_listing import Drawing
 from graft.data.formats.drawn.painters import Point, Shape, Size, check_inside
 from graft.data.formats.files import Found
 from graft.data.formats.split_names import split_named
+from graft.foundation.class_map import UNLABELLED
 from graft.foundation.errors import GraftError
 
 if TYPE_CHECKING:
     import numpy as np
 
 META = "meta.json"
+PNG_MAGIC = b"\x89PNG"
+PNG_HEADER_BYTES, MOST_PIXEL_BYTES = 1 << 16, 8  # of all that stands beside its pixels; four samples of 16 bits
 ANY = "any"  # shape of a class whose objects may have any
 WITH_AREA = frozenset({"bitmap", "polygon", "rectangle", ANY})
 WITHOUT_AREA = frozenset({"line", "point", "graph", "cuboid", "cuboid_2d"})
@@ -96,7 +99,9 @@ def drawing_of(content: Mapping[str, Any], file: str, meta: ProjectMeta) -> Draw
     """
     shapes = shapes_in(content, meta.shapes)
     check_inside(shapes, size := _size(content))
-    splits = {split for tag in _tags(content) if (split := split_named(tag)) is not None}
+    splits = sorted({split for tag in _tags(content) if (split := _split_of(tag)) is not None})
+    if len(splits) > 1:
+        raise ValueError(f"its tags name {' and '.join(splits)}; an image is in one split")
     return Drawing(file, size, tuple(shape.label for shape in shapes), split=next(iter(splits), None))
 
 
@@ -135,7 +140,7 @@ def count_without_area(content: Mapping[str, Any], kinds: Mapping[str, str]) -> 
 def count_tags(content: Mapping[str, Any]) -> int:
     """Number of tags of an image and of its objects that name no split."""
     tags = [*_tags(content), *(tag for one in content["objects"] for tag in _tags(one))]
-    return sum(split_named(tag) is None for tag in tags)
+    return sum(_split_of(tag) is None for tag in tags)
 
 
 def _meta(path: Path, id: str) -> ProjectMeta | None:
@@ -151,12 +156,27 @@ def _size(content: Mapping[str, Any]) -> Size:
     height, width = (written.get("height"), written.get("width")) if isinstance(written, dict) else (None, None)
     if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
         raise ValueError(f"its size {written!r} is none")
+    if height * width > MOST_PIXELS:
+        raise ValueError(f"its size, {width} x {height} pixels, is more than {MOST_PIXELS:,}")
     return height, width
 
 
+def _split_of(tag: str) -> str | None:
+    """The split of labelled images that a tag names."""
+    split = split_named(tag)
+    return None if split == UNLABELLED else split
+
+
 def _tags(content: Mapping[str, Any]) -> list[str]:
-    """The names of tags, which releases before 2019 wrote as they are."""
-    return [str(tag["name"] if isinstance(tag, dict) else tag) for tag in content.get("tags") or []]
+    """The names of tags, which releases before 2019 wrote as they are.
+
+    Raises:
+        ValueError: They are no list, or one has no name.
+    """
+    written = content.get("tags") or []
+    if not isinstance(written, list) or any(isinstance(tag, dict) and "name" not in tag for tag in written):
+        raise ValueError(f"its tags are no list of names: {str(written)[:80]}")
+    return [str(tag["name"] if isinstance(tag, dict) else tag) for tag in written]
 
 
 def _kind(one: Mapping[str, Any], kinds: Mapping[str, str]) -> str:
@@ -187,21 +207,28 @@ def _points(written: Sequence[Sequence[float]]) -> tuple[Point, ...]:
 
 def _bitmap(label: str, written: Mapping[str, Any], size: Size) -> Shape:
     left, top = (int(value) for value in written["origin"])
-    pixels = _decode(written["data"])
+    pixels = _decode(written["data"], size)
     height, width = pixels.shape
     if min(left, top) < 0 or top + height > size[0] or left + width > size[1]:
         raise ValueError(f"a bitmap of {width} x {height} pixels at ({left}, {top}) of {size[1]} x {size[0]}")
     return Shape(label, "pixels", ((left, top),), pixels=pixels)
 
 
-def _decode(text: str) -> np.ndarray:
-    """The pixels of a bitmap: those of a PNG that are not transparent, or where none can be, not 0; bool [h, w]."""
+def _decode(text: str, size: Size) -> np.ndarray:
+    """The pixels of a bitmap: those of a PNG that are not transparent, or where none can be, not 0; bool [h, w].
+
+    Raises:
+        ValueError: It is no PNG, or larger than its image; judged before it is unfolded.
+    """
     import cv2
     import numpy as np
 
-    data = base64.b64decode(text)
-    with contextlib.suppress(zlib.error):  # some are not compressed
-        data = zlib.decompress(data)
+    data = _unfolded(base64.b64decode(text), PNG_HEADER_BYTES + MOST_PIXEL_BYTES * (size[0] + 1) * (size[1] + 1))
+    if not data.startswith(PNG_MAGIC):
+        raise ValueError("its bitmap is no PNG")
+    width, height = (int.from_bytes(data[place : place + 4], "big") for place in (16, 20))
+    if height > size[0] or width > size[1]:
+        raise ValueError(f"a bitmap of {width} x {height} pixels, of an image of {size[1]} x {size[0]}")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -211,3 +238,20 @@ def _decode(text: str) -> np.ndarray:
     channels = np.atleast_3d(image)
     seen = channels[:, :, 3:] if channels.shape[2] == 4 else channels
     return np.asarray(seen.any(axis=2))
+
+
+def _unfolded(data: bytes, most_bytes: int) -> bytes:
+    """The bytes that zlib packed; whatever it did not pack as it is.
+
+    Raises:
+        ValueError: They are cut off, or more than `most_bytes`.
+    """
+    unfolding = zlib.decompressobj()
+    try:
+        unfolded = unfolding.decompress(data, most_bytes)
+    except zlib.error:
+        return data
+    if not unfolding.eof:
+        what = f"unfolds to more than {most_bytes:,} bytes" if unfolding.unconsumed_tail else "is cut off"
+        raise ValueError(f"its bitmap {what}")
+    return unfolded
