@@ -104,6 +104,7 @@ def test_any_mask_comes_back_from_its_run_lengths(size: tuple[int, int]) -> None
         (lambda rle: [*rle[:4], rle[4] | 0x80, *rle[5:]], "its values have 24 bits, not 8"),
         (lambda rle: [*rle[:-8], 255, 255, 255, 255, 255, 255, 255, 255], "its run lengths go beyond 32 x 24 pixels"),
         (lambda rle: [300, *rle], "bytes must be in range"),
+        (lambda rle: 8 * 10**9, "its run lengths are no list of bytes"),
     ],
 )
 def test_run_lengths_that_are_spoiled_are_named(changed: Any, message: str, tmp_path: Path) -> None:
@@ -257,6 +258,11 @@ def test_what_is_no_export_of_tasks_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.json").unlink()
     export.write_text(whole[:-40])
     with pytest.raises(GraftError, match="not the JSON array it should be, or cut off"):
+        listing_of(tmp_path, "label_studio")
+    tasks = json.loads(whole)
+    del tasks[3]["annotations"]
+    export.write_text(json.dumps(tasks))
+    with pytest.raises(GraftError, match=r"item 4 is no task with data and annotations"):
         listing_of(tmp_path, "label_studio")
     export.write_text(whole.replace('"annotations"', '"completions"'))
     assert not listing_of(tmp_path, "label_studio").problems

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from graft.commands.start.looking import look
 from graft.commands.start.mask_layers_found import find_mask_layers
@@ -19,7 +20,7 @@ from graft.data.formats.patterns import ImagePattern
 from graft.foundation.choices import resolve
 from graft.foundation.errors import GraftError
 from tests.formats_layouts.layers import BY_CLASS, NUCLEI, box, make_by_class, make_nuclei
-from tests.formats_layouts.pictures import run_ingest, write_image, write_mask
+from tests.formats_layouts.pictures import SIZE, run_ingest, write_image, write_mask
 
 
 def listing_of(root: Path, source: dict[str, Any]) -> Listing:
@@ -145,11 +146,15 @@ def test_whatever_is_wrong_is_listed_at_once(tmp_path: Path) -> None:
     (tmp_path / "raw/masks/03/hole.png").write_bytes((tmp_path / "raw/masks/00/hole.png").read_bytes()[:60])
     write_mask(tmp_path / "raw/masks/04/hole.jpg", box(0, 0, 9, 9))
     (tmp_path / "raw/masks/04/hole.jpg").rename(tmp_path / "raw/masks/04/hole.png")
+    clear = np.zeros((*SIZE, 4), np.uint8)
+    clear[2:6, 2:6, 3] = 255
+    Image.fromarray(clear).save(tmp_path / "raw/masks/05/crack.png")
     with pytest.raises(GraftError, match="it has 9 x 9 pixels, and its image 32 x 24") as told:
         run_ingest(tmp_path / "raw", tmp_path / "out", BY_CLASS)
     assert "masks/03/hole.png: " in str(told.value)
     assert "masks/04/hole.png: it is stored with loss (JPEG)" in str(told.value)
     assert 'foreground: ["128-255"]' in str(told.value)
+    assert "masks/05/crack.png: it has one colour throughout, and a shape in the transparency" in str(told.value)
 
 
 @pytest.mark.parametrize("missing", ["background", "unlabelled"])

@@ -13,7 +13,7 @@ from graft.data.formats.array_masks import array_of_mask, is_array
 from graft.data.formats.class_values import Value, translation_of
 from graft.data.formats.drawn.classes import ClassLabels
 from graft.data.formats.drawn.drawn_listing import Drawing, Drawings, DrawnOptions, list_drawn, visible
-from graft.data.formats.drawn.painters import Shape, Size
+from graft.data.formats.drawn.painters import Shape, Size, paint_as_cvat, pixels_of
 from graft.data.formats.files import Found, find_files
 from graft.data.formats.given_splits import Splits
 from graft.data.formats.layer_files import LayerPattern, Layers, find_layers
@@ -86,7 +86,7 @@ def mask_layers(
     kept = layers.of_image.keys() - set(without if missing_mask == "unlabelled" else ())
     seen = replace(everything, paths=_but_other_pictures(everything, found, kept))
     options = DrawnOptions(classes, background, void, val_fraction, test_fraction, group_pattern, splits)
-    listing = list_drawn("mask_layers", task, seed, seen, drawings, options, read, _paint)
+    listing = list_drawn("mask_layers", task, seed, seen, drawings, options, read, paint_as_cvat)
     listing = replace(listing, not_images=[found.paths[file] for file in layers.files | layers.shared.keys()])
     if missing_mask == "refuse":
         return listing
@@ -108,23 +108,15 @@ class LayerReading:
     only_zero_is_background: bool
 
     def __call__(self, root: Path, drawing: Drawing, size: Size) -> Sequence[Shape]:
-        import numpy as np
-
-        shapes = []
-        for path, label in zip(json.loads(drawing.content or b"[]"), drawing.labels, strict=True):
-            pixels = self._pixels(root, path, size)
-            rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-            if len(rows):
-                top, left = int(rows[0]), int(columns[0])
-                box = pixels[top : rows[-1] + 1, left : columns[-1] + 1]
-                shapes.append(Shape(label, "pixels", ((left, top),), pixels=np.ascontiguousarray(box)))
-        return shapes
+        files = zip(json.loads(drawing.content or b"[]"), drawing.labels, strict=True)
+        return [pixels_of(label, self._pixels(root, path, size)) for path, label in files]
 
     def _pixels(self, root: Path, path: str, size: Size) -> np.ndarray:
         """Whether pixels belong to the class, bool [H, W].
 
         Raises:
-            GraftError: The mask cannot be read, is of another size, or is stored with loss.
+            GraftError: The mask cannot be read, is of another size, is stored with loss, or bears its shape in its
+                transparency.
         """
         from graft.data.mask_files import decode_mask_file
 
@@ -133,6 +125,13 @@ class LayerReading:
         if mask.values.shape[:2] != size:
             height, width = mask.values.shape[:2]
             raise GraftError(f"it has {width} x {height} pixels, and its image {size[1]} x {size[0]}", where=path)
+        if mask.alpha_only:
+            raise GraftError(
+                "it has one colour throughout, and a shape in the transparency",
+                where=path,
+                rule="the shape of a mask lies in its colours or grey values",
+                remedy="export the masks without transparency, or make grey ones of the alpha channel",
+            )
         if mask.lossy and self.only_zero_is_background:
             raise GraftError(
                 f"it is stored with loss ({mask.format}), which leaves other values than 0 beside what is drawn",
@@ -140,18 +139,6 @@ class LayerReading:
                 remedy='say which values count, as in foreground: ["128-255"], or export the masks as PNG',
             )
         return self.translation.apply(mask.values).mask == 1
-
-
-def _paint(shapes: Sequence[tuple[Shape, int]], size: Size, unnamed: int) -> np.ndarray:
-    """Paints masks, later ones on top; arguments and result are those of `paint_as_labelme`."""
-    import numpy as np
-
-    mask = np.full(size, unnamed, np.uint8)
-    for shape, value in shapes:
-        assert shape.pixels is not None
-        (left, top), (height, width) = shape.points[0], shape.pixels.shape
-        mask[int(top) : int(top) + height, int(left) : int(left) + width][shape.pixels] = value
-    return mask
 
 
 def _translation(foreground: list[Value] | None) -> Translation:

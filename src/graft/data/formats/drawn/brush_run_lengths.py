@@ -34,6 +34,8 @@ def decode_brush(written: Sequence[int], size: Size) -> np.ndarray:
     import numpy as np
 
     height, width = size
+    if not isinstance(written, list):
+        raise ValueError("its run lengths are no list of bytes")
     bits = _Bits(bytes(written))
     if (num_values := bits.number(32)) != height * width * CHANNELS:
         raise ValueError(f"its run lengths are of {num_values} values, not of {width} x {height} pixels")

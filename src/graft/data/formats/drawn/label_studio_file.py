@@ -13,7 +13,7 @@ from typing import Any
 from graft.data.formats.coco_annotations import MOST_PIXELS
 from graft.data.formats.drawn.brush_run_lengths import decode_brush
 from graft.data.formats.drawn.drawn_listing import Drawing
-from graft.data.formats.drawn.painters import Point, Shape, Size, check_inside, ellipse_corners
+from graft.data.formats.drawn.painters import Point, Shape, Size, check_inside, ellipse_corners, pixels_of
 from graft.data.formats.json_items import json_items
 from graft.foundation.errors import GraftError
 
@@ -26,18 +26,26 @@ HEAD_BYTES = 64
 
 
 def is_export(path: Path) -> bool:
-    """Whether a JSON file holds an array, as an export does."""
-    with path.open("rb") as file:
-        return file.read(HEAD_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
+    """Whether a JSON file holds an array, as an export does.
+
+    Raises:
+        GraftError: It cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD_BYTES)
+    except OSError as error:
+        raise GraftError(f"it cannot be read ({error.strerror})", where=path) from None
+    return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"[")
 
 
 def tasks_of(path: Path, where: str) -> Iterator[dict[str, Any]]:
     """The tasks of an export, one at a time; nothing where the file holds an array of something else.
 
     Raises:
-        GraftError: It is cut off, or is the reduced JSON-MIN.
+        GraftError: It is cut off, or is the reduced JSON-MIN, or something else stands after a task.
     """
-    for item in json_items(path, where, whole="array"):
+    for number, item in enumerate(json_items(path, where, whole="array"), start=1):
         task = item.value
         if isinstance(task, dict) and "annotation_id" in task and "data" not in task:
             raise GraftError(
@@ -46,7 +54,13 @@ def tasks_of(path: Path, where: str) -> Iterator[dict[str, Any]]:
                 remedy="export the project as JSON",
             )
         if not isinstance(task, dict) or not isinstance(task.get("data"), dict) or _annotations(task) is None:
-            return
+            if number == 1:
+                return
+            raise GraftError(
+                f"item {number} is no task with data and annotations: {item.data[:80]!r}",
+                where=where,
+                remedy="export the project again as JSON",
+            )
         yield json.loads(item.data.decode("utf-8", "replace"))
 
 
@@ -172,7 +186,7 @@ def _shape(region: Mapping[str, Any]) -> Shape:
         )
     label = _label(region["type"], value)
     if "rle" in value:
-        return Shape(label, "pixels", ((0.0, 0.0),), pixels=decode_brush(value["rle"], (height, width)))
+        return pixels_of(label, decode_brush(value["rle"], (height, width)))
     corners = _corners(region["type"], value, width / 100, height / 100)
     if len(corners) < 3:
         raise ValueError(f"a polygon of {len(corners)} points")

@@ -91,7 +91,9 @@ def paint_as_cvat(shapes: Sequence[tuple[Shape, int]], size: Size, unnamed: int)
 
     mask = np.full(size, unnamed, np.uint8)
     for shape, value in shapes:
-        if shape.kind not in ("line", "point"):
+        if shape.kind == "pixels":
+            lay_pixels(mask, shape, value)
+        elif shape.kind not in ("line", "point"):
             mask[_covered(shape, size)] = value
     return mask
 
@@ -127,7 +129,7 @@ def paint_as_supervisely(shapes: Sequence[tuple[Shape, int]], size: Size, unname
             first, second = (tuple(round(coordinate) for coordinate in corner) for corner in shape.points)
             cv2.rectangle(mask, first, second, value, cv2.FILLED)
         elif shape.kind == "pixels":
-            mask[_placed(shape, size)] = value
+            lay_pixels(mask, shape, value)
         else:
             region = np.zeros(size, np.uint8)
             cv2.fillPoly(region, [np.array(shape.points).astype(np.int32)], 1)
@@ -135,6 +137,25 @@ def paint_as_supervisely(shapes: Sequence[tuple[Shape, int]], size: Size, unname
                 cv2.fillPoly(region, [np.array(hole).astype(np.int32)], 0)
             mask[region > 0] = value
     return mask
+
+
+def lay_pixels(mask: np.ndarray, shape: Shape, value: int) -> None:
+    """Lays the pixels of a shape of the kind `pixels` on a mask [H, W], which is changed."""
+    assert shape.pixels is not None
+    (left, top), (height, width) = shape.points[0], shape.pixels.shape
+    mask[int(top) : int(top) + height, int(left) : int(left) + width][shape.pixels] = value
+
+
+def pixels_of(label: str, region: np.ndarray) -> Shape:
+    """The shape of the pixels of a region, bool [H, W], cut to their box: an image may have hundreds."""
+    import numpy as np
+
+    rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))
+    if not len(rows):
+        return Shape(label, "pixels", ((0.0, 0.0),), pixels=np.zeros((0, 0), bool))
+    top, left = int(rows[0]), int(columns[0])
+    box = region[top : rows[-1] + 1, left : columns[-1] + 1]
+    return Shape(label, "pixels", ((left, top),), pixels=box.copy())
 
 
 def corners_of(box: Shape) -> list[Point]:
@@ -185,21 +206,8 @@ def _covered(shape: Shape, size: Size) -> np.ndarray:
     import cv2
     import numpy as np
 
-    if shape.kind == "pixels":
-        return _placed(shape, size)
     if shape.kind == "ellipse":
         centre, radii = (tuple(round(value) for value in point) for point in shape.points)
         return cv2.ellipse(np.zeros(size, np.uint8), centre, radii, shape.angle, 0, 360, 1, -1).astype(bool)
     corners = corners_of(shape) if shape.kind == "box" else shape.points
     return region_of([[coordinate for corner in corners for coordinate in corner]], *size)
-
-
-def _placed(shape: Shape, size: Size) -> np.ndarray:
-    """The pixels of `pixels` at their place in the image, bool [H, W]."""
-    import numpy as np
-
-    assert shape.pixels is not None
-    (left, top), (height, width) = shape.points[0], shape.pixels.shape
-    region = np.zeros(size, bool)
-    region[int(top) : int(top) + height, int(left) : int(left) + width] = shape.pixels
-    return region
