@@ -324,6 +324,14 @@ def test_a_placeholder_that_nothing_is_annotated_as_is_left_aside(
     assert "dogs-k3Un: categories without any annotation, which categories would take by name" in capfd.readouterr().err
 
 
+def test_a_placeholder_of_the_same_name_does_not_lend_its_value(tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["categories"] = [{"id": 0, "name": "dog", "supercategory": "none"}, *content["categories"]]
+
+    class_map = ingested(tmp_path, change).class_map
+    assert dict(zip(class_map.names, class_map.source_values, strict=True))["dog"] == 18
+
+
 def test_a_box_without_outline_is_ignored_and_a_line_covers_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

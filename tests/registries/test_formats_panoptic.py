@@ -139,6 +139,19 @@ def test_masks_beside_the_file_or_anywhere_and_images_of_the_same_ending(tmp_pat
     assert not [note for note in listing.notes if "no annotation file lists" in note]
 
 
+@pytest.mark.parametrize("ensure_ascii", [True, False])
+def test_names_may_hold_any_letter(ensure_ascii: bool, tmp_path: Path) -> None:
+    make_panoptic(tmp_path)
+    content = json.loads((tmp_path / WHERE).read_text())
+    content["annotations"][0]["file_name"] = "caf\u00e9 \u4e2d.png"
+    (tmp_path / WHERE).write_text(json.dumps(content, ensure_ascii=ensure_ascii), encoding="utf-8")
+    masks = (tmp_path / WHERE).with_suffix("")
+    (masks / "000000000000.png").rename(masks / "caf\u00e9 \u4e2d.png")
+    listing = listing_of(tmp_path, OFFICIAL)
+    assert not listing.problems
+    assert f"{WHERE.removesuffix('.json')}/caf\u00e9 \u4e2d.png" in {entry.mask for entry in listing.entries}
+
+
 def test_a_mask_with_a_palette_has_the_segments_of_its_colours(tmp_path: Path) -> None:
     make_panoptic(tmp_path / "raw")
     file = tmp_path / "raw/annotations/panoptic_train2017/000000000000.png"

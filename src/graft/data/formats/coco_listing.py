@@ -103,7 +103,7 @@ def _class_map(
 ) -> ClassMap:
     """Source values are category ids of the file for train; the background is the smallest number that is none."""
     free = next(number for number in range(len(train.categories) + 1) if number not in train.categories)
-    id_of_name = {name: id for id, name in reversed([*train.categories.items(), *train.used.items()])}
+    id_of_name = {name: id for id, name in [*reversed([*train.categories.items()]), *train.used.items()]}
     colours = distinct_colours(len(chosen))
     return ClassMap(
         task="segmentation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 from array import array
 from collections.abc import Mapping
@@ -45,7 +46,9 @@ class TakenSegments(TakenItems):
 
     def take_annotation(self, item: Item) -> None:
         image = item.value["image_id"]
-        self.masks[image] = id_of(item.value["file_name"].encode("latin-1").decode("utf-8").replace("\\", "/"))
+        name = item.value["file_name"]
+        name = name if name.isascii() else json.loads(item.data)["file_name"]
+        self.masks[image] = id_of(name.replace("\\", "/"))
         segments = self.places.setdefault(image, array("q"))
         for segment in item.value["segments_info"]:
             category = whole(segment["category_id"])
