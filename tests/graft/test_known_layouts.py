@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,16 @@ def test_each_is_found_and_read(name: str, tmp_path: Path) -> None:
     assert {(tuple(fact["mask_counts"]), fact["mask_void"], fact["mask_unknown"]) for fact in labelled} == {
         (tuple(counts), void, 0)
     }
+
+
+def test_test_images_of_drive_whose_masks_are_not_public_are_unlabelled(tmp_path: Path) -> None:
+    make_drive(tmp_path)
+    shutil.rmtree(tmp_path / "test/1st_manual")
+    seen = look(tmp_path)
+    assert not seen.problems
+    counts = Counter(entry.split for entry in seen.listing.entries)
+    assert (counts["unlabelled"], counts["train"] + counts["val"] + counts["test"]) == (5, 20)
+    assert counts["train"] > 0 < counts["val"]
 
 
 def test_tiles_of_few_images_are_split_without_a_test_split(tmp_path: Path) -> None:

@@ -43,14 +43,15 @@ LAYOUTS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
         ("PNGImages/*.png", "PedMasks/*_mask.png"),
         _pairs("PNGImages/*.png", "PedMasks/{stem}_mask.png", {"background": [0], "person": ["1-254"]}),
     ),
-    # Masks are GIF, whose positions in the palette its writer orders. Staal et al. 2004, "Ridge-Based Vessel
-    # Segmentation in Color Images of the Retina".
+    # Masks are GIF, whose positions in the palette its writer orders; not every copy has those of test. Staal et al.
+    # 2004, "Ridge-Based Vessel Segmentation in Color Images of the Retina".
     "DRIVE": (
         ("training/images/*_training.tif", "training/1st_manual/*_manual1.gif"),
         _pairs(
             "*/images/*_*.tif",
             "{1}/1st_manual/{2}_manual1.gif",
             {"background": [[0, 0, 0]], "vessel": [[255, 255, 255]]},
+            missing_mask="unlabelled",
         ),
     ),
     # Value 0 is no data; the masks of Test are not public. Wang et al. 2021, "LoveDA: A Remote Sensing Land-Cover
