@@ -94,7 +94,8 @@ def _judge_missing(
     if missing_mask == "refuse":
         return {**pairs.mask_of}, [], list(pairs.problems)
     without = sorted(id for id in pairs.without_mask if id not in found.refused)
-    problems = [line for line in pairs.problems if line not in pairs.without_mask.values()]
+    forgiven = set(pairs.without_mask.values())
+    problems = [line for line in pairs.problems if line not in forgiven]
     problems += found.refusals(pairs.without_mask)
     blank = dict.fromkeys(without) if missing_mask == "background" else {}
     return {**pairs.mask_of, **blank}, without, sorted(problems)
