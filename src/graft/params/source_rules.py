@@ -137,7 +137,7 @@ def _checks(name: str, options: Mapping[str, Any]) -> list[Callable[[], Any]]:
         checks.append(lambda: check_fractions(options["val_fraction"], options["test_fraction"]))
     if isinstance(options.get("classes"), dict) and name in ("csv", "mask_folder"):
         checks.append(lambda: translation_of(options["classes"], options["void"]))
-    if options.get("missing_mask") == "background":
+    if name == "mask_folder" and options["missing_mask"] == "background":
         checks.append(lambda: check_missing("background", translation_of(options["classes"], options["void"])))
     if "val_stretch" in options:
         checks.append(lambda: ClipSplits.of(options).refuse_contradictions())
