@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
+from functools import cached_property
 
 from graft.data.formats.files import EXTENSIONS_READ, Found, by_end, ends_of
 from graft.data.formats.split_names import split_named
@@ -113,9 +114,13 @@ class CocoImages:
         return posixpath.join(self._folder_of(split, file), name)
 
     def _folder_of(self, split: str, file: str) -> str:
-        folders = {posixpath.dirname(id) for id in self.all}
-        named = sorted(folder for folder in folders if split_named(posixpath.basename(folder)) == split)
-        return named[0] if named else posixpath.dirname(file)
+        return self._folders.get(split, posixpath.dirname(file))
+
+    @cached_property
+    def _folders(self) -> dict[str | None, str]:
+        """The first folder of images that is named after each split."""
+        folders = sorted({posixpath.dirname(id) for id in self.all}, reverse=True)
+        return {split_named(posixpath.basename(folder)): folder for folder in folders}
 
 
 def _splits_above(id: str) -> set[str]:
