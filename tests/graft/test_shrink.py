@@ -14,7 +14,6 @@ from graft.cli import with_commands
 from graft.commands.shrink.goal import Goal, Outcome, frontier
 from graft.commands.shrink.origin import Origin, find_origin
 from graft.commands.shrink.plan import apply, differing, plan
-from graft.commands.shrink.project_copy import _outermost, _reason, _remove_links
 from graft.commands.shrink.shrink import Course, from_outside, run_attempts
 from graft.commands.shrink.shrink_page import START, rows_of, write_page
 from graft.commands.shrink.siblings import find_siblings
@@ -234,27 +233,8 @@ def test_table_and_page_hold_every_attempt_and_the_model_it_began_from(origin, t
     assert "left over" in text
 
 
-def test_the_reason_of_a_stage_is_told_without_what_dvc_adds(tmp_path):
-    log = tmp_path / "log"
-    log.write_text("graft: warning: slow\ngraft: two lines\n  - of it\nERROR: failed to reproduce 'export'\n")
-    assert _reason(log) == "two lines\n  - of it"
-    log.write_text("ERROR: nothing of ours\n")
-    assert _reason(log) == "ERROR: nothing of ours"
-
-
 def test_paths_that_git_does_not_hold_are_those_that_exist(params_file, origin):
     assert from_outside(load_params(params_file), origin) == ["data/raw", str(origin.folder)]
-
-
-def test_no_link_leads_into_a_folder_that_is_linked_itself(tmp_path):
-    assert _outermost(["data/raw/november/", "data/raw", "/elsewhere", "../photos"]) == ["../photos", "data/raw"]
-    (tmp_path / "real").mkdir()
-    (tmp_path / "real/mine.png").touch()
-    (tmp_path / "copy/data").mkdir(parents=True)
-    (tmp_path / "copy/data/raw").symlink_to(tmp_path / "real")
-    _remove_links(tmp_path / "copy")
-    assert not (tmp_path / "copy/data/raw").exists()
-    assert (tmp_path / "real/mine.png").is_file()
 
 
 def test_without_a_model_there_is_nothing_to_shrink(params_file, monkeypatch):

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -20,6 +20,7 @@ from ruamel.yaml.comments import CommentedMap
 from graft.foundation.content import replace_file
 from graft.foundation.errors import GraftError
 from graft.foundation.git import git_failure, git_output, git_text
+from graft.foundation.interruption import ends_well
 from graft.foundation.progress import say
 from graft.params.yaml_tree import dump_tree, write_text
 from graft.provenance.audit.rebuild import environment_of_rebuild, place_for_checkout
@@ -57,12 +58,13 @@ class ProjectCopy:
 
         Raises:
             GraftError: A stage stopped; with what it said.
+            KeyboardInterrupt: Ctrl-C, or a request to terminate; the run is ended first.
             OutOfTimeError: The deadline came.
         """
         write_text(self.folder / "params.yaml", dump_tree(tree))
         command = [str(Path(sys.executable).with_name("dvc")), "repro", *targets]
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("wb") as written:  # a file, so that a run whose parent was killed can still print
+        with ends_well(_interrupt), log.open("wb") as written:  # a file: a run whose parent was killed can still print
             process = subprocess.Popen(
                 command,
                 cwd=self.folder,
@@ -72,10 +74,10 @@ class ProjectCopy:
                 start_new_session=True,
                 pass_fds=(self.lock.fileno(),),
             )
-        try:
-            _show(process, log, deadline)
-        finally:
-            _end(process)
+            try:
+                _show(process, log, deadline)
+            finally:
+                _end(process)
         if process.returncode:
             raise GraftError(_reason(log), where=log)
 
@@ -104,6 +106,7 @@ def open_copy(folder: Path, from_outside: Sequence[str]) -> Iterator[ProjectCopy
         place = place_for_checkout(folder / "copy", dict.fromkeys(from_outside, "")).resolve()
         _remove_links(place.parent)
         _check_out(commit, place)
+        _remove_links(place.parent)  # of the commit: what they lead to is the user's, and files are copied as they are
         _bring_up_to_date(place, _outermost(from_outside))
         yield ProjectCopy(place, lock)
 
@@ -131,19 +134,29 @@ def _check_out(commit: str, place: Path) -> None:
 
 def _bring_up_to_date(place: Path, linked: Sequence[str]) -> None:
     """Gives the copy the files as they lie here, links to what git does not hold, and DVC's cache."""
-    listed = (git_output("ls-files", "-z", "--cached", "--others", "--exclude-standard") or b"").decode().split("\0")
-    for name in filter(None, listed):
-        if any(Path(name).is_relative_to(path) for path in linked):
-            continue
-        here, there = Path(name), place / name
-        if not here.is_file():
-            there.unlink(missing_ok=True)
-        elif not there.is_file() or not filecmp.cmp(here, there, shallow=False):
+    files = {name for name in _list_files(Path()) if Path(name).is_file() and not _is_below(name, linked)}
+    for name in _list_files(place) - files:
+        if not (place / name).is_dir():  # of a submodule
+            (place / name).unlink(missing_ok=True)
+    for here, there in ((Path(name), place / name) for name in files):
+        if not there.is_file() or not filecmp.cmp(here, there, shallow=False):
             there.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(here, there)
     for path in linked:
         _link(Path(path), place / path)
     _share_cache(place)
+
+
+def _list_files(root: Path) -> set[str]:
+    """The files of a working tree that git holds, or would hold: neither ignored ones nor those of submodules."""
+    listed = git_output("-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    if listed is None:
+        raise GraftError("git cannot list the files", where=root.resolve(), remedy="git status says why")
+    return set(filter(None, os.fsdecode(listed).split("\0")))
+
+
+def _is_below(path: str, folders: Sequence[str]) -> bool:
+    return any(Path(path).is_relative_to(folder) for folder in folders)
 
 
 def _remove_links(folder: Path) -> None:
@@ -157,7 +170,7 @@ def _remove_links(folder: Path) -> None:
 def _outermost(paths: Sequence[str]) -> list[str]:
     """The relative ones of these paths that lie in no other of them, as a link to a folder brings what is in it."""
     relative = {os.path.normpath(path) for path in paths if not Path(path).is_absolute()}
-    return sorted(path for path in relative if not any(Path(path).is_relative_to(other) for other in relative - {path}))
+    return sorted(path for path in relative if not _is_below(path, [other for other in relative if other != path]))
 
 
 def _link(here: Path, there: Path) -> None:
@@ -194,15 +207,21 @@ def _show(process: subprocess.Popen[bytes], log: Path, deadline: float | None) -
             time.sleep(0.2)
 
 
+def _interrupt() -> None:
+    raise KeyboardInterrupt
+
+
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Ends a process and all that it started, if it is still running; trainings keep their checkpoint."""
     if process.poll() is not None:
         return
-    os.killpg(process.pid, signal.SIGTERM)
     try:
-        process.wait(SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(SECONDS_TO_END)
+    finally:  # also after a second Ctrl-C; and a stage may outlive the dvc that ran it
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 

@@ -15,11 +15,11 @@ from graft.deployment.export.exported_model import ExportedModel, open_exported
 from graft.deployment.serving.source_classes import probabilities
 from graft.deployment.video.clip_files import ClipFiles, PredictedFrame, TableForm, paths_to_write
 from graft.deployment.video.clip_paths import ClipPaths
-from graft.deployment.video.interruption import ends_well
 from graft.deployment.video.smoothing import Smoothing
 from graft.foundation.class_map import RGB
 from graft.foundation.counted import counted
 from graft.foundation.errors import GraftError
+from graft.foundation.interruption import ends_well
 from graft.foundation.progress import progress
 from graft.foundation.threads import ReadAhead, WriteBehind
 from graft.inference.image_to_logits import most_likely_classes, predict_class_ids, predict_logits
