@@ -183,3 +183,13 @@ def test_a_value_that_is_put_in_place_of_several_lines_leaves_what_is_said_below
         put_value(tree, key, value)
     text = "a: {k: [1, {y: null, z: 2}]}\n\n# of d\nd: {y: 2}  # beside\ne: [3]\n# of f\nf: false\n"
     assert dump_tree(tree) == text
+
+
+def test_a_value_that_is_put_takes_along_what_was_said_within_it(tmp_path):
+    path = tmp_path / "params.yaml"
+    within = "a:  # of a\n  # of b\n  b: 1  # beside b\n  c: 2  # beside c\n# of d\nd:\n- 1\n- 2  # beside 2\ne: 3\n"
+    path.write_text(within, encoding="utf-8")
+    tree = read_tree(path)
+    put_value(tree, "a", {"k": 1, "l": 2})
+    put_value(tree, "d", [4])
+    assert dump_tree(tree) == "a: {k: 1, l: 2} # of a\n# of d\nd: [4]\ne: 3\n"

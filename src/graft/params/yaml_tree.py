@@ -77,17 +77,29 @@ def on_one_line(values: Mapping[str, Any]) -> CommentedMap:
 
 
 def put_value(place: CommentedMap, key: str, value: Any) -> None:
-    """Gives a key another value, written on its line; what was said below a value of several lines stays.
+    """Gives a key another value, written on its line; comments beside the key and below the value stay.
+
+    What was said within a value of several lines goes with it.
 
     Args:
         place: Mapping of a tree that `read_tree` read.
         key: Key in it.
         value: Plain data.
     """
-    said = _comment_below(place[key])
-    place[key] = _on_its_line(value)
-    if said is not None:
-        place.ca.items.setdefault(key, [None] * 4)[2] = said
+    before, place[key] = place[key], _on_its_line(value)
+    if not _is_block(before):
+        return
+    said, below = place.ca.items.setdefault(key, [None] * 4), _comment_below(before)
+    text = f"{_lines(said[2])[0]}\n{_lines(below)[2]}"
+    token = said[2] or below
+    if token is not None:
+        token.value = text
+    said[2:] = [None if text == "\n" else token, None]
+
+
+def _lines(comment: Any) -> tuple[str, str, str]:
+    """The first line of a comment, the end of that line, and the lines below it; empty without one."""
+    return ("", "", "") if comment is None else comment.value.partition("\n")
 
 
 def _on_its_line(value: Any) -> Any:
@@ -100,9 +112,14 @@ def _on_its_line(value: Any) -> Any:
     return value
 
 
+def _is_block(node: Any) -> bool:
+    """Whether a value is a mapping or list of several lines, one for each entry."""
+    return isinstance(node, CommentedMap | CommentedSeq) and bool(node) and not node.fa.flow_style()
+
+
 def _comment_below(node: Any) -> Any:
     """The comment that the last line of a value in block style carries, as ruamel.yaml keeps it; None without one."""
-    if not isinstance(node, CommentedMap | CommentedSeq) or not node or node.fa.flow_style():
+    if not _is_block(node):
         return None
     last: Any = next(reversed(node)) if isinstance(node, CommentedMap) else len(node) - 1
     deeper = _comment_below(node[last])
