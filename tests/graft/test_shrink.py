@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from graft.cli import with_commands
+from graft.cli.shrink import _write_winner
 from graft.commands.shrink.goal import Goal, Outcome, frontier
 from graft.commands.shrink.origin import Origin, find_origin
 from graft.commands.shrink.plan import apply, differing, plan
@@ -107,6 +108,7 @@ def test_the_frontier_holds_what_no_other_beats_in_both():
         ({"latency_ratio": 1.0}, "--latency-ratio is 1; faster is more than 1"),
         ({"latency_ratio": float("nan")}, "--latency-ratio is nan"),
         ({"latency_ratio": 2.0, "max_drop": -0.1}, "--max-drop is -0.1"),
+        ({"latency_ratio": 2.0, "max_drop": 5}, "--max-drop is 5; a score falls by 0 to 1, and 0.01 is one point"),
         ({"latency_ms": 0.0}, "--latency-ms is 0"),
         ({"num_bytes": -1}, "--bytes is -1"),
     ],
@@ -184,6 +186,21 @@ def test_what_an_attempt_writes_passes_check_and_changes_nothing_else(params_fil
     assert "fine_tune.baseline: false" in differing(tree, last.changes)
 
 
+@pytest.mark.parametrize("is_changed", [False, True])
+def test_the_winner_goes_into_params_as_they_are_by_then(params_file, origin, tmp_path, capsys, is_changed):
+    bench = Bench(load_params(params_file), read_tree(params_file), origin, tmp_path / "kept")
+    if is_changed:
+        text = params_file.read_text("utf-8")
+        params_file.write_text(text.replace("\nseed: 7", "\nseed: 8"), encoding="utf-8")
+    first, *_ = plan(bench.params, origin, [], 0.01)
+    _write_winner(first, bench)
+    written, told = load_params(params_file), capsys.readouterr()
+    assert (written.seed, written.export.scan) == (8 if is_changed else 7, "val")
+    assert "+  scan: val" in told.out
+    assert "seed" not in told.out
+    assert ("params.yaml was changed while attempts ran" in told.err) == is_changed
+
+
 def test_no_attempt_is_scored_on_test_and_its_key_changes_with_what_it_depends_on(params_file, origin, tmp_path):
     for name in ("src/graft", "pipeline"):
         (tmp_path / name).mkdir(parents=True)
@@ -195,6 +212,8 @@ def test_no_attempt_is_scored_on_test_and_its_key_changes_with_what_it_depends_o
     assert again.key_of(first) == bench.key_of(first) != bench.key_of(second)
     assert replace(bench, origin=replace(origin, digest="another")).key_of(first) != bench.key_of(first)
     assert replace(bench, num_threads=2).key_of(first) != bench.key_of(first)
+    (tmp_path / "requirements.lock").write_text("other libraries")
+    assert replace(bench).key_of(first) != bench.key_of(first)
     (tmp_path / "pipeline/export.py").write_text("another code")
     assert replace(bench).key_of(first) != bench.key_of(first)
 
@@ -222,7 +241,7 @@ def test_table_and_page_hold_every_attempt_and_the_model_it_began_from(origin, t
     assert [row["attempt"] for row in rows] == [START, "fast", "between", "beaten"]
     assert [row["on_frontier"] for row in rows] == ["yes", "yes", "yes", ""]
     assert rows[0] | {"score": "0.7000", "latency_ms": "12.00", "bytes": "4000"} == rows[0]
-    assert rows[3]["missed"] == "--latency-ratio --max-drop"
+    assert [row["missed"] for row in rows] == ["--latency-ratio", "--max-drop", "", "--latency-ratio --max-drop"]
     page = write_page(course, origin, goal, "mean_iou", tmp_path / "shrink")
     with (tmp_path / "shrink/shrink.csv").open(encoding="utf-8") as file:
         assert list(csv.DictReader(file)) == rows

@@ -85,7 +85,7 @@ def _print_plan(bench: Bench, attempts: Sequence[Attempt]) -> None:
 
 def _conclude(bench: Bench, attempts: Sequence[Attempt], goal: Goal, course: Course) -> None:
     """Prints table and page; writes the winner into params.yaml, or exits with how near the attempts came."""
-    from graft.commands.shrink.shrink_page import write_page
+    from graft.commands.shrink.shrink_page import start_of, write_page
     from graft.metrics.confusion import HEADLINE
 
     if not course.outcomes:
@@ -96,6 +96,8 @@ def _conclude(bench: Bench, attempts: Sequence[Attempt], goal: Goal, course: Cou
     if course.is_out_of_time:
         typer.echo(f"the time is spent; not tried: {'; '.join(course.left)}. The same command goes on where it was.")
     typer.echo(f"Page: {page}")
+    if not goal.misses(start_of(course.outcomes, bench.origin)):
+        typer.echo(f"{bench.origin.said}: it meets the goal as it is")
     winner = goal.winner(course.outcomes)
     if winner is None:
         typer.echo("no attempt meets the goal; nearest:")
@@ -107,11 +109,15 @@ def _conclude(bench: Bench, attempts: Sequence[Attempt], goal: Goal, course: Cou
 
 def _write_winner(attempt: Attempt, bench: Bench) -> None:
     from graft.commands.shrink.plan import apply
+    from graft.foundation.progress import warn
     from graft.models.address import is_address
     from graft.params.params_file import PARAMS_FILE
-    from graft.params.yaml_tree import changed_lines, read_tree, write_tree
+    from graft.params.yaml_tree import changed_lines, plain, read_tree, write_tree
 
-    tree = apply(read_tree(PARAMS_FILE), attempt.changes)
+    now = read_tree(PARAMS_FILE)
+    if plain(now) != plain(bench.tree):
+        warn(f"{PARAMS_FILE} was changed while attempts ran, so dvc repro makes a model that was not tried")
+    tree = apply(now, attempt.changes)
     typer.echo(f"{attempt.name}: written into {PARAMS_FILE}")
     for line in changed_lines(PARAMS_FILE, tree):
         typer.echo(line)

@@ -65,7 +65,9 @@ class Goal:
         Raises:
             GraftError: Nothing is asked, or a number makes no sense; everything that is wrong is listed.
         """
-        problems = [] if self.max_drop >= 0 else [f"--max-drop is {self.max_drop:g}; a score falls by 0 or more"]
+        problems = []
+        if not 0 <= self.max_drop <= 1:
+            problems.append(f"--max-drop is {self.max_drop:g}; a score falls by 0 to 1, and 0.01 is one point")
         if self.latency_ratio is not None and not self.latency_ratio > 1:
             problems.append(
                 f"--latency-ratio is {self.latency_ratio:g}; faster is more than 1, 3 is three times as fast"

@@ -36,7 +36,6 @@ def rows_of(outcomes: Sequence[Outcome], origin: Origin, goal: Goal) -> list[dic
     best = frontier([start, *outcomes])
     rows = []
     for one in (start, *outcomes):
-        missed = "" if one is start else " ".join(goal.misses(one))
         numbers = (
             f"{one.score:.4f}",
             f"{one.drop:+.4f}",
@@ -44,7 +43,8 @@ def rows_of(outcomes: Sequence[Outcome], origin: Origin, goal: Goal) -> list[dic
             f"{one.speed:.2f}",
             str(one.num_bytes),
         )
-        rows.append(dict(zip(HEADINGS, (one.name, *numbers, missed, "yes" if one in best else ""), strict=True)))
+        texts = (one.name, *numbers, " ".join(goal.misses(one)), "yes" if one in best else "")
+        rows.append(dict(zip(HEADINGS, texts, strict=True)))
     return rows
 
 

@@ -36,6 +36,7 @@ from graft.metrics.summaries import stack, total
 from graft.params.examination import check_file
 from graft.params.yaml_tree import dump_tree, plain, write_text
 from graft.provenance.dvc_cache import md5_in_workspace
+from graft.provenance.seal import describe_environment
 from graft.provenance.stages import CLASS_MAP, EXPORTED, INTERIM
 
 if TYPE_CHECKING:
@@ -175,10 +176,11 @@ class Bench:
 
     @cached_property
     def _surroundings(self) -> dict[str, Any]:
-        """The digests of all that an outcome depends on besides params: code, data, and the origin."""
+        """All that an outcome depends on besides params: digests of code, data and origin, libraries and processor."""
         code = {name: digest_of(Path(name)) for name in ("src/graft", "pipeline")}
         data = {name: md5_in_workspace(Path(INTERIM, name)) for name in ("train", "val", "unlabelled")}
-        return {"code": code, "data": data, "origin": self.origin.digest}
+        environment = describe_environment(self.params.runtime)
+        return {"code": code, "data": data, "origin": self.origin.digest, "environment": environment}
 
     def _file_of(self, key: str) -> Path:
         return self.folder / f"{key}.json"
