@@ -141,6 +141,32 @@ def test_columns_of_a_table(header: str, line: str, expected: dict[str, Any], tm
     assert label_of == {f"{number}.png": label for number, label in enumerate(LABELS)}
 
 
+@pytest.mark.parametrize(
+    ("ones", "task", "shares"),
+    [
+        (lambda number: (number % 2, 1 - number % 2), "classification", {"cat": 0.5, "big dog": 0.5}),
+        (lambda number: (1, number % 2), "multilabel", {"cat": 1.0, "big dog": 0.5}),
+    ],
+)
+def test_a_column_for_each_class_in_tables_beside_the_images(
+    ones: Any, task: str, shares: dict[str, float], tmp_path: Path
+) -> None:
+    for place, split in enumerate(("train", "valid", "test")):
+        for number in range(4):
+            write_image(tmp_path / f"{split}/{number}.png", 10 * place + number)
+        lines = [", ".join(map(str, (f"{number}.png", *ones(number)))) for number in range(4)]
+        (tmp_path / f"{split}/_classes.csv").write_text("\n".join(["filename, cat, big dog", *lines]))
+    seen = look(tmp_path)
+    assert seen.proposals[0].source == {
+        "name": "csv",
+        "table": "*/_classes.csv",
+        "image_column": "filename",
+        "label_columns": ["cat", "big dog"],
+    }
+    assert (seen.proposals[0].recipe, seen.shares) == (f"photographs-{task}", shares)
+    assert Counter(entry.split for entry in seen.listing.entries) == {"train": 4, "val": 4, "test": 4}
+
+
 def test_a_table_of_images_and_masks(tmp_path: Path) -> None:
     for number in range(40):
         write_image(tmp_path / f"a/{number}.png", number)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from graft.commands.start.looking import look
 from graft.data.formats import FORMATS
 from graft.data.formats.listing import Listing
 from graft.foundation.choices import resolve
@@ -254,3 +255,46 @@ def test_a_column_of_splits_that_is_not_used_is_said(tmp_path: Path) -> None:
     table(tmp_path, "image,label,Usage\n" + "".join(lines), *TWENTY)
     assert listing_of(tmp_path).notes == ["the column 'Usage', which names splits; split_column: Usage uses it"]
     assert listing_of(tmp_path, split_column="Usage").notes == []
+
+
+def test_a_glob_takes_several_tables_and_a_column_of_ones_is_a_class(tmp_path: Path) -> None:
+    for place, split in enumerate(("train", "val", "test")):
+        for number in range(2):
+            write_image(tmp_path / f"{split}/{number}.png", 10 * place + number)
+        (tmp_path / f"{split}/metadata.csv").write_text("image,cat,dog\n0.png,1,0\n1.png,0,1\n")
+    options = {"table": "*/metadata.csv", "label_columns": ["cat", "dog"]}
+    listing = listing_of(tmp_path, **options)
+    assert listing.class_map.names == ("cat", "dog")
+    assert {(entry.id, entry.split, entry.label) for entry in listing.entries} == {
+        (f"{split}/{number}.png", split, number) for split in ("train", "val", "test") for number in range(2)
+    }
+    assert listing.class_map.official_splits
+    renamed = listing_of(tmp_path, **options, classes=["Katze", "Hund"])
+    assert renamed.class_map.names == ("Katze", "Hund")
+    (tmp_path / "val/metadata.csv").write_text("image,cat,dog\n0.png,1,1\n1.png,0,0\n")
+    assert listing_of(tmp_path, **options).problems == [
+        f"val/metadata.csv line {line}: {num} of label_columns hold 1; a classifier needs one, and task: multilabel "
+        "takes any number"
+        for line, num in ((2, 2), (3, 0))
+    ]
+    (tmp_path / "test/metadata.csv").write_text("file,cat,dog\n0.png,1,1\n")
+    with pytest.raises(GraftError, match=r"test/metadata\.csv: the table has no column 'image'"):
+        listing_of(tmp_path, **options)
+    with pytest.raises(GraftError, match=r"csv expects the table \*/labels\.csv here"):
+        listing_of(tmp_path, table="*/labels.csv")
+
+
+def test_metadata_of_hugging_face_in_a_folder_for_each_split(tmp_path: Path) -> None:
+    for place, split in enumerate(("train", "validation")):
+        for number in range(12):
+            write_image(tmp_path / f"{split}/{number}.png", 20 * place + number)
+        lines = [f"{number}.png,{('cat', 'dog')[number % 2]}" for number in range(12)]
+        (tmp_path / f"{split}/metadata.csv").write_text("\n".join(["file_name,label", *lines]))
+    seen = look(tmp_path)
+    source = {"name": "csv", "table": "*/metadata.csv", "image_column": "file_name", "label_column": "label"}
+    assert seen.proposals[0].source == source
+    assert {(entry.split, entry.id.split("/")[0]) for entry in seen.listing.entries} == {
+        ("train", "train"),
+        ("val", "validation"),
+    }
+    assert (seen.shares, seen.listing.problems) == ({"cat": 0.5, "dog": 0.5}, [])

@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from graft.commands.start.mask_values import evenly
-from graft.commands.start.proposal import Proposal
+from graft.commands.start.proposal import CLASSIFICATION, MULTILABEL, SEGMENTATION, Proposal
 from graft.commands.start.sources import propose
 from graft.commands.start.unread import unread
 from graft.data.formats import FORMATS
@@ -67,7 +67,7 @@ class Look:
         counts = Counter(entry.split for entry in self.listing.entries)
         splits = ", ".join(f"{counts[split]:,} {split}" for split in SPLITS if counts[split])
         yield f"  images: {len(self.listing.entries):,}: {splits}"
-        of = "of the images" if chosen.task == "classification" else f"of the pixels of {len(self.sizes)} images"
+        of = "of the images" if chosen.task != SEGMENTATION else f"of the pixels of {len(self.sizes)} images"
         yield f"  classes: {', '.join(f'{name} {share:.1%}' for name, share in self.shares.items())} {of}"
         heights, widths = zip(*self.sizes, strict=True)
         yield f"  size: {median(widths):.0f} x {median(heights):.0f} px in the middle, {len(self.sizes)} images seen"
@@ -147,9 +147,12 @@ def _see(listing: Listing, task: str) -> tuple[dict[str, float], list[tuple[int,
             continue
         sizes.append(size)
         counts.update(met)
-    if task == "classification":
+    if task == CLASSIFICATION:
         counts = Counter(entry.label for entry in listing.entries if entry.label is not None)
     total = max(1, counts.total())
+    if task == MULTILABEL:
+        sets = [entry.labels for entry in listing.entries if entry.labels is not None]
+        counts, total = Counter(number for one in sets for number, bit in enumerate(one) if bit), max(1, len(sets))
     return {name: counts[number] / total for number, name in enumerate(names)}, sizes, broken
 
 

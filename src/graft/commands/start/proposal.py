@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-SEGMENTATION, CLASSIFICATION = "segmentation", "classification"
+SEGMENTATION, CLASSIFICATION, MULTILABEL = "segmentation", "classification", "multilabel"
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,6 @@ class Proposal:
     @property
     def recipe(self) -> str:
         """The recipe to begin with."""
-        if self.task == CLASSIFICATION:
-            return "photographs-classification"
+        if self.task != SEGMENTATION:
+            return f"photographs-{self.task}"
         return "camvid" if self.source["name"] == "camvid" else "photographs"

@@ -12,7 +12,7 @@ from graft.commands.start.mask_layers_found import find_mask_layers
 from graft.commands.start.mask_pairs_found import is_part_of_layout, look_alike
 from graft.commands.start.mask_sources import masks_by_pattern, published, roboflow, several_masks, voc_layout
 from graft.commands.start.mask_values import classes_of, evenly
-from graft.commands.start.proposal import CLASSIFICATION, SEGMENTATION, Proposal
+from graft.commands.start.proposal import CLASSIFICATION, MULTILABEL, SEGMENTATION, Proposal
 from graft.commands.start.tables import find_table
 from graft.data.formats.drawn.cvat_file import SHAPES, images_of
 from graft.data.formats.drawn.label_studio_file import (
@@ -120,7 +120,12 @@ def _table(found: Found) -> Iterator[Proposal]:
     table = find_table(found, sample(found, ".csv", ".tsv", ".txt"))
     if table is None:
         return
-    if table.labels:
+    if table.label_columns:
+        task, number = (CLASSIFICATION, "one") if table.is_single else (MULTILABEL, "any number")
+        source = {**table.source, "label_columns": table.label_columns}
+        reason = f"{table.name} lists pictures, with {number} of {len(table.label_columns)} labels each"
+        yield Proposal(source, task, reason, table.doubts)
+    elif table.labels:
         source, doubts = {**table.source, "label_column": table.labels[0]}, list(table.doubts)
         if len(table.labels) > 1:
             doubts.append(f"the columns {', '.join(map(str, table.labels))} could all be labels")

@@ -15,6 +15,8 @@ from graft.data.formats.unlabelled_images import is_picture
 MOST_BYTES = 1 << 26
 LEAST_SHARE_OF_PATHS = 0.8
 LEAST_LINES = 2
+ONES = frozenset({"1", "1.0"})
+BITS = ONES | {"0", "0.0"}
 Ends = Mapping[str, Sequence[str]]
 
 
@@ -26,6 +28,8 @@ class Table:
         name: Its path.
         source: Value of `ingest.source`, without the column of labels or masks.
         labels: Columns that could be labels.
+        label_columns: Columns of 0 and 1, one a class.
+        is_single: Whether each line has one 1 in these.
         mask_column: Column of the masks, if there is one.
         masks: Ids of the masks.
         doubts: Doubts, a sentence each.
@@ -34,6 +38,8 @@ class Table:
     name: str
     source: dict[str, Any]
     labels: list[str | int]
+    label_columns: list[str | int]
+    is_single: bool
     mask_column: str | int | None
     masks: list[str]
     doubts: tuple[str, ...]
@@ -45,13 +51,29 @@ def find_table(found: Found, candidates: Sequence[str]) -> Table | None:
     for id in candidates:
         if (found.root / found.paths[id]).stat().st_size > MOST_BYTES:
             continue
-        text = (found.root / found.paths[id]).read_text(encoding="utf-8-sig", errors="replace")
-        delimiter = _delimiter(text)
-        rows = [row for row in csv.reader(text.splitlines(), delimiter=delimiter) if row]
+        delimiter, rows = _rows(found, id)
+        others = [other for other in candidates if other != id and posixpath.basename(other) == posixpath.basename(id)]
+        alike = [other for other in others if rows and (read := _rows(found, other)[1]) and read[0] == rows[0]]
+        rows += [row for other in alike for row in _rows(found, other)[1][1:]]
         is_table = len(rows) > LEAST_LINES and len({len(row) for row in rows}) == 1 and len(rows[0]) > 1
-        if is_table and (table := _read(id, delimiter, rows, ends)) is not None:
+        if is_table and (table := _read(_pattern([id, *alike]), delimiter, rows, ends)) is not None:
             return table
     return None
+
+
+def _rows(found: Found, id: str) -> tuple[str, list[list[str]]]:
+    """The character between the columns of a table, and its lines that are not empty."""
+    text = (found.root / found.paths[id]).read_text(encoding="utf-8-sig", errors="replace")
+    delimiter = _delimiter(text)
+    lines = csv.reader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
+    return delimiter, [[cell.strip() for cell in line] for line in lines if any(line)]
+
+
+def _pattern(ids: Sequence[str]) -> str:
+    """The option `table`: the path of the only table, or a glob of several that are called alike."""
+    if len(ids) == 1:
+        return ids[0]
+    return ("*/" if {id.count("/") for id in ids} == {1} else "**/") + posixpath.basename(ids[0])
 
 
 def _read(name: str, delimiter: str, rows: Sequence[Sequence[str]], ends: Ends) -> Table | None:
@@ -72,14 +94,27 @@ def _read(name: str, delimiter: str, rows: Sequence[Sequence[str]], ends: Ends) 
             f"the cells of {paths[0]} name pictures without their endings; look whether they are the right ones"
         )
     splits = [column for column, cells in columns.items() if column not in paths and _are_splits(cells)]
-    labels = [column for column, cells in columns.items() if column not in (*paths, *splits) and _are_labels(cells)]
+    rest = {column: cells for column, cells in columns.items() if column not in (*paths, *splits)}
+    label_columns, is_single = _label_columns(rest)
+    labels = [column for column, cells in rest.items() if column not in label_columns and _are_labels(cells)]
     mask_column = paths[1] if len(paths) == 2 else None
     masks = [] if mask_column is None else [ends[end][0] for cell in columns[mask_column] if (end := _end(cell, ends))]
     source: dict[str, Any] = {"name": "csv", "table": name, "image_column": paths[0]}
     source |= {"delimiter": delimiter} if delimiter != "," else {}
     source |= {} if has_header else {"header": False}
     source |= {"split_column": splits[0]} if splits else {}
-    return Table(name, source, labels, mask_column, masks, tuple(doubts)) if labels or masks else None
+    if not labels and not label_columns and not masks:
+        return None
+    return Table(name, source, labels, label_columns, is_single, mask_column, masks, tuple(doubts))
+
+
+def _label_columns(columns: Mapping[str | int, Sequence[str]]) -> tuple[list[str | int], bool]:
+    """The columns of 0 and 1, and whether each line has one 1; two columns are none beside others, unless that is so."""
+    binary = [column for column, cells in columns.items() if set(cells) <= BITS]
+    sums = {sum(cell in ONES for cell in line) for line in zip(*(columns[column] for column in binary), strict=True)}
+    is_single = sums == {1}
+    are_classes = len(binary) > 2 or (len(binary) == 2 and (is_single or len(columns) == 2))
+    return (binary, is_single) if are_classes else ([], False)
 
 
 def _are_pictures(cells: Sequence[str], ends: Ends) -> bool:

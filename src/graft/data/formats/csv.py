@@ -60,13 +60,14 @@ def csv(
     missing.
 
     Args:
-        table: Path of the table below the root; text in UTF-8.
+        table: Path of the table below the root; text in UTF-8. A glob takes several with the same columns, as
+            */metadata.csv.
         delimiter: Character between columns.
         header: Whether the first line names the columns; without one a column is its number, from 1.
         image_column: Name (or number) of the column with the path of the image.
         label_column: Column with the label, or with several; read where the task is not segmentation.
-        label_columns: For multilabel: columns of 0 and 1, one a class, which bear the names of the classes; null reads
-            all labels of an image from `label_column`.
+        label_columns: Columns of 0 and 1, one a class, which bear the names of the classes; for classification each
+            line has one 1. Null reads the label, or all labels, of an image from `label_column`.
         separator: For multilabel: character between the labels of one cell.
         mask_column: Column with the path of the mask; read for segmentation.
         split_column: Column that says train, val, test or unlabelled; null goes by folders, lists, and a hash.
@@ -83,7 +84,7 @@ def csv(
     """
     check_fractions(val_fraction, test_fraction)
     found = find_files(root)
-    sets = LabelSets(label_columns if task == "multilabel" else None, separator, _listed(classes))
+    sets = LabelSets(None if task == "segmentation" else label_columns, separator, _listed(classes))
     targets = {"target": mask_column} if task == "segmentation" else sets.table_columns(label_column)
     given = {"split": split_column, "group": group_column, "domain": domain_column}
     columns = {"image": image_column, **targets} | {key: name for key, name in given.items() if name is not None}
@@ -93,7 +94,7 @@ def csv(
         known = find_splits(found, [line["image"] for line in lines if line["split"] != UNLABELLED], splits)
         lines = _split(lines, known, seed, val_fraction, test_fraction)
         notes, is_official = [*notes, *known.notes], known.are_official
-    labels: list[bytes | None] = [None] * len(lines)
+    labels: list[bytes | None] = []
     translation = None
     if task == "segmentation":
         class_map, translation = _of_masks(classes, void, official_splits=is_official)
@@ -101,16 +102,16 @@ def csv(
         names, labels = sets.read(rows, lines)
         class_map = labels_class_map(names, "csv", official_splits=is_official)
     else:
-        class_map = _of_labels(rows, lines, label_column, classes, official_splits=is_official)
-        labels = [None] * len(lines)  # lines of strange labels are gone
+        names = sets.read_single(rows, lines) if label_columns else _single(rows, lines, label_column, classes)
+        class_map = _class_map(names, official_splits=is_official)
     number_of = {name: number for number, name in enumerate(class_map.names)}
-    entries = [_entry(line, found, task, number_of, own) for line, own in zip(lines, labels, strict=True)]
+    own = labels or [None] * len(lines)
+    entries = [_entry(line, found, task, number_of, bits) for line, bits in zip(lines, own, strict=True)]
     if split_column is None and not rows.problems:
         check_not_empty(entries, known.needed(test_fraction))
     warnings = [] if task == "segmentation" else warn_of_twins(class_map.names) + warn_of_bare(labels)
-    problems = sorted(found.problems) + rows.problems
     read = ArrayMaskReader(FileReader(str(root)), mask_key)
-    return Listing(class_map, entries, read, translation, problems, notes, warnings)
+    return Listing(class_map, entries, read, translation, sorted(found.problems) + rows.problems, notes, warnings)
 
 
 def _split(
@@ -137,14 +138,10 @@ def _of_masks(
     return class_map_of(classes, translation, source="csv", official_splits=official_splits), translation
 
 
-def _of_labels(
-    rows: TableRows,
-    lines: list[dict[str, str]],
-    column: Column,
-    classes: Classes | Labels | None,
-    *,
-    official_splits: bool,
-) -> ClassMap:
+def _single(
+    rows: TableRows, lines: list[dict[str, str]], column: Column, classes: Classes | Labels | None
+) -> tuple[str, ...]:
+    """The labels of one column, which are the classes; lines with any other than those listed are taken out."""
     labels = {line["target"] for line in lines if line["target"]}
     if isinstance(classes, list):
         strange = [line for line in lines if line["target"] and line["target"] not in classes]
@@ -161,6 +158,10 @@ def _of_labels(
             where="ingest.source.label_column",
             rule="a classifier tells two classes or more apart",
         )
+    return names
+
+
+def _class_map(names: tuple[str, ...], *, official_splits: bool) -> ClassMap:
     return ClassMap("classification", names, distinct_colours(len(names)), names, official_splits, False, "csv")
 
 

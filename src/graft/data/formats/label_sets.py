@@ -52,6 +52,28 @@ class LabelSets:
             )
         return names, [self._bits(rows, line, names) for line in lines]
 
+    def read_single(self, rows: TableRows, lines: list[dict[str, str]]) -> tuple[str, ...]:
+        """The names of the K classes; puts the one that each line has under `target`.
+
+        Lines that have none of them or several are taken out, and added to the problems of `rows`.
+
+        Raises:
+            GraftError: There are fewer than two classes.
+        """
+        names, sets = self.read(rows, lines)
+        for line, own in zip([*lines], sets, strict=True):
+            if own is None:
+                continue
+            if sum(own) == 1:
+                line["target"] = names[own.index(1)]
+                continue
+            lines.remove(line)
+            rows.problems.append(
+                f"{line['table']} line {line['line']}: {sum(own)} of label_columns hold 1; a classifier needs one, and "
+                "task: multilabel takes any number"
+            )
+        return names
+
     def _names(self, lines: Sequence[Mapping[str, str]]) -> tuple[str, ...]:
         if self.columns is not None:
             names = tuple(map(str, self.classes or self.columns))
@@ -83,7 +105,7 @@ class LabelSets:
     def _bits(self, rows: TableRows, line: Mapping[str, str], names: Sequence[str]) -> bytes | None:
         if line["split"] == UNLABELLED:
             return None
-        where = f"{rows.table} line {line['line']}"
+        where = f"{line['table']} line {line['line']}"
         if self.columns is None:
             labels = self._labels(line["target"])
             rows.problems += [f"{where}: {label!r} is none of the classes" for label in labels if label not in names]

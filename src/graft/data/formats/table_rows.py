@@ -10,6 +10,7 @@ from functools import cached_property
 
 from graft.data.formats.array_masks import ARRAY_ENDINGS
 from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS, Found, by_end, id_of
+from graft.data.formats.patterns import glob_regex
 from graft.data.formats.split_names import WORDS_FOR_SPLIT, split_named
 from graft.data.formats.unlabelled_images import is_in_unlabelled_folder
 from graft.foundation.class_map import UNLABELLED
@@ -25,7 +26,7 @@ class TableRows:
 
     Attributes:
         found: Files and folders below the root.
-        table: Id of the table.
+        table: Id of the table, or a glob that several tables match, as */metadata.csv.
         delimiter: Character between columns.
         columns: Meaning (`image`, `target`, `split`, `group`, `domain`, `class 0` and on) to the name or number of
             its column.
@@ -44,15 +45,17 @@ class TableRows:
     def read(self, task: str) -> list[dict[str, str]]:
         """Lines with `image` and `target` (ids of files, or a label; "" where there is none), split, group, domain.
 
-        The value of any other of `columns` stands under its key, and the number of the line under `line`.
+        The value of any other of `columns` stands under its key, the number of the line and its table under `line` and
+        `table`.
         """
         lines: dict[str, dict[str, str]] = {}
-        for number, row in self._rows():
-            line = {"target": "", "line": str(number)} | {key: row[name] for key, name in self.columns.items()}
+        for table, number, row in self._rows():
+            line = {"target": "", "table": table, "line": str(number)}
+            line |= {key: row[name] for key, name in self.columns.items()}
             problems = self._resolve(line, task) + self._problems(line, task)
             if line["image"] in lines:
                 problems.append(f"{line['image']} is listed twice{self._difference(lines[line['image']], line)}")
-            self.problems += [f"{self.table} line {number}: {problem}" for problem in problems]
+            self.problems += [f"{table} line {number}: {problem}" for problem in problems]
             if not problems:
                 line["group"] = line.get("group") or line["image"]
                 lines[line["image"]] = line
@@ -74,7 +77,7 @@ class TableRows:
     def _resolve(self, line: dict[str, str], task: str) -> list[str]:
         """Puts the ids of files in the place of what the cells call them; returns what is called by no one name."""
         problems: list[str] = []
-        line["image"] = self._file(line["image"], problems)
+        line["image"] = self._file(line["image"], line["table"], problems)
         line["split"] = split_named(line.get("split", "train")) or line.get("split", "")
         line["domain"] = line.get("domain") or "unspecified"
         if "split" not in self.columns and not line["target"] and is_in_unlabelled_folder(line["image"]):
@@ -82,13 +85,13 @@ class TableRows:
         if line["split"] == UNLABELLED:
             line["target"] = ""
         if task == "segmentation" and line["target"]:
-            line["target"] = self._file(line["target"], problems)
+            line["target"] = self._file(line["target"], line["table"], problems)
         return problems
 
-    def _file(self, cell: str, problems: list[str]) -> str:
+    def _file(self, cell: str, table: str, problems: list[str]) -> str:
         """The file at a path below the root or beside the table, or the only one whose path ends so."""
         path = posixpath.normpath(id_of(cell.replace("\\", "/")))
-        for id in (path, posixpath.normpath(posixpath.join(posixpath.dirname(self.table), path))):
+        for id in (path, posixpath.normpath(posixpath.join(posixpath.dirname(table), path))):
             if (place := self.found.place_of(id)) in self.found.paths:
                 return place
         ending = [] if path.startswith("..") else self._by_end.get(path, [])
@@ -101,16 +104,22 @@ class TableRows:
         kinds = EXTENSIONS_READ | STACK_EXTENSIONS | set(ARRAY_ENDINGS)
         return by_end(id for id in self.found.paths if posixpath.splitext(id)[1].lower() in kinds)
 
-    def _rows(self) -> Iterator[tuple[int, dict[Column, str]]]:
-        """Number and cells of each line that is not empty and has no more cells than there are columns."""
-        if self.table not in self.found.paths:
+    def _rows(self) -> Iterator[tuple[str, int, dict[Column, str]]]:
+        """Table, number and cells of each line that is not empty and has no more cells than there are columns."""
+        pattern = glob_regex(self.table)
+        files = [self.table] if self.table in self.found.paths else sorted(filter(pattern.fullmatch, self.found.paths))
+        if not files:
             raise GraftError(
                 f"csv expects the table {self.table} here; {self.found.in_words()}",
                 where=self.found.root,
                 rule="paths in the table are below ingest.root, and the table is, too",
                 remedy="set ingest.source.table, or ingest.root",
             )
-        path = self.found.root / self.found.paths[self.table]
+        for table in files:
+            yield from ((table, number, cells) for number, cells in self._rows_of(table))
+
+    def _rows_of(self, table: str) -> Iterator[tuple[int, dict[Column, str]]]:
+        path = self.found.root / self.found.paths[table]
         names: list[Column] = []
         try:
             with path.open(encoding="utf-8-sig", newline="") as file:
@@ -119,25 +128,25 @@ class TableRows:
                     cells = [cell.strip() for cell in row]
                     if any(cells) and not names:
                         names = [*cells] if self.has_header else [*range(1, len(cells) + 1)]
-                        self._check_columns(names, cells)
+                        self._check_columns(table, names, cells)
                         cells = [] if self.has_header else cells
                     if not any(cells):
                         continue
                     if any(cells[len(names) :]):
                         self.problems.append(
-                            f"{self.table} line {reader.line_num}: {len(cells)} cells in {len(names)} columns; "
+                            f"{table} line {reader.line_num}: {len(cells)} cells in {len(names)} columns; "
                             f"a cell that holds {self.delimiter!r} stands in double quotes"
                         )
                         continue
                     yield reader.line_num, dict(zip(names, cells + [""] * (len(names) - len(cells)), strict=False))
                 if not names:
-                    self._check_columns([], [])
+                    self._check_columns(table, [], [])
         except (OSError, UnicodeError, tables.Error) as error:
             raise GraftError(
                 f"the table cannot be read ({error})", where=path, remedy="save it as CSV in UTF-8"
             ) from None
 
-    def _check_columns(self, there: Sequence[Column], first: Sequence[str]) -> None:
+    def _check_columns(self, table: str, there: Sequence[Column], first: Sequence[str]) -> None:
         missing = [repr(name) for name in self.columns.values() if name not in there]
         if not missing:
             return
@@ -145,11 +154,11 @@ class TableRows:
             "named in the first line" if self.has_header else "called by their numbers where header is false"
         )
         remedy = "set delimiter and the …_column options of ingest.source"
-        if self.has_header and any(self._file(cell, []) in self.found.paths for cell in first):
+        if self.has_header and any(self._file(cell, table, []) in self.found.paths for cell in first):
             remedy = "the first line holds a path: set header: false, and each …_column to its number, from 1"
         raise GraftError(
             f"the table has no column {' and no column '.join(missing)}; it has {', '.join(map(repr, there))}",
-            where=self.table,
+            where=table,
             rule=rule,
             remedy=remedy,
         )
@@ -158,7 +167,7 @@ class TableRows:
         problems = []
         files = [line["image"], *([line["target"]] if task == "segmentation" and line["target"] else [])]
         problems += [f"{id} is not there" for id in files if id not in self.found.paths] + self.found.refusals(files)
-        if not line["target"] and line["split"] != UNLABELLED and task != "multilabel":
+        if "target" in self.columns and not line["target"] and line["split"] != UNLABELLED and task != "multilabel":
             problems.append(f"{line['image']} has no {'mask' if task == 'segmentation' else 'label'}")
         if line["split"] not in WORDS_FOR_SPLIT:
             problems.append(f"{line['split']!r} is no split: train, val, test or unlabelled")
