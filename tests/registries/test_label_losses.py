@@ -19,6 +19,8 @@ CASES = [
     ("binary_cross_entropy", {"positive_weight": 3.0}, (3 * OF_PRESENT + OF_ABSENT) / 2),
     ("asymmetric", {}, (OF_PRESENT + 0.7**4 * -math.log(0.3)) / 2),
     ("asymmetric", {"positive_focus": 1.0, "margin": 0.0}, (0.5 * OF_PRESENT + 0.75**4 * OF_ABSENT) / 2),
+    ("asymmetric", {"positive_focus": 0.5, "margin": 0.0}, (0.5**0.5 * OF_PRESENT + 0.75**4 * OF_ABSENT) / 2),
+    ("asymmetric", {"margin": 1e-9}, (OF_PRESENT + (0.75 - 1e-9) ** 4 * -math.log(0.25 + 1e-9)) / 2),
     ("asymmetric", {"negative_focus": 0.5, "margin": 0.25}, (OF_PRESENT + 0.5**0.5 * OF_PRESENT) / 2),
     ("asymmetric", {"negative_focus": 0.0, "margin": 0.0}, (OF_PRESENT + OF_ABSENT) / 2),
 ]

@@ -55,12 +55,12 @@ def asymmetric(
             remedy="write focal, or set task: multilabel",
         )
     present = targets.to(logits.dtype)
-    probabilities = logits.sigmoid()
-    of_present = (1 - probabilities) ** positive_focus * F.logsigmoid(logits)
+    probabilities, log_complement = logits.sigmoid(), F.logsigmoid(-logits)
+    # (1 - p) ** g+ by its logarithm: a power of zero, where p rounds to one, has no finite gradient
+    of_present = (positive_focus * log_complement).exp() * F.logsigmoid(logits)
     costs = probabilities > margin
-    shifted = torch.where(
-        costs, probabilities - margin, 0.5
-    )  # what costs nothing has no gradient, and no power of zero
-    log_absent = torch.log1p(-shifted) if margin else F.logsigmoid(-logits)
+    # what costs nothing has no gradient, and no power of zero
+    shifted = torch.where(costs, probabilities - margin, 0.5)
+    log_absent = torch.log(torch.sigmoid(-logits) + margin) if margin else log_complement
     of_absent = torch.where(costs, shifted**negative_focus * log_absent, 0.0)
     return -(present * of_present + (1 - present) * of_absent).mean()
