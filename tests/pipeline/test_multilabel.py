@@ -9,11 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from torch import nn
 
 from graft.data.deliveries import renumber
 from graft.data.shards import read_rows
 from graft.deployment.export.exported_model import classifier_of, open_exported
+from graft.deployment.export.onnx_file import ExportedModule
 from graft.deployment.prediction_files import predict_files
 from graft.deployment.serving.predictor import Predictor
 from graft.deployment.serving.signature import describe
@@ -21,6 +24,7 @@ from graft.evaluation.observations import Observations
 from graft.foundation.class_map import refuse_several_labels
 from graft.foundation.content import read_json
 from graft.foundation.errors import GraftError
+from graft.inference.label_decisions import decide_labels, label_probabilities
 from graft.models.saved_model import ModelSpec
 from graft.params.recipes import compose
 from graft.params.registries import resolve_choice
@@ -113,6 +117,25 @@ def test_the_file_decides_by_the_thresholds(work: Path) -> None:
     assert parity["score"] == "mean_average_precision"
     assert parity["equal_fraction"] == 1
     assert 0 <= parity["max_probability_difference"] < 1e-4
+
+
+class FixedLogits(nn.Module):
+    """Answers with the same logits, float32 [1, 3], whatever the image."""
+
+    def __init__(self, *logits: float) -> None:
+        super().__init__()
+        self.logits = torch.tensor([logits])
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return self.logits
+
+
+def test_the_file_decides_as_predict_does_where_probabilities_round_to_one(work: Path) -> None:
+    logits, thresholds = (40.0, 20.0, -100.0), (1.0, 1.0, 0.0)
+    spec = replace(ModelSpec.read(work / "model/spec.json"), thresholds=thresholds)
+    _, decided = ExportedModule(FixedLogits(*logits), spec)(torch.zeros(1))  # type: ignore[arg-type]  # no network
+    assert decided.tolist() == [[1, 0, 1]]
+    assert decide_labels(label_probabilities(np.array(logits)), thresholds).tolist() == [1, 0, 1]
 
 
 def test_tables_of_the_report(work: Path) -> None:

@@ -6,8 +6,9 @@ import contextlib
 import copy
 import io
 import logging
+import math
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 # The exporter only traces: batch, height and width of any size that the model takes, with no two numbers alike.
 TRACED_SIZE = (2, 64, 96)
+LARGEST_BELOW_ONE = math.nextafter(1.0, 0.0)
 
 
 class ExportedModule(nn.Module):
@@ -36,8 +38,7 @@ class ExportedModule(nn.Module):
         super().__init__()
         self.deployable = deployable
         self.ids_dtype = torch.int64 if spec.task == "classification" else torch.uint8
-        thresholds = torch.tensor(spec.thresholds, dtype=torch.float64).logit().float() if spec.thresholds else None
-        self.register_buffer("thresholds", thresholds, persistent=False)
+        self.register_buffer("thresholds", _threshold_logits(spec.thresholds), persistent=False)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         logits = self.deployable(images)
@@ -70,6 +71,16 @@ def write_proto(path: Path, proto: onnx.ModelProto) -> None:
     """Writes a file of ONNX that has the same bytes wherever it is written."""
     strip(proto)
     path.write_bytes(proto.SerializeToString(deterministic=True))
+
+
+def _threshold_logits(thresholds: Sequence[float]) -> torch.Tensor | None:
+    """The logits of thresholds, float32 [K]; None of none.
+
+    One of 1 is reached by each probability that rounds to 1: its logit is that of the largest number below 1.
+    """
+    if not thresholds:
+        return None
+    return torch.tensor(thresholds, dtype=torch.float64).clamp(max=LARGEST_BELOW_ONE).logit().float()
 
 
 def traceable(model: nn.Module, spec: ModelSpec) -> tuple[ExportedModule, torch.Tensor, dict[int, str]]:
