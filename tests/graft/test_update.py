@@ -166,3 +166,13 @@ def test_the_table_says_what_was_gained_forgotten_and_is_new():
         ("new class fox", "", "0.5000", ""),
         ("new class elk", "", "undefined", ""),
     ]
+
+
+def test_images_with_several_labels_are_refused_before_a_registry_is_asked(params_file, tmp_path, monkeypatch):
+    params_file.write_text(complete_text("photographs-multilabel"), encoding="utf-8")
+    before = params_file.read_bytes()
+    (tmp_path / "dvc.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(GraftError, match=r"graft update is not for multilabel.*Remedy: graft deliver FOLDER"):
+        update.update([tmp_path])
+    assert params_file.read_bytes() == before

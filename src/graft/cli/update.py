@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from graft.cli import REFUSED, app
+from graft.cli import REFUSED, app, check_project
 from graft.cli.generations import tell_generations
 from graft.cli.registered import PANEL, open_registry
 
@@ -38,15 +38,20 @@ def update(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what params.yaml would be.")] = False,
 ) -> None:
     """Grow the champion by a new delivery: train on it and a memory of those before; exit 3 if it forgets too much."""
+    from graft.foundation.class_map import refuse_several_labels
+    from graft.params.params_file import PARAMS_FILE, load_params
+
+    check_project()
+    params = load_params()
+    refuse_several_labels(params.task, "graft update", "graft deliver FOLDER, then make repro: it trains on all images")
     store, registered = open_registry(model)
     from graft.commands import update as command
     from graft.commands.deliver import check_deliveries, count_images, tell_counts
     from graft.params.examination import check_file
-    from graft.params.params_file import PARAMS_FILE, load_params
     from graft.params.yaml_tree import changed_lines, read_tree
     from graft.provenance.tracking.publish import publish
 
-    params, tree = load_params(), read_tree(PARAMS_FILE)
+    tree = read_tree(PARAMS_FILE)
     parent = command.find_parent(store, registered, params)
     reads = None if source is None else _read_source(source)
     new = [command.read_delivery(tree, name_, folder, like, reads) for name_, folder in _named(folders, name)]

@@ -26,8 +26,13 @@ def ignored_target(num_classes: int) -> int:
     return IGNORE_INDEX if num_classes <= IGNORE_INDEX else -1
 
 
-def refuse_several_labels(task: str, command: str) -> None:
+def refuse_several_labels(task: str, command: str, remedy: str | None = None) -> None:
     """Refuses images with several labels for a command that takes one class an image, or a pixel, for granted.
+
+    Args:
+        task: Task of the project.
+        command: Name of the command.
+        remedy: Command that serves in its place; None names the commands that serve such images.
 
     Raises:
         GraftError: The task is multilabel.
@@ -35,8 +40,8 @@ def refuse_several_labels(task: str, command: str) -> None:
     if task == "multilabel":
         raise GraftError(
             f"{command} is not for multilabel",
-            rule="it compares the one most likely class of an image, or of a pixel",
-            remedy="leave it out: stages, graft select, predict and promote serve images with several labels",
+            rule="it takes one class of an image, or of a pixel, for granted",
+            remedy=remedy or "leave it out: stages, graft select, predict and promote serve images with several labels",
         )
 
 
