@@ -26,8 +26,8 @@ from graft.provenance.lineage.html_page import page
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.question import find_thing
 from graft.provenance.lineage.recall import who_saw
-from graft.provenance.lineage.tree import describe_answer, tree
-from graft.provenance.lineage.walk import chain_of, chain_to, own_records
+from graft.provenance.lineage.tree import describe_answer, summary_of, tree
+from graft.provenance.lineage.walk import Chain, Step, chain_of, chain_to, own_records
 from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED, NO_MODEL, RECORDS, SEEN
 from graft.provenance.tracking import mlflow_store, runs
@@ -655,3 +655,17 @@ def test_lineage_without_arguments_is_the_champions_and_its_page_says_when_how_g
     small.database.execute("DELETE FROM aliases")
     with pytest.raises(GraftError, match=r"no champion of graft-segmentation yet.*@candidate"):
         command._champion(small)
+
+
+@pytest.mark.parametrize(
+    ("headline", "shown"),
+    [
+        ("mean_iou", "mean IoU"),
+        ("accuracy", "accuracy"),
+        ("mean_average_precision", "mean average precision"),
+    ],
+)
+def test_the_score_is_the_headline_of_the_task(headline: str, shown: str) -> None:
+    facts = {"metrics": {"macro_f1": 0.25, headline: 0.5}, "params": {"evaluate": {"split": "val"}}}
+    chain = Chain("m", (), {"scores": Step("scores", "evaluate", {}, facts)})
+    assert list(summary_of(chain)) == [("score", f"{shown} 0.5000 on val")]

@@ -11,7 +11,6 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from graft.foundation.errors import GraftError
-from graft.metrics.confusion import HEADLINES
 from graft.provenance.deliveries import ingest_section
 from graft.provenance.records import Record
 from graft.provenance.stages import CLASS_MAP, EXPORTED_SCORES, FINDINGS, PARITY, PRETRAINED_CARD, is_ingest
@@ -19,6 +18,15 @@ from graft.provenance.stages import CLASS_MAP, EXPORTED_SCORES, FINDINGS, PARITY
 MEASURED, DECLARED, MISSING = "measured", "declared", "missing"
 DECLARATION = "model_card.yaml"
 EVIDENCE = (EXPORTED_SCORES, PARITY, PRETRAINED_CARD, CLASS_MAP, FINDINGS)
+SCORES = (
+    "mean_iou",
+    "pixel_accuracy",
+    "accuracy",
+    "mean_average_precision",
+    "macro_f1",
+    "micro_f1",
+    "calibration_error",
+)
 Field = dict[str, Any]
 
 
@@ -108,8 +116,7 @@ def _weights(read: Mapping[str, Any]) -> Iterator[Row]:
 
 def _scores(read: Mapping[str, Any]) -> Iterator[Row]:
     metrics, parity = read.get(EXPORTED_SCORES, {}), read.get(PARITY, {})
-    names = (*dict.fromkeys(name for scores in HEADLINES.values() for name in scores), "calibration_error")
-    found = [name for name in names if metrics.get(name) is not None]
+    found = [name for name in SCORES if metrics.get(name) is not None]
     for name in found:
         interval = (metrics.get("interval") or {}).get(name)
         value = {"value": metrics[name], "interval": interval} if interval else metrics[name]

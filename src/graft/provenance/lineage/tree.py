@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from graft.metrics.confusion import HEADLINE
 from graft.models.address import ModelAddress
 from graft.provenance.lineage.recall import REMEDY, SCORED, Answer, name_of
 from graft.provenance.lineage.walk import Chain, Link, Step
@@ -41,7 +42,7 @@ def summary_of(chain: Chain) -> Iterator[tuple[str, str]]:
             yield f"{name} promotion", version["verdict"]
     for step in [step for step in chain.own if step.stage == "evaluate"][:1]:
         metrics, split = step.facts["metrics"], step.facts["params"].get("evaluate", {}).get("split", "test")
-        headline = next((name for name in ("mean_iou", "accuracy") if name in metrics), None)
+        headline = next((name for name in HEADLINE.values() if name in metrics), None)
         if headline:
             yield "score", f"{headline.replace('_', ' ').replace('iou', 'IoU')} {metrics[headline]:.4f} on {split}"
 
