@@ -109,7 +109,7 @@ def _read(name: str, delimiter: str, rows: Sequence[Sequence[str]], ends: Ends) 
 
 
 def _label_columns(columns: Mapping[str | int, Sequence[str]]) -> tuple[list[str | int], bool]:
-    """The columns of 0 and 1, and whether each line has one 1; two columns are none beside others, unless that is so."""
+    """The columns of 0 and 1, and whether each line has one 1; beside others, two count only if that is so."""
     binary = [column for column, cells in columns.items() if set(cells) <= BITS]
     sums = {sum(cell in ONES for cell in line) for line in zip(*(columns[column] for column in binary), strict=True)}
     is_single = sums == {1}
