@@ -163,12 +163,15 @@ def test_images_without_any_mask(missing: str, tmp_path: Path) -> None:
     for number in range(4):
         write_image(tmp_path / f"raw/images/bare{number}.jpg", number)
     write_image(tmp_path / "raw/unlabelled/x.jpg", 50)
+    write_image(tmp_path / "raw/images/unlabelled/y.jpg", 51)
+    write_mask(tmp_path / "raw/masks/unlabelled/y/crack.png", box(0, 0, 5, 5))
     done = run_ingest(tmp_path / "raw", tmp_path / "out", {**BY_CLASS, "missing_mask": missing})
     bare = [f"images/bare{number}.jpg" for number in range(4)]
+    aside = ["images/unlabelled/y.jpg", "unlabelled/x.jpg"]
     if missing == "unlabelled":
-        assert done.ids("unlabelled") == [*bare, "unlabelled/x.jpg"]
+        assert done.ids("unlabelled") == [*bare, *aside]
         return
-    assert done.ids("unlabelled") == ["unlabelled/x.jpg"]
+    assert done.ids("unlabelled") == aside
     assert all(done.facts[id]["mask_counts"] == [24 * 32, 0, 0] for id in bare)
 
 

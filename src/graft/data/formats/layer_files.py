@@ -57,7 +57,7 @@ class LayerPattern:
     """
 
     def __init__(self, pattern: str, images: ImagePattern) -> None:
-        self.text, where = pattern, "ingest.source.masks"
+        self.text, self.images, where = pattern, images, "ingest.source.masks"
         self.has_class = "{class}" in pattern
         if not OPEN_PARTS.search(pattern) or pattern.count("{class}") > 1:
             raise GraftError(

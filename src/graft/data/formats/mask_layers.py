@@ -20,9 +20,11 @@ from graft.data.formats.layer_files import LayerPattern, Layers, find_layers
 from graft.data.formats.listing import Listing, check_task
 from graft.data.formats.missing_masks import MissingMask, missing_in_words
 from graft.data.formats.patterns import ImagePattern
+from graft.data.formats.split_names import split_named
 from graft.data.formats.splits import TestFraction, ValFraction
 from graft.data.formats.translation import Translation
 from graft.data.formats.unlabelled_images import is_picture, unlabelled_entry
+from graft.foundation.class_map import UNLABELLED
 from graft.foundation.errors import GraftError
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ def mask_layers(
     if missing_mask == "background":
         drawings.of_image |= {id: Drawing(found.paths[id], None) for id in without}
     kept = layers.of_image.keys() - set(without if missing_mask == "unlabelled" else ())
-    seen = replace(everything, paths=_but_other_pictures(everything, found, kept))
+    seen = replace(everything, paths=_but_other_pictures(everything, found, kept, where))
     options = DrawnOptions(classes, background, void, val_fraction, test_fraction, group_pattern, splits)
     listing = list_drawn("mask_layers", task, seed, seen, drawings, options, read, paint_as_cvat)
     listing = replace(listing, not_images=[found.paths[file] for file in layers.files | layers.shared.keys()])
@@ -199,8 +201,23 @@ def _drawings(found: Found, layers: Layers, where: LayerPattern, names: Sequence
     return drawings
 
 
-def _but_other_pictures(everything: Found, found: Found, kept: Collection[str]) -> dict[str, str]:
-    """The files without the pictures that are neither images to be taken nor in folders named `unlabelled`."""
+def _masks_aside(everything: Found, found: Found, where: LayerPattern) -> set[str]:
+    """The masks in folders named `unlabelled`, found as if their paths did not name these."""
+    aside = {_without_unlabelled(id): id for id in everything.paths if id not in found.paths}
+    files = find_layers(aside, filter(where.images.match, aside), where).files
+    return {aside[file] for file in files}
+
+
+def _without_unlabelled(id: str) -> str:
+    *folders, name = id.split("/")
+    return "/".join([*(folder for folder in folders if split_named(folder) != UNLABELLED), name])
+
+
+def _but_other_pictures(everything: Found, found: Found, kept: Collection[str], where: LayerPattern) -> dict[str, str]:
+    """The files without the pictures that are neither images to be taken nor images in folders named `unlabelled`."""
+    masks = _masks_aside(everything, found, where)
     return {
-        id: path for id, path in everything.paths.items() if id in kept or not is_picture(id) or id not in found.paths
+        id: path
+        for id, path in everything.paths.items()
+        if id in kept or not is_picture(id) or (id not in found.paths and id not in masks)
     }
