@@ -137,6 +137,8 @@ def test_lists_of_train_and_test_leave_val_to_be_held_out(tmp_path: Path) -> Non
     listing = listing_of(tmp_path, LABELME)
     assert Counter(one.split for one in listing.entries) == {"train": 18, "val": 2, "test": 10}
     assert {one.id for one in listing.entries if one.split == "test"} == {f"JPEGImages/{n}.jpg" for n in range(20, 30)}
+    (tmp_path / "ImageSets/Segmentation/test.txt").unlink()
+    assert listing_of(tmp_path, LABELME).notes == ["10 images with a mask that no list names"]
 
 
 @pytest.mark.parametrize(

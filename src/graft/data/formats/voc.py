@@ -56,6 +56,7 @@ def voc(
     check_layout("voc", found, folders=(IMAGE_FOLDER, _mask_folder(found)), files=[*lists])
     if lists:
         entries, problems = _of_lists(found, lists)
+        notes += _unlisted(found, entries) if classes is not None else []
     else:
         entries, problems, notes = _of_masks(found)
     are_official = {"train", "val"} <= {*lists.values()} and (test_from == "none" or TEST_LIST in lists)
@@ -101,10 +102,23 @@ def _of_lists(found: Found, lists: Mapping[str, str]) -> tuple[list[Entry], list
     return [entry_of(found, image, mask, split=lists[list_of[image]]) for image, mask in pairs], problems + unpaired
 
 
+def _unlisted(found: Found, entries: Sequence[Entry]) -> list[str]:
+    """A note of the images that have a mask and that no list names."""
+    listed = {entry.id for entry in entries}
+    others = [id for id in found.paths if id.startswith(f"{IMAGE_FOLDER}/") and is_picture(id) and id not in listed]
+    number = sum(_mask_of(found, _name_of(id)) in found.paths for id in others)
+    return [f"{counted(number, 'image')} with a mask that no list names"] if number else []
+
+
+def _name_of(image: str) -> str:
+    """The name of an image, as lists have it."""
+    return posixpath.splitext(image.removeprefix(f"{IMAGE_FOLDER}/"))[0]
+
+
 def _of_masks(found: Found) -> tuple[list[Entry], list[str], list[str]]:
     """The entries of all images that have a mask, what is wrong with them, and a note of images without one."""
     images = [id for id in found.paths if id.startswith(f"{IMAGE_FOLDER}/") and is_picture(id)]
-    mask_of = {id: _mask_of(found, posixpath.splitext(id.removeprefix(f"{IMAGE_FOLDER}/"))[0]) for id in images}
+    mask_of = {id: _mask_of(found, _name_of(id)) for id in images}
     drawn = {image: mask for image, mask in mask_of.items() if mask in found.paths}
     folder = _mask_folder(found)
     pairs, problems = pair_files(found, drawn, [id for id in found.paths if id.startswith(f"{folder}/")])
