@@ -96,6 +96,10 @@ def test_an_oracle_is_compared_on_the_very_same_images(tmp_path, monkeypatch):
     }
     with pytest.raises(GraftError, match="the oracle was scored on other images than this model"):
         oracle_scores(tmp_path / "another/reports/evaluation", metrics)
+    theirs = tmp_path / "oracle/reports/evaluation/metrics.json"
+    write_json(theirs, read_json(theirs) | {"true_share": {"ant": 0.5, "wasp": 0.5}})
+    with pytest.raises(GraftError, match="other classes apart than this model: ant, wasp"):
+        oracle_scores(theirs.parent, metrics)
     with pytest.raises(GraftError, match=r"there is no metrics.json in it.*Remedy: correct --oracle"):
         oracle_scores(tmp_path, metrics)
 

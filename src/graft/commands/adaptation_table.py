@@ -22,8 +22,8 @@ def oracle_scores(folder: Path, metrics: Mapping[str, Any]) -> dict[str, float |
         metrics: The metrics of the adapted model.
 
     Raises:
-        GraftError: There is no such model, or it was scored for another task, or on other images by their digests (of
-            the thousand that a reference holds), number or domains.
+        GraftError: There is no such model, or it was scored for another task or other classes, or on other images by
+            their digests (of the thousand that a reference holds), number or domains.
     """
     if not (folder / "metrics.json").is_file():
         raise GraftError(
@@ -33,6 +33,13 @@ def oracle_scores(folder: Path, metrics: Mapping[str, Any]) -> dict[str, float |
             remedy="correct --oracle",
         )
     found = read_json(folder / "metrics.json")
+    if (theirs := sorted(found["true_share"])) != (ours := sorted(metrics["true_share"])):
+        raise GraftError(
+            f"the oracle tells other classes apart than this model: {', '.join(theirs)}",
+            where=folder,
+            rule=f"a mean over classes is compared over the same ones: {', '.join(ours)}",
+            remedy="train the oracle with the classes of this project",
+        )
     if _scored_on(found) != _scored_on(metrics) or _digests(folder) != _digests(Path(EVALUATION)):
         raise GraftError(
             "the oracle was scored on other images than this model",
