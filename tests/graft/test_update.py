@@ -76,6 +76,18 @@ def test_how_a_memory_is_chosen_stays_until_it_is_said_anew(params_file, tmp_pat
     assert composed("random") == {"choice": "random", "parent": "none"}
 
 
+def test_images_that_were_left_out_stay_so(params_file, tmp_path):
+    tree = read_tree(params_file)
+    tree["augment"]["memory"] = {"name": "without", "images": ["a.png", "b.png"]}
+    params_file.write_text(dump_tree(tree), encoding="utf-8")
+    for _ in range(2):  # from its own result it is the same
+        tree = update_of(params_file, tmp_path)
+        params_file.write_text(dump_tree(tree), encoding="utf-8")
+        assert check_file(params_file) == []
+        expected = {"name": "balanced", "new": ["november"], "num_images": 30, "without": ["a.png", "b.png"]}
+        assert plain(tree)["augment"]["memory"] == expected
+
+
 def test_the_command_offers_the_choices_of_a_memory():
     assert get_args(update.Choice) == get_args(impression.How)
 

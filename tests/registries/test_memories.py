@@ -178,3 +178,14 @@ def test_named_images_get_no_views(tmp_path):
         MEMORIES["without"](train, SEED, None, images=["first/0", "first/11"])
     with pytest.raises(GraftError, match="all training images are left out"):
         MEMORIES["without"](train, SEED, None, images=["first/0", "first/1", "second/0"])
+
+
+def test_named_images_are_neither_learnt_nor_remembered(tmp_path):
+    train = write_rows(tmp_path, {"first": [(0,), (1,), (0,)], "second": [(0,), (1,)]})
+    options = {"new": ["second"], "without": ["first/1", "second/0"]}
+    chosen = MEMORIES["balanced"](train, SEED, None, num_images=2, **options)
+    assert ids(train, chosen) == ["first/0", "first/2", "second/1"]
+    with pytest.raises(GraftError, match="a memory of 3 images, and the earlier deliveries have 2 training images"):
+        MEMORIES["balanced"](train, SEED, None, num_images=3, **options)
+    with pytest.raises(GraftError, match=r"first/11: did you mean 'first/1'"):
+        MEMORIES["balanced"](train, SEED, None, new=["second"], num_images=2, without=["first/11"])

@@ -148,12 +148,14 @@ def compose_update(
                 remedy="give the new one a name of its own: --name NAME",
             )
     names = [one.name for one in new]
-    memory = {"name": "balanced", "new": names, "num_images": num_remembered}
+    memory: dict[str, Any] = {"name": "balanced", "new": names, "num_images": num_remembered}
     chosen = plain(tree["augment"]["memory"])
     if choice is not None:
         memory["choice"], tree["augment"]["parent"] = choice, "none" if choice == "random" else "pretrained"
     elif isinstance(chosen, dict) and "choice" in chosen:
         memory["choice"] = chosen["choice"]
+    if isinstance(chosen, dict) and (left_out := chosen.get("images", chosen.get("without"))):
+        memory["without"] = left_out  # a review found their labels wrong: an update does not bring them back
     tree["augment"]["memory"] = on_one_line(memory)
     tree["pretrain_load"]["source"] = on_one_line(parent.source)
     tree["pretrain_load"]["images"] = "none"

@@ -14,18 +14,25 @@ from pydantic import Field
 from graft.data.images.codec import decode_mask
 from graft.data.memory.impression import How, Look
 from graft.data.memory.turns import EarlierImage, Rule, by_herding, by_loss, by_place, take_turns
+from graft.data.memory.without import WHERE, rows_named
 from graft.data.shards import read_columns
 from graft.foundation.class_map import IGNORE_INDEX
 from graft.foundation.content import content_seed
 from graft.foundation.errors import GraftError
 
-WHERE = "augment.memory"
 New = Annotated[list[str], Field(min_length=1)]
 NumImages = Annotated[int, Field(ge=0)]
 
 
 def balanced(
-    train: Path, seed: int, look: Look | None, *, new: New, num_images: NumImages, choice: How = "random"
+    train: Path,
+    seed: int,
+    look: Look | None,
+    *,
+    new: New,
+    num_images: NumImages,
+    choice: How = "random",
+    without: list[str] | None = None,
 ) -> frozenset[int]:
     """All images of new deliveries, and of those before a bounded memory, balanced by delivery and class.
 
@@ -51,15 +58,20 @@ def balanced(
         new: Names of the deliveries that are learnt; all their images get views.
         num_images: Number of images of all other deliveries; 0 keeps none, which is plain fine-tuning.
         choice: Which of several images that serve the balance equally.
+        without: Ids of images that get no views, whatever delivery they are of, as the memory `without` has them.
 
     Returns:
         Numbers of the rows that get views.
 
     Raises:
-        GraftError: A new delivery has no training image, or the others have fewer than `num_images`.
+        GraftError: A new delivery has no training image, or the others have fewer than `num_images`, or an id of
+            `without` is that of no training image.
     """
+    left_out = rows_named(train, without or ())
     learnt, earlier, met = set(), [], Counter[str]()
     for number, (id, delivery, mask, label) in enumerate(read_columns(train, ("id", "batch", "mask", "label"))):
+        if number in left_out:
+            continue
         met[delivery] += 1
         if delivery in new:
             learnt.add(number)
