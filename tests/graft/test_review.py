@@ -238,6 +238,24 @@ def test_nobody_judges_labels_that_the_weights_have_learnt(project, monkeypatch,
         train_judges(params, FoldStages(augment, fine_tune), 3, None, {digest for (digest,) in rows})
 
 
+def test_an_interrupted_training_goes_on_and_what_a_killed_one_left_is_swept(project, monkeypatch):
+    monkeypatch.chdir(project)
+    left = Path("reports/review/models/.tmp-killed/augmented")
+    left.mkdir(parents=True)
+    params = load_params()
+    params = params.model_copy(update={"augment": params.augment.model_copy(update={"memory": "all"}), "seed": 3})
+
+    def stopped(**facts):
+        fine_tune(**facts, listen=lambda name, report: (_ for _ in ()).throw(KeyboardInterrupt))
+
+    with pytest.raises(KeyboardInterrupt):
+        next(train_judges(params, FoldStages(augment, stopped), 2, 2))
+    assert not list(Path("reports/review/models").glob(".tmp-*"))
+    judge = next(train_judges(params, FoldStages(augment, fine_tune), 2, 2))
+    assert read_json(judge.folder / "done.json")["unlearnt"] == []
+    assert not list(Path(".resume").glob("review-*"))
+
+
 def test_a_model_judges_no_class_of_which_it_learnt_no_label(project, monkeypatch, capsys):
     monkeypatch.chdir(project)
     classes = ClassMap.read(Path("data/interim/class_map.json"))

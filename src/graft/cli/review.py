@@ -37,6 +37,7 @@ def review(
 ) -> None:
     """List the images whose labels models contradict that never saw them, the most doubtful first."""
     check_project()
+    from graft.cli.stage_run import hold_lock
     from graft.commands.review import review as command
     from graft.commands.review.judges import left_out_by
     from graft.commands.review.review_page import write_page
@@ -49,12 +50,13 @@ def review(
     refuse_several_labels(params.task, "graft review")
     if leave_out:
         left_out_by(params)  # refuses a memory that names no images, before models are trained
-    judges = _train_judges(params, folds, epochs) if model is None else [_open_judge(model)]
-    classes = ClassMap.read(Path(CLASS_MAP))
-    found = command.review(judges, classes, use_runtime(params.runtime))
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    command.write_table(FOLDER / "review.csv", found.doubts, classes.names)
-    write_page(FOLDER / "review.html", found, command.show_doubts(found, classes, shown), classes)
+    with hold_lock("review"):
+        judges = _train_judges(params, folds, epochs) if model is None else [_open_judge(model)]
+        classes = ClassMap.read(Path(CLASS_MAP))
+        found = command.review(judges, classes, use_runtime(params.runtime))
+        FOLDER.mkdir(parents=True, exist_ok=True)
+        command.write_table(FOLDER / "review.csv", found.doubts, classes.names)
+        write_page(FOLDER / "review.html", found, command.show_doubts(found, classes, shown), classes)
     _tell(found, classes.names)
     if leave_out:
         for line in command.leave_out(found, params, PARAMS_FILE, leave_out):

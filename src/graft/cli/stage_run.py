@@ -141,7 +141,7 @@ def hold_lock(stage: str) -> Iterator[bool]:
         lock.acquire(timeout=0)
         waited = False
     except Timeout:
-        say(f"graft {stage}: another run of this stage is under way here; waiting for it …")
+        say(f"graft {stage}: another run of it is under way here; waiting for it …")
         lock.acquire()
         waited = True
     for file in (record_path(stage), measured_path(stage)):

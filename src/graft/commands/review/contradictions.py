@@ -23,7 +23,7 @@ LEAST = 1e-3  # probability that counts for any smaller one, so that no single p
 LEAST_BELIEVED = 0.05  # share of the pixels that speak for an image
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # there may be many
 class Contradiction:
     """Connected pixels of one label that a model takes for another class.
 

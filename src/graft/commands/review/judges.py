@@ -222,7 +222,10 @@ def _train(params: Params, stages: FoldStages, folder: Path) -> None:
     """Trains the model of a fold; its folder is there when all of it is."""
     both = {"task": params.task, "seed": params.seed, "preprocess": params.preprocess, "class_map": Path(CLASS_MAP)}
     interim = Path(INTERIM)
-    with tempfile.TemporaryDirectory(prefix=".tmp-review-", dir=".") as name:
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    for left in FOLDER.glob(".tmp-*"):  # of a killed run; the lock of the command keeps others away
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=".tmp-", dir=FOLDER) as name:
         places = {part: Path(name, part) for part in ("augmented", "model", "curves")}
         for place in places.values():
             place.mkdir()
@@ -252,6 +255,5 @@ def _train(params: Params, stages: FoldStages, folder: Path) -> None:
         unlearnt = [number for number, count in enumerate(pixels) if not count]
         write_json(places["model"] / DONE_FILE, {"unlearnt": unlearnt, **found})
         shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
         places["model"].replace(folder)
     shutil.rmtree(RESUME / f"review-{folder.name}", ignore_errors=True)
