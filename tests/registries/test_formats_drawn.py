@@ -243,7 +243,7 @@ def test_what_covers_no_pixel_is_counted(tmp_path: Path) -> None:
     file = tmp_path / "annotations.xml"
     line = drawn("polyline", "car", points="1,1;5,5")
     file.write_text(file.read_text().replace(polygon("car", SQUARE), polygon("car", SQUARE) + line))
-    assert "20 of polyline, which cover no pixel" in listing_of(tmp_path, "cvat").notes
+    assert "shapes of kind polyline, which cover no pixels: 20" in listing_of(tmp_path, "cvat").notes
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,9 @@ def test_run_lengths_that_are_spoiled_are_named(changed: Any, message: str, tmp_
 def test_what_was_drawn_later_is_on_top_and_key_points_are_counted(tmp_path: Path) -> None:
     point = region("keypointlabels", "van", x=3, y=3, width=1)
     write_one(tmp_path / "in", made(polygon_region("van", SQUARE), point, polygon_region("car", INNER)))
-    assert "1 of keypointlabels, which cover no pixel" in listing_of(tmp_path / "in", "label_studio").notes
+    assert (
+        "shapes of kind keypointlabels, which cover no pixels: 1" in listing_of(tmp_path / "in", "label_studio").notes
+    )
     mask = mask_of(tmp_path / "in", "label_studio", "images/one.png")
     assert pixels_of(mask, 1) == (4, (2, 3, 2, 3))
     assert np.count_nonzero(mask == 2) == 12

@@ -69,7 +69,7 @@ def test_classes_are_those_of_the_meta_that_may_cover_pixels(tmp_path: Path) -> 
     assert not listing.problems
     assert listing.class_map.names == ("background", "van", "car", "sign")
     assert listing.warnings == ["labels that were never met: 'sign' (known: car, van)"]
-    assert {"1 of line, which cover no pixel", "1 picture outside of folders img"} <= set(listing.notes)
+    assert {"shapes of kind line, which cover no pixels: 1", "1 picture outside of folders img"} <= set(listing.notes)
     listing = listing_of(tmp_path, {"name": "supervisely", "void": ["sign"], "background": None})
     assert listing.class_map.names == ("van", "car")
     assert "images without a shape, left aside: 1" in listing.notes
@@ -93,7 +93,7 @@ def test_files_of_the_first_releases_say_the_shape_in_the_meta_only(
     write_annotated(tmp_path / "in/ds0", "00.png", drawn, tags=["good", "train"])
     (tmp_path / "in/ds0/ann/00.png.json").rename(tmp_path / "in/ds0/ann/00.json")
     source = {"name": "supervisely", "classes": {"any": ["car", "van", "box", "a"]}}
-    assert "1 tag that name no split" in listing_of(tmp_path / "in", source).notes
+    assert "tags that name no split: 1" in listing_of(tmp_path / "in", source).notes
     assert np.count_nonzero(mask_of(tmp_path / "in", source, "ds0/img/00.png")) == expected
 
 
@@ -131,7 +131,7 @@ def test_tags_that_name_splits_of_some_images_only_are_told(tmp_path: Path) -> N
     listing = listing_of(tmp_path, "supervisely")
     assert not listing.problems
     assert {entry.split for entry in listing.entries} == {"train", "val", "test"}
-    assert "1 tag that name no split" in listing.notes
+    assert "tags that name no split: 1" in listing.notes
     (note,) = (note for note in listing.notes if "splits" in note)
     number = len(listing.entries)
     assert note.startswith(f"splits that the tool's files say of 1 of {number} images, which were not used")

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 from graft.data.formats.drawn.classes import ClassLabels
 from graft.data.formats.drawn.cvat_file import count_without_area, drawing_of, images_of, shapes_of
-from graft.data.formats.drawn.drawn_listing import Drawings, DrawnOptions, list_drawn, visible
+from graft.data.formats.drawn.drawn_listing import Drawings, DrawnOptions, list_drawn, visible, without_area_in_words
 from graft.data.formats.drawn.painters import paint_as_cvat
 from graft.data.formats.files import Found, by_end, ends_of, find_files, id_of
 from graft.data.formats.given_splits import Splits
@@ -85,7 +85,7 @@ def _drawings(found: Found) -> Drawings:
                 drawings.problems.append(f"{file}: {id} is annotated twice (also in {drawings.of_image[id].file})")
             else:
                 _add(drawings, id, image, found.paths[file])
-    drawings.notes += [f"{number} of {kind}, which cover no pixel" for kind, number in sorted(without_area.items())]
+    drawings.notes += without_area_in_words(without_area)
     return drawings
 
 

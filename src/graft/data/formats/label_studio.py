@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.data.formats.drawn.classes import ClassLabels
-from graft.data.formats.drawn.drawn_listing import Drawings, DrawnOptions, list_drawn, visible
+from graft.data.formats.drawn.drawn_listing import Drawings, DrawnOptions, list_drawn, visible, without_area_in_words
 from graft.data.formats.drawn.label_studio_file import (
     Annotators,
     chosen_annotation,
@@ -99,7 +99,7 @@ def _drawings(found: Found, annotator: Annotators | None, control: str | None) -
             where=found.root,
             remedy="export the project as JSON, and put the file and the images below ingest.root",
         )
-    drawings.notes += [f"{number} of {kind}, which cover no pixel" for kind, number in sorted(without_area.items())]
+    drawings.notes += without_area_in_words(without_area)
     return drawings
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from graft.data.formats.drawn.classes import ClassLabels
-from graft.data.formats.drawn.drawn_listing import Drawings, DrawnOptions, list_drawn, visible
+from graft.data.formats.drawn.drawn_listing import Drawings, DrawnOptions, list_drawn, visible, without_area_in_words
 from graft.data.formats.drawn.painters import paint_as_supervisely
 from graft.data.formats.drawn.supervisely_files import (
     WITH_AREA,
@@ -121,6 +121,6 @@ def _drawings(found: Found, meta: ProjectMeta, files: list[str]) -> Drawings:
         except (OSError, ValueError) as error:
             drawings.problems.append(f"{file}: {error}")
             drawings.spoiled.add(ids[0])
-    drawings.notes += [f"{number} of {kind}, which cover no pixel" for kind, number in sorted(without_area.items())]
-    drawings.notes += [f"{counted(num_tags, 'tag')} that name no split"] if num_tags else []
+    drawings.notes += without_area_in_words(without_area)
+    drawings.notes += [f"tags that name no split: {num_tags}"] if num_tags else []
     return drawings

@@ -128,6 +128,11 @@ def visible(everything: Found, splits: Splits | None) -> Found:
     return everything if splits == {} else outside_unlabelled_folders(everything)
 
 
+def without_area_in_words(num_of_kind: Mapping[str, int]) -> list[str]:
+    """A note of the shapes of each kind that covers no pixels."""
+    return [f"shapes of kind {kind}, which cover no pixels: {number}" for kind, number in sorted(num_of_kind.items())]
+
+
 def list_drawn(
     source: str,
     task: str,
