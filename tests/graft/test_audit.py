@@ -383,6 +383,7 @@ MASKS = {
     "classes": {"a": [0], "b": [255]},
 }
 LABELS = {"name": "csv", "table": "table.csv"}
+SETS = {"name": "csv", "table": "sets.csv", "label_columns": ["rain", "car"], "split_column": "split"}
 
 
 @pytest.fixture
@@ -393,11 +394,13 @@ def ingested(with_dvc) -> Callable[..., list[Check]]:
         write_mask(Path(f"raw/masks/{number}.png"), stripes(0, 255))
     rows = "".join(f"images/{n}.png,{('cat', 'dog')[n % 2]},{('train', 'val')[n % 3 == 0]}\n" for n in range(12))
     Path("raw/table.csv").write_text(f"image,label,split\n{rows}")
+    sets = "".join(f"images/{n}.png,{n % 2},{n // 2 % 2},{('train', 'val')[n % 3 == 0]}\n" for n in range(12))
+    Path("raw/sets.csv").write_text(f"image,rain,car,split\n{sets}")
     index = Index(with_dvc / "i.sqlite")
     before: dict[str, dict] = {}
 
     def said(task: str, **changes: object) -> list[Check]:
-        source = MASKS if task == "segmentation" else LABELS
+        source = {"segmentation": MASKS, "classification": LABELS, "multilabel": SETS}[task]
         if task not in before:
             shutil.rmtree("data", ignore_errors=True)
             run_ingest(Path("raw"), Path("data/interim"), source, task)
@@ -445,6 +448,14 @@ def test_a_changed_label_is_broken_and_a_file_beside_the_images_is_not(ingested)
     table.write_text(table.read_text().replace("images/2.png,cat", "images/2.png,a newcomer"))
     (found,) = ingested("classification")
     assert (found.status, found.reason) == (BROKEN, "label of images/2.png: not what was ingested under this name")
+
+
+def test_changed_labels_of_an_image_are_broken(ingested):
+    assert [link.status for link in ingested("multilabel")] == [VERIFIED]
+    table = Path("raw/sets.csv")
+    table.write_text(table.read_text().replace("images/2.png,0,1", "images/2.png,1,1"))
+    (found,) = ingested("multilabel")
+    assert (found.status, found.reason) == (BROKEN, "labels of images/2.png: not what was ingested under this name")
 
 
 def test_a_version_is_compared_with_the_record_it_was_registered_from(tmp_path, monkeypatch):

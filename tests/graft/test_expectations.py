@@ -19,9 +19,11 @@ from graft.data.expectations.near_duplicates import near_partners, parse_hashes
 from graft.data.expectations.report import as_json, as_markdown, check_gate
 from graft.data.expectations.suite import suite_of
 from graft.data.expectations.verdict import judge
+from graft.data.expectations.warning import balance_rules
 from graft.data.shards import MANIFEST_SCHEMA
 from graft.foundation.class_map import ClassMap
 from graft.foundation.errors import GraftError
+from graft.training.losses import TASKS as LOSS_TASKS
 
 NAMES = ("road", "car", "sky")
 
@@ -204,6 +206,13 @@ def test_a_class_that_train_never_shows_stops_and_is_not_called_rare(task: str) 
     assert findings["classes_in_train"].examples[0] == ("car", "train_amount 0")
     rare = [name for name, _ in findings["class_imbalance"].examples]
     assert rare == (["sky"] if task == "segmentation" else [])
+
+
+@pytest.mark.parametrize(("task", "loss"), [("segmentation", "dice"), ("multilabel", "asymmetric")])
+def test_the_loss_named_for_a_rare_class_serves_the_task(task: str, loss: str) -> None:
+    balance, *_ = balance_rules(task, thresholds())  # type: ignore[arg-type]  # what it reads of validate
+    assert f"or {loss} in fine_tune.losses" in balance.remedy
+    assert task in LOSS_TASKS[loss]
 
 
 @pytest.mark.parametrize("task", ["segmentation", "classification"])

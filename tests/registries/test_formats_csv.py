@@ -125,6 +125,25 @@ def test_every_wrong_line_is_listed(tmp_path: Path) -> None:
         run_ingest(tmp_path / "raw", tmp_path / "masks", {**GIVEN, **CLASSES})
 
 
+@pytest.mark.parametrize(
+    ("task", "target", "options"), [("classification", "label", {}), ("segmentation", "mask", CLASSES)]
+)
+def test_an_image_with_two_targets_is_said_to_differ(task: str, target: str, options: Any, tmp_path: Path) -> None:
+    make_csv(tmp_path / "raw")
+    change_of("pictures/9.png", "pictures/8.png")(tmp_path / "raw")
+    with pytest.raises(GraftError, match=f"8.png is listed twice, with another {target} than in line 10"):
+        run_ingest(tmp_path / "raw", tmp_path / "out", {**GIVEN, **options}, task)
+
+
+def test_the_table_is_named_where_an_image_stands_in_two_with_other_labels(tmp_path: Path) -> None:
+    make_csv(tmp_path / "raw")
+    lines = (tmp_path / "raw/data.csv").read_text().splitlines()
+    other = lines[1].replace("malign", "neither").replace("benign", "neither")
+    (tmp_path / "raw/data2.csv").write_text(f"{lines[0]}\n{other}")
+    with pytest.raises(GraftError, match=r"data2.csv line 2: .* twice, with another label than in data.csv line 2"):
+        run_ingest(tmp_path / "raw", tmp_path / "out", {**GIVEN, "table": "data*.csv"}, "classification")
+
+
 def test_one_label_is_not_enough(tmp_path: Path) -> None:
     make_csv(tmp_path / "raw")
     change_of("benign", "malign")(tmp_path / "raw")

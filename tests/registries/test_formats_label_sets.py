@@ -85,7 +85,7 @@ def test_all_that_is_wrong_with_a_table_is_listed_at_once(tmp_path: Path) -> Non
         "data.csv line 3: '2' in column 'car' is not 0 or 1",
         "data.csv line 4: '' in column 'rain' is not 0 or 1",
         "data.csv line 8: 0.png is listed twice\n",
-        "data.csv line 9: 4.png is listed twice, with other labels than in line 6",
+        "data.csv line 9: 4.png is listed twice, with another set of labels than in line 6",
         "data.csv line 10: 9.png is not there",
     ):
         assert told in f"{error.value}\n"

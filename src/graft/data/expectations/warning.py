@@ -68,11 +68,12 @@ def balance_rules(task: str, validate: Validate) -> list[Rule]:
     """The rules about how much there is of each class."""
     what = "labelled training pixels" if task == "segmentation" else "labelled training images"
     fraction = validate.min_class_fraction
+    loss = "asymmetric" if task == "multilabel" else "dice"
     balance = Rule(
         "class_imbalance", "warning", "classes", "train_fraction", "between", {"min_value": fraction},
         f"every class has at least {fraction:.4g} of the {what}",
         "a very rare class is hardly learnt and its score hangs on a few examples",
-        "add images of the class, or weigh it: fine_tune.class_weights, or dice in fine_tune.losses",
+        f"add images of the class, or weigh it: fine_tune.class_weights, or {loss} in fine_tune.losses",
     )  # fmt: skip
     scored = Rule(
         "classes_scored", "warning", "classes", "absent_from", "absent", {},

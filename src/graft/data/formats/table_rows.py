@@ -13,7 +13,7 @@ from graft.data.formats.files import EXTENSIONS_READ, STACK_EXTENSIONS, Found, b
 from graft.data.formats.patterns import glob_regex
 from graft.data.formats.split_names import WORDS_FOR_SPLIT, split_named
 from graft.data.formats.unlabelled_images import is_in_unlabelled_folder
-from graft.foundation.class_map import UNLABELLED
+from graft.foundation.class_map import TARGET_WORD, UNLABELLED
 from graft.foundation.errors import GraftError
 
 Column = str | int
@@ -54,7 +54,8 @@ class TableRows:
             line |= {key: row[name] for key, name in self.columns.items()}
             problems = self._resolve(line, task) + self._problems(line, task)
             if line["image"] in lines:
-                problems.append(f"{line['image']} is listed twice{self._difference(lines[line['image']], line)}")
+                difference = self._difference(lines[line["image"]], line, task)
+                problems.append(f"{line['image']} is listed twice{difference}")
             self.problems += [f"{table} line {number}: {problem}" for problem in problems]
             if not problems:
                 line["group"] = line.get("group") or line["image"]
@@ -69,10 +70,11 @@ class TableRows:
             ]
         return [*lines.values()]
 
-    def _difference(self, first: Mapping[str, str], line: Mapping[str, str]) -> str:
+    def _difference(self, first: Mapping[str, str], line: Mapping[str, str], task: str) -> str:
         """Says that a line has another target than an earlier one of the same image."""
         differ = any(first[key] != line[key] for key in self.columns if key == "target" or key.startswith("class "))
-        return f", with other labels than in line {first['line']}" if differ else ""
+        table = f"{first['table']} " if first["table"] != line["table"] else ""
+        return f", with another {TARGET_WORD[task]} than in {table}line {first['line']}" if differ else ""
 
     def _resolve(self, line: dict[str, str], task: str) -> list[str]:
         """Puts the ids of files in the place of what the cells call them; returns what is called by no one name."""

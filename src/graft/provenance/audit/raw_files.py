@@ -132,7 +132,7 @@ def _changed_files(index: Index, now: Listing, noted: NotedSamples, record: Reco
         elif before.image != image:
             yield entry.id
         elif noted.why_not is None and before.mask != mask:
-            yield entry.mask or f"mask of {entry.id}"
+            yield entry.mask or f"{'mask' if entry.labels is None else 'labels'} of {entry.id}"
         elif noted.why_not is None and before.label != _name(now.class_map.names, entry.label):
             yield f"label of {entry.id}"
 
