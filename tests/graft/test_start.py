@@ -167,6 +167,36 @@ def test_a_column_for_each_class_in_tables_beside_the_images(
     assert Counter(entry.split for entry in seen.listing.entries) == {"train": 4, "val": 4, "test": 4}
 
 
+SETS = ("cat|big dog", "big dog", "", "cat|bird", "bird|big dog|cat", "bird|big dog", "cat", "bird")
+
+
+@pytest.mark.parametrize("separator", ["|", "; ", ", "])
+def test_several_labels_in_a_cell(separator: str, tmp_path: Path) -> None:
+    cells = [labels.replace("|", separator) for labels in SETS * 3]
+    lines = [f'{number}.png,"{number}, {number}",day,"{cell}"' for number, cell in enumerate(cells)]
+    write_table(tmp_path, "image,place,kind,tags", lines)
+    seen = look(tmp_path)
+    assert seen.proposals[0].source == {
+        "name": "csv",
+        "table": "table.csv",
+        "image_column": "image",
+        "label_column": "tags",
+        "separator": separator.strip(),
+    }
+    assert (seen.proposals[0].recipe, seen.listing.class_map.names) == (
+        "photographs-multilabel",
+        ("big dog", "bird", "cat"),
+    )
+    assert seen.listing.entries[0].labels == bytes([1, 0, 1])
+
+
+@pytest.mark.parametrize("cells", [["shirt, white", "shoe, black"], ["1,5", "2,5"]])
+def test_names_and_numbers_with_commas_are_not_several_labels(cells: list[str], tmp_path: Path) -> None:
+    write_table(tmp_path, "image;kind", [f"{number}.png;{cells[number % 2]}" for number in range(24)])
+    (chosen,) = propose(find_files(tmp_path))
+    assert (chosen.source["label_column"], chosen.task) == ("kind", "classification")
+
+
 def test_a_table_of_images_and_masks(tmp_path: Path) -> None:
     for number in range(40):
         write_image(tmp_path / f"a/{number}.png", number)

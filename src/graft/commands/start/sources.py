@@ -125,6 +125,9 @@ def _table(found: Found) -> Iterator[Proposal]:
         source = {**table.source, "label_columns": table.label_columns}
         reason = f"{table.name} lists pictures, with {number} of {len(table.label_columns)} labels each"
         yield Proposal(source, task, reason, table.doubts)
+    elif table.label_cells:
+        reason = f"{table.name} lists pictures, with any number of labels in a cell"
+        yield Proposal({**table.source, **table.label_cells}, MULTILABEL, reason, table.doubts)
     elif table.labels:
         source, doubts = {**table.source, "label_column": table.labels[0]}, list(table.doubts)
         if len(table.labels) > 1:

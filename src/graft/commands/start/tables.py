@@ -10,6 +10,7 @@ from typing import Any
 
 from graft.data.formats.files import Found, by_end, ends_of, id_of
 from graft.data.formats.split_names import split_named
+from graft.data.formats.table_labels import several_in_one
 from graft.data.formats.unlabelled_images import is_picture
 
 MOST_BYTES = 1 << 26
@@ -17,6 +18,7 @@ LEAST_SHARE_OF_PATHS = 0.8
 LEAST_LINES = 2
 ONES = frozenset({"1", "1.0"})
 BITS = ONES | {"0", "0.0"}
+SEPARATORS = "|;,"  # of the labels of one cell
 Ends = Mapping[str, Sequence[str]]
 
 
@@ -28,6 +30,7 @@ class Table:
         name: Its path.
         source: Value of `ingest.source`, without the column of labels or masks.
         labels: Columns that could be labels.
+        label_cells: Options `label_column` and `separator` of a column whose cells hold several labels, if any do.
         label_columns: Columns of 0 and 1, one a class.
         is_single: Whether each line has one 1 in these.
         mask_column: Column of the masks, if there is one.
@@ -38,6 +41,7 @@ class Table:
     name: str
     source: dict[str, Any]
     labels: list[str | int]
+    label_cells: dict[str, str | int]
     label_columns: list[str | int]
     is_single: bool
     mask_column: str | int | None
@@ -96,6 +100,7 @@ def _read(name: str, delimiter: str, rows: Sequence[Sequence[str]], ends: Ends) 
     splits = [column for column, cells in columns.items() if column not in paths and _are_splits(cells)]
     rest = {column: cells for column, cells in columns.items() if column not in (*paths, *splits)}
     label_columns, is_single = _label_columns(rest)
+    label_cells = _label_cells(rest)
     labels = [column for column, cells in rest.items() if column not in label_columns and _are_labels(cells)]
     mask_column = paths[1] if len(paths) == 2 else None
     masks = [] if mask_column is None else [ends[end][0] for cell in columns[mask_column] if (end := _end(cell, ends))]
@@ -103,9 +108,9 @@ def _read(name: str, delimiter: str, rows: Sequence[Sequence[str]], ends: Ends) 
     source |= {"delimiter": delimiter} if delimiter != "," else {}
     source |= {} if has_header else {"header": False}
     source |= {"split_column": splits[0]} if splits else {}
-    if not labels and not label_columns and not masks:
+    if not labels and not label_cells and not label_columns and not masks:
         return None
-    return Table(name, source, labels, label_columns, is_single, mask_column, masks, tuple(doubts))
+    return Table(name, source, labels, label_cells, label_columns, is_single, mask_column, masks, tuple(doubts))
 
 
 def _label_columns(columns: Mapping[str | int, Sequence[str]]) -> tuple[list[str | int], bool]:
@@ -115,6 +120,17 @@ def _label_columns(columns: Mapping[str | int, Sequence[str]]) -> tuple[list[str
     is_single = sums == {1}
     are_classes = len(binary) > 2 or (len(binary) == 2 and (is_single or len(columns) == 2))
     return (binary, is_single) if are_classes else ([], False)
+
+
+def _label_cells(columns: Mapping[str | int, Sequence[str]]) -> dict[str, str | int]:
+    """Options of the source for the first column whose cells hold several words, which repeat as labels do."""
+    for column, cells in columns.items():
+        for separator in SEPARATORS:
+            parts = [part.strip() for cell in cells for part in cell.split(separator) if part.strip()]
+            are_words = not all(part.lstrip("-").replace(".", "").isdecimal() for part in parts)
+            if len(parts) > len(cells) and are_words and _are_labels(parts) and several_in_one(sorted(set(cells))):
+                return {"label_column": column, "separator": separator}
+    return {}
 
 
 def _are_pictures(cells: Sequence[str], ends: Ends) -> bool:
