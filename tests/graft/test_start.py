@@ -348,3 +348,38 @@ def test_it_writes_params_that_are_valid_and_keeps_values_of_ones_own(
     CliRunner().invoke(with_commands(), [*command, "--force"])
     assert Path("params.yaml.before").read_text() == text
     assert "epochs: 26" in Path("params.yaml.before-2").read_text()
+
+
+def test_a_published_layout_whose_classes_are_not_in_the_masks_is_the_second_choice(tmp_path: Path) -> None:
+    from PIL import Image
+
+    colours = np.zeros((24, 32, 3), np.uint8)
+    colours[:, 16:] = 128, 64, 0
+    for place, split in enumerate(("train", "val", "test")):
+        for number in range(3):
+            write_image(tmp_path / f"{split}/{number}.png", 10 * place + number)
+            (tmp_path / f"{split}annot").mkdir(exist_ok=True)
+            Image.fromarray(np.where(colours > 0, colours, 40).astype(np.uint8)).save(
+                tmp_path / f"{split}annot/{number}.png"
+            )
+    assert [one.source["name"] for one in look(tmp_path).proposals] == ["mask_folder"]
+    for split in ("train", "val", "test"):
+        lines = [f"{split}/{number}.png {split}annot/{number}.png" for number in range(3)]
+        (tmp_path / f"{split}.txt").write_text("\n".join(lines))
+    seen = look(tmp_path)
+    assert [one.source["name"] for one in seen.proposals] == ["mask_folder", "camvid"]
+    assert set(seen.shares) == {"colour_40_40_40", "colour_128_64_40"}
+    assert "val.txt, as camvid has them, but none of its classes is in the masks seen" in "\n".join(seen.lines())
+
+
+def test_the_field_of_a_struct_that_is_named_as_masks_are(tmp_path: Path) -> None:
+    from scipy.io import savemat
+
+    for number in range(24):
+        write_image(tmp_path / f"image/{number}.jpg", number)
+        (tmp_path / "groundTruth").mkdir(exist_ok=True)
+        mask = stripes(1, 2).astype(np.uint16)
+        savemat(tmp_path / f"groundTruth/{number}.mat", {"groundTruth": {"Segmentation": mask, "Boundaries": mask > 1}})
+    seen = look(tmp_path)
+    assert seen.proposals[0].source["mask_key"] == "groundTruth.Segmentation"
+    assert (seen.shares, seen.listing.problems) == ({"class_1": 0.5, "class_2": 0.5}, [])

@@ -101,15 +101,26 @@ def look(folder: Path) -> Look:
     proposals = propose(found)
     if not proposals:
         raise _nothing_fits(found)
-    chosen = proposals[0]
+    first, *others = proposals
+    seen = _look_with(first, found)
+    if not others or any(seen.shares.values()):
+        return replace(seen, proposals=[*seen.proposals, *others])
+    doubt = f"{first.reason}, but none of its classes is in the masks seen"
+    second = replace(others[0], doubts=(*others[0].doubts, doubt))
+    seen = _look_with(second, found)
+    return replace(seen, proposals=[*seen.proposals, first, *others[1:]])
+
+
+def _look_with(chosen: Proposal, found: Found) -> Look:
+    """The findings, where one source reads the folder."""
     recipe = plain(compose(chosen.recipe))
-    chosen, listing = _list(chosen, recipe["ingest"]["split_seed"], folder)
+    chosen, listing = _list(chosen, recipe["ingest"]["split_seed"], found.root)
     shares, sizes, broken = _see(listing, chosen.task)
     if not sizes:
         problems = [*broken, *listing.problems] or ["no image was found"]
-        raise GraftError.of_all(f"{folder}: {chosen.reason}, but no image can be used", problems[:NUM_SHOWN])
-    changes = _changes(folder, chosen, listing, sizes, recipe)
-    return Look(folder, len(found.paths), [chosen, *proposals[1:]], listing, shares, sizes, broken, changes)
+        raise GraftError.of_all(f"{found.root}: {chosen.reason}, but no image can be used", problems[:NUM_SHOWN])
+    changes = _changes(found.root, chosen, listing, sizes, recipe)
+    return Look(found.root, len(found.paths), [chosen], listing, shares, sizes, broken, changes)
 
 
 def _list(chosen: Proposal, split_seed: int, folder: Path) -> tuple[Proposal, Listing]:

@@ -9,7 +9,7 @@ from graft.commands.start.glimpses import head
 from graft.commands.start.mask_layers_found import find_mask_layers
 from graft.commands.start.mask_opinions import opinions
 from graft.commands.start.mask_pairs_found import find_pairs
-from graft.commands.start.mask_values import BINARY, classes_of, evenly
+from graft.commands.start.mask_values import BINARY, classes_of, evenly, mask_key_of
 from graft.commands.start.proposal import SEGMENTATION, Proposal
 from graft.data.formats.files import Found
 from graft.data.formats.roboflow_masks import CLASSES_FILE, is_class_list
@@ -23,17 +23,17 @@ NAMES_OF_LABELME = "class_names.txt"
 
 
 def published(found: Found) -> Iterator[Proposal]:
-    """Data sets in the layout in which they are published, by their folders."""
+    """Data sets in the layout in which they are published, by their folders and lists."""
     layouts = (
         ("cityscapes", ("leftImg8bit/train", "gtFine/train")),
         ("ade20k", ("images/training", "annotations/training")),
         ("coco_stuff", ("images/train2017", "annotations/train2017", "annotations/val2017")),
         ("coco_stuff", ("train2017", "stuffthingmaps/train2017", "stuffthingmaps/val2017")),
-        ("camvid", ("train", "trainannot", "val", "valannot")),
+        ("camvid", ("train", "trainannot", "train.txt", "val", "valannot", "val.txt")),
     )
-    for name, folders in layouts:
-        if found.folders.issuperset(folders):
-            yield Proposal({"name": name}, SEGMENTATION, f"there are {', '.join(folders)}, as {name} has them")
+    for name, expected in layouts:
+        if all(one in found.folders or one in found.paths for one in expected):
+            yield Proposal({"name": name}, SEGMENTATION, f"there are {', '.join(expected)}, as {name} has them")
 
 
 def voc_layout(found: Found) -> Iterator[Proposal]:
@@ -62,10 +62,13 @@ def masks_by_pattern(found: Found) -> Iterator[Proposal]:
     pairs = find_pairs(found)
     if pairs is None:
         return
-    read = classes_of(found, evenly(pairs.mask_of.values()))
+    seen = evenly(pairs.mask_of.values())
+    mask_key = mask_key_of(found, seen)
+    read = classes_of(found, seen, mask_key)
     source: dict[str, Any] = {"name": "mask_folder", "images": pairs.images, "masks": pairs.masks}
     source |= {"classes": read.classes} | ({"void": read.void} if read.void else {})
     source |= {"splits": pairs.splits} if pairs.splits else {}
+    source |= {"mask_key": mask_key} if mask_key else {}
     num_pictures, doubts = sum(map(is_picture, found.paths)), list(read.doubts)
     num_paired = len(pairs.mask_of) + sum(map(is_picture, pairs.mask_of.values()))
     if num_paired < PAIRED_SHARE * num_pictures:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from graft.data.formats.array_masks import array_of_mask
+from graft.commands.start.mask_pairs_found import OF_MASKS
+from graft.data.formats.array_masks import array_of_mask, keys_of
 from graft.data.formats.files import Found
 from graft.foundation.errors import GraftError
 
@@ -32,17 +33,29 @@ class ValueClasses:
     doubts: tuple[str, ...] = ()
 
 
-def classes_of(found: Found, masks: Sequence[str]) -> ValueClasses:
+def mask_key_of(found: Found, masks: Sequence[str]) -> str | None:
+    """The one array in a MATLAB file that is named as masks are, where it holds several; else None."""
+    data = (found.root / found.paths[masks[0]]).read_bytes() if masks and masks[0].lower().endswith(".mat") else b""
+    try:
+        keys = keys_of(data) if data else []
+    except (GraftError, ValueError, TypeError, NotImplementedError):
+        return None
+    named = [key for key in keys if OF_MASKS.fullmatch(key.split(".")[-1].lower())]
+    return named[0] if len(keys) > 1 and len(named) == 1 else None
+
+
+def classes_of(found: Found, masks: Sequence[str], mask_key: str | None = None) -> ValueClasses:
     """The classes of masks, by the values in a sample of them.
 
     Args:
         found: Files below the root.
         masks: Ids of the masks, evenly sampled.
+        mask_key: Array that is the mask, where a file holds several.
 
     Raises:
         GraftError: None of them can be read, or their colours are too many to be classes.
     """
-    met = _meet(found, masks)
+    met = _meet(found, masks, mask_key)
     names = _names(found)
     if met.colours:
         return _of_colours(met, names)
@@ -98,7 +111,7 @@ class Met:
     lossy: bool = False
 
 
-def _meet(found: Found, masks: Sequence[str]) -> Met:
+def _meet(found: Found, masks: Sequence[str], mask_key: str | None) -> Met:
     import numpy as np
 
     from graft.data.mask_files import decode_mask_file
@@ -106,7 +119,7 @@ def _meet(found: Found, masks: Sequence[str]) -> Met:
     met, refusal = Met(), None
     for id in masks:
         try:
-            data = array_of_mask((found.root / found.paths[id]).read_bytes(), id)
+            data = array_of_mask((found.root / found.paths[id]).read_bytes(), id, mask_key)
             read = decode_mask_file(data, where=id, as_colours=False)
         except GraftError as error:
             refusal = error

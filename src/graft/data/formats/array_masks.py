@@ -82,6 +82,21 @@ def array_of_mask(data: bytes, where: str, key: str | None = None, max_pixels: i
     return _as_npy(values)
 
 
+def keys_of(data: bytes) -> list[str]:
+    """The names that `mask_key` may have for a MATLAB file up to version 7: variables, or the fields of structs.
+
+    Raises:
+        GraftError: Its variables unfold to too much.
+        ValueError: It is no such file.
+    """
+    from scipy.io import loadmat, whosmat
+
+    _refuse_bomb(data)
+    names = [name for name, *_ in whosmat(io.BytesIO(data))]
+    values = loadmat(io.BytesIO(data), variable_names=names)
+    return [key for name in names for key in ([f"{name}.{one}" for one in _fields_of(values[name])] or [name])]
+
+
 def _as_npy(values: np.ndarray) -> bytes:
     import numpy as np
 
