@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ import torch
 
 from graft.data.images.codec import encode_png
 from graft.data.shards import ShardWriter
-from graft.deployment.export import parity
+from graft.deployment.export import latency, parity
 from graft.deployment.export.exported_model import TARGET_FILES, onnx_class_ids, onnx_runner, open_exported, session
 from graft.deployment.export.exported_scores import EvaluationSetup
 from graft.deployment.export.onnx_file import write_onnx
@@ -222,6 +224,17 @@ def test_two_folders_hold_the_same_bytes_and_no_path(exported: Path, tmp_path: P
     assert not proto.metadata_props
     assert not any(node.metadata_props or node.doc_string for node in proto.graph.node)
     onnx.checker.check_model(proto)
+
+
+def test_ways_are_timed_in_turns_and_the_median_leaves_out_the_warm_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+    moments = iter(range(1000))
+    monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=lambda: next(moments) ** 2))
+    found = latency.time_in_turns({name: partial(order.append, name) for name in "ab"}, "Timing")
+    assert order == ["a", "b"] * (latency.NUM_WARM_UPS + latency.NUM_RUNS)
+    # Run r of `a` takes (4r + 1)² - (4r)² = 8r + 1 seconds, of `b` 8r + 5; the median r counts the warm-ups before it.
+    middle = latency.NUM_WARM_UPS + (latency.NUM_RUNS - 1) / 2
+    assert found == {"a": 1000 * (8 * middle + 1), "b": 1000 * (8 * middle + 5)}
 
 
 def test_latency_is_measured_beside_the_outputs(exported: Path) -> None:
