@@ -9,8 +9,9 @@ import time
 import pytest
 
 from graft.foundation.content import read_json, sha256_of
+from graft.models.weights.registry import FILE
 from tests.end_to_end.project import Project
-from tests.end_to_end.test_promotion_story import copy_of
+from tests.end_to_end.test_promotion_story import LENIENT, copy_of
 
 pytestmark = pytest.mark.slow
 
@@ -82,3 +83,24 @@ def test_the_attempt_is_a_run_below_that_of_the_model(project):
     assert child.info.run_name == "int8"
     assert {"score", "latency_ms", "speed", "num_bytes", "drop"} <= set(child.data.metrics)
     assert child.data.params["export.scan"] == "val"
+
+
+def test_what_was_pruned_comes_out_of_the_cache_and_names_the_champion_it_was_made_from(project):
+    project.set(LENIENT)
+    project.commit("8 bits")
+    project.run("graft", "promote")
+    limit = int(0.2 * (project.root / "models/exported/model.onnx").stat().st_size)  # less than 8 bits alone reach
+    champion = sha256_of(project.root / "models/exported" / FILE)
+    found = project.run("graft", "shrink", "--bytes", str(limit), "--max-drop", "1")
+    assert "shrinking models:/graft-segmentation/2, the champion" in found.stdout
+    assert "prune 50%, int8: written into params.yaml" in found.stdout
+    done = project.run("dvc", "repro")
+    for stage in ("pretrain-load", "fine-tune"):
+        assert f"Stage '{stage}' is cached" in done.stdout
+    outcomes = [read_json(file) for file in (project.root / "build/shrink").glob("????????????????.json")]
+    (key,) = [one["key"] for one in outcomes if one["name"] == "prune 50%, int8"]
+    tried = project.root / "build/shrink" / key / FILE
+    assert sha256_of(project.root / "models/exported" / FILE) == sha256_of(tried)
+    chain = project.run("graft", "lineage", "models/exported").stdout
+    assert f"exported file: weights {champion[:12]}" in chain
+    assert "missing" not in chain
