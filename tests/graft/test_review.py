@@ -244,8 +244,11 @@ def test_an_interrupted_training_goes_on_and_what_a_killed_one_left_is_swept(pro
     left.mkdir(parents=True)
     params = load_params()
     params = params.model_copy(update={"augment": params.augment.model_copy(update={"memory": "all"}), "seed": 3})
+    fitted = params.fine_tune.model_copy(update={"early_stopping_epochs": 2})
+    params = params.model_copy(update={"fine_tune": fitted})
 
     def stopped(**facts):
+        assert facts["fine_tune"].early_stopping_epochs == 2
         fine_tune(**facts, listen=lambda name, report: (_ for _ in ()).throw(KeyboardInterrupt))
 
     with pytest.raises(KeyboardInterrupt):

@@ -157,7 +157,8 @@ def train_judges(
         say(f"{len(known)} of {total} training images are not judged: models/pretrained has learnt their labels")
     brief, said = shorten(params.fine_tune, epochs or params.fine_tune.epochs)
     say(said)
-    own = params.model_copy(update={"fine_tune": brief})
+    stops = params.fine_tune.early_stopping_epochs  # `shorten` drops it for a fair race, which this is not
+    own = params.model_copy(update={"fine_tune": brief.model_copy(update={"early_stopping_epochs": stops})})
     return _train_in_turn(own, stages, folds, left_out, known)
 
 
