@@ -17,6 +17,7 @@ import tifffile
 
 from graft.foundation.content import digest_of_listing, sha256_of, write_json
 from graft.foundation.errors import GraftError
+from graft.metrics.confusion import HEADLINE
 from graft.provenance.audit.link import BROKEN, MISSING, VERIFIED
 from graft.provenance.audit.record_files import check_sources
 from graft.provenance.lineage import fill as filling
@@ -26,7 +27,7 @@ from graft.provenance.lineage.html_page import page
 from graft.provenance.lineage.index import Index
 from graft.provenance.lineage.question import find_thing
 from graft.provenance.lineage.recall import who_saw
-from graft.provenance.lineage.tree import describe_answer, summary_of, tree
+from graft.provenance.lineage.tree import HEADLINES, describe_answer, summary_of, tree
 from graft.provenance.lineage.walk import Chain, Step, chain_of, chain_to, own_records
 from graft.provenance.records import Record
 from graft.provenance.stages import EXPORTED, NO_MODEL, RECORDS, SEEN
@@ -666,6 +667,7 @@ def test_lineage_without_arguments_is_the_champions_and_its_page_says_when_how_g
     ],
 )
 def test_the_score_is_the_headline_of_the_task(headline: str, shown: str) -> None:
+    assert set(HEADLINES) == set(HEADLINE.values())
     facts = {"metrics": {"macro_f1": 0.25, headline: 0.5}, "params": {"evaluate": {"split": "val"}}}
     chain = Chain("m", (), {"scores": Step("scores", "evaluate", {}, facts)})
     assert list(summary_of(chain)) == [("score", f"{shown} 0.5000 on val")]

@@ -86,16 +86,21 @@ def test_the_parent_carries_the_scores_the_duration_and_links_to_its_seven_runs(
 
 
 def test_a_version_names_the_digest_of_each_target_and_what_it_costs(store):
-    report = {"sha256": "5" * 64, "num_bytes": 1234567, "exported_score": 0.5}
+    scored = {"exported_score": 0.5, "original_score": 0.5025, "equal_fraction": 0.98765}
+    report = {"sha256": "5" * 64, "num_bytes": 1234567, "num_images": 6, **scored}
     Path(EXPORTED).mkdir(parents=True)
-    write_json(Path(EXPORTED) / "parity.json", {"targets": {"onnx_int8": report}})
+    parity = {"images": ["a.png", "b.png"], **scored, "equal_fraction": 1.0, "targets": {"onnx_int8": report}}
+    write_json(Path(EXPORTED) / "parity.json", parity)
     write_pipeline({"export": 20})
     costs = {"onnx_ms": 9.0, "onnx_int8_ms": 3.0, "peak_bytes": {"onnx_int8": 7 * 2**20}}
     write_json(MEASURED / "export.json", read_json(MEASURED / "export.json") | costs)
     publish.publish()
     version = registry.find_version(store, ModelAddress(NAME, alias=CANDIDATE))
     assert version.tags["graft.target.onnx_int8"] == "5" * 64
-    assert "| onnx_int8 | 1,234,567 | 0.5000 | 3.0 (onnx 9.0) | 7 MiB |" in version.description
+    num_bytes = (Path(EXPORTED) / "model.onnx").stat().st_size
+    assert f"| onnx | {num_bytes} | 50.00% | -0.25 | 100.000% | 9.0 | — |" in version.description
+    assert "| onnx_int8 | 1,234,567 | 50.00% | -0.25 | 98.765% | 3.0 | 7 MiB |" in version.description
+    assert "onnx on 2 images, the others on 6" in version.description
 
 
 def test_of_an_update_that_is_judged_next_nothing_is_said_but_its_version(store, monkeypatch, capsys):

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from graft.metrics.confusion import HEADLINE
 from graft.models.address import ModelAddress
 from graft.provenance.lineage.recall import REMEDY, SCORED, Answer, name_of
 from graft.provenance.lineage.walk import Chain, Link, Step
 
 SHORT = 12
 SHOWN_METRICS = 3
+
+HEADLINES = ("mean_iou", "accuracy", "mean_average_precision")  # of graft.metrics, which needs NumPy; a test compares
 
 
 def tree(chain: Chain) -> str:
@@ -42,7 +43,7 @@ def summary_of(chain: Chain) -> Iterator[tuple[str, str]]:
             yield f"{name} promotion", version["verdict"]
     for step in [step for step in chain.own if step.stage == "evaluate"][:1]:
         metrics, split = step.facts["metrics"], step.facts["params"].get("evaluate", {}).get("split", "test")
-        headline = next((name for name in HEADLINE.values() if name in metrics), None)
+        headline = next((name for name in HEADLINES if name in metrics), None)
         if headline:
             yield "score", f"{headline.replace('_', ' ').replace('iou', 'IoU')} {metrics[headline]:.4f} on {split}"
 
