@@ -102,5 +102,5 @@ def test_what_was_pruned_comes_out_of_the_cache_and_names_the_champion_it_was_ma
     tried = project.root / "build/shrink" / key / FILE
     assert sha256_of(project.root / "models/exported" / FILE) == sha256_of(tried)
     chain = project.run("graft", "lineage", "models/exported").stdout
-    assert f"fine-tuned weights: weights {champion[:12]}" in chain
+    assert f"exported file: weights {champion[:12]}" in chain
     assert "missing" not in chain

@@ -269,10 +269,13 @@ def _ends(index: Index, key: str, record: Record, steps: dict[str, Step]) -> Ite
 
 
 def _of_weights(index: Index, steps: dict[str, Step], role: str, digest: str, facts: dict[str, Any]) -> Link:
-    """The link to the record of the model of ours that these weights are of, or to an end that only states facts."""
+    """The link to the record of the model of ours that these weights are of, or to an end that only states facts.
+
+    An export leaves the weights of a fine-tune as they are; then it is the export, whose chain holds the fine-tune too.
+    """
     ours = [maker for maker, path in index.producers(digest) if is_within(path, FINE_TUNED, EXPORTED)]
     if ours:
-        return Link(_walk(index, min(ours), {role: digest}, steps), {role: digest})
+        return Link(_walk(index, _in_order(index, ours)[-1], {role: digest}, steps), {role: digest})
     steps.setdefault(digest, Step(digest, "source", {facts["name"]: digest}, facts))
     return Link(digest, {facts["name"]: digest})
 
